@@ -1,0 +1,57 @@
+"""What every adapter offers: a subject that answers cases, and the domain on which it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from normcheck.case import Case
+from normcheck.contract import Contract
+from normcheck.floats import Array
+from normcheck.spec import Normalizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What an implementation returned, in float64, with what was observed."""
+
+    y: Array
+    format: str  # of the output
+    dx: Array | None = None
+    dweight: Array | None = None
+    dbias: Array | None = None
+    running_mean: Array | None = None
+    running_var: Array | None = None
+
+
+Call = Callable[[Case, bool], Answer]
+"""Answers a case; the flag asks for gradients too. Raises `CallError` in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What an implementation accepts, found by trying. The first rank and format are those that everything can use."""
+
+    ranks: tuple[int, ...] = (2, 3, 4)
+    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
+    affine: tuple[str, ...] = ("both",)  # which of both, weight, none
+    dims: tuple[int | None, ...] = (0,)
+    sizes: tuple[int, int] | None = None  # members and groups, where the implementation has fixed sizes
+    eps: float | None = None  # None: taken as an argument; else the fixed value
+    gradient: bool = True
+    training: bool = True  # offers batch statistics
+    evaluation: bool = False  # offers given statistics
+    state: bool = False  # updates running statistics
+    absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """An implementation bound and ready to answer."""
+
+    name: str
+    normalizer: Normalizer
+    contract: Contract
+    domain: Domain
+    call: Call

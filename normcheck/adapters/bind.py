@@ -1,0 +1,191 @@
+"""From a claim to a subject: load the target, see what it is, match its parameters, try what it accepts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from normcheck import catalog
+from normcheck.adapters import numpy_pair, torch_function, torch_module
+from normcheck.adapters.base import Call, Domain, Subject
+from normcheck.adapters.binding import Binding, bind, from_signature
+from normcheck.adapters.load import load
+from normcheck.adapters.probe import Offer, discover, offered_affine
+from normcheck.claim import Implementation
+from normcheck.contract import Contract, contract
+from normcheck.errors import CallError, UsageError
+from normcheck.spec import Normalizer
+
+
+def subject(claim: Implementation) -> Subject:
+    """Bind an implementation.
+
+    Raises `UsageError` where the target cannot be loaded, constructed or bound, `CallError` where it fails on every
+    ordinary input.
+    """
+    normalizer = catalog.get(claim.kind)
+    promised = contract(claim.contract)
+    target = load(claim.target) if isinstance(claim.target, str) else claim.target
+    call, domain = _bound(target, normalizer, promised, claim.name)
+    return Subject(claim.name, normalizer, promised, domain, call)
+
+
+def _bound(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
+    if torch_module.is_module(target):
+        return _module(target, normalizer, promised, name)
+    pair = _pair(target)
+    if pair is not None:
+        return _numpy(*pair, normalizer, promised, name)
+    if not callable(target):
+        raise UsageError(
+            f"{name} is {type(target).__name__}, not a function, a torch.nn.Module class or instance, "
+            "or a pair (forward, backward) of numpy functions"
+        )
+    if inspect.isclass(target) and not issubclass(target, torch.autograd.Function):
+        raise UsageError(f"{name} is a class, but no torch.nn.Module: name a function, or a method of an instance")
+    return _function(target, normalizer, promised, name)
+
+
+def _pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    if isinstance(target, (tuple, list)) and len(target) == 2 and all(map(callable, target)):
+        return target[0], target[1]
+    torch_own = inspect.isclass(target) and issubclass(target, torch.autograd.Function)
+    forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
+    if callable(forward) and callable(backward) and not torch_own:
+        return forward, backward
+    return None
+
+
+def _first(attempts: list[tuple[Call, Offer]], normalizer: Normalizer, promised: Contract) -> tuple[Call, Domain]:
+    """The first way of calling that works; the first failure if none does."""
+    failure: CallError | None = None
+    for call, offer in attempts:
+        try:
+            return call, discover(normalizer, promised, call, offer)
+        except CallError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, str], ...]:
+    """Arguments of torch's counterpart that are not there, each a capability that is not there."""
+    said = {
+        "weight": "takes no weight", "bias": "takes no bias", "eps": "takes no eps",
+        "running_mean": "keeps no running statistics", "training": "has no evaluation mode",
+        "use_input_stats": "has no evaluation mode", "momentum": "takes no momentum",
+        "normalized_shape": "normalizes one fixed axis", "dim": "normalizes along one fixed dim",
+    }  # fmt: skip
+    return tuple((role, said[role]) for role in normalizer.arguments if role in said and role not in roles)
+
+
+def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
+    roles = binding.roles
+    required = [role for role in ("weight", "bias") if binding.required(role)]
+    has_state = {"running_mean", "running_var"} <= roles and normalizer.state
+    mode = bool({"training", "use_input_stats"} & roles)
+    trailing = normalizer.sets.layout == "trailing"
+    return Offer(
+        affine=("weight",) if normalizer.acts_on == "weight" else offered_affine(sorted(roles), required, normalizer),
+        takes_eps="eps" in roles,
+        normalized=(1, 2) if trailing and "normalized_shape" in roles else (1,),
+        dims=(0, 1) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
+        state=has_state and "momentum" in roles,
+        evaluation=has_state and mode,
+        absent=_missing(roles, normalizer),
+    )
+
+
+def _function(
+    target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str
+) -> tuple[Call, Domain]:
+    function, parameters = torch_function.callable_and_parameters(target, normalizer)
+    binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
+    offer = _offer(binding, normalizer)
+    attempts = [
+        (torch_function.make(function, binding, name, shape_as=shape_as, always_state=always), offer)
+        for shape_as, always in ((tuple, False), (int, False), (tuple, True))
+    ]
+    attempts.append((numpy_pair.make(function, binding, None, None, name), offer))
+    return _first(attempts, normalizer, promised)
+
+
+def _numpy(
+    forward: Callable[..., Any], backward: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str
+) -> tuple[Call, Domain]:
+    found = from_signature(forward)
+    if found is None:
+        raise UsageError(f"{name}: its forward has no named parameters, such as {', '.join(normalizer.arguments)}")
+    binding = bind(found, normalizer.arguments, normalizer, f"{name} (forward)", fallback="input")
+    roles = ("dy", "cache", *normalizer.arguments)
+    back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
+    offer = _offer(binding, normalizer)
+    attempts = [
+        (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer)
+        for shape_as in (tuple, int)
+    ]
+    return _first(attempts, normalizer, promised)
+
+
+def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
+    if isinstance(target, torch.nn.Module):
+        build, width, groups = torch_module.fixed(target, normalizer)
+        offer = _module_offer(target, frozenset(), normalizer, (width, groups) if width else None)
+        return _first([(torch_module.make(build, name), offer)], normalizer, promised)
+    binding = torch_module.constructor(target, normalizer, name)
+    attempts: list[tuple[Call, Offer]] = []
+    failure: UsageError | None = None
+    for shape_as in (int, tuple):
+        build = torch_module.factory(target, binding, name, shape_as=shape_as)
+        try:
+            sample = build(_sample(normalizer))
+        except UsageError as error:
+            failure = failure or error
+            continue
+        attempts.append((torch_module.make(build, name), _module_offer(sample, binding.roles, normalizer, None)))
+    if not attempts:
+        assert failure is not None
+        raise failure
+    return _first(attempts, normalizer, promised)
+
+
+def _sample(normalizer: Normalizer) -> Any:
+    from normcheck.recipes import Draw, state, values
+
+    draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
+    return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
+
+
+def _module_offer(
+    sample: torch.nn.Module, roles: frozenset[str], normalizer: Normalizer, sizes: tuple[int, int] | None
+) -> Offer:
+    """What a module offers: options of its constructor, parameters and buffers that it has."""
+    weight, bias = torch_module.parameters(sample)
+    mean, var = torch_module.buffers(sample)
+    has_state = mean is not None and var is not None and normalizer.state
+    affine = []
+    if weight is not None and (bias is not None or not normalizer.bias):
+        affine.append("both" if normalizer.bias else "weight")
+    if weight is not None and normalizer.bias and ("use_bias" in roles or bias is None):
+        affine.append("weight")
+    if "affine" in roles or weight is None:
+        affine.append("none")
+    eps = next((v for n in ("eps", "epsilon", "variance_epsilon") if isinstance(v := getattr(sample, n, None), float)), None)
+    absent = [] if weight is not None else [("weight", "has no weight")]
+    if normalizer.bias and bias is None:
+        absent.append(("bias", "has no bias"))
+    if normalizer.state and not has_state:
+        absent.append(("running statistics", "keeps no running statistics"))
+    return Offer(
+        affine=tuple(affine),
+        takes_eps="eps" in roles,
+        eps_attribute=eps,
+        normalized=(1, 2) if normalizer.sets.layout == "trailing" and sizes is None and "normalized_shape" in roles else (1,),
+        state=has_state and "momentum" in roles,
+        evaluation=has_state,
+        sizes=sizes,
+        absent=tuple(absent),
+    )

@@ -1,0 +1,191 @@
+"""What an implementation accepts, found by calling it on small ordinary inputs. Right or raises: raising narrows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normcheck.adapters.base import Call, Domain
+from normcheck.case import Case
+from normcheck.contract import Contract
+from normcheck.errors import CallError
+from normcheck.recipes import Draw, state, values
+from normcheck.spec import Normalizer
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the binding says is there, before anything was called."""
+
+    affine: tuple[str, ...]
+    takes_eps: bool
+    eps_attribute: float | None = None
+    normalized: tuple[int, ...] = (1,)
+    dims: tuple[int | None, ...] = (0,)
+    state: bool = False
+    evaluation: bool = False
+    sizes: tuple[int, int] | None = None
+    absent: tuple[tuple[str, str], ...] = ()
+
+
+def ranks(normalizer: Normalizer) -> tuple[int, ...]:
+    """Ranks of input to try, the one on which Table 1 is measured first."""
+    if normalizer.sets.layout == "channels":
+        least = 2 if normalizer.sets.members & {"case", "unit"} else 3
+        rest = tuple(r for r in (2, 3, 4, 5) if r >= least)
+        return (4, *(r for r in rest if r != 4)) if normalizer.spatial else rest
+    return (2, 3, 4)
+
+
+def fit(normalizer: Normalizer, draw: Draw, sizes: tuple[int, int] | None) -> Draw:
+    """The draw with the sizes that an implementation cannot change."""
+    if sizes is None:
+        return draw
+    width, groups = sizes
+    if normalizer.sets.layout == "trailing":
+        return replace(draw, n=width)
+    if "unit" in normalizer.sets.members:
+        return replace(draw, n=max(1, width // groups), sets=2 * groups, rank=2)
+    if "case" in normalizer.sets.members:
+        return replace(draw, sets=width)
+    return replace(draw, sets=width * max(1, min(3, width // 2)))
+
+
+def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
+    draw = Draw(seed=7, n=8, sets=6, rank=rank, format=format, affine=affine, eps=1e-5)
+    return fit(normalizer, draw, offer.sizes)
+
+
+def _tries(call: Call, case: Case, gradient: bool = False) -> str:
+    """Why a call fails; empty if it does not."""
+    try:
+        call(case, gradient)
+    except CallError as error:
+        return str(error)
+    return ""
+
+
+def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
+    """The domain. Raises `CallError` with the first failure if nothing works."""
+    absent = dict(offer.absent)
+    formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
+    first = ""
+    base: Draw | None = None
+    for format in formats:
+        for rank in ranks(normalizer):
+            draw = _base(normalizer, offer, rank, format, offer.affine[0])
+            why = _tries(call, values(normalizer, draw))
+            first = first or why
+            if not why:
+                base = draw
+                break
+        if base is not None:
+            break
+    if base is None:
+        raise CallError(first)
+
+    def works(what: str, **changes: object) -> bool:
+        assert base is not None
+        why = _tries(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        if why:
+            absent[what] = why
+        return not why
+
+    good_ranks = [r for r in ranks(normalizer) if r == base.rank or works(f"input of rank {r}", rank=r)]
+    good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
+    affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
+    dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
+    normalized = [k for k in offer.normalized if k == 1 or works(f"{k} normalized axes", rank=k + 1, normalized=k)]
+    domain = Domain(
+        ranks=tuple(sorted(good_ranks, key=lambda r: r != base.rank)),
+        formats=tuple(good_formats),
+        normalized=tuple(normalized),
+        affine=tuple(affine),
+        dims=tuple(dims),
+        sizes=offer.sizes,
+        eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
+        state=offer.state,
+        evaluation=offer.evaluation,
+        absent=absent,
+    )
+    return _modes(normalizer, call, base, domain)
+
+
+def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
+    """Gradients, evaluation and state, each tried once."""
+    absent = dict(domain.absent)
+    try:
+        answer = call(values(normalizer, base), True)
+        why = "" if answer.dx is not None else "the output does not require grad"
+    except CallError as error:
+        # A backward that raises on an ordinary input is a fault to report, not a capability that is missing.
+        why = "" if "in its backward" in str(error) else str(error)
+    if why:
+        absent["gradient"] = why
+    evaluation = domain.evaluation
+    if evaluation and (failed := _tries(call, state(normalizer, base, training=False))):
+        absent["evaluation with running statistics"], evaluation = failed, False
+    updates = domain.state
+    if updates and (failed := _tries(call, state(normalizer, base, training=True))):
+        absent["running statistics"], updates = failed, False
+    return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
+
+
+def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
+    """The eps of an implementation that takes none: declared, an attribute, or read off rows of tiny variance.
+
+    With xh = c / s known from the output, s^2 - v is eps inside the root and s - sqrt(v) outside. What is not
+    one plausible constant is not believed, and torch's default is demanded.
+    """
+    default = normalizer.eps or 0.0
+    if contract.eps is not None:
+        return contract.eps
+    if offer.eps_attribute is not None:
+        return offer.eps_attribute
+    if not default:
+        return 0.0
+    case = values(normalizer, replace(base, affine=base.affine))
+    part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((part.sets, part.n))
+    flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * 1e-5)
+    probe = case.but(x=part.scatter(flat))
+    try:
+        y = call(probe, False).y
+    except CallError:
+        return default
+    xh = y if probe.bias is None else y - part.spread(probe.bias)
+    if probe.weight is not None:
+        gain = probe.weight + (1.0 if contract.weight == "1+w" else 0.0)
+        xh = xh / part.spread(gain)
+    c = flat - flat.mean(axis=1, keepdims=True) if normalizer.centered else flat
+    v = np.square(c).mean(axis=1)
+    with np.errstate(all="ignore"):
+        s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
+        eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
+    middle, width = float(np.median(eps)), float(np.ptp(eps))
+    if not (math.isfinite(middle) and 1e-13 < middle < 0.2 and width < 0.02 * middle):
+        return default
+    nice = float(f"{middle:.1e}")
+    return nice if abs(nice - middle) < 0.01 * nice else middle
+
+
+def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
+    """Which combinations of parameters can be passed, the fullest first.
+
+    >>> from normcheck.catalog import layer_norm
+    >>> offered_affine(["weight", "bias"], [], layer_norm)
+    ('both', 'weight', 'none')
+    """
+    weight, bias = "weight" in roles, "bias" in roles and normalizer.bias
+    out = []
+    if weight and bias:
+        out.append("both")
+    if weight and "bias" not in required:
+        out.append("weight")
+    if "weight" not in required and "bias" not in required:
+        out.append("none")
+    return tuple(out) or ("none",)

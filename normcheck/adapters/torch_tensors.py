@@ -1,0 +1,102 @@
+"""Cases as torch tensors and back: format, strides, gradients. The only place where arrays change hands with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from normcheck.adapters.base import Answer
+from normcheck.adapters.load import first_line
+from normcheck.case import Case
+from normcheck.errors import CallError
+from normcheck.floats import Array
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def tensor(array: Array, case: Case) -> torch.Tensor:
+    """A fresh contiguous tensor of the case's format."""
+    return torch.tensor(np.ascontiguousarray(array), dtype=DTYPES[case.format.name])
+
+
+def array(value: torch.Tensor) -> Array:
+    out: Array = value.detach().to(torch.float64).numpy()
+    return out
+
+
+def cotangent(case: Case) -> torch.Tensor:
+    """The output gradient in the case's layout: contiguous, expanded from one value, or every second element."""
+    assert case.dy is not None, "the case has no cotangent"
+    plain = tensor(case.dy, case)
+    if case.dy_layout == "expanded":
+        return plain.flatten()[:1].reshape((1,) * plain.dim()).expand(plain.shape)
+    if case.dy_layout == "strided":
+        wide = torch.full((*plain.shape[:-1], 2 * plain.shape[-1]), float("nan"), dtype=plain.dtype)
+        wide[..., ::2] = plain
+        return wide[..., ::2]
+    return plain
+
+
+def output(value: Any, case: Case, name: str) -> torch.Tensor:
+    """The normalized tensor among what was returned: the value itself, or the first of several with its shape."""
+    several = value if isinstance(value, (tuple, list)) else (value,)
+    tensors = [v for v in several if isinstance(v, torch.Tensor)]
+    shape = tuple(case.x.shape)
+    for one in tensors:
+        if tuple(one.shape) == shape:
+            return one
+    got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
+    raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
+
+
+def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
+    """Call code that is not ours; whatever it raises becomes one sentence."""
+    try:
+        return function()
+    except CallError:
+        raise
+    except (Exception, SystemExit) as error:
+        shape = "x".join(map(str, case.x.shape))
+        raise CallError(f"{name} raised {first_line(error)}{doing} (a {shape} {case.format.name} input)") from error
+
+
+def gradients(
+    y: torch.Tensor, leaves: Sequence[torch.Tensor | None], case: Case, name: str
+) -> list[Array | None]:
+    """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
+    if not y.requires_grad:
+        return [None for _ in leaves]
+    asked = [leaf for leaf in leaves if leaf is not None]
+    got = guarded(
+        lambda: torch.autograd.grad(y, asked, cotangent(case), allow_unused=True), case, name, " in its backward"
+    )
+    found = iter(got)
+    out: list[Array | None] = []
+    for leaf in leaves:
+        if leaf is None:
+            out.append(None)
+            continue
+        value = next(found)
+        if value is not None and value.shape != leaf.shape:
+            raise CallError(
+                f"{name} returned a gradient of shape {tuple(value.shape)} for a tensor of shape {tuple(leaf.shape)}"
+            )
+        out.append(np.zeros(tuple(leaf.shape)) if value is None else array(value))
+    return out
+
+
+def answer(y: torch.Tensor, grads: Sequence[Array | None], buffers: Sequence[torch.Tensor | None]) -> Answer:
+    """Everything in float64."""
+    dx, dweight, dbias = grads
+    mean, var = (None if b is None else array(b) for b in buffers)
+    format_name = NAMES.get(y.dtype, str(y.dtype).removeprefix("torch."))
+    return Answer(array(y), format_name, dx, dweight, dbias, mean, var)

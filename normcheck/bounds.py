@@ -1,0 +1,249 @@
+"""How far a correct implementation may be off, on this very case: first-order error analysis with named terms.
+
+Notation: u a unit roundoff, n members of a set, s = sqrt(v + eps), kappa = rms(x) / s (Chan, Golub and LeVeque 1983:
+the condition number of the variance, finite on constant rows), T the scale of a backward (see `backward`).
+
+A bound is an estimate to first order with a constant, not a proof: the constants admit running sums in the working
+format (error about 3n/8 u on constant rows, from 64 members on) and were measured on correct code in many styles,
+where the largest share seen is below one half in float32 and float64. What a set does to its own conditioning
+(kappa) is part of the bound, so an offset is fair to a two-pass kernel and fatal to E[x^2] - E[x]^2, whose error
+grows with kappa squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from normcheck.floats import FLOAT64, Array, Format
+from normcheck.reference.oracle import Truth
+from normcheck.reference.standardize import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """A class of algorithms by what they may lose; from the best to the worst in `CLASSES`."""
+
+    name: str
+    meaning: str
+    constant: float  # with a handful of terms
+    wide: bool  # statistics kept in the wide format
+    squared: bool = False  # loses kappa squared
+
+    def unit(self, format: Format) -> float:
+        """Roundoff of the format in which the statistics are kept."""
+        return format.wide.u if self.wide else format.u
+
+    def growth(self, *lengths: int) -> float:
+        """The constant for sums of these lengths: running sums from 64 terms on."""
+        return self.constant * max(1.0, max(lengths, default=0) / 64.0)
+
+
+SOUND = Accuracy("sound", "statistics in the working format, two passes or an equal of them", 24.0, wide=True)
+HALF = Accuracy("half", "statistics rounded to the input's own narrow format", 4.0, wide=False)
+ONE_PASS = Accuracy("one-pass", "variance as E[x^2] - E[x]^2", 24.0, wide=True, squared=True)
+CLASSES = {c.name: c for c in (SOUND, HALF, ONE_PASS)}
+
+RESOLVES = 0.02
+"""A set takes part in an accuracy check while u kappa stays below this: beyond, first-order analysis ends."""
+
+
+def classes(format: Format) -> tuple[Accuracy, ...]:
+    """The classes that can be told apart in a format, best first."""
+    return (SOUND, HALF, ONE_PASS) if format.narrow else (SOUND, ONE_PASS)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A sum of named terms, each of the shape of what it bounds."""
+
+    terms: Mapping[str, Array]
+
+    @cached_property
+    def total(self) -> Array:
+        """The sum of the terms."""
+        out: Array = sum(self.terms.values(), np.zeros(()))
+        return out
+
+    def largest(self, where: tuple[int, ...]) -> str:
+        """Name of the term that dominates at one entry."""
+        return max(self.terms, key=lambda name: float(np.broadcast_to(self.terms[name], self.total.shape)[where]))
+
+
+def kappa(truth: Truth) -> Array:
+    """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted. Shape (sets, 1)."""
+    x, k = truth.saved.x, truth.setting
+    if not k.centered:
+        return np.ones_like(truth.saved.s)
+    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(truth.saved.s)
+    with np.errstate(all="ignore"):
+        return np.maximum(rms / truth.saved.s, 1.0)
+
+
+def resolved(truth: Truth, accuracy: Accuracy) -> Array:
+    """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
+    out: Array = kappa(truth) * accuracy.unit(truth.case.format) < RESOLVES
+    return out
+
+
+def _statistic(truth: Truth, accuracy: Accuracy, k: Setting) -> Array:
+    """Error of xh from the statistics and their use, (sets, members)."""
+    u = accuracy.unit(truth.case.format)
+    size = np.abs(truth.saved.xh)
+    if not k.centered:
+        return accuracy.growth(k.n) / 2.0 * u * size
+    condition = kappa(truth)
+    loss = condition * condition if accuracy.squared else condition
+    # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
+    first = np.square(truth.saved.xh[:, :1])
+    return accuracy.growth(k.n) * u * (loss * (1.0 + size) + 0.5 * size * first)
+
+
+def forward(truth: Truth, accuracy: Accuracy) -> Bound:
+    """Bound of y. With given statistics the map is affine and only its own roundings count."""
+    fmt, part = truth.case.format, truth.partition
+    wide = accuracy.unit(fmt)
+    gain = np.ones(()) if truth.weight is None else np.abs(truth.weight)
+    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    if _given(truth):
+        moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
+        terms = {"given statistics": 8.0 * wide * gain * moved}
+    else:
+        terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
+    terms["affine"] = wide * (gain * np.abs(truth.xh) + 2.0 * shift)
+    if fmt.narrow:
+        terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.y) + 4.0 * fmt.floor * (1.0 + gain)
+        terms["normalized input rounded before the affine"] = 2.1 * fmt.u * gain * np.abs(truth.xh)
+    else:
+        terms["underflow"] = 4.0 * fmt.floor * (1.0 + gain)
+    return Bound(terms)
+
+
+def _given(truth: Truth) -> bool:
+    return not truth.case.training and truth.case.running_var is not None
+
+
+def backward_scale(truth: Truth) -> Array:
+    """T of the bound of dx, (sets, members): what |dx| would be if nothing canceled.
+
+    T = (|g| + mean|g| + (1 + |xh|) mean(|g| (1 + |xh|))) / s; without the mean's terms where none is subtracted.
+    """
+    assert truth.g is not None, "the case has no cotangent"
+    g, xh, k = np.abs(truth.g), np.abs(truth.saved.xh), truth.setting
+    if _given(truth):
+        scale = g
+    elif k.centered:
+        pull = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
+        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * pull
+    else:
+        scale = g + xh * (g * xh).sum(axis=1, keepdims=True) / k.divisor
+    out: Array = scale / truth.saved.s
+    return out
+
+
+def backward(truth: Truth, accuracy: Accuracy) -> Bound:
+    """Bound of dx in any gradient mode: C u kappa T and the roundings of a narrow format."""
+    fmt, part = truth.case.format, truth.partition
+    scale = backward_scale(truth)
+    condition = np.ones_like(truth.saved.s) if _given(truth) else kappa(truth)
+    loss = condition * condition if accuracy.squared else condition
+    unit = accuracy.growth(truth.setting.n) * accuracy.unit(fmt)
+    first = np.zeros_like(loss) if _given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
+    terms = {"statistics": part.scatter(unit * (loss + 0.5 * first) * scale)}
+    terms["underflow"] = np.asarray(4.0 * fmt.floor)
+    if fmt.narrow:
+        assert truth.dx is not None
+        terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.dx)
+        terms["cotangent rounded after the weight"] = 1.05 * fmt.u * part.scatter(scale)
+    return Bound(terms)
+
+
+def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
+    """Bound of dweight or dbias: C u sum(kappa |dy| (1 + |xh|)), and without kappa and xh for the bias."""
+    case, part = truth.case, truth.partition
+    assert case.dy is not None, "the case has no cotangent"
+    size = np.abs(case.dy)
+    answer = truth.dbias if bias else truth.dweight
+    assert answer is not None, "the case has no such parameter"
+    terms: dict[str, Array] = {}
+    count = case.x.size // max(answer.size, 1)
+    if bias:
+        terms["sum"] = accuracy.growth(count) * accuracy.unit(case.format) * part.collect(size)
+    else:
+        condition = np.ones_like(truth.saved.s) if _given(truth) else kappa(truth)
+        loss = condition * condition if accuracy.squared else condition
+        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not _given(truth) else 0.0
+        spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
+        unit = accuracy.growth(count, truth.setting.n) * accuracy.unit(case.format)
+        terms["statistics and sum"] = unit * part.collect(size * spread)
+    terms["underflow"] = np.asarray(4.0 * case.format.floor * (1 + count))
+    if case.format.narrow:
+        terms["output rounding"] = 1.05 * case.format.u * np.abs(answer)
+        if not bias:
+            terms["products rounded"] = 2.1 * case.format.u * part.collect(size * np.abs(truth.xh))
+    return Bound(terms)
+
+
+def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> Bound:
+    """Bound of a running statistic after one update, one value per unit.
+
+    The mean of a set is known to C u rms(x), its variance to C u rms(x) sqrt(v) + (C u rms(x))^2.
+    """
+    case, part, k = truth.case, truth.partition, truth.setting
+    after = truth.running_var if variance else truth.running_mean
+    before = case.running_var if variance else case.running_mean
+    assert after is not None
+    assert before is not None
+    units = after.size
+    u = accuracy.growth(k.n) * accuracy.unit(case.format)
+    size = np.sqrt(np.square(truth.saved.x).mean(axis=1))
+    loss = u * size
+    if variance:
+        spread = np.sqrt(truth.saved.v[:, 0])
+        loss = u * truth.saved.v[:, 0] + loss * spread + loss * loss
+        loss = loss * (part.n / max(part.n - 1.0, 1.0))
+    weight = max(case.momentum, 1.0 - case.momentum)
+    terms = {"statistic": weight * loss.reshape(-1, units).mean(axis=0)}
+    store = case.format.u
+    terms["update"] = 4.0 * store * (np.abs(before) + np.abs(after)) + 4.0 * case.format.floor
+    return Bound(terms)
+
+
+def product(data: Array, weights: Bound, exact: Array) -> Array:
+    """Bound of data @ weights.T computed in float64 from weights known to a bound. data: (cases, inputs)."""
+    return np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
+
+
+def identity_sum(truth: Truth, accuracy: Accuracy) -> Array:
+    """Bound of the sum of dx over a set, (sets,): every dx may be off by its own bound."""
+    return truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape)).sum(axis=1)
+
+
+def identity_inner(truth: Truth, accuracy: Accuracy, other: Array) -> Array:
+    """Bound of <dx, other> over a set, (sets,); other: (sets, members)."""
+    flat = truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape))
+    out: Array = (flat * np.abs(other)).sum(axis=1)
+    return out
+
+
+def richardson_step(truth: Truth) -> float:
+    """Step of the fourth-order difference: a thousandth of the smallest scale, for a direction of unit entries."""
+    return 1e-3 * float(truth.saved.s.min())
+
+
+def directional(truth: Truth, step: float, inner: float) -> float:
+    """Bound of a fourth-order central difference of <u, y(x + h v)> against <dx, v>, in float64.
+
+    inner: sum |u| |bound of y|, what rounding does to one evaluation. Four evaluations divided by h with weights
+    that sum to 3/2, a truncation of order (h / s)^4 / 5 of the scale of the derivative, and dx's own bound.
+    """
+    rounding = 1.5 * inner / step
+    assert truth.g is not None
+    scale = backward_scale(truth)
+    # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
+    # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.
+    truncation = 32.0 * (step / float(truth.saved.s.min())) ** 4
+    return rounding + truncation * float(scale.sum())

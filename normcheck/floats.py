@@ -1,0 +1,72 @@
+"""Floating-point formats as values: unit roundoff, range, and rounding into them.
+
+Knows nothing of normalizers. Every number that a case holds is representable in the case's format, so that the
+reference in float64 and the implementation see the same input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One binary format, IEEE 754 style, rounding to nearest even."""
+
+    name: str  # torch's and numpy's name of it
+    digits: int  # significand bits, the hidden one counted
+    smallest: int  # exponent of the smallest normal number
+    largest: float  # largest finite number
+    accumulate: str  # the format in which a sound implementation keeps its statistics
+
+    @property
+    def u(self) -> float:
+        """Unit roundoff: the largest relative error of one rounding."""
+        return 2.0**-self.digits
+
+    @property
+    def floor(self) -> float:
+        """Half the smallest subnormal: the largest absolute error of rounding a tiny number."""
+        return 2.0 ** (self.smallest - self.digits)
+
+    @property
+    def wide(self) -> Format:
+        """The format in which a sound implementation keeps its statistics."""
+        return FORMATS[self.accumulate]
+
+    @property
+    def narrow(self) -> bool:
+        """Whether statistics need a wider format than the input's."""
+        return self.accumulate != self.name
+
+    def round(self, x: Array) -> Array:
+        """Round to this format, to nearest even, overflow to infinity; the result is held in float64.
+
+        >>> float(BFLOAT16.round(np.array(1.005)))
+        1.0078125
+        """
+        x = np.asarray(x, dtype=np.float64)
+        if self.name == "float64":
+            return x
+        if self.name != "bfloat16":
+            with np.errstate(over="ignore"):
+                return x.astype(self.name).astype(np.float64)
+        exponent = np.maximum(np.frexp(x)[1] - 1, self.smallest)
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = np.ldexp(1.0, exponent - (self.digits - 1))
+            near = np.rint(x / step) * step
+            return np.where(np.abs(near) > self.largest, np.copysign(np.inf, x), near)
+
+
+FLOAT64 = Format("float64", 53, -1022, float(np.finfo(np.float64).max), "float64")
+FLOAT32 = Format("float32", 24, -126, float(np.finfo(np.float32).max), "float32")
+BFLOAT16 = Format("bfloat16", 8, -126, float(2.0**128 - 2.0**120), "float32")
+FLOAT16 = Format("float16", 11, -14, 65504.0, "float32")
+
+FORMATS = {f.name: f for f in (FLOAT64, FLOAT32, BFLOAT16, FLOAT16)}

@@ -1,0 +1,144 @@
+"""The answer to a case: a normalizer's choice put together with the kernel, in float64 or step by step as a fault.
+
+Statistics given (evaluation with running statistics) make the gradient that of an affine map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normcheck.case import Case
+from normcheck.contract import GRADIENTS, Contract
+from normcheck.floats import Array
+from normcheck.reference import standardize
+from normcheck.reference.standardize import Saved, Setting, Steps
+from normcheck.spec import Normalizer, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The reference's answer with all that the bounds need. y, xh, dx, g have the input's shape unless said."""
+
+    case: Case
+    partition: Partition
+    setting: Setting
+    saved: Saved  # (sets, members)
+    y: Array
+    xh: Array
+    weight: Array | None  # as it multiplies (contract applied), broadcasting against the input
+    bias: Array | None
+    g: Array | None  # dL/dxh, (sets, members)
+    dx: Array | None
+    dweight: Array | None
+    dbias: Array | None
+    running_mean: Array | None
+    running_var: Array | None
+
+
+def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
+    """The steps under a contract."""
+    if contract.eps_place == "outside":
+        steps = replace(steps, scale=standardize.scale_eps_outside)
+    if contract.weight == "1+w":
+        steps = replace(
+            steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one
+        )
+    if contract.momentum == "old":
+        steps = replace(steps, blend=standardize.blend_momentum_old)
+    return steps
+
+
+def partition(normalizer: Normalizer, case: Case) -> Partition:
+    return normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+
+
+def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partition) -> Setting:
+    read = max(1, math.floor(part.n * case.part)) if normalizer.partial else part.n
+    if not normalizer.mean_square:
+        divisor = 1.0
+    else:
+        divisor = read - 1.0 if contract.variance == "unbiased" else float(read)
+    through = contract.through if case.training else GRADIENTS["statistics-constant"]
+    return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through)
+
+
+def evaluate(
+    normalizer: Normalizer,
+    case: Case,
+    contract: Contract = Contract(),  # noqa: B008  # frozen value
+    *,
+    steps: Steps = Steps(compute=standardize.exactly),  # noqa: B008  # frozen value
+    repartition: Callable[[Partition, Case], Partition] | None = None,
+) -> Truth:
+    """Forward, and backward if the case has a cotangent. Nothing is rounded to the case's format here."""
+    with np.errstate(all="ignore"):
+        return _evaluate(normalizer, case, contract, contract_steps(contract, steps), repartition)
+
+
+def _evaluate(
+    normalizer: Normalizer,
+    case: Case,
+    contract: Contract,
+    steps: Steps,
+    repartition: Callable[[Partition, Case], Partition] | None,
+) -> Truth:
+    part = partition(normalizer, case)
+    if repartition is not None:
+        part = repartition(part, case)
+    k = setting(normalizer, case, contract, part)
+    number = steps.compute(case.format)
+
+    def cast(array: Array | None) -> Array | None:
+        return None if array is None else array.astype(number, copy=False)
+
+    x = case.x.astype(number, copy=False)
+    weight, bias = (None if p is None else part.spread(p) for p in (cast(case.weight), cast(case.bias)))
+    given = None
+    if not case.training and case.running_mean is not None and case.running_var is not None:
+        given = (_by_set(part, case.running_mean).astype(number), _by_set(part, case.running_var).astype(number))
+    saved = standardize.forward(part.gather(x), k, steps, given)
+    xh = part.scatter(saved.xh)
+    y = steps.affine(xh, weight, bias)
+    g = dx = dw = db = None
+    if case.dy is not None:
+        dy = case.dy.astype(number, copy=False)
+        g = part.gather(np.broadcast_to(steps.cotangent(dy, weight), x.shape))
+        dx = part.scatter(steps.backward(saved, g, k))
+        dw = None if case.weight is None else part.collect(steps.dweight(dy, xh, x))
+        db = None if case.bias is None else part.collect(steps.dbias(dy))
+    mean, var = case.running_mean, case.running_var
+    if mean is not None and var is not None and given is None:
+        mean, var = _updated(part, case, contract, steps, saved)
+    return Truth(case, part, k, saved, y, xh, weight, bias, g, dx, dw, db, mean, var)
+
+
+def _by_set(part: Partition, per_unit: Array) -> Array:
+    """A statistic per unit, as (sets, 1)."""
+    seen = per_unit.reshape(1, part.seen[1], part.seen[2], 1)
+    full = np.broadcast_to(seen, part.seen)
+    return full.transpose(part.order).reshape(part.sets, part.n)[:, :1]
+
+
+def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, saved: Saved) -> tuple[Array, Array]:
+    """Running statistics after this batch: one value for each unit, averaged over cases where cases do not share."""
+    assert case.running_mean is not None
+    assert case.running_var is not None
+    units = part.seen[1] * part.seen[2]
+    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
+    mean = saved.mu.reshape(-1, units).mean(axis=0)
+    var = saved.v.reshape(-1, units).mean(axis=0) * factor
+    return (
+        steps.blend(case.running_mean, mean, case.momentum),
+        steps.blend(case.running_var, var, case.momentum),
+    )
+
+
+def gradient(truth: Truth, mode: str) -> Array:
+    """dL/dx in one of the four gradient modes, of the input's shape."""
+    assert truth.g is not None, "the case has no cotangent"
+    k = replace(truth.setting, through=GRADIENTS[mode])
+    return truth.partition.scatter(standardize.backward(truth.saved, truth.g, k))

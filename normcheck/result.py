@@ -1,0 +1,130 @@
+"""What a run found, as plain data: comparisons, findings, verdicts. Numbers and strings only; JSON both ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WITNESS = 10.0
+"""A difference counts as a witness of a "no" from ten times what rounding could explain."""
+
+PASSED, FAILED, INCONCLUSIVE, ERROR = "passed", "failed", "inconclusive", "error"
+SKIPPED = "skipped"
+
+Facts = Mapping[str, float]
+"""Measured shares by key; two measurements of one key merge into the larger.
+
+Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One law on one case: how much was compared, and how close it came to what is allowed."""
+
+    law: str
+    compared: int
+    share: float  # largest of error / allowed; above 1 the law does not hold
+    observed: float = 0.0
+    allowed: float = 0.0
+    where: tuple[int, ...] = ()
+    detail: str = ""
+    facts: Facts = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        return self.share <= 1.0
+
+
+def worst(*comparisons: Comparison) -> Comparison:
+    """The comparison nearest to failing, with the counts and facts of all."""
+    top = max(comparisons, key=lambda c: c.share)
+    facts = merge(c.facts for c in comparisons)
+    count = sum(c.compared for c in comparisons)
+    return Comparison(top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts)
+
+
+def merge(facts: Iterable[Facts]) -> dict[str, float]:
+    """Facts of several measurements: the largest share for each key."""
+    out: dict[str, float] = {}
+    for part in facts:
+        for key, share in part.items():
+            out[key] = max(out.get(key, 0.0), share)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A law that does not hold, on the smallest case found."""
+
+    check: str
+    law: str
+    observed: float
+    allowed: float
+    where: tuple[int, ...]
+    case: Mapping[str, Any]
+    source: str = ""
+    detail: str = ""
+    replay: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As the JSON document has it."""
+        return {
+            "check": self.check,
+            "law": self.law,
+            "observed": number(self.observed),
+            "allowed": number(self.allowed),
+            "where": list(self.where),
+            "case": dict(self.case),
+            "source": self.source,
+            "detail": self.detail,
+            "replay": self.replay,
+        }
+
+
+def number(value: float) -> float | str:
+    """A number that strict JSON can hold: infinities and NaN as words."""
+    return value if math.isfinite(value) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One check asked of one implementation."""
+
+    kind: str
+    target: str
+    check: str
+    status: str  # passed, failed, inconclusive, error, skipped
+    compared: int = 0
+    share: float = 0.0
+    facts: Facts = field(default_factory=dict)
+    finding: Finding | None = None
+    reason: str = ""  # why it was skipped, or what went wrong
+    usage: bool = False  # the reason is the caller's: the target cannot be loaded or bound
+    seconds: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for the journey from a worker process."""
+        out: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds")
+        }
+        out["share"] = number(self.share)
+        out["facts"] = {key: number(share) for key, share in self.facts.items()}
+        out["finding"] = None if self.finding is None else self.finding.record()
+        return out
+
+
+def outcome(record: Mapping[str, Any]) -> Outcome:
+    """The inverse of `Outcome.record`."""
+    values = dict(record)
+    values["share"] = float(values["share"])
+    values["facts"] = {key: float(share) for key, share in values["facts"].items()}
+    found = values["finding"]
+    if found is not None:
+        found = dict(found)
+        found["where"] = tuple(found["where"])
+        found |= {key: float(found[key]) for key in ("observed", "allowed")}
+        values["finding"] = Finding(**found)
+    return Outcome(**values)
