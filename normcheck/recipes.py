@@ -24,6 +24,10 @@ WIDTHS = (1, 2, 3, 7, 17, 63, 64, 65, 127, 128, 129, 512, 769, 1023, 1024, 1025,
 """Members of a set around the thresholds at which kernels change their path (blocks, warps, vector tails)."""
 
 
+SMALL = (*range(2, 18), 31, 33, 64, 65)
+"""Members of a set for cases drawn at random: small enough to be fast, odd and even, on both sides of a warp."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """What a strategy chooses; everything else follows from the seed."""

@@ -113,7 +113,10 @@ class Partition:
         return self.canonical(x).transpose(self.order).reshape(self.sets, self.n)
 
     def scatter(self, flat: Array) -> Array:
-        seen = flat.reshape([self.seen[a] for a in self.order]).transpose(np.argsort(self.order))
+        return self.restore(flat.reshape([self.seen[a] for a in self.order]).transpose(np.argsort(self.order)))
+
+    def restore(self, seen: Array) -> Array:
+        """The inverse of `canonical`."""
         if not self.rows:
             return seen.reshape(self.shape)
         others = self.shape[: self.dim] + self.shape[self.dim + 1 :]

@@ -38,6 +38,7 @@ class Domain:
     affine: tuple[str, ...] = ("both",)  # which of both, weight, none
     dims: tuple[int | None, ...] = (0,)
     sizes: tuple[int, int] | None = None  # members and groups, where the implementation has fixed sizes
+    refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
     gradient: bool = True
     training: bool = True  # offers batch statistics

@@ -12,7 +12,7 @@ from normcheck.adapters.base import Call, Domain
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.errors import CallError
-from normcheck.recipes import Draw, state, values
+from normcheck.recipes import SMALL, WIDTHS, Draw, state, values
 from normcheck.spec import Normalizer
 
 
@@ -106,12 +106,25 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         affine=tuple(affine),
         dims=tuple(dims),
         sizes=offer.sizes,
+        refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
         state=offer.state,
         evaluation=offer.evaluation,
         absent=absent,
     )
     return _modes(normalizer, call, base, domain)
+
+
+def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
+    """Widths that raise: right or raises, so they are reported and not asked."""
+    if offer.sizes is not None:
+        return frozenset()
+    why = {n: _tries(call, values(normalizer, replace(base, n=n, sets=4))) for n in sorted(set(WIDTHS) | set(SMALL))}
+    refused = {n: text for n, text in why.items() if text}
+    if refused:
+        some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
+        absent[f"{some} entries in a set"] = next(iter(refused.values()))
+    return frozenset(refused)
 
 
 def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:

@@ -1,0 +1,12 @@
+"""One file for each question; `ALL` is every check, in the order in which a reader wants the answers."""
+
+from __future__ import annotations
+
+from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, statistics
+from normcheck.checks.base import Check
+
+ALL: tuple[Check, ...] = (
+    accuracy.CHECKS + invariance.CHECKS + laws.CHECKS + epsilon.CHECKS + gradient.CHECKS + statistics.CHECKS
+)
+
+BY_NAME = {check.name: check for check in ALL}

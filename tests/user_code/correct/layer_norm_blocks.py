@@ -10,13 +10,13 @@ BLOCK = 32
 def column_blocks(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     """A loop over blocks of columns for the sum, one for the variance, one for the output."""
     n = normalized_shape if isinstance(normalized_shape, int) else math.prod(normalized_shape)
-    rows = x.reshape(-1, n)
     compute = torch.float64 if x.dtype == torch.float64 else torch.float32
+    rows = x.reshape(-1, n).to(compute)
 
     def load(start):
         cols = torch.arange(start, start + BLOCK)
         mask = cols < n
-        block = rows[:, cols.clamp(max=n - 1)].to(compute)
+        block = rows[:, cols.clamp(max=n - 1)]
         return torch.where(mask, block, 0), mask
 
     acc = torch.zeros(rows.shape[0], BLOCK, dtype=compute)

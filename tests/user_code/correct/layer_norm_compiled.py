@@ -37,9 +37,9 @@ def through_script(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 @torch.library.custom_op("user_code::layer_norm", mutates_args=())
-def _forward(x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], rank: int, eps: float) -> Tuple[
-    Tensor, Tensor, Tensor
-]:
+def _forward(
+    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], rank: int, eps: float
+) -> Tuple[Tensor, Tensor, Tensor]:
     h = x.to(torch.promote_types(x.dtype, torch.float32))
     var, mean = torch.var_mean(h, list(range(-rank, 0)), correction=0, keepdim=True)
     rstd = torch.rsqrt(var + eps)

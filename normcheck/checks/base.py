@@ -1,0 +1,121 @@
+"""What a check is, and the two comparisons that all of them use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck import bounds
+from normcheck.adapters.base import Answer, Subject
+from normcheck.bounds import Accuracy
+from normcheck.case import Case
+from normcheck.draws import Space
+from normcheck.errors import CallError
+from normcheck.floats import Array
+from normcheck.reference.oracle import Truth, evaluate
+from normcheck.result import Comparison, Facts
+from normcheck.spec import Normalizer
+
+Ask = Callable[[Subject, Case], Comparison]
+
+
+def every(normalizer: Normalizer) -> bool:
+    """A law of every normalizer."""
+    return True
+
+
+def nothing(subject: Subject) -> str:
+    """Nothing is lacking."""
+    return ""
+
+
+def needs_gradient(subject: Subject) -> str:
+    return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', 'none offered')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question, asked of any implementation on any case of its space."""
+
+    name: str
+    law: str
+    source: str
+    ask: Ask
+    space: Space
+    concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
+    lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
+    witness: Callable[[Normalizer], bool] = lambda normalizer: False  # the law is a "no": one case must show it
+
+
+def differ(
+    law: str, observed: Array, expected: Array, allowed: Array, mask: Array | None = None, facts: Facts | None = None,
+    detail: str = "",
+) -> Comparison:
+    """Compare entry by entry against what is allowed; NaN where a number is expected counts as infinitely far.
+
+    Entries outside the mask and those for which the reference has no number are not compared and not counted.
+    """
+    observed, expected = np.broadcast_arrays(observed, expected)
+    counted = np.isfinite(expected)
+    if mask is not None:
+        counted &= np.broadcast_to(mask, expected.shape)
+    count = int(counted.sum())
+    if count == 0:
+        return Comparison(law, 0, 0.0, facts=facts or {}, detail=detail)
+    with np.errstate(all="ignore"):
+        error = np.abs(observed - expected)
+        error = np.where(np.isfinite(observed), error, np.inf)
+        limit = np.broadcast_to(allowed, expected.shape)
+        share = np.where(error == 0, 0.0, error / limit)
+    share = np.where(counted, np.where(np.isnan(share), np.inf, share), -1.0)
+    where = np.unravel_index(int(np.argmax(share)), share.shape)
+    return Comparison(
+        law, count, float(share[where]), float(error[where]), float(limit[where]), tuple(int(i) for i in where),
+        detail, facts or {},
+    )
+
+
+def truth_of(subject: Subject, case: Case) -> Truth:
+    return evaluate(subject.normalizer, case, subject.contract)
+
+
+def answer_of(subject: Subject, case: Case, *, gradient: bool = False) -> Answer:
+    return subject.call(case, gradient)
+
+
+def demanded(subject: Subject, case: Case, *, backward: bool = False) -> Accuracy:
+    """The accuracy class that the contract asks for on this case: by default torch's own for that kind."""
+    name = subject.contract.accuracy
+    if name == "default":
+        name = subject.normalizer.narrow_accuracy[int(backward)] if case.format.narrow else "sound"
+    known = {c.name: c for c in bounds.classes(case.format)}
+    return known.get(name, bounds.SOUND)
+
+
+def resolved(truth: Truth, accuracy: Accuracy) -> Array:
+    """Entries whose set is conditioned well enough to be compared, of the input's shape."""
+    return truth.partition.per_set(bounds.resolved(truth, accuracy))
+
+
+def forward_bound(subject: Subject, truth: Truth) -> Array:
+    """What the demanded class may be off by, of the output's shape."""
+    accuracy = demanded(subject, truth.case)
+    return subject.contract.slack * np.broadcast_to(bounds.forward(truth, accuracy).total, truth.y.shape)
+
+
+def gradients_of(subject: Subject, case: Case) -> Answer:
+    """The answer with gradients. Raises `CallError` where there are none."""
+    answer = subject.call(case, True)
+    if answer.dx is None:
+        raise CallError(f"{subject.name} returned an output that does not require grad")
+    return answer
+
+
+def exact(subject: Subject, truth: Truth) -> Array:
+    """Where floating point is exact, an algorithm may still take its root by another way: two roundings are a note."""
+    gain = 1.0 if truth.weight is None else np.abs(truth.weight)
+    shift = 0.0 if truth.bias is None else np.abs(truth.bias)
+    size = gain * np.abs(truth.xh) + shift
+    return np.asarray(subject.contract.slack * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor))

@@ -1,0 +1,270 @@
+"""Is the backward the derivative of the forward, and through which statistics: closed forms, identities, adjointness.
+
+dx = (1/s) [g - A mean(g) - B xh mean(g xh)], A and B 1 where the gradient passes through the mean, the variance
+(Ioffe, Szegedy 2015, section 2). Never y.sum(): its gradient is zero for every centered normalizer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck import bounds
+from normcheck.adapters.base import Subject
+from normcheck.bounds import Accuracy
+from normcheck.case import Case
+from normcheck.checks.accuracy import has_state, needs_evaluation
+from normcheck.checks.base import Check, answer_of, demanded, differ, gradients_of, needs_gradient, resolved, truth_of
+from normcheck.contract import GRADIENTS
+from normcheck.draws import ALL_WIDTHS, Space
+from normcheck.floats import Array
+from normcheck.recipes import DY_KINDS, Draw, small, state, values
+from normcheck.reference.oracle import Truth, gradient
+from normcheck.result import Comparison, worst
+from normcheck.spec import Normalizer
+
+SOURCE = "Ioffe, Szegedy 2015, section 2"
+
+
+def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Comparison:
+    """Compare under every class up to the demanded one; the shares become facts."""
+    assert callable(compare)
+    wanted = demanded(subject, truth.case, backward=True)
+    facts: dict[str, float] = {}
+    found: Comparison | None = None
+    for accuracy in bounds.classes(truth.case.format):
+        one: Comparison = compare(accuracy)
+        facts[f"accuracy/{key} {truth.case.format.name}/{accuracy.name}"] = one.share
+        found = one if accuracy is wanted else found
+        if found is not None and one.holds:
+            break
+    assert found is not None
+    return replace(found, facts=facts)
+
+
+def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
+    return np.asarray(subject.contract.slack * bounds.backward(truth, accuracy).total)
+
+
+def input_gradient(subject: Subject, case: Case) -> Comparison:
+    """dx against the closed form of the claimed gradient."""
+    truth = truth_of(subject, case)
+    dx = gradients_of(subject, case).dx
+    assert dx is not None
+    assert truth.dx is not None
+    expected = truth.dx
+    law = f"dx is the closed form, {subject.contract.gradient}"
+
+    def compare(accuracy: Accuracy) -> Comparison:
+        return differ(law, dx, expected, _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy))
+
+    return _classes(subject, truth, "backward", compare)
+
+
+def parameter_gradients(subject: Subject, case: Case) -> Comparison:
+    """dweight = sum dy xh and dbias = sum dy, over all entries that a parameter multiplies."""
+    truth = truth_of(subject, case)
+    answer = gradients_of(subject, case)
+    pairs = [
+        ("dweight = sum dy xh", answer.dweight, truth.dweight, False),
+        ("dbias = sum dy", answer.dbias, truth.dbias, True),
+    ]
+
+    def compare(accuracy: Accuracy) -> Comparison:
+        found = []
+        well = bounds.resolved(truth, accuracy)
+        for law, got, expected, bias in pairs:
+            if expected is None:
+                continue
+            got = np.full(expected.shape, np.nan) if got is None else got
+            allowed = subject.contract.slack * bounds.parameter(truth, accuracy, bias=bias).total
+            read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
+            found.append(differ(law, got, expected, allowed, None if bias else read))
+        return worst(*found)
+
+    return _classes(subject, truth, "parameters", compare)
+
+
+def mode(subject: Subject, case: Case) -> Comparison:
+    """Which of the four gradient modes the implementation follows, by its closed form; held against the claim."""
+    truth = truth_of(subject, case)
+    accuracy = demanded(subject, case, backward=True)
+    dx = gradients_of(subject, case).dx
+    assert dx is not None
+    allowed, mask = _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy)
+    shares = {name: differ("", dx, gradient(truth, name), allowed, mask) for name in GRADIENTS}
+    claimed = shares[subject.contract.gradient]
+    facts = {f"gradient/{name}": one.share for name, one in shares.items()}
+    fits = [name for name, one in shares.items() if one.holds]
+    seen = f"dx is that of {' or '.join(fits)}" if fits else "dx follows none of the four closed forms"
+    law = f"the gradient is {subject.contract.gradient}"
+    return replace(claimed, law=law, facts=facts, detail="" if claimed.holds else seen)
+
+
+def sums(subject: Subject, case: Case) -> Comparison:
+    """Identities of the claimed gradient: sum dx = (1 - A) sum g / s, <dx, xh> = (1 - B v / s^2) sum g xh / s."""
+    truth = truth_of(subject, case)
+    accuracy = demanded(subject, case, backward=True)
+    dx = gradients_of(subject, case).dx
+    assert dx is not None
+    assert truth.g is not None
+    part, saved, k = truth.partition, truth.saved, truth.setting
+    a, b = k.through
+    flat = part.gather(dx)
+    mask = bounds.resolved(truth, accuracy)[:, 0]
+    slack = subject.contract.slack
+    found = []
+    s = saved.s[:, 0]
+    if k.centered:
+        total = (1 - a) * truth.g.sum(axis=1) / s
+        law = "sum of dx over a set = 0" if a else "sum of dx over a set = sum g / s"
+        found.append(differ(law, flat.sum(axis=1), total, slack * bounds.identity_sum(truth, accuracy), mask))
+    if k.part == k.n:
+        pull = (truth.g * saved.xh).sum(axis=1)
+        kept = 1.0 - 2.0 * b * (saved.slope * saved.v / saved.s)[:, 0]
+        law = "<dx, xh> = (1 - B v / (v + eps)) sum g xh / s"
+        allowed = slack * bounds.identity_inner(truth, accuracy, saved.xh)
+        found.append(differ(law, (flat * saved.xh).sum(axis=1), kept * pull / s, allowed, mask))
+    return worst(*found) if found else Comparison("sum of dx", 0, 0.0)
+
+
+def linear(subject: Subject, case: Case) -> Comparison:
+    """Every gradient is linear in the cotangent: -4 dy gives -4 times all of them, bit for bit."""
+    once, other = gradients_of(subject, case), gradients_of(subject, case.but(dy=-4.0 * _dy(case)))
+    found = []
+    u, floor = case.format.u, 16.0 * case.format.floor
+    for name in ("dx", "dweight", "dbias"):
+        before, after = getattr(once, name), getattr(other, name)
+        if before is None or after is None:
+            continue
+        allowed = 8.0 * u * np.abs(before) + floor
+        found.append(differ(f"{name}(-4 dy) = -4 {name}(dy)", after, -4.0 * before, allowed, detail="exact"))
+    return worst(*found)
+
+
+def _dy(case: Case) -> Array:
+    assert case.dy is not None, "the case has no cotangent"
+    return case.dy
+
+
+def adjoint(subject: Subject, case: Case) -> Comparison:
+    """<u, J v> = <J^T u, v> in signed random directions: Jv by differences of the forward, J^T u by the backward."""
+    truth = truth_of(subject, case)
+    if float(bounds.kappa(truth).max()) > 100.0:
+        return Comparison("<u, J v> = <J^T u, v>", 0, 0.0)
+    rng = np.random.default_rng((int(case.drawn["seed"]), 3))
+    dx, u = gradients_of(subject, case).dx, _dy(case)
+    assert dx is not None
+    h = bounds.richardson_step(truth)
+    noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
+    allowed = subject.contract.slack * (
+        bounds.directional(truth, h, noise) + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
+    )
+    found = []
+    for _ in range(3):
+        v = rng.choice((-1.0, 1.0), case.x.shape)
+        far, near = (
+            float((u * (answer_of(subject, case.but(x=case.x + t * v)).y - answer_of(subject, case.but(x=case.x - t * v)).y)).sum())
+            for t in (2.0 * h, h)
+        )
+        numeric = (8.0 * near - far) / (12.0 * h)
+        analytic = float((dx * v).sum())
+        found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), np.asarray(allowed)))
+    return worst(*found)
+
+
+def bias_drift(subject: Subject, case: Case) -> Comparison:
+    """The experiment of section 2: gradient steps on a bias b before the normalizer, x = u + b, loss <dy, y>.
+
+    Through E[x] the bias has no gradient and stands still. With E[x] held constant it moves by eta sum g / s each
+    step while u + b - E[u + b] and so the loss stand still: b grows without bound, by a step that is predicted.
+    """
+    truth = truth_of(subject, case)
+    part, k = truth.partition, truth.setting
+    assert truth.g is not None
+    a, _ = k.through
+    steps, rate = 8, 0.25
+    s = truth.saved.s[:, 0]
+    push = (1 - a) * truth.g.sum(axis=1) / s
+    scale = np.abs(truth.g).sum(axis=1) / s
+    rate /= max(1.0, float((scale / s).max()) / 4.0)  # the largest drift stays within a few standard deviations
+    b = np.zeros(part.sets)
+    allowed = np.zeros(part.sets)
+    first = answer_of(subject, case).y
+    accuracy = demanded(subject, case, backward=True)
+    for _ in range(steps):
+        here = case.but(x=case.x + part.per_set(b))
+        dx = gradients_of(subject, here).dx
+        assert dx is not None
+        allowed += rate * subject.contract.slack * bounds.identity_sum(truth_of(subject, here), accuracy)
+        b = b - rate * part.gather(dx).sum(axis=1)
+    law = "through E[x] a bias before the normalizer stands still" if a else "b grows by eta sum g / s each step"
+    moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))
+    here = case.but(x=case.x + part.per_set(b))
+    bound = bounds.forward(truth, accuracy).total + bounds.forward(truth_of(subject, here), accuracy).total
+    still = differ("the loss stands still while b drifts", answer_of(subject, here).y, first, subject.contract.slack * bound)
+    return worst(moved, still)
+
+
+def evaluation_gradient(subject: Subject, case: Case) -> Comparison:
+    """With given statistics the gradient is that of an affine map, dx = weight dy / sqrt(running var + eps)."""
+    return worst(
+        replace(input_gradient(subject, case), law="dx = weight dy / sqrt(running var + eps)"),
+        parameter_gradients(subject, case) if case.weight is not None else Comparison("", 0, 0.0),
+    )
+
+
+def _centered(normalizer: Normalizer) -> bool:
+    return normalizer.centered
+
+
+def _float64(subject: Subject) -> str:
+    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+
+
+def _full(subject: Subject) -> str:
+    claimed = subject.contract.gradient
+    return _float64(subject) or ("" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative")
+
+
+def _has_parameters(subject: Subject) -> str:
+    return needs_gradient(subject) or ("" if subject.domain.affine != ("none",) else "takes no parameters")
+
+
+def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
+    return state(normalizer, draw, training=False)
+
+
+def _evaluation(subject: Subject) -> str:
+    return needs_gradient(subject) or needs_evaluation(subject)
+
+
+_DY = (
+    ("contiguous", "random"), ("expanded", "random"), ("strided", "random"), ("contiguous", "null space"),
+)  # fmt: skip
+_WITH = ("both", "weight")
+
+assert set(DY_KINDS) == {kind for _, kind in _DY}
+
+CHECKS = (
+    Check("input-gradient", "dx = (g - A mean g - B xh mean(g xh)) / s", SOURCE, input_gradient,
+          Space(values, edges=ALL_WIDTHS, dy=_DY), lacks=needs_gradient),
+    Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
+          parameter_gradients, Space(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
+          lacks=_has_parameters),
+    Check("gradient-mode", "the gradient passes through the statistics it claims", SOURCE, mode,
+          Space(small, formats=("float64", "float32"), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
+          lacks=needs_gradient),
+    Check("gradient-sums", "sum dx = 0 and <dx, xh> = eps / (v + eps) sum g xh / s", "theory: null space {1, xh}",
+          sums, Space(values, formats=("float64", "float32"), dy=_DY), lacks=needs_gradient),
+    Check("gradient-linear", "the backward is linear in the cotangent", "tensorflow/tensorflow#107705", linear,
+          Space(small, formats=("float64", "float32"), dy=_DY[:3]), lacks=needs_gradient),
+    Check("gradient-adjoint", "<u, J v> = <J^T u, v>", "definition of the adjoint", adjoint,
+          Space(small, formats=("float64",), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)), lacks=_full),
+    Check("bias-drift", "a bias before the normalizer stands still if E[x] is differentiated", SOURCE, bias_drift,
+          Space(small, formats=("float64",), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
+          concerns=_centered, lacks=_float64),
+    Check("evaluation-gradient", "dx = weight dy / sqrt(running var + eps)", "pytorch/xla#913", evaluation_gradient,
+          Space(_evaluated, formats=("float64", "float32"), offsets=False), concerns=has_state, lacks=_evaluation),
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Which draws a check wants, and how one is chosen: the same code for hypothesis and for a plain random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from normcheck.adapters.base import Domain
+from normcheck.adapters.probe import fit
+from normcheck.case import Case
+from normcheck.contract import Contract
+from normcheck.floats import FORMATS
+from normcheck.recipes import SMALL, WIDTHS, Draw
+from normcheck.spec import Normalizer
+
+Pick = Callable[[Sequence[Any]], Any]
+"""Chooses one of a sequence; the first is the simplest."""
+
+OFFSETS = {
+    "float64": (1.0, 10.0, 1e3, 1e6, 1e9),
+    "float32": (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
+    "bfloat16": (1.0, 3.0, 10.0, 100.0),
+    "float16": (1.0, 3.0, 10.0, 100.0),
+}
+"""Largest ratio of mean to standard deviation in a case, as far as the format can resolve the rest."""
+
+EPS = (1e-5, 1e-3, 1e-6, 0.1, 1e-8)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a check draws."""
+
+    recipe: Callable[[Normalizer, Draw], Case]
+    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    widths: tuple[int, ...] = SMALL  # members of a set
+    edges: tuple[int, ...] = ()  # widths that are always tried, once each
+    sets: tuple[int, ...] = (6, 4, 5, 7, 8, 12)
+    offsets: bool = True
+    eps: tuple[float, ...] = EPS
+    affine: tuple[str, ...] = ("both", "weight", "none")
+    dy: tuple[tuple[str, str], ...] = (("contiguous", "random"),)
+    deltas: tuple[float, ...] = (2.0,)
+    scales: tuple[int, ...] = (0,)
+    worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
+
+
+def formats(space: Space, domain: Domain) -> tuple[str, ...]:
+    return tuple(f for f in space.formats if f in domain.formats)
+
+
+def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
+    """One draw inside a space and a domain."""
+    format = pick(formats(space, domain))
+    affine = [a for a in space.affine if a in domain.affine] or list(domain.affine)
+    normalized = pick(domain.normalized)
+    ranks = [r for r in domain.ranks if r > normalized]
+    dy, dy_kind = pick(space.dy)
+    draw = Draw(
+        seed=pick(range(1 << 16)),
+        n=pick([n for n in space.widths if n not in domain.refused] or space.widths),
+        sets=pick(space.sets),
+        rank=pick(ranks),
+        normalized=normalized,
+        format=format,
+        offset=pick(OFFSETS[format]) if space.offsets else 1.0,
+        eps=_eps(space, domain, pick),
+        affine=pick(affine),
+        dy=dy,
+        dy_kind=dy_kind,
+        dim=pick(domain.dims),
+        delta=pick(space.deltas),
+        scale=pick(space.scales),
+    )
+    return fit(normalizer, draw, domain.sizes)
+
+
+def _eps(space: Space, domain: Domain, pick: Pick) -> float:
+    return float(pick(space.eps)) if domain.eps is None else domain.eps
+
+
+def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
+    """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
+    first: Pick = lambda options: options[0]  # noqa: E731  # a value of type Pick
+    plain = choose(space, normalizer, domain, first)
+    for format in formats(space, domain):
+        for i, (dy, dy_kind) in enumerate(space.dy):
+            yield replace(plain, format=format, dy=dy, dy_kind=dy_kind, seed=i)
+    for format, offset in space.worst_offset if space.offsets else ():
+        if format in formats(space, domain):
+            draw = replace(plain, format=format, offset=offset, n=64 if 64 not in domain.refused else plain.n, sets=8, seed=1)
+            yield fit(normalizer, draw, domain.sizes)
+    for rank in domain.ranks[1:]:
+        yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
+    if domain.sizes is None:
+        order = formats(space, domain)
+        for i, n in enumerate(n for n in space.edges if n not in domain.refused):
+            format = order[i % len(order)]
+            rank = domain.ranks[i % len(domain.ranks)] if n < 4096 else domain.ranks[0]
+            sets = 6 if n < 1000 else 4
+            yield replace(plain, n=n, sets=sets, rank=rank, format=format, offset=3.0, seed=n)
+
+
+ALL_WIDTHS = WIDTHS
+
+
+def narrowed(domain: Domain, contract: Contract) -> Domain:
+    """The domain without the formats that the contract does not claim."""
+    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.formats and f in FORMATS))

@@ -1,0 +1,110 @@
+"""Ask one check of one subject on a list of draws, and fold the answers into an outcome. No hypothesis here."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from normcheck.adapters.base import Subject
+from normcheck.case import Case
+from normcheck.checks.base import Check
+from normcheck.draws import Pick, choose
+from normcheck.errors import CallError
+from normcheck.recipes import Draw
+from normcheck.result import FAILED, INCONCLUSIVE, PASSED, WITNESS, Comparison, Finding, Outcome, merge
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings of the code under test are not the caller's: his filters may turn them into errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def asked(subject: Subject, check: Check, draw: Draw) -> tuple[Case, Comparison]:
+    """One case and its comparison; an exception of the implementation is a law that does not hold."""
+    case = check.space.recipe(subject.normalizer, draw)
+    try:
+        return case, check.ask(subject, case)
+    except CallError as error:
+        return case, Comparison("an ordinary input is answered", 1, math.inf, math.inf, 0.0, detail=str(error))
+
+
+class Fold:
+    """Comparisons of one check as they come in: counts, shares, facts, and the finding if there is one."""
+
+    def __init__(self, subject: Subject, check: Check) -> None:
+        self.subject, self.check = subject, check
+        self.compared, self.share = 0, 0.0
+        self.facts: dict[str, float] = {}
+        self.finding: Finding | None = None
+        self.witnessed = False
+        self.best: tuple[Case, Comparison] | None = None  # nearest to a witness
+        self.started = time.perf_counter()
+
+    @property
+    def seeks(self) -> bool:
+        """Whether the law is a "no" that one case must show."""
+        return self.check.witness(self.subject.normalizer)
+
+    def add(self, case: Case, comparison: Comparison) -> bool:
+        """Take a comparison in; whether it breaks the law."""
+        self.compared += comparison.compared
+        self.facts = merge((self.facts, comparison.facts))
+        if self.seeks:
+            raised = math.isinf(comparison.allowed) or comparison.detail and comparison.allowed == 0.0
+            self.witnessed |= comparison.share >= WITNESS and not raised
+            if self.best is None or comparison.share > self.best[1].share:
+                self.best = (case, comparison)
+            return False
+        self.share = max(self.share, comparison.share)
+        if comparison.holds:
+            return False
+        self.finding = finding(self.check, case, comparison)
+        return True
+
+    def outcome(self) -> Outcome:
+        """The verdict of the check."""
+        found = self.finding
+        if self.seeks and not self.witnessed and self.best is not None:
+            case, comparison = self.best
+            found = finding(self.check, case, comparison)
+        status = FAILED if found is not None else PASSED if self.compared else INCONCLUSIVE
+        return Outcome(
+            self.subject.normalizer.name, self.subject.name, self.check.name, status, self.compared, self.share,
+            self.facts, found, "" if self.compared else "nothing could be compared",
+            seconds=time.perf_counter() - self.started,
+        )  # fmt: skip
+
+
+def finding(check: Check, case: Case, comparison: Comparison) -> Finding:
+    return Finding(
+        check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
+        check.source, comparison.detail,
+    )  # fmt: skip
+
+
+def draws(subject: Subject, check: Check, count: int, seed: int) -> Iterator[Draw]:
+    """Draws from a plain generator: what the kill matrix uses, where nothing needs to be shrunk."""
+    rng = np.random.default_rng(seed)
+    pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # noqa: E731  # a value of type Pick
+    for _ in range(count):
+        yield choose(check.space, subject.normalizer, subject.domain, pick)
+
+
+def sweep(subject: Subject, check: Check, some: Iterable[Draw]) -> Outcome:
+    """Ask on every draw until the law breaks, or until a witness is found."""
+    fold = Fold(subject, check)
+    with quiet():
+        for draw in some:
+            if fold.add(*asked(subject, check, draw)) or fold.witnessed:
+                break
+    return fold.outcome()
+
+
