@@ -229,9 +229,15 @@ def identity_inner(truth: Truth, accuracy: Accuracy, other: Array) -> Array:
     return out
 
 
+def _reach(truth: Truth) -> float:
+    """Smallest distance over which a set changes by its own scale, along a direction of entries 1 and -1."""
+    k = truth.setting
+    return float(truth.saved.s.min()) / max(1.0, float(np.sqrt(k.part / k.divisor)))
+
+
 def richardson_step(truth: Truth) -> float:
-    """Step of the fourth-order difference: a thousandth of the smallest scale, for a direction of unit entries."""
-    return 1e-3 * float(truth.saved.s.min())
+    """Step of the fourth-order difference along a direction of entries 1 and -1: a thousandth of the reach."""
+    return 1e-3 * _reach(truth)
 
 
 def directional(truth: Truth, step: float, inner: float) -> float:
@@ -245,5 +251,5 @@ def directional(truth: Truth, step: float, inner: float) -> float:
     scale = backward_scale(truth)
     # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
     # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.
-    truncation = 32.0 * (step / float(truth.saved.s.min())) ** 4
+    truncation = 32.0 * (step / _reach(truth)) ** 4
     return rounding + truncation * float(scale.sum())

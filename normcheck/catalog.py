@@ -122,6 +122,7 @@ weight_norm = Normalizer(
         Printed(row("yes no  yes no  no  no"), _LN),
         Printed(row("yes no  yes no  no  no"), _RMS),
     ),
+    narrow_accuracy=("sound", "half"),
     arguments=("input", "weight", "dim"),
     note="The input is v, the weight is g.",
 )

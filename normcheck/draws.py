@@ -65,7 +65,7 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
         normalized=normalized,
         format=format,
         offset=pick(OFFSETS[format]) if space.offsets else 1.0,
-        eps=_eps(space, domain, pick),
+        eps=_eps(space, domain, format, pick),
         affine=pick(affine),
         dy=dy,
         dy_kind=dy_kind,
@@ -76,8 +76,11 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
     return fit(normalizer, draw, domain.sizes)
 
 
-def _eps(space: Space, domain: Domain, pick: Pick) -> float:
-    return float(pick(space.eps)) if domain.eps is None else domain.eps
+def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
+    """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
+    if domain.eps is not None:
+        return domain.eps
+    return float(pick([e for e in space.eps if format != "float16" or e >= 1e-5] or space.eps))
 
 
 def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:

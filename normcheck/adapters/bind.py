@@ -20,6 +20,10 @@ from normcheck.errors import CallError, UsageError
 from normcheck.spec import Normalizer
 
 
+SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
+"""Names of a parameter that says several axes; under other names (hidden_size, dim) it is one width."""
+
+
 def subject(claim: Implementation) -> Subject:
     """Bind an implementation.
 
@@ -91,7 +95,7 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
     return Offer(
         affine=("weight",) if normalizer.acts_on == "weight" else offered_affine(sorted(roles), required, normalizer),
         takes_eps="eps" in roles,
-        normalized=(1, 2) if trailing and "normalized_shape" in roles else (1,),
+        normalized=(1, 2) if trailing and binding.name("normalized_shape") in SHAPES else (1,),
         dims=(0, 1) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
         state=has_state and "momentum" in roles,
         evaluation=has_state and mode,
@@ -133,7 +137,7 @@ def _numpy(
 def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     if isinstance(target, torch.nn.Module):
         build, width, groups = torch_module.fixed(target, normalizer)
-        offer = _module_offer(target, frozenset(), normalizer, (width, groups) if width else None)
+        offer = _module_offer(target, frozenset(), normalizer, sizes=(width, groups) if width else None)
         return _first([(torch_module.make(build, name), offer)], normalizer, promised)
     binding = torch_module.constructor(target, normalizer, name)
     attempts: list[tuple[Call, Offer]] = []
@@ -145,7 +149,8 @@ def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) 
         except UsageError as error:
             failure = failure or error
             continue
-        attempts.append((torch_module.make(build, name), _module_offer(sample, binding.roles, normalizer, None)))
+        offer = _module_offer(sample, binding.roles, normalizer, width=binding.name("normalized_shape"))
+        attempts.append((torch_module.make(build, name), offer))
     if not attempts:
         assert failure is not None
         raise failure
@@ -160,7 +165,12 @@ def _sample(normalizer: Normalizer) -> Any:
 
 
 def _module_offer(
-    sample: torch.nn.Module, roles: frozenset[str], normalizer: Normalizer, sizes: tuple[int, int] | None
+    sample: torch.nn.Module,
+    roles: frozenset[str],
+    normalizer: Normalizer,
+    *,
+    width: str = "",
+    sizes: tuple[int, int] | None = None,
 ) -> Offer:
     """What a module offers: options of its constructor, parameters and buffers that it has."""
     weight, bias = torch_module.parameters(sample)
@@ -183,7 +193,7 @@ def _module_offer(
         affine=tuple(affine),
         takes_eps="eps" in roles,
         eps_attribute=eps,
-        normalized=(1, 2) if normalizer.sets.layout == "trailing" and sizes is None and "normalized_shape" in roles else (1,),
+        normalized=(1, 2) if normalizer.sets.layout == "trailing" and width in SHAPES else (1,),
         state=has_state and "momentum" in roles,
         evaluation=has_state,
         sizes=sizes,

@@ -62,6 +62,10 @@ class Binding:
     def roles(self) -> frozenset[str]:
         return frozenset(role for role, *_ in self.parameters)
 
+    def name(self, role: str) -> str:
+        """The parameter that plays a role; empty if none does."""
+        return next((name for r, name, *_ in self.parameters if r == role), "")
+
     def required(self, role: str) -> bool:
         return any(role == r and required for r, _, required, _ in self.parameters)
 

@@ -92,7 +92,7 @@ CHECKS = (
     Check("eps-co-scaling", "y(d x; d^2 eps) = y(x; eps)", "theory: co-scaling; tracel-ai/burn#2185",
           co_scaling, Space(near, formats=("float64", "float32")), concerns=has_eps, lacks=_takes_eps),
     Check("eps-is-read", "two values of eps give two outputs, each its own", "ggml-org/llama.cpp#2373",
-          is_read, Space(near), concerns=has_eps, lacks=_takes_eps),
+          is_read, Space(near, formats=("float64", "float32", "bfloat16")), concerns=has_eps, lacks=_takes_eps),
     Check("constant-rows", "a constant set gives the bias", "pytorch/pytorch#108072",
           constant_rows, Space(constant, formats=("float64", "float32", "bfloat16")), concerns=has_eps),
     Check("constant-gradient", "a constant set has a finite gradient", "pyg-team/pytorch_geometric#2917",

@@ -1,0 +1,80 @@
+"""Search for a counterexample, or for a witness, with hypothesis: the decisive draws first, then random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import HypothesisException
+
+from normcheck.adapters.base import Subject
+from normcheck.checks.base import Check
+from normcheck.draws import edges
+from normcheck.recipes import Draw
+from normcheck.result import Outcome
+from normcheck.strategies import draws_from
+from normcheck.sweep import Fold, asked, quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard to look. seed: None searches the same draws each time."""
+
+    examples: int
+    seed: int | None = None
+
+
+EFFORTS = {"quick": 6, "default": 20, "deep": 400}
+"""Examples per property, beyond the decisive draws that every effort asks."""
+
+
+class LawBroken(AssertionError):
+    """Raised to hypothesis only; one class per check, so that distinct faults shrink apart."""
+
+
+@lru_cache(maxsize=512)
+def _broken(check: str) -> type[LawBroken]:
+    return type(f"LawBroken_{check.replace('-', '_')}", (LawBroken,), {})
+
+
+def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
+    """Ask one check; on a broken law the smallest case that breaks it."""
+    fold = Fold(subject, check)
+    error = _broken(check.name)
+
+    def ask(draw: Draw) -> None:
+        if fold.witnessed:
+            return
+        if fold.add(*asked(subject, check, draw)):
+            raise error
+
+    with quiet():
+        try:
+            for draw in edges(check.space, subject.normalizer, subject.domain):
+                ask(draw)
+        except LawBroken:
+            pass
+        if fold.witnessed:
+            return fold.outcome()
+        searching = settings(
+            max_examples=effort.examples,
+            derandomize=effort.seed is None,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        test = given(draws_from(check.space, subject.normalizer, subject.domain))(ask)
+        test = searching(test)
+        if effort.seed is not None:
+            test = seed(effort.seed)(test)
+        before = fold.finding
+        try:
+            test()
+        except (LawBroken, HypothesisException, ExceptionGroup):
+            pass  # the fold holds the finding of the last and smallest failing case
+        fold.finding = fold.finding or before
+    return fold.outcome()
