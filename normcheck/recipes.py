@@ -125,8 +125,8 @@ def rows(rng: np.random.Generator, draw: Draw, sets: int, n: int, format: Format
     reach = 2 if format.name == "float16" else 6
     scale = 2.0 ** (draw.scale + rng.integers(-reach, reach + 1, (sets, 1)).astype(np.float64))
     scale[0] = 2.0**draw.scale
-    if sets > 1:  # one set with a variance near eps
-        scale[1] = math.sqrt(draw.eps or 1e-5) * 2.0 ** int(rng.integers(-3, 4))
+    if sets > 1 and draw.eps > 0:  # one set with a variance near eps
+        scale[1] = math.sqrt(draw.eps) * 2.0 ** int(rng.integers(-3, 4))
     x = format.round((_spread(rng, n, kinds) + _offsets(rng, draw, sets)) * scale)
     for i, kind in enumerate(kinds):
         if kind == "one ulp off constant":
@@ -150,8 +150,8 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
     part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
     flat = rows(rng, draw, part.sets, part.n, format)
     if not normalizer.mean_square and format.name == "float16":  # a norm kept in half is cubed in the backward
-        norm = np.sqrt(np.square(flat).sum(axis=1, keepdims=True))
-        flat = format.round(flat / 2.0 ** np.maximum(np.ceil(np.log2(norm / 32.0)), 0.0))
+        size = np.log2(np.sqrt(np.square(flat).sum(axis=1, keepdims=True)))
+        flat = format.round(flat * 2.0 ** np.round(np.clip(size, -2.0, 5.0) - size))
     x = part.scatter(flat)
     weight, bias = parameters(rng, part.parameter, format)
     dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
