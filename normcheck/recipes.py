@@ -150,8 +150,8 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
     part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
     flat = rows(rng, draw, part.sets, part.n, format)
     if not normalizer.mean_square and format.name == "float16":  # a norm kept in half is cubed in the backward
-        size = np.log2(np.sqrt(np.square(flat).sum(axis=1, keepdims=True)))
-        flat = format.round(flat * 2.0 ** np.round(np.clip(size, -2.0, 5.0) - size))
+        norm = np.log2(np.sqrt(np.square(flat).sum(axis=1, keepdims=True)))
+        flat = format.round(flat * 2.0 ** np.round(np.clip(norm, -2.0, 5.0) - norm))
     x = part.scatter(flat)
     weight, bias = parameters(rng, part.parameter, format)
     dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
