@@ -1,0 +1,236 @@
+"""The pytest plugin: options, the fixture, collection of the property suite, the section at the end, JSON.
+
+Loaded by every pytest in an environment where normcheck is installed, so it imports nothing beyond pytest until an
+implementation is named.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EFFORTS = ("quick", "default", "deep")
+GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
+
+RECORDS = pytest.StashKey[list[dict[str, Any]]]()
+"""On an item: the outcomes of its checks, as plain data."""
+SESSION = pytest.StashKey[Any]()
+"""On the config: the claims and settings of this run; absent where nothing is named."""
+
+
+class Hooks:
+    """Hooks that a conftest may implement."""
+
+    @pytest.hookspec
+    def pytest_normcheck_implementations(self) -> list[Any]:
+        """Return `normcheck.Implementation` values to check in this project."""
+        raise NotImplementedError
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(Hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("normcheck", "checking normalization layers")
+    group.addoption(
+        "--norm", action="append", default=[], metavar="KIND=TARGET",
+        help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
+        "batch_norm=./mine.py:MyBatchNorm (repeatable)",
+    )  # fmt: skip
+    group.addoption(
+        "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
+        help="a convention that differs from torch's, as in eps-place=outside (repeatable)",
+    )  # fmt: skip
+    group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
+    group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
+    group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
+    parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
+    parser.addini("norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[])
+    parser.addini("norm_effort", "examples per property: quick, default or deep", default="default")
+
+
+def _claims(config: pytest.Config) -> list[Any]:
+    """What is to be checked: the options, or else the ini table and the conftest hooks."""
+    named = config.getoption("norm")
+    if named:
+        return list(named)
+    found: list[Any] = list(config.getini("norm"))
+    for more in config.hook.pytest_normcheck_implementations():
+        found += more
+    return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Collector(config), "normcheck-collector")
+    claims = _claims(config)
+    if not claims:
+        return
+    from normcheck.session import Session, UsageError
+
+    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
+    if config.getoption("norm_gradient"):
+        words.append(f"gradient={config.getoption('norm_gradient')}")
+    effort = config.getoption("norm_effort") or config.getini("norm_effort")
+    hypothesis_seed = config.getoption("--hypothesis-seed", None)
+    try:
+        config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed)
+    except UsageError as error:
+        raise pytest.UsageError(f"normcheck: {error}") from None
+    if config.args_source is not pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput"):
+        suite = str(properties())
+        config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def properties() -> Path:
+    """The folder of the property suite, in a checkout as in a wheel."""
+    spec = importlib.util.find_spec("normcheck.properties")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each implementation, or for each implementation and check that concerns it."""
+    wanted = {"norm_claim", "norm_question"} & set(metafunc.fixturenames)
+    if not wanted:
+        return
+    session = metafunc.config.stash.get(SESSION, None)
+    if session is None:
+        raise pytest.UsageError(
+            "the properties need an implementation: add --norm KIND=TARGET, "
+            "as in --norm layer_norm=torch.nn.functional:layer_norm"
+        )
+    if "norm_claim" in wanted:
+        metafunc.parametrize("norm_claim", session.claims, ids=session.names(), scope="session")
+        return
+    questions = session.questions(metafunc.module.CHECKS)
+    ids = [f"{claim.kind}={claim.name}-{check.name}" for claim, check in questions]
+    metafunc.parametrize("norm_question", questions, ids=ids)
+
+
+@pytest.fixture
+def norm_ask(request: pytest.FixtureRequest) -> Any:
+    """Ask a check of a claim; the outcome is kept for the summary, and a finding fails the test."""
+    session = request.config.stash[SESSION]
+
+    def ask(claim: Any, check: Any | None) -> None:
+        _settle(request, [session.call(claim) if check is None else session.ask(claim, check)])
+
+    return ask
+
+
+class Verifier:
+    """What the fixture `normcheck` gives: one verb."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def verify(
+        self,
+        target: Any,
+        *,
+        as_: str,
+        contract: dict[str, str] | None = None,
+        effort: str | None = None,
+    ) -> None:
+        """Check a target as a normalizer; fails the test with every law that does not hold.
+
+        target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
+        as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
+        """
+        from normcheck.session import Session, UsageError
+
+        config = self._request.config
+        words = [f"{key}={value}" for key, value in (contract or {}).items()]
+        chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
+        try:
+            session = Session.of([(as_, target)], words, chosen, config.getoption("--hypothesis-seed", None))
+        except UsageError as error:
+            pytest.fail(f"normcheck: {error}", pytrace=False)
+        _settle(self._request, session.all())
+
+
+@pytest.fixture
+def normcheck(request: pytest.FixtureRequest) -> Verifier:
+    """`normcheck.verify(MyNorm, as_="layer_norm")` checks it as `pytest --norm` does, inside one test."""
+    return Verifier(request)
+
+
+def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
+    """Keep the outcomes, and end the test as they say: failed, skipped, or passed."""
+    from normcheck.report.message import finding
+
+    request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
+    bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
+    texts = [
+        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad
+    ]
+    if texts:
+        pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
+    if all(o.status == "skipped" for o in outcomes):
+        pytest.skip(outcomes[0].reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Outcomes travel with the report, from a worker process too."""
+    report = yield
+    if report.when == "call" and RECORDS in item.stash:
+        report.normcheck = item.stash[RECORDS]
+    return report
+
+
+class Collector:
+    """Gathers the outcomes in the controlling process, and at the end says and writes what they amount to."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._records: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._records += getattr(report, "normcheck", [])
+
+    def run(self) -> dict[str, Any] | None:
+        """The document of the run; None where nothing was asked."""
+        if not self._records:
+            return None
+        from normcheck import __version__, verdict
+        from normcheck.result import outcome
+
+        session = self._config.stash.get(SESSION, None)
+        settings = {} if session is None else {"effort": session.effort_name, "seed": session.effort.seed}
+        return verdict.run(__version__, (outcome(record) for record in self._records), settings)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Exit with 4 if a target cannot be used, and never with 0 if an implementation was not compared at all."""
+        run = self.run()
+        if run is None:
+            return
+        path = self._config.getoption("norm_json")
+        if path:
+            Path(path).write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if any(record["usage"] for record in self._records):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif session.exitstatus == pytest.ExitCode.OK and any(not one["compared"] for one in run["implementations"]):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        run = self.run()
+        if run is None:
+            return
+        from normcheck.report.terminal import summary
+
+        terminalreporter.section("normcheck", sep="=")
+        for text, markup in summary(run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
+            terminalreporter.write_line(text, **markup)
+        path = self._config.getoption("norm_json")
+        if path:
+            terminalreporter.write_line(f"written: {path}")

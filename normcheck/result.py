@@ -103,6 +103,8 @@ class Outcome:
     reason: str = ""  # why it was skipped, or what went wrong
     usage: bool = False  # the reason is the caller's: the target cannot be loaded or bound
     seconds: float = 0.0
+    absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
+    contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
 
     def record(self) -> dict[str, Any]:
         """As plain data, for the journey from a worker process."""
@@ -112,6 +114,7 @@ class Outcome:
         }
         out["share"] = number(self.share)
         out["facts"] = {key: number(share) for key, share in self.facts.items()}
+        out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["finding"] = None if self.finding is None else self.finding.record()
         return out
 

@@ -1,0 +1,31 @@
+"""In this checkout, `pytest properties` checks every normalizer that torch ships and those bundled here."""
+
+from __future__ import annotations
+
+import normcheck
+
+pytest_plugins = ["pytester"]
+
+TORCH = """
+batch_norm=torch.nn.functional:batch_norm
+batch_norm=torch.nn:BatchNorm1d
+batch_norm=torch.nn:BatchNorm2d
+batch_norm=torch.nn:BatchNorm3d
+weight_norm=torch:_weight_norm
+layer_norm=torch.nn.functional:layer_norm
+layer_norm=torch.nn:LayerNorm
+rms_norm=torch.nn.functional:rms_norm
+rms_norm=torch.nn:RMSNorm
+partial_rms_norm=normcheck.implementations.partial_rms_norm:partial_rms_norm
+group_norm=torch.nn.functional:group_norm
+group_norm=torch.nn:GroupNorm
+instance_norm=torch.nn.functional:instance_norm
+instance_norm=torch.nn:InstanceNorm1d
+instance_norm=torch.nn:InstanceNorm2d
+instance_norm=torch.nn:InstanceNorm3d
+"""
+
+
+def pytest_normcheck_implementations() -> list[normcheck.Implementation]:
+    """What this project checks by default."""
+    return [normcheck.Implementation(*line.split("=")) for line in TORCH.split()]

@@ -1,0 +1,61 @@
+"""One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def case_words(case: Mapping[str, Any]) -> str:
+    """A case in one line: format and shape first, then what was drawn."""
+    shape = "x".join(str(s) for s in case.get("shape", []))
+    rest = [f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")]
+    given = [name for name in ("weight", "bias") if case.get(name)]
+    parts = [f"{case.get('format', '')} {shape}", *([" and ".join(given)] if given else ["no parameters"]), *rest]
+    return ", ".join(parts)
+
+
+def _times(observed: float, allowed: float) -> str:
+    if not allowed > 0 or observed != observed or observed in (float("inf"),):
+        return ""
+    return f", {observed / allowed:.3g} times what is allowed"
+
+
+def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
+    """A finding for people.
+
+    >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
+    ...     "where": [1], "case": {"shape": [2], "format": "float32"}, "source": "", "detail": "", "replay": "r"}))
+    layer_norm m:f: sign does not hold
+    <BLANKLINE>
+      law      y(-x) = -y(x)
+      found    0.5 at [1]
+      allowed  0
+      case     float32 2, no parameters
+      replay   r
+    """
+    observed, allowed = float(record["observed"]), float(record["allowed"])
+    where = f" at {list(record['where'])}" if record["where"] else ""
+    lines = [
+        ("law", str(record["law"])),
+        ("found", f"{observed:.4g}{where}{_times(observed, allowed)}"),
+        ("allowed", f"{allowed:.4g}"),
+        ("case", case_words(record["case"])),
+        ("remark", str(record["detail"])),
+        ("source", str(record["source"])),
+        ("replay", str(record["replay"])),
+    ]
+    out = [f"{kind} {target}: {record['check']} does not hold", ""]
+    for label, text in lines:
+        if text:
+            fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)
+            out.append(f"  {label:<9}{fill[0]}")
+            out += [" " * 11 + more for more in fill[1:]]
+    return "\n".join(out)

@@ -1,0 +1,122 @@
+"""A run as text for the end of a pytest session: a record in, lines out. Fits any terminal from 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+HEADS = (
+    ("weight", "matrix", "scale"),
+    ("weight", "matrix", "center"),
+    ("weight", "vector", "scale"),
+    ("data", "set", "scale"),
+    ("data", "set", "center"),
+    ("single", "case", "scale"),
+)
+WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
+CELL = 8
+
+Line = tuple[str, dict[str, bool]]
+"""A line with the markup that pytest's terminal writer takes."""
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else "..." + text[-(width - 3) :]
+
+
+def _cells(row: Mapping[str, str], other: Mapping[str, str] | None = None) -> str:
+    out = ""
+    for name, value in row.items():
+        differs = other is not None and other[name] != value
+        out += (WORDS[value] + ("!" if differs else "")).ljust(CELL)
+    return out.rstrip()
+
+
+def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
+    """Table 1 as measured: a line for each implementation, and under it each row that a paper prints."""
+    name = max(24, min(width - 6 * CELL - 2, 60))
+    yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
+    for i in range(3):
+        yield (" " * name + "".join(head[i].ljust(CELL) for head in HEADS)).rstrip(), {}
+    seen: set[str] = set()
+    for one in sorted(implementations, key=lambda r: r["kind"]):
+        if one["kind"] not in seen:
+            seen.add(one["kind"])
+            for printed in one["printed"]:
+                yield f"{_short(one['kind'] + ', ' + printed['paper'], name - 1):<{name}}{_cells(printed['row'])}", {
+                    "light": True
+                }
+            if not one["printed"] and one["expected"]:
+                yield f"{_short(one['kind'] + ', derived', name - 1):<{name}}{_cells(one['expected'])}", {"light": True}
+        bad = one["expected"] is not None and one["row"] != one["expected"]
+        cells = _cells(one["row"], one["expected"])
+        yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
+        if "row_expected_statistics" in one:
+            again = _cells(one["row_expected_statistics"], one["expected"])
+            yield f"{'    with expected statistics':<{name}}{again}", {}
+
+
+def _accuracy(record: Mapping[str, Any]) -> str:
+    by_pass: dict[str, dict[str, list[str]]] = {}
+    for place, found in record["accuracy"].items():
+        name, _, format = place.rpartition(" ")
+        by_pass.setdefault(name, {}).setdefault(found["class"], []).append(f"{format} {float(found['share']):.2g}")
+    words = []
+    for name, classes in by_pass.items():
+        words.append(f"{name} " + ", ".join(f"{c} ({', '.join(shares)})" for c, shares in classes.items()))
+    return "; ".join(words)
+
+
+def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
+    lines = textwrap.wrap(text, max(40, width - 14), break_long_words=False, break_on_hyphens=False) or [""]
+    yield f"  {label:<12}{lines[0]}", {}
+    for more in lines[1:]:
+        yield " " * 14 + more, {}
+
+
+def _not_checked(record: Mapping[str, Any]) -> str:
+    by_reason: dict[str, list[str]] = {}
+    for what, why in record["not_checked"].items():
+        by_reason.setdefault(why, []).append(what)
+    return "; ".join(f"{', '.join(what)} ({why})" for why, what in by_reason.items())
+
+
+def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What was found of one implementation."""
+    verdict = record["verdict"]
+    good = verdict == "passed"
+    head = f"{record['kind']} = {record['target']}"
+    yield f"{_short(head, width - 14)}: {verdict}", {"bold": True, "green": good, "red": not good}
+    if record["errors"]:
+        for text in record["errors"]:
+            yield from _wrapped("error", text, width)
+    if not record["compared"]:
+        return
+    if record["findings"]:
+        yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
+    claimed = record["contract"].get("gradient", "full")
+    said = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
+    if "gradient" not in record["not_checked"]:
+        yield from _wrapped("gradient", f"{record['gradient']}, {said}", width)
+    if record["contract"]:
+        yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
+    yield from _wrapped("accuracy", _accuracy(record) + " of the bound", width)
+    if record["tightest"]:
+        yield from _wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
+                            f"in {record['tightest']['check']}", width)  # fmt: skip
+    counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
+    yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
+    if record["not_checked"]:
+        yield from _wrapped("not checked", _not_checked(record), width)
+
+
+def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """The section at the end of a session."""
+    records = run["implementations"]
+    for record in records:
+        yield from implementation(record, width)
+        yield "", {}
+    measured = [r for r in records if r["compared"] and set(r["row"].values()) != {"undetermined"}]
+    if measured:
+        yield from table(measured, width)

@@ -1,0 +1,165 @@
+"""A run in one process: claims bound once, checks asked of them, outcomes returned as values."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from normcheck import catalog
+from normcheck.adapters.base import Subject
+from normcheck.adapters.bind import subject
+from normcheck.checks import ALL
+from normcheck.checks.base import Check
+from normcheck.claim import Implementation, parse
+from normcheck.contract import contract, words
+from normcheck.draws import formats
+from normcheck.errors import CallError, UsageError
+from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
+from normcheck.search import EFFORTS, Effort, search
+from normcheck.sweep import quiet
+
+CALL = "call"
+"""Name of the first question: can it be loaded, bound and called at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """One implementation to check, or why it cannot be."""
+
+    kind: str
+    name: str
+    implementation: Implementation | None
+    error: str = ""
+
+
+def _conventions(pairs: Iterable[str]) -> dict[str, str]:
+    out = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"contract {pair!r} is not KEY=VALUE, as in eps-place=outside")
+        out[key.strip()] = value.strip()
+    contract(out)  # a word that is not one is said before anything runs
+    return out
+
+
+def _claim(given: Any, conventions: dict[str, str]) -> Claim:
+    kind, name = "", str(given)
+    try:
+        if isinstance(given, str):
+            kind, _, name = given.partition("=")
+            made = parse(given)
+        else:
+            made = given if isinstance(given, Implementation) else Implementation(*given)
+        kind, name = made.kind, made.name
+        catalog.get(kind)
+        made = replace(made, contract={**made.contract, **conventions})
+        contract(made.contract)
+    except UsageError as error:
+        return Claim(kind, name or str(given), None, str(error))
+    return Claim(kind, name, made)
+
+
+@dataclass(slots=True)
+class Session:
+    """Claims with the effort to spend on them; subjects are bound at their first question."""
+
+    claims: tuple[Claim, ...]
+    effort_name: str
+    effort: Effort
+    _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, claims: Sequence[Any], conventions: Sequence[str], effort: str, seed: Any = None) -> Session:
+        """A session from words, pairs (kind, target), or `Implementation` values.
+
+        Raises `UsageError` for conventions or an effort that are none; a claim that is none is kept and reported.
+        """
+        if effort not in EFFORTS:
+            raise UsageError(f"unknown effort {effort!r}; known: {', '.join(EFFORTS)}")
+        declared = _conventions(conventions)
+        chosen = int(seed) if str(seed or "").isdigit() else None
+        if effort == "deep" and chosen is None:
+            chosen = random.SystemRandom().randrange(1 << 32)
+        made = {(claim.kind, claim.name): claim for claim in (_claim(given, declared) for given in claims)}
+        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen))
+
+    def names(self) -> list[str]:
+        return [f"{claim.kind}={claim.name}" for claim in self.claims]
+
+    def questions(self, checks: Sequence[Check]) -> list[tuple[Claim, Check]]:
+        """The checks that concern each claim's normalizer."""
+        return [
+            (claim, check)
+            for claim in self.claims
+            if claim.implementation is not None
+            for check in checks
+            if check.concerns(catalog.get(claim.kind))
+        ]
+
+    def subject(self, claim: Claim) -> Subject:
+        """The bound implementation. Raises what binding raised, each time."""
+        assert claim.implementation is not None, "a claim with an error has no subject"
+        if claim not in self._bound:
+            try:
+                with quiet():
+                    self._bound[claim] = subject(claim.implementation)
+            except (UsageError, CallError) as error:
+                self._bound[claim] = error
+        found = self._bound[claim]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def call(self, claim: Claim) -> Outcome:
+        """Whether the claim can be loaded, bound and called."""
+        started = time.perf_counter()
+        plain = Outcome(claim.kind, claim.name, CALL, PASSED)
+        if claim.implementation is None:
+            return replace(plain, status=ERROR, reason=claim.error, usage=True)
+        try:
+            found = self.subject(claim)
+        except UsageError as error:
+            return replace(plain, status=ERROR, reason=str(error), usage=True)
+        except CallError as error:
+            return replace(plain, status=ERROR, reason=str(error))
+        seconds = time.perf_counter() - started
+        return replace(plain, seconds=seconds, absent=dict(found.domain.absent), contract=words(found.contract))
+
+    def ask(self, claim: Claim, check: Check) -> Outcome:
+        """One check of one claim."""
+        plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
+        try:
+            found = self.subject(claim)
+        except (UsageError, CallError):
+            return replace(plain, reason="it cannot be called")
+        lacks = check.lacks(found)
+        if not lacks and not formats(check.space, found.domain):
+            lacks = f"serves none of {', '.join(check.space.formats)}"
+        if lacks:
+            return replace(plain, reason=lacks)
+        outcome = search(found, check, self.effort)
+        if outcome.finding is None:
+            return outcome
+        return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, check)))
+
+    def all(self) -> list[Outcome]:
+        """Every check of every claim, in one go."""
+        out = [self.call(claim) for claim in self.claims]
+        return out + [self.ask(claim, check) for claim, check in self.questions(ALL)]
+
+    def _replay(self, claim: Claim, check: Check) -> str:
+        implementation = claim.implementation
+        assert implementation is not None
+        if not isinstance(implementation.target, str):
+            return f"run this test again: normcheck.verify(..., as_={claim.kind!r})"
+        parts = [f"pytest --norm {claim.kind}={claim.name}"]
+        parts += [f"--norm-contract {key}={value}" for key, value in implementation.contract.items()]
+        if self.effort_name != "default":
+            parts.append(f"--norm-effort {self.effort_name}")
+        if self.effort.seed is not None:
+            parts.append(f"--hypothesis-seed {self.effort.seed}")
+        return " ".join([*parts, f"-k {check.name}"])

@@ -1,0 +1,14 @@
+"""Running statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import statistics
+
+CHECKS = statistics.CHECKS
+
+
+def test_statistics(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)

@@ -1,0 +1,14 @@
+"""The six columns of Table 1 of the layer-norm paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import invariance
+
+CHECKS = invariance.CHECKS
+
+
+def test_table(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)
