@@ -214,12 +214,15 @@ def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> Bound:
 
 def product(data: Array, weights: Bound, exact: Array) -> Array:
     """Bound of data @ weights.T computed in float64 from weights known to a bound. data: (cases, inputs)."""
-    return np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
+    out: Array = np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
+    return out
 
 
 def identity_sum(truth: Truth, accuracy: Accuracy) -> Array:
     """Bound of the sum of dx over a set, (sets,): every dx may be off by its own bound."""
-    return truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape)).sum(axis=1)
+    flat = truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape))
+    out: Array = flat.sum(axis=1)
+    return out
 
 
 def identity_inner(truth: Truth, accuracy: Accuracy, other: Array) -> Array:

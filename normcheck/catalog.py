@@ -95,8 +95,9 @@ group_norm = Normalizer(
 instance_norm = Normalizer(
     name="instance_norm",
     title="instance normalization",
-    paper=Paper("Ulyanov, Vedaldi, Lempitsky", 2016, "Instance Normalization",
-                "https://arxiv.org/abs/1607.08022", "eq. 3"),
+    paper=Paper(
+        "Ulyanov, Vedaldi, Lempitsky", 2016, "Instance Normalization", "https://arxiv.org/abs/1607.08022", "eq. 3"
+    ),
     formula="y = (x - mean) / sqrt(var + eps) * weight + bias, statistics over the positions of a channel in a case",
     sets=Sets("channels", frozenset({"space"})),
     centered=True,
@@ -128,8 +129,7 @@ weight_norm = Normalizer(
 )
 
 ALL: dict[str, Normalizer] = {
-    n.name: n
-    for n in (batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm)
+    n.name: n for n in (batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm)
 }
 
 

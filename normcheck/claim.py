@@ -49,7 +49,5 @@ def parse(text: str) -> Implementation:
     if not equals or not kind.strip():
         raise UsageError(f"{text!r} is not KIND=TARGET, as in layer_norm=mypkg.kernels:fast_layer_norm")
     if not colon or not module or not attribute:
-        raise UsageError(
-            f"target {target.strip()!r} is neither package.module:attribute nor path/to/file.py:attribute"
-        )
+        raise UsageError(f"target {target.strip()!r} is neither package.module:attribute nor path/to/file.py:attribute")
     return Implementation(kind.strip(), target.strip())

@@ -85,14 +85,16 @@ def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
 
 def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
     """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
-    first: Pick = lambda options: options[0]  # noqa: E731  # a value of type Pick
+    first: Pick = lambda options: options[0]  # a value of type Pick
     plain = choose(space, normalizer, domain, first)
     for format in formats(space, domain):
         for i, (dy, dy_kind) in enumerate(space.dy):
             yield replace(plain, format=format, dy=dy, dy_kind=dy_kind, seed=i)
     for format, offset in space.worst_offset if space.offsets else ():
         if format in formats(space, domain):
-            draw = replace(plain, format=format, offset=offset, n=64 if 64 not in domain.refused else plain.n, sets=8, seed=1)
+            draw = replace(
+                plain, format=format, offset=offset, n=64 if 64 not in domain.refused else plain.n, sets=8, seed=1
+            )
             yield fit(normalizer, draw, domain.sizes)
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)

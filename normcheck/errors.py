@@ -15,7 +15,14 @@ class UsageError(NormcheckError):
 
 
 class CallError(NormcheckError):
-    """The implementation raised, or returned something that is not an answer."""
+    """The implementation raised, or returned something that is not an answer.
+
+    The text is one sentence that names the target; `reason` is the same in few words, for lists.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason or text
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -51,7 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
     group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
-    parser.addini("norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[])
+    parser.addini(
+        "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
+    )
     parser.addini("norm_effort", "examples per property: quick, default or deep", default="default")
 
 
@@ -72,7 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     claims = _claims(config)
     if not claims:
         return
-    from normcheck.session import Session, UsageError
+    from normcheck.errors import UsageError
+    from normcheck.session import Session
 
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
@@ -145,7 +148,8 @@ class Verifier:
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
         """
-        from normcheck.session import Session, UsageError
+        from normcheck.errors import UsageError
+        from normcheck.session import Session
 
         config = self._request.config
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
@@ -170,7 +174,8 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
     texts = [
-        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad
+        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
+        for o in bad
     ]
     if texts:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
@@ -183,7 +188,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Outcomes travel with the report, from a worker process too."""
     report = yield
     if report.when == "call" and RECORDS in item.stash:
-        report.normcheck = item.stash[RECORDS]
+        report.__dict__["normcheck"] = item.stash[RECORDS]
     return report
 
 

@@ -156,7 +156,7 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
     weight, bias = parameters(rng, part.parameter, format)
     dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
     always = normalizer.acts_on == "weight"
-    case = Case(
+    return Case(
         x=x,
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
@@ -170,13 +170,13 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
         dy_layout=draw.dy,
         drawn=draw.words(),
     )
-    return case
 
 
 def _standard(flat: Array) -> Array:
     """Roughly normalized rows, to aim the cotangent with; never compared."""
-    deviation = flat.std(axis=1, keepdims=True)
-    return (flat - flat.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+    deviation: Array = flat.std(axis=1, keepdims=True)
+    out: Array = (flat - flat.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+    return out
 
 
 def _cotangent(
@@ -195,8 +195,8 @@ def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
     case = values(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 1))
     units = case.x.shape[1]
-    mean = case.format.round(rng.standard_normal(units))
-    var = case.format.round(rng.uniform(0.3, 3.0, units))
+    mean = case.format.round(rng.standard_normal((units,)))
+    var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
     momentum = float(rng.choice((0.1, 0.25, 0.7)))
     return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training)
 

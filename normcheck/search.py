@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,13 +30,13 @@ EFFORTS = {"quick": 6, "default": 20, "deep": 400}
 """Examples per property, beyond the decisive draws that every effort asks."""
 
 
-class LawBroken(AssertionError):
+class LawBrokenError(AssertionError):
     """Raised to hypothesis only; one class per check, so that distinct faults shrink apart."""
 
 
 @lru_cache(maxsize=512)
-def _broken(check: str) -> type[LawBroken]:
-    return type(f"LawBroken_{check.replace('-', '_')}", (LawBroken,), {})
+def _broken(check: str) -> type[LawBrokenError]:
+    return type(f"LawBroken_{check.replace('-', '_')}", (LawBrokenError,), {})
 
 
 def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
@@ -53,7 +54,7 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
         try:
             for draw in edges(check.space, subject.normalizer, subject.domain):
                 ask(draw)
-        except LawBroken:
+        except LawBrokenError:
             pass
         if fold.witnessed:
             return fold.outcome()
@@ -72,9 +73,7 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
         if effort.seed is not None:
             test = seed(effort.seed)(test)
         before = fold.finding
-        try:
-            test()
-        except (LawBroken, HypothesisException, ExceptionGroup):
-            pass  # the fold holds the finding of the last and smallest failing case
+        with suppress(LawBrokenError, HypothesisException, ExceptionGroup):
+            test()  # the fold holds the finding of the last and smallest failing case
         fold.finding = fold.finding or before
     return fold.outcome()

@@ -41,6 +41,11 @@ class Paper:
     def __str__(self) -> str:
         return f"{self.authors} {self.year}, {self.place}"
 
+    @property
+    def short(self) -> str:
+        """First author and year."""
+        return f"{self.authors.partition(',')[0]} {self.year}"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -136,7 +141,8 @@ class Partition:
         axes = tuple(range(extra)) + tuple(
             extra + i for i, size in enumerate(self.spread_shape) if size == 1 and full.shape[extra + i] != 1
         )
-        return full.sum(axis=axes).reshape(self.parameter)
+        out: Array = full.sum(axis=axes).reshape(self.parameter)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,9 @@ class Sets:
 
 @lru_cache(maxsize=4096)
 def _partition(sets: Sets, shape: tuple[int, ...], groups: int, normalized: int, dim: int | None) -> Partition:
-    rank, parameter, spread, axis = len(shape), (), (), 0
+    rank, axis = len(shape), 0
+    parameter: tuple[int, ...] = ()
+    spread: tuple[int, ...] = ()
     if sets.layout == "channels":
         seen = (shape[0], groups, shape[1] // groups, math.prod(shape[2:]))
         parameter, spread = (shape[1],), (shape[1],) + (1,) * (rank - 2)

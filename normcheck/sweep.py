@@ -58,7 +58,7 @@ class Fold:
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
         if self.seeks:
-            raised = math.isinf(comparison.allowed) or comparison.detail and comparison.allowed == 0.0
+            raised = math.isinf(comparison.allowed) or (comparison.detail and comparison.allowed == 0.0)
             self.witnessed |= comparison.share >= WITNESS and not raised
             if self.best is None or comparison.share > self.best[1].share:
                 self.best = (case, comparison)
@@ -93,7 +93,7 @@ def finding(check: Check, case: Case, comparison: Comparison) -> Finding:
 def draws(subject: Subject, check: Check, count: int, seed: int) -> Iterator[Draw]:
     """Draws from a plain generator: what the kill matrix uses, where nothing needs to be shrunk."""
     rng = np.random.default_rng(seed)
-    pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # noqa: E731  # a value of type Pick
+    pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # a value of type Pick
     for _ in range(count):
         yield choose(check.space, subject.normalizer, subject.domain, pick)
 
@@ -106,5 +106,3 @@ def sweep(subject: Subject, check: Check, some: Iterable[Draw]) -> Outcome:
             if fold.add(*asked(subject, check, draw)) or fold.witnessed:
                 break
     return fold.outcome()
-
-

@@ -93,7 +93,9 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     if first.kind in catalog.ALL:
         normalizer = catalog.get(first.kind)
         record["expected"] = _words(transforms.derived_row(normalizer).cells)
-        record["printed"] = [{"paper": str(p.paper), "row": _words(p.row.cells)} for p in normalizer.printed]
+        record["printed"] = [
+            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in normalizer.printed
+        ]
         if any(key.startswith("row in evaluation/") for key in facts):
             record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
     return record

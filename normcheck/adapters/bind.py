@@ -14,11 +14,12 @@ from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import Binding, bind, from_signature
 from normcheck.adapters.load import load
 from normcheck.adapters.probe import Offer, discover, offered_affine
+from normcheck.case import Case
 from normcheck.claim import Implementation
 from normcheck.contract import Contract, contract
 from normcheck.errors import CallError, UsageError
+from normcheck.recipes import Draw, state, values
 from normcheck.spec import Normalizer
-
 
 SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
 """Names of a parameter that says several axes; under other names (hidden_size, dim) it is one width."""
@@ -103,9 +104,7 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
     )
 
 
-def _function(
-    target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str
-) -> tuple[Call, Domain]:
+def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
@@ -128,8 +127,7 @@ def _numpy(
     back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
     offer = _offer(binding, normalizer)
     attempts = [
-        (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer)
-        for shape_as in (tuple, int)
+        (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer) for shape_as in (tuple, int)
     ]
     return _first(attempts, normalizer, promised)
 
@@ -157,9 +155,7 @@ def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) 
     return _first(attempts, normalizer, promised)
 
 
-def _sample(normalizer: Normalizer) -> Any:
-    from normcheck.recipes import Draw, state, values
-
+def _sample(normalizer: Normalizer) -> Case:
     draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
 
@@ -183,7 +179,9 @@ def _module_offer(
         affine.append("weight")
     if "affine" in roles or weight is None:
         affine.append("none")
-    eps = next((v for n in ("eps", "epsilon", "variance_epsilon") if isinstance(v := getattr(sample, n, None), float)), None)
+    eps = next(
+        (v for n in ("eps", "epsilon", "variance_epsilon") if isinstance(v := getattr(sample, n, None), float)), None
+    )
     absent = [] if weight is not None else [("weight", "has no weight")]
     if normalizer.bias and bias is None:
         absent.append(("bias", "has no bias"))

@@ -104,7 +104,7 @@ def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:
     return NAMES[role]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     return name.lower().strip("_")
 
 
@@ -115,18 +115,21 @@ def bind(
     target: str,
     *,
     fallback: str | None = None,
+    more: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Binding:
     """Match parameters to roles by name; the first required parameter without a known name takes `fallback`.
+
+    more: names of a role beyond `NAMES`.
 
     Raises `UsageError` for a required parameter that plays no role, naming what would be understood.
     """
     wanted = list(roles)
     taken: dict[str, str] = {}
     for role in wanted:
-        known = names_of(normalizer, role)
+        known = names_of(normalizer, role) + (more or {}).get(role, ())
         best = min(
-            (p for p in parameters if p.name not in taken and _plain(p.name) in known),
-            key=lambda p: known.index(_plain(p.name)),
+            (p for p in parameters if p.name not in taken and plain(p.name) in known),
+            key=lambda p: known.index(plain(p.name)),
             default=None,
         )
         if best is not None:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from textwrap import shorten
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from normcheck.errors import UsageError, suggest
 def first_line(error: BaseException) -> str:
     """An exception in one line: its type and the first line of its text."""
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {shorten(text[0], 160, placeholder=' ...')}" if text else type(error).__name__
 
 
 def _from_file(path: Path, target: str) -> ModuleType:

@@ -31,7 +31,8 @@ def _guarded(function: Callable[[], Any], case: Case, name: str, doing: str = ""
             return function()
     except (Exception, SystemExit) as error:
         shape = "x".join(map(str, case.x.shape))
-        raise CallError(f"{name} raised {first_line(error)}{doing} (a {shape} {case.format.name} input)") from error
+        said = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
 
 
 def _checked(value: Any, shape: tuple[int, ...], name: str, what: str) -> Array:

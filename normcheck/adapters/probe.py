@@ -64,7 +64,7 @@ def _tries(call: Call, case: Case, gradient: bool = False) -> str:
     try:
         call(case, gradient)
     except CallError as error:
-        return str(error)
+        return error.reason
     return ""
 
 
@@ -72,20 +72,22 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
     """The domain. Raises `CallError` with the first failure if nothing works."""
     absent = dict(offer.absent)
     formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
-    first = ""
+    first: CallError | None = None
     base: Draw | None = None
     for format in formats:
         for rank in ranks(normalizer):
             draw = _base(normalizer, offer, rank, format, offer.affine[0])
-            why = _tries(call, values(normalizer, draw))
-            first = first or why
-            if not why:
-                base = draw
-                break
+            try:
+                call(values(normalizer, draw), False)
+            except CallError as error:
+                first = first or error
+                continue
+            base = draw
+            break
         if base is not None:
             break
     if base is None:
-        raise CallError(first)
+        raise first or CallError("none of the formats that the contract claims is known")
 
     def works(what: str, **changes: object) -> bool:
         assert base is not None
@@ -94,7 +96,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
             absent[what] = why
         return not why
 
-    good_ranks = [r for r in ranks(normalizer) if r == base.rank or works(f"input of rank {r}", rank=r)]
+    good_ranks = _ranks(normalizer, call, base, absent)
     good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
@@ -115,6 +117,17 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
     return _modes(normalizer, call, base, domain)
 
 
+def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
+    """Ranks of input that are answered."""
+    why = {
+        r: "" if r == base.rank else _tries(call, values(normalizer, replace(base, rank=r))) for r in ranks(normalizer)
+    }
+    refused = sorted(r for r, text in why.items() if text)
+    if refused:
+        absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
+    return [r for r, text in why.items() if not text]
+
+
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
     """Widths that raise: right or raises, so they are reported and not asked."""
     if offer.sizes is not None:
@@ -123,7 +136,7 @@ def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absen
     refused = {n: text for n, text in why.items() if text}
     if refused:
         some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
-        absent[f"{some} entries in a set"] = next(iter(refused.values()))
+        absent[f"sets of {some}"] = next(iter(refused.values()))
     return frozenset(refused)
 
 
@@ -135,7 +148,7 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
         why = "" if answer.dx is not None else "the output does not require grad"
     except CallError as error:
         # A backward that raises on an ordinary input is a fault to report, not a capability that is missing.
-        why = "" if "in its backward" in str(error) else str(error)
+        why = "" if "in its backward" in error.reason else error.reason
     if why:
         absent["gradient"] = why
     evaluation = domain.evaluation

@@ -42,11 +42,11 @@ def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callab
         return target.apply, [Parameter(p.name, p.required, keyword=False) for p in own]
     if _schema(target) is not None:
         return target, _from_schema(_schema(target), keyword=True)
-    found = from_signature(target)
-    if found is not None:
-        return target, found
+    python = from_signature(target)
+    if python is not None:
+        return target, python
     name = f"aten::{getattr(target, '__name__', '')}"
-    for schema in torch._C._jit_get_schemas_for_operator(name):
+    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins tell their names nowhere else
         return target, _from_schema(schema, keyword=False)
     return target, [Parameter(role, True, keyword=False) for role in normalizer.arguments]
 
@@ -79,9 +79,8 @@ def make(
             "dim": case.dim,
             "backend": False,
         }
-        for role, value in (("weight", weight), ("bias", bias), ("running_mean", mean), ("running_var", var)):
-            if value is not None:
-                values[role] = value
+        given = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+        values |= {role: value for role, value in given.items() if value is not None}
         args, kwargs = binding.arguments(values)
         if not gradient:
             with torch.no_grad():

@@ -12,7 +12,7 @@ import torch
 
 from normcheck.adapters import torch_tensors as tensors
 from normcheck.adapters.base import Answer, Call
-from normcheck.adapters.binding import NAMES, Binding, Parameter, _plain, bind
+from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import first_line
 from normcheck.case import Case
 from normcheck.errors import UsageError
@@ -20,6 +20,9 @@ from normcheck.spec import Normalizer
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
                "track_running_stats")  # fmt: skip
+
+WIDTHS = ("dim", "dims", "size", "hidden")
+"""Further names of a width in a constructor, where a function means an axis by them."""
 
 
 def is_module(target: object) -> bool:
@@ -35,25 +38,14 @@ def constructor(target: type[torch.nn.Module], normalizer: Normalizer, name: str
     if "num_groups" not in normalizer.arguments:
         roles.remove("num_groups")
     roles.sort(key=lambda role: role == own)  # a width is told last: its names are the least particular
-    found: list[Parameter] = []
-    for p in inspect.signature(target).parameters.values():
-        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            found.append(Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY))
-    width_names = NAMES[own] + ("dim", "dims", "size", "hidden")
-    named = next((p for p in found if _plain(p.name) in width_names and _plain(p.name) not in ("eps",)), None)
-    fallback = own if named is None and any(p.required for p in found) else None
-    if named is not None and _plain(named.name) not in NAMES[own]:
-        rest = [p for p in found if p is not named]
-        bound = bind(rest, [r for r in roles if r != own], normalizer, name)
-        entries = {entry[1]: entry for entry in bound.parameters}
-        entries[named.name] = (own, named.name, named.required, named.keyword)
-        return Binding(tuple(entries[p.name] for p in found if p.name in entries))
-    return bind(found, roles, normalizer, name, fallback=fallback)
+    found = from_signature(target) or []
+    fallback = own if any(p.required for p in found) else None
+    return bind(found, roles, normalizer, name, fallback=fallback, more={own: WIDTHS})
 
 
 def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.Tensor]) -> torch.Tensor | None:
     for full, value in tensors_by_name.items():
-        if _plain(full.rpartition(".")[2]) in NAMES[role]:
+        if plain(full.rpartition(".")[2]) in NAMES[role]:
             return value
     return None
 
@@ -107,7 +99,9 @@ def factory(
             return target(*args, **kwargs)
         except (Exception, SystemExit) as error:
             said = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
-            raise UsageError(f"{name}: constructing it as {target.__name__}({said}) raised {first_line(error)}") from None
+            raise UsageError(
+                f"{name}: constructing it as {target.__name__}({said}) raised {first_line(error)}"
+            ) from None
 
     return build
 
@@ -154,7 +148,9 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     return call
 
 
-def fixed(instance: torch.nn.Module, normalizer: Normalizer) -> tuple[Callable[[Case], torch.nn.Module], int | None, int]:
+def fixed(
+    instance: torch.nn.Module, normalizer: Normalizer
+) -> tuple[Callable[[Case], torch.nn.Module], int | None, int]:
     """A builder that copies an instance, with its width and groups: the sizes it cannot change."""
     weight, bias = parameters(instance)
     shape = getattr(instance, "normalized_shape", None)

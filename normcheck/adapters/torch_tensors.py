@@ -66,12 +66,11 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         raise
     except (Exception, SystemExit) as error:
         shape = "x".join(map(str, case.x.shape))
-        raise CallError(f"{name} raised {first_line(error)}{doing} (a {shape} {case.format.name} input)") from error
+        said = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
 
 
-def gradients(
-    y: torch.Tensor, leaves: Sequence[torch.Tensor | None], case: Case, name: str
-) -> list[Array | None]:
+def gradients(y: torch.Tensor, leaves: Sequence[torch.Tensor | None], case: Case, name: str) -> list[Array | None]:
     """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
     if not y.requires_grad:
         return [None for _ in leaves]

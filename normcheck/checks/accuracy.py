@@ -33,9 +33,7 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
         if accuracy is wanted:
             term = bound.largest(one.where) if one.compared else ""
             detail = f"the bound is mostly {term}" if not one.holds else ""
-            found = Comparison(
-                LAW, one.compared, one.share, one.observed, one.allowed, one.where, detail, facts
-            )
+            found = Comparison(LAW, one.compared, one.share, one.observed, one.allowed, one.where, detail, facts)
         if found is not None and one.holds:
             break
     assert found is not None
@@ -43,7 +41,7 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
 
 
 def value(subject: Subject, case: Case) -> Comparison:
-    """y against the float64 reference."""
+    """Y against the float64 reference."""
     truth = truth_of(subject, case)
     return compare(subject, truth, answer_of(subject, case).y, "forward")
 

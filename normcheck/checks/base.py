@@ -50,7 +50,12 @@ class Check:
 
 
 def differ(
-    law: str, observed: Array, expected: Array, allowed: Array, mask: Array | None = None, facts: Facts | None = None,
+    law: str,
+    observed: Array,
+    expected: Array,
+    allowed: Array,
+    mask: Array | None = None,
+    facts: Facts | None = None,
     detail: str = "",
 ) -> Comparison:
     """Compare entry by entry against what is allowed; NaN where a number is expected counts as infinitely far.
@@ -72,8 +77,14 @@ def differ(
     share = np.where(counted, np.where(np.isnan(share), np.inf, share), -1.0)
     where = np.unravel_index(int(np.argmax(share)), share.shape)
     return Comparison(
-        law, count, float(share[where]), float(error[where]), float(limit[where]), tuple(int(i) for i in where),
-        detail, facts or {},
+        law,
+        count,
+        float(share[where]),
+        float(error[where]),
+        float(limit[where]),
+        tuple(int(i) for i in where),
+        detail,
+        facts or {},
     )
 
 

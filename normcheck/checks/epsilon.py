@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from normcheck import bounds
 from normcheck.adapters.base import Subject
 from normcheck.case import Case
 from normcheck.checks.base import (
-    Check, answer_of, demanded, differ, exact, forward_bound, needs_gradient, resolved, truth_of,
+    Check,
+    answer_of,
+    demanded,
+    differ,
+    exact,
+    forward_bound,
+    needs_gradient,
+    resolved,
+    truth_of,
 )  # fmt: skip
-from normcheck import bounds
 from normcheck.draws import Space
 from normcheck.recipes import Draw, values
 from normcheck.result import Comparison, worst
@@ -74,7 +82,9 @@ def constant_rows(subject: Subject, case: Case) -> Comparison:
     """A set of equal values gives the bias, up to the rounding of its mean over sqrt(eps)."""
     truth = truth_of(subject, case)
     mask = resolved(truth, demanded(subject, case))
-    return differ("a constant set gives the bias", answer_of(subject, case).y, truth.y, forward_bound(subject, truth), mask)
+    return differ(
+        "a constant set gives the bias", answer_of(subject, case).y, truth.y, forward_bound(subject, truth), mask
+    )
 
 
 def constant_gradient(subject: Subject, case: Case) -> Comparison:

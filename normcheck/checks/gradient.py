@@ -48,7 +48,7 @@ def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
 
 
 def input_gradient(subject: Subject, case: Case) -> Comparison:
-    """dx against the closed form of the claimed gradient."""
+    """Dx against the closed form of the claimed gradient."""
     truth = truth_of(subject, case)
     dx = gradients_of(subject, case).dx
     assert dx is not None
@@ -63,7 +63,7 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
-    """dweight = sum dy xh and dbias = sum dy, over all entries that a parameter multiplies."""
+    """Dweight = sum dy xh and dbias = sum dy, over all entries that a parameter multiplies."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
     pairs = [
@@ -77,10 +77,10 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
         for law, got, expected, bias in pairs:
             if expected is None:
                 continue
-            got = np.full(expected.shape, np.nan) if got is None else got
+            seen = np.full(expected.shape, np.nan) if got is None else got
             allowed = subject.contract.slack * bounds.parameter(truth, accuracy, bias=bias).total
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
-            found.append(differ(law, got, expected, allowed, None if bias else read))
+            found.append(differ(law, seen, expected, allowed, None if bias else read))
         return worst(*found)
 
     return _classes(subject, truth, "parameters", compare)
@@ -158,18 +158,29 @@ def adjoint(subject: Subject, case: Case) -> Comparison:
     h = bounds.richardson_step(truth)
     noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
     allowed = subject.contract.slack * (
-        bounds.directional(truth, h, noise) + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
+        bounds.directional(truth, h, noise)
+        + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
     )
     found = []
     for _ in range(3):
         v = rng.choice((-1.0, 1.0), case.x.shape)
         far, near = (
-            float((u * (answer_of(subject, case.but(x=case.x + t * v)).y - answer_of(subject, case.but(x=case.x - t * v)).y)).sum())
+            float(
+                (
+                    u
+                    * (
+                        answer_of(subject, case.but(x=case.x + t * v)).y
+                        - answer_of(subject, case.but(x=case.x - t * v)).y
+                    )
+                ).sum()
+            )
             for t in (2.0 * h, h)
         )
         numeric = (8.0 * near - far) / (12.0 * h)
         analytic = float((dx * v).sum())
-        found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), np.asarray(allowed)))
+        found.append(
+            differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), np.asarray(allowed))
+        )
     return worst(*found)
 
 
@@ -202,7 +213,9 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
     moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))
     here = case.but(x=case.x + part.per_set(b))
     bound = bounds.forward(truth, accuracy).total + bounds.forward(truth_of(subject, here), accuracy).total
-    still = differ("the loss stands still while b drifts", answer_of(subject, here).y, first, subject.contract.slack * bound)
+    still = differ(
+        "the loss stands still while b drifts", answer_of(subject, here).y, first, subject.contract.slack * bound
+    )
     return worst(moved, still)
 
 

@@ -17,7 +17,15 @@ from normcheck.adapters.base import Subject
 from normcheck.case import Case
 from normcheck.checks.accuracy import has_state, needs_evaluation
 from normcheck.checks.base import (
-    Ask, Check, answer_of, differ, every, exact, forward_bound, nothing, truth_of,
+    Ask,
+    Check,
+    answer_of,
+    differ,
+    every,
+    exact,
+    forward_bound,
+    nothing,
+    truth_of,
 )  # fmt: skip
 from normcheck.draws import Space
 from normcheck.floats import Array
@@ -83,7 +91,7 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
 
 
 def _through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
-    """y = x w^T of a normalized weight with its bound."""
+    """Y = x w^T of a normalized weight with its bound."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
     return data @ weights.T, bounds.product(data, bounds.Bound({"weight": bound}), weights)
@@ -95,8 +103,8 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
     def ask(subject: Subject, case: Case) -> Comparison:
         assert case.linear is not None
         assert case.move is not None
-        normalizer = subject.normalizer
-        moved = on_network(normalizer, case, column.apply(case.linear, case.move))
+        normalizer, move = subject.normalizer, case.move
+        moved = on_network(normalizer, case, column.apply(case.linear, move))
         if evaluation:
             case, moved = _estimated(subject, case), _estimated(subject, moved)
         truth = truth_of(subject, case)
@@ -118,7 +126,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             law = f"not invariant to {column.title}: a witness is a change of {WITNESS:g} bounds"
             return replace(rough, law=law, facts=facts)
         follows = subject.domain.eps is None or normalizer.eps is None
-        power = np.log2(case.move.delta) % 1 == 0
+        power = np.log2(move.delta) % 1 == 0
         if column.kind == "scale" and power and follows and normalizer.acts_on == "activation" and not evaluation:
             sharp = differ(column.law, moved_y, expected, exact(subject, truth))
             return replace(sharp, facts=facts, detail="exact for powers of two")
@@ -156,4 +164,3 @@ EXPECTED_STATISTICS = tuple(
 )  # fmt: skip
 
 CHECKS = TABLE + EXPECTED_STATISTICS
-

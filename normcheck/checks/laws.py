@@ -10,7 +10,14 @@ import numpy as np
 from normcheck.adapters.base import Subject
 from normcheck.case import Case
 from normcheck.checks.base import (
-    Check, answer_of, demanded, differ, exact, forward_bound, resolved, truth_of,
+    Check,
+    answer_of,
+    demanded,
+    differ,
+    exact,
+    forward_bound,
+    resolved,
+    truth_of,
 )  # fmt: skip
 from normcheck.draws import Space
 from normcheck.floats import Array
@@ -127,7 +134,9 @@ def moments(subject: Subject, case: Case) -> Comparison:
     """Mean 0 (if centered), mean square v / (v + eps), and no entry beyond sqrt(n - 1), or sqrt(n) if not centered."""
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
-    xh, bound = (part.gather(np.broadcast_to(a, case.x.shape)) for a in _plain(subject, truth, answer_of(subject, case).y))
+    xh, bound = (
+        part.gather(np.broadcast_to(a, case.x.shape)) for a in _plain(subject, truth, answer_of(subject, case).y)
+    )
     mask = np.all(part.gather(resolved(truth, demanded(subject, case))), axis=1)
     ratio = (truth.saved.v / (truth.saved.s * truth.saved.s))[:, 0]
     read = xh[:, : k.part]

@@ -8,7 +8,7 @@ import torch
 
 
 def partial_rms_norm(
-    input: torch.Tensor,  # noqa: A002  # torch's name for it
+    input: torch.Tensor,  # torch's name for it
     normalized_shape: Sequence[int],
     p: float = 0.0625,
     weight: torch.Tensor | None = None,

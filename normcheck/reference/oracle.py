@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +45,7 @@ def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa
     if contract.eps_place == "outside":
         steps = replace(steps, scale=standardize.scale_eps_outside)
     if contract.weight == "1+w":
-        steps = replace(
-            steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one
-        )
+        steps = replace(steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one)
     if contract.momentum == "old":
         steps = replace(steps, blend=standardize.blend_momentum_old)
     return steps
@@ -58,10 +57,8 @@ def partition(normalizer: Normalizer, case: Case) -> Partition:
 
 def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partition) -> Setting:
     read = max(1, math.floor(part.n * case.part)) if normalizer.partial else part.n
-    if not normalizer.mean_square:
-        divisor = 1.0
-    else:
-        divisor = read - 1.0 if contract.variance == "unbiased" else float(read)
+    lost = 1 if contract.variance == "unbiased" else 0
+    divisor = float(read - lost) if normalizer.mean_square else 1.0
     through = contract.through if case.training else GRADIENTS["statistics-constant"]
     return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through)
 
@@ -90,14 +87,14 @@ def _evaluate(
     if repartition is not None:
         part = repartition(part, case)
     k = setting(normalizer, case, contract, part)
-    number = steps.compute(case.format)
+    number: Any = steps.compute(case.format)
 
     def cast(array: Array | None) -> Array | None:
         return None if array is None else array.astype(number, copy=False)
 
-    x = case.x.astype(number, copy=False)
+    x: Array = case.x.astype(number, copy=False)
     weight, bias = (None if p is None else part.spread(p) for p in (cast(case.weight), cast(case.bias)))
-    given = None
+    given: tuple[Array, Array] | None = None
     if not case.training and case.running_mean is not None and case.running_var is not None:
         given = (_by_set(part, case.running_mean).astype(number), _by_set(part, case.running_var).astype(number))
     saved = standardize.forward(part.gather(x), k, steps, given)
@@ -105,7 +102,7 @@ def _evaluate(
     y = steps.affine(xh, weight, bias)
     g = dx = dw = db = None
     if case.dy is not None:
-        dy = case.dy.astype(number, copy=False)
+        dy: Array = case.dy.astype(number, copy=False)
         g = part.gather(np.broadcast_to(steps.cotangent(dy, weight), x.shape))
         dx = part.scatter(steps.backward(saved, g, k))
         dw = None if case.weight is None else part.collect(steps.dweight(dy, xh, x))

@@ -62,17 +62,19 @@ def center(x: Array, k: Setting) -> tuple[Array, Array]:
 def variance(c: Array, x: Array, k: Setting) -> Array:
     """Sum of squares over the part, divided by the divisor."""
     read = c[:, : k.part]
-    return (read * read).sum(axis=1, keepdims=True) / x.dtype.type(k.divisor)
+    total: Array = (read * read).sum(axis=1, keepdims=True)
+    out: Array = total / x.dtype.type(k.divisor)
+    return out
 
 
 def scale(v: Array, k: Setting) -> tuple[Array, Array]:
-    """s = sqrt(v + eps) and ds/dv."""
+    """S = sqrt(v + eps) and ds/dv."""
     s = np.sqrt(v + v.dtype.type(k.eps))
     return s, v.dtype.type(0.5) / s
 
 
 def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
-    """s = sqrt(v) + eps and ds/dv; at v = 0 every c is 0, so the slope there multiplies zero."""
+    """S = sqrt(v) + eps and ds/dv; at v = 0 every c is 0, so the slope there multiplies zero."""
     root = np.sqrt(v)
     slope = np.divide(v.dtype.type(0.5), root, out=np.zeros_like(root), where=root != 0)
     return root + v.dtype.type(k.eps), slope
@@ -99,7 +101,7 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
 
 
 def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
-    """xh w + b, all of the input's shape or broadcasting against it."""
+    """Xh w + b, all of the input's shape or broadcasting against it."""
     y = xh if weight is None else xh * weight
     return y if bias is None else y + bias
 

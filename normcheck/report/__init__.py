@@ -1,0 +1,1 @@
+"""A run in, text out. Knows records, never live objects."""

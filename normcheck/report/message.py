@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +17,16 @@ def _shown(value: object) -> str:
 def case_words(case: Mapping[str, Any]) -> str:
     """A case in one line: format and shape first, then what was drawn."""
     shape = "x".join(str(s) for s in case.get("shape", []))
-    rest = [f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")]
+    rest = [
+        f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
+    ]
     given = [name for name in ("weight", "bias") if case.get(name)]
     parts = [f"{case.get('format', '')} {shape}", *([" and ".join(given)] if given else ["no parameters"]), *rest]
     return ", ".join(parts)
 
 
 def _times(observed: float, allowed: float) -> str:
-    if not allowed > 0 or observed != observed or observed in (float("inf"),):
+    if not allowed > 0 or not math.isfinite(observed):
         return ""
     return f", {observed / allowed:.3g} times what is allowed"
 
