@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import normcheck
 
-pytest_plugins = ["pytester"]
-
 TORCH = """
 batch_norm=torch.nn.functional:batch_norm
 batch_norm=torch.nn:BatchNorm1d

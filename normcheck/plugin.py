@@ -86,9 +86,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if config.args_source is not pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        _share_cores(config.workerinput["workercount"])
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def _share_cores(workers: int) -> None:
+    """Each worker process takes its part of the cores: torch's threads wait by spinning."""
+    import os
+
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def properties() -> Path:
@@ -116,6 +127,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     questions = session.questions(metafunc.module.CHECKS)
     ids = [f"{claim.kind}={claim.name}-{check.name}" for claim, check in questions]
     metafunc.parametrize("norm_question", questions, ids=ids)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file of the suite that asks nothing of the kinds at hand leaves no skipped test behind."""
+    items[:] = [
+        item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)
+    ]
+
+
+def _is_asked(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and isinstance(callspec.params.get("norm_question"), tuple)
 
 
 @pytest.fixture
@@ -211,7 +234,9 @@ class Collector:
 
         session = self._config.stash.get(SESSION, None)
         settings = {} if session is None else {"effort": session.effort_name, "seed": session.effort.seed}
-        return verdict.run(__version__, (outcome(record) for record in self._records), settings)
+        order = {} if session is None else {name: i for i, name in enumerate(session.names())}
+        records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
+        return verdict.run(__version__, [outcome(record) for record in records], settings)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -103,8 +103,7 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """What was found of one implementation."""
     verdict = record["verdict"]
     good = verdict == "passed"
-    head = f"{record['kind']} = {record['target']}"
-    yield f"{_short(head, width - 14)}: {verdict}", {"bold": True, "green": good, "red": not good}
+    yield f"{_head(record, width - 14)}: {verdict}", {"bold": True, "green": good, "red": not good}
     if record["errors"]:
         for text in record["errors"]:
             yield from _wrapped("error", text, width)
@@ -128,11 +127,16 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("not checked", _not_checked(record), width)
 
 
+def _head(record: Mapping[str, Any], width: int) -> str:
+    kind = f"{record['kind']} = "
+    return kind + _short(record["target"], width - len(kind))
+
+
 def _line(record: Mapping[str, Any], width: int) -> str:
     """A passing implementation among many, in one line."""
     share = f", {float(record['tightest']['share']):.2f} of a bound at most" if record["tightest"] else ""
     tail = f": passed, {record['checks']['passed']} checks{share}"
-    return _short(f"{record['kind']} = {record['target']}", width - len(tail)) + tail
+    return _head(record, width - len(tail)) + tail
 
 
 def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
