@@ -37,9 +37,17 @@ class Accuracy:
         """Roundoff of the format in which the statistics are kept."""
         return format.wide.u if self.wide else format.u
 
-    def growth(self, *lengths: int) -> float:
-        """The constant for sums of these lengths: running sums from 64 terms on."""
-        return self.constant * max(1.0, max(lengths, default=0) / 64.0)
+    def growth(self, n: int) -> float:
+        """The constant for the statistics of n members: it admits running sums from 64 members on."""
+        return self.constant * max(1.0, n / 64.0)
+
+    def summed(self, count: int) -> float:
+        """The constant for a plain sum of this many terms.
+
+        A running sum of equal terms errs by at most half an ulp of the partial sum each time, always in the same
+        direction: on average over a binade 0.69 u S, in all at most 0.35 count u times the sum of sizes.
+        """
+        return max(self.constant, 0.375 * count)
 
 
 SOUND = Accuracy("sound", "statistics in the working format, two passes or an equal of them", 24.0, wide=True)
@@ -171,13 +179,13 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
     terms: dict[str, Array] = {}
     count = case.x.size // max(answer.size, 1)
     if bias:
-        terms["sum"] = accuracy.growth(count) * accuracy.unit(case.format) * part.collect(size)
+        terms["sum"] = accuracy.summed(count) * accuracy.unit(case.format) * part.collect(size)
     else:
         condition = np.ones_like(truth.saved.s) if _given(truth) else kappa(truth)
         loss = condition * condition if accuracy.squared else condition
         first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not _given(truth) else 0.0
         spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
-        unit = accuracy.growth(count, truth.setting.n) * accuracy.unit(case.format)
+        unit = max(accuracy.growth(truth.setting.n), accuracy.summed(count)) * accuracy.unit(case.format)
         terms["statistics and sum"] = unit * part.collect(size * spread)
     terms["underflow"] = np.asarray(4.0 * case.format.floor * (1 + count))
     if case.format.narrow:

@@ -131,9 +131,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file of the suite that asks nothing of the kinds at hand leaves no skipped test behind."""
-    items[:] = [
-        item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)
-    ]
+    items[:] = [item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)]
 
 
 def _is_asked(item: pytest.Item) -> bool:

@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from normcheck.adapters.base import Subject
+from normcheck.adapters.load import quiet
 from normcheck.checks.base import Check
 from normcheck.draws import edges
 from normcheck.recipes import Draw
 from normcheck.result import Outcome
 from normcheck.strategies import draws_from
-from normcheck.sweep import Fold, asked, quiet
+from normcheck.sweep import Fold, asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from normcheck.draws import formats
 from normcheck.errors import CallError, UsageError
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
-from normcheck.sweep import quiet
 
 CALL = "call"
 """Name of the first question: can it be loaded, bound and called at all."""
@@ -105,8 +104,7 @@ class Session:
         assert claim.implementation is not None, "a claim with an error has no subject"
         if claim not in self._bound:
             try:
-                with quiet():
-                    self._bound[claim] = subject(claim.implementation)
+                self._bound[claim] = subject(claim.implementation)
             except (UsageError, CallError) as error:
                 self._bound[claim] = error
         found = self._bound[claim]

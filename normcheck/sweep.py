@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
 from normcheck.adapters.base import Subject
+from normcheck.adapters.load import quiet
 from normcheck.case import Case
 from normcheck.checks.base import Check
 from normcheck.draws import Pick, choose
 from normcheck.errors import CallError
 from normcheck.recipes import Draw
 from normcheck.result import FAILED, INCONCLUSIVE, PASSED, WITNESS, Comparison, Finding, Outcome, merge
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Warnings of the code under test are not the caller's: his filters may turn them into errors."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def asked(subject: Subject, check: Check, draw: Draw) -> tuple[Case, Comparison]:

@@ -177,7 +177,8 @@ def fifty_digits(kind: str, case: Case, conventions: dict[str, str]) -> list[mpm
     gain = np.ones(()) if case.weight is None else part.spread(case.weight)
     shift = np.zeros(()) if case.bias is None else part.spread(case.bias)
     gains, shifts, places = (
-        part.gather(np.broadcast_to(a, case.x.shape)) for a in (gain, shift, np.arange(case.x.size).reshape(case.x.shape))
+        part.gather(np.broadcast_to(a, case.x.shape))
+        for a in (gain, shift, np.arange(case.x.size).reshape(case.x.shape))
     )
     out: list[mpmath.mpf] = [mpmath.mpf(0)] * case.x.size
     offset = 1 if made.weight == "1+w" else 0
@@ -256,7 +257,12 @@ def test_well_conditioned_rows_to_fifty_digits(kind: str, fill: str, n: int) -> 
     """
     case = wide_case(kind, n, FILLS[fill])
     for conventions in TO_FIFTY_DIGITS:
-        if oracle.setting(catalog.get(kind), case, contract(conventions), oracle.partition(catalog.get(kind), case)).divisor == 0:
+        if (
+            oracle.setting(
+                catalog.get(kind), case, contract(conventions), oracle.partition(catalog.get(kind), case)
+            ).divisor
+            == 0
+        ):
             continue  # one entry read, unbiased: 0 / 0
         error, truth = error_and_truth(kind, case, conventions)
         gain = 1.0 if truth.weight is None else np.abs(truth.weight)
@@ -316,7 +322,7 @@ def test_values_and_gradients_are_those_of_torch(kind: str, how: dict[str, Any],
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(5, 3, 4), (4, 3, 2, 2)])
 @pytest.mark.parametrize("kind", ["batch_norm", "instance_norm"])
-def test_running_statistics_are_those_of_torch(kind: str, shape: tuple[int, ...], training: bool) -> None:  # noqa: FBT001
+def test_running_statistics_are_those_of_torch(kind: str, shape: tuple[int, ...], training: bool) -> None:
     """torch agrees in values, gradients and updated buffers, in training and in evaluation."""
     case = a_case(kind, shape, 1e-5, training=training, momentum=0.25)
     case = case.but(running_mean=np.linspace(-1.0, 1.0, shape[1]), running_var=np.linspace(0.5, 2.0, shape[1]))
@@ -379,9 +385,7 @@ def test_a_fault_is_one_replaced_step() -> None:
     case = a_case("layer_norm", (3, 5), 0.3)
     right = oracle.evaluate(catalog.get("layer_norm"), case)
     exact = Steps(compute=standardize.exactly)
-    wrong = oracle.evaluate(
-        catalog.get("layer_norm"), case, steps=replace(exact, scale=standardize.scale_eps_outside)
-    )
+    wrong = oracle.evaluate(catalog.get("layer_norm"), case, steps=replace(exact, scale=standardize.scale_eps_outside))
     claimed = oracle.evaluate(catalog.get("layer_norm"), case, contract({"eps-place": "outside"}))
 
     assert not np.array_equal(right.y, wrong.y)

@@ -12,7 +12,7 @@ from normcheck import catalog
 from normcheck.adapters import numpy_pair, torch_function, torch_module
 from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import Binding, bind, from_signature
-from normcheck.adapters.load import load
+from normcheck.adapters.load import load, quiet
 from normcheck.adapters.probe import Offer, discover, offered_affine
 from normcheck.case import Case
 from normcheck.claim import Implementation
@@ -33,8 +33,9 @@ def subject(claim: Implementation) -> Subject:
     """
     normalizer = catalog.get(claim.kind)
     promised = contract(claim.contract)
-    target = load(claim.target) if isinstance(claim.target, str) else claim.target
-    call, domain = _bound(target, normalizer, promised, claim.name)
+    with quiet():
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        call, domain = _bound(target, normalizer, promised, claim.name)
     return Subject(claim.name, normalizer, promised, domain, call)
 
 

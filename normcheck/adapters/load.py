@@ -5,12 +5,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 from types import ModuleType
 from typing import Any
 
 from normcheck.errors import UsageError, suggest
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings of the code under test are not the caller's: their filters may turn them into errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def first_line(error: BaseException) -> str:

@@ -108,7 +108,7 @@ def test_no_weaker(name: str) -> None:
     """Every wrong backward that gradcheck finds, normcheck finds, and those that it accepts too."""
     wrong = with_backward(WRONG[name])
     found = not check(bound(wrong))
-    print(f"\n{name}: gradcheck {'accepts' if gradcheck(wrong) else 'rejects'}, normcheck {'rejects' if found else 'accepts'}")
+    print(
+        f"\n{name}: gradcheck {'accepts' if gradcheck(wrong) else 'rejects'}, normcheck {'rejects' if found else 'accepts'}"
+    )
     assert found
-
-

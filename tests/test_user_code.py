@@ -1,0 +1,103 @@
+"""Code as users write it, in files of their own: the right passes in every style, the wrong fails for its reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normcheck.adapters.bind import subject
+from normcheck.checks import ALL, BY_NAME
+from normcheck.claim import Implementation
+from normcheck.draws import formats
+from normcheck.result import FAILED, PASSED
+from normcheck.search import Effort, search
+
+HERE = Path(__file__).parent
+CORRECT = json.loads((HERE / "user_code" / "correct.json").read_text())
+WRONG = json.loads((HERE / "user_code" / "wrong.json").read_text())
+
+FINDS = {
+    "affine-ignored": "affine-map",
+    "bias-ignored": "value",
+    "dbias-averaged": "parameter-gradients",
+    "dweight-from-x": "parameter-gradients",
+    "dx-without-weight": "input-gradient",
+    "eps-ignored": "eps-co-scaling",
+    "eps-outside-root": "eps-co-scaling",
+    "eval-uses-batch-statistics": "evaluation-alone",
+    "float64-in-float32": "value",
+    "half-accumulator": "value",
+    "mean-subtracted": "moments",
+    "mean-term-missing": "gradient-mode",
+    "momentum-swapped": "running-statistics",
+    "one-pass-variance": "value",
+    "padded-lanes-in-variance": "moments",
+    "running-statistics-not-updated": "running-statistics",
+    "running-variance-biased": "running-statistics",
+    "statistics-from-row-0": "dependency",
+    "statistics-of-whole-tensor": "dependency",
+    "statistics-over-wrong-axis": "dependency",
+    "variance-instead-of-root": "moments",
+    "variance-term-missing": "gradient-mode",
+    "variance-unbiased": "moments",
+    "weight-ignored": "affine-scale",
+    "weight-offset-one": "affine-scale",
+    "wrong-dim": "dependency",
+}
+"""The check that must find each fault, whatever else finds it too."""
+
+ISSUE = (
+    "variance-unbiased", "eps-outside-root", "eps-ignored", "one-pass-variance", "padded-lanes-in-variance",
+    "mean-term-missing", "variance-term-missing", "dweight-from-x", "affine-ignored", "statistics-from-row-0",
+    "float64-in-float32", "half-accumulator",
+)  # fmt: skip
+
+
+def bound(one: dict[str, str]):
+    return subject(Implementation(one["kind"], str(HERE.parent / one["target"])))
+
+
+def name(one: dict[str, str]) -> str:
+    return f"{one['kind']}-{Path(one['target']).name}"
+
+
+@pytest.mark.parametrize("one", CORRECT, ids=name)
+def test_correct(one: dict[str, str]) -> None:
+    """Every law holds, in the style that this code is written in."""
+    mine = bound(one)
+    asked = 0
+    for check in ALL:
+        if check.concerns(mine.normalizer) and not check.lacks(mine) and formats(check.space, mine.domain):
+            outcome = search(mine, check, Effort(4))
+            asked += 1
+
+            assert (outcome.status, outcome.finding) == (PASSED, None), check.name
+    assert asked > 10
+
+
+@pytest.mark.parametrize("one", WRONG, ids=lambda one: f"{one['fault']}-{name(one)}")
+def test_wrong(one: dict[str, str]) -> None:
+    """The check that exists for this fault finds it."""
+    mine = bound(one)
+    check = BY_NAME[FINDS[one["fault"]]]
+
+    assert search(mine, check, Effort(20)).status == FAILED
+
+
+def test_exit_status() -> None:
+    """The classics end a run with exit status 1 and the verdict failed, each of them."""
+    chosen = {fault: next(one for one in WRONG if one["fault"] == fault) for fault in ISSUE}
+    args = [word for one in chosen.values() for word in ("--norm", f"{one['kind']}={one['target']}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--norm-effort", "quick", *args,
+         "--norm-json", "/dev/stderr"],
+        cwd=HERE.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    found = {one["target"]: one["verdict"] for one in json.loads(done.stderr)["implementations"]}
+    assert found == {one["target"]: "failed" for one in chosen.values()}
