@@ -1,0 +1,178 @@
+"""What a fault is, how two of them compose, and a subject that has one: the reference, broken, in working precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.adapters.base import Answer, Call, Domain, Subject
+from normcheck.adapters.probe import ranks
+from normcheck.case import Case
+from normcheck.contract import Contract
+from normcheck.floats import Array
+from normcheck.reference.oracle import Truth, contract_steps, evaluate
+from normcheck.reference.standardize import Steps
+from normcheck.spec import Normalizer, Partition
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The question that a faulty implementation is asked, as it was asked."""
+
+    normalizer: Normalizer
+    case: Case
+    contract: Contract
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _case(asked: Asked) -> Case:
+    return asked.case
+
+
+def _partition(part: Partition, case: Case) -> Partition:
+    return part
+
+
+def _answer(answer: Answer, asked: Asked) -> Answer:
+    return answer
+
+
+WHERE = ("forward", "backward", "running", "evaluation", "format")
+"""What a fault damages: the output (and the gradients through it), gradients alone, running statistics alone,
+evaluation with given statistics alone, the format of the output alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A known way to be wrong: what it does, who did it, which normalizers it can befall, how it breaks the reference.
+
+    The five changes are taken in this order: the promised conventions, the case that the code sees, which entries
+    share a statistic, the steps of the kernel, the answer before it is rounded. A repartition sees the case as asked.
+    """
+
+    name: str
+    story: str
+    source: str
+    concerns: Callable[[Normalizer], bool]
+    where: str = "forward"
+    contract: Callable[[Contract], Contract] = _same
+    before: Callable[[Asked], Case] = _case
+    repartition: Callable[[Partition, Case], Partition] = _partition
+    steps: Callable[[Steps], Steps] = _same
+    after: Callable[[Answer, Asked], Answer] = _answer
+
+    def __post_init__(self) -> None:
+        if self.where not in WHERE:
+            raise ValueError(f"{self.name}: a fault damages one of {', '.join(WHERE)}, not {self.where!r}")
+
+
+def compose(first: Fault, second: Fault) -> Fault:
+    """Both faults at once: each change of the second is applied to what the first has changed."""
+    return Fault(
+        name=f"{first.name}+{second.name}",
+        story=f"{first.story} {second.story}",
+        source=f"{first.source}, {second.source}",
+        concerns=lambda n: first.concerns(n) and second.concerns(n),
+        where=first.where if first.where == second.where else "forward",
+        contract=lambda contract: second.contract(first.contract(contract)),
+        before=lambda asked: second.before(replace(asked, case=first.before(asked))),
+        repartition=lambda part, case: second.repartition(first.repartition(part, case), case),
+        steps=lambda steps: second.steps(first.steps(steps)),
+        after=lambda answer, asked: second.after(first.after(answer, asked), asked),
+    )
+
+
+NONE = Fault(name="none", story="Nothing is wrong.", source="", concerns=lambda normalizer: True)
+"""The fault of a correct implementation."""
+
+
+def subject(
+    normalizer: Normalizer,
+    fault: Fault | None = None,
+    contract: Contract = Contract(),  # noqa: B008  # frozen value
+) -> Subject:
+    """An implementation with one fault, or a sound one without any; everything that a check can ask is offered."""
+    broken = fault or NONE
+    call: Call = lambda case, gradient: answer(Asked(normalizer, case, contract), broken, gradient=gradient)
+    return Subject(f"{normalizer.name} with {broken.name}", normalizer, contract, domain(normalizer), call)
+
+
+def domain(normalizer: Normalizer) -> Domain:
+    """The widest domain that implementations of this normalizer have."""
+    layout = normalizer.sets.layout
+    if normalizer.acts_on == "weight":
+        affine: tuple[str, ...] = ("weight",)
+    else:
+        affine = ("both", "weight", "none") if normalizer.bias else ("weight", "none")
+    return Domain(
+        ranks=ranks(normalizer),
+        normalized=(1, 2) if layout == "trailing" else (1,),
+        affine=affine,
+        dims=(0, 1) if layout == "rows" else (0,),
+        refused=frozenset({1}) if layout == "channels" else frozenset(),
+        eps=None if normalizer.eps is not None else 0.0,
+        evaluation=normalizer.state,
+        state=normalizer.state,
+    )
+
+
+def answer(asked: Asked, fault: Fault, *, gradient: bool) -> Answer:
+    """What an implementation with this fault answers, every array rounded to the case's format."""
+    case = asked.case if gradient else asked.case.but(dy=None)
+    with np.errstate(all="ignore"):
+        seen = fault.before(replace(asked, case=case))
+        promised = fault.contract(asked.contract)
+        steps = fault.steps(contract_steps(promised))
+        # The conventions are in the steps by now, where a fault may have replaced them.
+        rest = replace(promised, eps_place="inside", weight="w", momentum="new")
+        truth = evaluate(asked.normalizer, seen, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+        mean, var = _running(truth, asked.case, rest, steps)
+        found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
+        return _rounded(fault.after(found, replace(asked, case=case)), case)
+
+
+def _running(truth: Truth, case: Case, contract: Contract, steps: Steps) -> tuple[Array | None, Array | None]:
+    """Running statistics after the call. Each unit averages the statistics of its entries, whoever they share them with.
+
+    Evaluation leaves them as they are; code that takes a training batch for evaluation stores what it read.
+    """
+    seen, part = truth.case, truth.partition
+    if case.running_mean is None or case.running_var is None or not case.training:
+        return case.running_mean, case.running_var
+    assert seen.running_mean is not None
+    assert seen.running_var is not None
+    if not seen.training:
+        return seen.running_mean, seen.running_var
+    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
+    mean, var = (
+        part.canonical(part.per_set(statistic.astype(np.float64))).mean(axis=(0, 3)).reshape(-1)
+        for statistic in (truth.saved.mu, truth.saved.v)
+    )
+    return (
+        steps.blend(seen.running_mean, mean, seen.momentum),
+        steps.blend(seen.running_var, var * factor, seen.momentum),
+    )
+
+
+def _rounded(found: Answer, case: Case) -> Answer:
+    """The answer as the case's format holds it; an output of another format is not rounded to this one."""
+    own = found.format == case.format.name
+
+    def held(array: Array | None) -> Array | None:
+        return None if array is None else case.format.round(array)
+
+    return Answer(
+        case.format.round(found.y) if own else found.y.astype(np.float64),
+        found.format,
+        held(found.dx),
+        held(found.dweight),
+        held(found.dbias),
+        held(found.running_mean),
+        held(found.running_var),
+    )

@@ -1,0 +1,80 @@
+"""Which normalizers a fault can befall: predicates of structure, never of a name."""
+
+from __future__ import annotations
+
+from normcheck.spec import Normalizer
+
+
+def any_of_them(n: Normalizer) -> bool:
+    return True
+
+
+def centered(n: Normalizer) -> bool:
+    return n.centered
+
+
+def uncentered(n: Normalizer) -> bool:
+    return not n.centered
+
+
+def averages(n: Normalizer) -> bool:
+    """Squares are averaged, not summed."""
+    return n.mean_square
+
+
+def activations(n: Normalizer) -> bool:
+    return n.acts_on == "activation"
+
+
+def weights(n: Normalizer) -> bool:
+    return n.acts_on == "weight"
+
+
+def has_eps(n: Normalizer) -> bool:
+    return n.eps is not None
+
+
+def has_bias(n: Normalizer) -> bool:
+    return n.bias
+
+
+def stateful(n: Normalizer) -> bool:
+    return n.state
+
+
+def batched(n: Normalizer) -> bool:
+    """Cases share a statistic, which running statistics stand for."""
+    return n.state and "case" in n.sets.members
+
+
+def trailing(n: Normalizer) -> bool:
+    return n.sets.layout == "trailing"
+
+
+def grouped(n: Normalizer) -> bool:
+    """Some of the channels share a statistic."""
+    return n.sets.layout == "channels" and "unit" in n.sets.members and "group" not in n.sets.members
+
+
+def units_share(n: Normalizer) -> bool:
+    """Entries with different weights share a statistic."""
+    return n.acts_on == "activation" and "unit" in n.sets.members
+
+
+def cases_apart(n: Normalizer) -> bool:
+    """Each training case has its own statistics."""
+    return n.acts_on == "activation" and "case" not in n.sets.members
+
+
+def positions_share(n: Normalizer) -> bool:
+    """Positions share a statistic with something else."""
+    return "space" in n.sets.members and len(n.sets.members) > 1
+
+
+def wide_forward(n: Normalizer) -> bool:
+    """Narrow formats are owed statistics in a wide one."""
+    return n.narrow_accuracy[0] == "sound"
+
+
+def wide_backward(n: Normalizer) -> bool:
+    return n.narrow_accuracy[1] == "sound"

@@ -1,0 +1,52 @@
+"""What the README shows is what the commands print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(marker: str) -> list[str]:
+    """The lines of the fenced block that follows a comment."""
+    found = re.search(re.escape(f"<!-- {marker}") + r".*?-->\n```\n(.*?)\n```", README, re.DOTALL)
+    assert found is not None
+    return found.group(1).splitlines()
+
+
+def test_failing_kernel(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure in the README is the failure that its command prints."""
+    monkeypatch.chdir(ROOT)
+    result = pytester.runpytest_inprocess(
+        "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"),
+        "--norm", "layer_norm=tests/user_code/fused.py:fast_layer_norm", "-k", "value",
+    )  # fmt: skip
+
+    assert result.ret == 1
+    shown = block("printed by the command above")
+    start = result.outlines.index(shown[0])
+    assert result.outlines[start : start + len(shown)] == shown
+
+
+def test_table(pytester: pytest.Pytester) -> None:
+    """The table in the README is the table that torch's functions give."""
+    shown = block("printed by pytest properties")
+    targets = [line.split()[0] for line in shown if line.startswith("  torch")]
+    named = [word for t in targets for word in ("--norm", f"{t.rpartition(':')[2].lstrip('_')}={t}")]
+    result = pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", "--norm-effort", "quick", *named)
+
+    assert result.ret == 0
+    start = result.outlines.index(shown[0].rstrip())
+    assert result.outlines[start : start + len(shown)] == [line.rstrip() for line in shown]
+
+
+def test_kinds_and_options_are_named() -> None:
+    """Every kind of the catalog, every option and every contract key is in the README."""
+    from normcheck import catalog, contract
+
+    for word in (*catalog.ALL, *contract.CHOICES, "--norm-contract", "--norm-gradient", "--norm-effort", "--norm-json"):
+        assert word in README, word
