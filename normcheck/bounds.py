@@ -94,6 +94,20 @@ def kappa(truth: Truth) -> Array:
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
     out: Array = kappa(truth) * accuracy.unit(truth.case.format) < RESOLVES
+    return out if accuracy.wide else out & _in_range(truth)
+
+
+def _in_range(truth: Truth) -> Array:
+    """Whether what is kept in the narrow format stays inside its range: sums, squares, and powers of s up to 3."""
+    fmt, saved = truth.case.format, truth.saved
+    room = fmt.largest / 4.0
+    cube = saved.s * saved.s * saved.s
+    sums = np.maximum(np.abs(saved.x), np.square(saved.c)).sum(axis=1, keepdims=True)
+    fits = (saved.s * saved.s >= 2.0**fmt.smallest) & (cube <= room) & (sums <= room)
+    if truth.g is not None:
+        pull = np.abs(truth.g) * (1.0 + np.abs(saved.xh))
+        fits &= pull.sum(axis=1, keepdims=True) <= room * np.minimum(saved.s * saved.s, 1.0)
+    out: Array = fits
     return out
 
 
@@ -165,7 +179,9 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
     if fmt.narrow:
         assert truth.dx is not None
         terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.dx)
-        terms["cotangent rounded after the weight"] = 1.05 * fmt.u * part.scatter(scale)
+        # g rounded after the weight, each path of the input rounded on its own (x cast up more than once), and their
+        # partial sums: each at most u T.
+        terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return Bound(terms)
 
 

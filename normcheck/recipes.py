@@ -45,6 +45,8 @@ class Draw:
     dy_kind: str = "random"
     dim: int | None = 0
     delta: float = 2.0
+    units: int = 0  # of a layer of fixed size, and its groups; 0 where the recipe chooses
+    groups: int = 0
     scale: int = 0  # exponent of two that scales the whole input
 
     def words(self) -> dict[str, object]:
@@ -149,9 +151,6 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
     size, groups = shape(normalizer, draw)
     part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
     flat = rows(rng, draw, part.sets, part.n, format)
-    if not normalizer.mean_square and format.name == "float16":  # a norm kept in half is cubed in the backward
-        norm = np.log2(np.sqrt(np.square(flat).sum(axis=1, keepdims=True)))
-        flat = format.round(flat * 2.0 ** np.round(np.clip(norm, -2.0, 5.0) - norm))
     x = part.scatter(flat)
     weight, bias = parameters(rng, part.parameter, format)
     dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
@@ -222,8 +221,9 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
     maps = draw.rank > 2 and normalizer.sets.layout == "channels"
     space = draw.n if maps else 1
     inputs, cases = 5 + draw.seed % 5, 4 + draw.seed % 3
-    groups = 2 if "unit" in normalizer.sets.members and normalizer.sets.layout == "channels" else 1
-    units = 4 * groups if groups > 1 else draw.sets
+    grouped = "unit" in normalizer.sets.members and normalizer.sets.layout == "channels"
+    groups = draw.groups or (2 if grouped else 1)
+    units = draw.units or (4 * groups if grouped else draw.sets)
     unit = 2.0**draw.scale
 
     def grid(*size: int) -> Array:

@@ -36,7 +36,7 @@ class Column:
 
 
 def summed(linear: Linear) -> Array:
-    """A = x W^T, shape (cases, units, space)."""
+    """Summed inputs a = x W^T, shape (cases, units, space)."""
     out: Array = np.einsum("nsd,md->nms", linear.data, linear.weights)
     return out
 

@@ -109,10 +109,8 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
-    attempts = [
-        (torch_function.make(function, binding, name, shape_as=shape_as, always_state=always), offer)
-        for shape_as, always in ((tuple, False), (int, False), (tuple, True))
-    ]
+    ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})
+    attempts = [(torch_function.make(function, binding, name, **way), offer) for way in ways]
     attempts.append((numpy_pair.make(function, binding, None, None, name), offer))
     return _first(attempts, normalizer, promised)
 
@@ -170,7 +168,7 @@ def _module_offer(
     sizes: tuple[int, int] | None = None,
 ) -> Offer:
     """What a module offers: options of its constructor, parameters and buffers that it has."""
-    weight, bias = torch_module.parameters(sample)
+    weight, bias = torch_module.parameters(sample, torch_module.parameter_names(sample))
     mean, var = torch_module.buffers(sample)
     has_state = mean is not None and var is not None and normalizer.state
     affine = []

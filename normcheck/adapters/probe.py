@@ -45,6 +45,7 @@ def fit(normalizer: Normalizer, draw: Draw, sizes: tuple[int, int] | None) -> Dr
     if sizes is None:
         return draw
     width, groups = sizes
+    draw = replace(draw, units=width, groups=groups)
     if normalizer.sets.layout == "trailing":
         return replace(draw, n=width)
     if "unit" in normalizer.sets.members:

@@ -52,17 +52,26 @@ def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callab
 
 
 def make(
-    function: Callable[..., Any], binding: Binding, name: str, *, shape_as: type = tuple, always_state: bool = False
+    function: Callable[..., Any],
+    binding: Binding,
+    name: str,
+    *,
+    shape_as: type = tuple,
+    always_state: bool = False,
+    flat_weight: bool = False,
 ) -> Call:
     """Answers cases by calling the function with tensors.
 
     shape_as: tuple or int, what normalized_shape is passed as. always_state: pass buffers even where none matter.
+    flat_weight: the weight has one axis, also where it would keep the input's rank to broadcast.
     """
 
     def call(case: Case, gradient: bool) -> Answer:
         x = tensors.tensor(case.x, case)
         weight, bias = (None if p is None else tensors.tensor(p, case) for p in (case.weight, case.bias))
         mean, var = (None if b is None else tensors.tensor(b, case) for b in (case.running_mean, case.running_var))
+        if flat_weight and weight is not None:
+            weight = weight.flatten()
         if always_state and mean is None:
             units = case.x.shape[1]
             mean, var = torch.zeros(units, dtype=x.dtype), torch.ones(units, dtype=x.dtype)
@@ -82,15 +91,27 @@ def make(
         given = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
         values |= {role: value for role, value in given.items() if value is not None}
         args, kwargs = binding.arguments(values)
-        if not gradient:
-            with torch.no_grad():
-                y = tensors.output(tensors.guarded(lambda: function(*args, **kwargs), case, name), case, name)
-            return tensors.answer(y, (None, None, None), (mean, var))
         leaves = (x, weight, bias)
-        for leaf in leaves:
+        for leaf in leaves if gradient else ():
             if leaf is not None:
                 leaf.requires_grad_()
-        y = tensors.output(tensors.guarded(lambda: function(*args, **kwargs), case, name), case, name)
-        return tensors.answer(y, tensors.gradients(y, leaves, case, name), (mean, var))
+        # Gradients stay enabled: textbook code reads from them whether it trains.
+        returned = tensors.guarded(lambda: function(*args, **kwargs), case, name)
+        y = tensors.output(returned, case, name)
+        grads = tensors.gradients(y, leaves, case, name) if gradient else [None, None, None]
+        if grads[1] is not None and case.weight is not None:
+            grads[1] = grads[1].reshape(case.weight.shape)
+        return tensors.answer(y, grads, _statistics(returned, case, mean, var))
 
     return call
+
+
+def _statistics(
+    returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Running statistics after the call: updated in place, or else returned beside the output as new ones."""
+    if mean is None or var is None or not isinstance(returned, (tuple, list)):
+        return mean, var
+    kept = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
+    new = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
+    return (new[0].flatten(), new[1].flatten()) if kept and case.training and len(new) >= 2 else (mean, var)

@@ -15,7 +15,8 @@ from normcheck.adapters.base import Answer, Call
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import first_line
 from normcheck.case import Case
-from normcheck.errors import UsageError
+from normcheck.errors import CallError, UsageError
+from normcheck.floats import Array
 from normcheck.spec import Normalizer
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
@@ -50,24 +51,36 @@ def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.T
     return None
 
 
-def parameters(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Weight and bias: by name, else by what they are initialized to (ones, zeros)."""
-    by_name: dict[str, torch.Tensor] = dict(module.named_parameters())
-    weight, bias = _find(module, "weight", by_name), _find(module, "bias", by_name)
-    for value in by_name.values():
-        flat = value.detach()
-        if weight is None and value is not bias and bool((flat == 1).all()):
-            weight = value
-        elif bias is None and value is not weight and bool((flat == 0).all()) and len(by_name) > 1:
-            bias = value
-        elif weight is None and len(by_name) == 1:
-            weight = value
+def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
+    """Weight and bias of a new module: by name, else by what they start from (ones, zeros), else by their order.
+
+    Empty where there is none.
+    """
+    left = dict(module.named_parameters())
+
+    def take(fits: Callable[[str, torch.Tensor], bool]) -> str:
+        name = next((n for n, p in left.items() if fits(n, p)), "")
+        left.pop(name, None)
+        return name
+
+    weight = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["weight"])
+    bias = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["bias"])
+    weight = weight or take(lambda n, p: bool((p.detach() == 1.0).all()))
+    bias = bias or take(lambda n, p: bool((p.detach() == 0.0).all()))
+    weight = weight or take(lambda n, p: True)
+    return weight, bias or take(lambda n, p: True)
+
+
+def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The parameters of those names."""
+    weight, bias = (module.get_parameter(name) if name else None for name in names)
     return weight, bias
 
 
 def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Running mean and variance, by name."""
     by_name: dict[str, torch.Tensor] = dict(module.named_buffers())
+    by_name |= {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
     return _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
 
 
@@ -106,38 +119,43 @@ def factory(
     return build
 
 
+def _set(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
+    """Give a parameter or buffer its value, whatever shape it keeps it in."""
+    if own.numel() != value.size:
+        raise CallError(f"{name} has a parameter of shape {tuple(own.shape)} where {value.size} numbers are needed")
+    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case))
+
+
 def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     """Answers cases with modules from `build`, one for each size, format and option, parameters set anew each time."""
-    built: dict[tuple[object, ...], torch.nn.Module] = {}
+    built: dict[tuple[object, ...], tuple[torch.nn.Module, tuple[str, str]]] = {}
 
-    def module_for(case: Case) -> torch.nn.Module:
+    def module_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
         options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
         key = (shape, case.normalized, case.groups, case.eps, case.format.name, options)
         if key not in built:
             if len(built) > 256:
                 built.clear()
-            built[key] = build(case).to(tensors.DTYPES[case.format.name])
+            new = build(case)
+            built[key] = new.to(tensors.DTYPES[case.format.name]), parameter_names(new)
         return built[key]
 
     def call(case: Case, gradient: bool) -> Answer:
-        module = module_for(case)
+        module, names = module_for(case)
         module.train(case.training)
-        weight, bias = parameters(module) if case.weight is not None or case.bias is not None else (None, None)
+        weight, bias = parameters(module, names)
         mean, var = buffers(module)
         with torch.no_grad():
             pairs = ((weight, case.weight), (bias, case.bias), (mean, case.running_mean), (var, case.running_var))
             for own, value in pairs:
                 if own is not None and value is not None:
-                    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case))
-        x = tensors.tensor(case.x, case)
-        stats = (mean, var) if case.running_mean is not None else (None, None)
-        if not gradient:
-            with torch.no_grad():
-                y = tensors.output(tensors.guarded(lambda: module(x), case, name), case, name)
-            return tensors.answer(y, (None, None, None), stats)
-        x.requires_grad_()
+                    _set(own, value, case, name)
+        x = tensors.tensor(case.x, case).requires_grad_(gradient)
         y = tensors.output(tensors.guarded(lambda: module(x), case, name), case, name)
+        stats = buffers(module) if case.running_mean is not None else (None, None)  # a module may replace its own
+        if not gradient:
+            return tensors.answer(y, (None, None, None), stats)
         grads = tensors.gradients(y, (x, weight, bias), case, name)
         flat = [
             None if g is None or p is None else g.reshape(p.shape)
@@ -152,7 +170,7 @@ def fixed(
     instance: torch.nn.Module, normalizer: Normalizer
 ) -> tuple[Callable[[Case], torch.nn.Module], int | None, int]:
     """A builder that copies an instance, with its width and groups: the sizes it cannot change."""
-    weight, bias = parameters(instance)
+    weight, bias = parameters(instance, parameter_names(instance))
     shape = getattr(instance, "normalized_shape", None)
     width = math.prod(shape) if isinstance(shape, (tuple, list)) else None
     for attribute in ("num_features", "num_channels"):

@@ -48,7 +48,7 @@ def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
 
 
 def input_gradient(subject: Subject, case: Case) -> Comparison:
-    """Dx against the closed form of the claimed gradient."""
+    """The input gradient against the closed form of the claimed gradient."""
     truth = truth_of(subject, case)
     dx = gradients_of(subject, case).dx
     assert dx is not None
@@ -63,7 +63,7 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
-    """Dweight = sum dy xh and dbias = sum dy, over all entries that a parameter multiplies."""
+    """Each parameter sums over all entries that it multiplies: dweight = sum dy xh, dbias = sum dy."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
     pairs = [

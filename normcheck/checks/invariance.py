@@ -91,7 +91,7 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
 
 
 def _through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
-    """Y = x w^T of a normalized weight with its bound."""
+    """The output y = x w^T of a normalized weight with its bound."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
     return data @ weights.T, bounds.product(data, bounds.Bound({"weight": bound}), weights)

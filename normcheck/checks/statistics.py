@@ -21,7 +21,7 @@ def needs_state(subject: Subject) -> str:
 
 
 def update(subject: Subject, case: Case) -> Comparison:
-    """New = (1 - momentum) old + momentum batch, the variance with n / (n - 1); small n makes the factor visible."""
+    """After a batch, new = (1 - m) old + m batch, the variance with n / (n - 1), which small n makes visible."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case)
     answer = answer_of(subject, case)

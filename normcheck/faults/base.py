@@ -131,18 +131,21 @@ def answer(asked: Asked, fault: Fault, *, gradient: bool) -> Answer:
         steps = fault.steps(contract_steps(promised))
         # The conventions are in the steps by now, where a fault may have replaced them.
         rest = replace(promised, eps_place="inside", weight="w", momentum="new")
-        truth = evaluate(asked.normalizer, seen, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
-        mean, var = _running(truth, asked.case, rest, steps)
+        bare = seen.but(running_mean=None, running_var=None) if seen.training else seen
+        truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+        mean, var = _running(truth, seen, case, rest, steps)
         found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
         return _rounded(fault.after(found, replace(asked, case=case)), case)
 
 
-def _running(truth: Truth, case: Case, contract: Contract, steps: Steps) -> tuple[Array | None, Array | None]:
+def _running(
+    truth: Truth, seen: Case, case: Case, contract: Contract, steps: Steps
+) -> tuple[Array | None, Array | None]:
     """Running statistics after the call. Each unit averages the statistics of its entries, whoever they share them with.
 
     Evaluation leaves them as they are; code that takes a training batch for evaluation stores what it read.
     """
-    seen, part = truth.case, truth.partition
+    part = truth.partition
     if case.running_mean is None or case.running_var is None or not case.training:
         return case.running_mean, case.running_var
     assert seen.running_mean is not None

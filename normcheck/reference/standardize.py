@@ -68,13 +68,13 @@ def variance(c: Array, x: Array, k: Setting) -> Array:
 
 
 def scale(v: Array, k: Setting) -> tuple[Array, Array]:
-    """S = sqrt(v + eps) and ds/dv."""
+    """The scale s = sqrt(v + eps) and ds/dv."""
     s = np.sqrt(v + v.dtype.type(k.eps))
     return s, v.dtype.type(0.5) / s
 
 
 def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
-    """S = sqrt(v) + eps and ds/dv; at v = 0 every c is 0, so the slope there multiplies zero."""
+    """The scale s = sqrt(v) + eps and ds/dv; at v = 0 every c is 0, so the slope there multiplies zero."""
     root = np.sqrt(v)
     slope = np.divide(v.dtype.type(0.5), root, out=np.zeros_like(root), where=root != 0)
     return root + v.dtype.type(k.eps), slope
