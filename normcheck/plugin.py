@@ -86,20 +86,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if hasattr(config, "workerinput"):
-        _share_cores(config.workerinput["workercount"])
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
-
-
-def _share_cores(workers: int) -> None:
-    """Each worker process takes its part of the cores: torch's threads wait by spinning."""
-    import os
-
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def properties() -> Path:

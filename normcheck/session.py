@@ -11,6 +11,7 @@ from typing import Any
 from normcheck import catalog
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import subject
+from normcheck.adapters.torch_tensors import one_thread
 from normcheck.checks import ALL
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
@@ -104,7 +105,8 @@ class Session:
         assert claim.implementation is not None, "a claim with an error has no subject"
         if claim not in self._bound:
             try:
-                self._bound[claim] = subject(claim.implementation)
+                with one_thread():
+                    self._bound[claim] = subject(claim.implementation)
             except (UsageError, CallError) as error:
                 self._bound[claim] = error
         found = self._bound[claim]
@@ -139,7 +141,8 @@ class Session:
             lacks = f"serves none of {', '.join(check.space.formats)}"
         if lacks:
             return replace(plain, reason=lacks)
-        outcome = search(found, check, self.effort)
+        with one_thread():
+            outcome = search(found, check, self.effort)
         if outcome.finding is None:
             return outcome
         return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, check)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,43 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Cases are small: on a busy machine torch's threads wait for each other far longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Send(torch.autograd.Function):
+    """A scalar whose gradient with respect to y is the given cotangent itself, strides and all.
+
+    `torch.autograd.grad(y, ..., dy)` would do, but imports torch's symbolic shapes, most of a second, to compare sizes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+        ctx.dy = dy
+        return y.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        return ctx.dy, None
+
+
 def gradients(y: torch.Tensor, leaves: Sequence[torch.Tensor | None], case: Case, name: str) -> list[Array | None]:
     """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
     if not y.requires_grad:
         return [None for _ in leaves]
     asked = [leaf for leaf in leaves if leaf is not None]
     got = guarded(
-        lambda: torch.autograd.grad(y, asked, cotangent(case), allow_unused=True), case, name, " in its backward"
+        lambda: torch.autograd.grad(_Send.apply(y, cotangent(case)), asked, allow_unused=True),
+        case,
+        name,
+        " in its backward",
     )
     found = iter(got)
     out: list[Array | None] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +22,6 @@ from normcheck.faults.structure import (
     weights,
 )
 from normcheck.floats import BFLOAT16, Array
-from normcheck.reference import standardize
 from normcheck.reference.oracle import evaluate
 from normcheck.reference.standardize import Saved, Setting, Steps
 
@@ -43,8 +43,8 @@ def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Step
 
 
 def fewer(k: Setting) -> Setting:
-    """The divisor less one; a division by zero is a number here."""
-    return replace(k, divisor=float(np.float64(k.divisor) - 1.0) or 5e-324)
+    """The divisor less one; one member alone has no such variance."""
+    return replace(k, divisor=k.divisor - 1.0 if k.divisor > 1.0 else math.nan)
 
 
 def with_eps(change: Callable[[float], float]) -> Callable[[Asked], Case]:
@@ -85,9 +85,26 @@ def _deviation(c: Array, x: Array, k: Setting) -> Array:
     return np.square(total / x.dtype.type(k.divisor))
 
 
-def _about_the_mean(c: Array, x: Array, k: Setting) -> Array:
+def _deviations(x: Array, k: Setting) -> Array:
     read = x[:, : k.part]
-    return standardize.variance(read - read.mean(axis=1, keepdims=True), x, k)
+    out: Array = read - read.mean(axis=1, keepdims=True)
+    return out
+
+
+def _about_the_mean(steps: Steps) -> Steps:
+    """The numerator keeps its mean, the denominator is the deviation about it; the gradient is the derivative."""
+
+    def variance(c: Array, x: Array, k: Setting) -> Array:
+        return steps.variance(_deviations(x, k), x, k)
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        dx = g / saved.s
+        if k.through[1]:
+            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            dx[:, : k.part] -= pull * g.dtype.type(2.0 / k.divisor) * _deviations(saved.x, k)
+        return dx
+
+    return replace(steps, center=lambda x, k: (steps.center(x, k)[0], x), variance=variance, backward=backward)
 
 
 def _largest(x: Array) -> Array:
@@ -281,14 +298,14 @@ FORMULA = (
         story="Divides by the deviation about the mean but leaves the mean in. Hides where the mean is 0.",
         source="keras-team/keras#21234",
         concerns=centered,
-        steps=lambda steps: replace(steps, normalize=lambda c, s, k: steps.normalize(c - c[:, :1], s, k)),
+        steps=_about_the_mean,
     ),
     Fault(
         name="variance-about-the-mean",
         story="Divides by the deviation about the mean where the root mean square is meant. Hides where the mean is 0.",
         source="huggingface/pytorch-image-models#2380",
         concerns=uncentered,
-        steps=lambda steps: replace(steps, variance=_about_the_mean),
+        steps=_about_the_mean,
     ),
     Fault(
         name="variance-instead-of-root",

@@ -1,0 +1,26 @@
+"""Known ways to be wrong, as data: mutants for the suite, hypotheses for a diagnosis, and documentation."""
+
+from __future__ import annotations
+
+from normcheck.errors import UsageError, suggest
+from normcheck.faults import backward, forward, running, sums
+from normcheck.faults.base import Asked, Fault, compose, subject
+from normcheck.spec import Normalizer
+
+__all__ = ["ALL", "Asked", "Fault", "compose", "concerning", "get", "subject"]
+
+ALL: dict[str, Fault] = {
+    fault.name: fault for fault in (*forward.FAULTS, *sums.FAULTS, *backward.FAULTS, *running.FAULTS)
+}
+
+
+def get(name: str) -> Fault:
+    """The fault of that name. Raises `UsageError` with the nearest name for an unknown one."""
+    if name not in ALL:
+        raise UsageError(f"unknown fault {name!r}; {suggest(name, ALL)}")
+    return ALL[name]
+
+
+def concerning(normalizer: Normalizer) -> tuple[Fault, ...]:
+    """The faults that can befall a normalizer."""
+    return tuple(fault for fault in ALL.values() if fault.concerns(normalizer))

@@ -1,0 +1,193 @@
+"""The suite proves its teeth: every fault is found, every check finds one, and a correct implementation passes.
+
+A fault is asked every check that can see it on the first normalizer that it concerns, and on the others until one
+check finds it. What found what is kept in kill_matrix.txt; `python tests/test_kill_matrix.py` writes it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normcheck import catalog, faults
+from normcheck.adapters.base import Subject
+from normcheck.checks import ALL, gradient
+from normcheck.checks.base import Check
+from normcheck.contract import Contract
+from normcheck.draws import edges
+from normcheck.faults import Fault
+from normcheck.recipes import Draw, state, values
+from normcheck.result import FAILED, PASSED
+from normcheck.spec import Normalizer
+from normcheck.sweep import draws, sweep
+
+GOLDEN = Path(__file__).with_name("kill_matrix.txt")
+COUNT, SEED = 12, 1
+
+GRADIENT = {check.name for check in gradient.CHECKS} | {"constant-gradient"}
+RUNNING = {"running-statistics", "training-ignores-state"}
+EVALUATION = {"evaluation", "evaluation-gradient", "evaluation-alone", "evaluation-keeps-state"} | {
+    check.name for check in ALL if check.name.endswith("-expected-statistics")
+}
+SEEN = {
+    "forward": {check.name for check in ALL},
+    "backward": GRADIENT,
+    "running": RUNNING,
+    "evaluation": EVALUATION,
+    "format": {"output-format"},
+}
+"""Which checks can see what a fault damages."""
+
+
+@lru_cache(maxsize=512)
+def remembered(check: Check) -> Check:
+    """The same check; a case that was made once is not made again."""
+    return replace(check, space=replace(check.space, recipe=lru_cache(maxsize=128)(check.space.recipe)))
+
+
+def asked_of(subject: Subject) -> list[Check]:
+    return [check for check in ALL if check.concerns(subject.normalizer) and not check.lacks(subject)]
+
+
+@lru_cache(maxsize=512)
+def some(normalizer: Normalizer, check: Check) -> tuple[Draw, ...]:
+    subject = faults.subject(normalizer)
+    return (*edges(check.space, normalizer, subject.domain), *draws(subject, check, COUNT, SEED))
+
+
+def finds(check: Check, subject: Subject) -> bool:
+    return sweep(subject, remembered(check), some(subject.normalizer, check)).status == FAILED
+
+
+def killers(normalizer: Normalizer, fault: Fault) -> Iterator[str]:
+    """The checks that find a fault, in the order of the suite."""
+    subject = faults.subject(normalizer, fault)
+    for check in asked_of(subject):
+        if check.name in SEEN[fault.where] and finds(check, subject):
+            yield check.name
+
+
+def first_killer(normalizer: Normalizer, fault: Fault, likely: tuple[str, ...]) -> str:
+    """One check that finds a fault, the likely ones asked first; empty if none does."""
+    subject = faults.subject(normalizer, fault)
+    able = [check for check in asked_of(subject) if check.name in SEEN[fault.where]]
+    able.sort(key=lambda check: check.name not in likely)
+    return next((check.name for check in able if finds(check, subject)), "")
+
+
+@lru_cache(maxsize=1)
+def matrix() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Fault and normalizer to the checks that find it: all on the first normalizer, one on each of the others."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for fault in faults.ALL.values():
+        first, *others = (n for n in catalog.ALL.values() if fault.concerns(n))
+        likely = tuple(killers(first, fault))
+        found[fault.name, first.name] = likely
+        for normalizer in others:
+            one = first_killer(normalizer, fault, likely)
+            found[fault.name, normalizer.name] = (one, "...") if one else ()
+    return found
+
+
+def text() -> str:
+    """The matrix as it is kept: one line for each fault and normalizer; an ellipsis where the first find ended it."""
+    lines = [f"{fault} / {kind}: {' '.join(names)}".rstrip() for (fault, kind), names in matrix().items()]
+    return "\n".join(lines) + "\n"
+
+
+def test_enough_faults_each_with_a_story_and_a_source() -> None:
+    assert len(faults.ALL) >= 60
+    for fault in faults.ALL.values():
+        assert fault.story.endswith("."), fault.name
+        assert "#" in fault.source or "." in fault.source, fault.name
+        assert any(fault.concerns(n) for n in catalog.ALL.values()), fault.name
+
+
+def test_every_fault_is_found_on_every_normalizer_that_it_concerns() -> None:
+    missed = [f"{fault} on {kind}" for (fault, kind), names in matrix().items() if not names]
+    assert not missed
+
+
+def test_every_check_finds_a_fault() -> None:
+    found = {name for names in matrix().values() for name in names}
+    assert not [check.name for check in ALL if check.name not in found]
+
+
+@pytest.mark.parametrize("kind", catalog.ALL)
+def test_a_correct_implementation_passes(kind: str) -> None:
+    subject = faults.subject(catalog.get(kind))
+    outcomes = [sweep(subject, remembered(check), some(subject.normalizer, check)) for check in asked_of(subject)]
+    assert len(outcomes) > 20
+    assert not [(o.check, o.finding) for o in outcomes if o.status != PASSED]
+
+
+def test_the_matrix_is_the_kept_one() -> None:
+    assert text().splitlines() == GOLDEN.read_text().splitlines()
+
+
+@pytest.mark.parametrize("kind", catalog.ALL)
+def test_a_fault_damages_what_it_says(kind: str) -> None:
+    normalizer = catalog.get(kind)
+    draw = Draw(n=12, sets=6, rank=faults.subject(normalizer).domain.ranks[0], seed=3, dy="strided")
+    plain = values(normalizer, draw)
+    training = state(normalizer, draw, training=True) if normalizer.state else plain
+    evaluating = state(normalizer, draw, training=False) if normalizer.state else plain
+    untouched = {
+        "forward": (),
+        "format": ((plain, "dx"), (plain, "dweight"), (training, "running_var")),
+        "backward": ((plain, "y"), (training, "running_mean"), (training, "running_var"), (evaluating, "y")),
+        "running": ((plain, "y"), (plain, "dx"), (plain, "dweight"), (evaluating, "y"), (evaluating, "dx")),
+        "evaluation": ((plain, "y"), (plain, "dx"), (training, "y"), (training, "running_var")),
+    }
+    right = faults.subject(normalizer)
+    for fault in faults.concerning(normalizer):
+        wrong = faults.subject(normalizer, fault)
+        for case, name in untouched[fault.where]:
+            expected, got = (getattr(subject.call(case, True), name) for subject in (right, wrong))
+            assert (expected is None and got is None) or np.array_equal(expected, got), (fault.name, name)
+
+
+def test_two_faults_compose() -> None:
+    """Each change of the second is applied to what the first changed; where they do not meet, the order is free."""
+    normalizer = catalog.get("layer_norm")
+    case = values(normalizer, Draw(n=13, sets=6))
+    pairs = [
+        ("eps-hard-coded", "mean-term-missing"),
+        ("bias-ignored", "variance-unbiased"),
+        ("dx-not-divided", "dweight-averaged"),
+        ("padded-lanes-in-variance", "dx-without-weight"),
+        ("variance-term-doubled", "mean-term-missing"),
+    ]
+    for one, two in pairs:
+        first, second = faults.get(one), faults.get(two)
+        both, back = (
+            faults.subject(normalizer, f).call(case, True)
+            for f in (faults.compose(first, second), faults.compose(second, first))
+        )
+        alone = faults.subject(normalizer, first).call(case, True)
+        assert both.dx is not None
+        assert back.dx is not None
+        assert np.allclose(both.y, back.y)
+        assert np.allclose(both.dx, back.dx)
+        assert any(
+            not np.array_equal(getattr(both, name), getattr(alone, name)) for name in ("y", "dx", "dweight", "dbias")
+        )
+
+
+def test_a_fault_breaks_a_convention_that_was_promised() -> None:
+    """Under another contract the same fault is still one, and a correct subject follows the contract."""
+    normalizer = catalog.get("layer_norm")
+    promised = Contract(eps_place="outside", weight="1+w")
+    check = next(c for c in ALL if c.name == "eps-is-read")
+    assert not finds(check, faults.subject(normalizer, contract=promised))
+    assert finds(check, faults.subject(normalizer, faults.get("eps-outside-root"), promised))
+    assert finds(check, faults.subject(normalizer, faults.get("weight-absolute"), promised))
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(text())
