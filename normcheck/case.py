@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,10 +48,15 @@ class Case:
     running_mean: Array | None = None
     running_var: Array | None = None
     momentum: float = 0.1
-    dy_layout: str = "contiguous"  # or "expanded" (stride 0), "strided"
+    layouts: Mapping[str, str] = field(default_factory=dict)  # of x, weight, bias, dy: names from `layouts`
+    watched: bool = False  # the answer must say what the call changed that is not its own
     linear: Linear | None = None
     move: Move | None = None
     drawn: dict[str, Any] = field(default_factory=dict)  # what the recipe drew: enough to name the case
+
+    def layout(self, name: str) -> str:
+        """How an array of the case lies in memory."""
+        return self.layouts.get(name, "contiguous")
 
     def but(self, **changes: Any) -> Case:
         """The same case with other values."""
@@ -66,4 +72,6 @@ class Case:
             out["normalized_axes"] = self.normalized
         if not self.training:
             out["training"] = False
+        if any(name != "contiguous" for name in self.layouts.values()):
+            out["layouts"] = dict(self.layouts)
         return out | self.drawn

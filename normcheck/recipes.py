@@ -17,7 +17,6 @@ from normcheck.spec import Normalizer
 from normcheck.transforms import summed
 
 DISTRIBUTIONS = ("normal", "uniform", "sorted", "outlier", "constant", "one ulp off constant")
-DY_LAYOUTS = ("contiguous", "expanded", "strided")
 DY_KINDS = ("random", "random", "null space")
 
 WIDTHS = (1, 2, 3, 7, 17, 63, 64, 65, 127, 128, 129, 512, 769, 1023, 1024, 1025, 4095, 4096, 4097)
@@ -166,7 +165,7 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
         normalized=draw.normalized,
         dim=draw.dim if normalizer.sets.layout == "rows" else 0,
         part=0.25 if normalizer.partial else 1.0,
-        dy_layout=draw.dy,
+        layouts={"dy": draw.dy},
         drawn=draw.words(),
     )
 

@@ -103,6 +103,7 @@ class Outcome:
     reason: str = ""  # why it was skipped, or what went wrong
     usage: bool = False  # the reason is the caller's: the target cannot be loaded or bound
     seconds: float = 0.0
+    expected: str = ""  # a known finding of this target that was met, with its reason
     absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
     contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
 
@@ -110,7 +111,7 @@ class Outcome:
         """As plain data, for the journey from a worker process."""
         out: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds")
+            for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds", "expected")
         }
         out["share"] = number(self.share)
         out["facts"] = {key: number(share) for key, share in self.facts.items()}

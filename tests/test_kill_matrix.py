@@ -16,7 +16,7 @@ import pytest
 
 from normcheck import catalog, faults
 from normcheck.adapters.base import Subject
-from normcheck.checks import ALL, gradient
+from normcheck.checks import ALL
 from normcheck.checks.base import Check
 from normcheck.contract import Contract
 from normcheck.draws import edges
@@ -29,16 +29,18 @@ from normcheck.sweep import draws, sweep
 GOLDEN = Path(__file__).with_name("kill_matrix.txt")
 COUNT, SEED = 12, 1
 
-GRADIENT = {check.name for check in gradient.CHECKS} | {"constant-gradient"}
-RUNNING = {"running-statistics", "training-ignores-state"}
-EVALUATION = {"evaluation", "evaluation-gradient", "evaluation-alone", "evaluation-keeps-state"} | {
-    check.name for check in ALL if check.name.endswith("-expected-statistics")
-}
+def _needing(offer: str) -> set[str]:
+    """The checks that cannot be asked of an implementation without this offer of a domain."""
+    whole = faults.subject(catalog.get("batch_norm"))
+    without = replace(whole, domain=replace(whole.domain, **{offer: False}))
+    return {check.name for check in ALL if check.lacks(without)}
+
+
 SEEN = {
     "forward": {check.name for check in ALL},
-    "backward": GRADIENT,
-    "running": RUNNING,
-    "evaluation": EVALUATION,
+    "backward": _needing("gradient"),
+    "running": _needing("state"),
+    "evaluation": _needing("evaluation"),
     "format": {"output-format"},
 }
 """Which checks can see what a fault damages."""
@@ -56,8 +58,11 @@ def asked_of(subject: Subject) -> list[Check]:
 
 @lru_cache(maxsize=512)
 def some(normalizer: Normalizer, check: Check) -> tuple[Draw, ...]:
+    """What the suite always asks, large numbers in half precision, and a few draws at random."""
     subject = faults.subject(normalizer)
-    return (*edges(check.space, normalizer, subject.domain), *draws(subject, check, COUNT, SEED))
+    always = tuple(edges(check.space, normalizer, subject.domain))
+    large = tuple(replace(one, scale=6, n=64, sets=8, seed=2) for one in always if one.format == "float16")[:1]
+    return (*always, *(large if max(check.space.scales) > 0 else ()), *draws(subject, check, COUNT, SEED))
 
 
 def finds(check: Check, subject: Subject) -> bool:
@@ -66,7 +71,7 @@ def finds(check: Check, subject: Subject) -> bool:
 
 def killers(normalizer: Normalizer, fault: Fault) -> Iterator[str]:
     """The checks that find a fault, in the order of the suite."""
-    subject = faults.subject(normalizer, fault)
+    subject = faults.subject(normalizer, fault, fault.under)
     for check in asked_of(subject):
         if check.name in SEEN[fault.where] and finds(check, subject):
             yield check.name
@@ -74,7 +79,7 @@ def killers(normalizer: Normalizer, fault: Fault) -> Iterator[str]:
 
 def first_killer(normalizer: Normalizer, fault: Fault, likely: tuple[str, ...]) -> str:
     """One check that finds a fault, the likely ones asked first; empty if none does."""
-    subject = faults.subject(normalizer, fault)
+    subject = faults.subject(normalizer, fault, fault.under)
     able = [check for check in asked_of(subject) if check.name in SEEN[fault.where]]
     able.sort(key=lambda check: check.name not in likely)
     return next((check.name for check in able if finds(check, subject)), "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import Array
+from normcheck.layouts import NAMES
 from normcheck.spec import Normalizer
 
 
@@ -40,6 +41,8 @@ class Domain:
     sizes: tuple[int, int] | None = None  # members and groups, where the implementation has fixed sizes
     refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
+    layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
+    own_parameters: bool = True  # parameters are arguments, not kept inside
     gradient: bool = True
     training: bool = True  # offers batch statistics
     evaluation: bool = False  # offers given statistics

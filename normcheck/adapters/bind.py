@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import Binding, bind, from_signature
 from normcheck.adapters.load import load, quiet
 from normcheck.adapters.probe import Offer, discover, offered_affine
+from normcheck.adapters.torch_tensors import one_thread
 from normcheck.case import Case
 from normcheck.claim import Implementation
 from normcheck.contract import Contract, contract
 from normcheck.errors import CallError, UsageError
 from normcheck.recipes import Draw, state, values
 from normcheck.spec import Normalizer
+
+__all__ = ["one_thread", "subject"]
 
 SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
 """Names of a parameter that says several axes; under other names (hidden_size, dim) it is one width."""
@@ -111,7 +115,7 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
     offer = _offer(binding, normalizer)
     ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})
     attempts = [(torch_function.make(function, binding, name, **way), offer) for way in ways]
-    attempts.append((numpy_pair.make(function, binding, None, None, name), offer))
+    attempts.append((numpy_pair.make(function, binding, None, None, name), replace(offer, strided=False)))
     return _first(attempts, normalizer, promised)
 
 
@@ -124,7 +128,7 @@ def _numpy(
     binding = bind(found, normalizer.arguments, normalizer, f"{name} (forward)", fallback="input")
     roles = ("dy", "cache", *normalizer.arguments)
     back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
-    offer = _offer(binding, normalizer)
+    offer = replace(_offer(binding, normalizer), strided=False)
     attempts = [
         (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer) for shape_as in (tuple, int)
     ]
@@ -194,5 +198,6 @@ def _module_offer(
         state=has_state and "momentum" in roles,
         evaluation=has_state,
         sizes=sizes,
+        own_parameters=False,
         absent=tuple(absent),
     )

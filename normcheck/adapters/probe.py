@@ -12,6 +12,7 @@ from normcheck.adapters.base import Call, Domain
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.errors import CallError
+from normcheck.layouts import NAMES, applies
 from normcheck.recipes import SMALL, WIDTHS, Draw, state, values
 from normcheck.spec import Normalizer
 
@@ -28,6 +29,8 @@ class Offer:
     state: bool = False
     evaluation: bool = False
     sizes: tuple[int, int] | None = None
+    strided: bool = True  # arrays can be handed over in any layout
+    own_parameters: bool = True
     absent: tuple[tuple[str, str], ...] = ()
 
 
@@ -109,6 +112,8 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         affine=tuple(affine),
         dims=tuple(dims),
         sizes=offer.sizes,
+        layouts=_layouts(normalizer, call, base, good_ranks, absent) if offer.strided else (),
+        own_parameters=offer.own_parameters,
         refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
         state=offer.state,
@@ -127,6 +132,23 @@ def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str
     if refused:
         absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
     return [r for r, text in why.items() if not text]
+
+
+def _layouts(
+    normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], absent: dict[str, str]
+) -> tuple[str, ...]:
+    """Layouts of the input that are answered wherever they apply: right or raises."""
+    cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
+    cases.append(values(normalizer, replace(base, sets=1)))
+    why: dict[str, str] = {}
+    for case in cases:
+        for name in NAMES[1:]:
+            if applies(case.x.shape, name):
+                why[name] = why.get(name) or _tries(call, case.but(layouts={"x": name}))
+    refused = [name for name, text in why.items() if text]
+    if refused:
+        absent["layouts" if len(refused) == len(why) else f"inputs {', '.join(refused)}"] = why[refused[0]]
+    return tuple(name for name in NAMES[1:] if not why.get(name))
 
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:

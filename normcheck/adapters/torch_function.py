@@ -67,8 +67,9 @@ def make(
     """
 
     def call(case: Case, gradient: bool) -> Answer:
-        x = tensors.tensor(case.x, case)
-        weight, bias = (None if p is None else tensors.tensor(p, case) for p in (case.weight, case.bias))
+        x = tensors.given(case.x, case, "x")
+        weight, bias = tensors.given(case.weight, case, "weight"), tensors.given(case.bias, case, "bias")
+        assert x is not None
         mean, var = (None if b is None else tensors.tensor(b, case) for b in (case.running_mean, case.running_var))
         if flat_weight and weight is not None:
             weight = weight.flatten()

@@ -151,7 +151,9 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
             for own, value in pairs:
                 if own is not None and value is not None:
                     _set(own, value, case, name)
-        x = tensors.tensor(case.x, case).requires_grad_(gradient)
+        x = tensors.given(case.x, case, "x")
+        assert x is not None
+        x.requires_grad_(gradient)
         y = tensors.output(tensors.guarded(lambda: module(x), case, name), case, name)
         stats = buffers(module) if case.running_mean is not None else (None, None)  # a module may replace its own
         if not gradient:

@@ -14,6 +14,7 @@ from normcheck.adapters.load import first_line
 from normcheck.case import Case
 from normcheck.errors import CallError
 from normcheck.floats import Array
+from normcheck.layouts import geometry
 
 DTYPES = {
     "float64": torch.float64,
@@ -34,17 +35,35 @@ def array(value: torch.Tensor) -> Array:
     return out
 
 
+def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """An array of the case in its layout, and the buffer around it, filled with NaN."""
+    shape = tuple(values.shape)
+    where = geometry(shape, case.layout(name))
+    buffer = torch.full((where.length,), float("nan"), dtype=DTYPES[case.format.name])
+    view = buffer.as_strided(shape, where.strides, where.offset)
+    plain = tensor(values, case)
+    if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
+        view[:1].copy_(plain[:1])
+    else:
+        view.copy_(plain)
+    return view, buffer
+
+
+def given(values: Array | None, case: Case, name: str) -> torch.Tensor | None:
+    """An array of the case as the call gets it; None stays None."""
+    if values is None:
+        return None
+    return tensor(values, case) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
+
+
 def cotangent(case: Case) -> torch.Tensor:
-    """The output gradient in the case's layout: contiguous, expanded from one value, or every second element."""
+    """The output gradient in the case's layout."""
     assert case.dy is not None, "the case has no cotangent"
-    plain = tensor(case.dy, case)
-    if case.dy_layout == "expanded":
-        return plain.flatten()[:1].reshape((1,) * plain.dim()).expand(plain.shape)
-    if case.dy_layout == "strided":
-        wide = torch.full((*plain.shape[:-1], 2 * plain.shape[-1]), float("nan"), dtype=plain.dtype)
-        wide[..., ::2] = plain
-        return wide[..., ::2]
-    return plain
+    if case.layout("dy") == "expanded":  # one value for all, every stride 0: what y.sum().backward() sends
+        return tensor(case.dy, case).flatten()[:1].reshape((1,) * case.dy.ndim).expand(case.dy.shape)
+    dy = given(case.dy, case, "dy")
+    assert dy is not None
+    return dy
 
 
 def output(value: Any, case: Case, name: str) -> torch.Tensor:

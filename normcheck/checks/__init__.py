@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, statistics
+from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, statistics
 from normcheck.checks.base import Check
 
 ALL: tuple[Check, ...] = (
-    accuracy.CHECKS + invariance.CHECKS + laws.CHECKS + epsilon.CHECKS + gradient.CHECKS + statistics.CHECKS
+    accuracy.CHECKS
+    + invariance.CHECKS
+    + laws.CHECKS
+    + epsilon.CHECKS
+    + gradient.CHECKS
+    + statistics.CHECKS
+    + layout.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

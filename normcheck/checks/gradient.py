@@ -253,7 +253,7 @@ def _evaluation(subject: Subject) -> str:
 
 
 _DY = (
-    ("contiguous", "random"), ("expanded", "random"), ("strided", "random"), ("contiguous", "null space"),
+    ("contiguous", "random"), ("expanded", "random"), ("every second", "random"), ("contiguous", "null space"),
 )  # fmt: skip
 _WITH = ("both", "weight")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from normcheck.errors import UsageError, suggest
-from normcheck.faults import backward, forward, running, sums
+from normcheck.faults import backward, forward, memory, running, sums
 from normcheck.faults.base import Asked, Fault, compose, subject
 from normcheck.spec import Normalizer
 
 __all__ = ["ALL", "Asked", "Fault", "compose", "concerning", "get", "subject"]
 
 ALL: dict[str, Fault] = {
-    fault.name: fault for fault in (*forward.FAULTS, *sums.FAULTS, *backward.FAULTS, *running.FAULTS)
+    fault.name: fault for fault in (*forward.FAULTS, *sums.FAULTS, *backward.FAULTS, *running.FAULTS, *memory.FAULTS)
 }
 
 

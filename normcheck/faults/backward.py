@@ -9,8 +9,10 @@ import numpy as np
 
 from normcheck.adapters.base import Answer
 from normcheck.case import Case
+from normcheck.contract import Contract
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.forward import fewer
+from normcheck.faults.memory import misread
 from normcheck.faults.structure import (
     activations,
     any_of_them,
@@ -19,7 +21,6 @@ from normcheck.faults.structure import (
     has_bias,
     has_eps,
     units_share,
-    wide_backward,
 )
 from normcheck.floats import Array
 from normcheck.reference.oracle import partition
@@ -32,7 +33,9 @@ def through(change: Callable[[tuple[int, int]], tuple[int, int]]) -> Callable[[S
     """The gradient passes through other statistics than it should: (mean, variance)."""
 
     def wrap(steps: Steps) -> Steps:
-        return replace(steps, backward=lambda saved, g, k: steps.backward(saved, g, replace(k, through=change(k.through))))
+        return replace(
+            steps, backward=lambda saved, g, k: steps.backward(saved, g, replace(k, through=change(k.through)))
+        )
 
     return wrap
 
@@ -128,15 +131,8 @@ def _first_element(dy: Array, case: Case) -> Array:
 
 
 def _as_if_contiguous(dy: Array, case: Case) -> Array:
-    """The first so many numbers in memory; what is not the cotangent there reads as 0."""
-    memory = np.zeros(2 * dy.size)
-    if case.dy_layout == "expanded":
-        memory[:1] = dy.reshape(-1)[:1]
-    elif case.dy_layout == "strided":
-        memory[::2] = dy.reshape(-1)
-    else:
-        return dy
-    return memory[: dy.size].reshape(dy.shape)
+    """The first so many numbers in memory."""
+    return misread(dy, case.layout("dy"))
 
 
 def _with(name: str, change: Callable[[Array, Asked], Array]) -> Callable[[Answer, Asked], Answer]:
@@ -281,10 +277,12 @@ STATISTICS = (
     ),
     Fault(
         name="saved-statistics-in-half",
-        story="Mean and root are saved for the backward in half precision. Hides in float32.",
-        source="pytorch/helion#2273",
-        concerns=wide_backward,
+        story="Mean and root are saved for the backward in half precision. Hides in float32, and where the mean is "
+        "no larger than the deviation.",
+        source="flagos-ai/FlagGems#221",
+        concerns=centered,
         where="backward",
+        under=Contract(accuracy="sound"),
         steps=with_saved(_rounded),
     ),
 )

@@ -54,6 +54,8 @@ class Fault:
 
     The five changes are taken in this order: the promised conventions, the case that the code sees, which entries
     share a statistic, the steps of the kernel, the answer before it is rounded. A repartition sees the case as asked.
+
+    under: what must be promised for this to be a fault, where torch's conventions do not promise it.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Fault:
     source: str
     concerns: Callable[[Normalizer], bool]
     where: str = "forward"
+    under: Contract = Contract()  # noqa: RUF009  # frozen value
     contract: Callable[[Contract], Contract] = _same
     before: Callable[[Asked], Case] = _case
     repartition: Callable[[Partition, Case], Partition] = _partition
@@ -80,6 +83,7 @@ def compose(first: Fault, second: Fault) -> Fault:
         source=f"{first.source}, {second.source}",
         concerns=lambda n: first.concerns(n) and second.concerns(n),
         where=first.where if first.where == second.where else "forward",
+        under=first.under if first.under != Contract() else second.under,
         contract=lambda contract: second.contract(first.contract(contract)),
         before=lambda asked: second.before(replace(asked, case=first.before(asked))),
         repartition=lambda part, case: second.repartition(first.repartition(part, case), case),

@@ -15,7 +15,7 @@ from normcheck.reference.oracle import evaluate
 from normcheck.reference.standardize import Saved, Setting, Steps
 from normcheck.spec import AXES, Partition
 
-_UNITS = tuple(AXES.index(name) for name in ("group", "unit", "space"))
+_UNITS = tuple(AXES.index(name) for name in ("group", "unit"))
 
 
 def _evaluating(asked: Asked) -> bool:
@@ -69,9 +69,7 @@ def _root_stored(answer: Answer, asked: Asked) -> Answer:
     truth = evaluate(asked.normalizer, case.but(running_var=np.zeros_like(case.running_var), dy=None), asked.contract)
     assert truth.running_var is not None
     share = case.momentum if asked.contract.momentum == "new" else 1.0 - case.momentum
-    return replace(
-        answer, running_var=(1.0 - share) * case.running_var + share * np.sqrt(truth.running_var / share)
-    )
+    return replace(answer, running_var=(1.0 - share) * case.running_var + share * np.sqrt(truth.running_var / share))
 
 
 def _blended(asked: Asked) -> Case:
@@ -88,7 +86,11 @@ def _trained(asked: Asked) -> Case:
     return asked.case.but(training=True) if _evaluating(asked) else asked.case
 
 
-def _each_case(part: Partition, case: Case) -> Partition:
+def _trained_without_eps(asked: Asked) -> Case:
+    return asked.case.but(training=True, eps=0.0) if _evaluating(asked) else asked.case
+
+
+def _each_position(part: Partition, case: Case) -> Partition:
     return part if case.training else replace(part, members=_UNITS)
 
 
@@ -211,13 +213,13 @@ EVALUATION = (
         before=_trained,
     ),
     Fault(
-        name="eval-normalizes-each-case",
-        story="Evaluation normalizes every case with its own statistics over all units. Hides in tests of training.",
+        name="eval-normalizes-units",
+        story="Evaluation normalizes the units of each case and position, without eps. Hides in tests of training.",
         source="pytorch/pytorch#4444",
         concerns=stateful,
         where="evaluation",
-        before=_trained,
-        repartition=_each_case,
+        before=_trained_without_eps,
+        repartition=_each_position,
     ),
     Fault(
         name="eval-ignores-running-statistics",

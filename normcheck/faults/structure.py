@@ -71,10 +71,14 @@ def positions_share(n: Normalizer) -> bool:
     return "space" in n.sets.members and len(n.sets.members) > 1
 
 
-def wide_forward(n: Normalizer) -> bool:
-    """Narrow formats are owed statistics in a wide one."""
+def wide_mean(n: Normalizer) -> bool:
+    """A mean is subtracted, and half-precision input is owed one in a wide format.
+
+    Where nothing is subtracted, a root in half precision is one rounding among those that every output may have.
+    """
+    return n.centered and n.narrow_accuracy[0] == "sound"
+
+
+def wide_squares(n: Normalizer) -> bool:
+    """Half-precision input is owed squares in a wide format."""
     return n.narrow_accuracy[0] == "sound"
-
-
-def wide_backward(n: Normalizer) -> bool:
-    return n.narrow_accuracy[1] == "sound"

@@ -19,7 +19,8 @@ from normcheck.faults.structure import (
     positions_share,
     trailing,
     weights,
-    wide_forward,
+    wide_mean,
+    wide_squares,
 )
 from normcheck.floats import Array
 from normcheck.reference.standardize import Setting, Steps
@@ -324,14 +325,14 @@ FORMATS = (
         story="Half-precision input is squared in half precision, where 256^2 overflows. Hides at unit scale, and in "
         "float32.",
         source="pytorch/pytorch#133085",
-        concerns=wide_forward,
+        concerns=wide_squares,
         steps=_narrow_squares,
     ),
     Fault(
         name="statistics-in-half",
         story="Mean and root are rounded to the half-precision format of the input. Hides in float32.",
         source="microsoft/onnxruntime#17692",
-        concerns=wide_forward,
+        concerns=wide_mean,
         steps=_rounded_statistics,
     ),
     Fault(

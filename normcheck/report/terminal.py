@@ -92,9 +92,9 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
         yield " " * 14 + more, {}
 
 
-def _not_checked(record: Mapping[str, Any]) -> str:
+def _by_reason(reasons: Mapping[str, str]) -> str:
     by_reason: dict[str, list[str]] = {}
-    for what, why in record["not_checked"].items():
+    for what, why in reasons.items():
         by_reason.setdefault(why, []).append(what)
     return "; ".join(f"{', '.join(what)} ({why})" for why, what in by_reason.items())
 
@@ -123,8 +123,10 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
+    if record["expected_findings"]:
+        yield from _wrapped("expected", _by_reason(record["expected_findings"]), width)
     if record["not_checked"]:
-        yield from _wrapped("not checked", _not_checked(record), width)
+        yield from _wrapped("not checked", _by_reason(record["not_checked"]), width)
 
 
 def _head(record: Mapping[str, Any], width: int) -> str:
@@ -135,7 +137,8 @@ def _head(record: Mapping[str, Any], width: int) -> str:
 def _line(record: Mapping[str, Any], width: int) -> str:
     """A passing implementation among many, in one line."""
     share = f", {float(record['tightest']['share']):.2f} of a bound at most" if record["tightest"] else ""
-    tail = f": passed, {record['checks']['passed']} checks{share}"
+    known = len(record["expected_findings"])
+    tail = f": passed, {record['checks']['passed']} checks{share}" + (f", {known} known findings" if known else "")
     return _head(record, width - len(tail)) + tail
 
 

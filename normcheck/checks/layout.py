@@ -1,0 +1,121 @@
+"""Strides, offsets and memory formats: the same numbers, lying elsewhere, give the same answer.
+
+Every array but a contiguous one is placed inside a buffer of NaN, so an entry read from outside of it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from normcheck import bounds
+from normcheck.adapters.base import Answer, Subject
+from normcheck.case import Case
+from normcheck.checks.base import Ask, Check, demanded, differ, forward_bound, needs_gradient, resolved, truth_of
+from normcheck.draws import Space
+from normcheck.errors import CallError
+from normcheck.layouts import NAMES, applies
+from normcheck.recipes import small
+from normcheck.reference.oracle import Truth
+from normcheck.result import Comparison, worst
+
+
+def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:
+    """The case with one array in every layout that its shape allows and that the implementation takes."""
+    values = getattr(case, role)
+    offered = subject.domain.layouts if role == "x" else NAMES[1:]
+    for name in offered:
+        if not applies(values.shape, name):
+            continue
+        here = case
+        if name == "expanded":  # stride 0: all rows are the first; of a cotangent, all entries, as y.sum() sends it
+            first = values.flat[0] if role == "dy" else values[:1]
+            here = case.but(**{role: np.broadcast_to(first, values.shape).copy()})
+        yield name, here.but(layouts={role: name})
+
+
+def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
+    """The answer, or None where the forward refuses a layout: right or raises. A backward may not refuse.
+
+    Whoever takes an input has to take the gradient that comes back, and nobody chooses its layout.
+    """
+    try:
+        return subject.call(case, gradient)
+    except CallError as error:
+        if "in its backward" in error.reason or case.layout("dy") != "contiguous":
+            raise
+        return None
+
+
+def _gradients(subject: Subject, truth: Truth, case: Case, said: str) -> Iterator[Comparison]:
+    """All gradients of a case against their bounds."""
+    answer = _answered(subject, case, gradient=True)
+    if answer is None:
+        return
+    accuracy = demanded(subject, case, backward=True)
+    slack = subject.contract.slack
+    mask = resolved(truth, accuracy)
+    assert answer.dx is not None
+    assert truth.dx is not None
+    yield differ(f"dx, {said}", answer.dx, truth.dx, slack * bounds.backward(truth, accuracy).total, mask)
+    for name, bias in (("dweight", False), ("dbias", True)):
+        got, expected = getattr(answer, name), getattr(truth, name)
+        if expected is not None and got is not None:
+            allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
+            yield differ(f"{name}, {said}", got, expected, allowed)
+
+
+def _outputs(role: str) -> Ask:
+    def ask(subject: Subject, case: Case) -> Comparison:
+        if getattr(case, role) is None:
+            return Comparison(f"y, {role} in any layout", 0, 0.0)
+        found = []
+        for name, here in _placed(subject, case, role):
+            truth = truth_of(subject, here)
+            mask = resolved(truth, demanded(subject, here))
+            answer = _answered(subject, here, gradient=False)
+            if answer is not None:
+                found.append(differ(f"y, {role} {name}", answer.y, truth.y, forward_bound(subject, truth), mask))
+        return worst(*found) if found else Comparison(f"y, {role} in any layout", 0, 0.0)
+
+    return ask
+
+
+def _backwards(role: str) -> Ask:
+    def ask(subject: Subject, case: Case) -> Comparison:
+        found: list[Comparison] = []
+        for name, here in _placed(subject, case, role):
+            found += _gradients(subject, truth_of(subject, here), here, f"{role} {name}")
+        return worst(*found) if found else Comparison(f"gradients, {role} in any layout", 0, 0.0)
+
+    return ask
+
+
+def _strided(subject: Subject) -> str:
+    if not subject.domain.layouts:
+        return subject.domain.absent.get("layouts", "takes contiguous arrays only")
+    return ""
+
+
+def _strided_gradient(subject: Subject) -> str:
+    return needs_gradient(subject) or _strided(subject)
+
+
+def _parameters(subject: Subject) -> str:
+    return _strided(subject) or ("" if subject.domain.own_parameters else "its parameters are its own")
+
+
+_SPACE = Space(
+    small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 8, 12), sets=(4, 6), affine=("both", "weight")
+)
+
+CHECKS = (
+    Check("input-layout", "y(x in any layout) = y(x)", "pytorch/pytorch#131750", _outputs("x"), _SPACE, lacks=_strided),
+    Check("input-layout-gradient", "gradients(x in any layout) = gradients(x)", "pytorch/pytorch#175189",
+          _backwards("x"), _SPACE, lacks=_strided_gradient),
+    Check("cotangent-layout", "gradients(dy in any layout) = gradients(dy)", "unslothai/unsloth#10617",
+          _backwards("dy"), _SPACE, lacks=_strided_gradient),
+    Check("parameter-layout", "y(weight in any layout) = y(weight)", "unslothai/unsloth#10675", _outputs("weight"),
+          _SPACE, lacks=_parameters),
+)  # fmt: skip
