@@ -10,6 +10,7 @@ batch_norm=torch.nn:BatchNorm1d
 batch_norm=torch.nn:BatchNorm2d
 batch_norm=torch.nn:BatchNorm3d
 weight_norm=torch:_weight_norm
+weight_norm=torch.nn.utils.parametrizations:weight_norm
 layer_norm=torch.nn.functional:layer_norm
 layer_norm=torch.nn:LayerNorm
 rms_norm=torch.nn.functional:rms_norm

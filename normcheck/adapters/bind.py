@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from normcheck import catalog
-from normcheck.adapters import numpy_pair, torch_function, torch_module
+from normcheck.adapters import numpy_pair, torch_function, torch_module, torch_transform
 from normcheck.adapters.base import Call, Domain, Subject
-from normcheck.adapters.binding import Binding, bind, from_signature
+from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import load, quiet
 from normcheck.adapters.probe import Offer, discover, offered_affine
 from normcheck.adapters.torch_tensors import one_thread
@@ -111,6 +111,10 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
 
 def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
+    if normalizer.acts_on == "weight" and parameters and plain(parameters[0].name) in NAMES["module"]:
+        binding = bind(parameters, torch_transform.ROLES, normalizer, name)
+        offer = Offer(("weight",), takes_eps=False, dims=(0, 1) if "dim" in binding.roles else (0,), strided=False)
+        return _first([(torch_transform.make(function, binding, name), offer)], normalizer, promised)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
     ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})

@@ -34,6 +34,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "use_bias": ("bias", "use_bias", "beta", "shift"),
     "track_running_stats": ("track_running_stats", "track"),
     "dy": ("dy", "dout", "grad_output", "grad", "gy", "grad_y", "dl_dy", "upstream", "gradient", "grad_out", "do"),
+    "module": ("module", "m", "layer", "mod"),
+    "name": ("name", "tensor_name", "parameter"),
     "backend": ("cudnn_enabled", "cudnn_enable", "use_cudnn"),
     "cache": ("cache", "saved", "ctx", "context", "state", "residuals"),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.adapters.base import Answer, Call, Domain, Subject
+from normcheck.adapters.base import Answer, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
 from normcheck.contract import Contract
@@ -103,7 +103,16 @@ def subject(
 ) -> Subject:
     """An implementation with one fault, or a sound one without any; everything that a check can ask is offered."""
     broken = fault or NONE
-    call: Call = lambda case, gradient: answer(Asked(normalizer, case, contract), broken, gradient=gradient)
+    promised = broken.contract(contract)
+    steps = broken.steps(contract_steps(promised))
+    # These conventions are in the steps by now, where a fault may have replaced them.
+    rest = replace(promised, eps_place="inside", weight="w", momentum="new")
+
+    def call(case: Case, gradient: bool) -> Answer:  # noqa: FBT001  # the signature of `Call`
+        asked = Asked(normalizer, case if gradient else case.but(dy=None), contract)
+        with np.errstate(all="ignore"):
+            return answer(asked, broken, rest, steps)
+
     return Subject(f"{normalizer.name} with {broken.name}", normalizer, contract, domain(normalizer), call)
 
 
@@ -126,20 +135,15 @@ def domain(normalizer: Normalizer) -> Domain:
     )
 
 
-def answer(asked: Asked, fault: Fault, *, gradient: bool) -> Answer:
+def answer(asked: Asked, fault: Fault, rest: Contract, steps: Steps) -> Answer:
     """What an implementation with this fault answers, every array rounded to the case's format."""
-    case = asked.case if gradient else asked.case.but(dy=None)
-    with np.errstate(all="ignore"):
-        seen = fault.before(replace(asked, case=case))
-        promised = fault.contract(asked.contract)
-        steps = fault.steps(contract_steps(promised))
-        # The conventions are in the steps by now, where a fault may have replaced them.
-        rest = replace(promised, eps_place="inside", weight="w", momentum="new")
-        bare = seen.but(running_mean=None, running_var=None) if seen.training else seen
-        truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
-        mean, var = _running(truth, seen, case, rest, steps)
-        found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
-        return _rounded(fault.after(found, replace(asked, case=case)), case)
+    case = asked.case
+    seen = fault.before(asked)
+    bare = seen.but(running_mean=None, running_var=None) if seen.training and seen.running_mean is not None else seen
+    truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+    mean, var = _running(truth, seen, case, rest, steps)
+    found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
+    return _rounded(fault.after(found, asked), case)
 
 
 def _running(
