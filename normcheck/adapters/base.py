@@ -23,6 +23,7 @@ class Answer:
     dbias: Array | None = None
     running_mean: Array | None = None
     running_var: Array | None = None
+    changed: tuple[str, ...] = ()  # what the call changed that is not its own; looked at if the case is watched
 
 
 Call = Callable[[Case, bool], Answer]
@@ -42,6 +43,7 @@ class Domain:
     refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
+    watched: bool = True  # what a call changes can be seen
     own_parameters: bool = True  # parameters are arguments, not kept inside
     gradient: bool = True
     training: bool = True  # offers batch statistics

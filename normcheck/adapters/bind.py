@@ -109,17 +109,23 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
     )
 
 
+def _bare(offer: Offer) -> Offer:
+    """What is offered where arrays are not handed over as tensors of our making."""
+    return replace(offer, strided=False, watched=False)
+
+
 def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     if normalizer.acts_on == "weight" and parameters and plain(parameters[0].name) in NAMES["module"]:
         binding = bind(parameters, torch_transform.ROLES, normalizer, name)
-        offer = Offer(("weight",), takes_eps=False, dims=(0, 1) if "dim" in binding.roles else (0,), strided=False)
+        dims = (0, 1) if "dim" in binding.roles else (0,)
+        offer = _bare(Offer(("weight",), takes_eps=False, dims=dims))
         return _first([(torch_transform.make(function, binding, name), offer)], normalizer, promised)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
     ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})
     attempts = [(torch_function.make(function, binding, name, **way), offer) for way in ways]
-    attempts.append((numpy_pair.make(function, binding, None, None, name), replace(offer, strided=False)))
+    attempts.append((numpy_pair.make(function, binding, None, None, name), _bare(offer)))
     return _first(attempts, normalizer, promised)
 
 
@@ -132,7 +138,7 @@ def _numpy(
     binding = bind(found, normalizer.arguments, normalizer, f"{name} (forward)", fallback="input")
     roles = ("dy", "cache", *normalizer.arguments)
     back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
-    offer = replace(_offer(binding, normalizer), strided=False)
+    offer = _bare(_offer(binding, normalizer))
     attempts = [
         (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer) for shape_as in (tuple, int)
     ]

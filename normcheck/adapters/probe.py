@@ -30,6 +30,7 @@ class Offer:
     evaluation: bool = False
     sizes: tuple[int, int] | None = None
     strided: bool = True  # arrays can be handed over in any layout
+    watched: bool = True  # what a call changes can be seen
     own_parameters: bool = True
     absent: tuple[tuple[str, str], ...] = ()
 
@@ -114,6 +115,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         sizes=offer.sizes,
         layouts=_layouts(normalizer, call, base, good_ranks, absent) if offer.strided else (),
         own_parameters=offer.own_parameters,
+        watched=offer.watched,
         refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
         state=offer.state,

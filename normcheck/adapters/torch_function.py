@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from normcheck.adapters import torch_tensors as tensors
 from normcheck.adapters.base import Answer, Call
 from normcheck.adapters.binding import Binding, Parameter, from_signature
+from normcheck.adapters.torch_watch import Watch
 from normcheck.case import Case
 from normcheck.spec import Normalizer
 
@@ -96,13 +98,21 @@ def make(
         for leaf in leaves if gradient else ():
             if leaf is not None:
                 leaf.requires_grad_()
+        dy = tensors.cotangent(case) if gradient else None
+        held = {"x": x, "weight": weight, "bias": bias, "dy": dy}
+        if not case.training:
+            held |= {"running mean": mean, "running var": var}
+        watch = Watch(held) if case.watched else None
         # Gradients stay enabled: textbook code reads from them whether it trains.
         returned = tensors.guarded(lambda: function(*args, **kwargs), case, name)
         y = tensors.output(returned, case, name)
-        grads = tensors.gradients(y, leaves, case, name) if gradient else [None, None, None]
+        grads = tensors.gradients(y, leaves, case, name, dy) if gradient else [None, None, None]
         if grads[1] is not None and case.weight is not None:
             grads[1] = grads[1].reshape(case.weight.shape)
-        return tensors.answer(y, grads, _statistics(returned, case, mean, var))
+        found = tensors.answer(y, grads, _statistics(returned, case, mean, var))
+        if watch is None:
+            return found
+        return replace(found, changed=watch.changed(y, lambda: call(case.but(x=-case.x, watched=False), False)))
 
     return call
 

@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from normcheck.adapters import torch_tensors as tensors
 from normcheck.adapters.base import Answer, Call
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import first_line
+from normcheck.adapters.torch_watch import Watch
 from normcheck.case import Case
 from normcheck.errors import CallError, UsageError
 from normcheck.floats import Array
@@ -154,16 +156,22 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         x = tensors.given(case.x, case, "x")
         assert x is not None
         x.requires_grad_(gradient)
+        dy = tensors.cotangent(case) if gradient else None
+        held = {"x": x, "weight": weight, "bias": bias, "dy": dy}
+        if not case.training:
+            held |= {"running mean": mean, "running var": var}
+        watch = Watch(held) if case.watched else None
         y = tensors.output(tensors.guarded(lambda: module(x), case, name), case, name)
         stats = buffers(module) if case.running_mean is not None else (None, None)  # a module may replace its own
-        if not gradient:
-            return tensors.answer(y, (None, None, None), stats)
-        grads = tensors.gradients(y, (x, weight, bias), case, name)
-        flat = [
-            None if g is None or p is None else g.reshape(p.shape)
-            for g, p in zip(grads[1:], (case.weight, case.bias), strict=True)
-        ]
-        return tensors.answer(y, (grads[0], *flat), stats)
+        none: list[Array | None] = [None, None, None]
+        grads = tensors.gradients(y, (x, weight, bias), case, name, dy) if gradient else none
+        for i, parameter in ((1, case.weight), (2, case.bias)):
+            value = grads[i]
+            grads[i] = None if value is None or parameter is None else value.reshape(parameter.shape)
+        found = tensors.answer(y, grads, stats)
+        if watch is None:
+            return found
+        return replace(found, changed=watch.changed(y, lambda: call(case.but(x=-case.x, watched=False), False)))
 
     return call
 

@@ -117,13 +117,19 @@ class _Send(torch.autograd.Function):
         return ctx.dy, None
 
 
-def gradients(y: torch.Tensor, leaves: Sequence[torch.Tensor | None], case: Case, name: str) -> list[Array | None]:
+def gradients(
+    y: torch.Tensor,
+    leaves: Sequence[torch.Tensor | None],
+    case: Case,
+    name: str,
+    dy: torch.Tensor | None = None,
+) -> list[Array | None]:
     """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
     if not y.requires_grad:
         return [None for _ in leaves]
     asked = [leaf for leaf in leaves if leaf is not None]
     got = guarded(
-        lambda: torch.autograd.grad(_Send.apply(y, cotangent(case)), asked, allow_unused=True),
+        lambda: torch.autograd.grad(_Send.apply(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
         case,
         name,
         " in its backward",

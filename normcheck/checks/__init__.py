@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, statistics
+from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, purity, statistics
 from normcheck.checks.base import Check
 
 ALL: tuple[Check, ...] = (
@@ -13,6 +13,7 @@ ALL: tuple[Check, ...] = (
     + gradient.CHECKS
     + statistics.CHECKS
     + layout.CHECKS
+    + purity.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

@@ -186,4 +186,5 @@ def _rounded(found: Answer, case: Case) -> Answer:
         held(found.dbias),
         held(found.running_mean),
         held(found.running_var),
+        found.changed,
     )

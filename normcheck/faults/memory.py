@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import numpy as np
 
+from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.structure import activations, any_of_them
@@ -57,6 +61,37 @@ def _any(layout: str) -> bool:
     return True
 
 
+def _changes(*what: str) -> Callable[[Answer, Asked], Answer]:
+    """The call is seen to change something that is not its own."""
+
+    def after(answer: Answer, asked: Asked) -> Answer:
+        return replace(answer, changed=(*answer.changed, *what)) if asked.case.watched else answer
+
+    return after
+
+
+def _changes_in_backward(what: str) -> Callable[[Answer, Asked], Answer]:
+    def after(answer: Answer, asked: Asked) -> Answer:
+        seen = asked.case.watched and answer.dx is not None
+        return replace(answer, changed=(*answer.changed, what)) if seen else answer
+
+    return after
+
+
+def _remembers(name: str) -> Callable[[Answer, Asked], Answer]:
+    """One array of the answer grows from call to call."""
+    calls = count()
+
+    def after(answer: Answer, asked: Asked) -> Answer:
+        value = getattr(answer, name)
+        if value is None:
+            return answer
+        grown: dict[str, Any] = {name: value * (1.0 + next(calls) / 16.0)}
+        return replace(answer, **grown)
+
+    return after
+
+
 FAULTS = (
     Fault(
         name="strides-ignored",
@@ -96,5 +131,58 @@ FAULTS = (
         concerns=any_of_them,
         where="backward",
         before=_reads("dy", lambda values, layout: misread(values, layout, from_start=False), _any),
+    ),
+    Fault(
+        name="input-overwritten",
+        story="Normalizes in place, in the caller's own input. Hides wherever the input is not used again.",
+        source="ScalingIntelligence/KernelBench#82",
+        concerns=any_of_them,
+        after=_changes("x was written to"),
+    ),
+    Fault(
+        name="output-shares-memory",
+        story="Returns a view of its input: the next in-place operation on one changes the other.",
+        source="ScalingIntelligence/KernelBench#82",
+        concerns=any_of_them,
+        after=_changes("the output shares memory with x"),
+    ),
+    Fault(
+        name="result-buffer-reused",
+        story="Writes every result to one buffer, so that a later call changes what an earlier one returned.",
+        source="karpathy/llm.c#852",
+        concerns=any_of_them,
+        after=_changes("a later call changed an earlier result"),
+    ),
+    Fault(
+        name="random-state-changed",
+        story="Draws from the global generator, or seeds it: everything random after it is another run.",
+        source="Infatoshi/kernelbench.com#7",
+        concerns=any_of_them,
+        after=_changes("torch's random state was changed"),
+    ),
+    Fault(
+        name="cotangent-overwritten",
+        story="The backward writes dx into the output's gradient. Where that gradient is used twice, the other user "
+        "gets dx.",
+        source="linkedin/Liger-Kernel#1305",
+        concerns=any_of_them,
+        where="backward",
+        after=_changes_in_backward("dy was written to"),
+    ),
+    Fault(
+        name="output-drifts",
+        story="Right for the first calls and wrong later: something is carried from call to call.",
+        source="karpathy/llm.c#852",
+        concerns=any_of_them,
+        after=_remembers("y"),
+    ),
+    Fault(
+        name="dweight-accumulates",
+        story="The buffer of the weight's gradient is not cleared, so the gradient grows by itself: 1, 2, 3, ... times "
+        "what it is.",
+        source="apache/mxnet#16297",
+        concerns=any_of_them,
+        where="backward",
+        after=_remembers("dweight"),
     ),
 )

@@ -1,0 +1,51 @@
+"""What a call changes that is not its own: memory of its arguments, earlier results, state of the process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def _memory(value: torch.Tensor) -> torch.Tensor:
+    """All bytes of the storage behind a tensor, what lies around a view included."""
+    return torch.empty(0, dtype=torch.uint8).set_(value.untyped_storage())
+
+
+def _process() -> dict[str, Any]:
+    """State that every other piece of code in the process shares."""
+    return {
+        "torch's random state": torch.get_rng_state().numpy().tobytes(),
+        "numpy's random state": np.random.get_state()[1].tobytes(),  # type: ignore[index]  # noqa: NPY002
+        "python's random state": random.getstate(),
+        "the default dtype": torch.get_default_dtype(),
+        "the grad mode": torch.is_grad_enabled(),
+        "the number of threads": torch.get_num_threads(),
+        "the deterministic flag": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+class Watch:
+    """Looks before a call, and after it says what is not as it was."""
+
+    def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
+        self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
+        self._process = _process()
+
+    def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
+        """What changed, in words. y: the result; again: makes another call, which must leave the result as it is."""
+        out = [f"{name} was written to" for name, (value, before) in self._held.items()
+               if not torch.equal(_memory(value), before)]  # fmt: skip
+        mine = y.untyped_storage().data_ptr()
+        out += [f"the output shares memory with {name}" for name, (value, _) in self._held.items()
+                if value.untyped_storage().data_ptr() == mine]  # fmt: skip
+        after = _process()
+        out += [f"{name} was changed" for name, before in self._process.items() if after[name] != before]
+        kept = y.detach().clone()
+        again()
+        if not torch.equal(kept.nan_to_num(), y.detach().nan_to_num()):
+            out.append("a later call changed an earlier result")
+        return tuple(out)

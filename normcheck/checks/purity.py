@@ -1,0 +1,84 @@
+"""What a call may not do: write to its arguments, keep their memory, change the process, or remember earlier calls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.adapters.base import Answer, Subject
+from normcheck.case import Case
+from normcheck.checks.base import Check, differ, forward_bound, gradients_of, needs_gradient, truth_of
+from normcheck.draws import Space
+from normcheck.recipes import small
+from normcheck.result import Comparison, worst
+
+
+def _said(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
+    return Comparison(
+        law, arrays, float("inf") if changed else 0.0, float(len(changed)), 0.0, detail="; ".join(changed)
+    )
+
+
+def forward_is_pure(subject: Subject, case: Case) -> Comparison:
+    """The forward leaves its arguments, earlier results and the process as they are, and owns its output."""
+    found = [
+        _said("a forward changes nothing but its output", subject.call(here, False).changed, 3)
+        for here in (case.but(watched=True), case.but(watched=True, layouts={"x": "row slice"}))
+    ]
+    return worst(*found)
+
+
+def backward_is_pure(subject: Subject, case: Case) -> Comparison:
+    """The backward leaves the cotangent and all that the forward took as they are."""
+    answer = gradients_of(subject, case.but(watched=True))
+    return _said("a backward changes nothing but its gradients", answer.changed, 4)
+
+
+def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer]:
+    """The same call twice, with calls of other content, of the same shape and of another, in between."""
+    first = subject.call(case, gradient)
+    subject.call(case.but(x=case.format.round(1.5 - 0.5 * case.x)), gradient)
+    if subject.normalizer.acts_on == "activation":
+        fewer = case.x[: max(1, len(case.x) - 1)]
+        dy = None if case.dy is None else case.dy[: len(fewer)]
+        subject.call(case.but(x=fewer, dy=dy), gradient)
+    return first, subject.call(case, gradient)
+
+
+def repeats(subject: Subject, case: Case) -> Comparison:
+    """The same call gives the same output, whatever was called in between."""
+    first, again = _calls(subject, case, gradient=False)
+    allowed = 2.0 * forward_bound(subject, truth_of(subject, case))
+    return differ("the same call again gives the same y", again.y, first.y, allowed)
+
+
+def repeats_gradient(subject: Subject, case: Case) -> Comparison:
+    """The same call gives the same gradients: none grows from call to call."""
+    first, again = _calls(subject, case, gradient=True)
+    found = []
+    for name in ("dx", "dweight", "dbias"):
+        before, after = getattr(first, name), getattr(again, name)
+        if before is not None and after is not None:
+            allowed = 256.0 * case.format.u * (np.abs(before) + np.abs(before).max())
+            found.append(differ(f"the same call again gives the same {name}", after, before, allowed))
+    return worst(*found)
+
+
+def _watched(subject: Subject) -> str:
+    return "" if subject.domain.watched else "what its calls change cannot be seen"
+
+
+def _watched_gradient(subject: Subject) -> str:
+    return needs_gradient(subject) or _watched(subject)
+
+
+_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 16), sets=(4, 6), offsets=False)
+
+CHECKS = (
+    Check("forward-is-pure", "a forward changes nothing but its output", "linkedin/Liger-Kernel#1305",
+          forward_is_pure, _SPACE, lacks=_watched),
+    Check("backward-is-pure", "a backward changes nothing but its gradients", "linkedin/Liger-Kernel#1305",
+          backward_is_pure, _SPACE, lacks=_watched_gradient),
+    Check("repeats", "the same call again gives the same output", "karpathy/llm.c#852", repeats, _SPACE),
+    Check("repeats-gradient", "the same call again gives the same gradients", "apache/mxnet#16297",
+          repeats_gradient, _SPACE, lacks=needs_gradient),
+)  # fmt: skip
