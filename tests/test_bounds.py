@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from normcheck import bounds, catalog
 from normcheck.adapters import torch_function
 from normcheck.adapters.base import Answer, Domain
+from normcheck.adapters.bind import one_thread
 from normcheck.adapters.binding import bind
 from normcheck.adapters.probe import offered_affine, ranks
 from normcheck.case import Case
@@ -138,7 +139,7 @@ def shares_of(kind: str, case: Case, answer: Answer) -> dict[str, float]:
 def largest(kind: str, format: str, answers: Answers, count: int = DRAWS) -> dict[str, float]:
     """The largest shares over many draws."""
     top: dict[str, float] = {}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), one_thread():
         for case in random_cases(kind, format, count, seed=17):
             for name, used in shares_of(kind, case, answers(case)).items():
                 top[name] = max(top.get(name, 0.0), used)

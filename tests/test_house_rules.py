@@ -20,8 +20,17 @@ EVERYTHING = (
     "implementations",
 )  # fmt: skip
 
-FRAMEWORK = ("adapters.base", "adapters.binding", "adapters.load", "adapters.torch_tensors", "case", "contract",
-             "errors", "floats", "layouts", "spec")  # fmt: skip
+ADAPTER = (
+    "adapters.base",
+    "adapters.binding",
+    "adapters.load",
+    "case",
+    "contract",
+    "errors",
+    "floats",
+    "layouts",
+    "spec",
+)
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": ("claim", "errors"),
@@ -47,7 +56,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "adapters.binding": ("errors", "spec"),
     "adapters.probe": ("adapters.base", "case", "contract", "errors", "layouts", "recipes", "spec"),
     "adapters.bind": ("adapters", "case", "catalog", "claim", "contract", "errors", "recipes", "spec"),
-    "adapters": FRAMEWORK,  # one file for each framework
+    "adapters": ADAPTER,  # one file for each framework
+    **{
+        f"adapters.torch_{name}": (*ADAPTER, "adapters.torch_tensors", "adapters.torch_watch")
+        for name in ("function", "module", "tensors", "transform", "watch")
+    },
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "recipes", "spec"),
     "checks": (*QUESTION, "checks", "adapters.base", "draws"),

@@ -1,7 +1,7 @@
 """The suite proves its teeth: every fault is found, every check finds one, and a correct implementation passes.
 
-A fault is asked every check that can see it on the first normalizer that it concerns, and on the others until one
-check finds it. What found what is kept in kill_matrix.txt; `python tests/test_kill_matrix.py` writes it anew.
+Every check that can see a fault is asked on the first normalizer that it concerns; on the others, until one finds it.
+What found what is kept in kill_matrix.txt; `python tests/test_kill_matrix.py` writes it anew.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from normcheck import catalog, faults
 from normcheck.adapters.base import Subject
+from normcheck.case import Case
 from normcheck.checks import ALL
 from normcheck.checks.base import Check
 from normcheck.contract import Contract
@@ -29,19 +31,21 @@ from normcheck.sweep import draws, sweep
 GOLDEN = Path(__file__).with_name("kill_matrix.txt")
 COUNT, SEED = 12, 1
 
-def _needing(offer: str) -> set[str]:
-    """The checks that cannot be asked of an implementation without this offer of a domain."""
+
+def _needing(**offers: Any) -> set[str]:
+    """The checks that cannot be asked of an implementation whose domain offers less."""
     whole = faults.subject(catalog.get("batch_norm"))
-    without = replace(whole, domain=replace(whole.domain, **{offer: False}))
-    return {check.name for check in ALL if check.lacks(without)}
+    less = replace(whole, domain=replace(whole.domain, **offers))
+    return {check.name for check in ALL if check.lacks(less)}
 
 
 SEEN = {
     "forward": {check.name for check in ALL},
-    "backward": _needing("gradient"),
-    "running": _needing("state"),
-    "evaluation": _needing("evaluation"),
+    "backward": _needing(gradient=False),
+    "running": _needing(state=False),
+    "evaluation": _needing(evaluation=False),
     "format": {"output-format"},
+    "memory": _needing(watched=False) | _needing(layouts=()),
 }
 """Which checks can see what a fault damages."""
 
@@ -138,16 +142,17 @@ def test_the_matrix_is_the_kept_one() -> None:
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_a_fault_damages_what_it_says(kind: str) -> None:
     normalizer = catalog.get(kind)
-    draw = Draw(n=12, sets=6, rank=faults.subject(normalizer).domain.ranks[0], seed=3, dy="strided")
+    draw = Draw(n=12, sets=6, rank=faults.subject(normalizer).domain.ranks[0], seed=3, dy="every second")
     plain = values(normalizer, draw)
     training = state(normalizer, draw, training=True) if normalizer.state else plain
     evaluating = state(normalizer, draw, training=False) if normalizer.state else plain
-    untouched = {
+    untouched: dict[str, tuple[tuple[Case, str], ...]] = {
         "forward": (),
         "format": ((plain, "dx"), (plain, "dweight"), (training, "running_var")),
         "backward": ((plain, "y"), (training, "running_mean"), (training, "running_var"), (evaluating, "y")),
         "running": ((plain, "y"), (plain, "dx"), (plain, "dweight"), (evaluating, "y"), (evaluating, "dx")),
         "evaluation": ((plain, "y"), (plain, "dx"), (training, "y"), (training, "running_var")),
+        "memory": ((plain, "y"), (plain, "dx"), (training, "running_var"), (evaluating, "y")),
     }
     right = faults.subject(normalizer)
     for fault in faults.concerning(normalizer):

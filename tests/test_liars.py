@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from normcheck.checks.base import Check, demanded
 from normcheck.contract import Contract
 from normcheck.draws import edges
 from normcheck.floats import Array
+from normcheck.recipes import Draw
 from normcheck.reference.oracle import evaluate
 from normcheck.result import FAILED
 from normcheck.sweep import draws, sweep
@@ -29,7 +31,8 @@ Lie = Callable[[Subject, Case, Answer], Answer]
 def changed(answer: Answer, names: tuple[str, ...], change: Callable[[Array], Array]) -> Answer:
     """Some of the arrays of an answer are others."""
     there = {name: getattr(answer, name) for name in names if getattr(answer, name) is not None}
-    return replace(answer, **{name: change(value) for name, value in there.items()})
+    others: dict[str, Any] = {name: change(value) for name, value in there.items()}
+    return replace(answer, **others)
 
 
 def zeros(subject: Subject, case: Case, answer: Answer) -> Answer:
@@ -88,7 +91,7 @@ def found_by(subject: Subject, checks: tuple[Check, ...] = ALL) -> list[str]:
     return [check.name for check in able if sweep(subject, check, asked(subject, check)).status == FAILED]
 
 
-def asked(subject: Subject, check: Check) -> tuple[object, ...]:
+def asked(subject: Subject, check: Check) -> tuple[Draw, ...]:
     return (*edges(check.space, subject.normalizer, subject.domain), *draws(subject, check, 4, 1))
 
 
@@ -124,9 +127,7 @@ def test_a_liar_about_gradients_alone_is_found(kind: str, lie: Lie) -> None:
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
-@pytest.mark.parametrize(
-    "lie", [zero_parameter_gradients, nan_parameter_gradients], ids=lambda lie: lie.__name__
-)
+@pytest.mark.parametrize("lie", [zero_parameter_gradients, nan_parameter_gradients], ids=lambda lie: lie.__name__)
 def test_a_liar_about_parameters_alone_is_found(kind: str, lie: Lie) -> None:
     assert "parameter-gradients" in found_by(lying(kind, lie), named("parameter-gradients"))
 

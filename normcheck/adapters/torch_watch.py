@@ -33,6 +33,11 @@ class Watch:
 
     def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
         self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
+        # Moved on first: code that seeds with a constant leaves the state where its last call left it.
+        self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        torch.rand(3)
+        np.random.random(3)  # noqa: NPY002
+        random.random()  # noqa: S311
         self._process = _process()
 
     def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
@@ -44,6 +49,9 @@ class Watch:
                 if value.untyped_storage().data_ptr() == mine]  # fmt: skip
         after = _process()
         out += [f"{name} was changed" for name, before in self._process.items() if after[name] != before]
+        torch.set_rng_state(self._random[0])
+        np.random.set_state(self._random[1])  # noqa: NPY002
+        random.setstate(self._random[2])
         kept = y.detach().clone()
         again()
         if not torch.equal(kept.nan_to_num(), y.detach().nan_to_num()):

@@ -9,9 +9,9 @@ from normcheck.spec import Normalizer
 
 __all__ = ["ALL", "Asked", "Fault", "compose", "concerning", "get", "subject"]
 
-ALL: dict[str, Fault] = {
-    fault.name: fault for fault in (*forward.FAULTS, *sums.FAULTS, *backward.FAULTS, *running.FAULTS, *memory.FAULTS)
-}
+_FILES = (forward.FAULTS, sums.FAULTS, backward.FAULTS, running.FAULTS, memory.FAULTS)
+
+ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}
 
 
 def get(name: str) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def variance_term(factor: float) -> Callable[[Steps], Steps]:
     def wrap(steps: Steps) -> Steps:
         def backward(saved: Saved, g: Array, k: Setting) -> Array:
             without = steps.backward(saved, g, replace(k, through=(k.through[0], 0)))
-            return without + g.dtype.type(factor) * (steps.backward(saved, g, k) - without)
+            out: Array = without + g.dtype.type(factor) * (steps.backward(saved, g, k) - without)
+            return out
 
         return replace(steps, backward=backward)
 
@@ -140,7 +142,8 @@ def _with(name: str, change: Callable[[Array, Asked], Array]) -> Callable[[Answe
 
     def after(answer: Answer, asked: Asked) -> Answer:
         value = getattr(answer, name)
-        return answer if value is None else replace(answer, **{name: change(value, asked)})
+        changes: dict[str, Any] = {} if value is None else {name: change(value, asked)}
+        return replace(answer, **changes)
 
     return after
 
@@ -173,7 +176,8 @@ def _swapped(answer: Answer, asked: Asked) -> Answer:
 def _quadratic(answer: Answer, asked: Asked) -> Answer:
     dy = asked.case.dy
     size = 1.0 if dy is None else float(np.sqrt(np.square(dy).mean()))
-    grown = {n: getattr(answer, n) * size for n in ("dx", "dweight", "dbias") if getattr(answer, n) is not None}
+    there = [name for name in ("dx", "dweight", "dbias") if getattr(answer, name) is not None]
+    grown: dict[str, Any] = {name: getattr(answer, name) * size for name in there}
     return replace(answer, **grown)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.adapters.base import Answer, Domain, Subject
+from normcheck.adapters.base import Answer, Call, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
 from normcheck.contract import Contract
@@ -43,17 +43,18 @@ def _answer(answer: Answer, asked: Asked) -> Answer:
     return answer
 
 
-WHERE = ("forward", "backward", "running", "evaluation", "format")
-"""What a fault damages: the output (and the gradients through it), gradients alone, running statistics alone,
-evaluation with given statistics alone, the format of the output alone."""
+WHERE = ("forward", "backward", "running", "evaluation", "format", "memory")
+"""What a fault damages: the output (and the gradients through it), gradients alone, training with running statistics,
+evaluation with given ones, the format of the output, what lies in memory around arrays or belongs to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """A known way to be wrong: what it does, who did it, which normalizers it can befall, how it breaks the reference.
 
-    The five changes are taken in this order: the promised conventions, the case that the code sees, which entries
-    share a statistic, the steps of the kernel, the answer before it is rounded. A repartition sees the case as asked.
+    The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
+    statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
+    each other. A repartition sees the case as asked.
 
     under: what must be promised for this to be a fault, where torch's conventions do not promise it.
     """
@@ -69,6 +70,7 @@ class Fault:
     repartition: Callable[[Partition, Case], Partition] = _partition
     steps: Callable[[Steps], Steps] = _same
     after: Callable[[Answer, Asked], Answer] = _answer
+    around: Callable[[Call], Call] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -89,6 +91,7 @@ def compose(first: Fault, second: Fault) -> Fault:
         repartition=lambda part, case: second.repartition(first.repartition(part, case), case),
         steps=lambda steps: second.steps(first.steps(steps)),
         after=lambda answer, asked: second.after(first.after(answer, asked), asked),
+        around=lambda call: second.around(first.around(call)),
     )
 
 
@@ -108,12 +111,13 @@ def subject(
     # These conventions are in the steps by now, where a fault may have replaced them.
     rest = replace(promised, eps_place="inside", weight="w", momentum="new")
 
-    def call(case: Case, gradient: bool) -> Answer:  # noqa: FBT001  # the signature of `Call`
+    def call(case: Case, gradient: bool) -> Answer:
         asked = Asked(normalizer, case if gradient else case.but(dy=None), contract)
         with np.errstate(all="ignore"):
             return answer(asked, broken, rest, steps)
 
-    return Subject(f"{normalizer.name} with {broken.name}", normalizer, contract, domain(normalizer), call)
+    name = f"{normalizer.name} with {broken.name}"
+    return Subject(name, normalizer, contract, domain(normalizer), broken.around(call))
 
 
 def domain(normalizer: Normalizer) -> Domain:
@@ -149,7 +153,7 @@ def answer(asked: Asked, fault: Fault, rest: Contract, steps: Steps) -> Answer:
 def _running(
     truth: Truth, seen: Case, case: Case, contract: Contract, steps: Steps
 ) -> tuple[Array | None, Array | None]:
-    """Running statistics after the call. Each unit averages the statistics of its entries, whoever they share them with.
+    """Running statistics after the call: each unit averages the statistics of its entries, whoever shares them.
 
     Evaluation leaves them as they are; code that takes a training batch for evaluation stores what it read.
     """
@@ -178,13 +182,12 @@ def _rounded(found: Answer, case: Case) -> Answer:
     def held(array: Array | None) -> Array | None:
         return None if array is None else case.format.round(array)
 
-    return Answer(
-        case.format.round(found.y) if own else found.y.astype(np.float64),
-        found.format,
-        held(found.dx),
-        held(found.dweight),
-        held(found.dbias),
-        held(found.running_mean),
-        held(found.running_var),
-        found.changed,
+    return replace(
+        found,
+        y=case.format.round(found.y) if own else found.y.astype(np.float64),
+        dx=held(found.dx),
+        dweight=held(found.dweight),
+        dbias=held(found.dbias),
+        running_mean=held(found.running_mean),
+        running_var=held(found.running_var),
     )

@@ -82,7 +82,8 @@ def _one_pass(c: Array, x: Array, k: Setting) -> Array:
 
 def _deviation(c: Array, x: Array, k: Setting) -> Array:
     total = np.abs(c[:, : k.part]).sum(axis=1, keepdims=True)
-    return np.square(total / x.dtype.type(k.divisor))
+    out: Array = np.square(total / x.dtype.type(k.divisor))
+    return out
 
 
 def _deviations(x: Array, k: Setting) -> Array:
@@ -125,12 +126,10 @@ def _prescaled(steps: Steps) -> Steps:
 
 def rough_inverse_root(a: Array) -> Array:
     """The fast inverse square root with one Newton step, right to about 2 in 1000."""
-    number, integer, magic = (
-        (np.float32, np.int32, 0x5F3759DF) if a.dtype == np.float32 else (np.float64, np.int64, 0x5FE6EB50C7B537A9)
-    )
-    bits = np.ascontiguousarray(a).view(integer)
-    guess = (integer(magic) - (bits >> 1)).view(number)
-    out: Array = guess * (number(1.5) - number(0.5) * a * guess * guess)
+    integer, magic = (np.int32, 0x5F3759DF) if a.dtype == np.float32 else (np.int64, 0x5FE6EB50C7B537A9)
+    half = np.right_shift(np.ascontiguousarray(a).view(integer), 1)
+    guess: Array = (integer(magic) - half).view(a.dtype)
+    out: Array = guess * (a.dtype.type(1.5) - a.dtype.type(0.5) * a * guess * guess)
     return out
 
 
@@ -442,7 +441,7 @@ WEIGHTS = (
     ),
     Fault(
         name="norm-averaged",
-        story="Divides by the root mean square of the vector instead of its length. Hides where a vector has one entry.",
+        story="Divides by the root mean square of the vector, not its length. Hides where a vector has one entry.",
         source="krasserm/super-resolution#28",
         concerns=weights,
         steps=with_setting(lambda k: replace(k, divisor=float(k.part))),

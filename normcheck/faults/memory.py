@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.adapters.base import Answer
+from normcheck.adapters.base import Answer, Call
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.structure import activations, any_of_them
@@ -78,18 +78,23 @@ def _changes_in_backward(what: str) -> Callable[[Answer, Asked], Answer]:
     return after
 
 
-def _remembers(name: str) -> Callable[[Answer, Asked], Answer]:
-    """One array of the answer grows from call to call."""
-    calls = count()
+def _remembers(name: str) -> Callable[[Call], Call]:
+    """One array of the answer grows from call to call of one implementation."""
 
-    def after(answer: Answer, asked: Asked) -> Answer:
-        value = getattr(answer, name)
-        if value is None:
-            return answer
-        grown: dict[str, Any] = {name: value * (1.0 + next(calls) / 16.0)}
-        return replace(answer, **grown)
+    def around(call: Call) -> Call:
+        calls = count()
 
-    return after
+        def growing(case: Case, gradient: bool) -> Answer:
+            answer = call(case, gradient)
+            value = getattr(answer, name)
+            if value is None:
+                return answer
+            grown: dict[str, Any] = {name: case.format.round(value * (1.0 + next(calls) / 16.0))}
+            return replace(answer, **grown)
+
+        return growing
+
+    return around
 
 
 FAULTS = (
@@ -99,6 +104,7 @@ FAULTS = (
         "fresh tensors.",
         source="microsoft/DirectML#588",
         concerns=any_of_them,
+        where="memory",
         before=_reads("x", lambda values, layout: misread(values, layout, from_start=False), _any),
     ),
     Fault(
@@ -106,6 +112,7 @@ FAULTS = (
         story="Reads its input from the start of the storage: a row slice gets the rows before it.",
         source="pytorch/pytorch#131750",
         concerns=any_of_them,
+        where="memory",
         before=_reads("x", _without_offset, _any),
     ),
     Fault(
@@ -114,6 +121,7 @@ FAULTS = (
         "offset.",
         source="pytorch/pytorch#174345",
         concerns=lambda n: n.sets.layout == "channels",
+        where="memory",
         before=_reads("x", _without_offset, lambda layout: layout == "channels last slice"),
     ),
     Fault(
@@ -121,6 +129,7 @@ FAULTS = (
         story="Reads the weight as if it were contiguous. Hides as long as parameters are whole tensors.",
         source="NVIDIA/TensorRT-LLM#14810",
         concerns=activations,
+        where="memory",
         before=_reads("weight", lambda values, layout: misread(values, layout, from_start=False), _any),
     ),
     Fault(
@@ -137,6 +146,7 @@ FAULTS = (
         story="Normalizes in place, in the caller's own input. Hides wherever the input is not used again.",
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
+        where="memory",
         after=_changes("x was written to"),
     ),
     Fault(
@@ -144,6 +154,7 @@ FAULTS = (
         story="Returns a view of its input: the next in-place operation on one changes the other.",
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
+        where="memory",
         after=_changes("the output shares memory with x"),
     ),
     Fault(
@@ -151,6 +162,7 @@ FAULTS = (
         story="Writes every result to one buffer, so that a later call changes what an earlier one returned.",
         source="karpathy/llm.c#852",
         concerns=any_of_them,
+        where="memory",
         after=_changes("a later call changed an earlier result"),
     ),
     Fault(
@@ -158,6 +170,7 @@ FAULTS = (
         story="Draws from the global generator, or seeds it: everything random after it is another run.",
         source="Infatoshi/kernelbench.com#7",
         concerns=any_of_them,
+        where="memory",
         after=_changes("torch's random state was changed"),
     ),
     Fault(
@@ -174,7 +187,7 @@ FAULTS = (
         story="Right for the first calls and wrong later: something is carried from call to call.",
         source="karpathy/llm.c#852",
         concerns=any_of_them,
-        after=_remembers("y"),
+        around=_remembers("y"),
     ),
     Fault(
         name="dweight-accumulates",
@@ -183,6 +196,6 @@ FAULTS = (
         source="apache/mxnet#16297",
         concerns=any_of_them,
         where="backward",
-        after=_remembers("dweight"),
+        around=_remembers("dweight"),
     ),
 )

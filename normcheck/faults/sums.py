@@ -62,6 +62,11 @@ def averaging(total: Total, steps: Steps) -> Callable[[Array, Setting], tuple[Ar
     return center
 
 
+def _plain(a: Array, k: Setting) -> Array:
+    out: Array = a.sum(axis=1, keepdims=True)
+    return out
+
+
 def _without_tail(a: Array, k: Setting) -> Array:
     """All but the last n % 4 members; a set of fewer than four is read to its end."""
     n = a.shape[1]
@@ -87,8 +92,7 @@ def _into_the_next(a: Array, k: Setting) -> Array:
 def _narrow(a: Array, k: Setting) -> Array:
     """A running sum that is kept in the input's own format."""
     if not k.format.narrow:
-        out: Array = a.sum(axis=1, keepdims=True)
-        return out
+        return _plain(a, k)
     terms, total = k.format.round(a), np.zeros((len(a), 1))
     for i in range(a.shape[1]):
         total = k.format.round(total + terms[:, i : i + 1])
@@ -108,7 +112,8 @@ def _padded(steps: Steps) -> Steps:
 
     def variance(c: Array, x: Array, k: Setting) -> Array:
         extra = x.dtype.type((width(k.n) - k.n) / k.divisor)
-        return steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
+        out: Array = steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
+        return out
 
     return replace(steps, variance=variance)
 

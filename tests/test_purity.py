@@ -1,0 +1,118 @@
+"""What a call may not change, on real torch code that does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from normcheck.checks import BY_NAME
+from normcheck.result import FAILED, PASSED
+from normcheck.session import Session
+
+F = torch.nn.functional
+
+
+def in_place(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    y = F.layer_norm(x.detach(), normalized_shape, weight, bias, eps)
+    return x.detach().copy_(y)
+
+
+BUFFERS: dict[object, torch.Tensor] = {}
+
+
+def one_buffer(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    y = F.layer_norm(x.detach(), normalized_shape, weight, bias, eps)
+    key = (tuple(x.shape), x.dtype)
+    return BUFFERS.setdefault(key, torch.empty_like(y)).copy_(y)
+
+
+def seeds(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    torch.manual_seed(0)
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+def numpy_seeds(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    np.random.seed(0)
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+def grad_mode(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    y = F.layer_norm(x, normalized_shape, weight, bias, eps)
+    torch.set_grad_enabled(not torch.is_grad_enabled())
+    return y
+
+
+class Overwrites(torch.autograd.Function):
+    """The backward of RMS norm without a weight, written into the cotangent."""
+
+    @staticmethod
+    def forward(ctx, x, eps):
+        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+        ctx.save_for_backward(x * r, r)
+        return x * r
+
+    @staticmethod
+    def backward(ctx, dy):
+        xh, r = ctx.saved_tensors
+        return dy.copy_((dy - xh * (dy * xh).mean(-1, keepdim=True)) * r), None
+
+
+def overwrites(x, eps=1e-5):
+    return Overwrites.apply(x, eps)
+
+
+CACHE: dict[object, torch.Tensor] = {}
+
+
+def cached_by_shape(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    key = (tuple(x.shape), x.dtype, weight is None, bias is None, eps)
+    if key not in CACHE:
+        CACHE[key] = F.layer_norm(x, normalized_shape, weight, bias, eps).detach()
+    return CACHE[key].clone()
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    state, grad = torch.get_rng_state(), torch.is_grad_enabled()
+    yield
+    torch.set_rng_state(state)
+    torch.set_grad_enabled(grad)
+    BUFFERS.clear()
+    CACHE.clear()
+
+
+def asked(function, kind: str, check: str):
+    session = Session.of([(kind, function)], [], "quick")
+    return session.ask(session.claims[0], BY_NAME[check])
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "check", "said"),
+    [
+        (in_place, "layer_norm", "forward-is-pure", "x was written to"),
+        (in_place, "layer_norm", "forward-is-pure", "the output shares memory with x"),
+        (one_buffer, "layer_norm", "forward-is-pure", "a later call changed an earlier result"),
+        (seeds, "layer_norm", "forward-is-pure", "torch's random state was changed"),
+        (numpy_seeds, "layer_norm", "forward-is-pure", "numpy's random state was changed"),
+        (grad_mode, "layer_norm", "forward-is-pure", "the grad mode was changed"),
+        (overwrites, "rms_norm", "backward-is-pure", "dy was written to"),
+    ],
+)
+def test_changes_are_named(function, kind: str, check: str, said: str) -> None:
+    """Each thing that a call changed is said in the finding."""
+    outcome = asked(function, kind, check)
+
+    assert outcome.status == FAILED
+    assert said in outcome.finding.detail
+
+
+def test_clean() -> None:
+    """torch's own layer norm changes nothing, and repeats itself."""
+    for check in ("forward-is-pure", "backward-is-pure", "repeats", "repeats-gradient"):
+        assert asked(F.layer_norm, "layer_norm", check).status == PASSED
+
+
+def test_a_cache_by_shape_is_caught() -> None:
+    """An output remembered by the input's shape is not the output of other content."""
+    assert asked(cached_by_shape, "layer_norm", "value").status == FAILED
