@@ -93,7 +93,11 @@ def kappa(truth: Truth) -> Array:
 
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
-    out: Array = kappa(truth) * accuracy.unit(truth.case.format) < RESOLVES
+    if _given(truth):
+        return np.ones(truth.saved.s.shape, dtype=bool)
+    condition = kappa(truth)
+    loss = condition * condition if accuracy.squared else condition
+    out: Array = loss * accuracy.unit(truth.case.format) < RESOLVES
     return out if accuracy.wide else out & _in_range(truth)
 
 

@@ -27,7 +27,7 @@ class Implementation:
         """The target as reports name it."""
         if isinstance(self.target, str):
             return self.target
-        if isinstance(self.target, tuple):
+        if isinstance(self.target, (tuple, list)):
             return "(" + ", ".join(_dotted(part) for part in self.target) + ")"
         return _dotted(self.target)
 

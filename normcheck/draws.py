@@ -79,32 +79,35 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
 def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
     """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
     if domain.eps is not None:
-        return domain.eps
+        return domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
     return float(pick([e for e in space.eps if format != "float16" or e >= 1e-5] or space.eps))
 
 
 def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
     """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
-    first: Pick = lambda options: options[0]  # a value of type Pick
+    first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
-    for format in formats(space, domain):
+    served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
+    wide = 64 if 64 not in domain.refused else plain.n
+    for draw in served.values():
         for i, (dy, dy_kind) in enumerate(space.dy):
-            yield replace(plain, format=format, dy=dy, dy_kind=dy_kind, seed=i)
+            yield replace(draw, dy=dy, dy_kind=dy_kind, seed=i)
     for format, offset in space.worst_offset if space.offsets else ():
-        if format in formats(space, domain):
-            draw = replace(
-                plain, format=format, offset=offset, n=64 if 64 not in domain.refused else plain.n, sets=8, seed=1
-            )
-            yield fit(normalizer, draw, domain.sizes)
+        if format in served:
+            yield fit(normalizer, replace(served[format], offset=offset, n=wide, sets=8, seed=1), domain.sizes)
+    if max(space.scales) > 0 and "float16" in served:  # squares beyond the format's range
+        for seed in (1, 2):
+            large = replace(served["float16"], n=wide, sets=8, seed=seed, scale=max(space.scales))
+            yield fit(normalizer, large, domain.sizes)
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
     if domain.sizes is None:
-        order = formats(space, domain)
+        order = tuple(served)
         for i, n in enumerate(n for n in space.edges if n not in domain.refused):
-            format = order[i % len(order)]
+            draw = served[order[i % len(order)]]
             rank = domain.ranks[i % len(domain.ranks)] if n < 4096 else domain.ranks[0]
             sets = 6 if n < 1000 else 4
-            yield replace(plain, n=n, sets=sets, rank=rank, format=format, offset=3.0, seed=n)
+            yield replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n)
 
 
 ALL_WIDTHS = WIDTHS

@@ -28,6 +28,15 @@ SMALL = (*range(2, 18), 31, 33, 64, 65)
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of a layer that cannot change them: units or channels, groups, normalized_shape."""
+
+    units: int
+    groups: int = 1
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """What a strategy chooses; everything else follows from the seed."""
 
@@ -44,8 +53,7 @@ class Draw:
     dy_kind: str = "random"
     dim: int | None = 0
     delta: float = 2.0
-    units: int = 0  # of a layer of fixed size, and its groups; 0 where the recipe chooses
-    groups: int = 0
+    fixed: Sizes | None = None  # of a layer that cannot change them
     scale: int = 0  # exponent of two that scales the whole input
 
     def words(self) -> dict[str, object]:
@@ -69,26 +77,41 @@ def split(count: int, parts: int, first: int = 1) -> tuple[int, ...]:
 
 def shape(normalizer: Normalizer, draw: Draw) -> tuple[tuple[int, ...], int]:
     """Input shape with n members in each of about `sets` sets, and the number of groups."""
-    sets, members = normalizer.sets, normalizer.sets.members
-    if sets.layout == "trailing":
+    if normalizer.sets.layout == "trailing":
         lead = draw.rank - draw.normalized
-        return (*split(draw.sets, lead), *split(draw.n, draw.normalized)) if lead else (draw.n,), 1
-    if sets.layout == "rows":
-        if draw.dim is None:
-            return split(draw.n, draw.rank), 1
-        rest = split(draw.n, draw.rank - 1) if draw.rank > 1 else ()
-        axis = draw.dim % draw.rank
-        return (*rest[:axis], draw.sets, *rest[axis:]), 1
-    axes = draw.rank - 2  # of space
+        tail = draw.fixed.shape if draw.fixed is not None else split(draw.n, draw.normalized)
+        return (*(split(draw.sets, lead) if lead else ()), *tail), 1
+    if normalizer.sets.layout == "rows":
+        return _vectors(draw), 1
+    return _channels(normalizer.sets.members, draw)
+
+
+def _vectors(draw: Draw) -> tuple[int, ...]:
+    """A weight with `sets` vectors of n entries along its axis `dim`."""
+    if draw.dim is None:
+        return split(draw.n, draw.rank)
+    rest = split(draw.n, draw.rank - 1) if draw.rank > 1 else ()
+    axis = draw.dim % draw.rank
+    return (*rest[:axis], draw.sets, *rest[axis:])
+
+
+def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int]:
+    """(cases, channels, *space) and groups: n counts the entries along the axes in `members`."""
+    axes = draw.rank - 2
     if "case" in members:
         cases, *space = split(draw.n, axes + 1, 2)
         return (cases, draw.sets, *space), 1
     cases = max(1, min(3, draw.sets // 2))
-    if "unit" in members:
+    if "unit" not in members:
+        channels = draw.fixed.units if draw.fixed is not None else max(1, draw.sets // cases)
+        return (cases, channels, *split(draw.n, axes)), 1
+    if draw.fixed is None:
         units, *space = split(draw.n, axes + 1)
         groups = max(2, draw.sets // cases)
         return (cases, groups * units, *space), groups
-    return (cases, max(1, draw.sets // cases), *split(draw.n, axes)), 1
+    per = max(1, draw.fixed.units // draw.fixed.groups)
+    space = list(split(max(1, draw.n // per), axes)) if axes else []
+    return (cases, draw.fixed.units, *space), draw.fixed.groups
 
 
 def _offsets(rng: np.random.Generator, draw: Draw, sets: int) -> Array:
@@ -221,8 +244,10 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
     space = draw.n if maps else 1
     inputs, cases = 5 + draw.seed % 5, 4 + draw.seed % 3
     grouped = "unit" in normalizer.sets.members and normalizer.sets.layout == "channels"
-    groups = draw.groups or (2 if grouped else 1)
-    units = draw.units or (4 * groups if grouped else draw.sets)
+    groups = 2 if grouped else 1
+    units = 4 * groups if grouped else draw.sets
+    if draw.fixed is not None:
+        units, groups = draw.fixed.units, draw.fixed.groups
     unit = 2.0**draw.scale
 
     def grid(*size: int) -> Array:
@@ -250,6 +275,15 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
         move=move,
         drawn={"seed": draw.seed, "delta": draw.delta},
     )
+    if draw.fixed is not None and len(draw.fixed.shape) > 1:
+        shape = draw.fixed.shape
+        case = case.but(
+            x=np.empty((cases, *shape)),
+            normalized=len(shape),
+            weight=None if case.weight is None else case.weight.reshape(shape),
+            bias=None if case.bias is None else case.bias.reshape(shape),
+        )
+        return on_network(normalizer, case, linear)
     return on_network(normalizer, case, linear, draw.rank)
 
 
@@ -260,8 +294,7 @@ def on_network(normalizer: Normalizer, case: Case, linear: Linear, rank: int | N
     a = summed(linear)
     if normalizer.sets.layout == "trailing":
         x = np.moveaxis(a, 1, 2).reshape(-1, a.shape[1])
-        lead = case.x.ndim - 1 if rank is None else rank - 1
-        return case.but(x=x.reshape((1,) * (lead - 1) + x.shape), linear=linear)
+        return case.but(x=x.reshape(case.x.shape if rank is None else (1,) * (rank - 2) + x.shape), linear=linear)
     if rank is None:
         return case.but(x=a.reshape(case.x.shape), linear=linear)
     return case.but(x=a.reshape(*a.shape[:2], *split(a.shape[2], rank - 2)) if rank > 2 else a[:, :, 0], linear=linear)

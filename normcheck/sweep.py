@@ -49,8 +49,8 @@ class Fold:
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
         if self.seeks:
-            raised = math.isinf(comparison.allowed) or (comparison.detail and comparison.allowed == 0.0)
-            self.witnessed |= comparison.share >= WITNESS and not raised
+            # A NaN or an exception is no witness: what moved must be a number.
+            self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
             if self.best is None or comparison.share > self.best[1].share:
                 self.best = (case, comparison)
             return False

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcheck import catalog
+from normcheck import catalog, expected
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
 from normcheck.adapters.binding import Parameter, bind, from_signature
@@ -25,7 +25,7 @@ from normcheck.claim import Implementation
 from normcheck.draws import edges
 from normcheck.errors import CallError, NormcheckError, UsageError
 from normcheck.floats import Array
-from normcheck.recipes import Draw, state, values
+from normcheck.recipes import Draw, Sizes, state, values
 from normcheck.reference.oracle import evaluate
 from normcheck.sweep import sweep
 
@@ -197,7 +197,6 @@ def test_a_failed_import_is_tried_again(tmp_path: Path) -> None:
     assert load(f"{place}:f")(1) == 1
 
 
-@pytest.mark.xfail(reason="load('layer_norm') says: importing '' raised ValueError: Empty module name", strict=True)
 def test_a_text_without_a_colon() -> None:
     """A target in text that names no attribute is answered with the two forms."""
     said = sentence(UsageError, lambda: bound("layer_norm", "layer_norm"))
@@ -274,7 +273,6 @@ def test_a_parameter_without_a_value(target: Any) -> None:
     assert "normalized_shape" in said
 
 
-@pytest.mark.xfail(reason="the list names 'backend' for functions, and momentum, p, ... for LayerNorm", strict=True)
 @pytest.mark.parametrize("target", [needs_magic, NeedsMagic])
 def test_only_roles_of_the_kind_are_listed(target: Any) -> None:
     """The names that would be understood are those that this kind has."""
@@ -559,7 +557,6 @@ def test_a_pair_is_named_by_both() -> None:
     assert bound("layer_norm", (forward, backward)).name == f"({__name__}:forward, {__name__}:backward)"
 
 
-@pytest.mark.xfail(reason="claim.py: Implementation.name knows tuples only, and says builtins:list", strict=True)
 def test_a_list_is_named_like_a_pair() -> None:
     """A pair given as a list has the name that it has as a tuple."""
     assert bound("layer_norm", [forward, backward]).name == f"({__name__}:forward, {__name__}:backward)"
@@ -571,8 +568,6 @@ def test_a_pair_with_something_else() -> None:
     assert said == f"({__name__}:forward, builtins:int) is tuple, {NEITHER}"
 
 
-@pytest.mark.xfail(reason="bind reads a dx of the wrong shape as no gradient offered: every gradient check is skipped",
-                   strict=True)  # fmt: skip
 def test_a_gradient_of_the_wrong_shape_is_a_fault() -> None:
     """A backward that answers with a wrong shape is a fault to report, not a capability that is missing."""
     assert bound("layer_norm", (forward, backward_scalar)).domain.gradient
@@ -661,12 +656,12 @@ def test_module_classes_of_torch(kind: str, target: Any) -> None:
 
 
 @pytest.mark.parametrize(("kind", "target", "sizes"), [
-    ("layer_norm", torch.nn.LayerNorm(16), (16, 1)),
-    ("layer_norm", OtherNames(16), (16, 1)),
-    ("batch_norm", torch.nn.BatchNorm2d(6), (6, 1)),
-    ("instance_norm", torch.nn.InstanceNorm2d(6, affine=True), (6, 1)),
+    ("layer_norm", torch.nn.LayerNorm(16), Sizes(16, 1, (16,))),
+    ("layer_norm", OtherNames(16), Sizes(16, 1, (16,))),
+    ("batch_norm", torch.nn.BatchNorm2d(6), Sizes(6, 1, (6,))),
+    ("instance_norm", torch.nn.InstanceNorm2d(6, affine=True), Sizes(6, 1, (6,))),
 ])  # fmt: skip
-def test_instances_keep_their_sizes(kind: str, target: Any, sizes: tuple[int, int]) -> None:
+def test_instances_keep_their_sizes(kind: str, target: Any, sizes: Sizes) -> None:
     """An instance is asked only at its own width and eps, and is itself left as it was."""
     before = {name: value.clone() for name, value in target.state_dict().items()}
     found = bound(kind, target)
@@ -716,15 +711,11 @@ def test_buffers_are_updated() -> None:
 @pytest.mark.parametrize(("kind", "build"), [
     pytest.param("layer_norm", lambda: torch.nn.LayerNorm(16), id="LayerNorm"),
     pytest.param("rms_norm", lambda: torch.nn.RMSNorm(16, eps=1e-6), id="RMSNorm"),
-    pytest.param("rms_norm", lambda: torch.nn.RMSNorm(16), id="RMSNorm-eps-None",
-                 marks=pytest.mark.xfail(reason="eps=None is machine epsilon of each format; measured once, in float32",
-                                         strict=True)),
-    pytest.param("group_norm", lambda: torch.nn.GroupNorm(2, 6), id="GroupNorm",
-                 marks=pytest.mark.xfail(reason="asked on vectors alone, held to the row of maps",
-                                         strict=True)),
-    pytest.param("instance_norm", lambda: torch.nn.InstanceNorm2d(6), id="InstanceNorm2d",
-                 marks=pytest.mark.xfail(reason="rank 3 is (channels, H, W) to torch; asked as (cases, channels, L)",
-                                         strict=True)),
+    pytest.param("rms_norm", lambda: torch.nn.RMSNorm(16), id="RMSNorm-eps-None"),
+    pytest.param("group_norm", lambda: torch.nn.GroupNorm(2, 6), id="GroupNorm"),
+    pytest.param("group_norm", lambda: torch.nn.GroupNorm(4, 8), id="GroupNorm-4-8"),
+    pytest.param("group_norm", lambda: torch.nn.GroupNorm(1, 6), id="GroupNorm-1-6"),
+    pytest.param("instance_norm", lambda: torch.nn.InstanceNorm2d(6), id="InstanceNorm2d"),
     pytest.param("instance_norm", lambda: torch.nn.InstanceNorm2d(6, affine=True), id="InstanceNorm2d-affine"),
     pytest.param("batch_norm", lambda: torch.nn.BatchNorm2d(6), id="BatchNorm2d"),
 ])  # fmt: skip
@@ -732,13 +723,13 @@ def test_instances_of_torch_pass(kind: str, build: Callable[[], Any]) -> None:
     """A correct instance passes the decisive draws of every check that it can be asked."""
     found = bound(kind, build())
     for check in ALL:
-        if check.concerns(found.normalizer) and not check.lacks(found):
+        known = expected.of(found.name, check.name)  # torch's own fault in channels-last group norm
+        if check.concerns(found.normalizer) and not check.lacks(found) and known is None:
             outcome = sweep(found, check, itertools.islice(edges(check.space, found.normalizer, found.domain), 5))
 
             assert outcome.finding is None, check.name
 
 
-@pytest.mark.xfail(reason="an instance with two normalized axes is asked with one, and raises", strict=True)
 def test_an_instance_with_two_normalized_axes() -> None:
     """An instance that normalizes two axes is asked with inputs that have them."""
     assert agrees(bound("layer_norm", torch.nn.LayerNorm((4, 4))))

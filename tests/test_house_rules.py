@@ -51,14 +51,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recipes": ("case", "floats", "spec", "transforms"),
     # code that is not ours
     "adapters.__init__": (),
-    "adapters.base": ("case", "contract", "floats", "layouts", "spec"),
+    "adapters.base": ("case", "contract", "floats", "layouts", "recipes", "spec"),
     "adapters.load": ("errors",),
     "adapters.binding": ("errors", "spec"),
-    "adapters.probe": ("adapters.base", "case", "contract", "errors", "layouts", "recipes", "spec"),
+    "adapters.probe": ("adapters.base", "case", "contract", "errors", "layouts", "recipes", "reference", "spec"),
     "adapters.bind": ("adapters", "case", "catalog", "claim", "contract", "errors", "recipes", "spec"),
     "adapters": ADAPTER,  # one file for each framework
     **{
-        f"adapters.torch_{name}": (*ADAPTER, "adapters.torch_tensors", "adapters.torch_watch")
+        f"adapters.torch_{name}": (*ADAPTER, "recipes", "adapters.torch_tensors", "adapters.torch_watch")
         for name in ("function", "module", "tensors", "transform", "watch")
     },
     # questions

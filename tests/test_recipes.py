@@ -20,6 +20,7 @@ from normcheck.recipes import (
     SMALL,
     WIDTHS,
     Draw,
+    Sizes,
     network,
     on_network,
     parameters,
@@ -403,26 +404,22 @@ def test_choose_stays_inside_a_domain(kind: str) -> None:
         assert case.x.ndim == draw.rank
 
 
-GROUPS = "recipes.shape does not read draw.groups: for fixed groups other than two a case has other channels"
-
-
 @pytest.mark.parametrize(("kind", "sizes"), [
-    ("layer_norm", (16, 1)), ("rms_norm", (16, 1)), ("batch_norm", (6, 1)), ("instance_norm", (6, 1)),
-    ("group_norm", (6, 2)), ("batch_norm", (1, 1)), ("instance_norm", (1, 1)),
-    pytest.param("group_norm", (12, 3), marks=pytest.mark.xfail(reason=GROUPS, strict=True)),
-    pytest.param("group_norm", (6, 1), marks=pytest.mark.xfail(reason=GROUPS, strict=True)),
+    ("layer_norm", Sizes(16, 1, (16,))), ("layer_norm", Sizes(12, 1, (3, 4))), ("rms_norm", Sizes(16, 1, (16,))),
+    ("batch_norm", Sizes(6)), ("batch_norm", Sizes(1)), ("instance_norm", Sizes(6)), ("instance_norm", Sizes(1)),
+    ("group_norm", Sizes(6, 2)), ("group_norm", Sizes(12, 3)), ("group_norm", Sizes(6, 1)), ("group_norm", Sizes(8, 4)),
 ])  # fmt: skip
-def test_choose_keeps_fixed_sizes(kind: str, sizes: tuple[int, int]) -> None:
-    """Cases and networks for a layer of fixed size have its width and its groups."""
+def test_choose_keeps_fixed_sizes(kind: str, sizes: Sizes) -> None:
+    """Cases and networks for a layer of fixed size have its shape and its groups."""
     normalizer = catalog.get(kind)
-    width, groups = sizes
-    some = (2,) if kind == "group_norm" else ranks(normalizer)
-    for draw in drawn(kind, Domain(ranks=some, sizes=sizes)):
+    for draw in drawn(kind, Domain(ranks=ranks(normalizer), sizes=sizes)):
         for case in (values(normalizer, draw), network(normalizer, draw)):
-            axis = -1 if normalizer.sets.layout == "trailing" else 1
-
-            assert case.x.shape[axis] == width, draw
-            assert case.groups == groups, draw
+            if normalizer.sets.layout == "trailing":
+                assert case.x.shape[-len(sizes.shape) :] == sizes.shape, draw
+                assert case.normalized == len(sizes.shape), draw
+            else:
+                assert case.x.shape[1] == sizes.units, draw
+            assert case.groups == sizes.groups, draw
 
 
 def test_every_choice_is_taken() -> None:
@@ -459,5 +456,5 @@ def test_fit_leaves_free_sizes_alone() -> None:
     draw = Draw(n=17)
 
     assert fit(catalog.get("layer_norm"), draw, None) == draw
-    assert fit(catalog.get("layer_norm"), draw, (16, 1)).n == 16
-    assert replace(fit(catalog.get("batch_norm"), draw, (6, 1)), units=0, groups=0) == replace(draw, sets=6)
+    assert fit(catalog.get("layer_norm"), draw, Sizes(16, 1, (16,))).n == 16
+    assert replace(fit(catalog.get("batch_norm"), draw, Sizes(6)), fixed=None) == replace(draw, sets=6)

@@ -9,6 +9,7 @@ from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import Array
 from normcheck.layouts import NAMES
+from normcheck.recipes import Sizes
 from normcheck.spec import Normalizer
 
 
@@ -39,9 +40,10 @@ class Domain:
     normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
     affine: tuple[str, ...] = ("both",)  # which of both, weight, none
     dims: tuple[int | None, ...] = (0,)
-    sizes: tuple[int, int] | None = None  # members and groups, where the implementation has fixed sizes
+    sizes: Sizes | None = None  # where the implementation cannot change them
     refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
+    eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
     watched: bool = True  # what a call changes can be seen
     own_parameters: bool = True  # parameters are arguments, not kept inside

@@ -20,7 +20,7 @@ from normcheck.case import Case
 from normcheck.claim import Implementation
 from normcheck.contract import Contract, contract
 from normcheck.errors import CallError, UsageError
-from normcheck.recipes import Draw, state, values
+from normcheck.recipes import Draw, Sizes, state, values
 from normcheck.spec import Normalizer
 
 __all__ = ["one_thread", "subject"]
@@ -147,8 +147,8 @@ def _numpy(
 
 def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     if isinstance(target, torch.nn.Module):
-        build, width, groups = torch_module.fixed(target, normalizer)
-        offer = _module_offer(target, frozenset(), normalizer, sizes=(width, groups) if width else None)
+        build, sizes = torch_module.fixed(target)
+        offer = _module_offer(target, frozenset(), normalizer, sizes=sizes)
         return _first([(torch_module.make(build, name), offer)], normalizer, promised)
     binding = torch_module.constructor(target, normalizer, name)
     attempts: list[tuple[Call, Offer]] = []
@@ -179,7 +179,7 @@ def _module_offer(
     normalizer: Normalizer,
     *,
     width: str = "",
-    sizes: tuple[int, int] | None = None,
+    sizes: Sizes | None = None,
 ) -> Offer:
     """What a module offers: options of its constructor, parameters and buffers that it has."""
     weight, bias = torch_module.parameters(sample, torch_module.parameter_names(sample))
@@ -200,6 +200,8 @@ def _module_offer(
         absent.append(("bias", "has no bias"))
     if normalizer.state and not has_state:
         absent.append(("running statistics", "keeps no running statistics"))
+    if has_state and "momentum" not in roles:
+        absent.append(("running statistics", "takes no momentum"))
     return Offer(
         affine=tuple(affine),
         takes_eps="eps" in roles,

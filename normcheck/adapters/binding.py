@@ -41,6 +41,12 @@ NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Role to the names under which code has it, compared in lower case without trailing underscores."""
 
+ROLES_TO_NAME = (
+    "input", "normalized_shape", "num_groups", "num_channels", "running_mean", "running_var", "weight", "bias",
+    "training", "use_input_stats", "momentum", "eps", "p", "dim", "affine", "use_bias", "dy", "cache",
+)  # fmt: skip
+"""Roles that a message offers for a parameter that plays none."""
+
 WEIGHT_NAMES = {"input": ("v", "weight_v", "input", "w", "weight", "x"), "weight": ("g", "weight_g", "gain", "scale")}
 """The same for normalizers that act on weights: the input is v, the parameter is g."""
 
@@ -142,7 +148,7 @@ def bind(
             taken[free.name] = fallback
     unknown = [p.name for p in parameters if p.required and p.name not in taken]
     if unknown:
-        understood = ", ".join(wanted)
+        understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)
         raise UsageError(
             f"{target}: as {normalizer.name} it gets no value for its parameter {unknown[0]!r}; give it a default, "
             f"or name it as one of {understood}"

@@ -58,6 +58,8 @@ def load(target: str) -> Any:
     Raises `UsageError` in one sentence for a missing file, module or attribute, and for code that fails at import.
     """
     place, _, attribute = target.rpartition(":")
+    if not place or not attribute:
+        raise UsageError(f"target {target!r} is neither package.module:attribute nor path/to/file.py:attribute")
     try:
         if place.endswith(".py") or "/" in place:
             found: Any = _from_file(Path(place).expanduser(), target)

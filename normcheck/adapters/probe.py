@@ -13,7 +13,8 @@ from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.errors import CallError
 from normcheck.layouts import NAMES, applies
-from normcheck.recipes import SMALL, WIDTHS, Draw, state, values
+from normcheck.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
+from normcheck.reference.oracle import evaluate
 from normcheck.spec import Normalizer
 
 
@@ -28,7 +29,7 @@ class Offer:
     dims: tuple[int | None, ...] = (0,)
     state: bool = False
     evaluation: bool = False
-    sizes: tuple[int, int] | None = None
+    sizes: Sizes | None = None
     strided: bool = True  # arrays can be handed over in any layout
     watched: bool = True  # what a call changes can be seen
     own_parameters: bool = True
@@ -44,19 +45,17 @@ def ranks(normalizer: Normalizer) -> tuple[int, ...]:
     return (2, 3, 4)
 
 
-def fit(normalizer: Normalizer, draw: Draw, sizes: tuple[int, int] | None) -> Draw:
+def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:
     """The draw with the sizes that an implementation cannot change."""
     if sizes is None:
         return draw
-    width, groups = sizes
-    draw = replace(draw, units=width, groups=groups)
+    draw = replace(draw, fixed=sizes)
     if normalizer.sets.layout == "trailing":
-        return replace(draw, n=width)
-    if "unit" in normalizer.sets.members:
-        return replace(draw, n=max(1, width // groups), sets=2 * groups, rank=2)
+        extra = len(sizes.shape) - draw.normalized
+        return replace(draw, n=math.prod(sizes.shape), normalized=len(sizes.shape), rank=draw.rank + extra)
     if "case" in normalizer.sets.members:
-        return replace(draw, sets=width)
-    return replace(draw, sets=width * max(1, min(3, width // 2)))
+        return replace(draw, sets=sizes.units)
+    return draw
 
 
 def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
@@ -118,6 +117,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         watched=offer.watched,
         refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
+        eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
         state=offer.state,
         evaluation=offer.evaluation,
         absent=absent,
@@ -127,13 +127,25 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
 
 def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
     """Ranks of input that are answered."""
-    why = {
-        r: "" if r == base.rank else _tries(call, values(normalizer, replace(base, rank=r))) for r in ranks(normalizer)
-    }
+    why: dict[int, str] = {}
+    for r in ranks(normalizer):
+        case = values(normalizer, replace(base, rank=r))
+        why[r] = "" if r == base.rank else _tries(call, case) or _unbatched(normalizer, call, case)
     refused = sorted(r for r, text in why.items() if text)
     if refused:
         absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
     return [r for r, text in why.items() if not text]
+
+
+def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
+    """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
+    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or case.weight is not None:
+        return ""
+    y = call(case, False).y
+    as_batch = evaluate(normalizer, case).y
+    as_one = evaluate(normalizer, case.but(x=case.x[None], dy=None)).y[0]
+    unlike, like = (float(np.median(np.abs(y - other))) for other in (as_batch, as_one))
+    return "takes it for one case without the axis of cases" if like < 1e-3 < unlike else ""
 
 
 def _layouts(
@@ -171,9 +183,8 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
     try:
         answer = call(values(normalizer, base), True)
         why = "" if answer.dx is not None else "the output does not require grad"
-    except CallError as error:
-        # A backward that raises on an ordinary input is a fault to report, not a capability that is missing.
-        why = "" if "in its backward" in error.reason else error.reason
+    except CallError:  # the forward answers, so what fails is its backward: a fault to report, not a missing capability
+        why = ""
     if why:
         absent["gradient"] = why
     evaluation = domain.evaluation
@@ -183,6 +194,16 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
     if updates and (failed := _tries(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
     return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
+
+
+def _eps64(
+    normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw, formats: list[str]
+) -> float | None:
+    """The fixed eps in float64, which is another one where eps is machine epsilon of the format."""
+    known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
+    if known or normalizer.eps is None or "float64" not in formats:
+        return None
+    return _fixed_eps(normalizer, contract, call, offer, replace(base, format="float64"))
 
 
 def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
@@ -202,7 +223,8 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((part.sets, part.n))
-    flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * 1e-5)
+    tiny = 1e-5 if case.format.name != "float64" else 1e-9
+    flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * tiny)
     probe = case.but(x=part.scatter(flat))
     try:
         y = call(probe, False).y
@@ -218,10 +240,10 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
         s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
         eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
     middle, width = float(np.median(eps)), float(np.ptp(eps))
-    if not (math.isfinite(middle) and 1e-13 < middle < 0.2 and width < 0.02 * middle):
+    if not (math.isfinite(middle) and 1e-17 < middle < 0.2 and width < 0.02 * middle):
         return default
-    nice = float(f"{middle:.1e}")
-    return nice if abs(nice - middle) < 0.01 * nice else middle
+    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # as people write it, or machine epsilon
+    return next((nice for nice in round_ones if abs(nice - middle) < 1e-4 * nice), middle)
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:

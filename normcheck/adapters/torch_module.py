@@ -19,6 +19,7 @@ from normcheck.adapters.torch_watch import Watch
 from normcheck.case import Case
 from normcheck.errors import CallError, UsageError
 from normcheck.floats import Array
+from normcheck.recipes import Sizes
 from normcheck.spec import Normalizer
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
@@ -36,10 +37,16 @@ def is_module(target: object) -> bool:
 def constructor(target: type[torch.nn.Module], normalizer: Normalizer, name: str) -> Binding:
     """The constructor's parameters by role; raises `UsageError` where a required one has none."""
     own = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
-    other = {"normalized_shape", "num_channels"} - {own}
-    roles = [role for role in CONSTRUCTOR if role not in other]
-    if "num_groups" not in normalizer.arguments:
-        roles.remove("num_groups")
+    other = "num_channels" if own == "normalized_shape" else "normalized_shape"
+    missing = {
+        "num_groups": "num_groups" not in normalizer.arguments,
+        "momentum": not normalizer.state,
+        "track_running_stats": not normalizer.state,
+        "p": not normalizer.partial,
+        "use_bias": not normalizer.bias,
+        other: True,
+    }
+    roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
     roles.sort(key=lambda role: role == own)  # a width is told last: its names are the least particular
     found = from_signature(target) or []
     fallback = own if any(p.required for p in found) else None
@@ -176,20 +183,21 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     return call
 
 
-def fixed(
-    instance: torch.nn.Module, normalizer: Normalizer
-) -> tuple[Callable[[Case], torch.nn.Module], int | None, int]:
-    """A builder that copies an instance, with its width and groups: the sizes it cannot change."""
+def fixed(instance: torch.nn.Module) -> tuple[Callable[[Case], torch.nn.Module], Sizes | None]:
+    """A builder that copies an instance, with the sizes that it cannot change."""
     weight, bias = parameters(instance, parameter_names(instance))
-    shape = getattr(instance, "normalized_shape", None)
-    width = math.prod(shape) if isinstance(shape, (tuple, list)) else None
+    shape = getattr(instance, "normalized_shape", ())
+    shape = tuple(int(size) for size in shape) if isinstance(shape, (tuple, list)) else ()
+    units = math.prod(shape) if shape else None
     for attribute in ("num_features", "num_channels"):
-        width = getattr(instance, attribute, width)
+        units = getattr(instance, attribute, units)
     for parameter in (weight, bias):
-        width = parameter.numel() if width is None and parameter is not None else width
+        units = parameter.numel() if units is None and parameter is not None else units
     groups = getattr(instance, "num_groups", 1)
 
     def build(case: Case) -> torch.nn.Module:
         return copy.deepcopy(instance)
 
-    return build, width if isinstance(width, int) else None, groups if isinstance(groups, int) else 1
+    if not isinstance(units, int):
+        return build, None
+    return build, Sizes(units, groups if isinstance(groups, int) else 1, shape or (units,))

@@ -35,7 +35,8 @@ def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Compa
     found: Comparison | None = None
     for accuracy in bounds.classes(truth.case.format):
         one: Comparison = compare(accuracy)
-        facts[f"accuracy/{key} {truth.case.format.name}/{accuracy.name}"] = one.share
+        if one.compared:
+            facts[f"accuracy/{key} {truth.case.format.name}/{accuracy.name}"] = one.share
         found = one if accuracy is wanted else found
         if found is not None and one.holds:
             break

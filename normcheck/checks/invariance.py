@@ -35,6 +35,9 @@ from normcheck.result import WITNESS, Comparison
 from normcheck.spec import Normalizer
 from normcheck.transforms import COLUMNS, Column, holds
 
+NEGLIGIBLE = 2.0**-60
+"""Makes an eps so small that it changes nothing, and keeps it a normal number in every format."""
+
 SOURCE = "Ba, Kiros, Hinton 2016, Table 1"
 
 
@@ -90,6 +93,14 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
     return out
 
 
+def _eps_effect(subject: Subject, case: Case, delta: float, truth: Truth) -> Array:
+    """The most that a fixed eps changes under a scale, whichever way."""
+    others = (case.but(eps=case.eps / delta**2), case.but(eps=case.eps * delta**2))
+    effects = [np.abs(evaluate(subject.normalizer, other, subject.contract).y - truth.y) for other in others]
+    out: Array = np.maximum(*effects)
+    return out
+
+
 def _through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
     """The output y = x w^T of a normalized weight with its bound."""
     assert case.linear is not None
@@ -103,8 +114,12 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
     def ask(subject: Subject, case: Case) -> Comparison:
         assert case.linear is not None
         assert case.move is not None
-        normalizer, move = subject.normalizer, case.move
-        moved = on_network(normalizer, case, column.apply(case.linear, move))
+        normalizer, move, linear = subject.normalizer, case.move, case.linear
+        is_no = not holds(normalizer, column, spatial=_spatial(case))
+        free = subject.domain.eps is None and normalizer.eps is not None
+        if is_no and column.kind == "scale" and free:
+            case = case.but(eps=case.eps * NEGLIGIBLE)  # what eps changes under a scale is no witness
+        moved = on_network(normalizer, case, column.apply(linear, move))
         if evaluation:
             case, moved = _estimated(subject, case), _estimated(subject, moved)
         truth = truth_of(subject, case)
@@ -118,11 +133,13 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             expected, first = _through(before, expected, forward_bound(subject, truth))
             moved_y, second = _through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
             allowed = first + second
+        if is_no and column.kind == "scale" and not free and normalizer.eps is not None:
+            allowed = allowed + _eps_effect(subject, case, move.delta, truth)
         resolved = np.isfinite(allowed)
         rough = differ(column.law, moved_y, expected, allowed, resolved)
         mode = "row in evaluation" if evaluation else "row"
         facts = {f"{mode}/{column.name}": rough.share}
-        if not holds(normalizer, column, spatial=_spatial(case)):
+        if is_no:
             law = f"not invariant to {column.title}: a witness is a change of {WITNESS:g} bounds"
             return replace(rough, law=law, facts=facts)
         follows = subject.domain.eps is None or normalizer.eps is None

@@ -101,7 +101,7 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
 
 
 def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
-    """Xh w + b, all of the input's shape or broadcasting against it."""
+    """The affine map xh w + b, all of the input's shape or broadcasting against it."""
     y = xh if weight is None else xh * weight
     return y if bias is None else y + bias
 
