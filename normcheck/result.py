@@ -31,6 +31,7 @@ class Comparison:
     where: tuple[int, ...] = ()
     detail: str = ""
     facts: Facts = field(default_factory=dict)
+    seeks: bool = False  # the law is a "no" on this case: a share from WITNESS on shows it, none breaks it
 
     @property
     def holds(self) -> bool:

@@ -39,19 +39,14 @@ class Fold:
         self.best: tuple[Case, Comparison] | None = None  # nearest to a witness
         self.started = time.perf_counter()
 
-    @property
-    def seeks(self) -> bool:
-        """Whether the law is a "no" that one case must show."""
-        return self.check.witness(self.subject.normalizer)
-
     def add(self, case: Case, comparison: Comparison) -> bool:
         """Take a comparison in; whether it breaks the law."""
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
-        if self.seeks:
+        if comparison.seeks:
             # A NaN or an exception is no witness: what moved must be a number.
             self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
-            if self.best is None or comparison.share > self.best[1].share:
+            if comparison.compared and (self.best is None or comparison.share > self.best[1].share):
                 self.best = (case, comparison)
             return False
         self.share = max(self.share, comparison.share)
@@ -63,7 +58,7 @@ class Fold:
     def outcome(self) -> Outcome:
         """The verdict of the check."""
         found = self.finding
-        if self.seeks and not self.witnessed and self.best is not None:
+        if not self.witnessed and self.best is not None and found is None:
             case, comparison = self.best
             found = finding(self.check, case, comparison)
         status = FAILED if found is not None else PASSED if self.compared else INCONCLUSIVE

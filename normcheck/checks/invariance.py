@@ -141,7 +141,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         facts = {f"{mode}/{column.name}": rough.share}
         if is_no:
             law = f"not invariant to {column.title}: a witness is a change of {WITNESS:g} bounds"
-            return replace(rough, law=law, facts=facts)
+            return replace(rough, law=law, facts=facts, seeks=True)
         follows = subject.domain.eps is None or normalizer.eps is None
         power = np.log2(move.delta) % 1 == 0
         if column.kind == "scale" and power and follows and normalizer.acts_on == "activation" and not evaluation:
