@@ -27,7 +27,7 @@ class Effort:
     seed: int | None = None
 
 
-EFFORTS = {"quick": 6, "default": 20, "deep": 400}
+EFFORTS = {"quick": 2, "default": 20, "deep": 400}
 """Examples per property, beyond the decisive draws that every effort asks."""
 
 
