@@ -36,7 +36,7 @@ from normcheck.spec import Normalizer
 from normcheck.transforms import COLUMNS, Column, holds
 
 NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing, and keeps it a normal number in every format."""
+"""Makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
 
 SOURCE = "Ba, Kiros, Hinton 2016, Table 1"
 
