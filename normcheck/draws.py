@@ -80,7 +80,8 @@ def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
     """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
     if domain.eps is not None:
         return domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
-    return float(pick([e for e in space.eps if format != "float16" or e >= 1e-5] or space.eps))
+    least = max(256.0 * domain.least_eps, 1e-5 if format == "float16" else 0.0)  # laws also ask a part of it
+    return float(pick([e for e in space.eps if e >= least] or [max(EPS)]))
 
 
 def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:

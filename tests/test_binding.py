@@ -899,3 +899,20 @@ def test_ranks_start_where_the_table_is_measured() -> None:
     assert ranks(catalog.get("batch_norm")) == (2, 3, 4, 5)
     assert ranks(catalog.get("group_norm")) == (4, 2, 3, 5)
     assert ranks(catalog.get("instance_norm")) == (4, 3, 5)
+
+
+def at_least_1e_5(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    if eps < 1e-5:
+        raise ValueError("eps is too small for this kernel")
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+def test_a_least_eps_is_found_and_kept() -> None:
+    """A kernel that refuses a small eps is right there: the refusal is listed, and no law asks below it."""
+    found = bound("layer_norm", at_least_1e_5)
+
+    assert found.domain.least_eps == 1e-5
+    assert found.domain.absent["eps below 1e-05"] == "raised ValueError: eps is too small for this kernel"
+    for check in ALL:
+        if check.concerns(found.normalizer) and not check.lacks(found):
+            assert sweep(found, check, edges(check.space, found.normalizer, found.domain)).finding is None, check.name

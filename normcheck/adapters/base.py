@@ -43,6 +43,7 @@ class Domain:
     sizes: Sizes | None = None  # where the implementation cannot change them
     refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
+    least_eps: float = 0.0  # the smallest that it takes as an argument; 0 where it takes any
     eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
     watched: bool = True  # what a call changes can be seen

@@ -117,6 +117,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         watched=offer.watched,
         refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
+        least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,
         eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
         state=offer.state,
         evaluation=offer.evaluation,
@@ -194,6 +195,26 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
     if updates and (failed := _tries(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
     return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
+
+
+EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)
+"""Values of eps from one that changes nothing to the one that every layer takes."""
+
+
+def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
+    """The smallest eps that is answered: some kernels refuse what their library could not hold."""
+    if normalizer.eps is None:
+        return 0.0
+    why = ""
+    for eps in EPS:
+        refused = _tries(call, values(normalizer, replace(base, eps=eps)))
+        if not refused:
+            if why:
+                absent[f"eps below {eps:g}"] = why
+                return eps
+            return 0.0
+        why = refused
+    return EPS[-1]
 
 
 def _eps64(

@@ -117,7 +117,8 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         normalizer, move, linear = subject.normalizer, case.move, case.linear
         is_no = not holds(normalizer, column, spatial=_spatial(case))
         free = subject.domain.eps is None and normalizer.eps is not None
-        if is_no and column.kind == "scale" and free:
+        negligible = free and subject.domain.least_eps == 0.0
+        if is_no and column.kind == "scale" and negligible:
             case = case.but(eps=case.eps * NEGLIGIBLE)  # what eps changes under a scale is no witness
         moved = on_network(normalizer, case, column.apply(linear, move))
         if evaluation:
@@ -133,7 +134,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             expected, first = _through(before, expected, forward_bound(subject, truth))
             moved_y, second = _through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
             allowed = first + second
-        if is_no and column.kind == "scale" and not free and normalizer.eps is not None:
+        if is_no and column.kind == "scale" and not negligible and normalizer.eps is not None:
             allowed = allowed + _eps_effect(subject, case, move.delta, truth)
         resolved = np.isfinite(allowed)
         rough = differ(column.law, moved_y, expected, allowed, resolved)
