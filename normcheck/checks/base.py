@@ -46,7 +46,6 @@ class Check:
     space: Space
     concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
     lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
-    witness: Callable[[Normalizer], bool] = lambda normalizer: False  # the law is a "no": one case must show it
 
 
 def differ(

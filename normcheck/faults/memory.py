@@ -133,15 +133,6 @@ FAULTS = (
         before=_reads("weight", lambda values, layout: misread(values, layout, from_start=False), _any),
     ),
     Fault(
-        name="cotangent-strides-ignored",
-        story="The backward reads the output's gradient as if it were contiguous, which out.sum() and a sliced loss "
-        "do not send.",
-        source="Dao-AILab/quack#88",
-        concerns=any_of_them,
-        where="backward",
-        before=_reads("dy", lambda values, layout: misread(values, layout, from_start=False), _any),
-    ),
-    Fault(
         name="input-overwritten",
         story="Normalizes in place, in the caller's own input. Hides wherever the input is not used again.",
         source="ScalingIntelligence/KernelBench#82",
