@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from normcheck.adapters.load import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +56,15 @@ def test_kinds_and_options_are_named() -> None:
 
     for word in (*catalog.ALL, *contract.CHOICES, "--norm-contract", "--norm-gradient", "--norm-effort", "--norm-json"):
         assert word in README, word
+
+
+def test_the_usual_tests_pass_the_failing_kernel() -> None:
+    """The kernel of the README passes allclose and gradcheck on standard normal data, as it says."""
+    path = ROOT / "tests" / "user_code" / "fused.py"
+    kernel = load(f"{path}:fast_layer_norm")
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(32, 256, generator=generator)
+    assert torch.allclose(kernel(x, (256,)), torch.nn.functional.layer_norm(x, (256,)), atol=1e-6)
+    small = torch.randn(4, 8, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    assert torch.autograd.gradcheck(lambda x: kernel(x, (8,)), (small,))
