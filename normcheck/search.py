@@ -16,7 +16,7 @@ from normcheck.draws import edges
 from normcheck.recipes import Draw
 from normcheck.result import Outcome
 from normcheck.strategies import draws_from
-from normcheck.sweep import Fold, asked
+from normcheck.sweep import Fold, asked, draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,14 @@ class Effort:
     seed: int | None = None
 
 
-EFFORTS = {"quick": 2, "default": 20, "deep": 400}
-"""Examples per property, beyond the decisive draws that every effort asks."""
+EFFORTS = {"quick": 0, "default": 20, "deep": 400}
+"""Examples that hypothesis draws per property, beyond the decisive draws that every effort asks."""
+
+PLAIN = 2
+"""Random draws of an effort without hypothesis, which costs more than the questions where nothing is found."""
+
+SHRINKING = 20
+"""Examples with which a finding is looked for again, to be made small."""
 
 
 class LawBrokenError(AssertionError):
@@ -55,12 +61,15 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
         try:
             for draw in edges(check.space, subject.normalizer, subject.domain):
                 ask(draw)
+            if not effort.examples:
+                for draw in draws(subject, check, PLAIN, effort.seed or 0):
+                    ask(draw)
         except LawBrokenError:
             pass
-        if fold.witnessed:
+        if fold.witnessed or not (effort.examples or fold.finding):
             return fold.outcome()
         searching = settings(
-            max_examples=effort.examples,
+            max_examples=effort.examples if fold.finding is None else max(effort.examples, SHRINKING),
             derandomize=effort.seed is None,
             database=None,
             deadline=None,
