@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from normcheck import expected
 from normcheck.adapters.bind import subject
 from normcheck.checks import ALL
 from normcheck.claim import Implementation
@@ -49,8 +50,10 @@ def main() -> int:
     for implementation in implementations():
         if options.only not in implementation.name:
             continue
-        one = subject(implementation)
+        bound = subject(implementation)
         for check in ALL:
+            known = expected.of(bound.name, check.name)  # what torch is known to get wrong is not asked
+            one = bound if known is None else expected.without(bound, known)
             if not check.concerns(one.normalizer) or check.lacks(one) or not formats(check.space, one.domain):
                 continue
             for seed in range(options.first, options.first + options.seeds):
