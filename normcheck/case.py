@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from normcheck.floats import FLOAT64, Array, Format
+from normcheck.uses import PLAIN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,8 @@ class Case:
     momentum: float = 0.1
     layouts: Mapping[str, str] = field(default_factory=dict)  # of x, weight, bias, dy: names from `layouts`
     watched: bool = False  # the answer must say what the call changed that is not its own
+    use: str = PLAIN  # how the layer is called: a name from `uses`
+    tangent: Array | None = None  # direction of derivatives beyond the first backward, shape of x
     linear: Linear | None = None
     move: Move | None = None
     drawn: dict[str, Any] = field(default_factory=dict)  # what the recipe drew: enough to name the case
@@ -74,4 +77,6 @@ class Case:
             out["training"] = False
         if any(name != "contiguous" for name in self.layouts.values()):
             out["layouts"] = dict(self.layouts)
+        if self.use != PLAIN:
+            out["use"] = self.use
         return out | self.drawn

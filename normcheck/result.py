@@ -31,6 +31,7 @@ class Comparison:
     where: tuple[int, ...] = ()
     detail: str = ""
     facts: Facts = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
     seeks: bool = False  # the law is a "no" on this case: a share from WITNESS on shows it, none breaks it
 
     @property
@@ -43,7 +44,8 @@ def worst(*comparisons: Comparison) -> Comparison:
     top = max(comparisons, key=lambda c: c.share)
     facts = merge(c.facts for c in comparisons)
     count = sum(c.compared for c in comparisons)
-    return Comparison(top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts)
+    refused = {what: why for c in comparisons for what, why in c.refused.items()}
+    return Comparison(top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts, refused)
 
 
 def merge(facts: Iterable[Facts]) -> dict[str, float]:

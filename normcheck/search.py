@@ -46,6 +46,10 @@ def _broken(check: str) -> type[LawBrokenError]:
     return type(f"LawBroken_{check.replace('-', '_')}", (LawBrokenError,), {})
 
 
+def _at_most(check: Check, examples: int) -> int:
+    return examples if check.examples is None else min(check.examples, examples)
+
+
 def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
     """Ask one check; on a broken law the smallest case that breaks it."""
     fold = Fold(subject, check)
@@ -62,14 +66,15 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
             for draw in edges(check.space, subject.normalizer, subject.domain):
                 ask(draw)
             if not effort.examples:
-                for draw in draws(subject, check, PLAIN, effort.seed or 0):
+                for draw in draws(subject, check, _at_most(check, PLAIN), effort.seed or 0):
                     ask(draw)
         except LawBrokenError:
             pass
-        if fold.witnessed or not (effort.examples or fold.finding):
+        examples = _at_most(check, effort.examples)
+        if fold.witnessed or not (examples or fold.finding):
             return fold.outcome()
         searching = settings(
-            max_examples=effort.examples if fold.finding is None else max(effort.examples, SHRINKING),
+            max_examples=examples if fold.finding is None else max(examples, _at_most(check, SHRINKING) or 1),
             derandomize=effort.seed is None,
             database=None,
             deadline=None,

@@ -136,7 +136,7 @@ class Session:
             found = self.subject(claim)
         except (UsageError, CallError):
             return replace(plain, reason="it cannot be called")
-        lacks = check.lacks(found)
+        lacks = check.lacks(found) or self._later(check)
         if not lacks and not formats(check.space, found.domain):
             lacks = f"serves none of {', '.join(check.space.formats)}"
         if lacks:
@@ -147,6 +147,12 @@ class Session:
         if outcome.finding is None:
             return outcome
         return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, check)))
+
+    def _later(self, check: Check) -> str:
+        """Why a check is not asked at this effort: the efforts are in their order."""
+        order = list(EFFORTS)
+        late = order.index(check.least) > order.index(self.effort_name)
+        return f"asked with --norm-effort {check.least}" if late else ""
 
     def _known(self, found: Subject, check: Check, entry: Expected) -> Outcome:
         """A check with an expected finding: the rest must hold, and the finding must still be there."""

@@ -15,7 +15,7 @@ from normcheck.checks.base import Check
 from normcheck.draws import Pick, choose
 from normcheck.errors import CallError
 from normcheck.recipes import Draw
-from normcheck.result import FAILED, INCONCLUSIVE, PASSED, WITNESS, Comparison, Finding, Outcome, merge
+from normcheck.result import FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Comparison, Finding, Outcome, merge
 
 
 def asked(subject: Subject, check: Check, draw: Draw) -> tuple[Case, Comparison]:
@@ -34,6 +34,7 @@ class Fold:
         self.subject, self.check = subject, check
         self.compared, self.share = 0, 0.0
         self.facts: dict[str, float] = {}
+        self.refused: dict[str, str] = {}
         self.finding: Finding | None = None
         self.witnessed = False
         self.best: tuple[Case, Comparison] | None = None  # nearest to a witness
@@ -43,6 +44,7 @@ class Fold:
         """Take a comparison in; whether it breaks the law."""
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
+        self.refused |= comparison.refused
         if comparison.seeks:
             # A NaN or an exception is no witness: what moved must be a number.
             self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
@@ -61,11 +63,11 @@ class Fold:
         if not self.witnessed and self.best is not None and found is None:
             case, comparison = self.best
             found = finding(self.check, case, comparison)
-        status = FAILED if found is not None else PASSED if self.compared else INCONCLUSIVE
+        status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
+        why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
             self.subject.normalizer.name, self.subject.name, self.check.name, status, self.compared, self.share,
-            self.facts, found, "" if self.compared else "nothing could be compared",
-            seconds=time.perf_counter() - self.started,
+            self.facts, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from normcheck import catalog
 
 ROOT = Path(__file__).parent.parent
 
-CORE = ("floats", "errors", "layouts", "contract", "case", "spec", "result", "claim")
+CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
 QUESTION = (*CORE, "transforms", "reference", "bounds", "recipes")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
@@ -30,7 +30,11 @@ ADAPTER = (
     "floats",
     "layouts",
     "spec",
+    "uses",
 )
+
+TORCH = ("tensors", "watch", "layer", "functional", "uses", "function", "module", "transform")
+"""Files of torch's adapter: each may import those before it."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": ("claim", "errors"),
@@ -38,10 +42,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "floats": (),
     "errors": (),
     "layouts": (),
+    "uses": (),
     "result": (),
     "contract": ("errors", "floats"),
     "spec": ("floats",),
-    "case": ("floats",),
+    "case": ("floats", "uses"),
     "claim": ("errors",),
     # what is true
     "transforms": ("case", "floats", "spec"),
@@ -51,15 +56,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recipes": ("case", "floats", "spec", "transforms"),
     # code that is not ours
     "adapters.__init__": (),
-    "adapters.base": ("case", "contract", "floats", "layouts", "recipes", "spec"),
+    "adapters.base": ("case", "contract", "floats", "layouts", "recipes", "spec", "uses"),
     "adapters.load": ("errors",),
     "adapters.binding": ("errors", "spec"),
-    "adapters.probe": ("adapters.base", "case", "contract", "errors", "layouts", "recipes", "reference", "spec"),
-    "adapters.bind": ("adapters", "case", "catalog", "claim", "contract", "errors", "recipes", "spec"),
+    "adapters.probe": (
+        "adapters.base",
+        "case",
+        "contract",
+        "errors",
+        "layouts",
+        "recipes",
+        "reference",
+        "spec",
+        "uses",
+    ),
+    "adapters.bind": ("adapters", "case", "catalog", "claim", "contract", "errors", "recipes", "spec", "uses"),
     "adapters": ADAPTER,  # one file for each framework
     **{
-        f"adapters.torch_{name}": (*ADAPTER, "recipes", "adapters.torch_tensors", "adapters.torch_watch")
-        for name in ("function", "module", "tensors", "transform", "watch")
+        f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
+        for level, name in enumerate(TORCH)
     },
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "recipes", "spec"),

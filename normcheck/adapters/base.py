@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from normcheck import uses
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import Array
@@ -24,6 +25,8 @@ class Answer:
     dbias: Array | None = None
     running_mean: Array | None = None
     running_var: Array | None = None
+    jv: Array | None = None  # derivative of y along the case's tangent v
+    ddx: Array | None = None  # derivative of <dx, v> by x
     changed: tuple[str, ...] = ()  # what the call changed that is not its own; looked at if the case is watched
 
 
@@ -47,6 +50,7 @@ class Domain:
     eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
     watched: bool = True  # what a call changes can be seen
+    uses: tuple[str, ...] = uses.ALL  # ways to call it that can be tried
     own_parameters: bool = True  # parameters are arguments, not kept inside
     gradient: bool = True
     training: bool = True  # offers batch statistics

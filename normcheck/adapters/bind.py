@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from normcheck import catalog
+from normcheck import catalog, uses
 from normcheck.adapters import numpy_pair, torch_function, torch_module, torch_transform
 from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
@@ -111,7 +111,7 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
 
 def _bare(offer: Offer) -> Offer:
     """What is offered where arrays are not handed over as tensors of our making."""
-    return replace(offer, strided=False, watched=False)
+    return replace(offer, strided=False, watched=False, uses=())
 
 
 def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
@@ -119,7 +119,7 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
     if normalizer.acts_on == "weight" and parameters and plain(parameters[0].name) in NAMES["module"]:
         binding = bind(parameters, torch_transform.ROLES, normalizer, name)
         dims = (0, 1) if "dim" in binding.roles else (0,)
-        offer = _bare(Offer(("weight",), takes_eps=False, dims=dims))
+        offer = replace(_bare(Offer(("weight",), takes_eps=False, dims=dims)), uses=torch_transform.USES)
         return _first([(torch_transform.make(function, binding, name), offer)], normalizer, promised)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
@@ -211,5 +211,6 @@ def _module_offer(
         evaluation=has_state,
         sizes=sizes,
         own_parameters=False,
+        uses=uses.ALL,
         absent=tuple(absent),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from normcheck import uses
 from normcheck.adapters.base import Call, Domain
 from normcheck.case import Case
 from normcheck.contract import Contract
@@ -32,6 +33,7 @@ class Offer:
     sizes: Sizes | None = None
     strided: bool = True  # arrays can be handed over in any layout
     watched: bool = True  # what a call changes can be seen
+    uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     absent: tuple[tuple[str, str], ...] = ()
 
@@ -115,6 +117,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         layouts=_layouts(normalizer, call, base, good_ranks, absent) if offer.strided else (),
         own_parameters=offer.own_parameters,
         watched=offer.watched,
+        uses=offer.uses,
         refused=_refused(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
         least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from normcheck.adapters import torch_tensors as tensors
-from normcheck.adapters.base import Answer, Call
+from normcheck.adapters.base import Call
 from normcheck.adapters.binding import Binding, Parameter, from_signature
-from normcheck.adapters.torch_watch import Watch
+from normcheck.adapters.torch_layer import Layer, Leaf
+from normcheck.adapters.torch_uses import make as make_call
 from normcheck.case import Case
 from normcheck.spec import Normalizer
 
@@ -68,7 +68,7 @@ def make(
     flat_weight: the weight has one axis, also where it would keep the input's rank to broadcast.
     """
 
-    def call(case: Case, gradient: bool) -> Answer:
+    def prepare(case: Case) -> Layer:
         x = tensors.given(case.x, case, "x")
         weight, bias = tensors.given(case.weight, case, "weight"), tensors.given(case.bias, case, "bias")
         assert x is not None
@@ -80,7 +80,6 @@ def make(
             mean, var = torch.zeros(units, dtype=x.dtype), torch.ones(units, dtype=x.dtype)
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
         values: dict[str, Any] = {
-            "input": x,
             "normalized_shape": shape[0] if shape_as is int else shape,
             "num_groups": case.groups,
             "training": case.training,
@@ -91,30 +90,16 @@ def make(
             "dim": case.dim,
             "backend": False,
         }
-        given = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
-        values |= {role: value for role, value in given.items() if value is not None}
-        args, kwargs = binding.arguments(values)
-        leaves = (x, weight, bias)
-        for leaf in leaves if gradient else ():
-            if leaf is not None:
-                leaf.requires_grad_()
-        dy = tensors.cotangent(case) if gradient else None
-        held = {"x": x, "weight": weight, "bias": bias, "dy": dy}
-        if not case.training:
-            held |= {"running mean": mean, "running var": var}
-        watch = Watch(held) if case.watched else None
-        # Gradients stay enabled: textbook code reads from them whether it trains.
-        returned = tensors.guarded(lambda: function(*args, **kwargs), case, name)
-        y = tensors.output(returned, case, name)
-        grads = tensors.gradients(y, leaves, case, name, dy) if gradient else [None, None, None]
-        if grads[1] is not None and case.weight is not None:
-            grads[1] = grads[1].reshape(case.weight.shape)
-        found = tensors.answer(y, grads, _statistics(returned, case, mean, var))
-        if watch is None:
-            return found
-        return replace(found, changed=watch.changed(y, lambda: call(case.but(x=-case.x, watched=False), False)))
 
-    return call
+        def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
+            given = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+            there = {role: value for role, value in given.items() if value is not None}
+            args, kwargs = binding.arguments(values | there)
+            return function(*args, **kwargs)
+
+        return Layer(name, (x, weight, bias), forward, mean, var, lambda r: _statistics(r, case, mean, var))
+
+    return make_call(prepare)
 
 
 def _statistics(

@@ -6,16 +6,16 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from normcheck.adapters import torch_tensors as tensors
-from normcheck.adapters.base import Answer, Call
+from normcheck.adapters.base import Call
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import first_line
-from normcheck.adapters.torch_watch import Watch
+from normcheck.adapters.torch_layer import Layer, Leaf
+from normcheck.adapters.torch_uses import make as make_call
 from normcheck.case import Case
 from normcheck.errors import CallError, UsageError
 from normcheck.floats import Array
@@ -132,7 +132,30 @@ def _set(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
     """Give a parameter or buffer its value, whatever shape it keeps it in."""
     if own.numel() != value.size:
         raise CallError(f"{name} has a parameter of shape {tuple(own.shape)} where {value.size} numbers are needed")
-    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case))
+    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case, "weight"))
+
+
+def _layer(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch.Tensor, name: str) -> Layer:
+    """A module with its own parameters as leaves; other parameters are put in their places for a call."""
+    weight, bias = parameters(module, names)
+
+    def forward(x: torch.Tensor, *given: Leaf) -> Any:
+        pairs = zip(names, given, (weight, bias), strict=True)
+        others = {key: value for key, value, own in pairs if key and value is not None and value is not own}
+        return torch.func.functional_call(module, others, (x,)) if others else module(x)
+
+    mean, var = buffers(module)
+    return Layer(
+        name,
+        (x, weight, bias),
+        forward,
+        mean,
+        var,
+        # a module may replace its own buffers
+        lambda returned: buffers(module) if case.running_mean is not None else (None, None),
+        module,
+        lambda another: _layer(another, names, case, x, name),
+    )
 
 
 def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
@@ -142,45 +165,32 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     def module_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
         options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
-        key = (shape, case.normalized, case.groups, case.eps, case.format.name, options)
+        dtype = tensors.dtype_of(case, "weight")
+        key = (shape, case.normalized, case.groups, case.eps, dtype, options)
         if key not in built:
             if len(built) > 256:
                 built.clear()
             new = build(case)
-            built[key] = new.to(tensors.DTYPES[case.format.name]), parameter_names(new)
+            built[key] = new.to(dtype), parameter_names(new)
         return built[key]
 
-    def call(case: Case, gradient: bool) -> Answer:
+    def prepare(case: Case) -> Layer:
         module, names = module_for(case)
         module.train(case.training)
-        weight, bias = parameters(module, names)
-        mean, var = buffers(module)
-        with torch.no_grad():
-            pairs = ((weight, case.weight), (bias, case.bias), (mean, case.running_mean), (var, case.running_var))
-            for own, value in pairs:
-                if own is not None and value is not None:
-                    _set(own, value, case, name)
         x = tensors.given(case.x, case, "x")
         assert x is not None
-        x.requires_grad_(gradient)
-        dy = tensors.cotangent(case) if gradient else None
-        held = {"x": x, "weight": weight, "bias": bias, "dy": dy}
-        if not case.training:
-            held |= {"running mean": mean, "running var": var}
-        watch = Watch(held) if case.watched else None
-        y = tensors.output(tensors.guarded(lambda: module(x), case, name), case, name)
-        stats = buffers(module) if case.running_mean is not None else (None, None)  # a module may replace its own
-        none: list[Array | None] = [None, None, None]
-        grads = tensors.gradients(y, (x, weight, bias), case, name, dy) if gradient else none
-        for i, parameter in ((1, case.weight), (2, case.bias)):
-            value = grads[i]
-            grads[i] = None if value is None or parameter is None else value.reshape(parameter.shape)
-        found = tensors.answer(y, grads, stats)
-        if watch is None:
-            return found
-        return replace(found, changed=watch.changed(y, lambda: call(case.but(x=-case.x, watched=False), False)))
+        layer = _layer(module, names, case, x, name)
+        values = (case.weight, case.bias, case.running_mean, case.running_var)
+        with torch.no_grad():
+            for own, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
+                if own is not None and value is not None:
+                    _set(own, value, case, name)
+        for leaf in layer.leaves[1:]:
+            if leaf is not None:
+                leaf.requires_grad_()  # a use may have frozen it
+        return layer
 
-    return call
+    return make_call(prepare)
 
 
 def fixed(instance: torch.nn.Module) -> tuple[Callable[[Case], torch.nn.Module], Sizes | None]:

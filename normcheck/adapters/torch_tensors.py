@@ -15,6 +15,7 @@ from normcheck.case import Case
 from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.layouts import geometry
+from normcheck.uses import WIDE
 
 DTYPES = {
     "float64": torch.float64,
@@ -25,9 +26,19 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def tensor(array: Array, case: Case) -> torch.Tensor:
-    """A fresh contiguous tensor of the case's format."""
-    return torch.tensor(np.ascontiguousarray(array), dtype=DTYPES[case.format.name])
+IN_BACKWARD = " in its backward"
+"""Ends what is said of code that raised there."""
+
+
+def dtype_of(case: Case, name: str) -> torch.dtype:
+    """The dtype of an array of the case: parameters may be wider than the input."""
+    wide = case.use == WIDE and name in ("weight", "bias")
+    return DTYPES[case.format.wide.name if wide else case.format.name]
+
+
+def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
+    """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
+    return torch.tensor(np.ascontiguousarray(array), dtype=dtype_of(case, name))
 
 
 def array(value: torch.Tensor) -> Array:
@@ -39,9 +50,9 @@ def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Te
     """An array of the case in its layout, and the buffer around it, filled with NaN."""
     shape = tuple(values.shape)
     where = geometry(shape, case.layout(name))
-    buffer = torch.full((where.length,), float("nan"), dtype=DTYPES[case.format.name])
+    buffer = torch.full((where.length,), float("nan"), dtype=dtype_of(case, name))
     view = buffer.as_strided(shape, where.strides, where.offset)
-    plain = tensor(values, case)
+    plain = tensor(values, case, name)
     if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
         view[:1].copy_(plain[:1])
     else:
@@ -53,7 +64,7 @@ def given(values: Array | None, case: Case, name: str) -> torch.Tensor | None:
     """An array of the case as the call gets it; None stays None."""
     if values is None:
         return None
-    return tensor(values, case) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
+    return tensor(values, case, name) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
 
 
 def cotangent(case: Case) -> torch.Tensor:
@@ -117,6 +128,12 @@ class _Send(torch.autograd.Function):
         return ctx.dy, None
 
 
+def send(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+    """A scalar whose backward sends the cotangent dy into y."""
+    out: torch.Tensor = _Send.apply(y, dy)
+    return out
+
+
 def gradients(
     y: torch.Tensor,
     leaves: Sequence[torch.Tensor | None],
@@ -129,10 +146,10 @@ def gradients(
         return [None for _ in leaves]
     asked = [leaf for leaf in leaves if leaf is not None]
     got = guarded(
-        lambda: torch.autograd.grad(_Send.apply(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
+        lambda: torch.autograd.grad(send(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
         case,
         name,
-        " in its backward",
+        IN_BACKWARD,
     )
     found = iter(got)
     out: list[Array | None] = []

@@ -7,13 +7,19 @@ from typing import Any
 
 import torch
 
+from normcheck import uses
 from normcheck.adapters import torch_tensors as tensors
-from normcheck.adapters.base import Answer, Call
+from normcheck.adapters.base import Call
 from normcheck.adapters.binding import Binding
+from normcheck.adapters.torch_layer import Layer
+from normcheck.adapters.torch_uses import make as make_call
 from normcheck.case import Case
 from normcheck.errors import CallError
 
 ROLES = ("module", "name", "dim")
+
+USES = (*uses.WITHOUT_GRADIENT, *uses.FROZEN, "rewritten storage", "accumulated gradient", uses.SECOND)
+"""Ways to call that leave the leaves in their module."""
 
 
 class Holder(torch.nn.Module):
@@ -44,7 +50,7 @@ def _direction_and_length(module: torch.nn.Module, case: Case, name: str) -> tup
 def make(transform: Callable[..., Any], binding: Binding, name: str) -> Call:
     """Answers cases by transforming a fresh module, setting v and g, and reading the weight from a call."""
 
-    def call(case: Case, gradient: bool) -> Answer:
+    def prepare(case: Case) -> Layer:
         assert case.weight is not None
         holder = Holder(tensors.tensor(case.x, case))
         args, kwargs = binding.arguments({"module": holder, "name": "weight", "dim": case.dim})
@@ -55,10 +61,6 @@ def make(transform: Callable[..., Any], binding: Binding, name: str) -> Call:
         with torch.no_grad():
             v.copy_(tensors.tensor(case.x, case))
             g.copy_(tensors.tensor(case.weight.reshape(tuple(g.shape)), case))
-        w = tensors.output(tensors.guarded(module, case, name), case, name)
-        grads = tensors.gradients(w, (v, g, None), case, name) if gradient else [None, None, None]
-        if grads[1] is not None:
-            grads[1] = grads[1].reshape(case.weight.shape)
-        return tensors.answer(w, grads, (None, None))
+        return Layer(name, (v, g, None), lambda *own: module())
 
-    return call
+    return make_call(prepare)

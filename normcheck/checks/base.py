@@ -46,6 +46,8 @@ class Check:
     space: Space
     concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
     lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
+    least: str = "quick"  # the least effort at which it is asked: some questions import or compile for seconds
+    examples: int | None = None  # at most so many random draws, where one question takes seconds
 
 
 def differ(
