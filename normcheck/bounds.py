@@ -21,6 +21,7 @@ import numpy as np
 from normcheck.floats import FLOAT64, Array, Format
 from normcheck.reference.oracle import Truth
 from normcheck.reference.standardize import Setting
+from normcheck.uses import WIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def kappa(truth: Truth) -> Array:
 
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
-    if _given(truth):
+    if given(truth):
         return np.ones(truth.saved.s.shape, dtype=bool)
     condition = kappa(truth)
     loss = condition * condition if accuracy.squared else condition
@@ -134,12 +135,14 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     wide = accuracy.unit(fmt)
     gain = np.ones(()) if truth.weight is None else np.abs(truth.weight)
     shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
-    if _given(truth):
+    if given(truth):
         moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
         terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
     terms["affine"] = wide * (gain * np.abs(truth.xh) + 2.0 * shift)
+    if truth.case.use == WIDE:
+        terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
     if fmt.narrow:
         terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.y) + 4.0 * fmt.floor * (1.0 + gain)
         terms["normalized input rounded before the affine"] = 2.1 * fmt.u * gain * np.abs(truth.xh)
@@ -148,7 +151,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     return Bound(terms)
 
 
-def _given(truth: Truth) -> bool:
+def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 
 
@@ -158,8 +161,13 @@ def backward_scale(truth: Truth) -> Array:
     T = (|g| + mean|g| + (1 + |xh|) mean(|g| (1 + |xh|))) / s; without the mean's terms where none is subtracted.
     """
     assert truth.g is not None, "the case has no cotangent"
-    g, xh, k = np.abs(truth.g), np.abs(truth.saved.xh), truth.setting
-    if _given(truth):
+    return scale_of(truth, truth.g)
+
+
+def scale_of(truth: Truth, to: Array) -> Array:
+    """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
+    g, xh, k = np.abs(to), np.abs(truth.saved.xh), truth.setting
+    if given(truth):
         scale = g
     elif k.centered:
         pull = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
@@ -174,10 +182,9 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
     """Bound of dx in any gradient mode: C u kappa T and the roundings of a narrow format."""
     fmt, part = truth.case.format, truth.partition
     scale = backward_scale(truth)
-    condition = np.ones_like(truth.saved.s) if _given(truth) else kappa(truth)
-    loss = condition * condition if accuracy.squared else condition
+    loss = conditioning(truth, accuracy)
     unit = accuracy.growth(truth.setting.n) * accuracy.unit(fmt)
-    first = np.zeros_like(loss) if _given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
+    first = np.zeros_like(loss) if given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
     terms = {"statistics": part.scatter(unit * (loss + 0.5 * first) * scale)}
     terms["underflow"] = np.asarray(4.0 * fmt.floor)
     if fmt.narrow:
@@ -187,6 +194,12 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
         # partial sums: each at most u T.
         terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return Bound(terms)
+
+
+def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
+    """What conditioning multiplies, (sets, 1); nothing where the statistics are given."""
+    condition = np.ones_like(truth.saved.s) if given(truth) else kappa(truth)
+    return condition * condition if accuracy.squared else condition
 
 
 def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
@@ -201,9 +214,8 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
     if bias:
         terms["sum"] = accuracy.summed(count) * accuracy.unit(case.format) * part.collect(size)
     else:
-        condition = np.ones_like(truth.saved.s) if _given(truth) else kappa(truth)
-        loss = condition * condition if accuracy.squared else condition
-        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not _given(truth) else 0.0
+        loss = conditioning(truth, accuracy)
+        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not given(truth) else 0.0
         spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
         unit = max(accuracy.growth(truth.setting.n), accuracy.summed(count)) * accuracy.unit(case.format)
         terms["statistics and sum"] = unit * part.collect(size * spread)
@@ -244,43 +256,3 @@ def product(data: Array, weights: Bound, exact: Array) -> Array:
     """Bound of data @ weights.T computed in float64 from weights known to a bound. data: (cases, inputs)."""
     out: Array = np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
     return out
-
-
-def identity_sum(truth: Truth, accuracy: Accuracy) -> Array:
-    """Bound of the sum of dx over a set, (sets,): every dx may be off by its own bound."""
-    flat = truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape))
-    out: Array = flat.sum(axis=1)
-    return out
-
-
-def identity_inner(truth: Truth, accuracy: Accuracy, other: Array) -> Array:
-    """Bound of <dx, other> over a set, (sets,); other: (sets, members)."""
-    flat = truth.partition.gather(np.broadcast_to(backward(truth, accuracy).total, truth.case.x.shape))
-    out: Array = (flat * np.abs(other)).sum(axis=1)
-    return out
-
-
-def _reach(truth: Truth) -> float:
-    """Smallest distance over which a set changes by its own scale, along a direction of entries 1 and -1."""
-    k = truth.setting
-    return float(truth.saved.s.min()) / max(1.0, float(np.sqrt(k.part / k.divisor)))
-
-
-def richardson_step(truth: Truth) -> float:
-    """Step of the fourth-order difference along a direction of entries 1 and -1: a thousandth of the reach."""
-    return 1e-3 * _reach(truth)
-
-
-def directional(truth: Truth, step: float, inner: float) -> float:
-    """Bound of a fourth-order central difference of <u, y(x + h v)> against <dx, v>, in float64.
-
-    inner: sum |u| |bound of y|, what rounding does to one evaluation. Four evaluations divided by h with weights
-    that sum to 3/2, a truncation of order (h / s)^4 / 5 of the scale of the derivative, and dx's own bound.
-    """
-    rounding = 1.5 * inner / step
-    assert truth.g is not None
-    scale = backward_scale(truth)
-    # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
-    # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.
-    truncation = 32.0 * (step / _reach(truth)) ** 4
-    return rounding + truncation * float(scale.sum())

@@ -44,6 +44,7 @@ class Space:
     deltas: tuple[float, ...] = (2.0,)
     scales: tuple[int, ...] = (0,)
     worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
+    once: bool = False  # one draw is always tried, not one for every format and rank
 
 
 def formats(space: Space, domain: Domain) -> tuple[str, ...]:
@@ -88,6 +89,10 @@ def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw
     """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
+    return iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
+
+
+def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
     served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
     wide = 64 if 64 not in domain.refused else plain.n
     for draw in served.values():

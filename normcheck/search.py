@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,8 +47,9 @@ def _broken(check: str) -> type[LawBrokenError]:
     return type(f"LawBroken_{check.replace('-', '_')}", (LawBrokenError,), {})
 
 
-def _at_most(check: Check, examples: int) -> int:
-    return examples if check.examples is None else min(check.examples, examples)
+def _affordable(check: Check, examples: int) -> int:
+    """Fewer random draws for a check whose questions are dear."""
+    return int(examples / check.cost)
 
 
 def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
@@ -66,15 +68,17 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
             for draw in edges(check.space, subject.normalizer, subject.domain):
                 ask(draw)
             if not effort.examples:
-                for draw in draws(subject, check, _at_most(check, PLAIN), effort.seed or 0):
+                for draw in draws(subject, check, _affordable(check, PLAIN), effort.seed or 0):
                     ask(draw)
         except LawBrokenError:
             pass
-        examples = _at_most(check, effort.examples)
+        examples = _affordable(check, effort.examples)
         if fold.witnessed or not (examples or fold.finding):
             return fold.outcome()
         searching = settings(
-            max_examples=examples if fold.finding is None else max(examples, _at_most(check, SHRINKING) or 1),
+            max_examples=examples
+            if fold.finding is None
+            else max(examples, 1 if check.cost == math.inf else SHRINKING),
             derandomize=effort.seed is None,
             database=None,
             deadline=None,

@@ -13,7 +13,7 @@ from normcheck import catalog
 ROOT = Path(__file__).parent.parent
 
 CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
-QUESTION = (*CORE, "transforms", "reference", "bounds", "recipes")
+QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
     *ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench", "run", "session", "report",
@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # what is true
     "transforms": ("case", "floats", "spec"),
     "reference": ("reference", "case", "contract", "floats", "spec"),
-    "bounds": ("floats", "reference"),
+    "bounds": ("floats", "reference", "uses"),
+    "derivatives": ("bounds", "floats", "reference"),
     "catalog": ("errors", "spec"),
     "recipes": ("case", "floats", "spec", "transforms"),
     # code that is not ours

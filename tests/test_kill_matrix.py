@@ -46,6 +46,7 @@ SEEN = {
     "evaluation": _needing(evaluation=False),
     "format": {"output-format"},
     "memory": _needing(watched=False) | _needing(layouts=()),
+    "use": _needing(uses=()),
 }
 """Which checks can see what a fault damages."""
 

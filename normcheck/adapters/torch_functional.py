@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from torch.autograd import forward_ad
 
 from normcheck.adapters import torch_tensors as tensors
 from normcheck.adapters.base import Answer
@@ -73,9 +74,17 @@ def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
     assert case.tangent is not None, "the case has no tangent"
     v = tensors.tensor(case.tangent, case)
-    y, pushed = tensors.guarded(
-        lambda: torch.func.jvp(lambda value: layer.output(case, (value, weight, bias)), (x,), (v,)), case, layer.name
-    )
+    assert x is not None
+
+    def run() -> tuple[torch.Tensor, torch.Tensor | None]:
+        with forward_ad.dual_level():
+            y = layer.output(case, (forward_ad.make_dual(x, v), weight, bias))
+            primal, pushed = forward_ad.unpack_dual(y)
+            return primal, pushed
+
+    y, pushed = tensors.guarded(run, case, layer.name)
+    if pushed is None:  # an operator without a forward derivative drops the tangent and says nothing
+        raise CallError(f"{layer.name} returned no tangent in forward mode", "returned no tangent")
     return replace(answer(layer, case, y, NO_GRADIENTS), jv=tensors.array(pushed))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, purity, statistics
+from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, purity, statistics, ways
 from normcheck.checks.base import Check
 
 ALL: tuple[Check, ...] = (
@@ -14,6 +14,7 @@ ALL: tuple[Check, ...] = (
     + statistics.CHECKS
     + layout.CHECKS
     + purity.CHECKS
+    + ways.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

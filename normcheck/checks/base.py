@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class Check:
     concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
     lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
     least: str = "quick"  # the least effort at which it is asked: some questions import or compile for seconds
-    examples: int | None = None  # at most so many random draws, where one question takes seconds
+    cost: float = 1.0  # of one question, in ordinary ones: the dearer, the fewer random draws
 
 
 def differ(
@@ -123,6 +123,32 @@ def gradients_of(subject: Subject, case: Case) -> Answer:
     if answer.dx is None:
         raise CallError(f"{subject.name} returned an output that does not require grad")
     return answer
+
+
+def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:
+    """The output of a call against its bound. said: what is particular about the call."""
+    mask = resolved(truth, demanded(subject, truth.case))
+    return differ(f"y, {said}", y, truth.y, forward_bound(subject, truth), mask)
+
+
+def gradients_within(
+    subject: Subject, truth: Truth, answer: Answer, said: str, asks: tuple[bool, bool, bool] = (True, True, True)
+) -> Iterator[Comparison]:
+    """The gradients of a call against their bounds; asks: of which of input, weight and bias there must be one."""
+    accuracy = demanded(subject, truth.case, backward=True)
+    slack = subject.contract.slack
+    if asks[0]:
+        assert truth.dx is not None
+        got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
+        allowed = slack * bounds.backward(truth, accuracy).total
+        yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy))
+    for name, bias, asked in (("dweight", False, asks[1]), ("dbias", True, asks[2])):
+        expected, got = getattr(truth, name), getattr(answer, name)
+        if expected is None or not asked:
+            continue
+        got = np.full(expected.shape, np.nan) if got is None else got
+        allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
+        yield differ(f"{name}, {said}", got, expected, allowed)
 
 
 def exact(subject: Subject, truth: Truth) -> Array:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from normcheck import bounds
+from normcheck import bounds, derivatives
 from normcheck.adapters.base import Subject
 from normcheck.bounds import Accuracy
 from normcheck.case import Case
@@ -120,11 +120,11 @@ def sums(subject: Subject, case: Case) -> Comparison:
     if k.centered:
         total = (1 - a) * truth.g.sum(axis=1) / s
         law = "sum of dx over a set = 0" if a else "sum of dx over a set = sum g / s"
-        found.append(differ(law, flat.sum(axis=1), total, slack * bounds.identity_sum(truth, accuracy), mask))
+        found.append(differ(law, flat.sum(axis=1), total, slack * derivatives.identity_sum(truth, accuracy), mask))
     pull = (truth.g * saved.xh).sum(axis=1)
     kept = 1.0 - 2.0 * b * (saved.slope * saved.v / saved.s)[:, 0]
     law = "<dx, xh> = (1 - B v / (v + eps)) sum g xh / s"
-    allowed = slack * bounds.identity_inner(truth, accuracy, saved.xh)
+    allowed = slack * derivatives.identity_inner(truth, accuracy, saved.xh)
     found.append(differ(law, (flat * saved.xh).sum(axis=1), kept * pull / s, allowed, mask))
     return worst(*found)
 
@@ -156,10 +156,10 @@ def adjoint(subject: Subject, case: Case) -> Comparison:
     rng = np.random.default_rng((int(case.drawn["seed"]), 3))
     dx, u = gradients_of(subject, case).dx, _dy(case)
     assert dx is not None
-    h = bounds.richardson_step(truth)
+    h = derivatives.richardson_step(truth)
     noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
     allowed = subject.contract.slack * (
-        bounds.directional(truth, h, noise)
+        derivatives.directional(truth, h, noise)
         + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
     )
     found = []
@@ -208,7 +208,7 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
         here = case.but(x=case.x + part.per_set(b))
         dx = gradients_of(subject, here).dx
         assert dx is not None
-        allowed += rate * subject.contract.slack * bounds.identity_sum(truth_of(subject, here), accuracy)
+        allowed += rate * subject.contract.slack * derivatives.identity_sum(truth_of(subject, here), accuracy)
         b = b - rate * part.gather(dx).sum(axis=1)
     law = "through E[x] a bias before the normalizer stands still" if a else "b grows by eta sum g / s each step"
     moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from normcheck import bounds
 from normcheck.adapters.base import Answer, Subject
 from normcheck.case import Case
-from normcheck.checks.base import Ask, Check, demanded, differ, forward_bound, needs_gradient, resolved, truth_of
+from normcheck.checks.base import Ask, Check, gradients_within, needs_gradient, output_within, truth_of
 from normcheck.draws import Space
 from normcheck.errors import CallError
 from normcheck.layouts import NAMES, applies
@@ -53,17 +52,7 @@ def _gradients(subject: Subject, truth: Truth, case: Case, said: str) -> Iterato
     answer = _answered(subject, case, gradient=True)
     if answer is None:
         return
-    accuracy = demanded(subject, case, backward=True)
-    slack = subject.contract.slack
-    mask = resolved(truth, accuracy)
-    assert answer.dx is not None
-    assert truth.dx is not None
-    yield differ(f"dx, {said}", answer.dx, truth.dx, slack * bounds.backward(truth, accuracy).total, mask)
-    for name, bias in (("dweight", False), ("dbias", True)):
-        got, expected = getattr(answer, name), getattr(truth, name)
-        if expected is not None and got is not None:
-            allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
-            yield differ(f"{name}, {said}", got, expected, allowed)
+    yield from gradients_within(subject, truth, answer, said)
 
 
 def _outputs(role: str) -> Ask:
@@ -73,10 +62,9 @@ def _outputs(role: str) -> Ask:
         found = []
         for name, here in _placed(subject, case, role):
             truth = truth_of(subject, here)
-            mask = resolved(truth, demanded(subject, here))
             answer = _answered(subject, here, gradient=False)
             if answer is not None:
-                found.append(differ(f"y, {role} {name}", answer.y, truth.y, forward_bound(subject, truth), mask))
+                found.append(output_within(subject, truth, answer.y, f"{role} {name}"))
         return worst(*found) if found else Comparison(f"y, {role} in any layout", 0, 0.0)
 
     return ask

@@ -13,9 +13,10 @@ from normcheck.adapters.probe import ranks
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import Array
-from normcheck.reference.oracle import Truth, contract_steps, evaluate
+from normcheck.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.reference.standardize import Steps
 from normcheck.spec import Normalizer, Partition
+from normcheck.uses import JVP, SECOND
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +44,10 @@ def _answer(answer: Answer, asked: Asked) -> Answer:
     return answer
 
 
-WHERE = ("forward", "backward", "running", "evaluation", "format", "memory")
+WHERE = ("forward", "backward", "running", "evaluation", "format", "memory", "use")
 """What a fault damages: the output (and the gradients through it), gradients alone, training with running statistics,
-evaluation with given ones, the format of the output, what lies in memory around arrays or belongs to others."""
+evaluation with given ones, the format of the output, what lies in memory around arrays or belongs to others, a way of
+calling other than plainly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,16 @@ def answer(asked: Asked, fault: Fault, rest: Contract, steps: Steps) -> Answer:
     truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
     mean, var = _running(truth, seen, case, rest, steps)
     found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
-    return _rounded(fault.after(found, asked), case)
+    return _rounded(fault.after(_derived(found, asked), asked), case)
+
+
+def _derived(found: Answer, asked: Asked) -> Answer:
+    """The answer with the derivatives that some uses ask for, as they should be."""
+    case, normalizer = asked.case, asked.normalizer
+    if case.tangent is None or case.use not in (JVP, SECOND):
+        return found
+    found = replace(found, jv=tangent(evaluate(normalizer, case, asked.contract), asked.contract))
+    return replace(found, ddx=second(normalizer, case, asked.contract)) if case.use == SECOND else found
 
 
 def _running(
@@ -188,6 +199,8 @@ def _rounded(found: Answer, case: Case) -> Answer:
         dx=held(found.dx),
         dweight=held(found.dweight),
         dbias=held(found.dbias),
+        jv=held(found.jv),
+        ddx=held(found.ddx),
         running_mean=held(found.running_mean),
         running_var=held(found.running_var),
     )

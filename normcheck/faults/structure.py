@@ -42,6 +42,10 @@ def stateful(n: Normalizer) -> bool:
     return n.state
 
 
+def stateless(n: Normalizer) -> bool:
+    return not n.state
+
+
 def batched(n: Normalizer) -> bool:
     """Cases share a statistic, which running statistics stand for."""
     return n.state and "case" in n.sets.members

@@ -134,6 +134,32 @@ def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, save
     )
 
 
+def tangent(truth: Truth, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
+    """The derivative of y along the case's tangent v, of the input's shape."""
+    assert truth.case.tangent is not None, "the case has no tangent"
+    moved = standardize.tangent(truth.saved, truth.partition.gather(truth.case.tangent), truth.setting)
+    return contract_steps(contract).cotangent(truth.partition.scatter(moved), truth.weight)
+
+
+STEP = 1e-30
+"""Of the complex-step derivative: exact to rounding, because nothing is subtracted (Squire, Trapp 1998)."""
+
+
+def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
+    """The derivative of <dx, v> by x: of the gradient dx along v, since it is a gradient and its derivative symmetric.
+
+    v: the case's tangent. The gradient is the full one; exact to rounding, of the input's shape.
+    """
+    assert case.tangent is not None, "the case has no tangent"
+    moved = case.but(x=case.x + 1j * STEP * case.tangent)
+    if case.training:
+        moved = moved.but(running_mean=None, running_var=None)
+    truth = evaluate(normalizer, moved, contract, steps=Steps(compute=lambda format: np.complex128))
+    assert truth.dx is not None, "the case has no cotangent"
+    out: Array = truth.dx.imag / STEP
+    return out
+
+
 def gradient(truth: Truth, mode: str) -> Array:
     """dL/dx in one of the four gradient modes, of the input's shape."""
     assert truth.g is not None, "the case has no cotangent"

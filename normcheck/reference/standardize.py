@@ -100,6 +100,17 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
     return dx
 
 
+def tangent(saved: Saved, v: Array, k: Setting) -> Array:
+    """The derivative of xh along v, (sets, members): what `backward` is the transpose of, for the same (A, B)."""
+    a, b = k.through
+    moved = v - v.mean(axis=1, keepdims=True) if a and k.centered else v
+    out = moved / saved.s
+    if b:
+        push = (saved.c[:, : k.part] * moved[:, : k.part]).sum(axis=1, keepdims=True) * saved.slope
+        out = out - saved.c * push * saved.x.dtype.type(2.0 / k.divisor) / (saved.s * saved.s)
+    return out
+
+
 def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
     """The affine map xh w + b, all of the input's shape or broadcasting against it."""
     y = xh if weight is None else xh * weight
