@@ -32,6 +32,7 @@ class Comparison:
     detail: str = ""
     facts: Facts = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
+    notes: Mapping[str, str] = field(default_factory=dict)  # information, never a finding
     seeks: bool = False  # the law is a "no" on this case: a share from WITNESS on shows it, none breaks it
 
     @property
@@ -45,7 +46,10 @@ def worst(*comparisons: Comparison) -> Comparison:
     facts = merge(c.facts for c in comparisons)
     count = sum(c.compared for c in comparisons)
     refused = {what: why for c in comparisons for what, why in c.refused.items()}
-    return Comparison(top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts, refused)
+    notes = {what: said for c in comparisons for what, said in c.notes.items()}
+    return Comparison(
+        top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts, refused, notes
+    )
 
 
 def merge(facts: Iterable[Facts]) -> dict[str, float]:
@@ -109,6 +113,7 @@ class Outcome:
     expected: str = ""  # a known finding of this target that was met, with its reason
     absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
     contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
+    notes: Mapping[str, str] = field(default_factory=dict)  # information: what was seen and is no fault
 
     def record(self) -> dict[str, Any]:
         """As plain data, for the journey from a worker process."""
@@ -119,6 +124,7 @@ class Outcome:
         out["share"] = number(self.share)
         out["facts"] = {key: number(share) for key, share in self.facts.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
+        out["notes"] = dict(self.notes)
         out["finding"] = None if self.finding is None else self.finding.record()
         return out
 

@@ -35,6 +35,7 @@ class Fold:
         self.compared, self.share = 0, 0.0
         self.facts: dict[str, float] = {}
         self.refused: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
         self.finding: Finding | None = None
         self.witnessed = False
         self.best: tuple[Case, Comparison] | None = None  # nearest to a witness
@@ -45,6 +46,7 @@ class Fold:
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
         self.refused |= comparison.refused
+        self.notes |= comparison.notes
         if comparison.seeks:
             # A NaN or an exception is no witness: what moved must be a number.
             self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
@@ -68,6 +70,7 @@ class Fold:
         return Outcome(
             self.subject.normalizer.name, self.subject.name, self.check.name, status, self.compared, self.share,
             self.facts, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
+            notes=self.notes,
         )  # fmt: skip
 
 

@@ -31,8 +31,11 @@ JVP, SECOND = "jvp", "second derivative"
 COMPILED, EXPORTED = "compiled", "exported"
 """By the framework's compiler; as an exported graph."""
 
+OBSERVED = "observed"
+"""Plainly, with the framework's operators listened to: what does the work is information."""
+
 OF_FUNCTIONS = (
-    *WITHOUT_GRADIENT, *FROZEN, *REUSED, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED,
+    *WITHOUT_GRADIENT, *FROZEN, *REUSED, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED, OBSERVED,
 )  # fmt: skip
 ALL = (*OF_FUNCTIONS, *COPIES, EXPORTED)
 

@@ -86,6 +86,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "accuracy": accuracy(facts),
         "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.share)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
+        "information": {what: said for o in outcomes for what, said in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": [o.reason for o in outcomes if o.status == ERROR],
         "expected": None,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode  # torch names no public place for it
 
 from normcheck.adapters import torch_tensors as tensors
 from normcheck.adapters.base import Answer
@@ -108,6 +111,31 @@ def second(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     grads = iter([tensors.array(one) for one in first])
     found = answer(layer, case, returned, [None if leaf is None else next(grads) for leaf in wanted])
     return replace(found, ddx=tensors.array(second[0]), jv=tensors.array(second[1]))
+
+
+class _Listener(TorchDispatchMode):
+    """Keeps the names of operators that normalize."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func.name()).partition(".")[0]
+        if NORMALIZES.search(name):
+            self.heard.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+NORMALIZES = re.compile("(batch|group|instance|layer|rms|weight)_norm")
+
+
+def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """A forward, with the operators of torch that normalize for it."""
+    layer, listener = prepare(case), _Listener()
+    with listener:
+        returned = layer.returned(case)
+    return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(listener.heard)))
 
 
 def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:

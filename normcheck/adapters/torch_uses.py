@@ -197,6 +197,7 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.SECOND: torch_functional.second,
     uses.CHECKPOINT: _checkpointed,
     uses.COMPILED: torch_functional.compiled,
+    uses.OBSERVED: torch_functional.observed,
     uses.EXPORTED: torch_functional.exported,
 }
 """Every use by its name."""

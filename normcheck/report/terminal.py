@@ -123,8 +123,15 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
+    yield from _remarks(record, width)
+
+
+def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What is known, what was seen beside the laws, and what was not asked."""
     if record["expected_findings"]:
         yield from _wrapped("expected", _by_reason(record["expected_findings"]), width)
+    for what, said in record["information"].items():
+        yield from _wrapped("information", f"{what}: {said}", width)
     if record["not_checked"]:
         yield from _wrapped("not checked", _by_reason(record["not_checked"]), width)
 
