@@ -6,7 +6,7 @@ the check says so: a stale entry is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from normcheck.adapters.base import Subject
@@ -21,17 +21,24 @@ print((torch.nn.functional.group_norm(x, 2) - exact).abs().max())  # 5e-05
 print((last - exact).abs().max())                                  # 4e-01
 """
 
+GROUP_NORM_WITHOUT_WEIGHT = """\
+import torch
+x, b = torch.randn(2, 4, 8, requires_grad=True), torch.randn(4, requires_grad=True)
+torch.nn.functional.group_norm(x, 2, None, b).square().sum().backward()  # RuntimeError: tensor does not have a device
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A finding that is expected of certain targets in certain layouts of the input."""
+    """A finding that is expected of certain targets, where the input lies so or these parameters are given."""
 
     targets: tuple[str, ...]
     checks: tuple[str, ...]
-    layouts: tuple[str, ...]
     reason: str
     source: str
     reproduction: str
+    layouts: tuple[str, ...] = ()  # of the input; empty: whatever it is
+    affine: tuple[str, ...] = ()  # which parameters are given; empty: whichever
 
 
 ALL = (
@@ -49,6 +56,14 @@ ALL = (
         source="pytorch/pytorch#49821 (the path), pytorch/pytorch#54293 (the same in the contiguous path, mended)",
         reproduction=GROUP_NORM_CHANNELS_LAST,
     ),
+    Expected(
+        targets=("torch.nn.functional:group_norm", "torch:group_norm"),
+        checks=("parameter-grid",),
+        affine=("bias",),
+        reason="with a bias and no weight the backward raises: it forms a gradient of the weight that is not there",
+        source="pytorch/pytorch#79705 (the same combination in layer norm, second order)",
+        reproduction=GROUP_NORM_WITHOUT_WEIGHT,
+    ),
 )
 
 
@@ -59,11 +74,18 @@ def of(target: str, check: str, entries: Iterable[Expected] = ALL) -> Expected |
 
 def only(subject: Subject, entry: Expected) -> Subject:
     """The subject as asked where the finding is expected."""
-    kept = tuple(name for name in subject.domain.layouts if name in entry.layouts)
-    return replace(subject, domain=replace(subject.domain, layouts=kept))
+    return _narrowed(subject, entry, lambda name, expected: name in expected)
 
 
 def without(subject: Subject, entry: Expected) -> Subject:
     """The subject as asked everywhere else."""
-    kept = tuple(name for name in subject.domain.layouts if name not in entry.layouts)
-    return replace(subject, domain=replace(subject.domain, layouts=kept))
+    return _narrowed(subject, entry, lambda name, expected: name not in expected)
+
+
+def _narrowed(subject: Subject, entry: Expected, keeps: Callable[[str, tuple[str, ...]], bool]) -> Subject:
+    domain = subject.domain
+    if entry.layouts:
+        domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, entry.layouts)))
+    if entry.affine:
+        domain = replace(domain, affine=tuple(name for name in domain.affine if keeps(name, entry.affine)))
+    return replace(subject, domain=domain)

@@ -48,13 +48,21 @@ class Draw:
     format: str = "float64"
     offset: float = 1.0  # largest ratio of mean to standard deviation among the sets
     eps: float = 1e-5
-    affine: str = "both"  # "both", "weight", "none"
+    affine: str = "both"  # which parameters there are: "both", "weight", "bias", "none"
     dy: str = "contiguous"
     dy_kind: str = "random"
     dim: int | None = 0
     delta: float = 2.0
     fixed: Sizes | None = None  # of a layer that cannot change them
     scale: int = 0  # exponent of two that scales the whole input
+
+    @property
+    def weighted(self) -> bool:
+        return self.affine in ("both", "weight")
+
+    @property
+    def biased(self) -> bool:
+        return self.affine in ("both", "bias")
 
     def words(self) -> dict[str, object]:
         """The choices that say how hard the case is."""
@@ -181,8 +189,8 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
         x=x,
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
-        weight=weight if always or draw.affine != "none" else None,
-        bias=bias if normalizer.bias and draw.affine == "both" else None,
+        weight=weight if always or draw.weighted else None,
+        bias=bias if normalizer.bias and draw.biased else None,
         dy=dy,
         groups=groups,
         normalized=draw.normalized,
@@ -267,8 +275,8 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
         x=linear.weights,
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
-        weight=weight if normalizer.acts_on == "weight" or draw.affine != "none" else None,
-        bias=bias if normalizer.bias and draw.affine == "both" else None,
+        weight=weight if normalizer.acts_on == "weight" or draw.weighted else None,
+        bias=bias if normalizer.bias and draw.biased else None,
         groups=groups,
         part=0.25 if normalizer.partial else 1.0,
         linear=linear,

@@ -76,10 +76,18 @@ def test_reproduction() -> None:
     assert all(line in expected.ALL[0].reproduction for line in ("+ 1000.0", "memory_format=torch.channels_last"))
 
 
+def test_reproduction_of_the_bias_alone() -> None:
+    entry = expected.of("torch.nn.functional:group_norm", "parameter-grid")
+
+    assert entry is not None
+    with pytest.raises(RuntimeError, match="tensor does not have a device"):
+        exec(entry.reproduction, {})  # noqa: S102  # our own text
+
+
 def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry whose finding is gone is an error that says to remove it."""
     entry = expected.Expected(
-        ("torch.nn.functional:layer_norm",), ("input-layout",), ("transposed",), "reason", "source", ""
+        ("torch.nn.functional:layer_norm",), ("input-layout",), "reason", "source", "", layouts=("transposed",)
     )
     monkeypatch.setattr(expected, "of", lambda target, check: entry if check == "input-layout" else None)
     session = Session.of([Implementation("layer_norm", "torch.nn.functional:layer_norm")], [], "quick")

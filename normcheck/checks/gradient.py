@@ -15,7 +15,18 @@ from normcheck.adapters.base import Subject
 from normcheck.bounds import Accuracy
 from normcheck.case import Case
 from normcheck.checks.accuracy import has_state, needs_evaluation
-from normcheck.checks.base import Check, answer_of, demanded, differ, gradients_of, needs_gradient, resolved, truth_of
+from normcheck.checks.base import (
+    Check,
+    answer_of,
+    demanded,
+    differ,
+    gradients_of,
+    gradients_within,
+    needs_gradient,
+    output_within,
+    resolved,
+    truth_of,
+)  # fmt: skip
 from normcheck.contract import GRADIENTS
 from normcheck.draws import ALL_WIDTHS, Space
 from normcheck.floats import Array
@@ -85,6 +96,19 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
         return worst(*found)
 
     return _classes(subject, truth, "parameters", compare)
+
+
+def grid(subject: Subject, case: Case) -> Comparison:
+    """Each combination of parameters that may be given has its own output and gradients."""
+    found: list[Comparison] = []
+    for affine in subject.domain.affine:
+        here = case.but(
+            weight=case.weight if affine in ("both", "weight") else None,
+            bias=case.bias if affine in ("both", "bias") else None,
+        )
+        truth, answer = truth_of(subject, here), gradients_of(subject, here)
+        found += [output_within(subject, truth, answer.y, affine), *gradients_within(subject, truth, answer, affine)]
+    return worst(*found)
 
 
 def mode(subject: Subject, case: Case) -> Comparison:
@@ -241,6 +265,11 @@ def _full(subject: Subject) -> str:
     return _float64(subject) or ("" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative")
 
 
+def _several(subject: Subject) -> str:
+    one = len(subject.domain.affine) == 1
+    return needs_gradient(subject) or ("its parameters cannot be left out" if one else "")
+
+
 def _has_parameters(subject: Subject) -> str:
     return needs_gradient(subject) or ("" if subject.domain.affine != ("none",) else "takes no parameters")
 
@@ -266,6 +295,9 @@ CHECKS = (
     Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
           parameter_gradients, Space(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
           lacks=_has_parameters),
+    Check("parameter-grid", "any parameter may be left out", "pytorch/pytorch#79705", grid,
+          Space(small, formats=("float32", "float64", "bfloat16"), affine=("both",), sets=(4, 6), offsets=False),
+          concerns=lambda n: n.bias, lacks=_several),
     Check("gradient-mode", "the gradient passes through the statistics it claims", SOURCE, mode,
           Space(small, formats=("float64", "float32"), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
           lacks=needs_gradient),

@@ -378,7 +378,22 @@ INPUT = (
     ),
 )
 
+def _dbias_needs_weight(answer: Answer, asked: Asked) -> Answer:
+    """Where there is no weight there is no gradient of the bias."""
+    if asked.case.weight is not None or answer.dbias is None:
+        return answer
+    return replace(answer, dbias=0.0 * answer.dbias)
+
+
 PARAMETERS = (
+    Fault(
+        name="dbias-needs-weight",
+        story="A bias without a weight gets no gradient: both are computed in one branch, taken if there is a weight.",
+        source="ml-explore/mlx#3220",
+        concerns=has_bias,
+        where="backward",
+        after=_dbias_needs_weight,
+    ),
     Fault(
         name="dweight-from-x",
         story="The weight's gradient sums dy x instead of dy xh. Hides where the input is normalized already.",
