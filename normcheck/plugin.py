@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
+    group.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
     group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
@@ -83,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
-        config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed)
+        config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -165,7 +166,8 @@ class Verifier:
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
         chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
         try:
-            session = Session.of([(as_, target)], words, chosen, config.getoption("--hypothesis-seed", None))
+            seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
+            session = Session.of([(as_, target)], words, chosen, seed, replay)
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
         _settle(self._request, session.all())
@@ -220,7 +222,7 @@ class Collector:
         from normcheck.result import outcome
 
         session = self._config.stash.get(SESSION, None)
-        settings = {} if session is None else {"effort": session.effort_name, "seed": session.effort.seed}
+        settings = {} if session is None else session.settings()
         order = {} if session is None else {name: i for i, name in enumerate(session.names())}
         records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
         return verdict.run(__version__, [outcome(record) for record in records], settings)

@@ -73,7 +73,8 @@ class Finding:
     case: Mapping[str, Any]
     source: str = ""
     detail: str = ""
-    replay: str = ""
+    replay: str = ""  # the case, as normcheck.replay writes it; in a report, the command that repeats it
+    script: tuple[str, ...] = ()  # plain code that shows it without normcheck
 
     def record(self) -> dict[str, Any]:
         """As the JSON document has it."""
@@ -87,6 +88,7 @@ class Finding:
             "source": self.source,
             "detail": self.detail,
             "replay": self.replay,
+            "script": list(self.script),
         }
 
 
@@ -138,6 +140,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     if found is not None:
         found = dict(found)
         found["where"] = tuple(found["where"])
+        found["script"] = tuple(found["script"])
         found |= {key: float(found[key]) for key in ("observed", "allowed")}
         values["finding"] = Finding(**found)
     return Outcome(**values)

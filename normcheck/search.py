@@ -60,7 +60,7 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
     def ask(draw: Draw) -> None:
         if fold.witnessed:
             return
-        if fold.add(*asked(subject, check, draw)):
+        if fold.add(draw, *asked(subject, check, draw)):
             raise error
 
     with quiet():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,22 @@ from typing import Any
 from normcheck import catalog, expected
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
-from normcheck.checks import ALL
+from normcheck.adapters.load import quiet
+from normcheck.adapters.probe import fit
+from normcheck.case import Case
+from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
 from normcheck.draws import formats
-from normcheck.errors import CallError, UsageError
+from normcheck.errors import CallError, UsageError, suggest
 from normcheck.expected import Expected
+from normcheck.recipes import Draw
+from normcheck.replay import decode, encode
+from normcheck.reproduction import script
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
+from normcheck.sweep import sweep
 
 CALL = "call"
 """Name of the first question: can it be loaded, bound and called at all."""
@@ -63,6 +71,12 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
     return Claim(kind, name, made)
 
 
+def _case(found: Subject, check: Check, text: str) -> Case:
+    """The case of a replay's text."""
+    draw = fit(found.normalizer, decode(text)[1], found.domain.sizes)
+    return check.space.recipe(found.normalizer, draw)
+
+
 @dataclass(slots=True)
 class Session:
     """Claims with the effort to spend on them; subjects are bound at their first question."""
@@ -70,10 +84,13 @@ class Session:
     claims: tuple[Claim, ...]
     effort_name: str
     effort: Effort
+    only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
     _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, claims: Sequence[Any], conventions: Sequence[str], effort: str, seed: Any = None) -> Session:
+    def of(
+        cls, claims: Sequence[Any], conventions: Sequence[str], effort: str, seed: Any = None, replay: str | None = None
+    ) -> Session:
         """A session from words, pairs (kind, target), or `Implementation` values.
 
         Raises `UsageError` for conventions or an effort that are none; a claim that is none is kept and reported.
@@ -84,11 +101,19 @@ class Session:
         chosen = int(seed) if str(seed or "").isdigit() else None
         if effort == "deep" and chosen is None:
             chosen = random.SystemRandom().randrange(1 << 32)
+        only = None if replay is None else decode(replay)
+        if only is not None and only[0] not in BY_NAME:
+            raise UsageError(f"replay {replay!r}: there is no check {only[0]!r}; {suggest(only[0], BY_NAME)}")
         made = {(claim.kind, claim.name): claim for claim in (_claim(given, declared) for given in claims)}
-        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen))
+        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen), only)
 
     def names(self) -> list[str]:
         return [f"{claim.kind}={claim.name}" for claim in self.claims]
+
+    def settings(self) -> dict[str, Any]:
+        """What a run depends on beside its claims."""
+        out: dict[str, Any] = {"effort": self.effort_name, "seed": self.effort.seed}
+        return out if self.only is None else out | {"replay": encode(*self.only)}
 
     def questions(self, checks: Sequence[Check]) -> list[tuple[Claim, Check]]:
         """The checks that concern each claim's normalizer."""
@@ -97,7 +122,7 @@ class Session:
             for claim in self.claims
             if claim.implementation is not None
             for check in checks
-            if check.concerns(catalog.get(claim.kind))
+            if check.concerns(catalog.get(claim.kind)) and (self.only is None or self.only[0] == check.name)
         ]
 
     def subject(self, claim: Claim) -> Subject:
@@ -141,16 +166,26 @@ class Session:
             lacks = f"serves none of {', '.join(check.space.formats)}"
         if lacks:
             return replace(plain, reason=lacks)
-        entry = expected.of(claim.name, check.name)
         with one_thread():
-            outcome = search(found, check, self.effort) if entry is None else self._known(found, check, entry)
+            outcome = self._asked(claim, check, found)
         if outcome.finding is None:
             return outcome
-        return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, check)))
+        case = outcome.finding.replay
+        with one_thread(), quiet():
+            lines = script(found, _case(found, check, case))
+        return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, case), script=lines))
+
+    def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:
+        if self.only is not None:
+            return sweep(found, check, [fit(found.normalizer, self.only[1], found.domain.sizes)])
+        entry = expected.of(claim.name, check.name)
+        return search(found, check, self.effort) if entry is None else self._known(found, check, entry)
 
     def _later(self, check: Check) -> str:
         """Why a check is not asked at this effort: the efforts are in their order."""
         order = list(EFFORTS)
+        if self.only is not None:
+            return ""
         late = order.index(check.least) > order.index(self.effort_name)
         return f"asked with --norm-effort {check.least}" if late else ""
 
@@ -170,15 +205,12 @@ class Session:
         out = [self.call(claim) for claim in self.claims]
         return out + [self.ask(claim, check) for claim, check in self.questions(ALL)]
 
-    def _replay(self, claim: Claim, check: Check) -> str:
+    def _replay(self, claim: Claim, case: str) -> str:
+        """The command that repeats a case."""
         implementation = claim.implementation
         assert implementation is not None
+        parts = [f"--norm-contract {key}={value}" for key, value in implementation.contract.items()]
+        replay = " ".join([*parts, f"--norm-replay {shlex.quote(case)}"])
         if not isinstance(implementation.target, str):
-            return f"run this test again: normcheck.verify(..., as_={claim.kind!r})"
-        parts = [f"pytest --norm {claim.kind}={claim.name}"]
-        parts += [f"--norm-contract {key}={value}" for key, value in implementation.contract.items()]
-        if self.effort_name != "default":
-            parts.append(f"--norm-effort {self.effort_name}")
-        if self.effort.seed is not None:
-            parts.append(f"--hypothesis-seed {self.effort.seed}")
-        return " ".join([*parts, f"-k {check.name}"])
+            return f"pytest {replay}, on the test that calls normcheck.verify(..., as_={claim.kind!r})"
+        return f"pytest --norm {shlex.quote(f'{claim.kind}={claim.name}')} {replay}"

@@ -15,6 +15,7 @@ from normcheck.checks.base import Check
 from normcheck.draws import Pick, choose
 from normcheck.errors import CallError
 from normcheck.recipes import Draw
+from normcheck.replay import encode
 from normcheck.result import FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Comparison, Finding, Outcome, merge
 
 
@@ -38,10 +39,10 @@ class Fold:
         self.notes: dict[str, str] = {}
         self.finding: Finding | None = None
         self.witnessed = False
-        self.best: tuple[Case, Comparison] | None = None  # nearest to a witness
+        self.best: tuple[Draw, Case, Comparison] | None = None  # nearest to a witness
         self.started = time.perf_counter()
 
-    def add(self, case: Case, comparison: Comparison) -> bool:
+    def add(self, draw: Draw, case: Case, comparison: Comparison) -> bool:
         """Take a comparison in; whether it breaks the law."""
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
@@ -50,21 +51,20 @@ class Fold:
         if comparison.seeks:
             # A NaN or an exception is no witness: what moved must be a number.
             self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
-            if comparison.compared and (self.best is None or comparison.share > self.best[1].share):
-                self.best = (case, comparison)
+            if comparison.compared and (self.best is None or comparison.share > self.best[2].share):
+                self.best = (draw, case, comparison)
             return False
         self.share = max(self.share, comparison.share)
         if comparison.holds:
             return False
-        self.finding = finding(self.check, case, comparison)
+        self.finding = finding(self.check, draw, case, comparison)
         return True
 
     def outcome(self) -> Outcome:
         """The verdict of the check."""
         found = self.finding
         if not self.witnessed and self.best is not None and found is None:
-            case, comparison = self.best
-            found = finding(self.check, case, comparison)
+            found = finding(self.check, *self.best)
         status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
         why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
@@ -74,10 +74,10 @@ class Fold:
         )  # fmt: skip
 
 
-def finding(check: Check, case: Case, comparison: Comparison) -> Finding:
+def finding(check: Check, draw: Draw, case: Case, comparison: Comparison) -> Finding:
     return Finding(
         check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
-        check.source, comparison.detail,
+        check.source, comparison.detail, encode(check.name, draw),
     )  # fmt: skip
 
 
@@ -94,6 +94,6 @@ def sweep(subject: Subject, check: Check, some: Iterable[Draw]) -> Outcome:
     fold = Fold(subject, check)
     with quiet():
         for draw in some:
-            if fold.add(*asked(subject, check, draw)) or fold.witnessed:
+            if fold.add(draw, *asked(subject, check, draw)) or fold.witnessed:
                 break
     return fold.outcome()

@@ -13,7 +13,7 @@ from normcheck import catalog
 ROOT = Path(__file__).parent.parent
 
 CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
-QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes")
+QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes", "sizes")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
     *ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench", "run", "session", "report",
@@ -55,19 +55,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "derivatives": ("bounds", "floats", "reference"),
     "catalog": ("errors", "spec"),
     "recipes": ("case", "floats", "spec", "transforms"),
+    "sizes": ("case", "floats", "recipes", "spec"),
     # code that is not ours
     "adapters.__init__": (),
     "adapters.base": ("case", "contract", "floats", "layouts", "recipes", "spec", "uses"),
     "adapters.load": ("errors",),
     "adapters.binding": ("errors", "spec"),
+    "adapters.spelled": ("adapters.binding", "case"),
     "adapters.probe": (
         "adapters.base",
+        "adapters.spelled",
         "case",
         "contract",
         "errors",
         "layouts",
         "recipes",
         "reference",
+        "sizes",
         "spec",
         "uses",
     ),
@@ -80,7 +84,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "recipes", "spec"),
     "checks": (*QUESTION, "checks", "adapters.base", "draws"),
-    "sweep": (*CORE, "recipes", "adapters.base", "adapters.load", "checks.base", "draws"),
+    "replay": ("errors", "recipes"),
+    "sweep": (*CORE, "recipes", "replay", "adapters.base", "adapters.load", "checks.base", "draws"),
     "strategies": ("adapters.base", "draws", "recipes", "spec"),
     "search": (*CORE, "recipes", "adapters.base", "adapters.load", "checks.base", "draws", "strategies", "sweep"),
     # answers
@@ -91,7 +96,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
-    "session": (*ASKING, "expected", "adapters.bind", "strategies", "search", "diagnose"),
+    "reproduction": (*CORE, "adapters.base", "checks.base"),
+    "session": (*ASKING, "expected", "replay", "reproduction", "adapters.bind", "strategies", "search", "diagnose"),
     "report": ("report", "result"),
     # the edge
     "properties": ("checks",),

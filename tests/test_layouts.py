@@ -81,7 +81,7 @@ def test_reproduction_of_the_bias_alone() -> None:
 
     assert entry is not None
     with pytest.raises(RuntimeError, match="tensor does not have a device"):
-        exec(entry.reproduction, {})  # noqa: S102  # our own text
+        exec(entry.reproduction, {})  # our own text
 
 
 def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:

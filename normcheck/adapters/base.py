@@ -27,6 +27,7 @@ class Answer:
     running_var: Array | None = None
     jv: Array | None = None  # derivative of y along the case's tangent v
     ddx: Array | None = None  # derivative of <dx, v> by x
+    called: tuple[str, ...] = ()  # normalizing operators of the framework; listened to under the use "observed"
     changed: tuple[str, ...] = ()  # what the call changed that is not its own; looked at if the case is watched
 
 
@@ -41,11 +42,12 @@ class Domain:
     ranks: tuple[int, ...] = (2, 3, 4)
     formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
     normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
-    affine: tuple[str, ...] = ("both",)  # which of both, weight, none
+    affine: tuple[str, ...] = ("both",)  # which of both, weight, none, bias
     dims: tuple[int | None, ...] = (0,)
     sizes: Sizes | None = None  # where the implementation cannot change them
     refused: frozenset[int] = frozenset()  # members of a set that it raises on
     eps: float | None = None  # None: taken as an argument; else the fixed value
+    empty: tuple[str, ...] = ("sets",)  # what an input may have none of: sets, members of a set
     least_eps: float = 0.0  # the smallest that it takes as an argument; 0 where it takes any
     eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
@@ -56,6 +58,7 @@ class Domain:
     training: bool = True  # offers batch statistics
     evaluation: bool = False  # offers given statistics
     state: bool = False  # updates running statistics
+    spell: Callable[[Case], tuple[str, ...]] | None = None  # a call as a user would write it
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from normcheck import catalog, uses
-from normcheck.adapters import numpy_pair, torch_function, torch_module, torch_transform
+from normcheck.adapters import numpy_pair, spelled, torch_function, torch_module, torch_transform
 from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import load, quiet
@@ -124,7 +124,13 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
     ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})
-    attempts = [(torch_function.make(function, binding, name, **way), offer) for way in ways]
+    attempts = [
+        (
+            torch_function.make(function, binding, name, **way),
+            replace(offer, spell=spelled.of_function(name, binding, way.get("shape_as", tuple))),
+        )
+        for way in ways
+    ]
     attempts.append((numpy_pair.make(function, binding, None, None, name), _bare(offer)))
     return _first(attempts, normalizer, promised)
 
@@ -161,6 +167,7 @@ def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) 
             failure = failure or error
             continue
         offer = _module_offer(sample, binding.roles, normalizer, width=binding.name("normalized_shape"))
+        offer = replace(offer, spell=spelled.of_module(name, binding, shape_as, torch_module.places(sample)))
         attempts.append((torch_module.make(build, name), offer))
     if not attempts:
         assert failure is not None

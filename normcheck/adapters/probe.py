@@ -10,12 +10,14 @@ import numpy as np
 
 from normcheck import uses
 from normcheck.adapters.base import Call, Domain
+from normcheck.adapters.spelled import Spell
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.errors import CallError
 from normcheck.layouts import NAMES, applies
 from normcheck.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
 from normcheck.reference.oracle import evaluate
+from normcheck.sizes import hollow, hollows
 from normcheck.spec import Normalizer
 
 
@@ -35,6 +37,7 @@ class Offer:
     watched: bool = True  # what a call changes can be seen
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
+    spell: Spell | None = None
     absent: tuple[tuple[str, str], ...] = ()
 
 
@@ -118,7 +121,9 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         own_parameters=offer.own_parameters,
         watched=offer.watched,
         uses=offer.uses,
+        spell=offer.spell,
         refused=_refused(normalizer, call, base, offer, absent),
+        empty=_empty(normalizer, call, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
         least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,
         eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
@@ -179,6 +184,19 @@ def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absen
         some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
         absent[f"sets of {some}"] = next(iter(refused.values()))
     return frozenset(refused)
+
+
+def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> tuple[str, ...]:
+    """What an input may have none of: right or raises."""
+    case = values(normalizer, base)
+    out = []
+    for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
+        why = _tries(call, hollow(case, axis))
+        if why:
+            absent[f"inputs without {what}"] = why
+        else:
+            out.append(what)
+    return tuple(out)
 
 
 def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
@@ -275,7 +293,7 @@ def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: No
 
     >>> from normcheck.catalog import layer_norm
     >>> offered_affine(["weight", "bias"], [], layer_norm)
-    ('both', 'weight', 'none')
+    ('both', 'weight', 'none', 'bias')
     """
     weight, bias = "weight" in roles, "bias" in roles and normalizer.bias
     out = []
@@ -285,4 +303,6 @@ def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: No
         out.append("weight")
     if "weight" not in required and "bias" not in required:
         out.append("none")
+    if weight and bias and "weight" not in required:
+        out.append("bias")
     return tuple(out) or ("none",)

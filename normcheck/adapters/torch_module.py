@@ -93,6 +93,15 @@ def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor 
     return _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
 
 
+def places(module: torch.nn.Module) -> dict[str, str]:
+    """Names in the module of its parameters and of its running statistics, by role."""
+    weight, bias = parameter_names(module)
+    mean, var = buffers(module)
+    own = {id(value): name for name, value in module.named_buffers()}
+    found = {"weight": weight, "bias": bias, "running_mean": own.get(id(mean)), "running_var": own.get(id(var))}
+    return {role: name for role, name in found.items() if name}
+
+
 def _sizes(case: Case, shape_as: type) -> dict[str, Any]:
     shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
     channels = case.x.shape[1] if case.x.ndim > 1 else case.x.shape[0]

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from normcheck.checks import accuracy, epsilon, gradient, invariance, laws, layout, purity, statistics, ways
+from normcheck.checks import (
+    accuracy,
+    epsilon,
+    gradient,
+    invariance,
+    laws,
+    layout,
+    purity,
+    sizes,
+    special,
+    statistics,
+    ways,
+)
 from normcheck.checks.base import Check
 
 ALL: tuple[Check, ...] = (
@@ -15,6 +27,8 @@ ALL: tuple[Check, ...] = (
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS
+    + special.CHECKS
+    + sizes.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

@@ -128,7 +128,7 @@ def domain(normalizer: Normalizer) -> Domain:
     if normalizer.acts_on == "weight":
         affine: tuple[str, ...] = ("weight",)
     else:
-        affine = ("both", "weight", "none") if normalizer.bias else ("weight", "none")
+        affine = ("both", "weight", "none", "bias") if normalizer.bias else ("weight", "none")
     return Domain(
         ranks=ranks(normalizer),
         normalized=(1, 2) if layout == "trailing" else (1,),

@@ -86,3 +86,13 @@ def wide_mean(n: Normalizer) -> bool:
 def wide_squares(n: Normalizer) -> bool:
     """Half-precision input is owed squares in a wide format."""
     return n.narrow_accuracy[0] == "sound"
+
+
+def eps_in_half(n: Normalizer) -> bool:
+    """Half-precision input is owed an eps in a wide format."""
+    return n.eps is not None and n.narrow_accuracy[0] == "sound"
+
+
+def one_pixel(n: Normalizer) -> bool:
+    """A map of one position has statistics like any other, for it shares them with other channels or cases."""
+    return n.sets.layout == "channels" and bool(n.sets.members & {"case", "unit"})

@@ -90,7 +90,8 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
     dx = g / saved.s
     if b:
         pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
-        pull = pull * saved.x.dtype.type(2.0 / k.divisor)
+        number = saved.x.dtype.type  # of no members it is an infinity, not an exception
+        pull = pull * (number(2.0) / number(k.divisor))
         if k.part == k.n:
             dx = dx - pull * saved.c
         else:

@@ -61,4 +61,6 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
             fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)
             out.append(f"  {label:<9}{fill[0]}")
             out += [" " * 11 + more for more in fill[1:]]
+    if record.get("script"):
+        out += ["", "  without normcheck:", *("    " + line for line in record["script"])]
     return "\n".join(out)

@@ -136,6 +136,15 @@ def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("not checked", _by_reason(record["not_checked"]), width)
 
 
+def _replayed(record: Mapping[str, Any]) -> str:
+    """What became of a case that was asked again."""
+    if record["findings"]:
+        return "the finding is still there"
+    if record["compared"]:
+        return "fixed: the law holds on this case"
+    return "the case cannot be asked of this implementation"
+
+
 def _head(record: Mapping[str, Any], width: int) -> str:
     kind = f"{record['kind']} = "
     return kind + _short(record["target"], width - len(kind))
@@ -158,6 +167,8 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
             yield _line(record, width), {"green": True}
         else:
             yield from implementation(record, width)
+            if "replay" in run["settings"]:
+                yield from _wrapped("replay", _replayed(record), width)
             yield "", {}
     if brief:
         yield "", {}

@@ -1,0 +1,288 @@
+"""What an implementation answered on a few telling cases, and whether another answer is the same within the bound.
+
+An item is one array of one answer (or one word about it) beside the right one and what rounding may change. A
+prediction agrees with an item if it reproduces it within the bound of the right answer, enlarged as the square of
+what the fault enlarges, for a scale that is too small by r makes both an array and its conditioning r times larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck import bounds, derivatives
+from normcheck.adapters.base import Answer, Call, Subject
+from normcheck.adapters.load import quiet
+from normcheck.adapters.probe import fit
+from normcheck.case import Case
+from normcheck.checks.base import demanded, truth_of
+from normcheck.errors import CallError
+from normcheck.floats import FORMATS, Array
+from normcheck.recipes import Draw, state, values
+from normcheck.reference import oracle
+from normcheck.reference.oracle import Truth
+from normcheck.uses import JVP, PLAIN, SECOND
+
+FORWARD = ("y", "format")
+ARRAYS = ("y", "dx", "dweight", "dbias", "running_mean", "running_var", "jv", "ddx")
+
+INFORMATIVE = 0.02
+"""A prediction must be as near as this share of what is wrong, however much its bound was enlarged."""
+
+ALIKE = 24.0
+"""Errors that are rounding noise are alike if their sizes differ by no more than this factor."""
+
+STEP = 2.0**-23
+"""By how much the input is moved, relatively, to see whether an error is noise: about one rounding of float32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A case, whether gradients are asked, and the check whose question it is; none for one of the battery."""
+
+    case: Case
+    gradient: bool = True
+    told: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is an ordinary question in a format in which rounding is small."""
+        return not (self.told or self.case.format.narrow or "rounding" in self.case.drawn)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One array of one answer: as observed, as it should be, and what may lie between."""
+
+    name: str
+    truth: Truth
+    observed: Any
+    expected: Any
+    allowed: Array
+    counted: Array
+    wrong: bool
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What is asked, and how: two items of one kind show the same faults."""
+        case = self.truth.case
+        laid = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous")
+        way = case.use if case.use != PLAIN else laid
+        return self.name, way or ("watched" if case.watched else PLAIN if case.training else "evaluation")
+
+
+def _sizes(truth: Truth, array: Array) -> Array:
+    """The largest size in each set, at every entry; of a parameter's gradient, the largest of all."""
+    size = np.where(np.isfinite(array), np.abs(array), 0.0)
+    if array.shape != truth.case.x.shape or not array.size:
+        return np.full(array.shape, size.max() if size.size else 0.0)
+    return truth.partition.per_set(truth.partition.gather(size).max(axis=1))
+
+
+def _near(one: Array, other: Array, limit: Array, counted: Array) -> bool:
+    """Whether two arrays are within a limit wherever it counts; what is no number is near to what is none."""
+    with np.errstate(all="ignore"):
+        good = np.where(np.isfinite(one) & np.isfinite(other), np.abs(one - other) <= limit, False)
+    good |= ~np.isfinite(one) & ~np.isfinite(other)
+    return bool(np.all(good | ~counted))
+
+
+def _allowed(subject: Subject, truth: Truth, name: str, expected: Array) -> tuple[Array, Array]:
+    """What rounding may change in an array, and which of its entries count."""
+    case = truth.case
+    accuracy = demanded(subject, case, backward=name not in ("y", "running_mean", "running_var"))
+    whole = np.ones(expected.shape, dtype=bool)
+    if name in ("dweight", "dbias"):
+        return bounds.parameter(truth, accuracy, bias=name == "dbias").total, whole
+    if name.startswith("running"):
+        if not case.training:
+            return 4.0 * case.format.u * np.abs(expected), whole
+        return bounds.running(truth, accuracy, variance=name == "running_var").total, whole
+    bound = {"y": bounds.forward, "dx": bounds.backward, "jv": derivatives.tangent, "ddx": derivatives.second}[name]
+    counted = truth.partition.per_set(bounds.resolved(truth, accuracy))
+    return np.broadcast_to(bound(truth, accuracy).total, expected.shape), counted
+
+
+def _expected(subject: Subject, truth: Truth, name: str) -> Array | None:
+    if name == "jv":
+        return oracle.tangent(truth, subject.contract)
+    if name == "ddx":
+        return oracle.second(subject.normalizer, truth.case, subject.contract)
+    value: Array | None = getattr(truth, name)
+    return value
+
+
+def items(subject: Subject, question: Question, answer: Answer) -> Iterator[Item]:
+    """All that an answer says, each beside what it should say."""
+    case = question.case
+    truth = truth_of(subject, case if question.gradient else case.but(dy=None))
+    none = np.zeros(())
+    for name in ARRAYS:
+        got = getattr(answer, name)
+        if got is None or (name in ("jv", "ddx") and case.use not in (JVP, SECOND)):
+            continue
+        expected = _expected(subject, truth, name)
+        if expected is None:
+            continue
+        if got.shape != expected.shape:
+            yield Item(name, truth, got, expected, none, none, wrong=True)
+            continue
+        with np.errstate(all="ignore"):
+            allowed, counted = _allowed(subject, truth, name, expected)
+        allowed = subject.contract.slack * np.where(np.isnan(allowed), np.inf, allowed)
+        wrong = not _near(got, expected, allowed, counted)
+        yield Item(name, truth, got, expected, allowed, counted, wrong)
+    wrong = answer.format != case.format.name
+    yield Item("format", truth, answer.format, case.format.name, none, none, wrong)
+    if case.watched:
+        yield Item("changed", truth, answer.changed, (), none, none, bool(answer.changed))
+
+
+def agrees(item: Item, prediction: Any) -> bool:
+    """Whether a prediction reproduces what was observed."""
+    if item.name == "format":
+        return bool(prediction == item.observed)
+    if item.name == "changed":
+        return bool(prediction) == bool(item.observed) and set(prediction) <= set(item.observed)
+    if prediction is None or prediction.shape != item.observed.shape:
+        return False
+    if prediction.shape != item.expected.shape:
+        return True
+    return _near(item.observed, prediction, _enlarged(item, prediction), item.counted)
+
+
+def _enlarged(item: Item, prediction: Array) -> Array:
+    """The bound of the right answer as the fault enlarges it, never so far that anything would agree."""
+    with np.errstate(all="ignore"):
+        grown = _sizes(item.truth, prediction) / _sizes(item.truth, item.expected)
+        grown = np.where(np.isfinite(grown), np.maximum(grown, 1.0), 1.0)
+        limit = item.allowed * np.square(grown)
+        off = np.abs(item.observed - item.expected)
+        most = INFORMATIVE * np.where(np.isfinite(off), off, 0.0).max(initial=0.0)
+    return np.minimum(limit, np.maximum(item.allowed, most))
+
+
+def deviates(item: Item, prediction: Any) -> bool:
+    """Whether a prediction differs from the right answer by more than rounding may."""
+    if item.name in ("format", "changed"):
+        return bool(prediction != item.expected)
+    if prediction is None or prediction.shape != item.expected.shape:
+        return True
+    return not _near(prediction, item.expected, item.allowed, item.counted)
+
+
+def _spread(error: Array, counted: Array) -> float:
+    used = error[counted & np.isfinite(error)]
+    return float(np.sqrt(np.square(used).mean())) if used.size else 0.0
+
+
+def unlike(item: Item, prediction: Any, moved: Array | None, moved_truth: Array | None) -> float | None:
+    """By how many powers of two two errors that are noise differ in size; None where they are not alike.
+
+    moved: the fault's answer to a slightly moved input, moved_truth: the right one. An error that jumps as the
+    input moves a hair is noise, which no other code reproduces; what can be compared is where and how large it is.
+    """
+    if item.name in ("format", "changed") or prediction is None or moved is None or moved_truth is None:
+        return None
+    if prediction.shape != item.expected.shape or item.observed.shape != item.expected.shape:
+        return None
+    with np.errstate(all="ignore"):
+        ours, theirs = prediction - item.expected, item.observed - item.expected
+        jump = (moved - moved_truth) - ours
+        lost = [bool((~np.isfinite(a) & np.isfinite(item.expected) & item.counted).any()) for a in (ours, theirs)]
+        if lost[0] != lost[1] or not (item.wrong and deviates(item, prediction)):
+            return None
+        sizes = [_spread(a, item.counted) for a in (jump, ours, theirs)]
+    if sizes[0] < 0.1 * sizes[1]:  # a systematic error with noise on it
+        limit = _enlarged(item, prediction) + 16.0 * sizes[0]
+        return 0.0 if _near(item.observed, prediction, limit, item.counted) else None
+    if min(sizes[1:]) == 0.0:
+        return 0.0 if lost[0] else None
+    ratio = sizes[2] / sizes[1]
+    return abs(float(np.log2(ratio))) if 1.0 / ALIKE <= ratio <= ALIKE else None
+
+
+def nudged(case: Case) -> Case:
+    """The case with every entry of the input moved by a rounding or two."""
+    rng = np.random.default_rng(11)
+    step = max(STEP, 2.0 * case.format.u)
+    return case.but(x=case.format.round(case.x * (1.0 + step * rng.uniform(-2.0, 2.0, case.x.shape))))
+
+
+def answer(call: Call, question: Question) -> Answer | None:
+    """What is answered to a question, None where it raises."""
+    try:
+        with quiet():
+            return call(question.case, question.gradient)
+    except CallError:
+        return None
+
+
+def _rows(case: Case, subject: Subject, draw: Draw) -> Case:
+    """Well-conditioned sets, each with its own scale and offset; the second with a variance near eps."""
+    part = oracle.partition(subject.normalizer, case)
+    rng = np.random.default_rng((draw.seed, 3))
+    scale = 2.0 ** rng.integers(-2, 3, (part.sets, 1)).astype(np.float64)
+    if part.sets > 1 and 0.0 < case.eps < 1.0:
+        scale[1] = np.sqrt(case.eps)
+    offset = draw.offset * rng.uniform(0.3, 1.0, (part.sets, 1)) * rng.choice((-1.0, 1.0), (part.sets, 1))
+    return case.but(x=case.format.round(part.scatter((rng.standard_normal((part.sets, part.n)) + offset) * scale)))
+
+
+def _asked(subject: Subject, draw: Draw) -> Draw:
+    """The draw as far as the implementation's domain allows it."""
+    domain = subject.domain
+    if domain.eps is not None:
+        draw = replace(draw, eps=domain.eps64 if draw.format == "float64" and domain.eps64 else domain.eps)
+    else:
+        draw = replace(draw, eps=max(draw.eps, 256.0 * domain.least_eps))
+    affine = draw.affine if draw.affine in domain.affine else domain.affine[0]
+    return fit(subject.normalizer, replace(draw, affine=affine), domain.sizes)
+
+
+def battery(subject: Subject) -> Iterator[Question]:
+    """A fixed handful of cases on which most faults show, those in the widest format first."""
+    domain = subject.domain
+    served = [f for f in ("float64", "float32", "bfloat16", "float16") if f in domain.formats]
+    ranks, dims = domain.ranks, domain.dims
+    high = max(ranks)
+    plain = Draw(format=served[0], rank=ranks[0], dim=dims[0], offset=1.0)
+    many, last = max(domain.normalized), dims[-1]
+    draws = [
+        replace(plain, n=7, sets=6, eps=1e-3, seed=1),
+        replace(plain, n=12, sets=7, eps=0.1, offset=3.0, rank=high, dim=last, seed=2),
+        replace(plain, n=17, sets=5, eps=1e-5, rank=max(ranks[-1], many + 1), normalized=many, seed=3),
+        replace(plain, n=129, sets=9, eps=1e-6, seed=4),
+        replace(plain, n=66, sets=5, eps=1e-3, offset=0.1, seed=5),
+        replace(plain, n=8, sets=6, eps=1e-3, affine="none", seed=6),
+        replace(plain, n=9, sets=6, eps=1e-3, affine="bias", seed=7),
+        replace(plain, n=9, sets=6, eps=1e-3, affine="weight", seed=8),
+        replace(plain, n=1025, sets=4, eps=1e-8, seed=9),
+    ]
+    for draw in draws:
+        yield Question(_rows(values(subject.normalizer, _asked(subject, draw)), subject, draw))
+    for training in (True, False):
+        for seed, n in ((10, 6), (11, 16)) if (domain.state if training else domain.evaluation) else ():
+            draw = _asked(subject, replace(plain, n=n, sets=5, eps=1e-2, seed=seed, rank=(ranks[0], high)[n > 6]))
+            case = state(subject.normalizer, draw, training=training)
+            yield Question(_rows(case, subject, draw))
+    yield from _rounding(subject, plain, served)
+
+
+def _rounding(subject: Subject, plain: Draw, served: list[str]) -> Iterator[Question]:
+    """Cases on which algorithms and formats differ by what they lose."""
+    far = {"float64": 1e5, "float32": 1e4}
+    draws = [replace(plain, format=f, n=64, sets=8, offset=far[f], seed=20) for f in served if f in far]
+    draws += [replace(plain, format="float32", n=33, seed=21)] if "float32" in served else []
+    for format in served:
+        if FORMATS[format].narrow:
+            draws += [replace(plain, format=format, n=n, sets=4, offset=3.0, seed=n) for n in (17, 129, 1025)]
+            draws.append(replace(plain, format=format, n=64, scale=9, seed=23))
+    for draw in draws:
+        made = _asked(subject, draw)
+        case = _rows(values(subject.normalizer, made), subject, draw)
+        x = case.format.round(case.x * 2.0**draw.scale)
+        yield Question(case.but(x=x, drawn={"rounding": True}))

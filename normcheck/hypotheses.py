@@ -1,0 +1,229 @@
+"""What a diagnosis considers: every fault of the catalog, and the other forms in which people write the same fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+
+from normcheck import faults
+from normcheck.adapters.base import Answer
+from normcheck.case import Case
+from normcheck.contract import Contract
+from normcheck.faults import Fault
+from normcheck.faults.backward import with_dweight
+from normcheck.faults.forward import with_eps, with_output
+from normcheck.faults.structure import activations, centered, grouped, trailing, weights
+from normcheck.faults.sums import summing, width
+from normcheck.floats import Array
+from normcheck.reference.oracle import evaluate
+from normcheck.reference.standardize import Saved, Setting, Steps
+from normcheck.spec import AXES, Normalizer, Partition
+
+ROUNDING = frozenset(
+    {
+        "one-pass-variance", "one-pass-variance-clamped", "half-accumulator", "squares-in-half", "statistics-in-half",
+        "float64-in-float32", "dx-in-float32", "saved-statistics-in-half", "rough-root",
+    }
+)  # fmt: skip
+"""Faults whose error depends on the order of operations: its size and place can be compared, not its digits."""
+
+BLOCKS = (2, 8, 16, 32, 64, 128)
+"""Numbers of lanes or rows that are handled together, other than those that the catalog's faults have."""
+
+
+def _form(name: str, **changes: object) -> Fault:
+    """The fault of that name, done another way."""
+    return replace(faults.get(name), **changes)  # type: ignore[arg-type]  # the changes are written below
+
+
+def _unchanged(steps: Steps) -> Steps:
+    return steps
+
+
+def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
+    """Mean, scale or both are those of the first set, and the gradient is the derivative of that."""
+
+    def wrap(steps: Steps) -> Steps:
+        def center(x: Array, k: Setting) -> tuple[Array, Array]:
+            mu, c = steps.center(x, k)
+            return (mu[:1] + 0.0 * mu, x - mu[:1]) if mean and k.centered else (mu, c)
+
+        def variance(c: Array, x: Array, k: Setting) -> Array:
+            v = steps.variance(steps.center(x, k)[1], x, k)
+            return np.broadcast_to(v[:1], v.shape) if scale else v
+
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            if k.through == (0, 0):
+                return steps.backward(saved, g, k)
+            own = steps.center(saved.x, k)[1]
+            own = np.where(np.arange(k.n) < k.part, own, 0.0) * g.dtype.type(2.0 / k.divisor)
+            dx = g / saved.s
+            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            shift = dx.copy()
+            if scale:
+                dx[:1] -= pull.sum() * own[:1]
+            else:
+                dx -= pull * own
+            if mean and k.centered:
+                dx[:1] -= shift.sum() / k.n
+            elif k.centered:
+                dx -= shift.mean(axis=1, keepdims=True)
+            return dx
+
+        return replace(steps, center=center, variance=variance, backward=backward)
+
+    return wrap
+
+
+def _over(members: tuple[int, ...]) -> Callable[[Partition, Case], Partition]:
+    return lambda part, case: replace(part, members=members) if case.training else part
+
+
+def _first_axis(part: Partition, case: Case) -> Partition:
+    """Statistics over the first axis alone."""
+    if not case.training or part.rows:
+        return part
+    return replace(part, seen=(part.shape[0], 1, int(np.prod(part.shape[1:])), 1), members=(0,))
+
+
+def _along(dim: int) -> Callable[[Partition, Case], Partition]:
+    """Weights whose vectors lie along one axis, whatever was asked."""
+
+    def repartition(part: Partition, case: Case) -> Partition:
+        if not part.rows:
+            return part
+        axis = dim % len(part.shape)
+        rest = part.shape[:axis] + part.shape[axis + 1 :]
+        return replace(part, dim=axis, seen=(1, 1, part.shape[axis], int(np.prod(rest))))
+
+    return repartition
+
+
+def _padded_to(block: int) -> Callable[[Steps], Steps]:
+    """Lanes up to a multiple of the block hold 0, become -mean and are squared."""
+
+    def wrap(steps: Steps) -> Steps:
+        def variance(c: Array, x: Array, k: Setting) -> Array:
+            extra = x.dtype.type((-k.n % block) / k.divisor)
+            out: Array = steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
+            return out
+
+        return replace(steps, variance=variance)
+
+    return wrap
+
+
+def _without_rest(block: int) -> Callable[[Array, Setting], Array]:
+    def total(a: Array, k: Setting) -> Array:
+        n = a.shape[1]
+        out: Array = a[:, : n - n % block if n >= block else n].sum(axis=1, keepdims=True)
+        return out
+
+    return total
+
+
+def _chunks_in_half(a: Array, k: Setting) -> Array:
+    """Sums of eight in a wide format, their total in the input's own."""
+    total = np.zeros((len(a), 1))
+    for start in range(0, a.shape[1], 8):
+        part = a[:, start : start + 8].sum(axis=1, keepdims=True)
+        total = k.format.round(total + k.format.round(part)) if k.format.narrow else total + part
+    return total.astype(a.dtype)
+
+
+def _whole_blocks(block: int) -> Callable[[Array], Array]:
+    def keep(full: Array) -> Array:
+        out, rows = full.copy(), len(full)
+        out[rows - rows % block :] = 0
+        return out
+
+    return keep
+
+
+def _from_deviation(answer: Answer, asked: faults.Asked) -> Answer:
+    """The weight's gradient sums dy (x - mean), which nobody divided."""
+    if answer.dweight is None or asked.case.dy is None:
+        return answer
+    truth = evaluate(asked.normalizer, asked.case, asked.contract)
+    centered_input = truth.partition.scatter(truth.saved.c)
+    return replace(answer, dweight=truth.partition.collect(asked.case.dy * centered_input))
+
+
+def _momentum(value: float) -> Callable[[faults.Asked], Case]:
+    return lambda asked: asked.case.but(momentum=value)
+
+
+def _sums(normalizer: Normalizer) -> Iterator[Fault]:
+    """Statistics over every choice of axes that is not the right one and has no fault of its own."""
+    axes = [a for a in range(4) if AXES[a] != "group" or grouped(normalizer)]
+    if trailing(normalizer):
+        axes = [AXES.index("case"), AXES.index("unit")]
+    right = tuple(a for a in axes if AXES[a] in normalizer.sets.members)
+    for count in range(1, len(axes)):
+        for members in combinations(axes, count):
+            if members != right:
+                yield _form("statistics-over-wrong-axis", repartition=_over(members))
+    yield _form("statistics-over-wrong-axis", repartition=_first_axis)
+
+
+def forms(normalizer: Normalizer) -> Iterator[Fault]:
+    """Other forms of the faults that can befall a normalizer, each under the name of its fault."""
+    whole = tuple(range(4))
+    yield from (_form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
+    yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
+    yield _form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    if centered(normalizer):
+        yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
+        yield from (_form("padded-lanes-in-variance", steps=_padded_to(block)) for block in (*BLOCKS, 256, 1024))
+    yield _form("statistics-of-whole-tensor", steps=_unchanged, repartition=_over(whole))
+    yield from (_form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield _form("half-accumulator", steps=summing(_chunks_in_half))
+    yield _form("dweight-from-x", steps=_unchanged, after=_from_deviation)
+    yield from (_form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
+    yield from (_form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+    for top in (2.0, 5.0, 6.0, 10.0):
+        yield _form("output-clipped", after=with_output(lambda y, top=top: np.clip(y, -top, top)))  # type: ignore[misc]
+    if activations(normalizer):
+        yield from _sums(normalizer)
+    if weights(normalizer):
+        yield from (_form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hypothesis:
+    """One fault, or two at once, that may explain what was seen."""
+
+    names: tuple[str, ...]
+    fault: Fault
+    form: int = 0  # 0: as the catalog has it
+    parts: tuple[Hypothesis, ...] = field(default=())
+
+    @property
+    def noisy(self) -> bool:
+        return bool(ROUNDING & set(self.names))
+
+    @property
+    def lasting(self) -> bool:
+        """Whether its answers depend on earlier calls."""
+        return any(p.lasting for p in self.parts) or (not self.parts and self.fault.around is not faults.base.NONE.around)
+
+
+def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
+    """Two hypotheses at once."""
+    made = faults.compose(first.fault, second.fault)
+    return Hypothesis((*first.names, *second.names), made, max(first.form, second.form), (first, second))
+
+
+@lru_cache(maxsize=64)
+def hypotheses(normalizer: Normalizer) -> tuple[Hypothesis, ...]:
+    """All single hypotheses, those of the catalog first."""
+    known = [Hypothesis((fault.name,), fault) for fault in faults.concerning(normalizer)]
+    more = [f for f in forms(normalizer) if f.concerns(normalizer)]
+    return (*known, *(Hypothesis((fault.name,), fault, i + 1) for i, fault in enumerate(more)))
+
+
+NOTHING = Hypothesis((), faults.base.NONE)

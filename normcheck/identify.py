@@ -1,0 +1,357 @@
+"""What an unknown callable is: the entry of the catalog that it computes, and every convention that it follows.
+
+It is bound as each kind whose arguments it takes. What it shares, subtracts and divides by is measured; a kind is
+believed when the dependency mask is that of its sets and its reference, under the conventions found, reproduces the
+outputs. Only then are gradient, state and accuracy asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck import catalog, conduct, measure, transforms, verdict
+from normcheck.adapters.base import Subject
+from normcheck.adapters.bind import one_thread
+from normcheck.adapters.bind import subject as bound
+from normcheck.adapters.binding import NAMES, plain
+from normcheck.adapters.load import load, quiet
+from normcheck.checks.base import demanded
+from normcheck.checks.invariance import TABLE
+from normcheck.claim import Implementation
+from normcheck.contract import GRADIENTS, contract, words
+from normcheck.draws import choose
+from normcheck.errors import CallError, UsageError
+from normcheck.recipes import small
+from normcheck.reference.oracle import evaluate
+from normcheck.result import merge, number
+from normcheck.spec import COLUMN_NAMES, Normalizer, Sets
+
+UNDETERMINED = dict.fromkeys(COLUMN_NAMES, verdict.UNDETERMINED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What was measured of the forward of a callable bound as one kind, and how far the reference is from it."""
+
+    subject: Subject
+    affine: measure.Affine
+    sharing: measure.Sharing
+    shape: measure.Shape
+    eps: Mapping[str, measure.Eps]  # by format, at the value passed if it is an argument
+    distance: float
+
+    @property
+    def is_kind(self) -> bool:
+        return self.sharing.fits and self.distance < measure.PLAIN
+
+    @property
+    def reads(self) -> int:
+        return self.sharing.reads or self.sharing.members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a callable is. kind is empty if it is no entry of the catalog; bound_as says how it was called then."""
+
+    target: str
+    kind: str
+    title: str
+    bound_as: str
+    distance: float
+    nearest: tuple[tuple[str, float], ...]  # entries with the relative distance of their outputs, the nearest first
+    contract: Mapping[str, str]  # conventions that differ from the default
+    sharing: measure.Sharing
+    affine: measure.Affine
+    centered: bool | None  # None: neither all of the mean nor none of it is subtracted
+    scaled_by: str
+    divisor: str
+    eps_place: str
+    eps: Mapping[str, float]  # the value by format: its own, or the default of the argument
+    eps_argument: str  # "obeyed", "without effect", or "none"
+    gradient: conduct.Gradient | None
+    running: conduct.Running | None
+    momentum: float | None  # the value that it has if none is given
+    half: Mapping[str, conduct.Half]
+    largest_offset: float | None
+    row: Mapping[str, str]  # of Table 1, derived from what was found
+    row_measured: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def machine_epsilon(self) -> bool:
+        """Whether eps is machine epsilon of the format."""
+        return self.eps.get("float64") == 2.0**-52 and self.eps.get("float32") == 2.0**-23
+
+    @property
+    def line(self) -> str:
+        """The command that checks it as what it is; empty if it is nothing known."""
+        if not self.kind:
+            return ""
+        declared = [f"--norm-contract {key}={value}" for key, value in self.contract.items()]
+        return " ".join([f"pytest --norm {self.kind}={self.target}", *declared])
+
+    def record(self) -> dict[str, Any]:
+        """As plain data that strict JSON can hold."""
+        out = _plain(asdict(self))
+        assert isinstance(out, dict)
+        return out | {
+            "shares": self.sharing.words,
+            "machine_epsilon": self.machine_epsilon,
+            "line": self.line,
+            "nearest": [{"kind": kind, "distance": number(distance)} for kind, distance in self.nearest],
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    return number(value) if isinstance(value, float) else value
+
+
+def identify(target: Any) -> Card:
+    """What a target is: "package.module:attribute", "path/to/file.py:attribute", or the object itself.
+
+    Raises `UsageError` where it cannot be loaded, or be called as any kind.
+    """
+    started = time.perf_counter()
+    name = Implementation("", target).name
+    with one_thread(), quiet():
+        thing = load(target) if isinstance(target, str) else target
+        seen = _best(thing, name)
+        card = _known(seen, thing, name) if seen.is_kind else _card(seen, thing, name)
+    return replace(card, seconds=time.perf_counter() - started)
+
+
+def _order() -> Iterable[Normalizer]:
+    """Normalizers of weights first: such a kernel may read its parameter without asking for its size."""
+    return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")
+
+
+def _best(thing: Any, name: str) -> Seen:
+    """The first kind that fits; of those that can be called, the nearest if none does."""
+    tried: list[Seen] = []
+    refused: dict[str, str] = {}
+    for normalizer in _order():
+        try:
+            seen = _seen(bound(Implementation(normalizer.name, thing)), normalizer)
+        except (UsageError, CallError, ValueError) as error:
+            refused[normalizer.name] = str(getattr(error, "reason", "")) or str(error)
+            continue
+        if seen.is_kind:
+            return seen
+        tried.append(seen)
+    if not tried:
+        why = next(iter(refused.values())) if len(set(refused.values())) == 1 else _reasons(refused, thing)
+        raise UsageError(f"{name} cannot be called as any kind of normalizer: {why.removeprefix(f'{name}: ')}")
+    return min(tried, key=lambda seen: (not seen.sharing.fits, seen.distance))
+
+
+def _reasons(refused: Mapping[str, str], thing: Any) -> str:
+    """Why the last kind of ordinary inputs is refused: one reason is clearer than all of them."""
+    own = Implementation("", thing).name
+    kind, why = next((kind, why) for kind, why in refused.items() if catalog.get(kind).acts_on == "activation")
+    return f"as {kind}, it {why}" if why.startswith("raised") else why.replace(f"{own}: ", "")
+
+
+def _seen(subject: Subject, normalizer: Normalizer) -> Seen:
+    """The forward, measured; the subject comes back under the contract found."""
+    affine = measure.affine(subject)
+    sharing = measure.sharing(subject)
+    reads = sharing.reads or sharing.members
+    shape = measure.shape(subject, affine.gain, reads)
+    statistic, eps = shape.statistic, {}
+    if statistic is not None:
+        formats = [f for f in ("float64", "float32") if f in subject.domain.formats]
+        eps = {f: measure.eps(subject, affine.gain, reads, statistic, f) for f in formats}
+    found: dict[str, str] = {}
+    if statistic is not None and statistic.divisor == "n - 1":
+        found["variance"] = "unbiased"
+    if any(one.place == "outside" for one in eps.values()):
+        found["eps-place"] = "outside"
+    if affine.weight == "1+w":
+        found["weight"] = "1+w"
+    domain = subject.domain
+    if domain.eps is not None and eps:
+        fixed = {f: 0.0 if np.isnan(one.value) else one.value for f, one in eps.items()}
+        domain = replace(domain, eps=fixed.get("float32", domain.eps), eps64=fixed.get("float64"))
+    under = replace(subject, contract=contract(found), domain=domain)
+    return Seen(under, affine, sharing, shape, eps, _distance(under))
+
+
+def _distance(subject: Subject) -> float:
+    """Of outputs from the reference, relative, the larger of two scales: of one, and of the root of eps."""
+    format = measure.usual_format(subject)
+    case = small(subject.normalizer, measure.drawn(subject, format))
+    scales = (1.0, 2.0 * float(np.sqrt(case.eps))) if case.eps else (1.0,)
+    cases = [case.but(x=case.format.round(case.x * scale), dy=None) for scale in scales]
+    return max(
+        measure.relative(subject.call(one, False).y, evaluate(subject.normalizer, one, subject.contract).y)
+        for one in cases
+    )
+
+
+def _nearest(seen: Seen) -> tuple[tuple[str, float], ...]:
+    """Every entry's reference on one input, against what came out at weight one and bias zero."""
+    subject = seen.subject
+    case = measure.plain(subject, measure.usual_format(subject))
+    xh = subject.call(case, False).y / seen.affine.gain
+    bare = case.but(weight=None, bias=None, part=0.25)
+    out = {}
+    for kind, normalizer in catalog.ALL.items():
+        grouped = normalizer.sets.layout == "channels" and case.x.shape[1] % 2 == 0 and case.groups == 1
+        here = bare.but(groups=2) if grouped and "unit" in normalizer.sets.members else bare
+        try:
+            out[kind] = measure.relative(xh, evaluate(normalizer, here, subject.contract).xh)
+        except (ValueError, IndexError):  # its layout has no meaning for this shape
+            continue
+    if seen.is_kind:
+        out[subject.normalizer.name] = seen.distance
+    return tuple(sorted(((k, d) for k, d in out.items() if np.isfinite(d)), key=lambda pair: pair[1]))
+
+
+def _without(thing: Any, *roles: str) -> Any:
+    """The same callable without these optional arguments, so that what it does by itself shows; None if it has none."""
+    hidden = {name for role in roles for name in NAMES[role]}
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return None
+    there = list(signature.parameters.values())
+    kept = [p for p in there if plain(p.name) not in hidden or p.default is p.empty]
+    if len(kept) == len(there):
+        return None
+    shorter = signature.replace(parameters=kept)
+    if inspect.isclass(thing):
+        return type(thing)(thing.__name__, (thing,), {"__signature__": shorter, "__module__": thing.__module__})
+
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        return thing(*args, **kwargs)
+
+    alone.__signature__ = shorter  # type: ignore[attr-defined]  # what inspect reads in place of the code's own
+    return alone
+
+
+def _alone(seen: Seen, thing: Any) -> Subject | None:
+    """The callable bound without eps and momentum, so that it takes its defaults."""
+    shorter = _without(thing, "eps", "momentum")
+    if shorter is None:
+        return None
+    try:
+        return bound(Implementation(seen.subject.normalizer.name, shorter, words(seen.subject.contract)))
+    except (UsageError, CallError, ValueError):
+        return None
+
+
+def _own_eps(seen: Seen, alone: Subject | None) -> tuple[dict[str, float], str, str]:
+    """The value by format, its place, and what an argument does."""
+    statistic = seen.shape.statistic
+    if statistic is None or not seen.eps:
+        return {}, measure.UNKNOWN, "none"
+    passed = seen.subject.domain.eps is None and seen.subject.normalizer.eps is not None
+    place = next(iter(seen.eps.values())).place
+    own = dict(seen.eps)
+    if passed:
+        taken = measure.drawn(seen.subject, measure.usual_format(seen.subject)).eps
+        obeyed = all(abs(one.value - taken) < 1e-3 * taken for one in own.values())
+        own = {}
+        if alone is not None:
+            own = {f: measure.eps(alone, seen.affine.gain, seen.reads, statistic, f) for f in seen.eps}
+        return {f: one.value for f, one in own.items()}, place, "obeyed" if obeyed else "without effect"
+    return {f: one.value for f, one in own.items()}, place, "none"
+
+
+def _card(seen: Seen, thing: Any, name: str) -> Card:
+    """What the forward tells, whatever it is."""
+    subject, shape = seen.subject, seen.shape
+    centered = next((yes for value, yes in ((1.0, True), (0.0, False)) if abs(shape.mean - value) < 1e-3), None)
+    statistic = shape.statistic
+    eps, place, argument = _own_eps(seen, _alone(seen, thing))
+    scaled = statistic.name if statistic else measure.UNKNOWN if shape.line else "not one scale for each set"
+    found = seen.is_kind
+    return Card(
+        target=name, kind=subject.normalizer.name if found else "", bound_as=subject.normalizer.name,
+        title=subject.normalizer.title if found else "", distance=seen.distance, nearest=_nearest(seen),
+        contract=words(subject.contract), sharing=seen.sharing, affine=seen.affine, centered=centered,
+        scaled_by=scaled, divisor=statistic.divisor if statistic else "", eps_place=place, eps=eps,
+        eps_argument=argument, gradient=None, running=None, momentum=None, half={}, largest_offset=None,
+        row=_row(seen, centered), row_measured=UNDETERMINED,
+    )  # fmt: skip
+
+
+def _row(seen: Seen, centered: bool | None) -> dict[str, str]:
+    """Table 1 by structure, if what was measured is a mean and a root over whole axes."""
+    statistic, normalizer = seen.shape.statistic, seen.subject.normalizer
+    if statistic is None or not statistic.homogeneous or centered is None or not seen.sharing.whole:
+        return dict(UNDETERMINED)
+    sets = normalizer.sets if seen.sharing.fits else Sets(normalizer.sets.layout, frozenset(seen.sharing.axes))
+    derived = transforms.derived_row(replace(normalizer, sets=sets, centered=centered))
+    return {c: verdict.INVARIANT if derived[c] else verdict.NOT_INVARIANT for c in COLUMN_NAMES}
+
+
+DRAWS = 4
+"""Networks on which a column of Table 1 is measured."""
+
+
+def _measured_row(subject: Subject) -> dict[str, str]:
+    facts = []
+    for check in TABLE:
+        rng = random.Random(check.name)  # noqa: S311  # chooses cases
+        for i in range(DRAWS):
+            pick = rng.choice if i else (lambda options: options[0])
+            case = check.space.recipe(subject.normalizer, choose(check.space, subject.normalizer, subject.domain, pick))
+            facts.append(check.ask(subject, case).facts)
+    return verdict.measured_row(merge(facts))
+
+
+def _known(seen: Seen, thing: Any, name: str) -> Card:
+    """The card of an entry of the catalog: the forward, and all that is asked against its reference."""
+    card = _card(seen, thing, name)
+    alone = _alone(seen, thing)
+    found = dict(card.contract)
+    kept = conduct.running(seen.subject)
+    momentum = None
+    if kept is not None:
+        found |= {"momentum": kept.momentum} if kept.momentum in ("new", "old") else {}
+        found |= {"running-variance": kept.variance} if kept.variance != measure.UNKNOWN else {}
+        own = conduct.running(alone) if alone is not None else kept
+        if own is not None and np.isfinite(own.new_weight):
+            momentum = 1.0 - own.new_weight if kept.momentum == "old" else own.new_weight
+    passes = conduct.passes_through(seen.subject)
+    found |= {"gradient": passes.mode} if passes.mode in GRADIENTS else {}
+    subject = replace(seen.subject, contract=contract(found))
+    subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, thing, found)))
+    half = {f: conduct.half(subject, f) for f in ("bfloat16", "float16") if f in subject.domain.formats}
+    return replace(
+        card, contract=words(subject.contract), gradient=passes, running=kept, momentum=momentum, half=half,
+        largest_offset=conduct.largest_offset(subject), row_measured=_measured_row(subject),
+    )  # fmt: skip
+
+
+def _accuracy(subject: Subject) -> dict[str, str]:
+    """The class to declare, where one is needed beyond what is demanded of that kind by default."""
+    for format, offset in (("float32", 1e3), ("bfloat16", 10.0), ("float16", 10.0)):
+        if format in subject.domain.formats:
+            case = measure.plain(subject, format)
+            reached = conduct.accuracy(subject, format, offset=offset)
+            if reached not in ("none", "sound", demanded(subject, case).name):
+                return {"accuracy": reached}
+    return {}
+
+
+def _declared_eps(subject: Subject, thing: Any, found: Mapping[str, str]) -> dict[str, str]:
+    """The eps to declare, where it is fixed and binding does not find it by itself."""
+    eps = subject.domain.eps
+    if not eps:
+        return {}
+    again = bound(Implementation(subject.normalizer.name, thing, found)).domain.eps
+    return {} if again is not None and abs(again - eps) < 1e-3 * eps else {"eps": repr(eps)}

@@ -1,0 +1,14 @@
+"""NaN, infinities, signed zeros, numbers at the ends of the range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import special
+
+CHECKS = special.CHECKS
+
+
+def test_special(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)
