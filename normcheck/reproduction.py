@@ -35,8 +35,9 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
     lines = ["import torch", *_arrays(case, back), *subject.domain.spell(case), *_reference(subject, case, back)]
     difference = "y.double() - exact"
     if back:
-        lines += ["y.backward(dy)", "exact.backward(dy.double())"]
-        difference = f"{back}.grad.double() - {back.upper()}.grad"
+        lines.append(f"got, = torch.autograd.grad(y, {back}, dy, materialize_grads=True)")
+        lines.append(f"want, = torch.autograd.grad(exact, {back.upper()}, dy.double())")
+        difference = "got.double() - want"
     lines.append(f"print(({difference}).abs().max())  # {found.observed:.3g}; allowed {found.allowed:.3g}")
     return tuple(lines)
 
@@ -48,13 +49,13 @@ def _writable(subject: Subject, case: Case) -> bool:
 
 
 def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
-    """What of the answer is farthest beyond its bound on this very case: its name, and the comparison."""
+    """What of the answer is beyond its bound on this very case, the output before gradients: name and comparison."""
     try:
         answer = subject.call(case, subject.domain.gradient and case.dy is not None)
     except CallError:
         return None
     beyond = [(name, one) for name, one in _compared(subject, case, answer) if not one.holds]
-    return max(beyond, key=lambda pair: pair[1].share, default=None)
+    return max(beyond, key=lambda pair: (pair[0] == "y", pair[1].share), default=None)
 
 
 def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[str, Comparison]]:

@@ -148,7 +148,9 @@ def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
     """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
-    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or case.weight is not None:
+    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members:
+        return ""
+    if case.weight is not None and len(case.weight) != len(case.x):  # the weight says which axis holds the units
         return ""
     y = call(case, False).y
     as_batch = evaluate(normalizer, case).y

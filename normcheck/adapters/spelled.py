@@ -87,6 +87,7 @@ def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping
         made = f"m = {_written(name, binding, values)}.to(x.dtype).train({case.training})"
         put = [
             f"m.{parameters[role]}.data = {role}.detach().reshape(m.{parameters[role]}.shape)"
+            + (f"; {role} = m.{parameters[role]}" if role in ("weight", "bias") else "")
             for role in _given(case)
             if role in parameters
         ]
