@@ -50,6 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
     group.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
+    group.addoption(
+        "--norm-accept", metavar="REASON",
+        help="write the findings of this run to pyproject.toml as expected, with this reason",
+    )  # fmt: skip
     group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
@@ -75,6 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
     claims = _claims(config)
     if not claims:
         return
+    from normcheck import accepted
+    from normcheck.checks import BY_NAME
     from normcheck.errors import UsageError
     from normcheck.session import Session
 
@@ -84,12 +90,19 @@ def pytest_configure(config: pytest.Config) -> None:
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
-        config.stash[SESSION] = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
+        session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
+        session.accepted = accepted.read(_pyproject(config), BY_NAME)
+        config.stash[SESSION] = session
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def _pyproject(config: pytest.Config) -> Path:
+    """Where a project keeps the findings that it expects."""
+    return config.rootpath / "pyproject.toml"
 
 
 def properties() -> Path:
@@ -253,3 +266,10 @@ class Collector:
         path = self._config.getoption("norm_json")
         if path:
             terminalreporter.write_line(f"written: {path}")
+        reason = self._config.getoption("norm_accept")
+        if reason:
+            from normcheck import accepted
+
+            found = [(one["target"], finding["check"]) for one in run["implementations"] for finding in one["findings"]]
+            count = accepted.write(_pyproject(self._config), found, reason)
+            terminalreporter.write_line(f"written: {count} expected findings to {_pyproject(self._config)}")

@@ -74,6 +74,7 @@ class Finding:
     source: str = ""
     detail: str = ""
     replay: str = ""  # the case, as normcheck.replay writes it; in a report, the command that repeats it
+    remedy: str = ""  # the convention that would turn it into a pass, if it is meant
     script: tuple[str, ...] = ()  # plain code that shows it without normcheck
 
     def record(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class Finding:
             "source": self.source,
             "detail": self.detail,
             "replay": self.replay,
+            "remedy": self.remedy,
             "script": list(self.script),
         }
 

@@ -7,14 +7,15 @@ import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any
 
-from normcheck import catalog, expected
+from normcheck import accepted, catalog, expected
+from normcheck.accepted import Accepted
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
 from normcheck.adapters.load import quiet
 from normcheck.adapters.probe import fit
-from normcheck.case import Case
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
@@ -23,6 +24,7 @@ from normcheck.draws import formats
 from normcheck.errors import CallError, UsageError, suggest
 from normcheck.expected import Expected
 from normcheck.recipes import Draw
+from normcheck.remedy import remedy
 from normcheck.replay import decode, encode
 from normcheck.reproduction import script
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
@@ -71,10 +73,8 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
     return Claim(kind, name, made)
 
 
-def _case(found: Subject, check: Check, text: str) -> Case:
-    """The case of a replay's text."""
-    draw = fit(found.normalizer, decode(text)[1], found.domain.sizes)
-    return check.space.recipe(found.normalizer, draw)
+def _today() -> date:
+    return datetime.now(tz=UTC).date()
 
 
 @dataclass(slots=True)
@@ -85,6 +85,7 @@ class Session:
     effort_name: str
     effort: Effort
     only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
+    accepted: tuple[Accepted, ...] = ()  # findings that the project expects
     _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
 
     @classmethod
@@ -169,11 +170,14 @@ class Session:
         with one_thread():
             outcome = self._asked(claim, check, found)
         if outcome.finding is None:
-            return outcome
+            return accepted.settle(outcome, self.accepted, _today())
         case = outcome.finding.replay
+        draw = fit(found.normalizer, decode(case)[1], found.domain.sizes)
         with one_thread(), quiet():
-            lines = script(found, _case(found, check, case))
-        return replace(outcome, finding=replace(outcome.finding, replay=self._replay(claim, case), script=lines))
+            lines = script(found, check.space.recipe(found.normalizer, draw))
+            meant = remedy(found, check, draw)
+        made = replace(outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant)
+        return accepted.settle(replace(outcome, finding=made), self.accepted, _today())
 
     def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:
         if self.only is not None:

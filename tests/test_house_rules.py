@@ -97,7 +97,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
-    "session": (*ASKING, "expected", "replay", "reproduction", "adapters.bind", "strategies", "search", "diagnose"),
+    "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
+    "accepted": ("errors", "result"),
+    "session": (*ASKING, "accepted", "expected", "remedy", "replay", "reproduction", "adapters.bind", "strategies", "search", "diagnose"),
     "report": ("report", "result"),
     # the edge
     "properties": ("checks",),
