@@ -55,6 +55,7 @@ class Case:
     tangent: Array | None = None  # direction of derivatives beyond the first backward, shape of x
     linear: Linear | None = None
     move: Move | None = None
+    program: tuple[str, ...] = ()  # what happens to one layer in turn: names from `programs`
     drawn: dict[str, Any] = field(default_factory=dict)  # what the recipe drew: enough to name the case
 
     def layout(self, name: str) -> str:
@@ -79,4 +80,6 @@ class Case:
             out["layouts"] = dict(self.layouts)
         if self.use != PLAIN:
             out["use"] = self.use
+        if self.program:
+            out["program"] = list(self.program)
         return out | self.drawn

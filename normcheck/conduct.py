@@ -16,8 +16,8 @@ from normcheck.case import Case
 from normcheck.contract import GRADIENTS
 from normcheck.errors import CallError
 from normcheck.floats import Array
-from normcheck.recipes import Draw, small, state, values
-from normcheck.reference.oracle import Truth, evaluate, gradient, partition
+from normcheck.recipes import small, state, values
+from normcheck.reference.oracle import evaluate, gradient, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ def passes_through(subject: Subject) -> Gradient:
     if off > measure.PLAIN:
         return Gradient("none", why="no combination of the closed form's terms")
     for name, (in_mean, in_variance) in GRADIENTS.items():
-        fits = [abs(found[key] - one) < measure.PLAIN for key, one in (("a", in_mean), ("b", in_variance)) if key in found]
+        fits = [
+            abs(found[key] - one) < measure.PLAIN for key, one in (("a", in_mean), ("b", in_variance)) if key in found
+        ]
         if all(fits):
             return Gradient(name, a, b)
     return Gradient("none", a, b)
@@ -74,9 +76,9 @@ def running(subject: Subject) -> Running | None:
     """One update: r' = r + a (m - r) for the mean gives a, and with it the variance that was stored."""
     if not subject.normalizer.state or not (subject.domain.evaluation or subject.domain.state):
         return None
+    evaluation = _evaluation(subject)
     case = _with_state(subject, training=True)
     answer = subject.call(case, False)
-    evaluation = _evaluation(subject)
     if answer.running_mean is None or answer.running_var is None or case.running_mean is None:
         return Running(measure.UNKNOWN, math.nan, measure.UNKNOWN, evaluation)
     part = partition(subject.normalizer, case)
@@ -156,12 +158,12 @@ def _cast(subject: Subject, format: str) -> tuple[str, str]:
     if case.weight is None:
         return "no weight", answer.format
     truth = evaluate(subject.normalizer, case, subject.contract)
-    assert truth.weight is not None
     number = case.format.round
+    weight = truth.partition.spread(case.weight) + (1.0 if subject.contract.weight == "1+w" else 0.0)
     ways = {
-        "cast last": number(truth.xh * truth.weight),
-        "cast before the weight": number(number(truth.xh) * number(truth.weight)),
-        "output wider": truth.xh * truth.weight,
+        "cast last": number(truth.xh * weight),
+        "cast before the weight": number(number(truth.xh) * number(weight)),
+        "output wider": truth.xh * weight,
     }
     same = {name: float((np.abs(answer.y - y) <= 1e-6 * np.abs(y)).mean()) for name, y in ways.items()}
     best = max(same, key=lambda name: same[name])
@@ -189,7 +191,7 @@ LOST = 0.01
 
 
 def largest_offset(subject: Subject) -> float | None:
-    """The largest ratio of mean to standard deviation up to which float32 loses less than one percent; None if no float32."""
+    """The ratio of mean to standard deviation up to which float32 loses less than one percent; None without float32."""
     if "float32" not in subject.domain.formats:
         return None
     case = measure.plain(subject, "float32", n=64)

@@ -19,7 +19,7 @@ from normcheck.case import Case
 from normcheck.checks import BY_NAME
 from normcheck.draws import Pick, Space, choose, edges
 from normcheck.errors import CallError
-from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, items, nudged, unlike
+from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
 from normcheck.hypotheses import NOTHING, Hypothesis, both, hypotheses
 from normcheck.recipes import state, values
 from normcheck.result import Outcome
@@ -100,13 +100,20 @@ class Trial:
             question = self.evidence.questions[q]
             if forward:
                 question = replace(question, gradient=False)
-            got = answer(self.call, question)
+            got = self._answer(question)
             some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
             found = [None if got is None else self._said(q, item, got) for item in some]
             if forward:
                 return found
             self.seen[q] = found
         return self.seen[q]
+
+    def _answer(self, question: Question) -> Answer | None:
+        """Its answer; none to a question for which it has no meaning."""
+        try:
+            return answer(self.call, question)
+        except (ValueError, IndexError):
+            return None
 
     def _said(self, q: int, item: Item, got: Answer) -> float | None:
         prediction = getattr(got, item.name)
@@ -115,13 +122,15 @@ class Trial:
             self.touched.add(item.kind)
         if agrees(item, prediction):
             return 0.0
+        if self.hypothesis.noisy and excused(item, prediction):
+            return 1.0
         if not (off and item.wrong):
             return None
         if self.hypothesis.fault.where == "use":  # what goes wrong there is anything; where it does is the story
             return 1.0
         if not self.hypothesis.noisy:
             return None
-        moved, right = answer(self.call, _nudged(self.evidence.questions[q])), self.evidence.right(q)
+        moved, right = self._answer(_nudged(self.evidence.questions[q])), self.evidence.right(q)
         if moved is None or right is None:
             return None
         return unlike(item, prediction, getattr(moved, item.name), getattr(right, item.name))

@@ -45,6 +45,8 @@ class Space:
     scales: tuple[int, ...] = (0,)
     worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
     once: bool = False  # one draw is always tried, not one for every format and rank
+    operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
+    programs: tuple[tuple[str, ...], ...] = ()  # always tried
 
 
 def formats(space: Space, domain: Domain) -> tuple[str, ...]:
@@ -73,8 +75,26 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
         dim=pick(domain.dims),
         delta=pick(space.deltas),
         scale=pick(space.scales),
+        program=_program(space, domain, pick),
     )
     return fit(normalizer, draw, domain.sizes)
+
+
+LONGEST = 8
+"""Operations of a program."""
+
+
+def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
+    operations = tuple(name for name in space.operations if name in domain.operations)
+    return tuple(pick(operations) for _ in range(pick(range(1, LONGEST + 1)))) if operations else ()
+
+
+def _programs(space: Space, domain: Domain, draw: Draw) -> Iterator[Draw]:
+    """The draw with each program that is always tried, without what the implementation does not offer."""
+    for i, program in enumerate(space.programs):
+        offered = tuple(name for name in program if name in domain.operations)
+        if offered:
+            yield replace(draw, program=offered, seed=i)
 
 
 def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
@@ -105,6 +125,8 @@ def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, fi
         for seed in (1, 2):
             large = replace(served["float16"], n=wide, sets=8, seed=seed, scale=max(space.scales))
             yield fit(normalizer, large, domain.sizes)
+    for draw in served.values() if space.programs else ():
+        yield from _programs(space, domain, draw)
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
     if domain.sizes is None:

@@ -19,7 +19,7 @@ from normcheck.faults.forward import with_eps, with_output
 from normcheck.faults.structure import activations, centered, grouped, trailing, weights
 from normcheck.faults.sums import summing, width
 from normcheck.floats import Array
-from normcheck.reference.oracle import evaluate
+from normcheck.reference.oracle import contract_steps, evaluate
 from normcheck.reference.standardize import Saved, Setting, Steps
 from normcheck.spec import AXES, Normalizer, Partition
 
@@ -85,8 +85,6 @@ def _over(members: tuple[int, ...]) -> Callable[[Partition, Case], Partition]:
 
 def _first_axis(part: Partition, case: Case) -> Partition:
     """Statistics over the first axis alone."""
-    if not case.training or part.rows:
-        return part
     return replace(part, seen=(part.shape[0], 1, int(np.prod(part.shape[1:])), 1), members=(0,))
 
 
@@ -103,18 +101,69 @@ def _along(dim: int) -> Callable[[Partition, Case], Partition]:
     return repartition
 
 
-def _padded_to(block: int) -> Callable[[Steps], Steps]:
-    """Lanes up to a multiple of the block hold 0, become -mean and are squared."""
+def _padded_to(lanes: Callable[[int], int], *, differentiated: bool) -> Callable[[Steps], Steps]:
+    """Lanes beyond the end hold 0, become -mean and are squared; whether the gradient knows it."""
 
     def wrap(steps: Steps) -> Steps:
         def variance(c: Array, x: Array, k: Setting) -> Array:
-            extra = x.dtype.type((-k.n % block) / k.divisor)
+            extra = x.dtype.type((lanes(k.n) - k.n) / k.divisor)
             out: Array = steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
             return out
 
-        return replace(steps, variance=variance)
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            dx = steps.backward(saved, g, k)
+            if not (differentiated and k.through[1]):
+                return dx
+            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            extra = saved.x.dtype.type(2.0 * (lanes(k.n) - k.n) / k.divisor / k.n)
+            out: Array = dx - pull * extra * saved.x.mean(axis=1, keepdims=True)
+            return out
+
+        return replace(steps, variance=variance, backward=backward)
 
     return wrap
+
+
+def _up_to(block: int) -> Callable[[int], int]:
+    return lambda n: n + -n % block
+
+
+def _unbiased_scale(steps: Steps) -> Steps:
+    """The variance that normalizes divides by n - 1; the one that is stored is right."""
+
+    def scale(v: Array, k: Setting) -> tuple[Array, Array]:
+        factor = v.dtype.type(k.divisor / (k.divisor - 1.0) if k.divisor > 1.0 else np.nan)
+        s, slope = steps.scale(v * factor, k)
+        return s, slope * factor
+
+    return replace(steps, scale=lambda v, k: scale(v, k) if k.through[1] else steps.scale(v, k))
+
+
+def _of_first_case(answer: Answer, asked: faults.Asked) -> Answer:
+    """Every case is normalized with the statistics of the first; the gradient is the derivative of that."""
+    case, steps = asked.case, contract_steps(asked.contract)
+    truth = evaluate(asked.normalizer, case, asked.contract)
+    part, saved, k = truth.partition, truth.saved, truth.setting
+    each = part.sets // max(part.seen[0], 1)
+    if not case.training or not each or "case" in asked.normalizer.sets.members:
+        return answer
+    source = np.arange(part.sets) % each
+    s, mu, slope = saved.s[source], saved.mu[source], saved.slope[source]
+    c = saved.x - mu
+    xh = part.scatter(c / s)
+    y = steps.affine(xh, truth.weight, truth.bias)
+    if truth.g is None or case.dy is None:
+        return replace(answer, y=y)
+    g = truth.g
+    dx = g / s
+    pull = (g * c).sum(axis=1, keepdims=True) * slope / (s * s)
+    taken = np.zeros((each, k.n))
+    np.add.at(taken, source, pull * saved.c[source] * 2.0 / k.divisor)
+    if k.centered:
+        np.add.at(taken, source, np.broadcast_to(dx.sum(axis=1, keepdims=True) / k.n, dx.shape))
+    dx[:each] -= taken
+    dweight = None if case.weight is None else part.collect(case.dy * xh)
+    return replace(answer, y=y, dx=part.scatter(dx), dweight=dweight)
 
 
 def _without_rest(block: int) -> Callable[[Array, Setting], Array]:
@@ -167,7 +216,8 @@ def _sums(normalizer: Normalizer) -> Iterator[Fault]:
         for members in combinations(axes, count):
             if members != right:
                 yield _form("statistics-over-wrong-axis", repartition=_over(members))
-    yield _form("statistics-over-wrong-axis", repartition=_first_axis)
+    if trailing(normalizer):
+        yield _form("statistics-over-wrong-axis", repartition=_first_axis)
 
 
 def forms(normalizer: Normalizer) -> Iterator[Fault]:
@@ -176,9 +226,13 @@ def forms(normalizer: Normalizer) -> Iterator[Fault]:
     yield from (_form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
     yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
     yield _form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    yield _form("statistics-from-row-0", steps=_unchanged, after=_of_first_case)
     if centered(normalizer):
+        yield _form("variance-unbiased", steps=_unbiased_scale)
         yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
-        yield from (_form("padded-lanes-in-variance", steps=_padded_to(block)) for block in (*BLOCKS, 256, 1024))
+        for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
+            for known in (True, False):
+                yield _form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
     yield _form("statistics-of-whole-tensor", steps=_unchanged, repartition=_over(whole))
     yield from (_form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
     yield _form("half-accumulator", steps=summing(_chunks_in_half))

@@ -11,7 +11,7 @@ import inspect
 import random
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,17 @@ from normcheck.adapters.bind import one_thread
 from normcheck.adapters.bind import subject as bound
 from normcheck.adapters.binding import NAMES, plain
 from normcheck.adapters.load import load, quiet
+from normcheck.card import Card
 from normcheck.checks.base import demanded
-from normcheck.checks.invariance import TABLE
+from normcheck.checks.invariance import NEGLIGIBLE, TABLE
 from normcheck.claim import Implementation
 from normcheck.contract import GRADIENTS, contract, words
-from normcheck.draws import choose
+from normcheck.draws import choose, narrowed
 from normcheck.errors import CallError, UsageError
+from normcheck.floats import FORMATS
 from normcheck.recipes import small
 from normcheck.reference.oracle import evaluate
-from normcheck.result import merge, number
+from normcheck.result import merge
 from normcheck.spec import COLUMN_NAMES, Normalizer, Sets
 
 UNDETERMINED = dict.fromkeys(COLUMN_NAMES, verdict.UNDETERMINED)
@@ -55,67 +57,10 @@ class Seen:
     def reads(self) -> int:
         return self.sharing.reads or self.sharing.members
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """What a callable is. kind is empty if it is no entry of the catalog; bound_as says how it was called then."""
-
-    target: str
-    kind: str
-    title: str
-    bound_as: str
-    distance: float
-    nearest: tuple[tuple[str, float], ...]  # entries with the relative distance of their outputs, the nearest first
-    contract: Mapping[str, str]  # conventions that differ from the default
-    sharing: measure.Sharing
-    affine: measure.Affine
-    centered: bool | None  # None: neither all of the mean nor none of it is subtracted
-    scaled_by: str
-    divisor: str
-    eps_place: str
-    eps: Mapping[str, float]  # the value by format: its own, or the default of the argument
-    eps_argument: str  # "obeyed", "without effect", or "none"
-    gradient: conduct.Gradient | None
-    running: conduct.Running | None
-    momentum: float | None  # the value that it has if none is given
-    half: Mapping[str, conduct.Half]
-    largest_offset: float | None
-    row: Mapping[str, str]  # of Table 1, derived from what was found
-    row_measured: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-    seconds: float = field(default=0.0, compare=False)
-
-    @property
-    def machine_epsilon(self) -> bool:
-        """Whether eps is machine epsilon of the format."""
-        return self.eps.get("float64") == 2.0**-52 and self.eps.get("float32") == 2.0**-23
-
-    @property
-    def line(self) -> str:
-        """The command that checks it as what it is; empty if it is nothing known."""
-        if not self.kind:
-            return ""
-        declared = [f"--norm-contract {key}={value}" for key, value in self.contract.items()]
-        return " ".join([f"pytest --norm {self.kind}={self.target}", *declared])
-
-    def record(self) -> dict[str, Any]:
-        """As plain data that strict JSON can hold."""
-        out = _plain(asdict(self))
-        assert isinstance(out, dict)
-        return out | {
-            "shares": self.sharing.words,
-            "machine_epsilon": self.machine_epsilon,
-            "line": self.line,
-            "nearest": [{"kind": kind, "distance": number(distance)} for kind, distance in self.nearest],
-        }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(one) for one in value]
-    return number(value) if isinstance(value, float) else value
+    def strangeness(self) -> tuple[bool, bool, bool, float]:
+        """The less of it was understood, the larger."""
+        ignored = self.affine.weight == "ignored"
+        return self.shape.statistic is None, ignored, not self.sharing.fits, self.distance
 
 
 def identify(target: Any) -> Card:
@@ -127,8 +72,9 @@ def identify(target: Any) -> Card:
     name = Implementation("", target).name
     with one_thread(), quiet():
         thing = load(target) if isinstance(target, str) else target
-        seen = _best(thing, name)
-        card = _known(seen, thing, name) if seen.is_kind else _card(seen, thing, name)
+        seen = _best(target, name)
+        card = _card(seen, thing, name)
+        card = _known(card, seen, thing) if seen.is_kind else card
     return replace(card, seconds=time.perf_counter() - started)
 
 
@@ -137,41 +83,46 @@ def _order() -> Iterable[Normalizer]:
     return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")
 
 
-def _best(thing: Any, name: str) -> Seen:
-    """The first kind that fits; of those that can be called, the nearest if none does."""
+def _best(target: Any, name: str) -> Seen:
+    """The first kind that fits; of those that can be called, the one under which most was understood if none does."""
     tried: list[Seen] = []
     refused: dict[str, str] = {}
     for normalizer in _order():
         try:
-            seen = _seen(bound(Implementation(normalizer.name, thing)), normalizer)
-        except (UsageError, CallError, ValueError) as error:
-            refused[normalizer.name] = str(getattr(error, "reason", "")) or str(error)
+            seen = _seen(bound(Implementation(normalizer.name, target)))
+        except (UsageError, CallError, ValueError) as error:  # a rank without a meaning as this kind
+            text = str(error)
+            refused[normalizer.name] = text if normalizer.name in text else f"as {normalizer.name}, {text}"
             continue
         if seen.is_kind:
             return seen
         tried.append(seen)
     if not tried:
-        why = next(iter(refused.values())) if len(set(refused.values())) == 1 else _reasons(refused, thing)
-        raise UsageError(f"{name} cannot be called as any kind of normalizer: {why.removeprefix(f'{name}: ')}")
-    return min(tried, key=lambda seen: (not seen.sharing.fits, seen.distance))
+        why = next(why for kind, why in refused.items() if catalog.get(kind).acts_on == "activation")
+        raise UsageError(f"{name} cannot be called as any kind of normalizer: {why.replace(f'{name}: ', '')}")
+    return min(tried, key=Seen.strangeness)
 
 
-def _reasons(refused: Mapping[str, str], thing: Any) -> str:
-    """Why the last kind of ordinary inputs is refused: one reason is clearer than all of them."""
-    own = Implementation("", thing).name
-    kind, why = next((kind, why) for kind, why in refused.items() if catalog.get(kind).acts_on == "activation")
-    return f"as {kind}, it {why}" if why.startswith("raised") else why.replace(f"{own}: ", "")
+def _over(subject: Subject, sharing: measure.Sharing) -> Subject:
+    """The subject with the sets that were seen, where they are not those of the kind it is bound as."""
+    if sharing.fits or not sharing.whole or not sharing.axes:
+        return subject
+    normalizer = subject.normalizer
+    sets = Sets(normalizer.sets.layout, frozenset(sharing.axes))
+    return replace(subject, normalizer=replace(normalizer, sets=sets, partial=False))
 
 
-def _seen(subject: Subject, normalizer: Normalizer) -> Seen:
-    """The forward, measured; the subject comes back under the contract found."""
+def _seen(subject: Subject) -> Seen:
+    """The forward, measured; the subject comes back under the contract found, over the sets seen."""
     affine = measure.affine(subject)
     sharing = measure.sharing(subject)
+    subject = _over(subject, sharing)
     reads = sharing.reads or sharing.members
     shape = measure.shape(subject, affine.gain, reads)
-    statistic, eps = shape.statistic, {}
+    statistic = shape.statistic
+    eps: dict[str, measure.Eps] = {}
     if statistic is not None:
-        formats = [f for f in ("float64", "float32") if f in subject.domain.formats]
+        formats = [f for f in subject.domain.formats if f in ("float64", "float32")]
         eps = {f: measure.eps(subject, affine.gain, reads, statistic, f) for f in formats}
     found: dict[str, str] = {}
     if statistic is not None and statistic.divisor == "n - 1":
@@ -216,7 +167,10 @@ def _nearest(seen: Seen) -> tuple[tuple[str, float], ...]:
             continue
     if seen.is_kind:
         out[subject.normalizer.name] = seen.distance
-    return tuple(sorted(((k, d) for k, d in out.items() if np.isfinite(d)), key=lambda pair: pair[1]))
+    return tuple(sorted(
+        ((k, d) for k, d in out.items() if np.isfinite(d)),
+        key=lambda pair: (round(pair[1] / measure.PLAIN), pair[0] != subject.normalizer.name),
+    ))  # fmt: skip
 
 
 def _without(thing: Any, *roles: str) -> Any:
@@ -232,7 +186,8 @@ def _without(thing: Any, *roles: str) -> Any:
         return None
     shorter = signature.replace(parameters=kept)
     if inspect.isclass(thing):
-        return type(thing)(thing.__name__, (thing,), {"__signature__": shorter, "__module__": thing.__module__})
+        make: Any = type(thing)
+        return make(thing.__name__, (thing,), {"__signature__": shorter, "__module__": thing.__module__})
 
     def alone(*args: Any, **kwargs: Any) -> Any:
         return thing(*args, **kwargs)
@@ -290,11 +245,10 @@ def _card(seen: Seen, thing: Any, name: str) -> Card:
 
 def _row(seen: Seen, centered: bool | None) -> dict[str, str]:
     """Table 1 by structure, if what was measured is a mean and a root over whole axes."""
-    statistic, normalizer = seen.shape.statistic, seen.subject.normalizer
-    if statistic is None or not statistic.homogeneous or centered is None or not seen.sharing.whole:
+    statistic = seen.shape.statistic
+    if statistic is None or not statistic.homogeneous or centered is None or not (seen.sharing.whole or seen.is_kind):
         return dict(UNDETERMINED)
-    sets = normalizer.sets if seen.sharing.fits else Sets(normalizer.sets.layout, frozenset(seen.sharing.axes))
-    derived = transforms.derived_row(replace(normalizer, sets=sets, centered=centered))
+    derived = transforms.derived_row(replace(seen.subject.normalizer, centered=centered))
     return {c: verdict.INVARIANT if derived[c] else verdict.NOT_INVARIANT for c in COLUMN_NAMES}
 
 
@@ -303,19 +257,20 @@ DRAWS = 4
 
 
 def _measured_row(subject: Subject) -> dict[str, str]:
+    """The six columns on a few networks, with an eps that counts for nothing where it can be chosen."""
+    free = subject.domain.eps is None and not subject.domain.least_eps
     facts = []
     for check in TABLE:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
         for i in range(DRAWS):
             pick = rng.choice if i else (lambda options: options[0])
             case = check.space.recipe(subject.normalizer, choose(check.space, subject.normalizer, subject.domain, pick))
-            facts.append(check.ask(subject, case).facts)
+            facts.append(check.ask(subject, case.but(eps=case.eps * NEGLIGIBLE) if free else case).facts)
     return verdict.measured_row(merge(facts))
 
 
-def _known(seen: Seen, thing: Any, name: str) -> Card:
+def _known(card: Card, seen: Seen, thing: Any) -> Card:
     """The card of an entry of the catalog: the forward, and all that is asked against its reference."""
-    card = _card(seen, thing, name)
     alone = _alone(seen, thing)
     found = dict(card.contract)
     kept = conduct.running(seen.subject)
@@ -329,12 +284,22 @@ def _known(seen: Seen, thing: Any, name: str) -> Card:
     passes = conduct.passes_through(seen.subject)
     found |= {"gradient": passes.mode} if passes.mode in GRADIENTS else {}
     subject = replace(seen.subject, contract=contract(found))
+    found |= _formats(subject)
+    subject = replace(subject, contract=contract(found), domain=narrowed(subject.domain, contract(found)))
     subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, thing, found)))
-    half = {f: conduct.half(subject, f) for f in ("bfloat16", "float16") if f in subject.domain.formats}
+    half = {f: conduct.half(subject, f) for f in subject.domain.formats if FORMATS[f].narrow}
     return replace(
         card, contract=words(subject.contract), gradient=passes, running=kept, momentum=momentum, half=half,
         largest_offset=conduct.largest_offset(subject), row_measured=_measured_row(subject),
     )  # fmt: skip
+
+
+def _formats(subject: Subject) -> dict[str, str]:
+    """The formats to declare, where float64 is taken and computed in a narrower one."""
+    formats = subject.domain.formats
+    if {"float64", "float32"} <= set(formats) and conduct.accuracy(subject, "float64", offset=1.0) == "none":
+        return {"formats": ",".join(f for f in formats if f != "float64")}
+    return {}
 
 
 def _accuracy(subject: Subject) -> dict[str, str]:

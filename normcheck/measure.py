@@ -32,9 +32,7 @@ def usual_format(subject: Subject) -> str:
     return next(f for f in ("float64", "float32", *subject.domain.formats) if f in subject.domain.formats)
 
 
-def drawn(
-    subject: Subject, format: str, *, n: int = 12, sets: int = 6, seed: int = 1, eps: float = 1e-3, affine: str = ""
-) -> Draw:
+def drawn(subject: Subject, format: str, *, n: int = 12, sets: int = 6, seed: int = 1, eps: float = 1e-3) -> Draw:
     """Choices inside the domain: of a rank that shows every axis, where there is one."""
     domain = subject.domain
     members = next(k for k in (n, 12, 8, 16, 10, 6, n) if k not in domain.refused)
@@ -43,14 +41,14 @@ def drawn(
         eps = domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
     draw = Draw(
         seed=seed, n=members, sets=sets, rank=max(seen or domain.ranks), format=format, eps=max(eps, domain.least_eps),
-        affine=affine or domain.affine[0], dim=domain.dims[0],
+        affine=domain.affine[0], dim=domain.dims[0],
     )  # fmt: skip
     return fit(subject.normalizer, draw, domain.sizes)
 
 
-def plain(subject: Subject, format: str, **changes: int) -> Case:
+def plain(subject: Subject, format: str, *, n: int = 12, sets: int = 6) -> Case:
     """Noise of unit scale with a mean, weight one and bias zero where there are any."""
-    case = small(subject.normalizer, drawn(subject, format, **changes))
+    case = small(subject.normalizer, drawn(subject, format, n=n, sets=sets))
     weight, bias = (None if p is None else np.full(p.shape, v) for p, v in ((case.weight, 1.0), (case.bias, 0.0)))
     return case.but(x=case.format.round(case.x + 0.5), weight=weight, bias=bias)
 
@@ -112,7 +110,8 @@ class Sharing:
             return "none: every output depends on its own entry alone"
         apart = f", one for each {' and '.join(self.separate)}" if self.separate else ""
         some = f", read from the first {self.reads} of {self.members}" if self.reads < self.members else ""
-        return f"entries along {' and '.join(self.shared)}{apart}{some}"
+        block = "" if self.whole else "some of the "
+        return f"{block}entries along {' and '.join(self.shared)}{apart}{some}"
 
 
 NAMES = {
@@ -250,7 +249,7 @@ def shape(subject: Subject, gain: float, reads: int) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Eps:
-    """A value and its place: inside or outside of the root, a floor of either, none, or unknown."""
+    """A value and its place: inside or outside of the root, a floor under it, none, or unknown."""
 
     value: float
     place: str
@@ -259,8 +258,7 @@ class Eps:
 PLACES: dict[str, tuple[Callable[[Array, float], Array], Callable[[float], float]]] = {
     "inside": (lambda root, e: np.sqrt(root**2 + e), lambda s: s * s),
     "outside": (lambda root, e: root + e, lambda s: s),
-    "floor of the square": (lambda root, e: np.sqrt(np.maximum(root**2, e)), lambda s: s * s),
-    "floor of the root": (lambda root, e: np.maximum(root, e), lambda s: s),
+    "floor": (np.maximum, lambda s: s),
 }
 """Each place of eps: s from the root of the statistic, and eps from s on a set of no spread."""
 

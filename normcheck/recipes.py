@@ -55,6 +55,7 @@ class Draw:
     delta: float = 2.0
     fixed: Sizes | None = None  # of a layer that cannot change them
     scale: int = 0  # exponent of two that scales the whole input
+    program: tuple[str, ...] = ()  # what happens to one layer in turn
 
     @property
     def weighted(self) -> bool:
@@ -227,7 +228,9 @@ def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
     mean = case.format.round(rng.standard_normal((units,)))
     var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
     momentum = float(rng.choice((0.1, 0.25, 0.7)))
-    return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training)
+    return case.but(
+        running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program
+    )
 
 
 def small(normalizer: Normalizer, draw: Draw) -> Case:

@@ -100,11 +100,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
     "accepted": ("errors", "result"),
     "session": (*ASKING, "accepted", "expected", "remedy", "replay", "reproduction", "adapters.bind", "strategies", "search", "diagnose"),
+    "measure": ("adapters.base", "adapters.probe", "case", "floats", "recipes", "reference", "spec"),
+    "conduct": (*QUESTION, "measure", "adapters.base"),
+    "card": ("conduct", "measure", "result"),
+    "identify": (*ASKING, "measure", "conduct", "card", "verdict", "adapters.bind", "adapters.binding"),
     "report": ("report", "result"),
     # the edge
     "properties": ("checks",),
     "plugin": ("__init__", *EVERYTHING),
-    "cli": ("__init__", *EVERYTHING, "plugin"),
+    "cli": ("__init__", *EVERYTHING, "plugin", "identify"),
 }
 """Module or package, to those that it may import: down the house, never up. The longest name that fits counts."""
 

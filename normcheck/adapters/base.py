@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from normcheck import uses
 from normcheck.case import Case
@@ -35,6 +36,30 @@ Call = Callable[[Case, bool], Answer]
 """Answers a case; the flag asks for gradients too. Raises `CallError` in one sentence."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """The running statistics of a layer, as it keeps them."""
+
+    mean: Array
+    var: Array
+    format: str = ""  # in which they are kept; empty: not told
+    count: int | None = None  # batches seen, where that can be read
+
+
+class Life(Protocol):
+    """One layer over several calls, which keeps its own running statistics. Raises `CallError` for what it refuses."""
+
+    def call(self, case: Case, gradient: bool) -> Answer:
+        """The answer in the case's mode; statistics and momentum of the case are not looked at."""
+        ...
+
+    def do(self, operation: str) -> None:
+        """What happens between calls: a name from `programs` that is no batch."""
+        ...
+
+    def state(self) -> State: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What an implementation accepts, found by trying. The first rank and format are those that everything can use."""
@@ -58,6 +83,7 @@ class Domain:
     training: bool = True  # offers batch statistics
     evaluation: bool = False  # offers given statistics
     state: bool = False  # updates running statistics
+    operations: tuple[str, ...] = ()  # what can happen to a layer that lives on: names from `programs`
     spell: Callable[[Case], tuple[str, ...]] | None = None  # a call as a user would write it
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
@@ -71,3 +97,4 @@ class Subject:
     contract: Contract
     domain: Domain
     call: Call
+    live: Callable[[Case], Life] | None = None  # a layer with the parameters and statistics of a case

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from normcheck import catalog, uses
-from normcheck.adapters import numpy_pair, spelled, torch_function, torch_module, torch_transform
+from normcheck import catalog, programs, uses
+from normcheck.adapters import handed, numpy_pair, spelled, torch_function, torch_life, torch_module, torch_transform
 from normcheck.adapters.base import Call, Domain, Subject
 from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
 from normcheck.adapters.load import load, quiet
@@ -40,7 +40,35 @@ def subject(claim: Implementation) -> Subject:
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         call, domain = _bound(target, normalizer, promised, claim.name)
-    return Subject(claim.name, normalizer, promised, domain, call)
+    bound = Subject(claim.name, normalizer, promised, domain, call)
+    return _living(bound, target) if domain.state else bound
+
+
+def _living(bound: Subject, target: Any) -> Subject:
+    """The subject with what can happen to one layer of it over several calls."""
+    domain = bound.domain
+    if not torch_module.is_module(target):
+        operations = programs.offered(programs.OF_FUNCTIONS, domain.formats, evaluation=domain.evaluation)
+        return replace(bound, domain=replace(domain, operations=operations), live=handed.of(bound.call))
+    build = _builder(target, bound.normalizer, bound.name)
+    why = torch_life.offered(
+        build(_sample(bound.normalizer)),
+        rebuilt=not isinstance(target, torch.nn.Module),
+        cumulative="case" in bound.normalizer.sets.members,  # elsewhere torch takes None for 0
+    )
+    operations = programs.offered((o for o in why if not why[o]), domain.formats, evaluation=domain.evaluation)
+    absent = {**domain.absent, **{o: said for o, said in why.items() if said}}
+    return replace(
+        bound, domain=replace(domain, operations=operations, absent=absent), live=torch_life.of(build, bound.name)
+    )
+
+
+def _builder(target: Any, normalizer: Normalizer, name: str) -> Callable[[Case], torch.nn.Module]:
+    """Builds the module of a case; a class is told sizes by the first form that it takes."""
+    if isinstance(target, torch.nn.Module):
+        return torch_module.fixed(target)[0]
+    binding = torch_module.constructor(target, normalizer, name)
+    return torch_module.factory(target, binding, name, shape_as=int)
 
 
 def _bound(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
@@ -207,14 +235,15 @@ def _module_offer(
         absent.append(("bias", "has no bias"))
     if normalizer.state and not has_state:
         absent.append(("running statistics", "keeps no running statistics"))
-    if has_state and "momentum" not in roles:
+    takes_momentum = "momentum" in roles or bool(torch_module.momentum_name(sample))
+    if has_state and not takes_momentum:
         absent.append(("running statistics", "takes no momentum"))
     return Offer(
         affine=tuple(affine),
         takes_eps="eps" in roles,
         eps_attribute=eps,
         normalized=(1, 2) if normalizer.sets.layout == "trailing" and width in SHAPES else (1,),
-        state=has_state and "momentum" in roles,
+        state=has_state and takes_momentum,
         evaluation=has_state,
         sizes=sizes,
         own_parameters=False,

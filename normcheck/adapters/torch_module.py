@@ -93,6 +93,20 @@ def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor 
     return _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
 
 
+def momentum_name(module: torch.nn.Module) -> str:
+    """The attribute that holds the momentum of running statistics; empty if there is none."""
+    found = (name for name, value in vars(module).items() if isinstance(value, (float, int, type(None))))
+    return next((name for name in found if plain(name) in NAMES["momentum"]), "")
+
+
+def with_momentum(module: torch.nn.Module, case: Case) -> torch.nn.Module:
+    """The module with the case's momentum: some take none, but hold one."""
+    name = momentum_name(module) if case.running_mean is not None else ""
+    if name:
+        setattr(module, name, case.momentum)
+    return module
+
+
 def places(module: torch.nn.Module) -> dict[str, str]:
     """Names in the module of its parameters and of its running statistics, by role."""
     weight, bias = parameter_names(module)
@@ -127,7 +141,7 @@ def factory(
         values["track_running_stats"] = case.running_mean is not None
         args, kwargs = binding.arguments(values)
         try:
-            return target(*args, **kwargs)
+            return with_momentum(target(*args, **kwargs), case)
         except (Exception, SystemExit) as error:
             said = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(
@@ -137,14 +151,14 @@ def factory(
     return build
 
 
-def _set(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
+def give(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
     """Give a parameter or buffer its value, whatever shape it keeps it in."""
     if own.numel() != value.size:
         raise CallError(f"{name} has a parameter of shape {tuple(own.shape)} where {value.size} numbers are needed")
     own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case, "weight"))
 
 
-def _layer(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch.Tensor, name: str) -> Layer:
+def layer_of(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch.Tensor, name: str) -> Layer:
     """A module with its own parameters as leaves; other parameters are put in their places for a call."""
     weight, bias = parameters(module, names)
 
@@ -163,7 +177,7 @@ def _layer(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch
         # a module may replace its own buffers
         lambda returned: buffers(module) if case.running_mean is not None else (None, None),
         module,
-        lambda another: _layer(another, names, case, x, name),
+        lambda another: layer_of(another, names, case, x, name),
     )
 
 
@@ -188,12 +202,12 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         module.train(case.training)
         x = tensors.given(case.x, case, "x")
         assert x is not None
-        layer = _layer(module, names, case, x, name)
+        layer = layer_of(module, names, case, x, name)
         values = (case.weight, case.bias, case.running_mean, case.running_var)
         with torch.no_grad():
             for own, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
                 if own is not None and value is not None:
-                    _set(own, value, case, name)
+                    give(own, value, case, name)
         for leaf in layer.leaves[1:]:
             if leaf is not None:
                 leaf.requires_grad_()  # a use may have frozen it
@@ -215,7 +229,7 @@ def fixed(instance: torch.nn.Module) -> tuple[Callable[[Case], torch.nn.Module],
     groups = getattr(instance, "num_groups", 1)
 
     def build(case: Case) -> torch.nn.Module:
-        return copy.deepcopy(instance)
+        return with_momentum(copy.deepcopy(instance), case)
 
     if not isinstance(units, int):
         return build, None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from normcheck.checks import (
     accuracy,
     epsilon,
+    folding,
     gradient,
+    history,
     invariance,
     laws,
     layout,
@@ -24,6 +26,8 @@ ALL: tuple[Check, ...] = (
     + epsilon.CHECKS
     + gradient.CHECKS
     + statistics.CHECKS
+    + history.CHECKS
+    + folding.CHECKS
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS

@@ -229,7 +229,7 @@ _NUMBERS = Space(
 )  # fmt: skip
 _WIDE = ("float32", "float64")
 
-CHECKS = (
+_ALL = (
     Check("containment", "a NaN is seen in its own set and in no other", "ragulpr/wtte-rnn#50",
           contained, _NUMBERS),
     Check("containment-gradient", "a NaN leaves the input gradient of other sets", "ragulpr/wtte-rnn#50",
@@ -253,3 +253,6 @@ CHECKS = (
           "deepspeedai/DeepSpeed#581", eps_below_half,
           replace(_NUMBERS, recipe=constant_in_half, formats=("float16",)), concerns=_owes_eps, lacks=_takes_eps),
 )  # fmt: skip
+
+CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)
+"""Decisive draws say most of what there is to say about a special value."""

@@ -11,7 +11,10 @@ import numpy as np
 from normcheck.adapters.base import Answer, Call, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
+from normcheck import programs
 from normcheck.contract import Contract
+from normcheck.faults import life
+from normcheck.faults.life import Habits
 from normcheck.floats import Array
 from normcheck.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.reference.standardize import Steps
@@ -56,7 +59,7 @@ class Fault:
 
     The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
     statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
-    each other. A repartition sees the case as asked.
+    each other, and the habits of a layer that lives over several calls. A repartition sees the case as asked.
 
     under: what must be promised for this to be a fault, where torch's conventions do not promise it.
     """
@@ -73,6 +76,7 @@ class Fault:
     steps: Callable[[Steps], Steps] = _same
     after: Callable[[Answer, Asked], Answer] = _answer
     around: Callable[[Call], Call] = _same
+    habits: Callable[[Habits], Habits] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -94,6 +98,7 @@ def compose(first: Fault, second: Fault) -> Fault:
         steps=lambda steps: second.steps(first.steps(steps)),
         after=lambda answer, asked: second.after(first.after(answer, asked), asked),
         around=lambda call: second.around(first.around(call)),
+        habits=lambda habits: second.habits(first.habits(habits)),
     )
 
 
@@ -119,7 +124,9 @@ def subject(
             return answer(asked, broken, rest, steps)
 
     name = f"{normalizer.name} with {broken.name}"
-    return Subject(name, normalizer, contract, domain(normalizer), broken.around(call))
+    around = broken.around(call)
+    live = life.of(around, contract, broken.habits(Habits())) if normalizer.state else None
+    return Subject(name, normalizer, contract, domain(normalizer), around, live)
 
 
 def domain(normalizer: Normalizer) -> Domain:
@@ -138,7 +145,14 @@ def domain(normalizer: Normalizer) -> Domain:
         eps=None if normalizer.eps is not None else 0.0,
         evaluation=normalizer.state,
         state=normalizer.state,
+        operations=_operations(normalizer) if normalizer.state else (),
     )
+
+
+def _operations(normalizer: Normalizer) -> tuple[str, ...]:
+    """Where cases do not share a statistic torch takes momentum None for 0, and nobody is asked for another meaning."""
+    unsaid = () if "case" in normalizer.sets.members else tuple(o for o, m in programs.MOMENTA.items() if m is None)
+    return tuple(operation for operation in programs.ALL if operation not in unsaid)
 
 
 def answer(asked: Asked, fault: Fault, rest: Contract, steps: Steps) -> Answer:
