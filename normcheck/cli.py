@@ -1,0 +1,156 @@
+"""The command: pytest on the property suite, Table 1, identification, pages of explanation, the suite's own teeth."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from normcheck import __version__
+from normcheck.errors import NormcheckError, UsageError, suggest
+
+COMMANDS = ("table", "identify", "explain")
+USAGE = 4
+"""pytest's exit status for wrong usage."""
+
+EPILOG = """\
+normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
+normcheck table                                  Table 1 as measured on torch's own functions
+normcheck identify mypkg.kernels:mystery         what an unknown callable is
+normcheck explain layer_norm | value | eps-ignored
+normcheck --self-check                           the kill rate at the settings in force
+"""
+
+TORCH = (
+    "batch_norm=torch.nn.functional:batch_norm",
+    "weight_norm=torch:_weight_norm",
+    "layer_norm=torch.nn.functional:layer_norm",
+    "rms_norm=torch.nn.functional:rms_norm",
+    "group_norm=torch.nn.functional:group_norm",
+    "instance_norm=torch.nn.functional:instance_norm",
+)
+"""What `normcheck table` measures where nothing is named."""
+
+
+def _width() -> int:
+    return max(80, shutil.get_terminal_size().columns)
+
+
+def _pytest(arguments: Sequence[str]) -> int:
+    """pytest with every KIND=TARGET as --norm; all other words are its own."""
+    import pytest
+
+    words: list[str] = []
+    for word in arguments:
+        kind, equals, _ = word.partition("=")
+        words += ["--norm", word] if equals and not word.startswith("-") and kind.isidentifier() else [word]
+    return int(pytest.main(words))
+
+
+def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
+    """Table 1, extended, as measured."""
+    from normcheck import verdict
+    from normcheck.checks.invariance import CHECKS
+    from normcheck.report.terminal import table
+    from normcheck.session import Session
+
+    session = Session.of(targets or TORCH, conventions, "quick")
+    outcomes = [session.call(claim) for claim in session.claims]
+    for outcome in outcomes:
+        if outcome.reason:
+            raise UsageError(outcome.reason)
+    outcomes += [session.ask(claim, check) for claim, check in session.questions(CHECKS)]
+    run = verdict.run(__version__, outcomes, {})
+    for text, _ in table(run["implementations"], _width()):
+        print(text)
+    return int(any(one["row"] != one["expected"] for one in run["implementations"]))
+
+
+def _identify(target: str) -> int:
+    from normcheck.identify import identify
+    from normcheck.report.card import card_lines
+
+    for text in card_lines(identify(target).record(), _width()):
+        print(text)
+    return 0
+
+
+def _explain(words: Sequence[str]) -> int:
+    from normcheck import explain
+    from normcheck.report.page import lines
+
+    if not words:
+        for what, names in explain.words().items():
+            for line in lines(what, [("", (", ".join(names),))], _width()):
+                print(line)
+            print()
+    for word in words:
+        page = explain.page(word)
+        for line in lines(page.title, page.sections, _width()):
+            print(line)
+    return 0
+
+
+def _self_check(conventions: Sequence[str]) -> int:
+    """What the suite finds of all it knows; status 1 if something gets through."""
+    from normcheck.contract import contract
+    from normcheck.selfcheck import teeth
+
+    pairs = dict(pair.partition("=")[::2] for pair in conventions)
+    promised = contract(pairs)
+    found = list(teeth(promised))
+    through = [one for one in found if not one.check]
+    settings = ", ".join(conventions) or "default settings"
+    print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
+    for one in through:
+        print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
+    return int(bool(through))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="normcheck", description="Check implementations of normalization layers.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("words", nargs="*", metavar="KIND=TARGET | COMMAND", help="what to check, or a command")
+    parser.add_argument("--self-check", action="store_true", help="which known faults the suite finds")
+    parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
+                        help="a convention that differs from torch's")  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"normcheck {__version__}")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit status of a command line. Raises `UsageError` for words that are none."""
+    parser = _parser()
+    known, rest = parser.parse_known_args(list(arguments))
+    words: list[str] = known.words
+    if known.self_check:
+        return _self_check(known.norm_contract)
+    if not words and not rest:
+        parser.print_help()
+        return 0
+    first = words[0] if words else ""
+    if first == "table":
+        return _table(words[1:], known.norm_contract)
+    if first == "explain":
+        return _explain(words[1:])
+    if first == "identify":
+        if len(words) != 2:
+            raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
+        return _identify(words[1])
+    if first and "=" not in first:
+        raise UsageError(f"{first!r} is neither KIND=TARGET nor a command; {suggest(first, COMMANDS)}")
+    return _pytest(arguments)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    try:
+        status = run(sys.argv[1:])
+    except NormcheckError as error:
+        print(f"normcheck: {error}", file=sys.stderr)
+        status = USAGE
+    sys.exit(status)

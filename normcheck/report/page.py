@@ -1,0 +1,28 @@
+"""A page of `normcheck explain` as lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+LABEL = 14
+"""Columns of the headings."""
+
+
+def lines(title: str, sections: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:
+    """The page, no line longer than the width where a word allows it."""
+    yield title
+    yield "=" * min(len(title), width)
+    for heading, paragraphs in sections:
+        yield ""
+        label = heading
+        for text in paragraphs:
+            for line in _filled(text, max(30, width - LABEL)):
+                yield f"{label:<{LABEL}}{line}".rstrip()
+                label = ""
+
+
+def _filled(text: str, width: int) -> list[str]:
+    if text.startswith("    "):
+        return [text[2:]]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

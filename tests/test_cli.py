@@ -1,0 +1,91 @@
+"""The command as a user runs it: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normcheck.cli import run
+from normcheck.errors import UsageError
+
+WRONG = """
+import torch
+def f(x, width, eps=1e-5):
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + eps)
+"""
+
+
+def command(*words: str, cwd: Path | None = None) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "normcheck", *words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "normcheck explain layer_norm" in capsys.readouterr().out
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "value", "layer_norm"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("value: a law\n")
+    assert "layer_norm: layer normalization\n" in said
+
+
+def test_explain_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain"]) == 0
+    said = capsys.readouterr().out
+    assert all(heading in said for heading in ("kinds\n", "laws\n", "faults\n"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["tabel"], "did you mean 'table'?"),
+        (["identify"], "identify takes one target"),
+        (["explain", "leyer_norm"], "did you mean 'layer_norm'?"),
+        (["table", "layer_norm=nowhere:f"], "there is no module 'nowhere'"),
+    ],
+)
+def test_wrong_words(words: list[str], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(words)
+
+    assert says in str(caught.value)
+
+
+def test_explaining_imports_no_framework() -> None:
+    code = "import sys; from normcheck.cli import run; run(['explain', 'layer_norm']); sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_checking_is_pytest_on_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(WRONG)
+    status, said, _ = command("layer_norm=mine.py:f", "-q", "-k", "moments", "--norm-json", "out.json", cwd=tmp_path)
+
+    assert status == 1
+    assert "layer_norm mine.py:f: moments does not hold" in said
+    assert (tmp_path / "out.json").exists()
+
+
+def test_unknown_words_end_with_4() -> None:
+    status, _, said = command("explain", "layernorm")
+
+    assert (status, said) == (4, "normcheck: there is no page for 'layernorm'; did you mean 'layer_norm'?\n")
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["table", "layer_norm=torch.nn.functional:layer_norm"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes"]
+
+
+def test_identify(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["identify", "torch.nn.functional:layer_norm"]) == 0
+    assert "layer_norm" in capsys.readouterr().out

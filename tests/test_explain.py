@@ -1,0 +1,106 @@
+"""Every kind, law and fault has a page that fits a terminal; the wrong lines that pages show are wrong, and found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from normcheck import catalog, explain, faults
+from normcheck.checks import ALL, BY_NAME
+from normcheck.errors import UsageError
+from normcheck.examples import EXAMPLES, TEMPLATE, code
+from normcheck.report.page import lines
+from normcheck.result import FAILED, PASSED
+from normcheck.session import Session
+
+WORDS = [word for some in explain.words().values() for word in some]
+
+EPS_OUTSIDE = """\
+eps-outside-root: a fault
+=========================
+
+what happens  Divides by sqrt(v) + eps. Hides where the variance is far above
+              eps.
+
+source        tracel-ai/burn#2185
+              https://github.com/tracel-ai/burn/issues/2185
+
+can befall    batch_norm, layer_norm, rms_norm, partial_rms_norm, group_norm,
+              instance_norm
+
+damages       the output, and the gradients through it
+
+wrong           xh = c / (torch.sqrt(var) + eps)
+
+right           xh = c / torch.sqrt(var + eps)"""
+
+
+def text(word: str, width: int = 80) -> str:
+    page = explain.page(word)
+    return "\n".join(lines(page.title, page.sections, width))
+
+
+def test_everything_has_a_page() -> None:
+    assert WORDS == [*catalog.ALL, *BY_NAME, *faults.ALL]
+    assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_page_fits(word: str) -> None:
+    """No line beyond 80 columns but those that one word fills, no section without text."""
+    page = explain.page(word)
+
+    assert all(paragraphs and all(p.strip() for p in paragraphs) for _, paragraphs in page.sections)
+    assert all(len(line) <= 80 or len(line.split()) <= 2 or "    " in line for line in text(word).splitlines())
+    assert all(len(line) <= 110 for line in text(word, 120).splitlines()) or "    " in text(word, 120)
+
+
+def test_fault_page() -> None:
+    assert text("eps-outside-root") == EPS_OUTSIDE
+
+
+def test_kind_page() -> None:
+    said = text("batch_norm")
+
+    assert "Ioffe, Szegedy 2015, Algorithm 1: Batch Normalization" in said
+    assert "https://arxiv.org/abs/1502.03167" in said
+    assert "pytest --norm batch_norm=mypkg.kernels:mine" in said
+
+
+def test_law_page_says_of_whom_it_is_asked() -> None:
+    assert "not of layer_norm" in text("running-statistics")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [("layernorm", "did you mean 'layer_norm'?"), ("eps-outside", "did you mean 'eps-outside-root'?"),
+     ("zzzz", "a kind (batch_norm, layer_norm,")],
+)  # fmt: skip
+def test_unknown(word: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        explain.page(word)
+
+    assert says in str(caught.value)
+
+
+def verdict(path: Path, source: str) -> str:
+    """Whether any check at quick effort finds something; the likely ones come first."""
+    path.write_text(source)
+    session = Session.of([f"layer_norm={path}:f"], [], "quick")
+    claim = session.claims[0]
+    return FAILED if any(session.ask(claim, check).status == FAILED for _, check in session.questions(ALL)) else PASSED
+
+
+def test_the_template_is_right(tmp_path: Path) -> None:
+    body = "".join(f"    {line}\n" for line in TEMPLATE.values())
+
+    assert verdict(
+        tmp_path / "right.py", f"import torch\ndef f(x, width, weight=None, bias=None, eps=1e-5):\n{body}"
+    ) == (PASSED)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_is_wrong(name: str, tmp_path: Path) -> None:
+    assert name in faults.ALL
+    assert verdict(tmp_path / "wrong.py", code(name)) == FAILED
