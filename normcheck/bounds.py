@@ -133,7 +133,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     """Bound of y. With given statistics the map is affine and only its own roundings count."""
     fmt, part = truth.case.format, truth.partition
     wide = accuracy.unit(fmt)
-    gain = np.ones(()) if truth.weight is None else np.abs(truth.weight)
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
     shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
     if given(truth):
         moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
@@ -145,7 +145,10 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
     if fmt.narrow:
         terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.y) + 4.0 * fmt.floor * (1.0 + gain)
-        terms["normalized input rounded before the affine"] = 2.1 * fmt.u * gain * np.abs(truth.xh)
+        # Where nothing is subtracted the root, and before it the sum of squares (half of which reaches the root), may
+        # be rounded too: torch's norm over a middle axis does.
+        rounded = 2.1 if truth.setting.centered else 2.65
+        terms["normalized input rounded before the affine"] = rounded * fmt.u * gain * np.abs(truth.xh)
     else:
         terms["underflow"] = 4.0 * fmt.floor * (1.0 + gain)
     return Bound(terms)

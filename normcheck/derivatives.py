@@ -13,7 +13,7 @@ def tangent(truth: Truth, accuracy: bounds.Accuracy) -> bounds.Bound:
     """Bound of the derivative of y along the case's tangent: that of dx with the tangent for the cotangent."""
     fmt, part = truth.case.format, truth.partition
     assert truth.case.tangent is not None, "the case has no tangent"
-    gain = np.ones(()) if truth.weight is None else 1.0 + np.abs(truth.weight)
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
     scale = gain * part.scatter(
         bounds.conditioning(truth, accuracy) * bounds.scale_of(truth, part.gather(truth.case.tangent))
     )

@@ -8,33 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from normcheck import faults
-from normcheck.adapters.base import Answer, Call, Subject
-from normcheck.case import Case
+from normcheck.adapters.base import Answer, Subject
 from normcheck.checks import BY_NAME
-from normcheck.draws import Pick, Space, choose, edges
-from normcheck.errors import CallError
-from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
-from normcheck.hypotheses import NOTHING, Hypothesis, both, hypotheses
+from normcheck.draws import Pick, Space, choose
+from normcheck.evidence import Question, agrees, answer, items
+from normcheck.hypotheses import NOTHING, both, hypotheses
 from normcheck.recipes import state, values
 from normcheck.result import Outcome
-from normcheck.sweep import asked
+from normcheck.trial import Evidence, Kind, Trial, breaks, gathered, unsteady
 
 SECONDS = 3.0
 """A diagnosis ends after this time, with what it has."""
 
 PARTLY = 0.6
-"""A hypothesis that explains this share of what is wrong, and contradicts hardly anything, is named if none explains all."""
+"""A hypothesis that explains this share of what is wrong, and contradicts hardly anything, is named
+if none explains all."""
 
-MANY = 50
-"""A check that asks the same more often than this looks for what changes from call to call."""
-
-Kind = tuple[str, str]
+APART = ("memory", "use", "format")
+"""Faults that show only where a check asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,185 +43,6 @@ class Diagnosis:
     ruled_out: tuple[str, ...] = ()  # faults that contradict what was seen
 
 
-@dataclass(eq=False)
-class Evidence:
-    """Questions, and what the implementation answered to them, item by item."""
-
-    subject: Subject
-    questions: list[Question] = field(default_factory=list)
-    items: list[list[Item]] = field(default_factory=list)
-    moved: dict[int, Answer | None] = field(default_factory=dict)
-    unsteady: frozenset[str] = frozenset()
-    breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
-
-    def ask(self, some: Iterable[Question], *, wrong_only: bool = False) -> None:
-        for question in some:
-            got = answer(self.subject.call, question)
-            if got is None:
-                continue
-            found = list(items(self.subject, question, got))
-            if wrong_only and not any(item.wrong for item in found):
-                continue
-            self.questions.append(question)
-            self.items.append(found)
-
-    def wrong(self, among: Iterable[int]) -> bool:
-        return any(item.wrong for q in among for item in self.items[q])
-
-    def right(self, q: int) -> Answer | None:
-        """The right answer to a question whose input is moved a hair."""
-        if q not in self.moved:
-            right = faults.subject(self.subject.normalizer, contract=self.subject.contract)
-            self.moved[q] = answer(right.call, _nudged(self.questions[q]))
-        return self.moved[q]
-
-
-def _nudged(question: Question) -> Question:
-    return replace(question, case=nudged(question.case))
-
-
-class Trial:
-    """One hypothesis before the evidence. None: it contradicts an item; else how unlike it is, 0 for not at all."""
-
-    def __init__(self, hypothesis: Hypothesis, evidence: Evidence) -> None:
-        self.hypothesis, self.evidence = hypothesis, evidence
-        self.call: Call = faults.subject(
-            evidence.subject.normalizer, hypothesis.fault, evidence.subject.contract
-        ).call
-        self.seen: dict[int, list[float | None]] = {}
-        self.touched: set[Kind] = set()
-
-    def on(self, q: int, *, forward: bool = False) -> list[float | None]:
-        """What it says of each item of a question; forward: of the output alone."""
-        if q not in self.seen:
-            question = self.evidence.questions[q]
-            if forward:
-                question = replace(question, gradient=False)
-            got = self._answer(question)
-            some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
-            found = [None if got is None else self._said(q, item, got) for item in some]
-            if forward:
-                return found
-            self.seen[q] = found
-        return self.seen[q]
-
-    def _answer(self, question: Question) -> Answer | None:
-        """Its answer; none to a question for which it has no meaning."""
-        try:
-            return answer(self.call, question)
-        except (ValueError, IndexError):
-            return None
-
-    def _said(self, q: int, item: Item, got: Answer) -> float | None:
-        prediction = getattr(got, item.name)
-        off = deviates(item, prediction)
-        if off:
-            self.touched.add(item.kind)
-        if agrees(item, prediction):
-            return 0.0
-        if self.hypothesis.noisy and excused(item, prediction):
-            return 1.0
-        if not (off and item.wrong):
-            return None
-        if self.hypothesis.fault.where == "use":  # what goes wrong there is anything; where it does is the story
-            return 1.0
-        if not self.hypothesis.noisy:
-            return None
-        moved, right = self._answer(_nudged(self.evidence.questions[q])), self.evidence.right(q)
-        if moved is None or right is None:
-            return None
-        return unlike(item, prediction, getattr(moved, item.name), getattr(right, item.name))
-
-    def holds(self, some: Iterable[int]) -> bool:
-        return all(said is not None for q in some for said in self.on(q))
-
-    def holds_for(self, some: Iterable[int], names: Sequence[str]) -> bool:
-        """Whether it contradicts none of the items of some names, in training."""
-        return not any(self.left(some, names))
-
-    def left(self, some: Iterable[int], names: Sequence[str] = ()) -> Iterator[Item]:
-        """The items that it contradicts."""
-        for q in some:
-            for item, said in zip(self.evidence.items[q], self.on(q), strict=True):
-                if said is None and (not names or (item.name in names and item.kind[1] == "plain")):
-                    yield item
-
-    def share(self, some: Iterable[int]) -> float:
-        """Of what is wrong, how much it explains, less what it says is wrong and is right."""
-        pairs = [pair for q in some for pair in zip(self.evidence.items[q], self.on(q), strict=True)]
-        wrong = [said is not None for item, said in pairs if item.wrong]
-        right = [said is not None for item, said in pairs if not item.wrong]
-        explained = sum(wrong) / max(len(wrong), 1)
-        return explained - (1.0 - sum(right) / len(right) if right else 0.0)
-
-    def unlikeness(self, some: Iterable[int]) -> float:
-        return sum(said or 0.0 for q in some for said in self.on(q))
-
-
-def _recorded(subject: Subject, name: str) -> Iterator[Question]:
-    """The questions of a check on the first case that breaks its law."""
-    check = BY_NAME[name]
-    calls: list[tuple[Case, bool]] = []
-
-    def listening(case: Case, gradient: bool) -> Answer:  # noqa: FBT001  # the signature of a call
-        calls.append((case, gradient))
-        return subject.call(case, gradient)
-
-    listener = replace(subject, call=listening)
-    for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
-        calls.clear()
-        _, comparison = asked(listener, check, draw)
-        if not comparison.holds or tried == 12:
-            break
-    return (Question(case, gradient, name) for case, gradient in calls)
-
-
-def _particular(subject: Subject, name: str) -> bool:
-    """Whether a check asks for a layout, a way of calling, or what a call changes."""
-    check = BY_NAME[name]
-    less = replace(subject, domain=replace(subject.domain, layouts=(), uses=(), watched=False))
-    return bool(check.lacks(less)) or check.cost > MANY
-
-
-def _gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
-    evidence = Evidence(subject)
-    evidence.ask(battery(subject))
-    every = range(len(evidence.questions))
-    evidence.unsteady = _unsteady(subject.call, [evidence.questions[q] for q in every[:1]])
-    seen_already = evidence.wrong(every)
-    for name in [n for n in failed if not seen_already or _particular(subject, n)][:6]:
-        some = list(_recorded(subject, name))
-        if len(some) > MANY:
-            evidence.breaks = _breaks(subject.call, some[0])
-            continue
-        evidence.ask(some[:24], wrong_only=len(some) > 6)
-    return evidence
-
-
-def _unsteady(call: Call, some: Iterable[Question]) -> frozenset[str]:
-    """The arrays that differ from call to call on the same content."""
-    out: set[str] = set()
-    for question in some:
-        first, second = (answer(call, question) for _ in range(2))
-        for name in ("y", "dx", "dweight", "dbias"):
-            one, two = (None if a is None else getattr(a, name) for a in (first, second))
-            if one is not None and two is not None and not np.array_equal(one, two, equal_nan=True):
-                out.add(name)
-    return frozenset(out)
-
-
-def _breaks(call: Call, question: Question) -> int:
-    """The first call on new content whose output differs from that of the first; 0 if there is none."""
-    case = question.case
-    fresh = replace(question, case=case.but(x=case.format.round(0.5 - 0.75 * case.x)), gradient=False)
-    first = answer(call, fresh)
-    for times in range(2, 103):
-        again = answer(call, fresh)
-        if first is None or again is None or not np.array_equal(first.y, again.y, equal_nan=True):
-            return times
-    return 0
-
-
 def _changing(evidence: Evidence) -> list[str]:
     """The faults that change from call to call as the implementation does."""
     subject = evidence.subject
@@ -234,10 +52,10 @@ def _changing(evidence: Evidence) -> list[str]:
             continue
         call = faults.subject(subject.normalizer, h.fault, subject.contract).call
         if evidence.unsteady:
-            if _unsteady(call, evidence.questions[:1]) == evidence.unsteady:
+            if unsteady(call, evidence.questions[:1]) == evidence.unsteady:
                 out.append(h.names[0])
         elif evidence.questions:
-            times = _breaks(call, evidence.questions[0])
+            times = breaks(call, evidence.questions[0])
             if times and evidence.breaks / 3 < times < 3 * evidence.breaks:
                 out.append(h.names[0])
     return out
@@ -254,8 +72,11 @@ class Inquiry:
         self.counted = [*wide, *told] if evidence.wrong(wide) else list(every)
         self.every = list(every)
         self.screen = self._screen()
-        self.rest = [q for q in self.counted if q not in self.screen]
+        self.rest = sorted((q for q in self.counted if q not in self.screen), key=self._size)
         self.trials = [Trial(h, evidence) for h in hypotheses(evidence.subject.normalizer) if not h.lasting]
+
+    def _size(self, q: int) -> int:
+        return int(self.evidence.questions[q].case.x.size)
 
     def late(self) -> bool:
         return time.perf_counter() - self.started > SECONDS
@@ -264,7 +85,10 @@ class Inquiry:
         """A few questions on which everything is wrong that is wrong anywhere, and one where nothing is."""
         evidence, out = self.evidence, []
         seen: set[Kind] = set()
-        by_size = sorted(self.counted, key=lambda q: evidence.questions[q].case.x.size)
+        plain = [q for q in self.counted if not evidence.questions[q].told]
+        by_size = sorted(
+            plain if evidence.wrong(plain) else self.counted, key=lambda q: evidence.questions[q].case.x.size
+        )
         for q in sorted(by_size, key=lambda q: -sum(item.wrong for item in evidence.items[q])):
             new = {item.kind for item in evidence.items[q] if item.wrong} - seen
             if new:
@@ -277,7 +101,7 @@ class Inquiry:
         for trial in self.trials:
             for q in self.screen:
                 trial.on(q)
-        return [t for t in self.trials if t.holds(self.screen) and t.holds(self.rest)]
+        return [t for t in self.trials if all(t.holds([q]) for q in (*self.screen, *self.rest))]
 
     def pairs(self) -> list[Trial]:
         """Two faults at once: the output explained first, then what is left of the gradients and the rest."""
@@ -298,13 +122,15 @@ class Inquiry:
         """The pairs of one hypothesis with another that explains what it leaves."""
         left = {item.kind for item in one.left(self.counted)}
         found: list[Trial] = []
-        others = [t for t in self.trials if t.touched & left and t is not one]
+        for q in self._told_of(left):
+            for t in self.trials:
+                if t.hypothesis.fault.where in APART:
+                    t.on(q)
+        others = [t for t in self.trials if t.touched & left and t.hypothesis.fault.where != "forward"]
+        some = [(one, t) for t in others]
         if one.hypothesis is NOTHING:
-            some: Iterable[tuple[Trial, Trial]] = (
-                (a, b) for a, b in combinations(others, 2) if left <= a.touched | b.touched
-            )
-        else:
-            some = ((one, t) for t in others if t.hypothesis.fault.where != "forward")
+            some = [(a, b) for a, b in combinations(others, 2) if left <= a.touched | b.touched]
+            some.sort(key=lambda pair: -self._jointly(*pair))
         for a, b in some:
             if self.late():
                 break
@@ -312,6 +138,21 @@ class Inquiry:
             if all(trial.holds([q]) for q in (*self.screen, *self.rest)):
                 found.append(trial)
         return found
+
+    def _jointly(self, one: Trial, other: Trial) -> int:
+        """How many items of the screen one of two explains, where each has the other's right answers to itself."""
+        said = [pair for q in self.screen for pair in zip(one.on(q), other.on(q), strict=True)]
+        return sum(a is not None or b is not None for a, b in said)
+
+    def _told_of(self, left: set[Kind]) -> list[int]:
+        """One question of a check for each kind of item that is left and that the battery does not ask."""
+        first: dict[Kind, int] = {}
+        for q in self.counted:
+            if self.evidence.questions[q].told:
+                for item in self.evidence.items[q]:
+                    if item.wrong and item.kind in left:
+                        first.setdefault(item.kind, q)
+        return sorted(set(first.values()), key=self._size)[:4]
 
     def _two_in_forward(self, forward: list[Trial]) -> Iterator[Trial]:
         """Both faults change the output: all pairs, on the output of one small case first."""
@@ -392,7 +233,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     failed = [o.check for o in outcomes if o.finding is not None and o.check in BY_NAME]
     if not failed:
         return Diagnosis()
-    evidence = _gathered(subject, failed)
+    evidence = gathered(subject, failed)
     if evidence.unsteady or evidence.breaks:
         return Diagnosis(tuple(dict.fromkeys(_changing(evidence))), 1.0)
     if not evidence.wrong(range(len(evidence.questions))):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from normcheck.adapters.base import Domain
@@ -89,12 +90,12 @@ def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
     return tuple(pick(operations) for _ in range(pick(range(1, LONGEST + 1)))) if operations else ()
 
 
-def _programs(space: Space, domain: Domain, draw: Draw) -> Iterator[Draw]:
-    """The draw with each program that is always tried, without what the implementation does not offer."""
-    for i, program in enumerate(space.programs):
+def _programs(space: Space, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+    """The draws with each program that is always tried, without what the implementation does not offer."""
+    for draw, (seed, program) in product(some, enumerate(space.programs)):
         offered = tuple(name for name in program if name in domain.operations)
         if offered:
-            yield replace(draw, program=offered, seed=i)
+            yield replace(draw, program=offered, seed=seed)
 
 
 def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
@@ -125,8 +126,7 @@ def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, fi
         for seed in (1, 2):
             large = replace(served["float16"], n=wide, sets=8, seed=seed, scale=max(space.scales))
             yield fit(normalizer, large, domain.sizes)
-    for draw in served.values() if space.programs else ():
-        yield from _programs(space, domain, draw)
+    yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
     if domain.sizes is None:

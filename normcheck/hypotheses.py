@@ -12,7 +12,6 @@ import numpy as np
 from normcheck import faults
 from normcheck.adapters.base import Answer
 from normcheck.case import Case
-from normcheck.contract import Contract
 from normcheck.faults import Fault
 from normcheck.faults.backward import with_dweight
 from normcheck.faults.forward import with_eps, with_output
@@ -202,6 +201,21 @@ def _from_deviation(answer: Answer, asked: faults.Asked) -> Answer:
     return replace(answer, dweight=truth.partition.collect(asked.case.dy * centered_input))
 
 
+def _through_absolute(answer: Answer, asked: faults.Asked) -> Answer:
+    """The weight's gradient where the weight is used by its size."""
+    if answer.dweight is None or asked.case.weight is None:
+        return answer
+    return replace(answer, dweight=answer.dweight * np.sign(asked.case.weight))
+
+
+def _through_bias_first(answer: Answer, asked: faults.Asked) -> Answer:
+    """The parameters' gradients of (xh + b) w."""
+    case = asked.case
+    if answer.dweight is None or answer.dbias is None or case.weight is None or case.bias is None:
+        return answer
+    return replace(answer, dweight=answer.dweight + case.bias * answer.dbias, dbias=answer.dbias * case.weight)
+
+
 def _momentum(value: float) -> Callable[[faults.Asked], Case]:
     return lambda asked: asked.case.but(momentum=value)
 
@@ -235,6 +249,8 @@ def forms(normalizer: Normalizer) -> Iterator[Fault]:
                 yield _form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
     yield _form("statistics-of-whole-tensor", steps=_unchanged, repartition=_over(whole))
     yield from (_form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield _form("weight-absolute", after=_through_absolute)
+    yield _form("bias-before-weight", after=_through_bias_first)
     yield _form("half-accumulator", steps=summing(_chunks_in_half))
     yield _form("dweight-from-x", steps=_unchanged, after=_from_deviation)
     yield from (_form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
@@ -263,7 +279,9 @@ class Hypothesis:
     @property
     def lasting(self) -> bool:
         """Whether its answers depend on earlier calls."""
-        return any(p.lasting for p in self.parts) or (not self.parts and self.fault.around is not faults.base.NONE.around)
+        return any(p.lasting for p in self.parts) or (
+            not self.parts and self.fault.around is not faults.base.NONE.around
+        )
 
 
 def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:

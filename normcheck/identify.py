@@ -7,7 +7,6 @@ outputs. Only then are gradient, state and accuracy asked.
 
 from __future__ import annotations
 
-import inspect
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -20,8 +19,8 @@ from normcheck import catalog, conduct, measure, transforms, verdict
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread
 from normcheck.adapters.bind import subject as bound
-from normcheck.adapters.binding import NAMES, plain
 from normcheck.adapters.load import load, quiet
+from normcheck.alone import without
 from normcheck.card import Card
 from normcheck.checks.base import demanded
 from normcheck.checks.invariance import NEGLIGIBLE, TABLE
@@ -73,8 +72,9 @@ def identify(target: Any) -> Card:
     with one_thread(), quiet():
         thing = load(target) if isinstance(target, str) else target
         seen = _best(target, name)
-        card = _card(seen, thing, name)
-        card = _known(card, seen, thing) if seen.is_kind else card
+        alone = _alone(seen, thing)
+        card = _card(seen, alone, name)
+        card = _known(card, seen, alone, thing) if seen.is_kind else card
     return replace(card, seconds=time.perf_counter() - started)
 
 
@@ -114,8 +114,8 @@ def _over(subject: Subject, sharing: measure.Sharing) -> Subject:
 
 def _seen(subject: Subject) -> Seen:
     """The forward, measured; the subject comes back under the contract found, over the sets seen."""
-    affine = measure.affine(subject)
-    sharing = measure.sharing(subject)
+    measure.sober(subject)
+    affine, sharing = measure.affine(subject), measure.sharing(subject)
     subject = _over(subject, sharing)
     reads = sharing.reads or sharing.members
     shape = measure.shape(subject, affine.gain, reads)
@@ -173,36 +173,14 @@ def _nearest(seen: Seen) -> tuple[tuple[str, float], ...]:
     ))  # fmt: skip
 
 
-def _without(thing: Any, *roles: str) -> Any:
-    """The same callable without these optional arguments, so that what it does by itself shows; None if it has none."""
-    hidden = {name for role in roles for name in NAMES[role]}
-    try:
-        signature = inspect.signature(thing)
-    except (TypeError, ValueError):
-        return None
-    there = list(signature.parameters.values())
-    kept = [p for p in there if plain(p.name) not in hidden or p.default is p.empty]
-    if len(kept) == len(there):
-        return None
-    shorter = signature.replace(parameters=kept)
-    if inspect.isclass(thing):
-        make: Any = type(thing)
-        return make(thing.__name__, (thing,), {"__signature__": shorter, "__module__": thing.__module__})
-
-    def alone(*args: Any, **kwargs: Any) -> Any:
-        return thing(*args, **kwargs)
-
-    alone.__signature__ = shorter  # type: ignore[attr-defined]  # what inspect reads in place of the code's own
-    return alone
-
-
 def _alone(seen: Seen, thing: Any) -> Subject | None:
     """The callable bound without eps and momentum, so that it takes its defaults."""
-    shorter = _without(thing, "eps", "momentum")
+    shorter = without(thing, "eps", "momentum")
     if shorter is None:
         return None
     try:
-        return bound(Implementation(seen.subject.normalizer.name, shorter, words(seen.subject.contract)))
+        found = bound(Implementation(seen.subject.normalizer.name, shorter, words(seen.subject.contract)))
+        return replace(found, normalizer=seen.subject.normalizer)
     except (UsageError, CallError, ValueError):
         return None
 
@@ -225,12 +203,12 @@ def _own_eps(seen: Seen, alone: Subject | None) -> tuple[dict[str, float], str, 
     return {f: one.value for f, one in own.items()}, place, "none"
 
 
-def _card(seen: Seen, thing: Any, name: str) -> Card:
+def _card(seen: Seen, alone: Subject | None, name: str) -> Card:
     """What the forward tells, whatever it is."""
     subject, shape = seen.subject, seen.shape
     centered = next((yes for value, yes in ((1.0, True), (0.0, False)) if abs(shape.mean - value) < 1e-3), None)
     statistic = shape.statistic
-    eps, place, argument = _own_eps(seen, _alone(seen, thing))
+    eps, place, argument = _own_eps(seen, alone)
     scaled = statistic.name if statistic else measure.UNKNOWN if shape.line else "not one scale for each set"
     found = seen.is_kind
     return Card(
@@ -259,6 +237,8 @@ DRAWS = 4
 def _measured_row(subject: Subject) -> dict[str, str]:
     """The six columns on a few networks, with an eps that counts for nothing where it can be chosen."""
     free = subject.domain.eps is None and not subject.domain.least_eps
+    if not free and subject.contract.eps_place == "outside":  # what a fixed eps does is predicted for eps inside
+        return dict(UNDETERMINED)
     facts = []
     for check in TABLE:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
@@ -269,9 +249,8 @@ def _measured_row(subject: Subject) -> dict[str, str]:
     return verdict.measured_row(merge(facts))
 
 
-def _known(card: Card, seen: Seen, thing: Any) -> Card:
+def _known(card: Card, seen: Seen, alone: Subject | None, thing: Any) -> Card:
     """The card of an entry of the catalog: the forward, and all that is asked against its reference."""
-    alone = _alone(seen, thing)
     found = dict(card.contract)
     kept = conduct.running(seen.subject)
     momentum = None
@@ -280,7 +259,7 @@ def _known(card: Card, seen: Seen, thing: Any) -> Card:
         found |= {"running-variance": kept.variance} if kept.variance != measure.UNKNOWN else {}
         own = conduct.running(alone) if alone is not None else kept
         if own is not None and np.isfinite(own.new_weight):
-            momentum = 1.0 - own.new_weight if kept.momentum == "old" else own.new_weight
+            momentum = measure.rounded(1.0 - own.new_weight if kept.momentum == "old" else own.new_weight)
     passes = conduct.passes_through(seen.subject)
     found |= {"gradient": passes.mode} if passes.mode in GRADIENTS else {}
     subject = replace(seen.subject, contract=contract(found))

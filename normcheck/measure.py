@@ -16,6 +16,7 @@ import numpy as np
 from normcheck.adapters.base import Subject
 from normcheck.adapters.probe import fit
 from normcheck.case import Case
+from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.recipes import Draw, small
 from normcheck.reference.oracle import partition
@@ -56,8 +57,18 @@ def plain(subject: Subject, format: str, *, n: int = 12, sets: int = 6) -> Case:
 def relative(observed: Array, expected: Array) -> float:
     """Root mean square of a difference over that of what is expected; infinite where it is no number."""
     with np.errstate(all="ignore"):
-        found = math.sqrt(float(np.square(observed - expected).mean())) / math.sqrt(float(np.square(expected).mean()))
+        found = float(np.sqrt(np.square(observed - expected).mean() / np.square(expected).mean()))
     return found if math.isfinite(found) else math.inf
+
+
+def sober(subject: Subject) -> None:
+    """Raises `CallError` for what is no function of its input: another answer each time, or numbers that are none."""
+    case = plain(subject, usual_format(subject))
+    first, again = subject.call(case, False).y, subject.call(case, False).y
+    if not np.all(np.isfinite(first)):
+        raise CallError(f"{subject.name} returned NaN or infinity for an ordinary input")
+    if not np.array_equal(first, again):
+        raise CallError(f"{subject.name} returned another answer when asked the same again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +155,8 @@ def sharing(subject: Subject) -> Sharing:
         along |= here
     last = _moved(subject, case, y, int(order[-1][0]), limit)
     fits &= last == set(order[-1].tolist())
+    if part.seen[1] == 1 and 2 in along:  # the only group is shared with its units
+        along |= {1}
     names = NAMES[subject.normalizer.sets.layout]
     there = [a for a in range(4) if part.seen[a] > 1]
     return Sharing(
@@ -286,5 +299,7 @@ def eps(subject: Subject, gain: float, reads: int, statistic: Statistic, format:
 
 def rounded(value: float) -> float:
     """As people write it, or a power of two such as machine epsilon, if it is that near."""
+    if not value > 0:
+        return value
     nice = (float(f"{value:.1e}"), 2.0 ** round(math.log2(value)))
     return next((v for v in nice if abs(v - value) < 10.0 * PLAIN * v), value)

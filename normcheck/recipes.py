@@ -228,9 +228,7 @@ def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
     mean = case.format.round(rng.standard_normal((units,)))
     var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
     momentum = float(rng.choice((0.1, 0.25, 0.7)))
-    return case.but(
-        running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program
-    )
+    return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program)
 
 
 def small(normalizer: Normalizer, draw: Draw) -> Case:

@@ -42,7 +42,7 @@ def text(word: str, width: int = 80) -> str:
 
 
 def test_everything_has_a_page() -> None:
-    assert WORDS == [*catalog.ALL, *BY_NAME, *faults.ALL]
+    assert [*catalog.ALL, *BY_NAME, *faults.ALL] == WORDS
     assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
 
 

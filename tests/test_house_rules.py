@@ -13,11 +13,11 @@ from normcheck import catalog
 ROOT = Path(__file__).parent.parent
 
 CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
-QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes", "sizes")
+QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes", "sizes", "programs")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
     *ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench", "run", "session", "report",
-    "implementations",
+    "implementations", "accepted",
 )  # fmt: skip
 
 ADAPTER = (
@@ -29,11 +29,12 @@ ADAPTER = (
     "errors",
     "floats",
     "layouts",
+    "programs",
     "spec",
     "uses",
 )
 
-TORCH = ("tensors", "watch", "layer", "functional", "uses", "function", "module", "transform")
+TORCH = ("tensors", "watch", "layer", "functional", "uses", "function", "module", "transform", "life")
 """Files of torch's adapter: each may import those before it."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "catalog": ("errors", "spec"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
+    "programs": ("case", "floats"),
     # code that is not ours
     "adapters.__init__": (),
     "adapters.base": ("case", "contract", "floats", "layouts", "recipes", "spec", "uses"),
@@ -75,7 +77,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
-    "adapters.bind": ("adapters", "case", "catalog", "claim", "contract", "errors", "recipes", "spec", "uses"),
+    "adapters.bind": (
+        "adapters",
+        "case",
+        "catalog",
+        "claim",
+        "contract",
+        "errors",
+        "programs",
+        "recipes",
+        "spec",
+        "uses",
+    ),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -91,7 +104,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # answers
     "implementations": ("implementations",),
     "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe"),
-    "diagnose": (*ASKING, "faults"),
+    "evidence": ASKING,
+    "hypotheses": (*QUESTION, "adapters.base", "faults"),
+    "trial": (*ASKING, "faults", "evidence", "hypotheses"),
+    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "trial"),
     "verdict": (*CORE, "bounds", "catalog", "transforms"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
@@ -99,16 +115,32 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reproduction": (*CORE, "adapters.base", "checks.base"),
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
     "accepted": ("errors", "result"),
-    "session": (*ASKING, "accepted", "expected", "remedy", "replay", "reproduction", "adapters.bind", "strategies", "search", "diagnose"),
-    "measure": ("adapters.base", "adapters.probe", "case", "floats", "recipes", "reference", "spec"),
+    "session": (
+        *ASKING,
+        "accepted",
+        "expected",
+        "remedy",
+        "replay",
+        "reproduction",
+        "adapters.bind",
+        "strategies",
+        "search",
+        "diagnose",
+    ),
+    "measure": ("adapters.base", "adapters.probe", "case", "errors", "floats", "recipes", "reference", "spec"),
     "conduct": (*QUESTION, "measure", "adapters.base"),
     "card": ("conduct", "measure", "result"),
-    "identify": (*ASKING, "measure", "conduct", "card", "verdict", "adapters.bind", "adapters.binding"),
+    "alone": ("adapters.binding",),
+    "identify": (*ASKING, "measure", "conduct", "card", "alone", "verdict", "adapters.bind"),
+    "examples": (),
+    "explain": (*ASKING, "adapters.binding", "examples", "faults"),
+    "selfcheck": (*ASKING, "faults"),
     "report": ("report", "result"),
     # the edge
     "properties": ("checks",),
     "plugin": ("__init__", *EVERYTHING),
-    "cli": ("__init__", *EVERYTHING, "plugin", "identify"),
+    "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
+    "__main__": ("cli",),
 }
 """Module or package, to those that it may import: down the house, never up. The longest name that fits counts."""
 

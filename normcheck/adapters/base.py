@@ -29,6 +29,7 @@ class Answer:
     jv: Array | None = None  # derivative of y along the case's tangent v
     ddx: Array | None = None  # derivative of <dx, v> by x
     called: tuple[str, ...] = ()  # normalizing operators of the framework; listened to under the use "observed"
+    kept_format: bool = True  # the output has the memory format of the input; seen under the use "observed"
     changed: tuple[str, ...] = ()  # what the call changed that is not its own; looked at if the case is watched
 
 

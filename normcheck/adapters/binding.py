@@ -78,17 +78,16 @@ class Binding:
         return any(role == r and required for r, _, required, _ in self.parameters)
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments for the values of roles; a missing optional role is left out."""
+        """Positional and keyword arguments for the values of roles; a missing optional role is left out, or None."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        positional = True
-        for role, name, required, keyword in self.parameters:
-            if role not in values and not required:
-                positional = False
-            elif positional and not keyword:
+        last = max((i for i, (role, *_) in enumerate(self.parameters) if role in values), default=-1)
+        for i, (role, name, required, keyword) in enumerate(self.parameters):
+            if keyword:
+                if role in values or required:
+                    kwargs[name] = values.get(role)
+            elif required or i < last or role in values:  # what comes before a given one cannot be left out
                 args.append(values.get(role))
-            elif keyword:
-                kwargs[name] = values.get(role)
         return args, kwargs
 
 

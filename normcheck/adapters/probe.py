@@ -148,7 +148,7 @@ def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
     """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
-    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members:
+    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
         return ""
     if case.weight is not None and len(case.weight) != len(case.x):  # the weight says which axis holds the units
         return ""
@@ -280,6 +280,8 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
         xh = xh / part.spread(gain)
     c = flat - flat.mean(axis=1, keepdims=True) if normalizer.centered else flat
     v = np.square(c).mean(axis=1)
+    if contract.variance == "unbiased":
+        v = v * part.n / (part.n - 1.0)
     with np.errstate(all="ignore"):
         s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
         eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v

@@ -135,7 +135,10 @@ def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     layer, listener = prepare(case), _Listener()
     with listener:
         returned = layer.returned(case)
-    return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(listener.heard)))
+    x, y = layer.leaves[0], tensors.output(returned, case, layer.name)
+    last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # the rank of images
+    kept = x is None or y.ndim not in (4, 5) or y.is_contiguous(memory_format=last) or x.is_contiguous()
+    return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(listener.heard)), kept_format=kept)
 
 
 def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:

@@ -42,7 +42,7 @@ def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
 
 
 def array(value: torch.Tensor) -> Array:
-    out: Array = value.detach().to(torch.float64).numpy()
+    out: Array = value.detach().to(torch.float64, copy=True).numpy()  # a buffer changes at the next call
     return out
 
 

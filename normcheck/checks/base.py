@@ -142,18 +142,19 @@ def gradients_within(
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
         allowed = slack * bounds.backward(truth, accuracy).total
         yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy))
+    read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
     for name, bias, asked in (("dweight", False, asks[1]), ("dbias", True, asks[2])):
         expected, got = getattr(truth, name), getattr(answer, name)
         if expected is None or not asked:
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
         allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
-        yield differ(f"{name}, {said}", got, expected, allowed)
+        yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read)
 
 
 def exact(subject: Subject, truth: Truth) -> Array:
     """Where floating point is exact, an algorithm may still take its root by another way: two roundings are a note."""
-    gain = 1.0 if truth.weight is None else np.abs(truth.weight)
+    gain = 1.0 if truth.gain is None else np.abs(truth.gain)
     shift = 0.0 if truth.bias is None else np.abs(truth.bias)
     size = gain * np.abs(truth.xh) + shift
     return np.asarray(subject.contract.slack * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor))

@@ -65,13 +65,18 @@ def _estimated(subject: Subject, case: Case) -> Case:
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
+def _power(subject: Subject) -> int:
+    """The power of a scale that eps follows: it is added to the square of a length, or to a length."""
+    return 2 if subject.contract.eps_place == "inside" else 1
+
+
 def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -> Array:
     """Output of the moved case, each set at the eps that its scale asks for."""
     if subject.domain.eps is not None or subject.normalizer.eps is None:
         return answer_of(subject, moved).y
     out = None
     for factor in np.unique(factors):
-        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** 2)).y
+        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** _power(subject))).y
         here = truth.partition.per_set(factors == factor)
         out = y if out is None else np.where(here, y, out)
     assert out is not None
@@ -84,7 +89,8 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
         return np.zeros(())
     out = np.zeros(case.x.shape)
     for factor in np.unique(factors[factors != 1.0]):
-        other = evaluate(subject.normalizer, case.but(eps=case.eps / float(factor) ** 2), subject.contract)
+        eps = case.eps / float(factor) ** _power(subject)
+        other = evaluate(subject.normalizer, case.but(eps=eps), subject.contract)
         here = truth.partition.per_set(factors == factor)
         out = np.where(here, other.y - truth.y, out)
     return out
@@ -92,7 +98,8 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
 
 def _eps_effect(subject: Subject, case: Case, delta: float, truth: Truth) -> Array:
     """The most that a fixed eps changes under a scale, whichever way."""
-    others = (case.but(eps=case.eps / delta**2), case.but(eps=case.eps * delta**2))
+    factor = delta ** _power(subject)
+    others = (case.but(eps=case.eps / factor), case.but(eps=case.eps * factor))
     effects = [np.abs(evaluate(subject.normalizer, other, subject.contract).y - truth.y) for other in others]
     out: Array = np.maximum(*effects)
     return out

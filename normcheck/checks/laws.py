@@ -34,7 +34,7 @@ def _rng(case: Case) -> np.random.Generator:
 def _plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
     """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
     shift = 0.0 if truth.bias is None else truth.bias
-    gain = 1.0 if truth.weight is None else truth.weight
+    gain = 1.0 if truth.gain is None else truth.gain
     return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
 
 
@@ -165,9 +165,8 @@ def affine_map(subject: Subject, case: Case) -> Comparison:
     """The affine parameters act after the normalization: y(w, b) = w y(1, 0) + b."""
     plain = case.but(weight=None, bias=None)
     truth, alone = truth_of(subject, case), truth_of(subject, plain)
-    one = 1.0 if subject.contract.weight == "w" else 0.0
     xh = answer_of(subject, plain).y
-    gain = np.ones(()) if truth.weight is None else truth.weight + (1.0 - one)
+    gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
     allowed = forward_bound(subject, truth) + np.abs(gain) * forward_bound(subject, alone)
     mask = resolved(truth, demanded(subject, case))

@@ -120,7 +120,7 @@ def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
 def _flushed(truth: Truth) -> Array:
     """What is lost where input, deviation, normalized input and output below the smallest normal become zero."""
     least = 2.0**truth.case.format.smallest
-    gain = np.ones(()) if truth.weight is None else np.abs(truth.weight)
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
     per_set = truth.partition.per_set(least + 3.0 * least / truth.saved.s)
     return np.asarray(gain * per_set + least)
 

@@ -68,7 +68,7 @@ def evaluation_alone(subject: Subject, case: Case) -> Comparison:
         truth, demanded(subject, case)).total[:1])  # fmt: skip
 
 
-def _training(normalizer: Normalizer, draw: Draw) -> Case:
+def training(normalizer: Normalizer, draw: Draw) -> Case:
     return state(normalizer, draw, training=True).but(x=small(normalizer, draw).x)
 
 
@@ -76,7 +76,7 @@ def _evaluating(normalizer: Normalizer, draw: Draw) -> Case:
     return state(normalizer, draw, training=False)
 
 
-_SPACE = Space(_training, formats=("float64", "float32"), widths=(2, 3, 4, 6, 12), offsets=False)
+_SPACE = Space(training, formats=("float64", "float32"), widths=(2, 3, 4, 6, 12), offsets=False)
 _EVAL = Space(_evaluating, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False)
 
 CHECKS = (

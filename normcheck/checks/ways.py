@@ -31,6 +31,7 @@ from normcheck.checks.base import (
 from normcheck.draws import Space
 from normcheck.errors import CallError
 from normcheck.floats import BFLOAT16, Array
+from normcheck.layouts import applies
 from normcheck.recipes import Draw, parameters, small
 from normcheck.reference import oracle
 from normcheck.reference.oracle import Truth
@@ -159,15 +160,21 @@ def many_calls(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     allowed = forward_bound(subject, truth)
     found = [differ(f"y, call {call}", answer_of(subject, case).y, truth.y, allowed) for call in range(1, CALLS + 1)]
-    return replace(worst(*found), notes=_called(subject, case))
+    return replace(worst(*found), notes=_seen(subject, case))
 
 
-def _called(subject: Subject, case: Case) -> dict[str, str]:
-    """Operators of the framework that do the work: information, since a kernel may claim to replace them."""
+def _seen(subject: Subject, case: Case) -> dict[str, str]:
+    """Information: operators of the framework that do the work, and whether the memory format is kept."""
     if uses.OBSERVED not in subject.domain.uses:
         return {}
-    names = subject.call(case.but(use=uses.OBSERVED), False).called
-    return {"calls": ", ".join(names)} if names else {}
+    here = case.but(use=uses.OBSERVED)
+    names = subject.call(here, False).called
+    notes = {"calls": ", ".join(names)} if names else {}
+    last = "channels last"
+    images = subject.normalizer.sets.layout == "channels" and applies(case.x.shape, last)
+    if images and last in subject.domain.layouts and not subject.call(here.but(layouts={"x": last}), False).kept_format:
+        notes[last] = "the output does not keep the memory format of its input, as torch's convolutions do"
+    return notes
 
 
 def directed(normalizer: Normalizer, draw: Draw) -> Case:

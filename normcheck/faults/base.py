@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from normcheck import programs
 from normcheck.adapters.base import Answer, Call, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
-from normcheck import programs
 from normcheck.contract import Contract
 from normcheck.faults import life
 from normcheck.faults.life import Habits

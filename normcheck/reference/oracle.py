@@ -30,7 +30,8 @@ class Truth:
     saved: Saved  # (sets, members)
     y: Array
     xh: Array
-    weight: Array | None  # as it multiplies (contract applied), broadcasting against the input
+    weight: Array | None  # as given, broadcasting against the input
+    gain: Array | None  # what multiplies xh: the weight, or 1 + weight under that contract
     bias: Array | None
     g: Array | None  # dL/dxh, (sets, members)
     dx: Array | None
@@ -110,7 +111,8 @@ def _evaluate(
     mean, var = case.running_mean, case.running_var
     if mean is not None and var is not None and given is None:
         mean, var = _updated(part, case, contract, steps, saved)
-    return Truth(case, part, k, saved, y, xh, weight, bias, g, dx, dw, db, mean, var)
+    gain = None if weight is None else weight + 1.0 if contract.weight == "1+w" else weight
+    return Truth(case, part, k, saved, y, xh, weight, gain, bias, g, dx, dw, db, mean, var)
 
 
 def _by_set(part: Partition, per_unit: Array) -> Array:

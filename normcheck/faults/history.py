@@ -1,0 +1,291 @@
+"""Faults of a layer that lives over several calls: no single call shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck import programs
+from normcheck.adapters.base import Answer
+from normcheck.case import Case
+from normcheck.faults.base import Asked, Fault
+from normcheck.faults.life import Habits, Held, begun
+from normcheck.faults.structure import batched, stateful
+from normcheck.reference.oracle import evaluate
+from normcheck.spec import Normalizer
+from normcheck.uses import CHECKPOINT
+
+Kept = Callable[[Held, Held, Case], Held]
+"""What a layer held before a call, what a right one holds after it, the call; to what is held."""
+
+
+def _keeping(wrong: Kept) -> Callable[[Habits], Habits]:
+    """What is kept after a call is changed."""
+
+    def change(habits: Habits) -> Habits:
+        return replace(habits, kept=lambda before, after, case: wrong(before, habits.kept(before, after, case), case))
+
+    return change
+
+
+def _doing(operations: tuple[str, ...], wrong: Callable[[Held, Held], Held]) -> Callable[[Habits], Habits]:
+    """What some operations leave is changed: from what was held before and what a right layer holds after."""
+
+    def change(habits: Habits) -> Habits:
+        def done(held: Held, operation: str, made: Case) -> Held:
+            after = habits.done(held, operation, made)
+            return wrong(held, after) if operation in operations else after
+
+        return replace(habits, done=done)
+
+    return change
+
+
+def _weighing(wrong: Callable[[Held, float], float]) -> Callable[[Habits], Habits]:
+    """The weight of a batch is changed."""
+    return lambda habits: replace(habits, factor=lambda held: wrong(held, habits.factor(held)))
+
+
+def _unchanged(before: Held, after: Held) -> Held:
+    """The statistics stay as they were."""
+    return replace(after, mean=before.mean, var=before.var)
+
+
+def _first_replaces(before: Held, after: Held, case: Case) -> Held:
+    """What the blend took from the batch is taken as all of it."""
+    if before.count or after.count == before.count or before.momentum is None:
+        return after
+    share = before.momentum
+    if share <= 0.0:
+        return after
+    return replace(
+        after,
+        mean=before.mean + (after.mean - before.mean) / share,
+        var=before.var + (after.var - before.var) / share,
+    )
+
+
+def _lags(before: Held, after: Held, case: Case) -> Held:
+    """The first evaluation after training moves the mean as if it trained."""
+    if case.training or not before.trained or not case.x.size:
+        return after
+    axes = (0, *range(2, case.x.ndim))
+    return replace(after, mean=0.9 * before.mean + 0.1 * case.x.mean(axis=axes))
+
+
+def _again(before: Held, after: Held, case: Case) -> Held:
+    """Once more what the update did."""
+    if case.dy is None or not case.training:
+        return after
+    return replace(after, mean=2.0 * after.mean - before.mean, var=after.var + 0.5 * np.abs(after.var - before.var))
+
+
+def _floor(before: Held, after: Held, case: Case) -> Held:
+    return replace(after, var=np.maximum(after.var, 2.0**-5)) if case.training else after
+
+
+def _without_entries(before: Held, after: Held, case: Case) -> Held:
+    if case.x.size or not case.training:
+        return after
+    return replace(after, mean=np.full_like(after.mean, np.nan), count=before.count + 1)
+
+
+def _bessel_of_one(before: Held, after: Held, case: Case) -> Held:
+    """0 / 0, where every channel has one value."""
+    single = case.x.size == case.x.shape[0] * case.x.shape[1]
+    if not case.training or not single or case.x.shape[0] != 1:
+        return after
+    return replace(after, var=np.full_like(after.var, np.nan))
+
+
+def _clipped(answer: Answer, asked: Asked) -> Answer:
+    """Evaluation clips what it normalized."""
+    case = asked.case
+    if case.training or case.running_mean is None:
+        return answer
+    truth = evaluate(asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w"))
+    full = evaluate(asked.normalizer, case.but(dy=None), asked.contract)
+    gain = 1.0 if full.weight is None else full.weight + (1.0 if asked.contract.weight == "1+w" else 0.0)
+    shift = 0.0 if full.bias is None else full.bias
+    far = np.abs(truth.y) > LIMIT
+    return replace(answer, y=np.where(far, np.clip(truth.y, -LIMIT, LIMIT) * gain + shift, answer.y))
+
+
+def _clipped_gradient(answer: Answer, asked: Asked) -> Answer:
+    """Evaluation has no gradient where a clip of its own output would have none."""
+    case = asked.case
+    if case.training or case.running_mean is None or answer.dx is None:
+        return answer
+    bare = evaluate(asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w"))
+    return replace(answer, dx=np.where(np.abs(bare.y) > LIMIT, 0.0, answer.dx))
+
+
+def _lone_bias(answer: Answer, asked: Asked) -> Answer:
+    """A bias without a weight is forgotten in evaluation."""
+    case = asked.case
+    if case.training or case.running_mean is None or case.bias is None or case.weight is not None:
+        return answer
+    return replace(answer, y=evaluate(asked.normalizer, case.but(bias=None, dy=None), asked.contract).y)
+
+
+def _second_pass_only(answer: Answer, asked: Asked) -> Answer:
+    """Recomputed, neither pass updates."""
+    case = asked.case
+    if case.use != CHECKPOINT:
+        return answer
+    return replace(answer, running_mean=case.running_mean, running_var=case.running_var)
+
+
+LIMIT = 4096.0
+"""Standard deviations at which a clip is placed so that nothing ordinary meets it."""
+
+
+def _fault(name: str, story: str, source: str, habits: Callable[[Habits], Habits], *,
+           concerns: Callable[[Normalizer], bool] = stateful) -> Fault:  # fmt: skip
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="running", habits=habits)
+
+
+FAULTS = (
+    _fault(
+        "cumulative-average-not-counted",
+        "With momentum None every batch replaces the state: the count stays at one. Hides in a single batch.",
+        "pytorch/pytorch#194504", _weighing(lambda held, share: 1.0 if held.momentum is None else share),
+        concerns=batched,
+    ),
+    _fault(
+        "momentum-none-is-default",
+        "Takes momentum None for 0.1. Hides where momentum is a number.",
+        "pytorch/pytorch#194504", _weighing(lambda held, share: 0.1 if held.momentum is None else share),
+        concerns=batched,
+    ),
+    _fault(
+        "momentum-captured",
+        "Momentum is read when the layer is made; what it is set to later is ignored. Hides where nobody changes it.",
+        "pytorch/pytorch#96136 (work-arounds set it)",
+        _doing(tuple(programs.MOMENTA), lambda before, after: before),
+    ),
+    _fault(
+        "first-batch-replaces-state",
+        "The first batch is stored as it is, not blended. Hides where the state begins at what the batch has.",
+        "FluxML/Flux.jl#2716", _keeping(_first_replaces),
+    ),
+    _fault(
+        "mode-read-one-call-late",
+        "The first evaluation after training still updates. Hides where the mode is not switched.",
+        "mf1024/Batch-Renormalization-PyTorch#1", _keeping(_lags),
+    ),
+    _fault(
+        "backward-updates-again",
+        "The backward computes the forward again, and its update. Hides in outputs and gradients, and without one.",
+        "Tencent/YOLO-Master#262", _keeping(_again),
+    ),
+    _fault(
+        "frozen-parameters-freeze-state",
+        "Where no parameter asks for a gradient the statistics are not updated. Hides until a layer is frozen.",
+        "facebookresearch/fairscale#1035",
+        _keeping(lambda before, after, case: _unchanged(before, after) if before.frozen else after),
+    ),
+    _fault(
+        "running-variance-floored",
+        "The stored variance is kept from becoming small. Hides where the data have unit scale.",
+        "patrick-kidger/equinox#314", _keeping(_floor),
+    ),
+    _fault(
+        "reset-clears-variance",
+        "Resetting sets the running variance to 0, as the mean. Hides until something is evaluated before it trains.",
+        "LaurentMazare/tch-rs#628",
+        _doing((programs.RESET,), lambda before, after: replace(after, var=np.zeros_like(after.var))),
+    ),
+    _fault(
+        "reset-keeps-count",
+        "Resetting leaves the count of batches, so that a cumulative average goes on at its old pace.",
+        "pytorch/pytorch#110850",
+        _doing((programs.RESET,), lambda before, after: replace(after, count=before.count)), concerns=batched,
+    ),
+    _fault(
+        "variance-begins-at-zero",
+        "A new layer has running variance 0. Hides as soon as it has trained for long.",
+        "d2l-ai/d2l-en#2213",
+        _doing((programs.RENEW,), lambda before, after: replace(after, var=np.zeros_like(after.var))),
+    ),
+    _fault(
+        "state-not-saved",
+        "Running statistics are no persistent buffers: what was saved does not have them. Hides until it is loaded.",
+        "LaurentMazare/tch-rs#628", _doing((programs.RELOAD,), lambda before, after: begun(after)),
+    ),
+    _fault(
+        "count-not-saved",
+        "The count of batches is lost on the way through a state_dict. Hides where momentum is a number.",
+        "pytorch/pytorch#110850", _doing((programs.RELOAD,), lambda before, after: replace(after, count=0)),
+        concerns=batched,
+    ),
+    _fault(
+        "copy-shares-state",
+        "A copy keeps its statistics in the memory of the original. Hides where the original is thrown away.",
+        "microsoft/onnxruntime#29790",
+        _doing((programs.COPY,), lambda before, after: replace(after, mean=after.mean + 1.0)),
+    ),
+    _fault(
+        "state-stays-in-its-format",
+        "Moving a layer to another dtype leaves its running statistics behind. Hides where every layer is float32.",
+        "huggingface/transformers#30236",
+        _doing(tuple(programs.MOVES), lambda before, after: replace(after, format=before.format)),
+    ),
+    _fault(
+        "narrowed-twice",
+        "A layer that is moved to a wider dtype has its statistics rounded to a narrow one on the way.",
+        "pytorch/pytorch#110850",
+        _doing(
+            tuple(programs.MOVES),
+            lambda before, after: replace(
+                after, mean=after.mean.astype(np.float16).astype(np.float64),
+                var=after.var.astype(np.float16).astype(np.float64),
+            ),
+        ),
+    ),
+    _fault(
+        "no-cases-give-nan",
+        "A batch of no cases has a mean of 0 / 0, which is stored. Hides until the last batch of a shard is empty.",
+        "pytorch/pytorch#12013", _keeping(_without_entries),
+    ),
+    _fault(
+        "one-value-gives-nan",
+        "The factor n / (n - 1) at n = 1 stores a NaN. Hides until the last batch of an epoch has one case.",
+        "tensorflow/tensorflow#34062", _keeping(_bessel_of_one),
+    ),
+    Fault(
+        name="eval-clips",
+        story="Evaluation clips what it normalized to 4096 standard deviations. Hides among ordinary inputs.",
+        source="apple/coremltools#2821",
+        concerns=stateful,
+        where="evaluation",
+        after=_clipped,
+    ),
+    Fault(
+        name="eval-gradient-clipped",
+        story="In evaluation the gradient of far inputs is zero, though their output is right. Hides among ordinary "
+        "inputs.",
+        source="pytorch/pytorch#586",
+        concerns=stateful,
+        where="evaluation",
+        after=_clipped_gradient,
+    ),
+    Fault(
+        name="eval-forgets-lone-bias",
+        story="In evaluation a bias without a weight is not added. Hides where both are given, or none.",
+        source="pytorch/pytorch#34932",
+        concerns=stateful,
+        where="evaluation",
+        after=_lone_bias,
+    ),
+    Fault(
+        name="recomputed-without-update",
+        story="A work-around for checkpointing suppresses the update in both passes. Hides in outputs and gradients.",
+        source="facebookresearch/fairscale#1035",
+        concerns=stateful,
+        where="use",
+        after=_second_pass_only,
+    ),
+)  # fmt: skip

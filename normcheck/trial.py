@@ -1,0 +1,196 @@
+"""One hypothesis before the evidence: what the implementation answered, and whether a fault answers the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck import faults
+from normcheck.adapters.base import Answer, Call, Subject
+from normcheck.case import Case
+from normcheck.checks import BY_NAME
+from normcheck.draws import edges
+from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
+from normcheck.hypotheses import Hypothesis
+from normcheck.sweep import asked
+
+MANY = 50
+"""A check that asks the same more often than this looks for what changes from call to call."""
+
+Kind = tuple[str, str]
+"""What is asked, and how."""
+
+
+@dataclass(eq=False)
+class Evidence:
+    """Questions, and what the implementation answered to them, item by item."""
+
+    subject: Subject
+    questions: list[Question] = field(default_factory=list)
+    items: list[list[Item]] = field(default_factory=list)
+    moved: dict[int, Answer | None] = field(default_factory=dict)
+    unsteady: frozenset[str] = frozenset()
+    breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
+
+    def ask(self, some: Iterable[Question], *, wrong_only: bool = False) -> None:
+        for question in some:
+            got = answer(self.subject.call, question)
+            if got is None:
+                continue
+            found = list(items(self.subject, question, got))
+            if wrong_only and not any(item.wrong for item in found):
+                continue
+            self.questions.append(question)
+            self.items.append(found)
+
+    def wrong(self, among: Iterable[int]) -> bool:
+        return any(item.wrong for q in among for item in self.items[q])
+
+    def right(self, q: int) -> Answer | None:
+        """The right answer to a question whose input is moved a hair."""
+        if q not in self.moved:
+            right = faults.subject(self.subject.normalizer, contract=self.subject.contract)
+            self.moved[q] = answer(right.call, nudged(self.questions[q]))
+        return self.moved[q]
+
+
+class Trial:
+    """One hypothesis before the evidence. None: it contradicts an item; else how unlike it is, 0 for not at all."""
+
+    def __init__(self, hypothesis: Hypothesis, evidence: Evidence) -> None:
+        self.hypothesis, self.evidence = hypothesis, evidence
+        self.call: Call = faults.subject(evidence.subject.normalizer, hypothesis.fault, evidence.subject.contract).call
+        self.seen: dict[int, list[float | None]] = {}
+        self.touched: set[Kind] = set()
+
+    def on(self, q: int, *, forward: bool = False) -> list[float | None]:
+        """What it says of each item of a question; forward: of the output alone."""
+        if q not in self.seen:
+            question = self.evidence.questions[q]
+            if forward:
+                question = replace(question, gradient=False)
+            got = self._answer(question)
+            some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
+            found = [None if got is None else self._said(q, item, got) for item in some]
+            if forward:
+                return found
+            self.seen[q] = found
+        return self.seen[q]
+
+    def _answer(self, question: Question) -> Answer | None:
+        """Its answer; none to a question for which it has no meaning."""
+        try:
+            return answer(self.call, question)
+        except (ValueError, IndexError):
+            return None
+
+    def _said(self, q: int, item: Item, got: Answer) -> float | None:
+        prediction = getattr(got, item.name)
+        off = deviates(item, prediction)
+        if off:
+            self.touched.add(item.kind)
+        if agrees(item, prediction):
+            return 0.0
+        noisy = self.hypothesis.noisy
+        if (noisy and excused(item, prediction)) or (off and item.wrong and self.hypothesis.fault.where == "use"):
+            return 1.0  # another use may go wrong in any way: where it does is the story
+        return self._unlike(q, item, prediction) if noisy and off and item.wrong else None
+
+    def _unlike(self, q: int, item: Item, prediction: Any) -> float | None:
+        """How unlike two errors are that are rounding noise."""
+        moved, right = self._answer(nudged(self.evidence.questions[q])), self.evidence.right(q)
+        if moved is None or right is None:
+            return None
+        return unlike(item, prediction, getattr(moved, item.name), getattr(right, item.name))
+
+    def holds(self, some: Iterable[int]) -> bool:
+        return all(said is not None for q in some for said in self.on(q))
+
+    def holds_for(self, some: Iterable[int], names: Sequence[str]) -> bool:
+        """Whether it contradicts none of the items of some names, in training."""
+        return not any(self.left(some, names))
+
+    def left(self, some: Iterable[int], names: Sequence[str] = ()) -> Iterator[Item]:
+        """The items that it contradicts."""
+        for q in some:
+            for item, said in zip(self.evidence.items[q], self.on(q), strict=True):
+                if said is None and (not names or (item.name in names and item.kind[1] == "plain")):
+                    yield item
+
+    def share(self, some: Iterable[int]) -> float:
+        """Of what is wrong, how much it explains, less what it says is wrong and is right."""
+        pairs = [pair for q in some for pair in zip(self.evidence.items[q], self.on(q), strict=True)]
+        wrong = [said is not None for item, said in pairs if item.wrong]
+        right = [said is not None for item, said in pairs if not item.wrong]
+        explained = sum(wrong) / max(len(wrong), 1)
+        return explained - (1.0 - sum(right) / len(right) if right else 0.0)
+
+    def unlikeness(self, some: Iterable[int]) -> float:
+        return sum(said or 0.0 for q in some for said in self.on(q))
+
+
+def _recorded(subject: Subject, name: str) -> Iterator[Question]:
+    """The questions of a check on the first case that breaks its law."""
+    check = BY_NAME[name]
+    calls: list[tuple[Case, bool]] = []
+
+    def listening(case: Case, gradient: bool) -> Answer:  # the signature of a call
+        calls.append((case, gradient))
+        return subject.call(case, gradient)
+
+    listener = replace(subject, call=listening)
+    for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
+        calls.clear()
+        _, comparison = asked(listener, check, draw)
+        if not comparison.holds or tried == 12:
+            break
+    return (Question(case, gradient, name) for case, gradient in calls)
+
+
+def _particular(subject: Subject, name: str) -> bool:
+    """Whether a check asks for a layout, a way of calling, or what a call changes."""
+    check = BY_NAME[name]
+    less = replace(subject, domain=replace(subject.domain, layouts=(), uses=(), watched=False))
+    return bool(check.lacks(less)) or check.cost > MANY
+
+
+def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
+    evidence = Evidence(subject)
+    evidence.ask(battery(subject))
+    every = range(len(evidence.questions))
+    evidence.unsteady = unsteady(subject.call, evidence.questions[:1])
+    seen_already = evidence.wrong(every)
+    for name in [n for n in failed if not seen_already or _particular(subject, n)][: 3 if seen_already else 6]:
+        some = list(_recorded(subject, name))
+        if len(some) > MANY:
+            evidence.breaks = breaks(subject.call, some[0])
+            continue
+        evidence.ask(some[: 8 if seen_already else 24], wrong_only=seen_already)
+    return evidence
+
+
+def unsteady(call: Call, some: Iterable[Question]) -> frozenset[str]:
+    """The arrays that differ from call to call on the same content."""
+    out: set[str] = set()
+    for question in some:
+        first, second = (answer(call, question) for _ in range(2))
+        for name in ("y", "dx", "dweight", "dbias"):
+            one, two = (None if a is None else getattr(a, name) for a in (first, second))
+            if one is not None and two is not None and not np.array_equal(one, two, equal_nan=True):
+                out.add(name)
+    return frozenset(out)
+
+
+def breaks(call: Call, question: Question) -> int:
+    """The first call on new content whose output differs from that of the first; 0 if there is none."""
+    case = question.case
+    fresh = replace(question, case=case.but(x=case.format.round(0.5 - 0.75 * case.x)), gradient=False)
+    first = answer(call, fresh)
+    for times in range(2, 103):
+        again = answer(call, fresh)
+        if first is None or again is None or not np.array_equal(first.y, again.y, equal_nan=True):
+            return times
+    return 0

@@ -1,0 +1,14 @@
+"""One layer over several calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import history
+
+CHECKS = history.CHECKS
+
+
+def test_history(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)

@@ -1,0 +1,170 @@
+"""A diagnosis names the fault: of code as users write it, of two faults at once, and of every fault of the catalog.
+
+`python -m pytest tests/test_diagnose.py -s` prints the rates and the times.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normcheck import catalog, diagnose, faults
+from normcheck.adapters.base import Subject
+from normcheck.adapters.bind import one_thread, subject
+from normcheck.claim import Implementation
+from normcheck.diagnose import Diagnosis, examine
+from normcheck.reference.oracle import evaluate
+from normcheck.result import FAILED, PASSED, Finding, Outcome
+
+HERE = Path(__file__).parent
+WRONG, PAIRS, CORRECT = (
+    json.loads((HERE / "user_code" / f"{name}.json").read_text()) for name in ("wrong", "pairs", "correct")
+)
+KILLS = dict(line.split(":", 1) for line in (HERE / "kill_matrix.txt").read_text().splitlines())
+
+ALIKE: dict[str, tuple[str, ...]] = {}
+"""Faults that are the same behavior wherever both are possible, each with the reason; either name is right."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often the name was right, and what was said where it was not."""
+
+    first: int
+    three: int
+    count: int
+    seconds: tuple[float, ...]
+    missed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        first, three = (100.0 * n / self.count for n in (self.first, self.three))
+        median, longest = np.median(self.seconds), max(self.seconds)
+        head = (
+            f"first {first:.1f} %, among three {three:.1f} % of {self.count}; {median:.2f} s, at most {longest:.2f} s"
+        )
+        return "\n  ".join((head, *self.missed))
+
+
+def found_by(mine: Subject, checks: Iterable[str]) -> list[Outcome]:
+    """Outcomes of which only the checks' names matter: a diagnosis asks its own questions."""
+    return [
+        Outcome(mine.normalizer.name, mine.name, check, FAILED, finding=Finding(check, "", 1.0, 0.0, (), {}))
+        for check in checks
+    ]
+
+
+def right(said: str, wanted: str) -> bool:
+    """Whether two names, of one fault or of two in any order, are the same."""
+    names, others = said.split("+"), wanted.split("+")
+    return sorted(names) == sorted(others) or said in ALIKE.get(wanted, ())
+
+
+def rate(some: Iterable[tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]]) -> Rate:
+    """Diagnose each; given with its label and the name that is right."""
+    first = three = count = 0
+    seconds: list[float] = []
+    missed = []
+    for label, wanted, make in some:
+        with one_thread():
+            mine, outcomes = make()
+            started = time.perf_counter()
+            names = examine(mine, outcomes).names
+            seconds.append(time.perf_counter() - started)
+        count += 1
+        first += bool(names) and right(names[0], wanted)
+        three += any(right(name, wanted) for name in names[:3])
+        if not (names and right(names[0], wanted)):
+            missed.append(f"{label}: {wanted}, said {', '.join(names[:3]) or 'nothing'}")
+    return Rate(first, three, count, tuple(seconds), tuple(missed))
+
+
+def user_code(one: dict[str, str]) -> Subject:
+    return subject(Implementation(one["kind"], str(HERE.parent / one["target"])))
+
+
+def of_user(one: dict[str, str]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
+    def make() -> tuple[Subject, list[Outcome]]:
+        mine = user_code(one)
+        return mine, found_by(mine, ["value"])
+
+    return f"{one['kind']} {Path(one['target']).name}", one["fault"], make
+
+
+def of_catalog(name: str) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
+    fault = faults.get(name)
+    first = next(n for n in catalog.ALL.values() if fault.concerns(n))
+
+    def make() -> tuple[Subject, list[Outcome]]:
+        mine = faults.subject(first, fault, fault.under)
+        return mine, found_by(mine, KILLS.get(f"{name} / {first.name}", "value").split()[:3])
+
+    return first.name, name, make
+
+
+def test_code_as_users_write_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """One fault in real code: named first in nine of ten, among the first three in nearly all."""
+    found = rate(of_user(one) for one in WRONG)
+    with capsys.disabled():
+        print(f"\nsingle faults, user code: {found}")
+
+    assert found.first >= 0.9 * found.count, found
+    assert found.three >= 0.97 * found.count, found
+    assert max(found.seconds) < 2 * diagnose.SECONDS
+
+
+def test_two_faults_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both faults are in the first diagnosis in four of five."""
+    found = rate(of_user(one) for one in PAIRS)
+    with capsys.disabled():
+        print(f"\npairs, user code: {found}")
+
+    assert found.count == 30
+    assert found.first >= 0.8 * found.count, found
+    assert max(found.seconds) < 2 * diagnose.SECONDS
+
+
+def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault on the reference is named as that fault."""
+    found = rate(of_catalog(name) for name in faults.ALL)
+    with capsys.disabled():
+        print(f"\nfaults of the catalog: {found}")
+
+    assert found.first >= 0.95 * found.count, found
+
+
+def test_no_finding_no_diagnosis() -> None:
+    mine = faults.subject(catalog.get("layer_norm"), faults.get("eps-ignored"))
+    passed = Outcome("layer_norm", mine.name, "value", PASSED)
+
+    assert examine(mine, [passed]) == Diagnosis()
+
+
+def test_what_nothing_explains_gets_no_name() -> None:
+    """A fault that is in no catalog is not given the name of another; what it is not is said."""
+    normalizer = catalog.get("layer_norm")
+    sound = faults.subject(normalizer)
+    strange = replace(
+        sound,
+        call=lambda case, gradient: replace(
+            (answer := sound.call(case, gradient)),
+            y=answer.y + 0.25 * np.cos(3.0 * evaluate(normalizer, case).xh),
+        ),
+    )
+    found = examine(strange, found_by(strange, ["value"]))
+
+    assert found.names == ()
+    assert "eps-ignored" in found.ruled_out
+
+
+def test_a_correct_implementation_is_not_blamed() -> None:
+    """Whatever check is said to have failed: where nothing is wrong, nothing is named."""
+    for one in CORRECT[::9]:
+        mine = user_code(one)
+
+        assert examine(mine, found_by(mine, ["value", "input-gradient"])).names == (), one["target"]
