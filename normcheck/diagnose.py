@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from normcheck import faults
+from normcheck import faults, lives
 from normcheck.adapters.base import Answer, Subject
 from normcheck.checks import BY_NAME
 from normcheck.draws import Pick, Space, choose
@@ -32,6 +32,9 @@ if none explains all."""
 
 APART = ("memory", "use", "format")
 """Faults that show only where a check asks for them."""
+
+LIVING = ("forward", "running", "evaluation", "memory")
+"""Faults that may show only over several calls of one layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,18 @@ def _changing(evidence: Evidence) -> list[str]:
             if times and evidence.breaks / 3 < times < 3 * evidence.breaks:
                 out.append(h.names[0])
     return out
+
+
+def _living(evidence: Evidence) -> Iterator[str]:
+    """The faults that lead a layer through the same life, where single calls are right."""
+    subject = evidence.subject
+    right = faults.subject(subject.normalizer, contract=subject.contract)
+    if all(lives.agrees(right.live, trace) for trace in evidence.traces):
+        return
+    for fault in faults.concerning(subject.normalizer):
+        same = faults.subject(subject.normalizer, fault, subject.contract)
+        if fault.where in LIVING and all(lives.agrees(same.live, trace) for trace in evidence.traces):
+            yield fault.name
 
 
 class Inquiry:
@@ -237,7 +252,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     if evidence.unsteady or evidence.breaks:
         return Diagnosis(tuple(dict.fromkeys(_changing(evidence))), 1.0)
     if not evidence.wrong(range(len(evidence.questions))):
-        return Diagnosis()
+        return Diagnosis(tuple(_living(evidence)), 1.0) if evidence.traces else Diagnosis()
     inquiry = Inquiry(evidence)
     found = inquiry.singles()
     if found:

@@ -12,6 +12,7 @@ from normcheck.adapters.probe import fit
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import FORMATS
+from normcheck.layouts import NAMES
 from normcheck.recipes import SMALL, WIDTHS, Draw
 from normcheck.spec import Normalizer
 
@@ -46,6 +47,7 @@ class Space:
     scales: tuple[int, ...] = (0,)
     worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
     once: bool = False  # one draw is always tried, not one for every format and rank
+    together: bool = False  # layouts of all arrays are drawn together
     operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
     programs: tuple[tuple[str, ...], ...] = ()  # always tried
 
@@ -77,12 +79,19 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
         delta=pick(space.deltas),
         scale=pick(space.scales),
         program=_program(space, domain, pick),
+        layouts=_layouts(domain, pick) if space.together else (),
     )
     return fit(normalizer, draw, domain.sizes)
 
 
 LONGEST = 8
 """Operations of a program."""
+
+
+def _layouts(domain: Domain, pick: Pick) -> tuple[str, ...]:
+    """Layouts of input, weight, bias and cotangent; contiguous where the arrays are not ours to place."""
+    own = NAMES if domain.own_parameters else NAMES[:1]
+    return pick((NAMES[0], *domain.layouts)), pick(own), pick(own), pick(NAMES)
 
 
 def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:

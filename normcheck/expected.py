@@ -49,7 +49,7 @@ ALL = (
             "torch:group_norm",
             "torch.nn.modules.normalization:GroupNorm",
         ),
-        checks=("input-layout", "input-layout-gradient"),
+        checks=("input-layout", "input-layout-gradient", "layout-pairs"),
         layouts=("channels last", "channels last slice"),
         reason="on the CPU channels-last input takes a path with one-pass variance: 0.4 off at an offset of 1000 in "
         "float32, where contiguous input is 5e-5 off",

@@ -56,6 +56,7 @@ class Draw:
     fixed: Sizes | None = None  # of a layer that cannot change them
     scale: int = 0  # exponent of two that scales the whole input
     program: tuple[str, ...] = ()  # what happens to one layer in turn
+    layouts: tuple[str, ...] = ()  # of input, weight, bias and cotangent together
 
     @property
     def weighted(self) -> bool:

@@ -15,6 +15,7 @@ from normcheck.checks import BY_NAME
 from normcheck.draws import edges
 from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
 from normcheck.hypotheses import Hypothesis
+from normcheck.lives import Trace, traces
 from normcheck.sweep import asked
 
 MANY = 50
@@ -32,6 +33,7 @@ class Evidence:
     questions: list[Question] = field(default_factory=list)
     items: list[list[Item]] = field(default_factory=list)
     moved: dict[int, Answer | None] = field(default_factory=dict)
+    traces: list[Trace] = field(default_factory=list)
     unsteady: frozenset[str] = frozenset()
     breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
 
@@ -164,6 +166,10 @@ def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
     evidence.unsteady = unsteady(subject.call, evidence.questions[:1])
     seen_already = evidence.wrong(every)
     for name in [n for n in failed if not seen_already or _particular(subject, n)][: 3 if seen_already else 6]:
+        lives = traces(subject, name)
+        evidence.traces += lives
+        if lives:
+            continue
         some = list(_recorded(subject, name))
         if len(some) > MANY:
             evidence.breaks = breaks(subject.call, some[0])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +65,25 @@ def overwrites(x, eps=1e-5):
     return Overwrites.apply(x, eps)
 
 
+def expanded(x, eps=1e-5):
+    """RMS norm whose result is a view of one stride 0 where all rows are equal."""
+    y = F.rms_norm(x, x.shape[-1:], eps=eps)
+    return y[:1].expand_as(y)
+
+
+class Lazy(torch.Tensor):
+    pass
+
+
+def lazy(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return F.layer_norm(x, normalized_shape, weight, bias, eps).as_subclass(Lazy)
+
+
+def background(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    threading.Thread(target=time.sleep, args=(0.3,)).start()
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
 CACHE: dict[object, torch.Tensor] = {}
 
 
@@ -97,6 +119,9 @@ def asked(function, kind: str, check: str):
         (numpy_seeds, "layer_norm", "forward-is-pure", "numpy's random state was changed"),
         (grad_mode, "layer_norm", "forward-is-pure", "the grad mode was changed"),
         (overwrites, "rms_norm", "backward-is-pure", "dy was written to"),
+        (expanded, "rms_norm", "forward-is-pure", "several entries of the output share memory"),
+        (lazy, "layer_norm", "forward-is-pure", "the output is a Lazy, not a plain tensor"),
+        (background, "layer_norm", "forward-is-pure", "a thread was left running"),
     ],
 )
 def test_changes_are_named(function, kind: str, check: str, said: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,15 @@ def _process() -> dict[str, Any]:
     }
 
 
+def _strange(y: torch.Tensor) -> Iterator[str]:
+    """What is odd about an output itself."""
+    overlaps = any(size > 1 and stride == 0 for size, stride in zip(y.shape, y.stride(), strict=True))
+    if overlaps and y.numel() > 1:
+        yield "several entries of the output share memory"
+    if type(y) not in (torch.Tensor, torch.nn.Parameter):
+        yield f"the output is a {type(y).__name__}, not a plain tensor"
+
+
 class Watch:
     """Looks before a call, and after it says what is not as it was."""
 
@@ -39,6 +49,7 @@ class Watch:
         np.random.random(3)  # noqa: NPY002
         random.random()  # noqa: S311
         self._process = _process()
+        self._threads = set(threading.enumerate())
 
     def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
         """What changed, in words. y: the result; again: makes another call, which must leave the result as it is."""
@@ -47,6 +58,9 @@ class Watch:
         mine = y.untyped_storage().data_ptr()
         out += [f"the output shares memory with {name}" for name, (value, _) in self._held.items()
                 if value.untyped_storage().data_ptr() == mine]  # fmt: skip
+        out += list(_strange(y))
+        if set(threading.enumerate()) - self._threads:
+            out.append("a thread was left running")
         after = _process()
         out += [f"{name} was changed" for name, before in self._process.items() if after[name] != before]
         torch.set_rng_state(self._random[0])

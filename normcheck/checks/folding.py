@@ -59,18 +59,26 @@ def folded(subject: Subject, case: Case) -> Comparison:
     rng = np.random.default_rng((int(case.drawn["seed"]), 7))
     drawn = rng.integers(-8, 9, linear.weights.shape[0]) / 4.0
     data = linear.data.reshape(-1, linear.data.shape[-1])
-    b, top = (_units(truth_of(subject, case.but(x=np.full(case.x.shape, v))).y) for v in (0.0, 1.0))
-    a = top - b
+    a, b, terms = _from_statistics(subject, case)
     found = []
     for said, c in (("", np.zeros_like(drawn)), (" + c", drawn)):
         here = case.but(x=case.x + c.reshape((1, -1, *(1,) * (case.x.ndim - 2))))
         weights, constant = a[:, None] * linear.weights, a * c + b
-        rounding = bounds.product(data, Bound({}), weights) + 4.0 * FLOAT64.u * (np.abs(a * c) + np.abs(b))
+        rounding = bounds.product(data, Bound({}), weights) + 8.0 * FLOAT64.u * (np.abs(a * c) + terms)
         own = _rows(forward_bound(subject, truth_of(subject, here)))
         law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
         y = _rows(answer_of(subject, here).y)
         found.append(differ(law, y, data @ weights.T + constant, own + rounding))
     return worst(*found)
+
+
+def _from_statistics(subject: Subject, case: Case) -> tuple[Array, Array, Array]:
+    """Scale and shift of each channel, a = w / s and b = bias - a mean, and the size of the shift's terms."""
+    truth = truth_of(subject, case.but(x=np.zeros(case.x.shape)))
+    gain = np.ones(()) if truth.weight is None else truth.weight
+    scale, shift = truth.partition.per_set(1.0 / truth.saved.s) * gain, np.broadcast_to(truth.y, case.x.shape)
+    offset = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    return _units(scale), _units(shift), _units(np.abs(shift) + 2.0 * offset)
 
 
 def _rows(full: Array) -> Array:

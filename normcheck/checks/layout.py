@@ -6,6 +6,7 @@ Every array but a contiguous one is placed inside a buffer of NaN, so an entry r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from normcheck.checks.base import Ask, Check, gradients_within, needs_gradient, 
 from normcheck.draws import Space
 from normcheck.errors import CallError
 from normcheck.layouts import NAMES, applies
-from normcheck.recipes import small
+from normcheck.recipes import Draw, small
 from normcheck.reference.oracle import Truth
 from normcheck.result import Comparison, worst
+from normcheck.spec import Normalizer
 
 
 def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:
@@ -27,11 +29,40 @@ def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case
     for name in offered:
         if not applies(values.shape, name):
             continue
-        here = case
-        if name == "expanded":  # stride 0: all rows are the first; of a cotangent, all entries, as y.sum() sends it
-            first = values.flat[0] if role == "dy" else values[:1]
-            here = case.but(**{role: np.broadcast_to(first, values.shape).copy()})
-        yield name, here.but(layouts={role: name})
+        yield name, _laid(case, role, name).but(layouts={role: name})
+
+
+def _laid(case: Case, role: str, name: str) -> Case:
+    """The case with an array that a layout can hold: expanded arrays hold equal rows."""
+    if name != "expanded":
+        return case
+    values = getattr(case, role)
+    first = values.flat[0] if role == "dy" else values[:1]  # of a cotangent, all entries, as y.sum() sends it
+    return case.but(**{role: np.broadcast_to(first, values.shape).copy()})
+
+
+def together(normalizer: Normalizer, draw: Draw) -> Case:
+    """A small case whose arrays lie in the layouts of the draw, as far as their shapes allow."""
+    case = small(normalizer, draw)
+    layouts: dict[str, str] = {}
+    for role, name in zip(("x", "weight", "bias", "dy"), draw.layouts, strict=False):
+        values = getattr(case, role)
+        if values is not None and applies(values.shape, name):
+            case = _laid(case, role, name)
+            layouts[role] = name
+    return case.but(layouts=layouts)
+
+
+def pairs(subject: Subject, case: Case) -> Comparison:
+    """Output and gradients where several arrays are not contiguous at once."""
+    gradient = subject.domain.gradient
+    said = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
+    answer = _answered(subject, case, gradient=gradient)
+    if answer is None:
+        return Comparison(f"y, {said}", 0, 0.0, refused={f"{said} together": "raised"})
+    truth = truth_of(subject, case)
+    found = [output_within(subject, truth, answer.y, said)]
+    return worst(*found, *(gradients_within(subject, truth, answer, said) if gradient else ()))
 
 
 def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
@@ -99,11 +130,13 @@ _SPACE = Space(
 )
 
 CHECKS = (
-    Check("input-layout", "y(x in any layout) = y(x)", "pytorch/pytorch#131750", _outputs("x"), _SPACE, lacks=_strided),
+    Check("input-layout", "y(x in any layout) = y(x)", "pytorch/pytorch#131750", _outputs("x"), _SPACE, lacks=_strided, cost=2.0),
     Check("input-layout-gradient", "gradients(x in any layout) = gradients(x)", "pytorch/pytorch#175189",
-          _backwards("x"), _SPACE, lacks=_strided_gradient),
+          _backwards("x"), _SPACE, lacks=_strided_gradient, cost=2.0),
     Check("cotangent-layout", "gradients(dy in any layout) = gradients(dy)", "unslothai/unsloth#10617",
-          _backwards("dy"), _SPACE, lacks=_strided_gradient),
+          _backwards("dy"), _SPACE, lacks=_strided_gradient, cost=2.0),
     Check("parameter-layout", "y(weight in any layout) = y(weight)", "unslothai/unsloth#10675", _outputs("weight"),
-          _SPACE, lacks=_parameters),
+          _SPACE, lacks=_parameters, cost=2.0),
+    Check("layout-pairs", "y and gradients with several arrays in any layout", "pytorch/pytorch#140913", pairs,
+          replace(_SPACE, recipe=together, together=True, widths=(4, 6, 8, 12, 1), sets=(4, 6, 1)), lacks=_strided),
 )  # fmt: skip

@@ -61,6 +61,22 @@ def _any(layout: str) -> bool:
     return True
 
 
+def _through_strides_of_x(asked: Asked) -> Case:
+    """The cotangent read with the strides of the input, where neither is contiguous."""
+    case = asked.case
+    dy, layouts = case.dy, (case.layout("x"), case.layout("dy"))
+    if dy is None or "contiguous" in layouts or "expanded" in layouts or layouts[0] == layouts[1]:
+        return case
+    where = geometry(dy.shape, case.layout("dy"))
+    strides = geometry(dy.shape, case.layout("x")).strides
+    reach = where.offset + sum((size - 1) * stride for size, stride in zip(dy.shape, strides, strict=True))
+    memory = np.concatenate([_buffer(dy, where), np.zeros(max(0, reach) + 1)])
+    out = np.empty(dy.shape)
+    for index in np.ndindex(dy.shape):
+        out[index] = memory[where.offset + sum(i * s for i, s in zip(index, strides, strict=True))]
+    return case.but(dy=out)
+
+
 def _changes(*what: str) -> Callable[[Answer, Asked], Answer]:
     """The call is seen to change something that is not its own."""
 
@@ -131,6 +147,40 @@ FAULTS = (
         concerns=activations,
         where="memory",
         before=_reads("weight", lambda values, layout: misread(values, layout, from_start=False), _any),
+    ),
+    Fault(
+        name="cotangent-read-with-input-strides",
+        story="The backward takes the strides of the input for those of the cotangent. Right while one of them is "
+        "contiguous, and in every test that varies one at a time.",
+        source="pytorch/pytorch#140913",
+        concerns=any_of_them,
+        where="memory",
+        before=_through_strides_of_x,
+    ),
+    Fault(
+        name="output-entries-share-memory",
+        story="Returns an expanded view: several entries of the output are one number in memory, and an in-place "
+        "operation on it fails or hits them all.",
+        source="ScalingIntelligence/KernelBench#82",
+        concerns=any_of_them,
+        where="memory",
+        after=_changes("several entries of the output share memory"),
+    ),
+    Fault(
+        name="output-is-lazy",
+        story="Returns a subclass of a tensor that computes when it is looked at, after the clock was stopped.",
+        source="gpu-mode/reference-kernels#162",
+        concerns=any_of_them,
+        where="memory",
+        after=_changes("the output is a LazyTensor, not a plain tensor"),
+    ),
+    Fault(
+        name="thread-left-running",
+        story="Starts the work on another thread and returns before it is done.",
+        source="ScalingIntelligence/KernelBench#82",
+        concerns=any_of_them,
+        where="memory",
+        after=_changes("a thread was left running"),
     ),
     Fault(
         name="input-overwritten",
