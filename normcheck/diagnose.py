@@ -21,7 +21,7 @@ from normcheck.evidence import Question, agrees, answer, items
 from normcheck.hypotheses import NOTHING, both, hypotheses
 from normcheck.recipes import state, values
 from normcheck.result import Outcome
-from normcheck.trial import Evidence, Kind, Trial, breaks, gathered, unsteady
+from normcheck.trial import LARGE, Evidence, Kind, Trial, breaks, gathered, unsteady
 
 SECONDS = 3.0
 """A diagnosis ends after this time, with what it has."""
@@ -86,6 +86,7 @@ class Inquiry:
         told = [q for q in every if evidence.questions[q].told]
         self.counted = [*wide, *told] if evidence.wrong(wide) else list(every)
         self.every = list(every)
+        self.ordinary = [q for q in every if q not in told]
         self.screen = self._screen()
         self.rest = sorted((q for q in self.counted if q not in self.screen), key=self._size)
         self.trials = [Trial(h, evidence) for h in hypotheses(evidence.subject.normalizer) if not h.lasting]
@@ -113,10 +114,16 @@ class Inquiry:
         return out + right[:1]
 
     def singles(self) -> list[Trial]:
+        if not self.evidence.wrong(self.ordinary):  # what shows there already cannot be what is looked for
+            first = [q for q in self.ordinary if q in self.counted][:4]
+            self.trials = [t for t in self.trials if all(t.holds([q]) for q in first)]
         for trial in self.trials:
             for q in self.screen:
+                if self.late() or (self._size(q) > LARGE and not trial.holds(trial.seen)):
+                    break
                 trial.on(q)
-        return [t for t in self.trials if all(t.holds([q]) for q in (*self.screen, *self.rest))]
+        done = [t for t in self.trials if set(self.screen) <= set(t.seen)]
+        return [t for t in done if all(t.holds([q]) for q in (*self.screen, *self.rest))]
 
     def pairs(self) -> list[Trial]:
         """Two faults at once: the output explained first, then what is left of the gradients and the rest."""

@@ -63,11 +63,12 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
     normalized = pick(domain.normalized)
     ranks = [r for r in domain.ranks if r > normalized]
     dy, dy_kind = pick(space.dy)
+    rank = pick(ranks)
     draw = Draw(
         seed=pick(range(1 << 16)),
         n=pick([n for n in space.widths if n not in domain.refused] or space.widths),
         sets=pick(space.sets),
-        rank=pick(ranks),
+        rank=rank,
         normalized=normalized,
         format=format,
         offset=pick(OFFSETS[format]) if space.offsets else 1.0,
@@ -75,7 +76,7 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
         affine=pick(affine),
         dy=dy,
         dy_kind=dy_kind,
-        dim=pick(domain.dims),
+        dim=pick([d for d in domain.dims if d is None or d < rank]),
         delta=pick(space.deltas),
         scale=pick(space.scales),
         program=_program(space, domain, pick),

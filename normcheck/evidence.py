@@ -123,7 +123,7 @@ def items(subject: Subject, question: Question, answer: Answer) -> Iterator[Item
     """All that an answer says, each beside what it should say."""
     case = question.case
     truth = truth_of(subject, case if question.gradient else case.but(dy=None))
-    none = np.zeros(())
+    none = np.zeros((), dtype=bool)
     for name in ARRAYS:
         got = getattr(answer, name)
         if got is None or (name in ("jv", "ddx") and case.use not in (JVP, SECOND)):
@@ -138,6 +138,7 @@ def items(subject: Subject, question: Question, answer: Answer) -> Iterator[Item
         with np.errstate(all="ignore"):
             allowed, counted = _allowed(subject, truth, name, expected)
         allowed = subject.contract.slack * np.where(np.isnan(allowed), np.inf, allowed)
+        counted = counted | ~np.isfinite(expected)
         wrong = not _near(got, expected, allowed, counted)
         yield Item(name, truth, got, expected, allowed, counted, wrong)
     wrong = answer.format != case.format.name

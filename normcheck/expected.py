@@ -27,6 +27,13 @@ x, b = torch.randn(2, 4, 8, requires_grad=True), torch.randn(4, requires_grad=Tr
 torch.nn.functional.group_norm(x, 2, None, b).square().sum().backward()  # RuntimeError: tensor does not have a device
 """
 
+INSTANCE_NORM_EMPTY = """\
+import torch
+m = torch.nn.InstanceNorm1d(2, track_running_stats=True)
+m(torch.empty(0, 2, 3))
+print(m.running_mean, m.running_var)  # nan, where batch norm leaves both as they were
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -63,6 +70,19 @@ ALL = (
         reason="with a bias and no weight the backward raises: it forms a gradient of the weight that is not there",
         source="pytorch/pytorch#79705 (the same combination in layer norm, second order)",
         reproduction=GROUP_NORM_WITHOUT_WEIGHT,
+    ),
+    Expected(
+        targets=(
+            "torch.nn.functional:instance_norm",
+            "torch:instance_norm",
+            *(f"torch.nn:InstanceNorm{d}d" for d in (1, 2, 3)),
+            *(f"torch.nn.modules.instancenorm:InstanceNorm{d}d" for d in (1, 2, 3)),
+        ),
+        checks=("empty-batches",),
+        affine=("none",),
+        reason="without parameters a training batch of no cases makes both running statistics NaN; with them it raises",
+        source="pytorch/pytorch#12013 (the same in batch norm, mended)",
+        reproduction=INSTANCE_NORM_EMPTY,
     ),
 )
 

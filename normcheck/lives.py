@@ -85,7 +85,8 @@ def traces(subject: Subject, name: str) -> list[Trace]:
     listener = replace(subject, live=followed)
     check = BY_NAME[name]
     for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
-        asked(listener, check, draw)
+        with quiet():
+            asked(listener, check, draw)
         if not out or len(out) >= PROGRAMS or tried > 2 * PROGRAMS:
             break
     return out
@@ -106,6 +107,8 @@ def _led(live: Live, trace: Trace) -> Iterator[Any]:
                     yield _own(life.state())
             except CallError:
                 yield "refused"
+            except (ArithmeticError, ValueError, IndexError):
+                yield "no meaning there"
 
 
 def _same(one: Any, other: Any, u: float) -> bool:

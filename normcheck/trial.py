@@ -10,6 +10,7 @@ import numpy as np
 
 from normcheck import faults
 from normcheck.adapters.base import Answer, Call, Subject
+from normcheck.adapters.load import quiet
 from normcheck.case import Case
 from normcheck.checks import BY_NAME
 from normcheck.draws import edges
@@ -20,6 +21,9 @@ from normcheck.sweep import asked
 
 MANY = 50
 """A check that asks the same more often than this looks for what changes from call to call."""
+
+LARGE = 50_000
+"""Entries of an input of which one wrong answer must do."""
 
 Kind = tuple[str, str]
 """What is asked, and how."""
@@ -37,8 +41,11 @@ class Evidence:
     unsteady: frozenset[str] = frozenset()
     breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
 
-    def ask(self, some: Iterable[Question], *, wrong_only: bool = False) -> None:
+    def ask(self, some: Iterable[Question], *, wrong_only: bool = False, wrong: int = LARGE) -> None:
+        """Ask some questions, until so many are answered wrongly."""
         for question in some:
+            if not wrong:
+                break
             got = answer(self.subject.call, question)
             if got is None:
                 continue
@@ -47,6 +54,8 @@ class Evidence:
                 continue
             self.questions.append(question)
             self.items.append(found)
+            if any(item.wrong for item in found):
+                wrong = 0 if question.case.x.size > LARGE else wrong - 1
 
     def wrong(self, among: Iterable[int]) -> bool:
         return any(item.wrong for q in among for item in self.items[q])
@@ -86,7 +95,7 @@ class Trial:
         """Its answer; none to a question for which it has no meaning."""
         try:
             return answer(self.call, question)
-        except (ValueError, IndexError):
+        except (ArithmeticError, ValueError, IndexError):
             return None
 
     def _said(self, q: int, item: Item, got: Answer) -> float | None:
@@ -146,7 +155,8 @@ def _recorded(subject: Subject, name: str) -> Iterator[Question]:
     listener = replace(subject, call=listening)
     for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
         calls.clear()
-        _, comparison = asked(listener, check, draw)
+        with quiet():
+            _, comparison = asked(listener, check, draw)
         if not comparison.holds or tried == 12:
             break
     return (Question(case, gradient, name) for case, gradient in calls)
@@ -171,11 +181,26 @@ def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
         if lives:
             continue
         some = list(_recorded(subject, name))
-        if len(some) > MANY:
+        if len(some) > MANY and len({question.case.x.tobytes() for question in some}) == 1:
             evidence.breaks = breaks(subject.call, some[0])
             continue
-        evidence.ask(some[: 8 if seen_already else 24], wrong_only=seen_already)
+        evidence.ask(_telling(some), wrong_only=seen_already, wrong=8 if seen_already else 12)
     return evidence
+
+
+def _telling(some: Sequence[Question]) -> Iterator[Question]:
+    """Questions of a check, each way of asking early."""
+    seen: set[tuple[str, str, tuple[int, ...]]] = set()
+    again = []
+    for question in some:
+        case = question.case
+        way = (case.use, str(sorted(case.layouts.items())), case.x.shape)
+        if way in seen:
+            again.append(question)
+        else:
+            seen.add(way)
+            yield question
+    yield from again[:40]
 
 
 def unsteady(call: Call, some: Iterable[Question]) -> frozenset[str]:

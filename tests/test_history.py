@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from normcheck import catalog, faults
+from normcheck import catalog, expected, faults
 from normcheck.adapters.bind import subject
 from normcheck.checks import BY_NAME, folding, history
 from normcheck.claim import Implementation
@@ -100,6 +100,21 @@ class SharedCopy(nn.BatchNorm2d):
         return new
 
 
+class CopyAsMade(nn.BatchNorm2d):
+    """A copy is built anew and filled, in the dtype of the first call."""
+
+    first = None
+
+    def forward(self, x):
+        self.first = self.first or x.dtype
+        return super().forward(x)
+
+    def __deepcopy__(self, memo):
+        new = type(self)(self.num_features, self.eps, self.momentum, self.affine).to(self.first or torch.float64)
+        new.load_state_dict(self.state_dict())
+        return new
+
+
 class BesselOfOne(nn.Module):
     """Written out, without a guard of n - 1 and of an empty batch."""
 
@@ -137,6 +152,7 @@ class BesselOfOne(nn.Module):
         (FrozenState, "history"),
         (BesselOfOne, "single-values"),
         (BesselOfOne, "empty-batches"),
+        (CopyAsMade, "whole-life"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
@@ -178,10 +194,32 @@ def test_an_instance_lives_too(check: str) -> None:
     assert found.finding is None
 
 
+@pytest.mark.parametrize("check", STATE)
+@pytest.mark.parametrize("target", ["torch.nn:InstanceNorm2d", "torch.nn.functional:instance_norm"])
+def test_instance_norm_of_torch(target: str, check: str) -> None:
+    """It passes, but that without parameters it stores NaN where there are no cases, which is known."""
+    found = outcome(target, check, kind="instance_norm")
+    lifeless = "functional" in target and check in ("state-dict", "moved-state", "whole-life")
+
+    assert found.status == (SKIPPED if lifeless else PASSED)
+    assert bool(found.expected) == (check == "empty-batches")
+
+
+def test_what_is_known_of_instance_norm_is_so() -> None:
+    """The reproduction in plain torch; batch norm leaves its statistics as they were."""
+    here: dict[str, nn.InstanceNorm1d] = {}
+    exec(expected.INSTANCE_NORM_EMPTY, here)
+    plain = nn.BatchNorm1d(2)
+    plain(torch.empty(0, 2, 3))
+
+    assert here["m"].running_mean.isnan().all()
+    assert plain.running_mean.tolist() == [0.0, 0.0]
+
+
 def test_a_function_is_handed_its_statistics() -> None:
     """It has no state_dict and cannot be moved, and says so."""
     assert outcome("torch.nn.functional:batch_norm", "history").status == PASSED
-    for check in ("state-dict", "moved-state"):
+    for check in ("state-dict", "moved-state", "whole-life"):
         assert outcome("torch.nn.functional:batch_norm", check).status == SKIPPED
 
 

@@ -145,11 +145,14 @@ def test_magnitudes_stay_in_the_range_that_is_asked(kind: str, format: str) -> N
         case = small(normalizer, Draw(seed=seed, rank=faults.subject(normalizer).domain.ranks[0], format=format))
         truth = evaluate(normalizer, case)
         size = truth.setting.n * np.abs(case.x).max()
-        up = float(np.ldexp(size, special._within_squares(truth)))
+        up, down = special._within_squares(truth)
+        up = float(np.ldexp(size, up))
 
         assert largest / 64 < up * up < largest
-        reach = special._within_cubes(truth)
-        for exponent in (reach, -reach):
+        if normalizer.eps is None:
+            tiny = evaluate(normalizer, case.but(x=np.ldexp(case.x, down)))
+            assert tiny.saved.v.min() * FORMATS[format].wide.u >= least, "v is normal with all its digits"
+        for exponent in special._within_cubes(truth):
             s = evaluate(normalizer, case.but(x=np.ldexp(case.x, exponent))).saved.s
 
             assert least <= s.min() ** 3 <= s.max() ** 3 <= largest

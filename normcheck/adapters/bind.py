@@ -130,7 +130,7 @@ def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
         affine=("weight",) if normalizer.acts_on == "weight" else offered_affine(sorted(roles), required, normalizer),
         takes_eps="eps" in roles,
         normalized=(1, 2) if trailing and binding.name("normalized_shape") in SHAPES else (1,),
-        dims=(0, 1) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
+        dims=(0, 1, None) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
         state=has_state and "momentum" in roles,
         evaluation=has_state and mode,
         absent=_missing(roles, normalizer),
@@ -146,7 +146,7 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     if normalizer.acts_on == "weight" and parameters and plain(parameters[0].name) in NAMES["module"]:
         binding = bind(parameters, torch_transform.ROLES, normalizer, name)
-        dims = (0, 1) if "dim" in binding.roles else (0,)
+        dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = replace(_bare(Offer(("weight",), takes_eps=False, dims=dims)), uses=torch_transform.USES)
         return _first([(torch_transform.make(function, binding, name), offer)], normalizer, promised)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")

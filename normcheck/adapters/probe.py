@@ -47,7 +47,7 @@ def ranks(normalizer: Normalizer) -> tuple[int, ...]:
         least = 2 if normalizer.sets.members & {"case", "unit"} else 3
         rest = tuple(r for r in (2, 3, 4, 5) if r >= least)
         return (4, *(r for r in rest if r != 4)) if normalizer.spatial else rest
-    return (2, 3, 4)
+    return (2, 3, 4) if normalizer.sets.layout == "trailing" else (2, 3, 4, 1, 5)
 
 
 def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:

@@ -38,7 +38,7 @@ def dtype_of(case: Case, name: str) -> torch.dtype:
 
 def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
     """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
-    return torch.tensor(np.ascontiguousarray(array), dtype=dtype_of(case, name))
+    return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name))
 
 
 def array(value: torch.Tensor) -> Array:

@@ -130,7 +130,8 @@ _SPACE = Space(
 )
 
 CHECKS = (
-    Check("input-layout", "y(x in any layout) = y(x)", "pytorch/pytorch#131750", _outputs("x"), _SPACE, lacks=_strided, cost=2.0),
+    Check("input-layout", "y(x in any layout) = y(x)", "pytorch/pytorch#131750", _outputs("x"), _SPACE, lacks=_strided,
+          cost=2.0),
     Check("input-layout-gradient", "gradients(x in any layout) = gradients(x)", "pytorch/pytorch#175189",
           _backwards("x"), _SPACE, lacks=_strided_gradient, cost=2.0),
     Check("cotangent-layout", "gradients(dy in any layout) = gradients(dy)", "unslothai/unsloth#10617",

@@ -187,12 +187,20 @@ class Story:
             momentum = self.case.momentum if operation == RENEW else ledger.momentum
             self.ledger = Ledger(zero, one, _zeros(zero), momentum, 0, ledger.format)
             yield from self._balanced(seen)
+            yield from self._kept(operation, seen)
         elif operation in MOVES:
             yield from self._moved(operation, before, seen)
         else:
             yield from _same(f"{operation}: the same {{}}", seen, before)
+            yield from self._kept(operation, seen)
             if seen.count is not None and before.count is not None:
                 yield _equal(f"{operation}: as many batches counted", seen.count, before.count)
+
+    def _kept(self, operation: str, seen: State) -> Iterator[Comparison]:
+        """The layer and its statistics have one format."""
+        own = self.case.format.name
+        if seen.format:
+            yield _equal(f"{operation}: statistics are kept in {own}", seen.format, own)
 
     def _moved(self, operation: str, before: State, seen: State) -> Iterator[Comparison]:
         """Statistics follow the layer: rounded once to the new format, kept in it."""
@@ -200,8 +208,7 @@ class Story:
         format = self.case.format
         expected = replace(before, mean=format.round(before.mean), var=format.round(before.var))
         yield from _same(f"{operation}: the {{}} moves along", seen, expected)
-        if seen.format:
-            yield _equal(f"{operation}: statistics are kept in {format.name}", seen.format, format.name)
+        yield from self._kept(operation, seen)
         ledger, u = self.ledger, max(format.u, self.ledger.format.u)
         losses = [
             lost + 2.0 * u * np.abs(value) + format.floor

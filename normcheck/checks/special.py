@@ -138,21 +138,25 @@ def subnormal_gradient(subject: Subject, case: Case) -> Comparison:
     return worst(*gradients_within(subject, truth_of(subject, case), gradients_of(subject, case), "of tiny sets"))
 
 
-def _within_squares(truth: Truth) -> int:
-    """Exponent of the largest factor for which the square of a sum over a set still is in the format's range."""
-    size = truth.setting.n * float(np.abs(truth.saved.x).max())
-    return math.floor((_exponent(truth.case.format) - 2) / 2 - math.log2(size))
+def _within_squares(truth: Truth) -> tuple[int, int]:
+    """Exponents between which the square of a sum over a set, and v with all its digits, are normal numbers."""
+    format = truth.case.format
+    largest = truth.setting.n * float(np.abs(truth.saved.x).max())
+    smallest = float(truth.saved.s.min()) * math.sqrt(format.wide.u)
+    half = (_exponent(format) - 2) / 2
+    return math.floor(half - math.log2(largest)), math.ceil(-half - math.log2(smallest))
 
 
-def _within_cubes(truth: Truth) -> int:
-    """Exponent of a factor for which the cubes of s and of 1 / s are normal numbers: fused backwards use them."""
+def _within_cubes(truth: Truth) -> tuple[int, int]:
+    """Exponents between which the cubes of s and of 1 / s are normal numbers: fused backwards use them."""
     size = truth.setting.n * float(np.abs(truth.saved.x).max())
     size = max(size, 1.0 / float(truth.saved.s.min()))
-    return math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
+    reach = math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
+    return reach, -reach
 
 
-def _scaled(case: Case, reach: Callable[[Truth], int], truth: Truth) -> Iterator[tuple[str, Case]]:
-    for exponent in (reach(truth), -reach(truth)):
+def _scaled(case: Case, reach: Callable[[Truth], tuple[int, int]], truth: Truth) -> Iterator[tuple[str, Case]]:
+    for exponent in reach(truth):
         yield f"of x times 2^{exponent}", case.but(x=case.format.round(np.ldexp(case.x, exponent)))
 
 

@@ -140,7 +140,7 @@ def domain(normalizer: Normalizer) -> Domain:
         ranks=ranks(normalizer),
         normalized=(1, 2) if layout == "trailing" else (1,),
         affine=affine,
-        dims=(0, 1) if layout == "rows" else (0,),
+        dims=(0, 1, None) if layout == "rows" else (0,),
         refused=frozenset({1}) if layout == "channels" else frozenset(),
         eps=None if normalizer.eps is not None else 0.0,
         evaluation=normalizer.state,

@@ -75,6 +75,11 @@ def _lags(before: Held, after: Held, case: Case) -> Held:
     return replace(after, mean=0.9 * before.mean + 0.1 * case.x.mean(axis=axes))
 
 
+def _drifts(before: Held, after: Held, case: Case) -> Held:
+    """An evaluation that follows another one moves the variance."""
+    return replace(after, var=0.9 * after.var) if not case.training and before.trained is False else after
+
+
 def _again(before: Held, after: Held, case: Case) -> Held:
     """Once more what the update did."""
     if case.dy is None or not case.training:
@@ -98,6 +103,19 @@ def _bessel_of_one(before: Held, after: Held, case: Case) -> Held:
     if not case.training or not single or case.x.shape[0] != 1:
         return after
     return replace(after, var=np.full_like(after.var, np.nan))
+
+
+def _as_made(habits: Habits) -> Habits:
+    """A copy has the format in which the layer was made."""
+
+    def done(held: Held, operation: str, made: Case) -> Held:
+        after = habits.done(held, operation, made)
+        if operation != programs.COPY:
+            return after
+        own = made.format
+        return replace(after, format=own, mean=own.round(after.mean), var=own.round(after.var))
+
+    return replace(habits, done=done)
 
 
 def _clipped(answer: Answer, asked: Asked) -> Answer:
@@ -169,12 +187,17 @@ FAULTS = (
     _fault(
         "first-batch-replaces-state",
         "The first batch is stored as it is, not blended. Hides where the state begins at what the batch has.",
-        "FluxML/Flux.jl#2716", _keeping(_first_replaces),
+        "google/flax#1360 (asks for it)", _keeping(_first_replaces),
     ),
     _fault(
         "mode-read-one-call-late",
         "The first evaluation after training still updates. Hides where the mode is not switched.",
         "mf1024/Batch-Renormalization-PyTorch#1", _keeping(_lags),
+    ),
+    _fault(
+        "second-evaluation-updates",
+        "An evaluation that follows another one moves the statistics. Hides where every evaluation follows training.",
+        "mf1024/Batch-Renormalization-PyTorch#1", _keeping(_drifts),
     ),
     _fault(
         "backward-updates-again",
@@ -224,19 +247,25 @@ FAULTS = (
     _fault(
         "copy-shares-state",
         "A copy keeps its statistics in the memory of the original. Hides where the original is thrown away.",
-        "microsoft/onnxruntime#29790",
+        "pytorch/pytorch#29015",
         _doing((programs.COPY,), lambda before, after: replace(after, mean=after.mean + 1.0)),
+    ),
+    _fault(
+        "copy-as-made",
+        "A copy is built anew and filled, in the dtype that the layer was made with. Hides where no layer is moved "
+        "and then copied.",
+        "pytorch/pytorch#29015", _as_made,
     ),
     _fault(
         "state-stays-in-its-format",
         "Moving a layer to another dtype leaves its running statistics behind. Hides where every layer is float32.",
-        "huggingface/transformers#30236",
+        "tinygrad/tinygrad#7025",
         _doing(tuple(programs.MOVES), lambda before, after: replace(after, format=before.format)),
     ),
     _fault(
         "narrowed-twice",
         "A layer that is moved to a wider dtype has its statistics rounded to a narrow one on the way.",
-        "pytorch/pytorch#110850",
+        "pytorch/pytorch#70901 (statistics kept in half)",
         _doing(
             tuple(programs.MOVES),
             lambda before, after: replace(

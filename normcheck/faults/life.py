@@ -24,7 +24,7 @@ class Held:
     momentum: float | None
     count: int = 0  # training batches so far
     frozen: bool = False
-    trained: bool = False  # the last call was a training call
+    trained: bool | None = None  # whether the last call was a training call; None before the first
 
 
 def factor(held: Held) -> float:
