@@ -115,11 +115,15 @@ class Inquiry:
 
     def singles(self) -> list[Trial]:
         if not self.evidence.wrong(self.ordinary):  # what shows there already cannot be what is looked for
-            first = [q for q in self.ordinary if q in self.counted][:4]
+            first = sorted(self.ordinary, key=self._size)[:4]
             self.trials = [t for t in self.trials if all(t.holds([q]) for q in first)]
+        if any(self._size(q) > LARGE for q in self.screen):  # dear: what shows on small cases or elsewhere is left out
+            some = (t for t in self.trials if not t.hypothesis.form and t.hypothesis.fault.where not in APART)
+            self.trials = list(some)[::-1]  # the catalog begins with the formula and ends with rare sizes
         for trial in self.trials:
             for q in self.screen:
-                if self.late() or (self._size(q) > LARGE and not trial.holds(trial.seen)):
+                dear = self._size(q) > LARGE
+                if (dear and not trial.holds(trial.seen)) or self.late():
                     break
                 trial.on(q)
         done = [t for t in self.trials if set(self.screen) <= set(t.seen)]
@@ -127,6 +131,8 @@ class Inquiry:
 
     def pairs(self) -> list[Trial]:
         """Two faults at once: the output explained first, then what is left of the gradients and the rest."""
+        if self.late():
+            return []
         nothing = Trial(NOTHING, self.evidence)
         forward = [t for t in self.trials if t.hypothesis.fault.where == "forward"]
         first = [t for t in [nothing, *forward] if t.holds_for(self.screen, ("y",))]
@@ -190,7 +196,9 @@ class Inquiry:
 
     def partly(self) -> list[Trial]:
         """What explains the output, or most of what is wrong, where nothing explains all."""
-        some = [t for t in self.trials if any(i.wrong for q in self.screen for i in self.evidence.items[q])]
+        if any(self._size(q) > LARGE for q in self.counted):
+            return []
+        some = list(self.trials)
         some.sort(key=lambda t: -t.share(self.screen))
         some = some[:8]
         some = [t for t in some if t.share(self.counted) >= PARTLY]

@@ -12,8 +12,8 @@ from normcheck.adapters.probe import fit
 from normcheck.case import Case
 from normcheck.contract import Contract
 from normcheck.floats import FORMATS
-from normcheck.layouts import NAMES
-from normcheck.recipes import SMALL, WIDTHS, Draw
+from normcheck.layouts import NAMES, applies
+from normcheck.recipes import SMALL, WIDTHS, Draw, shape
 from normcheck.spec import Normalizer
 
 Pick = Callable[[Sequence[Any]], Any]
@@ -80,19 +80,45 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
         delta=pick(space.deltas),
         scale=pick(space.scales),
         program=_program(space, domain, pick),
-        layouts=_layouts(domain, pick) if space.together else (),
     )
-    return fit(normalizer, draw, domain.sizes)
+    draw = fit(normalizer, draw, domain.sizes)
+    return replace(draw, layouts=_layouts(normalizer, domain, draw, pick)) if space.together else draw
 
 
 LONGEST = 8
 """Operations of a program."""
 
 
-def _layouts(domain: Domain, pick: Pick) -> tuple[str, ...]:
-    """Layouts of input, weight, bias and cotangent; contiguous where the arrays are not ours to place."""
+def _possible(normalizer: Normalizer, domain: Domain, draw: Draw) -> tuple[list[str], list[str], list[str]]:
+    """Layouts of input, parameters and cotangent that their shapes allow; contiguous where they are not ours."""
+    size, groups = shape(normalizer, draw)
+    parameter = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim).parameter
     own = NAMES if domain.own_parameters else NAMES[:1]
-    return pick((NAMES[0], *domain.layouts)), pick(own), pick(own), pick(NAMES)
+    return (
+        [name for name in (NAMES[0], *domain.layouts) if applies(size, name)],
+        [name for name in own if applies(parameter, name)],
+        [name for name in NAMES if applies(size, name)],
+    )
+
+
+def _layouts(normalizer: Normalizer, domain: Domain, draw: Draw, pick: Pick) -> tuple[str, ...]:
+    """Layouts of input, weight, bias and cotangent."""
+    x, own, dy = _possible(normalizer, domain, draw)
+    return pick(x), pick(own), pick(own), pick(dy)
+
+
+def _together(normalizer: Normalizer, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+    """The draws with every layout of the input: in turn with that of the cotangent, and with another.
+
+    Where both are the same, parameters have one that is not: kernels choose their path by input and cotangent alone.
+    """
+    for i, draw in enumerate(some):
+        x, own, dy = _possible(normalizer, domain, draw)
+        for k, name in enumerate(x):
+            same = (i + k) % 2 == 0
+            other = dy[(i + 2 * k + 1) % len(dy)]
+            weight, bias = (own[-1], own[-1]) if same else (own[k % len(own)], own[(i + k) % len(own)])
+            yield replace(draw, layouts=(name, weight, bias, name if same else other))
 
 
 def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
@@ -120,7 +146,8 @@ def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw
     """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
-    return iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
+    found = iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
+    return _together(normalizer, domain, found) if space.together else found
 
 
 def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:

@@ -157,7 +157,9 @@ def agrees(item: Item, prediction: Any) -> bool:
         return False
     if prediction.shape != item.expected.shape:
         return True
-    return _near(item.observed, prediction, _enlarged(item, prediction), item.counted)
+    if _near(item.observed, prediction, item.allowed, item.counted):
+        return True
+    return item.wrong and _near(item.observed, prediction, _enlarged(item, prediction), item.counted)
 
 
 def _enlarged(item: Item, prediction: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from normcheck.checks import BY_NAME
 from normcheck.draws import edges
 from normcheck.errors import CallError
 from normcheck.floats import Array
-from normcheck.sweep import asked
+from normcheck.sweep import asked, draws
 
 Live = Callable[[Case], Life]
 
 LOST = 256.0
 """Roundings that may separate two right layers after a few batches."""
 
-PROGRAMS = 6
+PROGRAMS = 10
 """Of one check at most."""
 
 
@@ -84,10 +85,11 @@ def traces(subject: Subject, name: str) -> list[Trace]:
 
     listener = replace(subject, live=followed)
     check = BY_NAME[name]
-    for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
+    some = chain(edges(check.space, subject.normalizer, subject.domain), draws(subject, check, PROGRAMS, seed=1))
+    for tried, draw in enumerate(some):
         with quiet():
             asked(listener, check, draw)
-        if not out or len(out) >= PROGRAMS or tried > 2 * PROGRAMS:
+        if not out or len(out) >= PROGRAMS or tried > PROGRAMS + 2:
             break
     return out
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,16 @@ from normcheck.draws import edges
 from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
 from normcheck.hypotheses import Hypothesis
 from normcheck.lives import Trace, traces
-from normcheck.sweep import asked
+from normcheck.sweep import asked, draws
 
 MANY = 50
 """A check that asks the same more often than this looks for what changes from call to call."""
 
 LARGE = 50_000
 """Entries of an input of which one wrong answer must do."""
+
+LOOKING = 1.0
+"""Seconds in which a check is asked again for a case that breaks its law."""
 
 Kind = tuple[str, str]
 """What is asked, and how."""
@@ -85,11 +90,20 @@ class Trial:
                 question = replace(question, gradient=False)
             got = self._answer(question)
             some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
-            found = [None if got is None else self._said(q, item, got) for item in some]
+            found = self._each(q, some, got)
             if forward:
                 return found
             self.seen[q] = found
         return self.seen[q]
+
+    def _each(self, q: int, some: Sequence[Item], got: Answer | None) -> list[float | None]:
+        """What it says of each item; of a large question no more than the first contradiction, for time's sake."""
+        found: dict[str, float | None] = {}
+        for item in sorted(some, key=lambda item: not item.wrong):
+            found[item.name] = None if got is None else self._said(q, item, got)
+            if found[item.name] is None and self.evidence.questions[q].case.x.size > LARGE:
+                break
+        return [found.get(item.name) for item in some]
 
     def _answer(self, question: Question) -> Answer | None:
         """Its answer; none to a question for which it has no meaning."""
@@ -153,11 +167,13 @@ def _recorded(subject: Subject, name: str) -> Iterator[Question]:
         return subject.call(case, gradient)
 
     listener = replace(subject, call=listening)
-    for tried, draw in enumerate(edges(check.space, subject.normalizer, subject.domain)):
+    started = time.perf_counter()
+    some = edges(check.space, subject.normalizer, subject.domain)
+    for draw in chain(islice(some, 24), draws(subject, check, 24, seed=1)):
         calls.clear()
         with quiet():
             _, comparison = asked(listener, check, draw)
-        if not comparison.holds or tried == 12:
+        if not comparison.holds or time.perf_counter() - started > LOOKING:
             break
     return (Question(case, gradient, name) for case, gradient in calls)
 

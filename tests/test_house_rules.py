@@ -95,7 +95,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         for level, name in enumerate(TORCH)
     },
     # questions
-    "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "recipes", "spec"),
+    "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "layouts", "recipes", "spec"),
     "checks": (*QUESTION, "checks", "adapters.base", "draws"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "recipes", "replay", "adapters.base", "adapters.load", "checks.base", "draws"),

@@ -61,6 +61,30 @@ class Life(Protocol):
     def state(self) -> State: ...
 
 
+class Transformed(Protocol):
+    """A module whose weight follows from a direction v and a length g. Raises `CallError` for what it refuses."""
+
+    def weight(self) -> Array:
+        """The weight that a forward of the module uses."""
+        ...
+
+    def trained(self) -> Mapping[str, Array]:
+        """What an optimizer is given: "direction", "length", and whatever else there is under its own name."""
+        ...
+
+    def step(self, case: Case) -> None:
+        """One step of gradient descent on all parameters, with the case's cotangent for the weight."""
+        ...
+
+    def load(self, other: Case) -> None:
+        """Load the state of another module, whose direction and length are those of a case."""
+        ...
+
+    def remove(self) -> str:
+        """Make the weight a plain parameter again; why that cannot be tried, empty if it was done."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What an implementation accepts, found by trying. The first rank and format are those that everything can use."""
@@ -99,3 +123,4 @@ class Subject:
     domain: Domain
     call: Call
     live: Callable[[Case], Life] | None = None  # a layer with the parameters and statistics of a case
+    transformed: Callable[[Case], Transformed] | None = None  # a transform of a module whose weight is a case's input

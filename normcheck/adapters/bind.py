@@ -11,8 +11,8 @@ import torch
 
 from normcheck import catalog, programs, uses
 from normcheck.adapters import handed, numpy_pair, spelled, torch_function, torch_life, torch_module, torch_transform
-from normcheck.adapters.base import Call, Domain, Subject
-from normcheck.adapters.binding import NAMES, Binding, bind, from_signature, plain
+from normcheck.adapters.base import Call, Domain, Subject, Transformed
+from normcheck.adapters.binding import NAMES, Binding, Parameter, bind, from_signature, plain
 from normcheck.adapters.load import load, quiet
 from normcheck.adapters.probe import Offer, discover, offered_affine
 from normcheck.adapters.torch_tensors import one_thread
@@ -41,7 +41,23 @@ def subject(claim: Implementation) -> Subject:
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         call, domain = _bound(target, normalizer, promised, claim.name)
     bound = Subject(claim.name, normalizer, promised, domain, call)
+    bound = replace(bound, transformed=_transformed(target, normalizer, claim.name))
     return _living(bound, target) if domain.state else bound
+
+
+def _transformed(target: Any, normalizer: Normalizer, name: str) -> Callable[[Case], Transformed] | None:
+    """The life of a transformed module, where the target transforms modules."""
+    if torch_module.is_module(target) or _pair(target) is not None:
+        return None
+    function, parameters = torch_function.callable_and_parameters(target, normalizer)
+    if not _transforms(parameters, normalizer):
+        return None
+    return torch_transform.of(function, bind(parameters, torch_transform.ROLES, normalizer, name), name)
+
+
+def _transforms(parameters: list[Parameter], normalizer: Normalizer) -> bool:
+    """Whether a function takes a module and gives it back with another weight."""
+    return normalizer.acts_on == "weight" and bool(parameters) and plain(parameters[0].name) in NAMES["module"]
 
 
 def _living(bound: Subject, target: Any) -> Subject:
@@ -144,7 +160,7 @@ def _bare(offer: Offer) -> Offer:
 
 def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
-    if normalizer.acts_on == "weight" and parameters and plain(parameters[0].name) in NAMES["module"]:
+    if _transforms(parameters, normalizer):
         binding = bind(parameters, torch_transform.ROLES, normalizer, name)
         dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = replace(_bare(Offer(("weight",), takes_eps=False, dims=dims)), uses=torch_transform.USES)

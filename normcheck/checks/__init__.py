@@ -12,6 +12,7 @@ from normcheck.checks import (
     laws,
     layout,
     purity,
+    reparametrization,
     sizes,
     special,
     statistics,
@@ -31,6 +32,7 @@ ALL: tuple[Check, ...] = (
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS
+    + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
 )

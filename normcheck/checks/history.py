@@ -93,7 +93,7 @@ _SINGLE = ((_TWO, _VALUE, _EVALUATE, _TWO, _VALUE, _EVALUATE), (_M1, _VALUE, _EV
 
 _ANYTHING = (
     (_TWO, NARROW, RELOAD, _MNONE, _THREE, COPY, WIDEN, _EVALUATE, _TWO, RENEW, _BACKWARD, _EVALUATE_ONE),
-    (FREEZE, WIDEN, _TWO, RELOAD, _EVALUATE, _M1, _ONE, NARROW, RESET, _EVALUATE, _TWO, COPY, _EVALUATE, _THREE),
+    (WIDEN, _TWO, RELOAD, _EVALUATE, _M1, _ONE, NARROW, RESET, _EVALUATE, _TWO, COPY, _EVALUATE, _THREE),
 )
 
 _SPACE = Space(
@@ -103,12 +103,15 @@ _SPACE = Space(
 _RATHER = 6
 """How often an operation is offered to a program of the check that is about it."""
 
+_OTHERWISE = tuple(name for name in programs.ORDINARY if name != FREEZE)
+"""What happens in a program that is about something else: a layer stays frozen for the rest of its program."""
+
 
 def _with(*operations: str) -> tuple[str, ...]:
-    return (*programs.ORDINARY, *operations * _RATHER)
+    return (*_OTHERWISE, *operations * _RATHER)
 
 
-_EVERYTHING = tuple(name for name in programs.ALL if name not in RARE)
+_EVERYTHING = (*_OTHERWISE, RELOAD, COPY, WIDEN, NARROW)
 """Rare batches are left to their own checks, so that what goes wrong there is said once."""
 
 
@@ -120,7 +123,7 @@ CHECKS = (
     Check("moved-state", "running statistics move with their layer", "tinygrad/tinygrad#7025",
           told, replace(_SPACE, operations=_with(WIDEN, NARROW), programs=_MOVED), has_state,
           _needs(WIDEN, NARROW), cost=2.0),
-    Check("empty-batches", "a batch of no cases is refused, or leaves numbers", "pytorch/pytorch#12013",
+    Check("empty-batches", "a batch of no cases is refused, or leaves no trace", "pytorch/pytorch#12013",
           told, replace(_SPACE, operations=_with(_NONE), programs=_EMPTY), has_state, _needs(_NONE), cost=2.0),
     Check("single-values", "a batch of one value for each channel is refused, or leaves numbers",
           "FluxML/Flux.jl#2716", told, replace(_SPACE, operations=_with(_VALUE), programs=_SINGLE), has_state,

@@ -21,6 +21,9 @@ from normcheck.reference.oracle import Truth
 from normcheck.result import Comparison, worst
 from normcheck.spec import Normalizer
 
+IN_BACKWARD = "in its backward"
+"""What adapters say of code that raised there."""
+
 
 def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:
     """The case with one array in every layout that its shape allows and that the implementation takes."""
@@ -54,12 +57,16 @@ def together(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def pairs(subject: Subject, case: Case) -> Comparison:
-    """Output and gradients where several arrays are not contiguous at once."""
+    """Output and gradients where several arrays are not contiguous at once: the forward may refuse some of them."""
     gradient = subject.domain.gradient
     said = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
-    answer = _answered(subject, case, gradient=gradient)
-    if answer is None:
-        return Comparison(f"y, {said}", 0, 0.0, refused={f"{said} together": "raised"})
+    try:
+        answer = subject.call(case, gradient)
+    except CallError as error:
+        forward = ", ".join(f"{role} {case.layout(role)}" for role in case.layouts if role != "dy")
+        if IN_BACKWARD in error.reason:
+            raise
+        return Comparison(f"y, {said}", 0, 0.0, refused={f"{forward}, together": error.reason})
     truth = truth_of(subject, case)
     found = [output_within(subject, truth, answer.y, said)]
     return worst(*found, *(gradients_within(subject, truth, answer, said) if gradient else ()))
@@ -73,7 +80,7 @@ def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
     try:
         return subject.call(case, gradient)
     except CallError as error:
-        if "in its backward" in error.reason or case.layout("dy") != "contiguous":
+        if IN_BACKWARD in error.reason or case.layout("dy") != "contiguous":
             raise
         return None
 

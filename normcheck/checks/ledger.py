@@ -152,10 +152,26 @@ class Story:
             yield from self._refusal(operation, error, before)
             return
         seen = self.life.state()
+        if here.x.shape[0] == 0:
+            yield from self._without_cases(seen, before)
+            return
         for name, value in (("mean", seen.mean), ("var", seen.var)):
             ones = np.ones(value.shape)
             yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, np.zeros(()))
         self.ledger = _read(self.ledger, seen)
+
+    def _without_cases(self, seen: State, before: State) -> Iterator[Comparison]:
+        """No cases leave no trace. Whoever averages them without a guard stores 0 / 0: torch's own instance norm does.
+
+        That is seen at once, and information; a number that is another one is a finding.
+        """
+        if np.all(np.isfinite(seen.mean)) and np.all(np.isfinite(seen.var)):
+            yield from _same("a batch of no cases leaves the {}", seen, before)
+            self.ledger = _read(self.ledger, seen)
+            return
+        self.notes["a batch of no cases"] = "leaves NaN in the running statistics"
+        self.life = self.subject.live(self.case) if self.subject.live is not None else self.life
+        self.ledger = _opened(self.case, self.life.state())
 
     def _refusal(self, what: str, error: CallError, before: State) -> Iterator[Comparison]:
         """A call that raises leaves mean and variance as they were; an optional momentum is then given up."""

@@ -13,8 +13,9 @@ from normcheck.adapters.base import Answer, Call, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
 from normcheck.contract import Contract
-from normcheck.faults import life
+from normcheck.faults import life, transformed
 from normcheck.faults.life import Habits
+from normcheck.faults.transformed import Manners
 from normcheck.floats import Array
 from normcheck.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.reference.standardize import Steps
@@ -59,7 +60,8 @@ class Fault:
 
     The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
     statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
-    each other, and the habits of a layer that lives over several calls. A repartition sees the case as asked.
+    each other, and the habits of a layer that lives over several calls or the manners of a transformed module. A
+    repartition sees the case as asked.
 
     under: what must be promised for this to be a fault, where torch's conventions do not promise it.
     """
@@ -77,6 +79,7 @@ class Fault:
     after: Callable[[Answer, Asked], Answer] = _answer
     around: Callable[[Call], Call] = _same
     habits: Callable[[Habits], Habits] = _same
+    manners: Callable[[Manners], Manners] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -99,6 +102,7 @@ def compose(first: Fault, second: Fault) -> Fault:
         after=lambda answer, asked: second.after(first.after(answer, asked), asked),
         around=lambda call: second.around(first.around(call)),
         habits=lambda habits: second.habits(first.habits(habits)),
+        manners=lambda manners: second.manners(first.manners(manners)),
     )
 
 
@@ -126,7 +130,9 @@ def subject(
     name = f"{normalizer.name} with {broken.name}"
     around = broken.around(call)
     live = life.of(around, contract, broken.habits(Habits())) if normalizer.state else None
-    return Subject(name, normalizer, contract, domain(normalizer), around, live)
+    weights = normalizer.acts_on == "weight"
+    made = transformed.of(around, normalizer, broken.manners(Manners())) if weights else None
+    return Subject(name, normalizer, contract, domain(normalizer), around, live, made)
 
 
 def domain(normalizer: Normalizer) -> Domain:

@@ -94,7 +94,7 @@ def _floor(before: Held, after: Held, case: Case) -> Held:
 def _without_entries(before: Held, after: Held, case: Case) -> Held:
     if case.x.size or not case.training:
         return after
-    return replace(after, mean=np.full_like(after.mean, np.nan), count=before.count + 1)
+    return replace(after, mean=0.9 * after.mean, var=0.9 * after.var, count=before.count + 1)
 
 
 def _bessel_of_one(before: Held, after: Held, case: Case) -> Held:
@@ -275,8 +275,8 @@ FAULTS = (
         ),
     ),
     _fault(
-        "no-cases-give-nan",
-        "A batch of no cases has a mean of 0 / 0, which is stored. Hides until the last batch of a shard is empty.",
+        "no-cases-count-as-zeros",
+        "A batch of no cases is averaged to 0, and blended in. Hides until the last batch of a shard is empty.",
         "pytorch/pytorch#12013", _keeping(_without_entries),
     ),
     _fault(

@@ -26,9 +26,7 @@ def _affine(y, weight, bias, dtype):
 
 @torch.no_grad()
 def _update(running_mean, running_var, mean, var, count, momentum):
-    """var is the biased one; the unbiased one is stored. A batch of no cases leaves no trace."""
-    if not count:
-        return
+    """var is the biased one; the unbiased one is stored."""
     if running_mean is not None:
         running_mean.copy_((1 - momentum) * _wide(running_mean) + momentum * mean)
     if running_var is not None:
@@ -61,7 +59,7 @@ def with_var_mean(input, running_mean, running_var, weight=None, bias=None, trai
         return _stored(input, running_mean, running_var, weight, bias, eps)
     h = _wide(input)
     var, mean = torch.var_mean(h, _axes(input), correction=0)
-    if training and running_mean is not None and input.numel():
+    if training and running_mean is not None:
         n = input.numel() / input.shape[1]
         with torch.no_grad():
             running_mean.copy_(torch.lerp(running_mean.to(mean.dtype), mean, momentum))

@@ -29,7 +29,7 @@ class BatchNorm(nn.Module):
             axes = (0, *range(2, x.dim()))
             mean = h.mean(axes)
             var = (h - mean.view(shape)).pow(2).mean(axes)
-            if self.training and self.running_mean is not None and x.numel():
+            if self.training and self.running_mean is not None:
                 self._track(mean.detach(), var.detach(), x.numel() // x.shape[1])
         else:
             mean, var = self.running_mean, self.running_var.to(h.dtype)
@@ -65,10 +65,9 @@ class PlainBatchNorm(nn.Module):
             over = tuple(range(rows.dim() - 1))
             var, mean = torch.var_mean(rows, over, unbiased=False)
             n = rows.numel() // rows.shape[-1]
-            if n:
-                with torch.no_grad():
-                    keep = 1 - self.momentum
-                    self.running_mean.copy_(keep * self.running_mean + self.momentum * mean)
-                    self.running_var.copy_(keep * self.running_var + self.momentum * var * (n / max(n - 1, 1)))
+            with torch.no_grad():
+                keep = 1 - self.momentum
+                self.running_mean.copy_(keep * self.running_mean + self.momentum * mean)
+                self.running_var.copy_(keep * self.running_var + self.momentum * var * (n / max(n - 1, 1)))
         y = (rows - mean) * torch.rsqrt(var + self.eps)
         return (y * self.gamma + self.beta).to(input.dtype).movedim(-1, 1)

@@ -25,9 +25,7 @@ def _affine(y, weight, bias, dtype):
 
 @torch.no_grad()
 def _update(running_mean, running_var, mean, var, count, momentum):
-    """mean, var: (cases, channels), var biased; the average over the cases is stored. No cases leave no trace."""
-    if not len(mean):
-        return
+    """mean, var: (cases, channels), var biased; the average over the cases is stored."""
     if running_mean is not None:
         running_mean.copy_((1 - momentum) * _wide(running_mean) + momentum * mean.mean(0))
     if running_var is not None:

@@ -1,0 +1,208 @@
+"""The life of a transformed module: torch's two transforms live it, and code that forgets a part of it is found."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from normcheck import catalog, faults
+from normcheck.adapters.bind import subject
+from normcheck.checks import BY_NAME, reparametrization
+from normcheck.claim import Implementation
+from normcheck.draws import edges
+from normcheck.result import FAILED, PASSED, SKIPPED
+from normcheck.session import Session
+from normcheck.sweep import draws, sweep
+
+TORCH = ("torch.nn.utils:weight_norm", "torch.nn.utils.parametrizations:weight_norm")
+
+
+class Hook:
+    """Before each forward: weight = g v / |v|."""
+
+    def __init__(self, dim):
+        self.dim = dim
+
+    def norm(self, v):
+        if self.dim is None:
+            return v.norm()
+        axes = [a for a in range(v.dim()) if a != self.dim]
+        return v.norm(dim=axes, keepdim=True) if axes else v.abs()
+
+    def weight(self, module):
+        return module.weight_v * (module.weight_g / self.norm(module.weight_v))
+
+    def __call__(self, module, inputs):
+        module.weight = self.weight(module)
+
+
+def split(module, hook, *, one=False):
+    """The weight becomes v and g."""
+    v = module.weight.data
+    del module._parameters["weight"]
+    module.weight_v = torch.nn.Parameter(v.clone())
+    g = hook.norm(v)
+    module.weight_g = torch.nn.Parameter(torch.ones_like(g) if one else g)
+    module.weight = hook.weight(module)
+    return module
+
+
+def right(module, name="weight", dim=0):
+    hook = Hook(dim)
+    split(module, hook).register_forward_pre_hook(hook)
+    return module
+
+
+def begins_with_one(module, name="weight", dim=0):
+    hook = Hook(dim)
+    split(module, hook, one=True).register_forward_pre_hook(hook)
+    return module
+
+
+class Versioned(Hook):
+    """Computes the weight anew where v and g are other tensors or a forward writes to them; a step by hand does not."""
+
+    kept = None
+
+    def __call__(self, module, inputs):
+        now = (module.weight_v.data_ptr(), float(module.weight_v.detach().abs().max()))
+        if self.kept != now:
+            module.weight = self.weight(module)
+        self.kept = now
+
+
+def keeps_by_largest(module, name="weight", dim=0):
+    hook = Versioned(dim)
+    split(module, hook).register_forward_pre_hook(hook)
+    return module
+
+
+def ignores_a_state(module, name="weight", dim=0):
+    hook = Hook(dim)
+    split(module, hook).register_forward_pre_hook(hook)
+    module._load_from_state_dict = lambda *args: None
+    return module
+
+
+def leaves_the_weight(module, name="weight", dim=0):
+    """The hook goes where a parameter cannot be assigned a tensor: the weight is written in place."""
+    w = module.weight
+    hook = Hook(dim)
+    split(module, hook)
+    del module.weight
+    module.weight = w
+
+    class Reads(type(module)):
+        def forward(self):
+            return hook.weight(self)
+
+    module.__class__ = Reads
+    return module
+
+
+def asked(target, check):
+    session = Session.of([("weight_norm", target)], [], "quick")
+    return session.ask(session.claims[0], BY_NAME[check])
+
+
+@pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])
+@pytest.mark.parametrize("target", TORCH)
+def test_torchs_transforms_live_it(target: str, check: str) -> None:
+    """Both transforms, over many seeds, along every dim and at every rank that they take."""
+    found = subject(Implementation("weight_norm", target))
+    some = (*edges(BY_NAME[check].space, found.normalizer, found.domain), *draws(found, BY_NAME[check], 60, 3))
+    outcome = sweep(found, BY_NAME[check], some)
+
+    assert outcome.status == PASSED, outcome.finding
+    assert outcome.absent == {}
+
+
+@pytest.mark.parametrize(
+    ("transform", "check"),
+    [
+        (begins_with_one, "transform-keeps-weight"),
+        (keeps_by_largest, "transform-after-step"),
+        (ignores_a_state, "transform-after-loading"),
+        (leaves_the_weight, "transform-parameters"),
+    ],
+)
+def test_a_wrong_life_is_found(transform, check: str) -> None:
+    """Each passes as a formula, or nearly, and fails in the part of its life that it forgets."""
+    assert asked(transform, check).status == FAILED
+
+
+def test_what_an_optimizer_should_not_see_is_named() -> None:
+    finding = asked(leaves_the_weight, "transform-parameters").finding
+
+    assert finding is not None
+    assert finding.detail == "an optimizer is also given 'weight'"
+
+
+def test_a_right_transform_without_removal() -> None:
+    """Nothing here removes the transform, so its removal is reported as not offered."""
+    for check in reparametrization.CHECKS:
+        wanted = SKIPPED if check.name == "transform-removal" else PASSED
+        outcome = asked(right, check.name)
+        assert outcome.status == wanted, (check.name, outcome.finding)
+    assert asked(right, "transform-removal").absent == {
+        "removal of the transform": "its module has no function named remove_*"
+    }
+
+
+REMOVES = """
+import torch
+
+class Hook:
+    def __call__(self, module, inputs):
+        v = module.weight_v
+        module.weight = v * (module.weight_g / v.norm(dim=1, keepdim=True))
+
+def normed(module, name="weight"):
+    v = module.weight.data
+    del module._parameters["weight"]
+    module.weight_v = torch.nn.Parameter(v)
+    module.weight_g = torch.nn.Parameter(v.norm(dim=1, keepdim=True))
+    module.hook = module.register_forward_pre_hook(Hook())
+    Hook()(module, ())
+    return module
+
+def remove_normed(module):
+    w = module.{kept}.data
+    module.hook.remove()
+    del module.weight, module.weight_v, module.weight_g
+    module.weight = torch.nn.Parameter(w)
+"""
+
+
+@pytest.mark.parametrize(("kept", "status"), [("weight", PASSED), ("weight_v", FAILED)])
+def test_removal_by_a_function_beside_it(kept: str, status: str, tmp_path) -> None:
+    """A function remove_* in the same module is the transform's own; one that leaves v is found."""
+    path = tmp_path / "mine.py"
+    path.write_text(REMOVES.replace("{kept}", kept))
+
+    assert asked(f"{path}:normed", "transform-removal").status == status
+
+
+def test_functions_are_not_asked() -> None:
+    """A function of v and g has no module's life."""
+    outcome = asked(lambda v, g, dim=0: torch._weight_norm(v, g, dim), "transform-removal")
+
+    assert (outcome.status, outcome.reason) == (SKIPPED, "no transform of a module")
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in faults.reparametrization.FAULTS])
+def test_one_check_finds_each_fault(name: str) -> None:
+    """Each part of the life has its own check."""
+    normalizer = catalog.get("weight_norm")
+    wrong = faults.subject(normalizer, faults.get(name))
+    found = [c.name for c in reparametrization.CHECKS
+             if sweep(wrong, c, edges(c.space, normalizer, wrong.domain)).status == FAILED]  # fmt: skip
+
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])
+def test_the_reference_lives_it(check: str) -> None:
+    right_one = faults.subject(catalog.get("weight_norm"))
+
+    assert sweep(right_one, BY_NAME[check], draws(right_one, BY_NAME[check], 60, 5)).status == PASSED
