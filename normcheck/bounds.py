@@ -140,7 +140,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
         terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
-    terms["affine"] = wide * (gain * np.abs(truth.xh) + 2.0 * shift)
+    terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias too
     if truth.case.use == WIDE:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
     if fmt.narrow:

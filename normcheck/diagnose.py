@@ -201,8 +201,13 @@ class Inquiry:
         some = list(self.trials)
         some.sort(key=lambda t: -t.share(self.screen))
         some = some[:8]
-        some = [t for t in some if t.share(self.counted) >= PARTLY]
+        some = [t for t in some if t.share(self.counted) >= PARTLY or self._explains_output(t)]
         return sorted(some, key=lambda t: -t.share(self.counted))
+
+    def _explains_output(self, trial: Trial) -> bool:
+        """Whether it explains an output that is wrong: a gradient can follow from it in more than one way."""
+        wrong = any(item.wrong and item.name == "y" for q in self.screen for item in self.evidence.items[q])
+        return wrong and trial.holds_for(self.counted, ("y",))
 
     def ranked(self, found: list[Trial]) -> list[Trial]:
         """Exact before alike in size, as the catalog has it before other forms, more of what is seen before less."""

@@ -40,7 +40,7 @@ for w in (every_second.contiguous(), every_second):  # the same numbers
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A finding that is expected of certain targets, where the input or parameters lie so or these parameters are given."""
+    """A finding that is expected of certain targets, where arrays lie so or these parameters are given."""
 
     targets: tuple[str, ...]
     checks: tuple[str, ...]

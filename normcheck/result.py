@@ -74,6 +74,7 @@ class Finding:
     source: str = ""
     detail: str = ""
     replay: str = ""  # the case, as normcheck.replay writes it; in a report, the command that repeats it
+    likely: str = ""  # the fault that it looks like, with what it does
     remedy: str = ""  # the convention that would turn it into a pass, if it is meant
     script: tuple[str, ...] = ()  # plain code that shows it without normcheck
 
@@ -89,6 +90,7 @@ class Finding:
             "source": self.source,
             "detail": self.detail,
             "replay": self.replay,
+            "likely": self.likely,
             "remedy": self.remedy,
             "script": list(self.script),
         }
@@ -118,6 +120,7 @@ class Outcome:
     absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
     contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
     notes: Mapping[str, str] = field(default_factory=dict)  # information: what was seen and is no fault
+    diagnosis: tuple[str, ...] = ()  # names of the faults that the finding looks like, most likely first
 
     def record(self) -> dict[str, Any]:
         """As plain data, for the journey from a worker process."""
@@ -128,7 +131,7 @@ class Outcome:
         out["share"] = number(self.share)
         out["facts"] = {key: number(share) for key, share in self.facts.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
-        out["notes"] = dict(self.notes)
+        out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
         out["finding"] = None if self.finding is None else self.finding.record()
         return out
 
@@ -138,6 +141,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     values = dict(record)
     values["share"] = float(values["share"])
     values["facts"] = {key: float(share) for key, share in values["facts"].items()}
+    values["diagnosis"] = tuple(values["diagnosis"])
     found = values["finding"]
     if found is not None:
         found = dict(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from normcheck import accepted, catalog, expected
+from normcheck import accepted, catalog, expected, faults
 from normcheck.accepted import Accepted
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
@@ -20,6 +20,7 @@ from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
+from normcheck.diagnose import diagnose
 from normcheck.draws import formats
 from normcheck.errors import CallError, UsageError, suggest
 from normcheck.expected import Expected
@@ -73,6 +74,11 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
     return Claim(kind, name, made)
 
 
+def _said(names: Sequence[str]) -> str:
+    """Faults with what they do, for a message."""
+    return "; ".join(f"{name}: {faults.get(name).story.partition('.')[0]}" for name in names[:2])
+
+
 def _today() -> date:
     return datetime.now(tz=UTC).date()
 
@@ -86,6 +92,7 @@ class Session:
     effort: Effort
     only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
+    _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
 
     @classmethod
@@ -176,8 +183,17 @@ class Session:
         with one_thread(), quiet():
             lines = script(found, check.space.recipe(found.normalizer, draw))
             meant = remedy(found, check, draw)
-        made = replace(outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant)
-        return accepted.settle(replace(outcome, finding=made), self.accepted, _today())
+            names = self._diagnosis(claim, found, outcome)
+        made = replace(
+            outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant, likely=_said(names)
+        )
+        return accepted.settle(replace(outcome, finding=made, diagnosis=names), self.accepted, _today())
+
+    def _diagnosis(self, claim: Claim, found: Subject, outcome: Outcome) -> tuple[str, ...]:
+        """The faults that a claim looks like, asked at its first finding; asked again while nothing explains it."""
+        if not self._named.get(claim):
+            self._named[claim] = diagnose(found, [outcome])
+        return self._named[claim]
 
     def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:
         if self.only is not None:

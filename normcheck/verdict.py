@@ -76,7 +76,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "verdict": _verdict(outcomes),
         "row": measured_row(facts),
         "gradient": gradient_mode(facts, contract(declared).gradient),
-        "diagnosis": [],
+        "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),

@@ -29,8 +29,10 @@ WRONG, PAIRS, CORRECT = (
 )
 KILLS = dict(line.split(":", 1) for line in (HERE / "kill_matrix.txt").read_text().splitlines())
 
-ALIKE: dict[str, tuple[str, ...]] = {}
-"""Faults that are one behavior under two names, with the reason; either is right. There are none so far."""
+ALIKE: dict[str, tuple[str, ...]] = {
+    "statistics-of-whole-tensor": ("cases-shared",),  # sets of all units: shared by all cases, it is the whole tensor
+}
+"""Faults that are one behavior under two names on the normalizers asked here, with the reason; either is right."""
 
 
 @dataclass(frozen=True)

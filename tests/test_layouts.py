@@ -11,12 +11,14 @@ import torch
 from normcheck import expected
 from normcheck.adapters.torch_tensors import placed
 from normcheck.case import Case
-from normcheck.checks import layout
+from normcheck.checks import BY_NAME, layout
 from normcheck.claim import Implementation
 from normcheck.floats import FLOAT32
 from normcheck.layouts import NAMES, applies, geometry
 from normcheck.result import ERROR, FAILED, PASSED
 from normcheck.session import Session
+
+F = torch.nn.functional
 
 SHAPES = [(4, 3), (1, 5), (2, 3, 4), (2, 3, 2, 5), (2, 1, 3, 1, 2), (7,)]
 
@@ -74,6 +76,72 @@ def test_reproduction() -> None:
     assert float((torch.nn.functional.group_norm(x, 2) - exact).abs().max()) < 1e-3
     assert float((last - exact).abs().max()) > 0.1
     assert all(line in expected.ALL[0].reproduction for line in ("+ 1000.0", "memory_format=torch.channels_last"))
+
+
+def test_reproduction_of_a_strided_weight() -> None:
+    """The two gradients that the reproduction prints are of the same numbers, and differ."""
+    x, dy = torch.ones(5, 4).cumsum(0).sin().requires_grad_(), torch.ones(5, 4).cumsum(0).cos()
+    every_second = torch.arange(8.0)[::2]
+    same, other = (
+        torch.autograd.grad(F.batch_norm(x, None, None, w, training=True), x, dy)[0]
+        for w in (every_second.contiguous(), every_second)
+    )
+
+    assert float((same - other).abs().max()) > 0.1 * float(same.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("group_norm", "torch.nn.functional:group_norm"),
+        ("group_norm", "torch.nn:GroupNorm"),
+        ("batch_norm", "torch.nn.functional:batch_norm"),
+    ],
+)
+def test_what_torch_gets_wrong_in_pairs_is_expected(kind: str, target: str) -> None:
+    """The finding is there, and the rest holds; the same in a user's code is a finding."""
+    outcome = Session.of([(kind, target)], [], "quick")
+    found = outcome.ask(outcome.claims[0], BY_NAME["layout-pairs"])
+
+    assert (found.status, bool(found.expected)) == (PASSED, True), (found.finding, found.reason)
+
+
+def refusing(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    if not x.is_contiguous() and weight is not None and not weight.is_contiguous():
+        raise ValueError("one of them must be contiguous")
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+class CotangentThroughInput(torch.autograd.Function):
+    """RMS norm whose backward reads the cotangent with the strides of the input, unless one is contiguous."""
+
+    @staticmethod
+    def forward(ctx, x, eps):
+        r = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+        ctx.save_for_backward(x, x * r, r)
+        return x * r
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, xh, r = ctx.saved_tensors
+        if not x.is_contiguous() and not dy.is_contiguous():
+            reach = sum((n - 1) * s for n, s in zip(dy.shape, x.stride(), strict=True)) + dy.storage_offset()
+            room = dy.untyped_storage().nbytes() // dy.element_size()
+            dy = dy.as_strided(dy.shape, x.stride()) if reach < room else dy * float("nan")
+        return (dy - xh * (dy * xh).mean(-1, keepdim=True)) * r, None
+
+
+def test_a_pair_is_refused_or_right() -> None:
+    """A forward may refuse two layouts together, and it is said; a backward that is wrong for a pair is found."""
+    through = lambda x, eps=1e-5: CotangentThroughInput.apply(x, eps)  # a function of its own kind
+    session = Session.of([("layer_norm", refusing), ("rms_norm", through)], [], "quick")
+    first, second = (session.ask(claim, BY_NAME["layout-pairs"]) for claim in session.claims)
+
+    assert first.status == PASSED, first.finding
+    assert any("one of them must be contiguous" in why for why in first.absent.values())
+    assert second.status == FAILED
+    assert session.ask(session.claims[1], BY_NAME["cotangent-layout"]).status == PASSED
+    assert session.ask(session.claims[1], BY_NAME["input-layout-gradient"]).status == PASSED
 
 
 def test_reproduction_of_the_bias_alone() -> None:

@@ -21,34 +21,47 @@ CORRECT = json.loads((HERE / "user_code" / "correct.json").read_text())
 WRONG = json.loads((HERE / "user_code" / "wrong.json").read_text())
 
 FINDS = {
+    "absolute-deviation": "moments",
     "affine-ignored": "affine-map",
+    "bias-before-weight": "value",
     "bias-ignored": "value",
     "dbias-averaged": "parameter-gradients",
     "dweight-from-x": "parameter-gradients",
     "dx-without-weight": "input-gradient",
+    "eps-as-floor": "eps-is-read",
     "eps-hard-coded": "eps-is-read",
     "eps-ignored": "eps-is-read",
     "eps-outside-root": "eps-co-scaling",
+    "eps-squared": "eps-is-read",
     "eval-uses-batch-statistics": "evaluation-alone",
     "float64-in-float32": "value",
     "groups-interleaved": "dependency",
     "half-accumulator": "value",
     "last-axis-only": "dependency",
+    "mean-kept-in-numerator": "moments",
+    "mean-not-subtracted": "moments",
     "mean-subtracted": "moments",
     "mean-term-missing": "gradient-mode",
     "momentum-swapped": "running-statistics",
+    "normalized-twice": "value",
     "one-pass-variance": "value",
     "one-pass-variance-clamped": "value",
+    "output-clipped": "value",
     "padded-lanes-in-variance": "moments",
     "running-statistics-not-updated": "running-statistics",
     "running-variance-biased": "running-statistics",
+    "scale-multiplied": "moments",
+    "statistics-constant": "gradient-mode",
     "statistics-from-row-0": "dependency",
+    "statistics-of-a-sample": "value",
     "statistics-of-whole-tensor": "dependency",
     "statistics-over-wrong-axis": "dependency",
+    "tail-dropped": "value",
     "variance-about-the-mean": "moments",
     "variance-instead-of-root": "moments",
     "variance-term-missing": "gradient-mode",
     "variance-unbiased": "moments",
+    "weight-absolute": "value",
     "weight-ignored": "affine-scale",
     "weight-offset-one": "affine-scale",
     "wrong-dim": "dependency",
@@ -77,10 +90,13 @@ def test_correct(one: dict[str, str]) -> None:
     asked = 0
     for check in ALL:
         if check.concerns(mine.normalizer) and not check.lacks(mine) and formats(check.space, mine.domain):
+            if check.least == "deep":  # compiling takes seconds for each case
+                continue
             outcome = search(mine, check, Effort(4))
-            asked += 1
+            asked += outcome.status == PASSED
 
-            assert (outcome.status, outcome.finding) == (PASSED, None), check.name
+            assert outcome.finding is None, check.name
+            assert outcome.status == PASSED or outcome.absent, check.name  # what it does not offer, it refuses
     assert asked > 10
 
 

@@ -63,13 +63,22 @@ def pairs(subject: Subject, case: Case) -> Comparison:
     try:
         answer = subject.call(case, gradient)
     except CallError as error:
-        forward = ", ".join(f"{role} {case.layout(role)}" for role in case.layouts if role != "dy")
         if IN_BACKWARD in error.reason:
             raise
-        return Comparison(f"y, {said}", 0, 0.0, refused={f"{forward}, together": error.reason})
+        return Comparison(f"y, {said}", 0, 0.0, refused=_refused(subject, case, error.reason))
     truth = truth_of(subject, case)
     found = [output_within(subject, truth, answer.y, said)]
     return worst(*found, *(gradients_within(subject, truth, answer, said) if gradient else ()))
+
+
+def _refused(subject: Subject, case: Case, reason: str) -> dict[str, str]:
+    """What a forward refuses: these layouts together, or nothing that has to do with layouts."""
+    try:
+        subject.call(case.but(layouts={}), False)
+    except CallError:
+        return {}
+    roles = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if role != "dy")
+    return {f"{roles}, together": reason}
 
 
 def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:

@@ -166,7 +166,9 @@ def _activations(normalizer: Normalizer) -> bool:
 _ODD = Space(
     small, formats=("float32", "float64", "bfloat16"), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
 )
-_EMPTY = Space(small, formats=("float32", "bfloat16"), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"))
+_EMPTY = Space(
+    small, formats=("float32", "bfloat16"), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
+)
 _WIDE, _WIDE_GRADIENT = (
     Space(sizes.wide, formats=("float32",), widths=(64,), edges=edges, offsets=False, affine=("both",))
     for edges in sizes.WIDE

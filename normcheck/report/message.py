@@ -52,6 +52,7 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
         ("allowed", f"{allowed:.4g}"),
         ("case", case_words(record["case"])),
         ("remark", str(record["detail"])),
+        ("likely", str(record.get("likely", ""))),
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", str(record["source"])),
         ("replay", str(record["replay"])),

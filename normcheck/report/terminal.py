@@ -109,6 +109,8 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
             yield from _wrapped("error", text, width)
     if not record["compared"]:
         return
+    if record["diagnosis"]:
+        yield from _wrapped("looks like", ", ".join(record["diagnosis"]), width)
     if record["findings"]:
         yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
     claimed = record["contract"].get("gradient", "full")
