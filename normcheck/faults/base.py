@@ -13,6 +13,7 @@ from normcheck.adapters.base import Answer, Call, Domain, Subject
 from normcheck.adapters.probe import ranks
 from normcheck.case import Case
 from normcheck.contract import Contract
+from normcheck.errors import CallError
 from normcheck.faults import life, transformed
 from normcheck.faults.life import Habits
 from normcheck.faults.transformed import Manners
@@ -125,7 +126,12 @@ def subject(
     def call(case: Case, gradient: bool) -> Answer:
         asked = Asked(normalizer, case if gradient else case.but(dy=None), contract)
         with np.errstate(all="ignore"):
-            return answer(asked, broken, rest, steps)
+            try:
+                return answer(asked, broken, rest, steps)
+            except (ZeroDivisionError, ValueError, IndexError) as error:
+                if case.x.size:
+                    raise
+                raise CallError(f"{name} raised {error!r} on an empty input", "raised on an empty input") from error
 
     name = f"{normalizer.name} with {broken.name}"
     around = broken.around(call)
