@@ -192,7 +192,8 @@ class Session:
     def _diagnosis(self, claim: Claim, found: Subject, outcome: Outcome) -> tuple[str, ...]:
         """The faults that a claim looks like, asked at its first finding; asked again while nothing explains it."""
         if not self._named.get(claim):
-            self._named[claim] = diagnose(found, [outcome])
+            named = diagnose(found, [outcome])
+            self._named[claim] = tuple(dict.fromkeys(one for name in named for one in name.split("+")))
         return self._named[claim]
 
     def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:

@@ -120,6 +120,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "session": (
         *ASKING,
         "accepted",
+        "faults",
         "expected",
         "remedy",
         "replay",

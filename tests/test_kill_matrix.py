@@ -21,6 +21,7 @@ from normcheck.adapters.base import Subject
 from normcheck.case import Case
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
+from normcheck.checks.invariance import EXPECTED_STATISTICS, TABLE
 from normcheck.contract import Contract
 from normcheck.draws import edges
 from normcheck.faults import Fault
@@ -73,20 +74,29 @@ def finds(check: Check, subject: Subject) -> bool:
     return sweep(subject, remembered(check), some(subject.normalizer, check)).status == FAILED
 
 
+def asking(normalizer: Normalizer, fault: Fault) -> list[Check]:
+    """The checks that can see a fault."""
+    subject = faults.subject(normalizer, fault, fault.under)
+    return [check for check in asked_of(subject) if check.name in SEEN[fault.where]]
+
+
+def kills(check: Check, normalizer: Normalizer, fault: Fault) -> bool:
+    """Whether a check finds a fault in code that nobody called before."""
+    return finds(check, faults.subject(normalizer, fault, fault.under))
+
+
 def killers(normalizer: Normalizer, fault: Fault) -> list[str]:
     """The checks that find a fault, in the order of the suite; dear ones are asked if no other finds it."""
-    subject = faults.subject(normalizer, fault, fault.under)
-    able = [check for check in asked_of(subject) if check.name in SEEN[fault.where]]
-    cheap = [check.name for check in able if check.cost < math.inf and finds(check, subject)]
-    return cheap or [check.name for check in able if check.cost == math.inf and finds(check, subject)]
+    able = asking(normalizer, fault)
+    cheap = [check.name for check in able if check.cost < math.inf and kills(check, normalizer, fault)]
+    return cheap or [check.name for check in able if check.cost == math.inf and kills(check, normalizer, fault)]
 
 
 def first_killer(normalizer: Normalizer, fault: Fault, likely: tuple[str, ...]) -> str:
     """One check that finds a fault, the likely ones asked first; empty if none does."""
-    subject = faults.subject(normalizer, fault, fault.under)
-    able = [check for check in asked_of(subject) if check.name in SEEN[fault.where]]
+    able = asking(normalizer, fault)
     able.sort(key=lambda check: check.name not in likely)
-    return next((check.name for check in able if finds(check, subject)), "")
+    return next((check.name for check in able if kills(check, normalizer, fault)), "")
 
 
 def lines(fault: Fault) -> list[str]:
@@ -123,7 +133,31 @@ def found_by(name: str) -> set[str]:
     return set(KEPT[name][0].partition(": ")[2].split())
 
 
-STAYS: dict[str, str] = {}
+REASONS = {
+    "a cell of Table 1, which is measured and printed": (
+        *(check.name for check in TABLE), *(check.name for check in EXPECTED_STATISTICS),
+    ),
+    "needs no reference: it holds whatever ours is worth": (
+        "shift-of-each-case", "shift-of-each-unit", "permutation", "batch-independence", "sign", "affine-map",
+        "affine-scale", "dependency", "eps-co-scaling", "gradient-linear", "gradient-adjoint",
+        "training-ignores-state", "evaluation-alone", "repeats", "repeats-gradient",
+    ),
+    "says in its own words what is wrong, where a comparison of numbers only says how much": (
+        "finite", "moments", "eps-is-read", "constant-rows", "constant-gradient", "gradient-mode", "gradient-sums",
+        "bias-drift",
+    ),
+    "the plain question, which other checks repeat in other circumstances": (
+        "evaluation", "parameter-gradients", "running-statistics", "evaluation-gradient",
+    ),
+    "one thing at a time, so that the finding says which": (
+        "input-layout", "input-layout-gradient", "cotangent-layout", "parameter-layout", "state-dict", "moved-state",
+    ),
+    "the forward alone, for code that has no gradient": (
+        "forward-is-pure", "subnormal", "magnitudes", "outlier", "wide-sets", "many-sets",
+    ),
+}  # fmt: skip
+
+STAYS = {name: reason for reason, names in REASONS.items() for name in names}
 """Why a check stays whose faults others find too."""
 
 

@@ -291,7 +291,9 @@ assert set(DY_KINDS) == {kind for _, kind in _DY}
 
 CHECKS = (
     Check("input-gradient", "dx = (g - A mean g - B xh mean(g xh)) / s", SOURCE, input_gradient,
-          Space(values, edges=ALL_WIDTHS, dy=_DY), lacks=needs_gradient),
+          Space(values, edges=ALL_WIDTHS, dy=_DY,
+                worst_offset=(("float64", 1e5), ("float32", 1e3), ("bfloat16", 10.0))),
+          lacks=needs_gradient),
     Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
           parameter_gradients, Space(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
           lacks=_has_parameters),

@@ -378,6 +378,7 @@ INPUT = (
     ),
 )
 
+
 def _dbias_needs_weight(answer: Answer, asked: Asked) -> Answer:
     """Where there is no weight there is no gradient of the bias."""
     if asked.case.weight is not None or answer.dbias is None:
