@@ -149,6 +149,12 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         # be rounded too: torch's norm over a middle axis does.
         rounded = 2.1 if truth.setting.centered else 2.65
         terms["normalized input rounded before the affine"] = rounded * fmt.u * gain * np.abs(truth.xh)
+        if not truth.setting.centered:
+            # weight / s may be formed first: below the normal range it has fewer digits, and x multiplies what is lost
+            ratio = gain / truth.partition.per_set(truth.saved.s)
+            terms["ratio below the normal range"] = np.where(ratio < 2.0**fmt.smallest, fmt.floor, 0.0) * np.abs(
+                truth.case.x
+            )
     else:
         terms["underflow"] = 4.0 * fmt.floor * (1.0 + gain)
     return Bound(terms)

@@ -74,7 +74,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
     ("variance_constant_layer_norm", "layer_norm", {"gradient": "variance-constant"}, 1e-5),
     ("statistics_constant_layer_norm", "layer_norm", {"gradient": "statistics-constant"}, 1e-5),
     ("fixed_eps_layer_norm", "layer_norm", {
-        "variance": "unbiased", "eps-place": "outside", "accuracy": "half", "eps": "1e-06",
+        "variance": "unbiased", "eps-place": "outside", "accuracy": "half",
     }, 1e-6),
 )  # fmt: skip
 
@@ -269,5 +269,5 @@ def test_the_card_of_no_entry() -> None:
     """What is no entry has a card too, without a command."""
     text = "\n".join(card_lines(identify(f"{CODE}:dynamic_tanh").record(), 80))
 
-    assert "no entry of the catalog" in text
+    assert "no entry of the catalog" in " ".join(text.split())
     assert "pytest" not in text
