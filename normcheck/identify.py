@@ -237,8 +237,6 @@ DRAWS = 4
 def _measured_row(subject: Subject) -> dict[str, str]:
     """The six columns on a few networks, with an eps that counts for nothing where it can be chosen."""
     free = subject.domain.eps is None and not subject.domain.least_eps
-    if not free and subject.contract.eps_place == "outside":  # what a fixed eps does is predicted for eps inside
-        return dict(UNDETERMINED)
     facts = []
     for check in TABLE:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
