@@ -31,15 +31,10 @@ from normcheck.sweep import sweep
 
 
 @pytest.fixture(autouse=True)
-def _own_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Modules and search paths that a test loads are gone after it; small tensors want one thread."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+def _one_thread() -> Iterator[None]:
+    """Small tensors want one thread."""
     with one_thread():
         yield
-    for name in set(sys.modules) - before:
-        if name.startswith(("_normcheck_target_", "nc_")):
-            del sys.modules[name]
 
 
 def bound(kind: str, target: Any, **conventions: str) -> Subject:
