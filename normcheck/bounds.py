@@ -82,21 +82,11 @@ class Bound:
         return max(self.terms, key=lambda name: float(np.broadcast_to(self.terms[name], self.total.shape)[where]))
 
 
-def kappa(truth: Truth) -> Array:
-    """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted. Shape (sets, 1)."""
-    x, k = truth.saved.x, truth.setting
-    if not k.centered:
-        return np.ones_like(truth.saved.s)
-    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(truth.saved.s)
-    with np.errstate(all="ignore"):
-        return np.maximum(rms / truth.saved.s, 1.0)
-
-
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
     if given(truth):
         return np.ones(truth.saved.s.shape, dtype=bool)
-    condition = kappa(truth)
+    condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
     out: Array = loss * accuracy.unit(truth.case.format) < RESOLVES
     return out if accuracy.wide else out & _in_range(truth)
@@ -122,7 +112,7 @@ def _statistic(truth: Truth, accuracy: Accuracy, k: Setting) -> Array:
     size = np.abs(truth.saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
-    condition = kappa(truth)
+    condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
     # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
     first = np.square(truth.saved.xh[:, :1])
@@ -207,7 +197,7 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
 
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
     """What conditioning multiplies, (sets, 1); nothing where the statistics are given."""
-    condition = np.ones_like(truth.saved.s) if given(truth) else kappa(truth)
+    condition = np.ones_like(truth.saved.s) if given(truth) else truth.kappa
     return condition * condition if accuracy.squared else condition
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Printed:
     paper: Paper
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Partition:
     """How one input shape falls into sets that share a statistic.
 
@@ -96,16 +96,21 @@ class Partition:
     parameter: tuple[int, ...]  # shape of the weight
     spread_shape: tuple[int, ...]  # the weight's shape as it broadcasts against the input
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
         return tuple(a for a in range(4) if a not in self.members) + self.members
 
-    @property
+    @cached_property
+    def _back(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """How `scatter` sees a gathered array, and the order that puts its axes back."""
+        return tuple(self.seen[a] for a in self.order), tuple(self.order.index(a) for a in range(4))
+
+    @cached_property
     def n(self) -> int:
         """Number of entries that share one statistic."""
         return math.prod(self.seen[a] for a in self.members)
 
-    @property
+    @cached_property
     def sets(self) -> int:
         """Number of statistics."""
         return math.prod(self.seen[a] for a in range(4) if a not in self.members)
@@ -118,7 +123,8 @@ class Partition:
         return self.canonical(x).transpose(self.order).reshape(self.sets, self.n)
 
     def scatter(self, flat: Array) -> Array:
-        return self.restore(flat.reshape([self.seen[a] for a in self.order]).transpose(np.argsort(self.order)))
+        seen, back = self._back
+        return self.restore(flat.reshape(seen).transpose(back))
 
     def restore(self, seen: Array) -> Array:
         """The inverse of `canonical`."""
@@ -129,7 +135,10 @@ class Partition:
 
     def per_set(self, statistic: Array) -> Array:
         """A statistic of shape (sets,) or (sets, 1), as it broadcasts over the input's shape."""
-        return self.scatter(np.broadcast_to(statistic.reshape(-1, 1), (self.sets, self.n)))
+        seen, back = self._back
+        kept = tuple(1 if a in self.members else self.seen[a] for a in self.order)
+        full = np.broadcast_to(statistic.reshape(kept), seen)
+        return self.restore(full.transpose(back))
 
     def spread(self, parameter: Array) -> Array:
         """The weight or bias as it broadcasts against the input."""

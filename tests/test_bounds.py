@@ -303,7 +303,7 @@ def test_bounds_are_finite_on_constant_rows() -> None:
     case = Case(x=np.full((2, 8), 3.0), eps=1e-5, format=FLOAT32, dy=np.ones((2, 8)))
     truth = evaluate(catalog.get("layer_norm"), case)
 
-    assert np.isfinite(bounds.kappa(truth)).all()
+    assert np.isfinite(truth.kappa).all()
     assert np.isfinite(bounds.forward(truth, bounds.SOUND).total).all()
     assert np.isfinite(bounds.backward(truth, bounds.SOUND).total).all()
 
@@ -311,7 +311,7 @@ def test_bounds_are_finite_on_constant_rows() -> None:
 def test_kappa_is_one_where_nothing_is_subtracted() -> None:
     """Uncentered normalizers are well conditioned at any offset; kappa of the others is 1 at least."""
     for kind, truth in truths():
-        kappa = bounds.kappa(truth)
+        kappa = truth.kappa
 
         assert kappa.shape == (truth.partition.sets, 1)
         assert (kappa >= 1.0).all()
@@ -321,7 +321,7 @@ def test_kappa_is_one_where_nothing_is_subtracted() -> None:
 def test_kappa_is_the_offset() -> None:
     """For rows of unit variance kappa is about the ratio of mean to standard deviation."""
     case = offset_case(1e4, 0)
-    kappa = bounds.kappa(evaluate(catalog.get("layer_norm"), case))
+    kappa = evaluate(catalog.get("layer_norm"), case).kappa
 
     assert np.all((kappa > 0.7e4) & (kappa < 1.5e4))
 

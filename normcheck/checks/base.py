@@ -71,11 +71,13 @@ def differ(
     if count == 0:
         return Comparison(law, 0, 0.0, facts=facts or {}, detail=detail)
     with np.errstate(all="ignore"):
-        error = np.abs(observed - expected)
-        error = np.where(np.isfinite(observed), error, np.inf)
+        error = np.asarray(np.abs(observed - expected))
+        error[~np.isfinite(observed)] = np.inf
         limit = np.broadcast_to(allowed, expected.shape)
-        share = np.where(error == 0, 0.0, error / limit)
-    share = np.where(counted, np.where(np.isnan(share), np.inf, share), -1.0)
+        share = np.asarray(error / limit)
+    share[np.isnan(share)] = np.inf
+    share[error == 0] = 0.0
+    share[~counted] = -1.0
     where = np.unravel_index(int(np.argmax(share)), share.shape)
     return Comparison(
         law,

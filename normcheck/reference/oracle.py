@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from normcheck.reference.standardize import Saved, Setting, Steps
 from normcheck.spec import Normalizer, Partition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Truth:
     """The reference's answer with all that the bounds need. y, xh, dx, g have the input's shape unless said."""
 
@@ -39,6 +40,16 @@ class Truth:
     dbias: Array | None
     running_mean: Array | None
     running_var: Array | None
+
+    @cached_property
+    def kappa(self) -> Array:
+        """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted. Shape (sets, 1)."""
+        x, s = self.saved.x, self.saved.s
+        if not self.setting.centered:
+            return np.ones_like(s)
+        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
+        with np.errstate(all="ignore"):
+            return np.maximum(rms / s, 1.0)
 
 
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
