@@ -22,6 +22,7 @@ instance_norm=torch.nn.functional:instance_norm
 instance_norm=torch.nn:InstanceNorm1d
 instance_norm=torch.nn:InstanceNorm2d
 instance_norm=torch.nn:InstanceNorm3d
+path_sgd=normcheck.implementations.path_sgd:PathSGD
 """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from normcheck.descent.entry import ENTRIES as DESCENTS
 from normcheck.errors import UsageError, suggest
 from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
 
@@ -135,7 +136,7 @@ ALL: dict[str, Normalizer] = {
 }
 """The normalizers."""
 
-ENTRIES: dict[str, Entry] = {**ALL}
+ENTRIES: dict[str, Entry] = {**ALL, **{entry.name: entry for entry in DESCENTS}}
 """Every kind, of every family (see `normcheck.families`)."""
 
 

@@ -28,6 +28,9 @@ from normcheck import about, catalog, faults, transforms
 from normcheck.about import Section
 from normcheck.adapters.base import Bound, Subject
 from normcheck.contract import Contract
+from normcheck.descent import about as descent_about
+from normcheck.descent import faults as descent_faults
+from normcheck.descent.entry import Descent
 from normcheck.diagnose import diagnose
 from normcheck.errors import UsageError, suggest
 from normcheck.remedy import remedy
@@ -100,6 +103,12 @@ ALL = (
         diagnose=diagnose,
         remedy=remedy,
         script=script,
+    ),
+    Family(
+        entries=Descent,
+        faults=descent_faults.ALL,
+        faulty=descent_faults.faulty,
+        sections=descent_about.sections,
     ),
 )
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reference": ("reference", "case", "contract", "floats", "spec"),
     "bounds": ("floats", "reference", "uses"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec"),
+    "catalog": ("errors", "spec", "descent.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -90,15 +90,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "spec"),
+    "adapters.binders": ("adapters", "catalog", "claim", "spec", "descent.entry"),
+    "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
         for level, name in enumerate(TORCH)
     },
+    # optimizers of nets
+    "descent": (*CORE, "descent", "reference"),
+    "descent.about": ("about", "descent"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -119,6 +123,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "diagnose",
         "remedy",
         "reproduction",
+        "descent",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normcheck.checks import (
     accuracy,
+    descent,
     epsilon,
     folding,
     gradient,
@@ -35,6 +36,7 @@ ALL: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + descent.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
