@@ -16,9 +16,10 @@ def sections(entry: Descent) -> Iterator[Section]:
         "what is asked",
         (
             (
-                "The step of every edge against the closed form, in float64 and float32; whether it commutes with the "
-                "rescaling of nodes, which plain gradient descent does not; that stepped nets which computed one function "
-                "still do; and torch.optim's interface: rates of groups, closures, frozen layers, saved states."
+                "The step of every edge against the closed form, in float64 and float32; whether it commutes with "
+                "the rescaling of nodes, which plain gradient descent does not; that stepped nets which computed one "
+                "function still do; and torch.optim's interface: rates of groups, closures, frozen layers, saved "
+                "states."
             ),
             "An optimizer is not told the function that it minimizes: a step needs parameters and gradients alone.",
         ),
@@ -27,10 +28,10 @@ def sections(entry: Descent) -> Iterator[Section]:
         "arguments",
         (
             (
-                "A class, or a function that returns an optimizer, called as C(params, lr=...). params: the weights of a "
-                "ReLU net, each (outputs, inputs) as torch.nn.Linear has it, in the order of the layers from the input "
-                "on, each followed by its bias where there is one: what net.parameters() gives of a torch.nn.Sequential. "
-                "Where groups are given, each layer is in one of its own."
+                "A class, or a function that returns an optimizer, called as C(params, lr=...). params: the weights of "
+                "a ReLU net, each (outputs, inputs) as torch.nn.Linear has it, in the order of the layers from the "
+                "input on, each followed by its bias where there is one: what net.parameters() gives of a "
+                "torch.nn.Sequential. Where groups are given, each layer is in one of its own."
             ),
             "    optimizer = C(net.parameters(), lr=0.1); loss.backward(); optimizer.step()",
         ),
