@@ -22,6 +22,12 @@ instance_norm=torch.nn.functional:instance_norm
 instance_norm=torch.nn:InstanceNorm1d
 instance_norm=torch.nn:InstanceNorm2d
 instance_norm=torch.nn:InstanceNorm3d
+zca_whitening=normcheck.implementations.whitening:zca_whitening
+zca_whitening=normcheck.implementations.whitening:ZCAWhitening
+cholesky_whitening=normcheck.implementations.whitening:cholesky_whitening
+cholesky_whitening=normcheck.implementations.whitening:CholeskyWhitening
+iter_norm=normcheck.implementations.whitening:iter_norm
+iter_norm=normcheck.implementations.whitening:IterNorm
 path_sgd=normcheck.implementations.path_sgd:PathSGD
 """
 

@@ -37,6 +37,9 @@ from normcheck.remedy import remedy
 from normcheck.reproduction import script
 from normcheck.result import Outcome
 from normcheck.spec import Entry, Normalizer, Printed, Row
+from normcheck.whitening import about as whitening_about
+from normcheck.whitening import faults as whitening_faults
+from normcheck.whitening.entry import Whitening
 
 
 class Fault(Protocol):
@@ -109,6 +112,12 @@ ALL = (
         faults=descent_faults.ALL,
         faulty=descent_faults.faulty,
         sections=descent_about.sections,
+    ),
+    Family(
+        entries=Whitening,
+        faults=whitening_faults.ALL,
+        faulty=whitening_faults.faulty,
+        sections=whitening_about.sections,
     ),
 )
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reference": ("reference", "case", "contract", "floats", "spec"),
     "bounds": ("floats", "reference", "uses"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec", "descent.entry"),
+    "catalog": ("errors", "spec", "descent.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -90,8 +90,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "spec", "descent.entry"),
+    "adapters.binders": ("adapters", "catalog", "claim", "spec", "descent.entry", "whitening.entry"),
     "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -100,9 +101,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # optimizers of nets
     "descent": (*CORE, "descent", "reference"),
     "descent.about": ("about", "descent"),
+    # layers that decorrelate
+    "whitening": (*CORE, "whitening", "reference"),
+    "whitening.about": ("about", "whitening"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "whitening"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -124,6 +128,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "remedy",
         "reproduction",
         "descent",
+        "whitening",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),

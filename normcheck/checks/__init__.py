@@ -18,6 +18,7 @@ from normcheck.checks import (
     special,
     statistics,
     ways,
+    whitening,
 )
 from normcheck.checks.base import Check
 
@@ -37,6 +38,7 @@ ALL: tuple[Check, ...] = (
     + special.CHECKS
     + sizes.CHECKS
     + descent.CHECKS
+    + whitening.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
