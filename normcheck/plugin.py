@@ -41,9 +41,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("normcheck", "checking normalization layers")
     group.addoption(
-        "--norm", action="append", default=[], metavar="KIND=TARGET",
+        "--norm", action="append", default=[], metavar="[KIND=]TARGET",
         help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
-        "batch_norm=./mine.py:MyBatchNorm (repeatable)",
+        "batch_norm=./mine.py:MyBatchNorm (repeatable); without a kind, as what it is found to be",
     )  # fmt: skip
     group.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",

@@ -106,6 +106,25 @@ def test_fail(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["layer_norm mine:unbiased: moments does not hold", "*law *mean(xh^2) = v / (v + eps)"])
 
 
+def test_without_a_kind(project: pytest.Pytester) -> None:
+    """A target alone is checked as what it is found to be, under the conventions that it follows; that is said."""
+    result = run(project, "--norm", "mine:unbiased", "--norm-json", "out.json")
+
+    assert result.ret == 0
+    one = records(project)["mine:unbiased"]
+    assert (one["kind"], one["verdict"], one["contract"]["variance"]) == ("layer_norm", "passed", "unbiased")
+    assert one["information"]["identified"].startswith("as layer_norm variance=unbiased")
+
+
+def test_without_a_kind_that_is_known(project: pytest.Pytester) -> None:
+    """What is no normalizer that is known needs a kind, and says how to name it."""
+    project.makepyfile(other="import torch\ndef soft(x):\n    return torch.softmax(x, -1)\n")
+    result = run(project, "--norm", "other:soft")
+
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["other:soft: call: other:soft behaves as no kind that is known; nearest is *"])
+
+
 def test_gradient_mode(project: pytest.Pytester) -> None:
     """A gradient with E[x] held constant is named; it fails the default claim and passes its own."""
     assert run(project, "--norm", "layer_norm=mine:detached", "--norm-json", "out.json").ret == 1
