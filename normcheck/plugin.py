@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from normcheck import outputs
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -56,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
-    group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
+    outputs.add_options(group)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
@@ -94,8 +95,9 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
         session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
-        session.accepted = accepted.read(_pyproject(config), BY_NAME)
+        session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
         config.stash[SESSION] = session
+        outputs.prepare(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -191,6 +193,8 @@ class Verifier:
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
         """
+        from normcheck import accepted
+        from normcheck.checks import BY_NAME
         from normcheck.errors import UsageError
         from normcheck.session import Session
 
@@ -200,6 +204,7 @@ class Verifier:
         try:
             seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
             session = Session.of([(as_, target)], words, chosen, seed, replay)
+            session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
         _settle(self._request, session.all())
@@ -216,6 +221,7 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     from normcheck.report.message import finding
 
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
+    request.node.user_properties += _properties(outcomes)  # pytest's own --junitxml writes them
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
     texts = [
         finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
@@ -225,6 +231,18 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
         pytest.skip(outcomes[0].reason)
+
+
+def _properties(outcomes: list[Any]) -> list[tuple[str, object]]:
+    """What a report of JUnit says of the outcomes of a test beside its text."""
+    out: list[tuple[str, object]] = []
+    for o in outcomes:
+        head = f"{o.kind} {o.target} {o.check}"
+        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.share)]
+        out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
+        out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
+        out += [(f"{head}: expected", o.expected)] if o.expected else []
+    return out
 
 
 @pytest.hookimpl(wrapper=True)
@@ -265,9 +283,7 @@ class Collector:
         run = self.run()
         if run is None:
             return
-        path = self._config.getoption("norm_json")
-        if path:
-            Path(path).write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        outputs.write(self._config, run)
         if any(record["usage"] for record in self._records):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif session.exitstatus == pytest.ExitCode.OK and any(not one["compared"] for one in run["implementations"]):
@@ -282,9 +298,8 @@ class Collector:
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)
-        path = self._config.getoption("norm_json")
-        if path:
-            terminalreporter.write_line(f"written: {path}")
+        for text in outputs.lines(self._config, run):
+            terminalreporter.write_line(text)
         reason = self._config.getoption("norm_accept")
         if reason:
             from normcheck import accepted

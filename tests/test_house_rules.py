@@ -116,7 +116,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
-    "accepted": ("errors", "result"),
+    "accepted": ("errors", "report.files", "result"),
     "session": (
         *ASKING,
         "accepted",
@@ -138,10 +138,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "examples": (),
     "explain": (*ASKING, "adapters.binding", "examples", "faults"),
     "selfcheck": (*ASKING, "faults"),
-    "report": ("report", "result"),
+    "report": ("report", "errors", "result"),
     # the edge
     "properties": ("checks",),
-    "plugin": ("__init__", *EVERYTHING),
+    "outputs": ("report",),
+    "plugin": ("__init__", *EVERYTHING, "outputs"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -163,7 +164,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "outputs", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""
