@@ -31,7 +31,8 @@ STYLE: Any = {
     "text.parse_math": False,  # labels may come from a record
     "font.family": "DejaVu Sans", "font.size": 9.0,
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": LINE, "grid.linewidth": 0.4,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": LINE, "grid.linewidth": 0.4,
     "legend.frameon": False, "axes.facecolor": "none",
 }  # fmt: skip
 
