@@ -87,5 +87,17 @@ def _stale(run: dict[str, Any], baseline: str) -> Iterator[str]:
         yield f"baseline: save it anew with --norm-json {baseline}"
 
 
+def properties(outcomes: list[Any]) -> list[tuple[str, object]]:
+    """What a report of JUnit says of the outcomes of a test beside its text."""
+    out: list[tuple[str, object]] = []
+    for o in outcomes:
+        head = f"{o.kind} {o.target} {o.check}"
+        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.share)]
+        out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
+        out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
+        out += [(f"{head}: expected", o.expected)] if o.expected else []
+    return out
+
+
 def _on_github() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"

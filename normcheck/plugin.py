@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from normcheck import outputs
+from normcheck import isolation, outputs
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -58,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
     outputs.add_options(group)
+    isolation.add_options(group, parser)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
@@ -96,6 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
         session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+        session.isolate = isolation.limits(config)
         config.stash[SESSION] = session
         outputs.prepare(config)
     except UsageError as error:
@@ -103,6 +105,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
 
 
 @contextmanager
@@ -205,9 +213,13 @@ class Verifier:
             seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
             session = Session.of([(as_, target)], words, chosen, seed, replay)
             session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+            session.isolate = isolation.limits(config) if isinstance(target, str) else None  # an object is here already
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
-        _settle(self._request, session.all())
+        try:
+            _settle(self._request, session.all())
+        finally:
+            session.close()
 
 
 @pytest.fixture
@@ -221,7 +233,7 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     from normcheck.report.message import finding
 
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
-    request.node.user_properties += _properties(outcomes)  # pytest's own --junitxml writes them
+    request.node.user_properties += outputs.properties(outcomes)  # pytest's own --junitxml writes them
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
     texts = [
         finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
@@ -231,18 +243,6 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
         pytest.skip(outcomes[0].reason)
-
-
-def _properties(outcomes: list[Any]) -> list[tuple[str, object]]:
-    """What a report of JUnit says of the outcomes of a test beside its text."""
-    out: list[tuple[str, object]] = []
-    for o in outcomes:
-        head = f"{o.kind} {o.target} {o.check}"
-        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.share)]
-        out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
-        out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
-        out += [(f"{head}: expected", o.expected)] if o.expected else []
-    return out
 
 
 @pytest.hookimpl(wrapper=True)

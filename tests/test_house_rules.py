@@ -89,6 +89,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
+    "adapters.wire": ("floats",),
+    "adapters.traces": (),
+    "adapters.isolated": (
+        "adapters.bind",
+        "adapters.load",
+        "adapters.traces",
+        "adapters.wire",
+        "claim",
+        "errors",
+        "uses",
+    ),
+    "adapters.worker": ("adapters.isolated", "adapters.wire", "errors"),
+    "adapters.remote": (
+        *CORE,
+        "recipes",
+        "adapters.base",
+        "adapters.bind",
+        "adapters.isolated",
+        "adapters.probe",
+        "adapters.worker",
+    ),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -126,6 +147,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "replay",
         "reproduction",
         "adapters.bind",
+        "adapters.remote",
         "strategies",
         "search",
         "diagnose",
@@ -142,7 +164,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # the edge
     "properties": ("checks",),
     "outputs": ("report",),
-    "plugin": ("__init__", *EVERYTHING, "outputs"),
+    "isolation": ("adapters.remote", "errors"),
+    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -164,7 +187,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "outputs", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""
