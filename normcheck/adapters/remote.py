@@ -7,6 +7,8 @@ anybody's. What the process says of itself (formats, what a call changed, how it
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +31,9 @@ __all__ = ["Limits", "Remote"]
 COMPILING = 10.0
 """Times the limit where something is compiled."""
 
+BINDING = 3.0
+"""Times the limit for all calls by which it is found out what an implementation takes."""
+
 MOST = 3
 """Processes that an implementation may lose; after that it is asked no more."""
 
@@ -41,6 +46,7 @@ class Remote:
         self._worker: Worker | None = None
         self._lost, self._deaths = "", 0
         self._offers: list[dict[str, Any]] = []
+        self._until, self._refused = math.inf, ""  # while it is being bound: when that must be done, and what it raised
 
     def renew(self) -> None:
         """Before each question: what was lost may be started anew, a few times."""
@@ -93,6 +99,9 @@ class Remote:
         self.hold()
         assert self._worker is not None, "what was lost has raised"
         case = next((word for word in words if isinstance(word, Case)), None)
+        if time.monotonic() > self._until:
+            with self._watched("at its first calls"):
+                raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._refused}")
         slow = case is not None and case.use in (uses.COMPILED, uses.EXPORTED)
         shape = "" if case is None else "x".join(map(str, case.x.shape))
         with self._watched(words[0] if case is None else f"a {shape} {case.format.name} input"):
@@ -102,11 +111,11 @@ class Remote:
             except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
                 raise LostError("what it sent is no answer") from None
 
-    @staticmethod
-    def _result(record: Mapping[str, Any]) -> Any:
+    def _result(self, record: Mapping[str, Any]) -> Any:
         if "usage" in record:
             raise UsageError(str(record["usage"]))
         if "call" in record:
+            self._refused = f", and {record.get('reason', '')}"
             raise CallError(str(record["call"]), str(record.get("reason", "")))
         return record["result"]
 
@@ -117,6 +126,7 @@ class Remote:
         """
         try:
             offers = self.hold()
+            self._until = time.monotonic() + BINDING * self._limits.seconds
             attempts = [(self._call(way), self._offer(way, offer)) for way, offer in enumerate(offers)]
             module, transforms = offers[0]["module"], offers[0]["transforms"]
             held = bind.Held(
@@ -126,6 +136,7 @@ class Remote:
                 (lambda case: _Life(self, case)) if module else None,
             )
             found = bind.bound(held, self._claim)
+            self._until = math.inf
             self.end()
         except Exception:
             self.close()
