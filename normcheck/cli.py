@@ -7,12 +7,13 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from normcheck import __version__
 from normcheck.errors import NormcheckError, UsageError, suggest
 
-COMMANDS = ("table", "identify", "explain")
+COMMANDS = ("table", "identify", "explain", "report")
 USAGE = 4
 """pytest's exit status for wrong usage."""
 
@@ -21,6 +22,7 @@ normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck table                                  Table 1 as measured on torch's own functions
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck explain layer_norm | value | eps-ignored
+normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
 """
 
@@ -101,6 +103,25 @@ def _explain(words: Sequence[str]) -> int:
     return 0
 
 
+def _report(words: Sequence[str]) -> int:
+    """A saved run in other forms."""
+    from normcheck.report import files
+
+    parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
+    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json")
+    for form, said in files.FORMS.items():
+        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=said)
+    given = vars(parser.parse_args(list(words)))
+    run = files.read(given.pop("run"))
+    asked = {form: path for form, path in given.items() if path is not None}
+    if not asked:
+        raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")
+    for form, path in asked.items():
+        files.write(run, form, path, Path.cwd())
+        print(f"written: {path}")
+    return 0
+
+
 def _self_check(conventions: Sequence[str]) -> int:
     """What the suite finds of all it knows; status 1 if something gets through."""
     from normcheck.contract import contract
@@ -132,6 +153,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit status of a command line. Raises `UsageError` for words that are none."""
+    if arguments and arguments[0] == "report":
+        return _report(arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
@@ -141,17 +164,22 @@ def run(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     first = words[0] if words else ""
-    if first == "table":
-        return _table(words[1:], known.norm_contract)
-    if first == "explain":
-        return _explain(words[1:])
-    if first == "identify":
-        if len(words) != 2:
-            raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
-        return _identify(words[1])
+    if first in ("table", "explain", "identify"):
+        return _told(first, words[1:], known.norm_contract)
     if first and not _is_claim(first):
         raise UsageError(f"{first!r} is neither [KIND=]TARGET nor a command; {suggest(first, COMMANDS)}")
     return _pytest(arguments)
+
+
+def _told(command: str, words: Sequence[str], conventions: Sequence[str]) -> int:
+    """A command that prints what it finds."""
+    if command == "table":
+        return _table(words, conventions)
+    if command == "explain":
+        return _explain(words)
+    if len(words) != 1:
+        raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
+    return _identify(words[0])
 
 
 def main() -> NoReturn:

@@ -16,13 +16,14 @@ from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
 from normcheck.adapters.load import quiet
 from normcheck.adapters.probe import fit
+from normcheck.adapters.remote import Limits, Remote
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
 from normcheck.diagnose import diagnose
 from normcheck.draws import formats
-from normcheck.errors import CallError, UsageError, suggest
+from normcheck.errors import CallError, LostError, UsageError, suggest
 from normcheck.expected import Expected
 from normcheck.identify import identify
 from normcheck.recipes import Draw
@@ -110,8 +111,10 @@ class Session:
     effort: Effort
     only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
+    isolate: Limits | None = None  # each implementation in a process of its own
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
+    _remotes: dict[Claim, Remote] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -157,13 +160,26 @@ class Session:
         if claim not in self._bound:
             try:
                 with one_thread():
-                    self._bound[claim] = subject(claim.implementation)
-            except (UsageError, CallError) as error:
+                    self._bound[claim] = self._bind(claim, claim.implementation)
+            except (UsageError, CallError, LostError) as error:
                 self._bound[claim] = error
         found = self._bound[claim]
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _bind(self, claim: Claim, implementation: Implementation) -> Subject:
+        if self.isolate is None:
+            return subject(implementation)
+        if not isinstance(implementation.target, str):
+            raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
+        self._remotes[claim] = remote = Remote(implementation, self.isolate)
+        return remote.subject()
+
+    def close(self) -> None:
+        """End the processes of implementations."""
+        for remote in self._remotes.values():
+            remote.close()
 
     def call(self, claim: Claim) -> Outcome:
         """Whether the claim can be loaded, bound and called."""
@@ -175,7 +191,7 @@ class Session:
             found = self.subject(claim)
         except UsageError as error:
             return replace(plain, status=ERROR, reason=str(error), usage=True)
-        except CallError as error:
+        except (CallError, LostError) as error:
             return replace(plain, status=ERROR, reason=str(error))
         seconds = time.perf_counter() - started
         said = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
@@ -189,8 +205,16 @@ class Session:
         plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
         try:
             found = self.subject(claim)
-        except (UsageError, CallError):
+        except (UsageError, CallError, LostError):
             return replace(plain, reason="it cannot be called")
+        if claim in self._remotes:
+            self._remotes[claim].renew()
+        try:
+            return self._answered(claim, check, found, plain)
+        except LostError as error:
+            return replace(plain, status=ERROR, reason=str(error))
+
+    def _answered(self, claim: Claim, check: Check, found: Subject, plain: Outcome) -> Outcome:
         lacks = check.lacks(found) or self._later(check)
         if not lacks and not formats(check.space, found.domain):
             lacks = f"serves none of {', '.join(check.space.formats)}"

@@ -89,6 +89,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
+    "adapters.wire": ("floats",),
+    "adapters.traces": (),
+    "adapters.isolated": (
+        "adapters.bind",
+        "adapters.load",
+        "adapters.traces",
+        "adapters.wire",
+        "claim",
+        "errors",
+        "uses",
+    ),
+    "adapters.worker": ("adapters.isolated", "adapters.wire", "errors"),
+    "adapters.remote": (
+        *CORE,
+        "recipes",
+        "adapters.base",
+        "adapters.bind",
+        "adapters.isolated",
+        "adapters.probe",
+        "adapters.worker",
+    ),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -116,7 +137,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
-    "accepted": ("errors", "result"),
+    "accepted": ("errors", "report.files", "result"),
     "session": (
         *ASKING,
         "accepted",
@@ -127,6 +148,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "replay",
         "reproduction",
         "adapters.bind",
+        "adapters.remote",
         "strategies",
         "search",
         "diagnose",
@@ -139,10 +161,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "examples": (),
     "explain": (*ASKING, "adapters.binding", "examples", "faults"),
     "selfcheck": (*ASKING, "faults"),
-    "report": ("report", "result"),
+    "report": ("report", "errors", "result"),
     # the edge
     "properties": ("checks",),
-    "plugin": ("__init__", *EVERYTHING),
+    "outputs": ("report",),
+    "isolation": ("adapters.remote", "errors"),
+    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -164,7 +188,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""
