@@ -41,21 +41,25 @@ def _width() -> int:
     return max(80, shutil.get_terminal_size().columns)
 
 
-def _is_claim(word: str) -> bool:
-    """Whether a word is [KIND=]TARGET, and neither an option nor one of pytest's node ids."""
+def _is_claim(word: str, *, first: bool = True) -> bool:
+    """Whether a word is KIND=TARGET, or, among the first words, TARGET; no option, and none of pytest's node ids.
+
+    Behind an option a word with a colon may be its value, as in -p no:cacheprovider.
+    """
     kind, equals, _ = word.partition("=")
     if word.startswith("-"):
         return False
-    return kind.isidentifier() if equals else re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*", word) is not None
+    return kind.isidentifier() if equals else first and re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*", word) is not None
 
 
 def _pytest(arguments: Sequence[str]) -> int:
     """pytest with every [KIND=]TARGET as --norm; all other words are its own."""
     import pytest
 
+    leading = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     words: list[str] = []
-    for word in arguments:
-        words += ["--norm", word] if _is_claim(word) else [word]
+    for i, word in enumerate(arguments):
+        words += ["--norm", word] if _is_claim(word, first=i < leading) else [word]
     return int(pytest.main(words))
 
 

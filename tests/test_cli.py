@@ -82,6 +82,11 @@ def test_which_words_are_claims(word: str, is_one: bool) -> None:
     assert _is_claim(word) is is_one
 
 
+def test_behind_an_option_a_colon_is_no_claim() -> None:
+    assert not _is_claim("no:cacheprovider", first=False)
+    assert _is_claim("layer_norm=mine:f", first=False)
+
+
 def test_unknown_words_end_with_4() -> None:
     status, _, said = command("explain", "layernorm")
 
