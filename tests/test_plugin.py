@@ -112,6 +112,7 @@ def test_a_fault_is_told_once(project: pytest.Pytester) -> None:
     once = run(project, *chosen).stdout.str()
     full = run(project, *chosen, "-v", "-v").stdout.str()
 
+    assert "\n  gradient " not in once  # no check of it was asked
     assert once.count("\n  law  ") == 1
     assert once.count("times what is allowed, as value above; replay moments/") == 1
     assert full.count("\n  law  ") == 2

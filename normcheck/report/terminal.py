@@ -115,7 +115,7 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
     claimed = record["contract"].get("gradient", "full")
     said = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
-    if "gradient" not in record["not_checked"]:
+    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not asked
         yield from _wrapped("gradient", f"{record['gradient']}, {said}", width)
     if record["contract"]:
         yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
