@@ -6,8 +6,10 @@ The arguments are those of torch's function, in its order, as roles.
 
 from __future__ import annotations
 
+from typing import Any
+
 from normcheck.errors import UsageError, suggest
-from normcheck.spec import Normalizer, Paper, Printed, Sets, row
+from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
 
 _LN = Paper("Ba, Kiros, Hinton", 2016, "Layer Normalization", "https://arxiv.org/abs/1607.06450", "Table 1")
 _RMS = Paper(
@@ -131,10 +133,14 @@ weight_norm = Normalizer(
 ALL: dict[str, Normalizer] = {
     n.name: n for n in (batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm)
 }
+"""The normalizers."""
+
+ENTRIES: dict[str, Entry] = {**ALL}
+"""Every kind, of every family (see `normcheck.families`)."""
 
 
-def get(kind: str) -> Normalizer:
-    """The entry of that name. Raises `UsageError` with the nearest name for an unknown one."""
-    if kind not in ALL:
-        raise UsageError(f"unknown kind {kind!r}; {suggest(kind, ALL)}")
-    return ALL[kind]
+def get(kind: str) -> Any:
+    """The entry of that name, of whatever family. Raises `UsageError` with the nearest name for an unknown one."""
+    if kind not in ENTRIES:
+        raise UsageError(f"unknown kind {kind!r}; {suggest(kind, ENTRIES)}")
+    return ENTRIES[kind]

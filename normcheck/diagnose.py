@@ -14,8 +14,9 @@ import numpy as np
 
 from normcheck import faults, lives
 from normcheck.adapters.base import Answer, Subject
+from normcheck.cases import Pick
 from normcheck.checks import BY_NAME
-from normcheck.draws import Pick, Space, choose
+from normcheck.draws import Space, choose
 from normcheck.evidence import Question, agrees, answer, items
 from normcheck.hypotheses import NOTHING, both, hypotheses
 from normcheck.recipes import state, values

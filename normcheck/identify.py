@@ -26,7 +26,7 @@ from normcheck.checks.base import demanded
 from normcheck.checks.invariance import NEGLIGIBLE, TABLE
 from normcheck.claim import Implementation
 from normcheck.contract import GRADIENTS, contract, words
-from normcheck.draws import choose, narrowed
+from normcheck.draws import narrowed
 from normcheck.errors import CallError, UsageError
 from normcheck.floats import FORMATS
 from normcheck.recipes import small
@@ -242,7 +242,7 @@ def _measured_row(subject: Subject) -> dict[str, str]:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
         for i in range(DRAWS):
             pick = rng.choice if i else (lambda options: options[0])
-            case = check.space.recipe(subject.normalizer, choose(check.space, subject.normalizer, subject.domain, pick))
+            case = check.space.recipe(subject.normalizer, check.space.choose(subject, pick))
             facts.append(check.ask(subject, case.but(eps=case.eps * NEGLIGIBLE) if free else case).facts)
     return verdict.measured_row(merge(facts))
 

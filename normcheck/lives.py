@@ -13,7 +13,6 @@ from normcheck.adapters.base import Answer, Life, State, Subject
 from normcheck.adapters.load import quiet
 from normcheck.case import Case
 from normcheck.checks import BY_NAME
-from normcheck.draws import edges
 from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.sweep import asked, draws
@@ -85,7 +84,7 @@ def traces(subject: Subject, name: str) -> list[Trace]:
 
     listener = replace(subject, live=followed)
     check = BY_NAME[name]
-    some = chain(edges(check.space, subject.normalizer, subject.domain), draws(subject, check, PROGRAMS, seed=1))
+    some = chain(check.space.always(subject), draws(subject, check, PROGRAMS, seed=1))
     for tried, draw in enumerate(some):
         with quiet():
             asked(listener, check, draw)

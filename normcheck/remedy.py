@@ -8,7 +8,6 @@ from dataclasses import replace
 from normcheck.adapters.base import Subject
 from normcheck.checks.base import Check
 from normcheck.contract import CHOICES, Contract, words
-from normcheck.draws import edges
 from normcheck.recipes import Draw
 from normcheck.result import PASSED
 from normcheck.sweep import sweep
@@ -20,7 +19,7 @@ def remedy(subject: Subject, check: Check, draw: Draw) -> str:
         other = replace(subject, contract=promised)
         if check.lacks(other) or sweep(other, check, [draw]).status != PASSED:
             continue
-        if sweep(other, check, edges(check.space, subject.normalizer, subject.domain)).status == PASSED:
+        if sweep(other, check, check.space.always(subject)).status == PASSED:
             changed = set(words(promised).items()) - set(words(subject.contract).items())
             return ", ".join(f"{key}={value}" for key, value in changed)
     return ""

@@ -6,15 +6,14 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Flaky
 
-from normcheck.adapters.base import Subject
+from normcheck.adapters.base import Bound
 from normcheck.adapters.load import quiet
 from normcheck.checks.base import Check
-from normcheck.draws import edges
-from normcheck.recipes import Draw
 from normcheck.result import Outcome
 from normcheck.strategies import draws_from
 from normcheck.sweep import Fold, asked, draws
@@ -52,12 +51,12 @@ def _affordable(check: Check, examples: int) -> int:
     return int(examples / check.cost)
 
 
-def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
+def search(subject: Bound, check: Check, effort: Effort) -> Outcome:
     """Ask one check; on a broken law the smallest case that breaks it."""
     fold = Fold(subject, check)
     error = _broken(check.name)
 
-    def ask(draw: Draw) -> None:
+    def ask(draw: Any) -> None:
         if fold.witnessed:
             return
         if fold.add(draw, *asked(subject, check, draw)):
@@ -65,7 +64,7 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
 
     with quiet():
         try:
-            for draw in edges(check.space, subject.normalizer, subject.domain):
+            for draw in check.space.always(subject):
                 ask(draw)
             if not effort.examples:
                 for draw in draws(subject, check, _affordable(check, PLAIN), effort.seed or 0):
@@ -87,7 +86,7 @@ def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
             report_multiple_bugs=False,
             print_blob=False,
         )
-        test = given(draws_from(check.space, subject.normalizer, subject.domain))(ask)
+        test = given(draws_from(check.space, subject))(ask)
         test = searching(test)
         if effort.seed is not None:
             test = seed(effort.seed)(test)

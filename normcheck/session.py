@@ -10,28 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from normcheck import accepted, catalog, expected, faults
+from normcheck import accepted, catalog, expected, families
 from normcheck.accepted import Accepted
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import one_thread, subject
+from normcheck.adapters.base import Bound, Subject
+from normcheck.adapters.binders import one_thread, subject
 from normcheck.adapters.load import quiet
-from normcheck.adapters.probe import fit
 from normcheck.adapters.remote import Limits, Remote
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
-from normcheck.diagnose import diagnose
-from normcheck.draws import formats
 from normcheck.errors import CallError, LostError, UsageError, suggest
 from normcheck.expected import Expected
 from normcheck.identify import identify
-from normcheck.recipes import Draw
-from normcheck.remedy import remedy
-from normcheck.replay import decode, encode
-from normcheck.reproduction import script
+from normcheck.replay import decode, encode, named
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
+from normcheck.spec import Normalizer
 from normcheck.sweep import sweep
 
 CALL = "call"
@@ -95,7 +90,15 @@ def _identified(target: str) -> Implementation:
 
 def _said(names: Sequence[str]) -> str:
     """Faults with what they do, for a message."""
-    return "; ".join(f"{name}: {faults.get(name).story.partition('.')[0]}" for name in names[:2])
+    return "; ".join(f"{name}: {families.fault(name).story.partition('.')[0]}" for name in names[:2])
+
+
+def _repeated(replay: str) -> tuple[str, Any]:
+    """The check and the draw of a replay. Raises `UsageError` where it is none."""
+    name = named(replay)
+    if name not in BY_NAME:
+        raise UsageError(f"replay {replay!r}: there is no check {name!r}; {suggest(name, BY_NAME)}")
+    return decode(replay, BY_NAME[name].space.plain)
 
 
 def _today() -> date:
@@ -109,11 +112,11 @@ class Session:
     claims: tuple[Claim, ...]
     effort_name: str
     effort: Effort
-    only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
+    only: tuple[str, Any] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
     isolate: Limits | None = None  # each implementation in a process of its own
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
-    _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
+    _bound: dict[Claim, Bound | Exception] = field(default_factory=dict)
     _remotes: dict[Claim, Remote] = field(default_factory=dict)
 
     @classmethod
@@ -130,9 +133,7 @@ class Session:
         chosen = int(seed) if str(seed or "").isdigit() else None
         if effort == "deep" and chosen is None:
             chosen = random.SystemRandom().randrange(1 << 32)
-        only = None if replay is None else decode(replay)
-        if only is not None and only[0] not in BY_NAME:
-            raise UsageError(f"replay {replay!r}: there is no check {only[0]!r}; {suggest(only[0], BY_NAME)}")
+        only = None if replay is None else _repeated(replay)
         made = {(claim.kind, claim.name): claim for claim in (_claim(given, declared) for given in claims)}
         return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen), only)
 
@@ -145,7 +146,7 @@ class Session:
         return out if self.only is None else out | {"replay": encode(*self.only)}
 
     def questions(self, checks: Sequence[Check]) -> list[tuple[Claim, Check]]:
-        """The checks that concern each claim's normalizer."""
+        """The checks that concern what each claim is."""
         return [
             (claim, check)
             for claim in self.claims
@@ -154,7 +155,7 @@ class Session:
             if check.concerns(catalog.get(claim.kind)) and (self.only is None or self.only[0] == check.name)
         ]
 
-    def subject(self, claim: Claim) -> Subject:
+    def subject(self, claim: Claim) -> Bound:
         """The bound implementation. Raises what binding raised, each time."""
         assert claim.implementation is not None, "a claim with an error has no subject"
         if claim not in self._bound:
@@ -168,11 +169,13 @@ class Session:
             raise found
         return found
 
-    def _bind(self, claim: Claim, implementation: Implementation) -> Subject:
+    def _bind(self, claim: Claim, implementation: Implementation) -> Bound:
         if self.isolate is None:
             return subject(implementation)
         if not isinstance(implementation.target, str):
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
+        if not isinstance(catalog.get(claim.kind), Normalizer):
+            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
         self._remotes[claim] = remote = Remote(implementation, self.isolate)
         return remote.subject()
 
@@ -196,7 +199,7 @@ class Session:
         seconds = time.perf_counter() - started
         said = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
         return replace(
-            plain, seconds=seconds, absent=dict(found.domain.absent), contract=words(found.contract),
+            plain, seconds=seconds, absent=dict(found.absent), contract=words(found.contract),
             notes=said if claim.identified else {},
         )  # fmt: skip
 
@@ -214,10 +217,8 @@ class Session:
         except LostError as error:
             return replace(plain, status=ERROR, reason=str(error))
 
-    def _answered(self, claim: Claim, check: Check, found: Subject, plain: Outcome) -> Outcome:
-        lacks = check.lacks(found) or self._later(check)
-        if not lacks and not formats(check.space, found.domain):
-            lacks = f"serves none of {', '.join(check.space.formats)}"
+    def _answered(self, claim: Claim, check: Check, found: Bound, plain: Outcome) -> Outcome:
+        lacks = check.lacks(found) or self._later(check) or check.space.refuses(found)
         if lacks:
             return replace(plain, reason=lacks)
         with one_thread():
@@ -225,28 +226,30 @@ class Session:
         if outcome.finding is None:
             return accepted.settle(outcome, self.accepted, _today())
         case = outcome.finding.replay
-        draw = fit(found.normalizer, decode(case)[1], found.domain.sizes)
+        draw, family = check.space.fit(found, _repeated(case)[1]), families.of(found.entry)
         with one_thread(), quiet():
-            lines = script(found, check.space.recipe(found.normalizer, draw))
-            meant = remedy(found, check, draw)
+            lines = family.script(found, check.space.recipe(found.entry, draw))
+            meant = family.remedy(found, check, draw)
             names = self._diagnosis(claim, found, outcome)
         made = replace(
             outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant, likely=_said(names)
         )
         return accepted.settle(replace(outcome, finding=made, diagnosis=names), self.accepted, _today())
 
-    def _diagnosis(self, claim: Claim, found: Subject, outcome: Outcome) -> tuple[str, ...]:
+    def _diagnosis(self, claim: Claim, found: Bound, outcome: Outcome) -> tuple[str, ...]:
         """The faults that a claim looks like, asked at its first finding; asked again while nothing explains it."""
         if not self._named.get(claim):
-            named = diagnose(found, [outcome])
-            self._named[claim] = tuple(dict.fromkeys(one for name in named for one in name.split("+")))
+            names = families.of(found.entry).diagnose(found, [outcome])
+            self._named[claim] = tuple(dict.fromkeys(one for name in names for one in name.split("+")))
         return self._named[claim]
 
-    def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:
+    def _asked(self, claim: Claim, check: Check, found: Bound) -> Outcome:
         if self.only is not None:
-            return sweep(found, check, [fit(found.normalizer, self.only[1], found.domain.sizes)])
+            return sweep(found, check, [check.space.fit(found, self.only[1])])
         entry = expected.of(claim.name, check.name)
-        return search(found, check, self.effort) if entry is None else self._known(found, check, entry)
+        if entry is None or not isinstance(found, Subject):
+            return search(found, check, self.effort)
+        return self._known(found, check, entry)
 
     def _later(self, check: Check) -> str:
         """Why a check is not asked at this effort: the efforts are in their order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -45,6 +46,23 @@ class Paper:
     def short(self) -> str:
         """First author and year."""
         return f"{self.authors.partition(',')[0]} {self.year}"
+
+
+class Entry(Protocol):
+    """What every entry of the catalog says of itself, whatever its family."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def paper(self) -> Paper: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def arguments(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

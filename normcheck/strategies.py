@@ -8,10 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from normcheck.adapters.base import Domain
-from normcheck.draws import Space, choose
-from normcheck.recipes import Draw
-from normcheck.spec import Normalizer
+from normcheck.adapters.base import Bound
+from normcheck.cases import Cases
 
 
 @lru_cache(maxsize=1024)
@@ -21,12 +19,12 @@ def _one_of(options: tuple[Any, ...] | range) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def draws_from(draw: st.DrawFn, space: Space, normalizer: Normalizer, domain: Domain) -> Draw:
-    """Draws of a space inside a domain; shrinks towards the first of every list of choices."""
+def draws_from(draw: st.DrawFn, space: Cases, subject: Bound) -> Any:
+    """Draws of a space that suit a subject; shrinks towards the first of every list of choices."""
 
     def pick(options: Sequence[Any]) -> Any:
         if len(options) == 1:
             return options[0]
         return draw(_one_of(options if isinstance(options, range) else tuple(options)))
 
-    return choose(space, normalizer, domain, pick)
+    return space.choose(subject, pick)

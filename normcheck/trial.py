@@ -14,7 +14,6 @@ from normcheck.adapters.base import Answer, Call, Subject
 from normcheck.adapters.load import quiet
 from normcheck.case import Case
 from normcheck.checks import BY_NAME
-from normcheck.draws import edges
 from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
 from normcheck.hypotheses import Hypothesis
 from normcheck.lives import Trace, traces
@@ -172,7 +171,7 @@ def _recorded(subject: Subject, name: str) -> Iterator[Question]:
 
     listener = replace(subject, call=listening)
     entries = 0
-    some = edges(check.space, subject.normalizer, subject.domain)
+    some = check.space.always(subject)
     for draw in chain(islice(some, 24), draws(subject, check, 24, seed=1)):
         calls.clear()
         with quiet():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from normcheck import catalog, transforms
+from normcheck import catalog, families
 from normcheck.bounds import CLASSES
 from normcheck.contract import GRADIENTS, contract
 from normcheck.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Outcome, merge, number
@@ -116,11 +116,12 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "expected": None,
         "printed": [],
     }
-    if first.kind in catalog.ALL:
-        normalizer = catalog.get(first.kind)
-        record["expected"] = _words(transforms.derived_row(normalizer).cells)
+    if first.kind in catalog.ENTRIES:
+        entry = catalog.get(first.kind)
+        row = families.of(entry).row(entry)
+        record["expected"] = None if row is None else _words(row.cells)
         record["printed"] = [
-            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in normalizer.printed
+            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in families.printed(entry)
         ]
         if any(key.startswith("row in evaluation/") for key in facts):
             record["row_expected_statistics"] = measured_row(facts, "row in evaluation")

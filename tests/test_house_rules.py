@@ -12,12 +12,12 @@ from normcheck import catalog
 
 ROOT = Path(__file__).parent.parent
 
-CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
+CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "cases", "spec", "result", "claim")
 QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes", "sizes", "programs")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
     *ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench", "run", "session", "report",
-    "implementations", "accepted",
+    "implementations", "accepted", "families",
 )  # fmt: skip
 
 ADAPTER = (
@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "contract": ("errors", "floats"),
     "spec": ("floats",),
     "case": ("floats", "uses"),
+    "cases": (),
     "claim": ("errors",),
     # what is true
     "transforms": ("case", "floats", "spec"),
@@ -110,18 +111,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
+    "adapters.binders": ("adapters", "catalog", "claim", "spec"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
         for level, name in enumerate(TORCH)
     },
     # questions
-    "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "layouts", "recipes", "spec"),
+    "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
     "checks": (*QUESTION, "checks", "adapters.base", "draws"),
     "replay": ("errors", "recipes"),
-    "sweep": (*CORE, "recipes", "replay", "adapters.base", "adapters.load", "checks.base", "draws"),
-    "strategies": ("adapters.base", "draws", "recipes", "spec"),
-    "search": (*CORE, "recipes", "adapters.base", "adapters.load", "checks.base", "draws", "strategies", "sweep"),
+    "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
+    "strategies": ("adapters.base", "cases"),
+    "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "strategies", "sweep"),
     # answers
     "implementations": ("implementations",),
     "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe"),
@@ -131,7 +133,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "lives": ASKING,
     "trial": (*ASKING, "faults", "evidence", "hypotheses", "lives"),
     "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
-    "verdict": (*CORE, "bounds", "catalog", "transforms"),
+    "families": (
+        *ASKING,
+        "about",
+        "faults",
+        "diagnose",
+        "remedy",
+        "reproduction",
+    ),
+    "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
@@ -141,17 +151,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "session": (
         *ASKING,
         "accepted",
-        "faults",
         "expected",
         "identify",
-        "remedy",
+        "families",
         "replay",
-        "reproduction",
-        "adapters.bind",
+        "adapters.binders",
         "adapters.remote",
-        "strategies",
         "search",
-        "diagnose",
     ),
     "measure": ("adapters.base", "adapters.probe", "case", "errors", "floats", "recipes", "reference", "spec"),
     "conduct": (*QUESTION, "measure", "adapters.base"),
@@ -159,8 +165,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "alone": ("adapters.binding",),
     "identify": (*ASKING, "measure", "conduct", "card", "alone", "verdict", "adapters.bind"),
     "examples": (),
-    "explain": (*ASKING, "adapters.binding", "examples", "faults"),
-    "selfcheck": (*ASKING, "faults"),
+    "about": (*QUESTION, "adapters.binding"),
+    "explain": (*ASKING, "about", "examples", "families"),
+    "selfcheck": (*ASKING, "families"),
     "report": ("report", "errors", "result"),
     # the edge
     "properties": ("checks",),
@@ -174,7 +181,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 WHY = {
     "checks": "a check knows neither catalog nor framework: it takes the normalizer from its subject",
-    "session": "frameworks are reached through adapters.bind alone",
+    "session": "frameworks are reached through adapters.binders alone",
     "report": "a report sees plain records only, so that it can be rendered years later from JSON",
     "adapters": "an adapter knows its framework, and no check",
     "reference": "the reference is what is true, and knows nobody who asks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,22 +12,21 @@ from normcheck import bounds
 from normcheck.adapters.base import Answer, Subject
 from normcheck.bounds import Accuracy
 from normcheck.case import Case
-from normcheck.draws import Space
+from normcheck.cases import Cases
 from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.reference.oracle import Truth, evaluate
 from normcheck.result import Comparison, Facts
-from normcheck.spec import Normalizer
 
 Ask = Callable[[Subject, Case], Comparison]
 
 
-def every(normalizer: Normalizer) -> bool:
-    """A law of every normalizer."""
+def every(entry: Any) -> bool:
+    """A law of every entry of the family."""
     return True
 
 
-def nothing(subject: Subject) -> str:
+def nothing(subject: Any) -> str:
     """Nothing is lacking."""
     return ""
 
@@ -37,17 +37,22 @@ def needs_gradient(subject: Subject) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question, asked of any implementation on any case of its space."""
+    """One question, asked of any implementation of its family on any case of its space."""
 
     name: str
     law: str
     source: str
-    ask: Ask
-    space: Space
-    concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
-    lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
+    ask: Callable[[Any, Any], Comparison]  # of a subject and a case of the family
+    space: Cases
+    concerns: Callable[[Any], bool] = every  # entries for which the law exists; never those of another family
+    lacks: Callable[[Any], str] = nothing  # why this subject cannot be asked
     least: str = "quick"  # the least effort at which it is asked: some questions import or compile for seconds
     cost: float = 1.0  # of one question, in ordinary ones: the dearer, the fewer random draws
+
+    def __post_init__(self) -> None:
+        """Let `concerns` answer for entries of every family: a predicate of one knows nothing of another's entries."""
+        family, within = self.space.entries, self.concerns
+        object.__setattr__(self, "concerns", lambda entry: isinstance(entry, family) and within(entry))
 
 
 def differ(

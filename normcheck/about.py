@@ -1,0 +1,65 @@
+"""What there is to say about a normalizer, as sections of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from normcheck import transforms
+from normcheck.adapters.binding import names_of
+from normcheck.contract import CHOICES
+from normcheck.spec import Entry, Normalizer, Row
+
+Section = tuple[str, tuple[str, ...]]
+"""A heading, and its paragraphs; a paragraph that begins with four spaces is code and is not wrapped."""
+
+
+def sections(n: Normalizer) -> Iterator[Section]:
+    """All but the note and how to check one, which every page has."""
+    shared = " and ".join(sorted(n.sets.members))
+    center = "the mean is subtracted" if n.centered else "no mean is subtracted"
+    scale = "the root of their mean square" if n.mean_square else "the root of their sum of squares"
+    yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; divided by {scale}.")
+    yield "paper", paper(n)
+    yield "Table 1", tuple(_rows(n))
+    yield "arguments", tuple(_arguments(n))
+    yield "conventions", tuple(_conventions())
+    yield "accuracy", (_accuracy(n),)
+
+
+def paper(entry: Entry) -> tuple[str, str]:
+    """Source and address, as every family's page has them."""
+    return f"{entry.paper}: {entry.paper.title}", entry.paper.url
+
+
+def _rows(n: Normalizer) -> Iterator[str]:
+    row = transforms.derived_row(n)
+    yield f"invariant to {_named(row, True)}"
+    yield f"not invariant to {_named(row, False)}"
+    for printed in n.printed:
+        same = "the same" if printed.row == row else f"invariant to {_named(printed.row, True)}"
+        yield f"{printed.paper}: {same}"
+
+
+def _named(row: Row, yes: bool) -> str:
+    titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
+    return ", ".join(titles) or "none of the six"
+
+
+def _arguments(n: Normalizer) -> Iterator[str]:
+    yield "In torch's order; each may have any of these names, and any but the input may be missing."
+    for role in n.arguments:
+        yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
+
+
+def _conventions() -> Iterator[str]:
+    yield "--norm-contract KEY=VALUE, the default first."
+    for key, choices in CHOICES.items():
+        yield f"{key}: {', '.join(choices)}"
+
+
+def _accuracy(n: Normalizer) -> str:
+    forward, backward = n.narrow_accuracy
+    return (
+        f"float64 and float32: sound. bfloat16 and float16: {forward} forward, {backward} backward, the class that "
+        "torch's function of this kind reaches on the CPU."
+    )
