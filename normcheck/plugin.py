@@ -15,15 +15,13 @@ from typing import Any
 
 import pytest
 
-from normcheck import isolation, outputs
+from normcheck import isolation, outputs, told
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
 
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: the outcomes of its checks, as plain data."""
-TOLD = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
-"""On the config: the checks whose findings were told in full, by kind, target and diagnosis."""
 SESSION = pytest.StashKey[Any]()
 """On the config: the claims and settings of this run; absent where nothing is named."""
 
@@ -238,23 +236,11 @@ def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
     request.node.user_properties += outputs.properties(outcomes)  # pytest's own --junitxml writes them
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
-    texts = [_told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad]
+    texts = [told.told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad]
     if texts:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
         pytest.skip(outcomes[0].reason)
-
-
-def _told(config: pytest.Config, outcome: Any) -> str:
-    """A finding in full the first time that its diagnosis is told of a target, or with -v; in short from then on."""
-    from normcheck.report.message import again, finding
-
-    told = config.stash.setdefault(TOLD, {})
-    key = (outcome.kind, outcome.target, outcome.diagnosis)
-    if outcome.diagnosis and key in told and config.get_verbosity() <= 0:
-        return again(outcome.finding.record(), told[key])
-    told.setdefault(key, outcome.check)
-    return finding(outcome.kind, outcome.target, outcome.finding.record())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -263,6 +249,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call" and RECORDS in item.stash:
         report.__dict__["normcheck"] = item.stash[RECORDS]
+        told.first_line(report)
     return report
 
 

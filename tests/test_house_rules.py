@@ -173,7 +173,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "properties": ("checks",),
     "outputs": ("report",),
     "isolation": ("adapters.remote", "errors"),
-    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs"),
+    "told": ("report",),
+    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs", "told"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -195,7 +196,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "told", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""
