@@ -27,11 +27,13 @@ from normcheck.draws import edges
 from normcheck.faults import Fault
 from normcheck.recipes import Draw, state, values
 from normcheck.result import FAILED, PASSED
+from normcheck.search import EFFORTS
+from normcheck.selfcheck import remembered
 from normcheck.spec import Normalizer
 from normcheck.sweep import draws, sweep
 
 GOLDEN = Path(__file__).with_name("kill_matrix.txt")
-COUNT, SEED = 12, 1
+COUNT, SEED = EFFORTS["default"], 1
 
 ALL = tuple(check for check in checks.ALL if check.space.entries is Normalizer)
 """The checks of this family; each other family has a matrix of its own."""
@@ -54,12 +56,6 @@ SEEN = {
     "use": _needing(uses=()),
 }
 """Which checks can see what a fault damages."""
-
-
-@lru_cache(maxsize=512)
-def remembered(check: Check) -> Check:
-    """The same check; a case that was made once is not made again."""
-    return replace(check, space=replace(check.space, recipe=lru_cache(maxsize=128)(check.space.recipe)))
 
 
 def asked_of(subject: Subject) -> list[Check]:
