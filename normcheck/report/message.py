@@ -23,8 +23,8 @@ def case_words(case: Mapping[str, Any]) -> str:
     rest = [
         f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
     ]
-    given = [name for name in ("weight", "bias") if case.get(name)]
-    parts = [f"{case.get('format', '')} {shape}", *([" and ".join(given)] if given else ["no parameters"]), *rest]
+    given = [" and ".join(name for name in ("weight", "bias") if case.get(name)) or "no parameters"]
+    parts = [f"{case.get('format', '')} {shape}".strip(), *(given if "weight" in case else []), *rest]
     return ", ".join(parts)
 
 

@@ -36,11 +36,13 @@ class Batch:
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values."""
         return {
-            "shape": "x".join(map(str, self.x.shape)),
+            "shape": list(self.x.shape),
             "format": self.format.name,
             "groups": self.groups,
             "eps": self.eps,
             "training": self.training,
+            "weight": self.weight is not None,
+            "bias": self.bias is not None,
             **self.drawn,
         }
 
