@@ -33,6 +33,9 @@ from normcheck.descent import faults as descent_faults
 from normcheck.descent.entry import Descent
 from normcheck.diagnose import diagnose
 from normcheck.errors import UsageError, suggest
+from normcheck.refresh import about as refresh_about
+from normcheck.refresh import faults as refresh_faults
+from normcheck.refresh.entry import Refreshed
 from normcheck.remedy import remedy
 from normcheck.reproduction import script
 from normcheck.result import Outcome
@@ -118,6 +121,12 @@ ALL = (
         faults=whitening_faults.ALL,
         faulty=whitening_faults.faulty,
         sections=whitening_about.sections,
+    ),
+    Family(
+        entries=Refreshed,
+        faults=refresh_faults.ALL,
+        faulty=refresh_faults.faulty,
+        sections=refresh_about.sections,
     ),
 )
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reference": ("reference", "case", "contract", "floats", "spec"),
     "bounds": ("floats", "reference", "uses"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec", "descent.entry", "whitening.entry"),
+    "catalog": ("errors", "spec", "descent.entry", "whitening.entry", "refresh.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -111,8 +111,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "spec", "descent.entry", "whitening.entry"),
+    "adapters.binders": (
+        "adapters",
+        "catalog",
+        "claim",
+        "spec",
+        "descent.entry",
+        "whitening.entry",
+        "refresh.entry",
+    ),
     "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_refresh": (*ADAPTER, "catalog", "claim", "refresh", "reference", "adapters.torch_tensors"),
     "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
@@ -123,11 +132,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "descent": (*CORE, "descent", "reference"),
     "descent.about": ("about", "descent"),
     # layers that decorrelate
-    "whitening": (*CORE, "whitening", "reference"),
+    "whitening": (*CORE, "whitening", "reference", "bounds"),
     "whitening.about": ("about", "whitening"),
+    # layers in refreshed coordinates
+    "refresh": (*CORE, "refresh", "reference", "bounds"),
+    "refresh.about": ("about", "refresh"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "whitening"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "whitening", "refresh"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -150,6 +162,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "reproduction",
         "descent",
         "whitening",
+        "refresh",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),

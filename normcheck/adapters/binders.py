@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from normcheck import catalog
-from normcheck.adapters import bind, torch_descent, torch_whitening
+from normcheck.adapters import bind, torch_descent, torch_refresh, torch_whitening
 from normcheck.adapters.base import Bound
 from normcheck.adapters.torch_tensors import one_thread
 from normcheck.claim import Implementation
 from normcheck.descent.entry import Descent
+from normcheck.refresh.entry import Refreshed
 from normcheck.spec import Normalizer
 from normcheck.whitening.entry import Whitening
 
@@ -19,6 +20,7 @@ BINDERS: dict[type, Callable[[Implementation], Bound]] = {
     Normalizer: bind.subject,
     Descent: torch_descent.subject,
     Whitening: torch_whitening.subject,
+    Refreshed: torch_refresh.subject,
 }
 """Entry type to binder. A binder raises `UsageError` where a target cannot be loaded, constructed or bound, `CallError`
 where it fails on every ordinary input."""

@@ -13,6 +13,7 @@ from normcheck.checks import (
     laws,
     layout,
     purity,
+    refresh,
     reparametrization,
     sizes,
     special,
@@ -39,6 +40,7 @@ ALL: tuple[Check, ...] = (
     + sizes.CHECKS
     + descent.CHECKS
     + whitening.CHECKS
+    + refresh.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
