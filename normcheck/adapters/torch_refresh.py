@@ -92,7 +92,11 @@ class _Life:
         return held
 
     def step(self, x: Array, dy: Array, rate: float) -> None:
-        torch.optim.SGD(self._backward(x, dy), lr=rate).step()
+        held = self._backward(x, dy)
+        with torch.no_grad():
+            for p in held:  # as torch.optim.SGD does it, whose first use imports a compiler for seconds
+                if p.grad is not None:
+                    p.sub_(p.grad, alpha=rate)
 
     def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
         found = [p for p in self._backward(x, dy) if tuple(p.shape) == shape]
