@@ -12,6 +12,8 @@ from normcheck.checks import (
     laws,
     layout,
     purity,
+    recurrent,
+    recurrent_laws,
     reparametrization,
     sizes,
     special,
@@ -35,6 +37,8 @@ ALL: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + recurrent.CHECKS
+    + recurrent_laws.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
