@@ -260,12 +260,18 @@ def _domain(maker: Maker, entry: Recurrent, formats: tuple[str, ...]) -> Domain:
         formats=tuple(name for name in served if name == base.format or works(name, replace(base, format=name))),
         eps=None if "eps" in maker.built else fixed,
         states=states,
+        noise=_starts_from_noise(maker, series(entry, replace(base, states=False))),
         lengths="lengths" in maker.called and works("lengths", replace(base, padded=True)),
         batch_first="batch_first" in maker.built and works("batch first", replace(base, batch_first=True)),
         state=entry.state and kept and slots,
         slots=slots,
         absent=absent,
     )
+
+
+def _starts_from_noise(maker: Maker, case: Series) -> bool:
+    """Whether two calls without a first state differ, as they should where its noise is on (Cooijmans 2016)."""
+    return not np.array_equal(maker.call(case, False).y, maker.call(case, False).y)
 
 
 def _states(maker: Maker, entry: Recurrent, base: SeriesDraw, absent: dict[str, str]) -> bool:

@@ -14,6 +14,7 @@ from normcheck.checks import (
     purity,
     recurrent,
     recurrent_laws,
+    recurrent_table,
     reparametrization,
     sizes,
     special,
@@ -38,6 +39,7 @@ ALL: tuple[Check, ...] = (
     + special.CHECKS
     + sizes.CHECKS
     + recurrent.CHECKS
+    + recurrent_table.CHECKS
     + recurrent_laws.CHECKS
 )
 

@@ -1,18 +1,14 @@
-"""Laws of recurrent nets: what may depend on what, which gate is which, Table 1, and how much gradient is left.
-
-Columns beyond the six tell nets apart that differ in what is normalized and over which time: a scale of either weight
-matrix alone, a scale of each step's inputs, independence of the batch and of what follows.
-"""
+"""Laws of recurrent nets: what may depend on what, which gate is which, and how much gradient is left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from normcheck.checks.base import Check, differ
 from normcheck.checks.recurrent import needs_states, truth_of
+from normcheck.checks.recurrent_table import LAWS, forward, negligible_eps, rng_of
 from normcheck.floats import Array
 from normcheck.recurrence.entry import Recurrent
 from normcheck.recurrence.series import Series
@@ -20,128 +16,13 @@ from normcheck.recurrence.space import Spans
 from normcheck.recurrence.subject import Net
 from normcheck.reference.recurrent import unroll
 from normcheck.result import WITNESS, Comparison, worst
-from normcheck.spec import COLUMN_NAMES
 
-BA = "Ba, Kiros, Hinton 2016, Table 1"
 COOIJMANS = "Cooijmans and others 2016"
-
-NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
-
-
-def _rng(case: Series) -> np.random.Generator:
-    return np.random.default_rng((int(case.drawn.get("seed", 0)), 3))
-
-
-def _forward(case: Series) -> Series:
-    """The case without cotangents."""
-    return case.but(dy=None, dh=None, dc=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A way to change a net or its data, and of which entries the output stays the same."""
-
-    name: str
-    law: str
-    apply: Callable[[Series, np.random.Generator], Series]
-    holds: Callable[[Recurrent], bool]
-    topic: str = "extended"  # "row": one of the six of Table 1
-
-
-def _weights(case: Series, change: Callable[[str, Array], Array], *roles: str) -> Series:
-    return case.having(**{role: case.format.round(change(role, case.parameters[role])) for role in roles})
-
-
-BOTH = ("weight_ih", "weight_hh")
-
-
-def _factor(rng: np.random.Generator) -> float:
-    return float(rng.choice((2.0, 4.0, 0.5, 3.0)))
-
-
-def _scaled(*roles: str) -> Callable[[Series, np.random.Generator], Series]:
-    def apply(case: Series, rng: np.random.Generator) -> Series:
-        factor = _factor(rng)
-        return _weights(case, lambda role, w: factor * w, *roles)
-
-    return apply
-
-
-def _row_scaled(case: Series, rng: np.random.Generator) -> Series:
-    factor, unit = _factor(rng), int(rng.integers(case.units))
-    chosen = np.arange(len(case.parameters["weight_ih"]))[:, None] == unit
-    return _weights(case, lambda role, w: np.where(chosen, factor * w, w), *BOTH)
-
-
-def _recentered(case: Series, rng: np.random.Generator) -> Series:
-    return _weights(case, lambda role, w: w + rng.integers(1, 9, w.shape[1]) / 8.0, *BOTH)
-
-
-def _data(change: Callable[[Series, np.random.Generator], Array]) -> Callable[[Series, np.random.Generator], Series]:
-    return lambda case, rng: case.but(x=case.format.round(change(case, rng)))
-
-
-def _one_case(case: Series, rng: np.random.Generator) -> Array:
-    x = case.x.copy()
-    x[:, int(rng.integers(case.cases))] *= _factor(rng)
-    return x
-
-
-def _row_of(name: str) -> Callable[[Recurrent], bool]:
-    return lambda entry: entry.row[name]
-
-
-def _per_step(entry: Recurrent) -> bool:
-    return "ih" in entry.places and entry.length_independent
-
-
-_APPLIED = (
-    ("y(d W, x) = y(W, x), both weight matrices", _scaled(*BOTH)),
-    ("y(W + 1 v^T, x) = y(W, x), v added to the weights of every unit", _recentered),
-    ("y(W with a unit's weights times d, x) = y(W, x)", _row_scaled),
-    ("y(W, d x) = y(W, x)", _data(lambda case, rng: _factor(rng) * case.x)),
-    ("y(W, x + v) = y(W, x)", _data(lambda case, rng: case.x + rng.integers(1, 9, case.x.shape[-1]) / 8.0)),
-    ("y(W, x with one case times d) = y(W, x)", _data(_one_case)),
-)
-
-COLUMNS = (
-    *(Column(name, law, apply, _row_of(name), "row")
-      for name, (law, apply) in zip(COLUMN_NAMES, _APPLIED, strict=True)),
-    Column("input_weights_rescaling", "y(d W_ih) = y(W_ih)", _scaled("weight_ih"), lambda e: "ih" in e.places),
-    Column("hidden_weights_rescaling", "y(d W_hh) = y(W_hh)", _scaled("weight_hh"), lambda e: "hh" in e.places),
-    Column("step_rescaling", "y(x_t times d_t) = y(x), a factor for each step",
-           _data(lambda case, rng: case.x * 2.0 ** rng.permutation(np.arange(case.steps) % 3 - 1)[:, None, None]),
-           _per_step),
-)  # fmt: skip
-
-
-def _asked(column: Column) -> Callable[[Net, Series], Comparison]:
-    def ask(net: Net, case: Series) -> Comparison:
-        is_no = not column.holds(net.entry)
-        case = _forward(case)
-        if net.domain.eps is None:
-            case = case.but(eps=case.eps * NEGLIGIBLE)
-        moved = column.apply(case, _rng(case))
-        right, other = truth_of(net, case), truth_of(net, moved)
-        allowed = right.allowed.y + other.allowed.y
-        predicted = other.exact.y - right.exact.y  # exactly: a fixed eps does not follow a scale, products are rounded
-        facts = f"{column.topic}/{column.name}"
-        if is_no and not np.any(np.abs(predicted) > 2.0 * WITNESS * allowed):
-            return Comparison(column.law, 0, 0.0, seeks=True)
-        expected = net.call(case, False).y + (0.0 if is_no else predicted)
-        found = differ(column.law, net.call(moved, False).y, expected, allowed)
-        if is_no:
-            law = f"not invariant: {column.law} has a witness of {WITNESS:g} bounds"
-            return replace(found, law=law, facts={facts: found.share}, seeks=True)
-        return replace(found, facts={facts: found.share})
-
-    return ask
 
 
 def causal(net: Net, case: Series) -> Comparison:
     """The first steps alone give what they give within a longer series; with statistics over time they do not."""
-    case = _forward(case)
+    case = forward(case)
     steps = max(1, case.steps // 2)
     short = case.but(x=case.x[:steps])
     right = truth_of(net, case)
@@ -153,7 +34,7 @@ def causal(net: Net, case: Series) -> Comparison:
 
 def batch_independence(net: Net, case: Series) -> Comparison:
     """Some of the cases alone give what they give within the batch; where cases share statistics they do not."""
-    case = _forward(case)
+    case = forward(case)
     some = slice(0, max(2, case.cases // 2))
     fewer = case.but(
         x=case.x[:, some],
@@ -174,8 +55,8 @@ def _dependence(found: Comparison, name: str, *, no: bool) -> Comparison:
 
 def own_step(net: Net, case: Series) -> Comparison:
     """Inputs of one step move the statistics of the input at that step, and at no other: which is seen bit for bit."""
-    case = _forward(case)
-    step = int(_rng(case).integers(case.steps))
+    case = forward(case)
+    step = int(rng_of(case).integers(case.steps))
     x = case.x.copy()
     x[step] = case.format.round(x[step, ::-1] * 1.5)
     before, after = net.call(case, False).means, net.call(case.but(x=x), False).means
@@ -204,7 +85,7 @@ def gates(net: Net, case: Series) -> Comparison:
         bias[1] = OPEN
     else:
         bias[1] = OPEN
-    held = _forward(case).having(**{role: bias.reshape(-1)})
+    held = forward(case).having(**{role: bias.reshape(-1)})
     answer = net.call(held, False)
     kept = "c" if lstm else "h"
     first = held.c if lstm else held.h
@@ -223,6 +104,21 @@ def through_time(net: Net, case: Series) -> Comparison:
         return Comparison("dL/dx of the first step, L of the last state", 0, 0.0)
     answer = net.call(case, True)
     return differ("dL/dx of the first step, L of the last state", answer.grads["x"][0], dx, allowed)
+
+
+def orthogonal(net: Net, case: Series) -> Comparison:
+    """Where a matrix's scale changes nothing, its gradient through all steps has no part along it: <dL/dW, W> = 0."""
+    case = negligible_eps(net, case)
+    right, answer = truth_of(net, case), net.call(case, True)
+    found = []
+    for role, place in (("weight_ih", "ih"), ("weight_hh", "hh")):
+        if place in net.entry.places:
+            w = case.parameters[role]
+            inner = (answer.grads[role] * w).sum(keepdims=True)
+            due = np.zeros_like(inner) if net.domain.eps is None else (right.exact.grads[role] * w).sum(keepdims=True)
+            allowed = (right.allowed.grads[role] * np.abs(w)).sum(keepdims=True)
+            found.append(differ(f"<dL/d{role}, {role}> = 0", inner, due, allowed))
+    return worst(*found)
 
 
 def _bare(entry: Recurrent, case: Series, gain: float) -> Series:
@@ -250,7 +146,7 @@ def slope(net: Net, case: Series) -> Comparison:
     norms = 1 if net.entry.cell == "lstm" else len(net.entry.places)
     found = []
     for gain in (0.1, 0.3):
-        made = _forward(_bare(net.entry, case, gain))
+        made = forward(_bare(net.entry, case, gain))
         y = net.call(made, False).y
         seen = (1.0 - np.square(y)).mean(axis=1)
         least = 1.0 - (norms * gain) ** 2
@@ -275,23 +171,20 @@ def _normalizes_state(entry: Recurrent) -> bool:
     return entry.norm == "batch" and "hh" in entry.places
 
 
-_LAWS = Spans(steps=(4, 2, 3, 6), cases=(5, 4, 8), offset=(1.0,), eps=(1e-5,))
-
-TABLE = tuple(Check(f"recurrent-{c.name.replace('_', '-')}", c.law, BA, _asked(c), _LAWS, cost=4.0) for c in COLUMNS)
-
 CHECKS = (
-    *TABLE,
     Check("causal", "an output depends on no later input, unless statistics are taken over time",
-          "Laurent and others 2015, section 3.2", causal, _LAWS, cost=4.0),
+          "Laurent and others 2015, section 3.2", causal, LAWS, cost=4.0),
     Check("recurrent-batch-independence", "a case's output depends on no other case, unless they share statistics",
-          "Ba, Kiros, Hinton 2016, section 3", batch_independence, _LAWS, cost=4.0),
-    Check("own-step-statistics", "the statistics of a step read that step alone", COOIJMANS, own_step, _LAWS,
+          "Ba, Kiros, Hinton 2016, section 3", batch_independence, LAWS, cost=4.0),
+    Check("own-step-statistics", "the statistics of a step read that step alone", COOIJMANS, own_step, LAWS,
           lambda entry: entry.state and entry.statistics == "step",
           lambda net: "" if net.domain.state else "keeps no running statistics", cost=4.0),
-    Check("gates-in-order", "a gate is where torch has it", "torch.nn.LSTM, torch.nn.GRU", gates, _LAWS,
+    Check("gates-in-order", "a gate is where torch has it", "torch.nn.LSTM, torch.nn.GRU", gates, LAWS,
           lambda entry: entry.gates > 1, needs_states, cost=2.0),
     Check("gradient-through-time", "the gradient of the last state reaches the first input",
-          "Cooijmans and others 2016, section 4", through_time, _LAWS, cost=2.0),
+          "Cooijmans and others 2016, section 4", through_time, LAWS, cost=2.0),
+    Check("gradient-along-weights", "<dL/dW, W> = 0 for a matrix whose product is normalized",
+          "Ba, Kiros, Hinton 2016, section 5.1", orthogonal, LAWS, lambda entry: "ih" in entry.places, cost=4.0),
     Check("gain-and-slope", "the mean slope of tanh is at least 1 - (sum of gains)^2",
           "Cooijmans and others 2016, section 4", slope,
           Spans(steps=(12, 6), cases=(16, 8), units=(6, 4), offset=(1.0,), eps=(1e-5,)), _normalizes_state, cost=6.0),

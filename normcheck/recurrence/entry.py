@@ -122,7 +122,7 @@ ENTRIES = (
     ),
     Recurrent(
         name="recurrent_batch_norm_rnn",
-        title="batch-normalized recurrent net, statistics of each step (BN-RNN)",
+        title="batch-normalized recurrent net (BN-RNN)",
         paper=Paper(*_COOIJMANS, "eq. 6, section 3"),
         formula="h = tanh(BN(W_hh h) + BN(W_ih x) + b), statistics of each step over cases",
         cell="rnn",
@@ -167,7 +167,7 @@ ENTRIES = (
     ),
     Recurrent(
         name="batch_norm_rnn",
-        title="batch normalization from input to hidden, frame by frame",
+        title="batch norm of the input, frame by frame",
         paper=Paper(*_LAURENT, "eq. 9, section 3.1"),
         formula="h = tanh(W_hh h + BN(W_ih x) + b), statistics of each step over cases",
         cell="rnn",
@@ -177,7 +177,7 @@ ENTRIES = (
     ),
     Recurrent(
         name="sequence_batch_norm_rnn",
-        title="batch normalization from input to hidden over whole sequences (Deep Speech 2)",
+        title="batch norm of the input over time (Deep Speech 2)",
         paper=Paper(*_AMODEI, "section 3.2, eq. 5"),
         formula="h = tanh(W_hh h + BN(W_ih x) + b), statistics over cases and steps",
         cell="rnn",

@@ -136,6 +136,8 @@ class Spans:
         for name, is_served in served.items():
             out[name] = out[name] if is_served else tuple(o for o in out[name] if not o)
         out["states"] = out["states"] if domain.states else (False,)
+        if domain.noise and True in out["training"]:
+            out["states"] = tuple(given for given in out["states"] if given)
         out["eps"] = out["eps"] if domain.eps is None else (domain.eps,)
         return out
 

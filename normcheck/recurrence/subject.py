@@ -50,6 +50,7 @@ class Domain:
     formats: tuple[str, ...] = ("float64", "float32")
     eps: float | None = None  # None: taken as an argument; else the fixed value
     states: bool = True  # takes a first state
+    noise: bool = False  # starts from noise in training where no first state is given
     lengths: bool = True  # takes the lengths of its cases
     batch_first: bool = True
     gradient: bool = True
