@@ -35,6 +35,9 @@ CONSTRUCTOR = {
 }  # fmt: skip
 """What a constructor may be told, and the names under which it has it."""
 
+VARIADIC = [Parameter(name, required=True, keyword=True) for name in ("input_size", "hidden_size")]
+"""What a constructor (*args, **kwargs) is told: torch.nn.LSTM and what derives from it have no other signature."""
+
 FORWARD = {
     "input": ("input", "x", "inputs", "xs", "sequence", "seq"),
     "hx": ("hx", "hidden", "state", "states", "h0", "h_0", "initial_state", "init_state", "init_states"),
@@ -58,7 +61,7 @@ class Maker:
 
     def __init__(self, target: Any, entry: Recurrent, name: str) -> None:
         self.target, self.entry, self.name = target, entry, name
-        self.built = _by_role(from_signature(target) or [], CONSTRUCTOR, name, "its constructor")
+        self.built = _by_role(from_signature(target) or VARIADIC, CONSTRUCTOR, name, "its constructor")
         forward = getattr(target, "forward", None)
         self.called = _by_role((from_signature(forward) or [])[1:], FORWARD, name, "its forward") if forward else {}
         self.flat = False  # whether a state has no axis of layers

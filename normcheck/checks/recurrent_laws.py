@@ -14,7 +14,6 @@ from normcheck.recurrence.entry import Recurrent
 from normcheck.recurrence.series import Series
 from normcheck.recurrence.space import Spans
 from normcheck.recurrence.subject import Net
-from normcheck.reference.recurrent import unroll
 from normcheck.result import WITNESS, Comparison, worst
 
 COOIJMANS = "Cooijmans and others 2016"
@@ -154,17 +153,15 @@ def slope(net: Net, case: Series) -> Comparison:
         right = truth_of(net, made)
         rounding = (2.0 * np.abs(y) * right.allowed.y).mean(axis=1) + 4.0 * case.format.u
         found.append(differ(law, np.minimum(seen, least), np.full(seen.shape, least), rounding))
-    left = ", ".join(f"{_survives(net.entry, case, gain):.2g} at gain {gain}" for gain in GAINS)
-    notes = {f"gradient left after {case.steps} steps of the reference": left}
-    return replace(worst(*found), notes=notes)
+    left = ", ".join(f"{survives(net, case, gain):.2g} at gain {gain}" for gain in GAINS)
+    return replace(worst(*found), notes={f"gradient left after {case.steps} steps": left})
 
 
-def _survives(entry: Recurrent, case: Series, gain: float) -> float:
-    """Length of dL/dh before the first step over that after the last, L of the last state alone."""
-    made = _bare(entry, case, gain).but(dy=None, dc=None)
-    assert made.dh is not None
-    found = unroll(entry, made).grads["h"][0]
-    return float(np.linalg.norm(found) / np.linalg.norm(made.dh))
+def survives(net: Net, case: Series, gain: float) -> float:
+    """Length of dL/dx at the first step over that at the last, L of the last state alone and without its cell."""
+    made = _bare(net.entry, case, gain).but(dy=None, dc=None)
+    dx = net.call(made, True).grads["x"]
+    return float(np.linalg.norm(dx[0]) / np.linalg.norm(dx[-1]))
 
 
 def _normalizes_state(entry: Recurrent) -> bool:
