@@ -22,6 +22,13 @@ instance_norm=torch.nn.functional:instance_norm
 instance_norm=torch.nn:InstanceNorm1d
 instance_norm=torch.nn:InstanceNorm2d
 instance_norm=torch.nn:InstanceNorm3d
+recurrent_batch_norm=normcheck.implementations.recurrent:BNLSTM
+recurrent_batch_norm_rnn=normcheck.implementations.recurrent:BNRNN
+recurrent_layer_norm=normcheck.implementations.recurrent:LNLSTM
+recurrent_layer_norm_rnn=normcheck.implementations.recurrent:LNRNN
+recurrent_layer_norm_gru=normcheck.implementations.recurrent:LNGRU
+batch_norm_rnn=normcheck.implementations.recurrent:FrameBatchNormRNN
+sequence_batch_norm_rnn=normcheck.implementations.recurrent:SequenceBatchNormRNN
 """
 
 

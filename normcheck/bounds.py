@@ -20,7 +20,7 @@ import numpy as np
 
 from normcheck.floats import FLOAT64, Array, Format
 from normcheck.reference.oracle import Truth
-from normcheck.reference.standardize import Setting
+from normcheck.reference.standardize import Saved, Setting
 from normcheck.uses import WIDE
 
 
@@ -110,16 +110,15 @@ def _in_range(truth: Truth) -> Array:
     return out
 
 
-def _statistic(truth: Truth, accuracy: Accuracy, k: Setting) -> Array:
-    """Error of xh from the statistics and their use, (sets, members)."""
-    u = accuracy.unit(truth.case.format)
-    size = np.abs(truth.saved.xh)
+def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) -> Array:
+    """Error of xh from the statistics and their use, (sets, members); condition: kappa of each set, (sets, 1)."""
+    u = accuracy.unit(k.format)
+    size = np.abs(saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
-    condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
     # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
-    first = np.square(truth.saved.xh[:, :1])
+    first = np.square(saved.xh[:, :1])
     return accuracy.growth(k.n) * u * (loss * (1.0 + size) + 0.5 * size * first)
 
 
@@ -133,7 +132,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
-        terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
+        terms = {"statistics": gain * part.scatter(statistic(truth.saved, truth.kappa, truth.setting, accuracy))}
     terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias too
     if truth.case.use == WIDE:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
@@ -169,15 +168,20 @@ def backward_scale(truth: Truth) -> Array:
 
 def scale_of(truth: Truth, to: Array) -> Array:
     """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
-    g, xh, k = np.abs(to), np.abs(truth.saved.xh), truth.setting
-    if given(truth):
+    return pull(truth.saved, truth.setting, to, fixed=given(truth))
+
+
+def pull(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
+    """The same from what a kernel saved; fixed: the statistics are given."""
+    g, xh = np.abs(to), np.abs(saved.xh)
+    if fixed:
         scale = g
     elif k.centered:
-        pull = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
-        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * pull
+        drawn = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
+        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * drawn
     else:
         scale = g + xh * (g * xh).sum(axis=1, keepdims=True) / k.divisor
-    out: Array = scale / truth.saved.s
+    out: Array = scale / saved.s
     return out
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from normcheck.errors import UsageError, suggest
+from normcheck.recurrence import entry as recurrence
 from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
 
 _LN = Paper("Ba, Kiros, Hinton", 2016, "Layer Normalization", "https://arxiv.org/abs/1607.06450", "Table 1")
@@ -135,7 +136,7 @@ ALL: dict[str, Normalizer] = {
 }
 """The normalizers."""
 
-ENTRIES: dict[str, Entry] = {**ALL}
+ENTRIES: dict[str, Entry] = {**ALL, **{entry.name: entry for entry in recurrence.ENTRIES}}
 """Every kind, of every family (see `normcheck.families`)."""
 
 

@@ -30,6 +30,10 @@ from normcheck.adapters.base import Bound, Subject
 from normcheck.contract import Contract
 from normcheck.diagnose import diagnose
 from normcheck.errors import UsageError, suggest
+from normcheck.faults import recurrent
+from normcheck.recurrence import about as recurrence
+from normcheck.recurrence import diagnosis
+from normcheck.recurrence.entry import Recurrent
 from normcheck.remedy import remedy
 from normcheck.reproduction import script
 from normcheck.result import Outcome
@@ -100,6 +104,15 @@ ALL = (
         diagnose=diagnose,
         remedy=remedy,
         script=script,
+    ),
+    Family(
+        entries=Recurrent,
+        faults=recurrent.ALL,
+        faulty=recurrent.subject,
+        sections=recurrence.sections,
+        row=lambda entry: entry.row,
+        diagnose=diagnosis.diagnose,
+        remedy=remedy,
     ),
 )
 

@@ -103,6 +103,9 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
         "seconds": round(sum(o.seconds for o in outcomes), 3),
+        "extended": {
+            key.partition("/")[2]: _cell(share) for key, share in facts.items() if key.startswith("extended/")
+        },
         "speed": [],
         "contract": declared,
         "accuracy": accuracy(facts),

@@ -133,7 +133,7 @@ def test_unknown_kind_lists_all_where_none_is_near() -> None:
     with pytest.raises(UsageError) as raised:
         catalog.get("zzz")
 
-    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(catalog.ALL))
+    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(catalog.ENTRIES))
 
 
 def test_columns_are_those_of_the_paper() -> None:

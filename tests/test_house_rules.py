@@ -52,10 +52,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "claim": ("errors",),
     # what is true
     "transforms": ("case", "floats", "spec"),
-    "reference": ("reference", "case", "contract", "floats", "spec"),
+    "reference": ("reference", "case", "contract", "floats", "recurrence.entry", "recurrence.series", "spec"),
     "bounds": ("floats", "reference", "uses"),
+    # recurrent nets
+    "recurrence.__init__": (),
+    "recurrence.entry": ("spec",),
+    "recurrence.series": ("floats",),
+    "recurrence.subject": ("contract", "floats", "recurrence.entry", "recurrence.series"),
+    "recurrence.space": ("cases", "floats", "recurrence.entry", "recurrence.series", "recurrence.subject"),
+    "recurrence.rounding": ("bounds", "contract", "floats", "recurrence.entry", "recurrence.series", "reference"),
+    "recurrence.about": ("about", "recurrence.entry"),
+    "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec"),
+    "catalog": ("errors", "recurrence.entry", "spec"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -111,7 +120,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "spec"),
+    "adapters.binders": ("adapters", "catalog", "claim", "recurrence.entry", "spec"),
+    "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
+    "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -119,14 +130,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     },
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "recurrence"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
     "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "strategies", "sweep"),
     # answers
     "implementations": ("implementations",),
-    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe"),
+    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe", "recurrence"),
     "evidence": ASKING,
     "forms": (*QUESTION, "adapters.base", "faults"),
     "hypotheses": (*QUESTION, "faults", "forms"),
@@ -137,6 +148,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *ASKING,
         "about",
         "faults",
+        "recurrence",
         "diagnose",
         "remedy",
         "reproduction",

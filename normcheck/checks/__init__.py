@@ -12,6 +12,9 @@ from normcheck.checks import (
     laws,
     layout,
     purity,
+    recurrent,
+    recurrent_laws,
+    recurrent_table,
     reparametrization,
     sizes,
     special,
@@ -35,6 +38,9 @@ ALL: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + recurrent.CHECKS
+    + recurrent_table.CHECKS
+    + recurrent_laws.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

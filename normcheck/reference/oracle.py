@@ -44,12 +44,15 @@ class Truth:
     @cached_property
     def kappa(self) -> Array:
         """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted. Shape (sets, 1)."""
-        x, s = self.saved.x, self.saved.s
-        if not self.setting.centered:
-            return np.ones_like(s)
-        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
-        with np.errstate(all="ignore"):
-            return np.maximum(rms / s, 1.0)
+        return condition(self.saved.x, self.saved.s) if self.setting.centered else np.ones_like(self.saved.s)
+
+
+def condition(x: Array, s: Array) -> Array:
+    """rms(x) / s of each set, at least 1, (sets, 1)."""
+    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
+    with np.errstate(all="ignore"):
+        out: Array = np.maximum(rms / s, 1.0)
+    return out
 
 
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value

@@ -120,6 +120,9 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     if record["contract"]:
         yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
     yield from _accuracy(record, width)
+    if record.get("extended"):
+        cells = (f"{name.replace('_', ' ')} {WORDS[cell]}" for name, cell in record["extended"].items())
+        yield from _wrapped("invariant", ", ".join(cells), width)
     if record["tightest"]:
         yield from _wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
                             f"in {record['tightest']['check']}", width)  # fmt: skip
