@@ -116,6 +116,10 @@ def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) ->
     size = np.abs(saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
+    if not k.scaled:  # the mean is a sum, and the difference is rounded once
+        level = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
+        out: Array = accuracy.growth(k.n) * u * level + 2.0 * u * size
+        return out
     loss = condition * condition if accuracy.squared else condition
     # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
     first = np.square(saved.xh[:, :1])
@@ -176,6 +180,8 @@ def pull(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
     g, xh = np.abs(to), np.abs(saved.xh)
     if fixed:
         scale = g
+    elif not k.scaled:
+        scale = g + g.mean(axis=1, keepdims=True)
     elif k.centered:
         drawn = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
         scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * drawn
@@ -191,8 +197,7 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
     scale = backward_scale(truth)
     loss = conditioning(truth, accuracy)
     unit = accuracy.growth(truth.setting.n) * accuracy.unit(fmt)
-    first = np.zeros_like(loss) if given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
-    terms = {"statistics": part.scatter(unit * (loss + 0.5 * first) * scale)}
+    terms = {"statistics": part.scatter(unit * (loss + 0.5 * _first(truth)) * scale)}
     terms["underflow"] = np.asarray(4.0 * fmt.floor)
     if fmt.narrow:
         assert truth.dx is not None
@@ -201,6 +206,14 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
         # partial sums: each at most u T.
         terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return Bound(terms)
+
+
+def _first(truth: Truth) -> Array:
+    """What a one-pass sum shifted by the first entry loses of a variance: the square of its deviation, (sets, 1)."""
+    k = truth.setting
+    if given(truth) or not (k.centered and k.scaled):
+        return np.zeros_like(truth.saved.s)
+    return np.square(truth.saved.xh[:, :1])
 
 
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
@@ -222,8 +235,7 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
         terms["sum"] = accuracy.summed(count) * accuracy.unit(case.format) * part.collect(size)
     else:
         loss = conditioning(truth, accuracy)
-        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not given(truth) else 0.0
-        spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
+        spread = part.scatter((loss + 0.5 * _first(truth)) * (1.0 + np.abs(truth.saved.xh)))
         unit = max(accuracy.growth(truth.setting.n), accuracy.summed(count)) * accuracy.unit(case.format)
         terms["statistics and sum"] = unit * part.collect(size * spread)
     terms["underflow"] = np.asarray(4.0 * case.format.floor * (1 + count))

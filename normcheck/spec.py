@@ -221,7 +221,9 @@ class Normalizer:
     centered: bool  # subtracts the mean
     acts_on: str = "activation"  # or "weight"
     mean_square: bool = True  # squares are averaged; False: summed (weight norm)
+    scaled: bool = True  # divides by their root; False: the mean is subtracted, and that is all
     partial: bool = False  # the statistic is taken over the first entries only
+    weight: bool = True  # has a multiplicative parameter
     bias: bool = True  # has an additive parameter
     state: bool = False  # keeps running statistics for evaluation
     spatial: bool = False  # Table 1 is measured on maps (cases, channels, *space), not on vectors

@@ -125,7 +125,7 @@ def holds(normalizer: Normalizer, column: Column, *, spatial: bool) -> bool:
     else:
         varies = column.varies if spatial else column.varies - {"space"}
     same_in_set = not varies & normalizer.sets.members
-    return same_in_set and (column.kind == "scale" or normalizer.centered)
+    return same_in_set and (normalizer.scaled if column.kind == "scale" else normalizer.centered)
 
 
 def derived_row(normalizer: Normalizer, *, spatial: bool | None = None) -> Row:

@@ -144,6 +144,10 @@ REASONS = {
         "finite", "moments", "eps-is-read", "constant-rows", "constant-gradient", "gradient-mode", "gradient-sums",
         "bias-drift",
     ),
+    "what a network gains by it, in the network's own words: a claim of a paper, asked as it is made": (
+        "relu-alive", "relu-loses-nothing", "input-restored", "slopes-bounded", "negatives-kept", "no-unit-dies",
+        "bias-drift-in-a-network", "weight-scale-drift",
+    ),
     "the plain question, which other checks repeat in other circumstances": (
         "evaluation", "parameter-gradients", "running-statistics", "evaluation-gradient",
     ),

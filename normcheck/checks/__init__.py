@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normcheck.checks import (
     accuracy,
+    activations,
     epsilon,
     folding,
     gradient,
@@ -11,6 +12,7 @@ from normcheck.checks import (
     invariance,
     laws,
     layout,
+    networks,
     purity,
     recurrent,
     recurrent_laws,
@@ -32,6 +34,8 @@ ALL: tuple[Check, ...] = (
     + statistics.CHECKS
     + history.CHECKS
     + folding.CHECKS
+    + activations.CHECKS
+    + networks.CHECKS
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS

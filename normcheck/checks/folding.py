@@ -75,7 +75,7 @@ def folded(subject: Subject, case: Case) -> Comparison:
 def _from_statistics(subject: Subject, case: Case) -> tuple[Array, Array, Array]:
     """Scale and shift of each channel, a = w / s and b = bias - a mean, and the size of the shift's terms."""
     truth = truth_of(subject, case.but(x=np.zeros(case.x.shape)))
-    gain = np.ones(()) if truth.weight is None else truth.weight
+    gain = np.ones(()) if truth.gain is None else truth.gain
     scale, shift = truth.partition.per_set(1.0 / truth.saved.s) * gain, np.broadcast_to(truth.y, case.x.shape)
     offset = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
     return _units(scale), _units(shift), _units(np.abs(shift) + 2.0 * offset)
