@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from normcheck import isolation, outputs, told
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -41,9 +42,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("normcheck", "checking normalization layers")
     group.addoption(
-        "--norm", action="append", default=[], metavar="KIND=TARGET",
+        "--norm", action="append", default=[], metavar="[KIND=]TARGET",
         help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
-        "batch_norm=./mine.py:MyBatchNorm (repeatable)",
+        "batch_norm=./mine.py:MyBatchNorm (repeatable); without a kind, as what it is found to be",
     )  # fmt: skip
     group.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
@@ -56,7 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
-    group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
+    outputs.add_options(group)
+    isolation.add_options(group, parser)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
@@ -93,14 +95,23 @@ def pytest_configure(config: pytest.Config) -> None:
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
+        limits = isolation.limits(config, claims)  # before anything is loaded here
         session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
-        session.accepted = accepted.read(_pyproject(config), BY_NAME)
+        session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+        session.isolate = limits
         config.stash[SESSION] = session
+        outputs.prepare(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
 
 
 @contextmanager
@@ -191,6 +202,8 @@ class Verifier:
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
         """
+        from normcheck import accepted
+        from normcheck.checks import BY_NAME
         from normcheck.errors import UsageError
         from normcheck.session import Session
 
@@ -200,9 +213,16 @@ class Verifier:
         try:
             seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
             session = Session.of([(as_, target)], words, chosen, seed, replay)
+            session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+            session.isolate = (
+                isolation.limits(config, ()) if isinstance(target, str) else None
+            )  # an object is here already
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
-        _settle(self._request, session.all())
+        try:
+            _settle(self._request, session.all())
+        finally:
+            session.close()
 
 
 @pytest.fixture
@@ -213,14 +233,10 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
 
 def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     """Keep the outcomes, and end the test as they say: failed, skipped, or passed."""
-    from normcheck.report.message import finding
-
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
+    request.node.user_properties += outputs.properties(outcomes)  # pytest's own --junitxml writes them
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
-    texts = [
-        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
-        for o in bad
-    ]
+    texts = [told.told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad]
     if texts:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
@@ -233,6 +249,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call" and RECORDS in item.stash:
         report.__dict__["normcheck"] = item.stash[RECORDS]
+        told.first_line(report)
     return report
 
 
@@ -265,9 +282,7 @@ class Collector:
         run = self.run()
         if run is None:
             return
-        path = self._config.getoption("norm_json")
-        if path:
-            Path(path).write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        outputs.write(self._config, run)
         if any(record["usage"] for record in self._records):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif session.exitstatus == pytest.ExitCode.OK and any(not one["compared"] for one in run["implementations"]):
@@ -282,9 +297,8 @@ class Collector:
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)
-        path = self._config.getoption("norm_json")
-        if path:
-            terminalreporter.write_line(f"written: {path}")
+        for text in outputs.lines(self._config, run):
+            terminalreporter.write_line(text)
         reason = self._config.getoption("norm_accept")
         if reason:
             from normcheck import accepted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +30,13 @@ class Teeth:
 
 
 @lru_cache(maxsize=512)
+def remembered(check: Check) -> Check:
+    """The same check; a case that was made once is not made again for the next fault."""
+    space: Any = check.space
+    return replace(check, space=replace(space, recipe=lru_cache(maxsize=128)(space.recipe)))
+
+
+@lru_cache(maxsize=512)
 def _some(entry: Any, check: Check) -> tuple[Any, ...]:
     plain = families.of(entry).faulty(entry, None, Contract())
     return (*check.space.always(plain), *draws(plain, check, RANDOM, 0))
@@ -40,7 +47,7 @@ def _asked(subject: Bound) -> list[Check]:
 
 
 def _finds(subject: Bound, entry: Any, check: Check) -> bool:
-    return sweep(subject, check, _some(entry, check)).status == FAILED
+    return sweep(subject, remembered(check), _some(entry, check)).status == FAILED
 
 
 def teeth(promised: Contract) -> Iterator[Teeth]:

@@ -15,15 +15,18 @@ from normcheck.accepted import Accepted
 from normcheck.adapters.base import Bound, Subject
 from normcheck.adapters.binders import one_thread, subject
 from normcheck.adapters.load import quiet
+from normcheck.adapters.remote import Limits, Remote
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
-from normcheck.errors import CallError, UsageError, suggest
+from normcheck.errors import CallError, LostError, UsageError, suggest
 from normcheck.expected import Expected
+from normcheck.identify import identify
 from normcheck.replay import decode, encode, named
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
+from normcheck.spec import Normalizer
 from normcheck.sweep import sweep
 
 CALL = "call"
@@ -38,6 +41,7 @@ class Claim:
     name: str
     implementation: Implementation | None
     error: str = ""
+    identified: str = ""  # what it was found to be, where no kind was named
 
 
 def _conventions(pairs: Iterable[str]) -> dict[str, str]:
@@ -52,11 +56,14 @@ def _conventions(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _claim(given: Any, conventions: dict[str, str]) -> Claim:
-    kind, name = "", str(given)
+    kind, name, found = "", str(given), ""
     try:
-        if isinstance(given, str):
+        if isinstance(given, str) and "=" in given:
             kind, _, name = given.partition("=")
             made = parse(given)
+        elif isinstance(given, str):
+            made = _identified(given)
+            found = " ".join((made.kind, *(f"{key}={value}" for key, value in made.contract.items())))
         else:
             made = given if isinstance(given, Implementation) else Implementation(*given)
         kind, name = made.kind, made.name
@@ -65,7 +72,20 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
         contract(made.contract)
     except UsageError as error:
         return Claim(kind, name or str(given), None, str(error))
-    return Claim(kind, name, made)
+    return Claim(kind, name, made, identified=found)
+
+
+def _identified(target: str) -> Implementation:
+    """A target without a kind, as what its behavior shows it to be, with the conventions that it follows."""
+    parse(f"kind={target}")  # whether it names anything
+    card = identify(target)
+    if not card.kind:
+        near = f"; nearest is {card.nearest[0][0]}" if card.nearest else ""
+        raise UsageError(
+            f"{target} behaves as no kind that is known{near}: name the one that it is meant to be, as in "
+            f"--norm {card.bound_as}={target}"
+        )
+    return Implementation(card.kind, target, card.contract)
 
 
 def _said(names: Sequence[str]) -> str:
@@ -94,8 +114,10 @@ class Session:
     effort: Effort
     only: tuple[str, Any] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
+    isolate: Limits | None = None  # each implementation in a process of its own
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Bound | Exception] = field(default_factory=dict)
+    _remotes: dict[Claim, Remote] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -139,13 +161,28 @@ class Session:
         if claim not in self._bound:
             try:
                 with one_thread():
-                    self._bound[claim] = subject(claim.implementation)
-            except (UsageError, CallError) as error:
+                    self._bound[claim] = self._bind(claim, claim.implementation)
+            except (UsageError, CallError, LostError) as error:
                 self._bound[claim] = error
         found = self._bound[claim]
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _bind(self, claim: Claim, implementation: Implementation) -> Bound:
+        if self.isolate is None:
+            return subject(implementation)
+        if not isinstance(implementation.target, str):
+            raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
+        if not isinstance(catalog.get(claim.kind), Normalizer):
+            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
+        self._remotes[claim] = remote = Remote(implementation, self.isolate)
+        return remote.subject()
+
+    def close(self) -> None:
+        """End the processes of implementations."""
+        for remote in self._remotes.values():
+            remote.close()
 
     def call(self, claim: Claim) -> Outcome:
         """Whether the claim can be loaded, bound and called."""
@@ -157,18 +194,30 @@ class Session:
             found = self.subject(claim)
         except UsageError as error:
             return replace(plain, status=ERROR, reason=str(error), usage=True)
-        except CallError as error:
+        except (CallError, LostError) as error:
             return replace(plain, status=ERROR, reason=str(error))
         seconds = time.perf_counter() - started
-        return replace(plain, seconds=seconds, absent=dict(found.absent), contract=words(found.contract))
+        said = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
+        return replace(
+            plain, seconds=seconds, absent=dict(found.absent), contract=words(found.contract),
+            notes=said if claim.identified else {},
+        )  # fmt: skip
 
     def ask(self, claim: Claim, check: Check) -> Outcome:
         """One check of one claim."""
         plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
         try:
             found = self.subject(claim)
-        except (UsageError, CallError):
+        except (UsageError, CallError, LostError):
             return replace(plain, reason="it cannot be called")
+        if claim in self._remotes:
+            self._remotes[claim].renew()
+        try:
+            return self._answered(claim, check, found, plain)
+        except LostError as error:
+            return replace(plain, status=ERROR, reason=str(error))
+
+    def _answered(self, claim: Claim, check: Check, found: Bound, plain: Outcome) -> Outcome:
         lacks = check.lacks(found) or self._later(check) or check.space.refuses(found)
         if lacks:
             return replace(plain, reason=lacks)

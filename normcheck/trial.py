@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -26,8 +25,11 @@ MANY = 50
 LARGE = 50_000
 """Entries of an input of which one wrong answer must do."""
 
-LOOKING = 1.0
-"""Seconds in which a check is asked again for a case that breaks its law."""
+SMALL = 4_000
+"""Entries of an input that cost as much again as the question itself."""
+
+LOOKING = 2_000_000
+"""Entries of the inputs on which a check is asked again for a case that breaks its law."""
 
 Kind = tuple[str, str]
 """What is asked, and how."""
@@ -44,6 +46,7 @@ class Evidence:
     traces: list[Trace] = field(default_factory=list)
     unsteady: frozenset[str] = frozenset()
     breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
+    spent: float = 0.0  # answers that hypotheses gave, in those to a small question
 
     def ask(self, some: Iterable[Question], *, wrong_only: bool = False, wrong: int = LARGE) -> None:
         """Ask some questions, until so many are answered wrongly."""
@@ -87,6 +90,7 @@ class Trial:
             question = self.evidence.questions[q]
             if forward:
                 question = replace(question, gradient=False)
+            self.evidence.spent += (0.4 if forward else 1.0) * (1.0 + question.case.x.size / SMALL)
             got = self._answer(question)
             some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
             found = self._each(q, some, got)
@@ -166,13 +170,14 @@ def _recorded(subject: Subject, name: str) -> Iterator[Question]:
         return subject.call(case, gradient)
 
     listener = replace(subject, call=listening)
-    started = time.perf_counter()
+    entries = 0
     some = check.space.always(subject)
     for draw in chain(islice(some, 24), draws(subject, check, 24, seed=1)):
         calls.clear()
         with quiet():
-            _, comparison = asked(listener, check, draw)
-        if not comparison.holds or time.perf_counter() - started > LOOKING:
+            case, comparison = asked(listener, check, draw)
+        entries += case.x.size
+        if not comparison.holds or entries > LOOKING:
             break
     return (Question(case, gradient, name) for case, gradient in calls)
 

@@ -48,6 +48,28 @@ def accuracy(facts: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     return out
 
 
+def gradient_shares(facts: Mapping[str, float]) -> dict[str, Any]:
+    """How far the gradient is from each closed form, in what rounding allows; empty where none was seen."""
+    return {name: number(facts[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in facts}
+
+
+def curves(facts: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
+    """By pass and format: pairs (2^k, share) over conditioning, (n, share) over width, in units of the sound bound."""
+    points: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for key, share in facts.items():
+        topic, _, rest = key.partition("/")
+        if topic == "curve":
+            place, axis, at = rest.split("/")
+            points.setdefault(place, {"condition": [], "width": []})[axis].append((int(at), share))
+    return {
+        place: {
+            "condition": [[2.0**k, number(share)] for k, share in sorted(axes["condition"])],
+            "width": [[n, number(share)] for n, share in sorted(axes["width"])],
+        }
+        for place, axes in sorted(points.items())
+    }
+
+
 def _verdict(outcomes: Sequence[Outcome]) -> str:
     statuses = {o.status for o in outcomes}
     for status in (ERROR, FAILED):
@@ -87,6 +109,8 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "speed": [],
         "contract": declared,
         "accuracy": accuracy(facts),
+        "curves": curves(facts),
+        "gradient_shares": gradient_shares(facts),
         "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.share)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
         "information": {what: said for o in outcomes for what, said in o.notes.items()},

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normcheck import catalog, diagnose, faults
+from normcheck import catalog, faults
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
 from normcheck.claim import Implementation
@@ -121,7 +121,6 @@ def test_code_as_users_write_it(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert found.first >= 0.9 * found.count, found
     assert found.three >= 0.97 * found.count, found
-    assert max(found.seconds) < 2 * diagnose.SECONDS
 
 
 def test_two_faults_in_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +131,6 @@ def test_two_faults_in_one(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert found.count == 30
     assert found.first >= 0.8 * found.count, found
-    assert max(found.seconds) < 2 * diagnose.SECONDS
 
 
 def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "adapters.binders": ("adapters", "catalog", "claim", "recurrence.entry", "spec"),
     "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
     "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
+    "adapters.wire": ("floats",),
+    "adapters.traces": (),
+    "adapters.isolated": (
+        "adapters.bind",
+        "adapters.load",
+        "adapters.traces",
+        "adapters.wire",
+        "claim",
+        "errors",
+        "uses",
+    ),
+    "adapters.worker": ("adapters.isolated", "adapters.wire", "errors"),
+    "adapters.remote": (
+        *CORE,
+        "recipes",
+        "adapters.base",
+        "adapters.bind",
+        "adapters.isolated",
+        "adapters.probe",
+        "adapters.worker",
+    ),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
@@ -138,14 +159,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
-    "accepted": ("errors", "result"),
+    "accepted": ("errors", "report.files", "result"),
     "session": (
         *ASKING,
         "accepted",
         "expected",
+        "identify",
         "families",
         "replay",
         "adapters.binders",
+        "adapters.remote",
         "search",
     ),
     "measure": ("adapters.base", "adapters.probe", "case", "errors", "floats", "recipes", "reference", "spec"),
@@ -157,10 +180,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "about": (*QUESTION, "adapters.binding"),
     "explain": (*ASKING, "about", "examples", "families"),
     "selfcheck": (*ASKING, "families"),
-    "report": ("report", "result"),
+    "report": ("report", "errors", "result"),
     # the edge
     "properties": ("checks",),
-    "plugin": ("__init__", *EVERYTHING),
+    "outputs": ("report",),
+    "isolation": ("adapters.remote", "errors"),
+    "told": ("report",),
+    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs", "told"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -182,7 +208,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "told", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""

@@ -9,6 +9,7 @@ from normcheck.adapters.base import Subject
 from normcheck.bounds import Bound
 from normcheck.case import Case
 from normcheck.checks.base import Check, answer_of, demanded, differ, nothing, resolved, truth_of
+from normcheck.checks.curves import curve
 from normcheck.draws import ALL_WIDTHS, Space
 from normcheck.floats import Array
 from normcheck.recipes import Draw, small, state, values
@@ -31,6 +32,8 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
         one = differ(LAW, y, truth.y, limit, resolved(truth, accuracy))
         if one.compared:
             facts[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.share
+        if accuracy is bounds.SOUND and case.training:
+            facts |= curve(truth, pass_name, y, truth.y, limit)
         if accuracy is wanted:
             term = bound.largest(one.where) if one.compared else ""
             detail = f"the bound is mostly {term}" if not one.holds else ""

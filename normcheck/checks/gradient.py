@@ -27,6 +27,7 @@ from normcheck.checks.base import (
     resolved,
     truth_of,
 )  # fmt: skip
+from normcheck.checks.curves import curve
 from normcheck.contract import GRADIENTS
 from normcheck.draws import ALL_WIDTHS, Space
 from normcheck.floats import Array
@@ -71,7 +72,9 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     def compare(accuracy: Accuracy) -> Comparison:
         return differ(law, dx, expected, _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy))
 
-    return _classes(subject, truth, "backward", compare)
+    found = _classes(subject, truth, "backward", compare)
+    drawn = curve(truth, "backward", dx, expected, _dx_allowed(subject, truth, bounds.SOUND))
+    return replace(found, facts={**found.facts, **drawn})
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:

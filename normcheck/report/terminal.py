@@ -37,7 +37,7 @@ def _cells(row: Mapping[str, str], other: Mapping[str, str] | None = None) -> st
     return out.rstrip()
 
 
-def _references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The rows to hold a measured one against: as papers print it, papers that agree in one line; else as derived."""
     papers: dict[str, list[str]] = {}
     rows = {}
@@ -61,7 +61,7 @@ def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
             seen.add(one["kind"])
-            for label, row in _references(one):
+            for label, row in references(one):
                 yield f"{_short(label, name - 1):<{name}}{_cells(row)}", {"bold": True}
         bad = one["expected"] is not None and one["row"] != one["expected"]
         cells = _cells(one["row"], one["expected"])
@@ -92,7 +92,7 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
         yield " " * 14 + more, {}
 
 
-def _by_reason(reasons: Mapping[str, str]) -> str:
+def with_reason(reasons: Mapping[str, str]) -> str:
     by_reason: dict[str, list[str]] = {}
     for what, why in reasons.items():
         by_reason.setdefault(why, []).append(what)
@@ -115,7 +115,7 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
     claimed = record["contract"].get("gradient", "full")
     said = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
-    if "gradient" not in record["not_checked"]:
+    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not asked
         yield from _wrapped("gradient", f"{record['gradient']}, {said}", width)
     if record["contract"]:
         yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
@@ -134,11 +134,11 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """What is known, what was seen beside the laws, and what was not asked."""
     if record["expected_findings"]:
-        yield from _wrapped("expected", _by_reason(record["expected_findings"]), width)
+        yield from _wrapped("expected", with_reason(record["expected_findings"]), width)
     for what, said in record["information"].items():
         yield from _wrapped("information", f"{what}: {said}", width)
     if record["not_checked"]:
-        yield from _wrapped("not checked", _by_reason(record["not_checked"]), width)
+        yield from _wrapped("not checked", with_reason(record["not_checked"]), width)
 
 
 def _replayed(record: Mapping[str, Any]) -> str:
@@ -151,7 +151,7 @@ def _replayed(record: Mapping[str, Any]) -> str:
 
 
 def _head(record: Mapping[str, Any], width: int) -> str:
-    kind = f"{record['kind']} = "
+    kind = f"{record['kind']} = " if record["kind"] else ""
     return kind + _short(record["target"], width - len(kind))
 
 
