@@ -99,6 +99,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
+    "adapters.binders": ("adapters", "catalog", "claim", "recurrence.entry", "spec"),
+    "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
+    "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
     "adapters.wire": ("floats",),
     "adapters.traces": (),
     "adapters.isolated": (
@@ -120,9 +123,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "recurrence.entry", "spec"),
-    "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
-    "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))

@@ -224,6 +224,10 @@ def subject(claim: Implementation) -> Net:
     return Net(claim.name, entry, promised, domain, maker.call, maker.fresh, maker.reloaded)
 
 
+USUAL = 0.1
+"""The momentum of a net that neither takes one nor holds one under that name: torch's default."""
+
+
 def _domain(maker: Maker, entry: Recurrent, formats: tuple[str, ...]) -> Domain:
     """What the net accepts. Raises `CallError` with the first failure if nothing works."""
     served = [name for name in ("float32", "float64") if name in formats]
@@ -256,12 +260,12 @@ def _domain(maker: Maker, entry: Recurrent, formats: tuple[str, ...]) -> Domain:
     for role, what in (("lengths", "lengths"), ("batch_first", "batch first")):
         if role not in maker.called and role not in maker.built:
             absent[what] = f"takes no {role}"
-    modules = list(maker.build(sample).modules())
-    fixed = next((v for m in modules if isinstance(v := getattr(m, "eps", None), float)), entry.eps)
+    held = {name: v for m in maker.build(sample).modules() for name, v in vars(m).items() if isinstance(v, float)}
     return Domain(
         roles=roles,
         formats=tuple(name for name in served if name == base.format or works(name, replace(base, format=name))),
-        eps=None if "eps" in maker.built else fixed,
+        eps=None if "eps" in maker.built else held.get("eps", entry.eps),
+        momentum=None if {"momentum"} & {*maker.built, *held} else USUAL,
         states=states,
         noise=_starts_from_noise(maker, series(entry, replace(base, states=False))),
         lengths="lengths" in maker.called and works("lengths", replace(base, padded=True)),

@@ -32,8 +32,9 @@ Parts = Mapping[str, Array]
 def _draws(net: Net, outcomes: Sequence[Outcome]) -> Iterator[SeriesDraw]:
     """Plain questions in every mode that is served, then the cases of the findings."""
     domain = net.domain
-    plain = SeriesDraw(format="float64" if "float64" in domain.formats else domain.formats[0], states=domain.states,
-                       fixed=domain.roles, eps=1e-2 if domain.eps is None else domain.eps)  # fmt: skip
+    format = "float64" if "float64" in domain.formats else domain.formats[0]
+    eps = 1e-2 if domain.eps is None else domain.eps
+    plain = SeriesDraw(format=format, eps=eps, states=domain.states, fixed=domain.roles, momentum=domain.momentum)
     yield plain
     if domain.state:
         yield from (replace(plain, training=False), replace(plain, training=False, beyond=2))
@@ -76,12 +77,15 @@ def _unlike(one: Parts, other: Parts, limits: Parts) -> dict[str, float]:
     return out
 
 
-def _built(net: Net, case: Series) -> tuple[object, ...]:
-    """What of a new net can be wrong: values of gains and variances, how many statistics, trained extras."""
+def _beside(net: Net, case: Series) -> tuple[object, ...]:
+    """What can be wrong beside answers: first gains and variances, trained extras, what is written to or saved."""
     fresh = net.fresh(case)
     gains = tuple(round(float(v.flat[0]), 6) for role, v in sorted(fresh.parameters.items()) if role.startswith("gain"))
     rows = tuple((place, v.shape[0], float(v.flat[0])) for place, v in sorted(fresh.variances.items()))
-    return gains, rows, bool(fresh.extra)
+    answer, again = net.call(case, False), net.reloaded(case)
+    after = case.but(training=False, means=again.means, variances=again.variances)
+    saved = np.array_equal(again.y, net.call(after, False).y)
+    return gains, rows, bool(fresh.extra), bool(answer.changed), saved
 
 
 def diagnose(net: Net, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -115,8 +119,8 @@ def _explained(net: Net, same: Net, sound: Net, evidence: Sequence[tuple[Series,
         count += sum(share > NEAR for share in _unlike(got, right, limits).values())
     if evidence and count == 0:
         first = evidence[0][0]
-        told = _built(same, first)
-        count = int(told != _built(sound, first) and told == _built(net, first))
+        told = _beside(same, first)
+        count = int(told != _beside(sound, first) and told == _beside(net, first))
     return count
 
 

@@ -35,6 +35,7 @@ class SeriesDraw:
     batch_first: bool = False
     delta: float = 2.0  # of a transform
     fixed: tuple[str, ...] | None = None  # roles of the parameters that there are
+    momentum: float | None = None  # of the running statistics, where it is fixed
 
 
 def vectors(rng: np.random.Generator, entry: Recurrent, draw: SeriesDraw) -> dict[str, Array]:
@@ -84,7 +85,10 @@ def series(entry: Recurrent, draw: SeriesDraw) -> Series:
         drawn={"seed": draw.seed},
     )
     case = case.but(dy=dy * case.live[:, :, None])
-    return with_statistics(entry, case, rng, max(1, draw.steps - draw.beyond)) if entry.state else case
+    if not entry.state:
+        return case
+    case = with_statistics(entry, case, rng, max(1, draw.steps - draw.beyond))
+    return case if draw.momentum is None else case.but(momentum=draw.momentum)
 
 
 def _lengths(rng: np.random.Generator, draw: SeriesDraw) -> Array:
@@ -146,7 +150,7 @@ class Spans:
         return f"offers no {empty[0].replace('_', ' ')} that is asked for" if empty else ""
 
     def fit(self, subject: Net, draw: SeriesDraw) -> SeriesDraw:
-        return replace(draw, fixed=subject.domain.roles)
+        return replace(draw, fixed=subject.domain.roles, momentum=subject.domain.momentum)
 
     def choose(self, subject: Net, pick: Pick) -> SeriesDraw:
         some = {name: pick(options) for name, options in self._options(subject).items()}

@@ -49,6 +49,7 @@ class Domain:
     roles: tuple[str, ...]  # of its parameters
     formats: tuple[str, ...] = ("float64", "float32")
     eps: float | None = None  # None: taken as an argument; else the fixed value
+    momentum: float | None = None  # the same
     states: bool = True  # takes a first state
     noise: bool = False  # starts from noise in training where no first state is given
     lengths: bool = True  # takes the lengths of its cases
