@@ -83,12 +83,16 @@ class Bound:
 
 
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
-    """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
+    """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1).
+
+    A statistic that the format cannot hold has none: the norm of a large float16 weight is infinite where it is kept.
+    """
     if given(truth):
         return np.ones(truth.saved.s.shape, dtype=bool)
+    holds = truth.saved.s <= truth.case.format.largest
     condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
-    out: Array = loss * accuracy.unit(truth.case.format) < RESOLVES
+    out: Array = holds & (loss * accuracy.unit(truth.case.format) < RESOLVES)
     return out if accuracy.wide else out & _in_range(truth)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -38,14 +39,21 @@ def _width() -> int:
     return max(80, shutil.get_terminal_size().columns)
 
 
+def _is_claim(word: str) -> bool:
+    """Whether a word is [KIND=]TARGET, and neither an option nor one of pytest's node ids."""
+    kind, equals, _ = word.partition("=")
+    if word.startswith("-"):
+        return False
+    return kind.isidentifier() if equals else re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*", word) is not None
+
+
 def _pytest(arguments: Sequence[str]) -> int:
-    """pytest with every KIND=TARGET as --norm; all other words are its own."""
+    """pytest with every [KIND=]TARGET as --norm; all other words are its own."""
     import pytest
 
     words: list[str] = []
     for word in arguments:
-        kind, equals, _ = word.partition("=")
-        words += ["--norm", word] if equals and not word.startswith("-") and kind.isidentifier() else [word]
+        words += ["--norm", word] if _is_claim(word) else [word]
     return int(pytest.main(words))
 
 
@@ -114,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="normcheck", description="Check implementations of normalization layers.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("words", nargs="*", metavar="KIND=TARGET | COMMAND", help="what to check, or a command")
+    parser.add_argument("words", nargs="*", metavar="[KIND=]TARGET | COMMAND", help="what to check, or a command")
     parser.add_argument("--self-check", action="store_true", help="which known faults the suite finds")
     parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
                         help="a convention that differs from torch's")  # fmt: skip
@@ -141,8 +149,8 @@ def run(arguments: Sequence[str]) -> int:
         if len(words) != 2:
             raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
         return _identify(words[1])
-    if first and "=" not in first:
-        raise UsageError(f"{first!r} is neither KIND=TARGET nor a command; {suggest(first, COMMANDS)}")
+    if first and not _is_claim(first):
+        raise UsageError(f"{first!r} is neither [KIND=]TARGET nor a command; {suggest(first, COMMANDS)}")
     return _pytest(arguments)
 
 

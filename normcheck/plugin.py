@@ -21,6 +21,8 @@ GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant"
 
 RECORDS = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: the outcomes of its checks, as plain data."""
+TOLD = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
+"""On the config: the checks whose findings were told in full, by kind, target and diagnosis."""
 SESSION = pytest.StashKey[Any]()
 """On the config: the claims and settings of this run; absent where nothing is named."""
 
@@ -41,9 +43,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("normcheck", "checking normalization layers")
     group.addoption(
-        "--norm", action="append", default=[], metavar="KIND=TARGET",
+        "--norm", action="append", default=[], metavar="[KIND=]TARGET",
         help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
-        "batch_norm=./mine.py:MyBatchNorm (repeatable)",
+        "batch_norm=./mine.py:MyBatchNorm (repeatable); without a kind, as what it is found to be",
     )  # fmt: skip
     group.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
@@ -213,18 +215,25 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
 
 def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     """Keep the outcomes, and end the test as they say: failed, skipped, or passed."""
-    from normcheck.report.message import finding
-
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
-    texts = [
-        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
-        for o in bad
-    ]
+    texts = [_told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad]
     if texts:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
         pytest.skip(outcomes[0].reason)
+
+
+def _told(config: pytest.Config, outcome: Any) -> str:
+    """A finding in full the first time that its diagnosis is told of a target, or with -v; in short from then on."""
+    from normcheck.report.message import again, finding
+
+    told = config.stash.setdefault(TOLD, {})
+    key = (outcome.kind, outcome.target, outcome.diagnosis)
+    if outcome.diagnosis and key in told and config.get_verbosity() <= 0:
+        return again(outcome.finding.record(), told[key])
+    told.setdefault(key, outcome.check)
+    return finding(outcome.kind, outcome.target, outcome.finding.record())
 
 
 @pytest.hookimpl(wrapper=True)

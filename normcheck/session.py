@@ -24,6 +24,7 @@ from normcheck.diagnose import diagnose
 from normcheck.draws import formats
 from normcheck.errors import CallError, UsageError, suggest
 from normcheck.expected import Expected
+from normcheck.identify import identify
 from normcheck.recipes import Draw
 from normcheck.remedy import remedy
 from normcheck.replay import decode, encode
@@ -44,6 +45,7 @@ class Claim:
     name: str
     implementation: Implementation | None
     error: str = ""
+    identified: str = ""  # what it was found to be, where no kind was named
 
 
 def _conventions(pairs: Iterable[str]) -> dict[str, str]:
@@ -58,11 +60,14 @@ def _conventions(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _claim(given: Any, conventions: dict[str, str]) -> Claim:
-    kind, name = "", str(given)
+    kind, name, found = "", str(given), ""
     try:
-        if isinstance(given, str):
+        if isinstance(given, str) and "=" in given:
             kind, _, name = given.partition("=")
             made = parse(given)
+        elif isinstance(given, str):
+            made = _identified(given)
+            found = " ".join((made.kind, *(f"{key}={value}" for key, value in made.contract.items())))
         else:
             made = given if isinstance(given, Implementation) else Implementation(*given)
         kind, name = made.kind, made.name
@@ -71,7 +76,20 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
         contract(made.contract)
     except UsageError as error:
         return Claim(kind, name or str(given), None, str(error))
-    return Claim(kind, name, made)
+    return Claim(kind, name, made, identified=found)
+
+
+def _identified(target: str) -> Implementation:
+    """A target without a kind, as what its behavior shows it to be, with the conventions that it follows."""
+    parse(f"kind={target}")  # whether it names anything
+    card = identify(target)
+    if not card.kind:
+        near = f"; nearest is {card.nearest[0][0]}" if card.nearest else ""
+        raise UsageError(
+            f"{target} behaves as no kind that is known{near}: name the one that it is meant to be, as in "
+            f"--norm {card.bound_as}={target}"
+        )
+    return Implementation(card.kind, target, card.contract)
 
 
 def _said(names: Sequence[str]) -> str:
@@ -160,7 +178,11 @@ class Session:
         except CallError as error:
             return replace(plain, status=ERROR, reason=str(error))
         seconds = time.perf_counter() - started
-        return replace(plain, seconds=seconds, absent=dict(found.domain.absent), contract=words(found.contract))
+        said = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
+        return replace(
+            plain, seconds=seconds, absent=dict(found.domain.absent), contract=words(found.contract),
+            notes=said if claim.identified else {},
+        )  # fmt: skip
 
     def ask(self, claim: Claim, check: Check) -> Outcome:
         """One check of one claim."""

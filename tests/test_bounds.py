@@ -344,6 +344,14 @@ def test_what_is_not_resolved_is_not_judged() -> None:
     assert not bounds.resolved(evaluate(catalog.get("layer_norm"), case), bounds.SOUND).any()
 
 
+def test_a_norm_beyond_the_format_is_not_judged() -> None:
+    """A float16 weight whose norm exceeds 65504: an implementation that keeps the norm keeps infinity."""
+    x = np.array([[60000.0, 60000.0], [3.0, 4.0]])
+    case = Case(x=x, eps=0.0, format=FORMATS["float16"], weight=np.ones((2, 1)))
+
+    assert bounds.resolved(evaluate(catalog.get("weight_norm"), case), bounds.SOUND)[:, 0].tolist() == [False, True]
+
+
 def test_classes_from_best_to_worst() -> None:
     """Narrow formats know three classes, the others two; each allows at least what a better one does, up to kappa."""
     assert [[c.name for c in bounds.classes(f)] for f in FORMATS.values()] == [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from normcheck.cli import run
+from normcheck.cli import _is_claim, run
 from normcheck.errors import UsageError
 
 WRONG = """
@@ -72,6 +72,14 @@ def test_checking_is_pytest_on_the_suite(tmp_path: Path) -> None:
     assert status == 1
     assert "layer_norm mine.py:f: moments does not hold" in said
     assert (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(("word", "is_one"), [
+    ("layer_norm=mine.py:f", True), ("mine.py:f", True), ("pkg.kernels:Norm.forward", True),
+    ("tests/test_x.py::test_y", False), ("--norm-json=a:b", False), ("table", False), ("-k", False),
+])  # fmt: skip
+def test_which_words_are_claims(word: str, is_one: bool) -> None:
+    assert _is_claim(word) is is_one
 
 
 def test_unknown_words_end_with_4() -> None:

@@ -122,6 +122,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "accepted",
         "faults",
         "expected",
+        "identify",
         "remedy",
         "replay",
         "reproduction",

@@ -27,6 +27,7 @@ from normcheck.draws import edges
 from normcheck.faults import Fault
 from normcheck.recipes import Draw, state, values
 from normcheck.result import FAILED, PASSED
+from normcheck.selfcheck import remembered
 from normcheck.spec import Normalizer
 from normcheck.sweep import draws, sweep
 
@@ -51,12 +52,6 @@ SEEN = {
     "use": _needing(uses=()),
 }
 """Which checks can see what a fault damages."""
-
-
-@lru_cache(maxsize=512)
-def remembered(check: Check) -> Check:
-    """The same check; a case that was made once is not made again."""
-    return replace(check, space=replace(check.space, recipe=lru_cache(maxsize=128)(check.space.recipe)))
 
 
 def asked_of(subject: Subject) -> list[Check]:

@@ -1,4 +1,7 @@
-"""One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay."""
+"""One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay.
+
+The first finding of a fault is told in full; what the same fault breaks besides, in a line.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,26 @@ def _times(observed: float, allowed: float) -> str:
     if not allowed > 0 or not math.isfinite(observed):
         return ""
     return f", {observed / allowed:.3g} times what is allowed"
+
+
+LINES = 40
+"""Rows of the terminal that one finding may take; a script that would take it beyond stays in the record."""
+
+
+def _rows(lines: list[str], width: int) -> int:
+    """Rows of a terminal that the lines fill, wrapped."""
+    return sum(max(1, math.ceil(len(line) / width)) for line in lines)
+
+
+def again(record: Mapping[str, Any], like: str) -> str:
+    """A finding with the diagnosis of one that was told in full: which law, how far, the case to ask again.
+
+    >>> again({"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}, "value")
+    'sign does not hold, 5 times what is allowed, as value above; replay sign/n=3'
+    """
+    times = _times(float(record["observed"]), float(record["allowed"]))
+    case = str(record["replay"]).rpartition("--norm-replay ")[2]
+    return f"{record['check']} does not hold{times}, as {like} above; replay {case}"
 
 
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
@@ -64,5 +87,7 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
             out.append(f"  {label:<9}{fill[0]}")
             out += [" " * 11 + more for more in fill[1:]]
     if record.get("script"):
-        out += ["", "  without normcheck:", *("    " + line for line in record["script"])]
+        shown = ["", "  without normcheck:", *("    " + line for line in record["script"])]
+        long = _rows(out + shown, width) > LINES
+        out += ["", "  without normcheck: a script with long tensors, in --norm-json FILE"] if long else shown
     return "\n".join(out)

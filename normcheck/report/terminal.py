@@ -148,7 +148,7 @@ def _replayed(record: Mapping[str, Any]) -> str:
 
 
 def _head(record: Mapping[str, Any], width: int) -> str:
-    kind = f"{record['kind']} = "
+    kind = f"{record['kind']} = " if record["kind"] else ""
     return kind + _short(record["target"], width - len(kind))
 
 
