@@ -25,6 +25,10 @@ COLUMN_NAMES = (
     "dataset_recentering",
     "case_rescaling",
 )
+
+REPARAMETRIZES, INDEPENDENT = "reparametrization", "independence_of_batch"
+EXTENDED_NAMES = (REPARAMETRIZES, INDEPENDENT)
+"""The columns beyond the six."""
 """The six columns of Table 1, in the order in which the layer-norm paper prints them."""
 
 

@@ -11,7 +11,7 @@ from normcheck import catalog, transforms
 from normcheck.bounds import CLASSES
 from normcheck.contract import GRADIENTS, contract
 from normcheck.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Outcome, merge, number
-from normcheck.spec import COLUMN_NAMES
+from normcheck.spec import COLUMN_NAMES, EXTENDED_NAMES, Normalizer
 
 INVARIANT, NOT_INVARIANT, UNDETERMINED = "invariant", "not invariant", "undetermined"
 
@@ -25,6 +25,11 @@ def _cell(share: float | None) -> str:
 def measured_row(facts: Mapping[str, float], prefix: str = "row") -> dict[str, str]:
     """The six cells as measured."""
     return {name: _cell(facts.get(f"{prefix}/{name}")) for name in COLUMN_NAMES}
+
+
+def measured_extension(facts: Mapping[str, float], prefix: str = "extended") -> dict[str, str]:
+    """The cells beyond the six as measured."""
+    return {name: _cell(facts.get(f"{prefix}/{name}")) for name in EXTENDED_NAMES}
 
 
 def gradient_mode(facts: Mapping[str, float], claimed: str) -> str:
@@ -75,6 +80,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "target": first.target,
         "verdict": _verdict(outcomes),
         "row": measured_row(facts),
+        "extended": measured_extension(facts),
         "gradient": gradient_mode(facts, contract(declared).gradient),
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
@@ -90,21 +96,28 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": [o.reason for o in outcomes if o.status == ERROR],
         "expected": None,
+        "expected_extended": None,
         "printed": [],
     }
     if first.kind in catalog.ALL:
         normalizer = catalog.get(first.kind)
         record["expected"] = _words(transforms.derived_row(normalizer).cells)
+        record["expected_extended"] = _extension(normalizer)
         record["printed"] = [
             {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in normalizer.printed
         ]
         if any(key.startswith("row in evaluation/") for key in facts):
             record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
+            record["extended_expected_statistics"] = measured_extension(facts, "extended in evaluation")
     return record
 
 
 def _words(cells: tuple[bool, ...]) -> dict[str, str]:
     return {name: INVARIANT if yes else NOT_INVARIANT for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
+
+
+def _extension(normalizer: Normalizer) -> dict[str, str]:
+    return {name: INVARIANT if yes else NOT_INVARIANT for name, yes in transforms.extended(normalizer).items()}
 
 
 def environment() -> dict[str, str]:

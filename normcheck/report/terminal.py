@@ -14,6 +14,8 @@ HEADS = (
     ("data", "set", "center"),
     ("single", "case", "scale"),
 )
+MORE_HEADS = (("folds", "into", "W"), ("no", "other", "case"))
+"""Of the columns beyond Table 1: reparametrization and independence of the batch."""
 PASSES = ("forward", "backward", "parameters", "evaluation")
 FORMATS = ("float64", "float32", "bfloat16", "float16")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
@@ -51,24 +53,38 @@ def _references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, s
         yield f"{record['kind']} (derived)", record["expected"]
 
 
+def deviates(record: Mapping[str, Any]) -> bool:
+    """Whether a cell, of the six or beyond, is not as derived."""
+    if record["expected"] is None:
+        return False
+    return bool(record["row"] != record["expected"] or record["extended"] != record["expected_extended"])
+
+
 def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """Table 1 as measured: a line for each implementation, and under it each row that a paper prints."""
-    name = max(36, min(width - 6 * CELL - 2, 60))
+    """Table 1 as measured, extended: a line for each implementation, under each row that a paper prints.
+
+    The columns beyond the six are measured alone; no paper prints them.
+    """
+    name = max(24, min(width - 8 * CELL, 60))
     yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
+    yield "Beyond it: is it a linear layer with other weights, is no other case seen?", {}
     for i in range(3):
-        yield (" " * name + "".join(head[i].ljust(CELL) for head in HEADS)).rstrip(), {}
+        yield (" " * name + "".join(head[i].ljust(CELL) for head in HEADS + MORE_HEADS)).rstrip(), {}
     seen: set[str] = set()
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
             seen.add(one["kind"])
             for label, row in _references(one):
-                yield f"{_short(label, name - 1):<{name}}{_cells(row)}", {"bold": True}
-        bad = one["expected"] is not None and one["row"] != one["expected"]
-        cells = _cells(one["row"], one["expected"])
+                fits = label if len(label) < name else one["kind"]
+                yield f"{_short(fits, name - 1):<{name}}{_cells(row)}", {"bold": True}
+        bad = deviates(one)
+        own, expected = one["row"] | one["extended"], one["expected"]
+        cells = _cells(own, None if expected is None else expected | one["expected_extended"])
         yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
         if "row_expected_statistics" in one:
             again = _cells(one["row_expected_statistics"], one["expected"])
-            yield f"{'    with expected statistics':<{name}}{again}", {}
+            more = _cells(one["extended_expected_statistics"])
+            yield f"{'  expected statistics':<{name}}{again:<{6 * CELL}}{more}", {}
 
 
 def _accuracy(record: Mapping[str, Any], width: int) -> Iterator[Line]:
