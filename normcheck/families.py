@@ -59,6 +59,10 @@ def _no_row(entry: Any) -> Row | None:
     return None
 
 
+def _no_cells(entry: Any) -> Mapping[str, bool]:
+    return {}
+
+
 def _no_names(subject: Any, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return ()
 
@@ -80,6 +84,7 @@ class Family:
     faulty: Callable[[Any, Any, Contract], Bound]  # the reference with one fault, or sound without any, under a promise
     sections: Callable[[Any], Iterable[Section]]  # of an entry's page
     row: Callable[[Any], Row | None] = _no_row  # of Table 1
+    extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, those that it is asked
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a case to be answered wrongly
@@ -101,6 +106,7 @@ ALL = (
         faulty=_faulty,
         sections=about.sections,
         row=transforms.derived_row,
+        extended=transforms.extended,
         diagnose=diagnose,
         remedy=remedy,
         script=script,
@@ -111,6 +117,7 @@ ALL = (
         faulty=recurrent.subject,
         sections=recurrence.sections,
         row=lambda entry: entry.row,
+        extended=lambda entry: entry.extended,
         diagnose=diagnosis.diagnose,
         remedy=remedy,
     ),

@@ -28,6 +28,10 @@ COLUMN_NAMES = (
 )
 """The six columns of Table 1, in the order in which the layer-norm paper prints them."""
 
+REPARAMETRIZES, OF_BATCH, OF_LENGTH = "reparametrization", "independence_of_batch", "independence_of_length"
+EXTENDED_NAMES = (REPARAMETRIZES, OF_BATCH, OF_LENGTH)
+"""The columns beyond the six: a family has those that it is asked about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paper:

@@ -6,6 +6,7 @@ from normcheck.checks import (
     accuracy,
     activations,
     epsilon,
+    extended,
     folding,
     gradient,
     history,
@@ -28,6 +29,7 @@ from normcheck.checks.base import Check
 ALL: tuple[Check, ...] = (
     accuracy.CHECKS
     + invariance.CHECKS
+    + extended.CHECKS
     + laws.CHECKS
     + epsilon.CHECKS
     + gradient.CHECKS

@@ -15,6 +15,7 @@ from normcheck.recurrence.series import Series
 from normcheck.recurrence.space import Spans
 from normcheck.recurrence.subject import Net
 from normcheck.result import WITNESS, Comparison, worst
+from normcheck.spec import OF_BATCH, OF_LENGTH
 
 COOIJMANS = "Cooijmans and others 2016"
 
@@ -28,7 +29,7 @@ def causal(net: Net, case: Series) -> Comparison:
     law = "y(x_1 .. x_t) = the first t of y(x)"
     whole, part = net.call(case, False).y[:steps], net.call(short, False).y
     found = differ(law, part, whole, 2.0 * right.allowed.y[:steps])
-    return _dependence(found, "length_independence", no=not net.entry.length_independent)
+    return _dependence(found, OF_LENGTH, no=not net.entry.length_independent)
 
 
 def batch_independence(net: Net, case: Series) -> Comparison:
@@ -43,7 +44,7 @@ def batch_independence(net: Net, case: Series) -> Comparison:
     right = truth_of(net, case)
     whole, part = net.call(case, False).y[:, some], net.call(fewer, False).y
     found = differ("y(X)[some cases] = y(X[some cases])", part, whole, 2.0 * right.allowed.y[:, some])
-    return _dependence(found, "batch_independence", no=not net.entry.batch_independent)
+    return _dependence(found, OF_BATCH, no=not net.entry.batch_independent)
 
 
 def _dependence(found: Comparison, name: str, *, no: bool) -> Comparison:

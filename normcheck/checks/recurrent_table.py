@@ -50,7 +50,7 @@ class Column:
     law: str
     apply: Callable[[Series, np.random.Generator], Series]
     holds: Callable[[Recurrent], bool]
-    topic: str = "extended"  # "row": one of the six of Table 1
+    topic: str = "invariance"  # "row": one of the six of Table 1
     concerns: Callable[[Recurrent], bool] = every
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normcheck.spec import Paper, Printed, Row, row
+from normcheck.spec import OF_BATCH, OF_LENGTH, Paper, Printed, Row, row
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n"), "rnn": ("h",)}
 """The gates of a cell, in torch's order."""
@@ -80,6 +80,11 @@ class Recurrent:
             return row("yes no  yes yes yes no")
         assert not summed, "a batch norm of the sum is nobody's"
         return row("no  no  no  yes yes no")
+
+    @property
+    def extended(self) -> dict[str, bool]:
+        """The columns beyond Table 1."""
+        return {OF_BATCH: self.batch_independent, OF_LENGTH: self.length_independent}
 
     @property
     def batch_independent(self) -> bool:
