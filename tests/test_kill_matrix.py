@@ -27,12 +27,13 @@ from normcheck.draws import edges
 from normcheck.faults import Fault
 from normcheck.recipes import Draw, state, values
 from normcheck.result import FAILED, PASSED
+from normcheck.search import EFFORTS
 from normcheck.selfcheck import remembered
 from normcheck.spec import Normalizer
 from normcheck.sweep import draws, sweep
 
 GOLDEN = Path(__file__).with_name("kill_matrix.txt")
-COUNT, SEED = 12, 1
+COUNT, SEED = EFFORTS["default"], 1
 
 ALL = tuple(check for check in checks.ALL if check.space.entries is Normalizer)
 """The checks of this family; each other family has a matrix of its own."""
