@@ -41,7 +41,7 @@ Line = tuple[str, dict[str, bool]]
 
 
 def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else "..." + text[-(width - 3) :]
+    return text if len(text) <= width else "..." + text[-(width - 3) :].lstrip(".")
 
 
 def _cells(row: Mapping[str, str], other: Mapping[str, str] | None = None) -> str:
