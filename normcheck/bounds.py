@@ -157,6 +157,19 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     return Bound(terms)
 
 
+def read_rounded(truth: Truth) -> Array:
+    """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
+
+    To first order |dy/dx| u |x| summed over the set, as `pull` bounds it, and the affine map's own share.
+    """
+    u, part = truth.case.format.u, truth.partition
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    moved = part.scatter(scale_of(truth, u * truth.saved.x))
+    out: Array = 1.05 * (gain * moved + u * (gain * np.abs(truth.xh) + shift))
+    return out
+
+
 def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 

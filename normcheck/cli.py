@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -194,4 +195,7 @@ def main() -> NoReturn:
     except NormcheckError as error:
         print(f"normcheck: {error}", file=sys.stderr)
         status = USAGE
+    except BrokenPipeError:  # the reader has seen enough, as in `normcheck table | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     sys.exit(status)

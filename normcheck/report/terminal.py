@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-from normcheck.spec import COLUMN_NAMES, EXTENDED_NAMES
 
 HEADS = (
     ("weight", "matrix", "scale"),
@@ -17,22 +15,28 @@ HEADS = (
     ("single", "case", "scale"),
 )
 """The columns of Table 1, in the paper's words."""
-NARROW = (
-    ("W", "all", "scale"),
-    ("W", "all", "shift"),
-    ("W", "unit", "scale"),
-    ("data", "all", "scale"),
-    ("data", "all", "shift"),
-    ("data", "case", "scale"),
-    ("folds", "into", "W"),
-    ("free", "of", "batch"),
-    ("free", "of", "later"),
+EXTENDED_HEADS = (("folds", "into", "W"), ("reads", "own case", "alone"), ("reads", "own past", "alone"))
+"""The columns beyond it."""
+NARROW = {
+    "weight_matrix_rescaling": ("W", "*d"),
+    "weight_matrix_recentering": ("W", "+v"),
+    "weight_vector_rescaling": ("unit", "*d"),
+    "dataset_rescaling": ("data", "*d"),
+    "dataset_recentering": ("data", "+v"),
+    "case_rescaling": ("case", "*d"),
+    "reparametrization": ("fold", "in W"),
+    "independence_of_batch": ("own", "case"),
+    "independence_of_length": ("own", "past"),
+}
+"""All of them as a record names them, with heads so short that a table fits into 80 columns."""
+LEGEND = (
+    "*d re-scales and +v re-centers: the weights W, one unit's, all data, one case.",
+    "Beyond: does it fold into W, does an output read its own case, own past alone?",
 )
-"""The same, so that they fit into 80 columns, and the columns beyond: `spec.EXTENDED_NAMES`."""
 PASSES = ("forward", "backward", "parameters", "evaluation")
 FORMATS = ("float64", "float32", "bfloat16", "float16")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
-CELL = 6
+CELL = 5
 BRIEF = 4
 """With more implementations than this, those that pass take one line each."""
 
@@ -44,13 +48,13 @@ def _short(text: str, width: int) -> str:
     return text if len(text) <= width else "..." + text[-(width - 3) :].lstrip(".")
 
 
-def _cells(row: Mapping[str, str], other: Mapping[str, str] | None = None) -> str:
-    """A row, blank where it has no cell."""
-    out = ""
-    for name in COLUMN_NAMES + EXTENDED_NAMES:
-        differs = other is not None and name in row and other[name] != row[name]
-        out += ((WORDS[row[name]] if name in row else "") + "!" * differs).ljust(CELL)
-    return out.rstrip()
+def _cells(row: Mapping[str, str]) -> str:
+    """A row of words, blank where it has no cell."""
+    return _words((row.get(name, ""), False) for name in NARROW)
+
+
+def _words(cells: Iterable[tuple[str, bool]]) -> str:
+    return "".join((WORDS.get(cell, "") + "!" * differs).ljust(CELL) for cell, differs in cells).rstrip()
 
 
 def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -67,10 +71,17 @@ def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
         yield f"{record['kind']} (derived)", record["expected"]
 
 
+def extended_row(record: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each cell, of the six and beyond, and whether it is not as derived; "" where there is none."""
+    own = record["row"] | record.get("extended", {})
+    expected = (record.get("expected") or {}) | record.get("expected_extended", {})
+    for name in NARROW:
+        yield own.get(name, ""), name in own and name in expected and own[name] != expected[name]
+
+
 def deviates(record: Mapping[str, Any]) -> bool:
     """Whether a cell, of the six or beyond, is not as derived."""
-    six = record["expected"] is not None and record["row"] != record["expected"]
-    return bool(six or record["extended"] != record["expected_extended"])
+    return any(differs for _, differs in extended_row(record))
 
 
 def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
@@ -78,20 +89,20 @@ def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[
 
     The columns beyond the six are measured alone: no paper prints them.
     """
-    name = max(26, min(width - len(NARROW) * CELL, 60))
+    name = max(36, min(width - len(NARROW) * CELL + 1, 60))
     yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
-    yield "Beyond it: a linear layer with other weights; free of other cases, of later steps.", {}
-    for i in range(3):
-        yield (" " * name + "".join(head[i].ljust(CELL) for head in NARROW)).rstrip(), {}
+    for text in LEGEND:
+        yield text, {}
+    for i in range(2):
+        yield (" " * name + "".join(head[i].ljust(CELL) for head in NARROW.values())).rstrip(), {}
     seen: set[str] = set()
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
             seen.add(one["kind"])
             for label, row in references(one):
-                fits = label if len(label) < name else one["kind"]
-                yield f"{_short(fits, name - 1):<{name}}{_cells(row)}", {"bold": True}
+                yield f"{_short(label, name - 1):<{name}}{_cells(row)}", {"bold": True}
         bad = deviates(one)
-        cells = _cells(one["row"] | one["extended"], (one["expected"] or one["row"]) | one["expected_extended"])
+        cells = _words(extended_row(one))
         yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
         if "row_expected_statistics" in one:
             again = one["row_expected_statistics"] | one["extended_expected_statistics"]
