@@ -57,7 +57,8 @@ def _changing(evidence: Evidence) -> list[str]:
             continue
         call = faults.subject(subject.normalizer, h.fault, subject.contract).call
         if evidence.unsteady:
-            if unsteady(call, evidence.questions[:1]) == evidence.unsteady:
+            moves = unsteady(call, evidence.questions[:1])  # gradients follow an output that moves
+            if moves and moves <= evidence.unsteady and ("y" in moves) == ("y" in evidence.unsteady):
                 out.append(h.names[0])
         elif evidence.questions:
             times = breaks(call, evidence.questions[0])
@@ -89,7 +90,7 @@ class Inquiry:
         self.counted = [*wide, *told] if evidence.wrong(wide) else list(every)
         self.every = list(every)
         self.ordinary = [q for q in every if q not in told]
-        self.screen = self._screen()
+        self.screen = sorted(self._screen(), key=self._size)  # what contradicts a small one need not see a large one
         self.rest = sorted((q for q in self.counted if q not in self.screen), key=self._size)
         self.trials = [Trial(h, evidence) for h in hypotheses(evidence.subject.normalizer) if not h.lasting]
 
@@ -107,7 +108,8 @@ class Inquiry:
         by_size = sorted(
             plain if evidence.wrong(plain) else self.counted, key=lambda q: evidence.questions[q].case.x.size
         )
-        for q in sorted(by_size, key=lambda q: -sum(item.wrong for item in evidence.items[q])):
+        telling = sorted(by_size, key=lambda q: -sum(item.wrong for item in evidence.items[q]))
+        for q in by_size if telling and self._size(telling[0]) > LARGE else telling:
             new = {item.kind for item in evidence.items[q] if item.wrong} - seen
             if new:
                 out.append(q)

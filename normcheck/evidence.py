@@ -152,7 +152,8 @@ def agrees(item: Item, prediction: Any) -> bool:
     if item.name == "format":
         return bool(prediction == item.observed)
     if item.name == "changed":
-        return bool(prediction) == bool(item.observed) and set(prediction) <= set(item.observed)
+        said, seen = ({what.partition(" (")[0] for what in some} for some in (prediction, item.observed))
+        return bool(said) == bool(seen) and said <= seen
     if prediction is None or prediction.shape != item.observed.shape:
         return False
     if prediction.shape != item.expected.shape:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults import Fault
 from normcheck.faults.backward import with_dweight
+from normcheck.faults.dying import gated
 from normcheck.faults.forward import with_eps, with_output
 from normcheck.faults.structure import activations, centered, grouped, trailing, weights
 from normcheck.faults.sums import summing, width
 from normcheck.floats import Array
-from normcheck.reference.oracle import contract_steps, evaluate
+from normcheck.reference.oracle import contract_steps, evaluate, partition
 from normcheck.reference.standardize import Saved, Setting, Steps
 from normcheck.spec import AXES, Normalizer, Partition
+from normcheck.uses import SECOND
 
 BLOCKS = (2, 8, 16, 32, 64, 128)
 """Numbers of lanes or rows that are handled together, other than those that the catalog's faults have."""
@@ -183,6 +186,32 @@ def _whole_blocks(block: int) -> Callable[[Array], Array]:
     return keep
 
 
+def _with_create_graph(names: Sequence[str]) -> Callable[[Answer, faults.Asked], Answer]:
+    """A backward that is differentiated gives several things another way; which, is the story."""
+
+    def after(answer: Answer, asked: faults.Asked) -> Answer:
+        if asked.case.use != SECOND:
+            return answer
+        there: dict[str, Any] = {name: getattr(answer, name) for name in names if getattr(answer, name) is not None}
+        return replace(answer, **{name: 1.5 * value for name, value in there.items()})
+
+    return after
+
+
+def _late_rows(block: int) -> Callable[[Answer, faults.Asked], Answer]:
+    """Rows beyond the last whole block, counted over all leading axes, are in no sum of the weight's gradient."""
+
+    def after(answer: Answer, asked: faults.Asked) -> Answer:
+        case, part = asked.case, partition(asked.normalizer, asked.case)
+        if case.dy is None or answer.dweight is None:
+            return answer
+        early = part.per_set(np.arange(part.sets) < part.sets - part.sets % block)
+        truth = evaluate(asked.normalizer, case.but(dy=np.where(early, case.dy, 0.0)), asked.contract)
+        return replace(answer, dweight=truth.dweight)
+
+    return after
+
+
 def _from_deviation(answer: Answer, asked: faults.Asked) -> Answer:
     """The weight's gradient sums dy (x - mean), which nobody divided."""
     if answer.dweight is None or asked.case.dy is None:
@@ -274,6 +303,11 @@ def forms(normalizer: Normalizer) -> Iterator[Fault]:
     yield _form("dweight-from-x", steps=_unchanged, after=_from_deviation)
     yield from (_form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
     yield from (_form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+    yield _form("create-graph-changes-gradient", after=_with_create_graph(("dx", "jv", "ddx")))
+    yield _form("second-derivative-without-weight", after=_with_create_graph(("jv", "ddx")))
+    if trailing(normalizer):
+        yield from (_form("dweight-tail-dropped", steps=_unchanged, after=_late_rows(n)) for n in (4, *BLOCKS[:4]))
+    yield _form("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
     for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
         clipped = with_output(lambda y, top=top: np.clip(y, -top, top))  # type: ignore[misc]
         yield _form("output-clipped", after=clipped)

@@ -205,6 +205,8 @@ def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
             evidence.breaks = breaks(subject.call, some[0])
             continue
         evidence.ask(_telling(some), wrong_only=seen_already, wrong=8 if seen_already else 12)
+    if evidence.questions and not (seen_already or evidence.breaks or evidence.traces):
+        evidence.breaks = breaks(subject.call, evidence.questions[0])  # ordinary questions are answered well at first
     return evidence
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from normcheck import catalog, faults
 from normcheck.adapters.base import Subject
 from normcheck.adapters.bind import one_thread, subject
+from normcheck.checks import BY_NAME
 from normcheck.claim import Implementation
 from normcheck.diagnose import Diagnosis, examine
 from normcheck.reference.oracle import evaluate
@@ -87,14 +89,22 @@ def rate(some: Iterable[tuple[str, str, Callable[[], tuple[Subject, list[Outcome
     return Rate(first, three, count, tuple(seconds), tuple(missed))
 
 
-def user_code(one: dict[str, str]) -> Subject:
-    return subject(Implementation(one["kind"], str(HERE.parent / one["target"])))
+def user_code(one: dict[str, Any]) -> Subject:
+    return subject(Implementation(one["kind"], str(HERE.parent / one["target"]), one.get("contract", {})))
 
 
-def of_user(one: dict[str, str]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
+def finding(name: str, mine: Subject) -> list[str]:
+    """The first checks that find a fault and can be asked of this code."""
+    kinds = [mine.normalizer.name, first_kind(name).name]
+    known = [check for kind in kinds for check in KILLS.get(f"{name} / {kind}", "").split() if check in BY_NAME]
+    some = dict.fromkeys(check for check in known if not BY_NAME[check].lacks(mine))
+    return [check for check in some if BY_NAME[check].concerns(mine.normalizer)][:3]
+
+
+def of_user(one: dict[str, Any]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
     def make() -> tuple[Subject, list[Outcome]]:
-        mine = user_code(one)
-        return mine, found_by(mine, ["value"])
+        mine, name = user_code(one), one["fault"]
+        return mine, found_by(mine, finding(name, mine) if name in faults.ALL else ["value"])
 
     return f"{one['kind']} {Path(one['target']).name}", one["fault"], make
 

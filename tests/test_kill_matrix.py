@@ -147,7 +147,7 @@ REASONS = {
         "bias-drift",
     ),
     "what a network gains by it, in the network's own words: a claim of a paper, asked as it is made": (
-        "relu-alive", "relu-loses-nothing", "input-restored", "slopes-bounded", "negatives-kept", "no-unit-dies",
+        "relu-alive", "relu-loses-nothing", "input-restored", "slopes-bounded", "negatives-kept",
         "bias-drift-in-a-network", "weight-scale-drift",
     ),
     "the plain question, which other checks repeat in other circumstances": (

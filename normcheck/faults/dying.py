@@ -43,7 +43,7 @@ def _live(asked: Asked) -> Array:
     return out
 
 
-def _gated(asked: Asked) -> Case:
+def gated(asked: Asked) -> Case:
     """The cotangent that the gradient of a ReLU would leave."""
     case = asked.case
     return case if case.dy is None else case.but(dy=case.dy * _live(asked))
@@ -108,7 +108,7 @@ FAULTS = (
         source="constructed",
         concerns=activations,
         where="backward",
-        before=_gated,
+        before=gated,
     ),
     Fault(
         name="bias-gradient-gated",
