@@ -29,6 +29,13 @@ recurrent_layer_norm_rnn=normcheck.implementations.recurrent:LNRNN
 recurrent_layer_norm_gru=normcheck.implementations.recurrent:LNGRU
 batch_norm_rnn=normcheck.implementations.recurrent:FrameBatchNormRNN
 sequence_batch_norm_rnn=normcheck.implementations.recurrent:SequenceBatchNormRNN
+zca_whitening=normcheck.implementations.whitening:zca_whitening
+zca_whitening=normcheck.implementations.whitening:ZCAWhitening
+cholesky_whitening=normcheck.implementations.whitening:cholesky_whitening
+cholesky_whitening=normcheck.implementations.whitening:CholeskyWhitening
+iter_norm=normcheck.implementations.whitening:iter_norm
+iter_norm=normcheck.implementations.whitening:IterNorm
+path_sgd=normcheck.implementations.path_sgd:PathSGD
 """
 
 

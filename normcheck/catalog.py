@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from normcheck.descent.entry import ENTRIES as DESCENTS
 from normcheck.errors import UsageError, suggest
-from normcheck.recurrence import entry as recurrence
+from normcheck.recurrence.entry import ENTRIES as RECURRENT
 from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
+from normcheck.whitening.entry import ENTRIES as WHITENINGS
 
 _LN = Paper("Ba, Kiros, Hinton", 2016, "Layer Normalization", "https://arxiv.org/abs/1607.06450", "Table 1")
 _RMS = Paper(
@@ -136,7 +138,7 @@ ALL: dict[str, Normalizer] = {
 }
 """The normalizers."""
 
-ENTRIES: dict[str, Entry] = {**ALL, **{entry.name: entry for entry in recurrence.ENTRIES}}
+ENTRIES: dict[str, Entry] = {**ALL, **{entry.name: entry for entry in (*RECURRENT, *WHITENINGS, *DESCENTS)}}
 """Every kind, of every family (see `normcheck.families`)."""
 
 

@@ -28,6 +28,9 @@ from normcheck import about, catalog, faults, transforms
 from normcheck.about import Section
 from normcheck.adapters.base import Bound, Subject
 from normcheck.contract import Contract
+from normcheck.descent import about as descent_about
+from normcheck.descent import faults as descent_faults
+from normcheck.descent.entry import Descent
 from normcheck.diagnose import diagnose
 from normcheck.errors import UsageError, suggest
 from normcheck.faults import recurrent
@@ -38,6 +41,9 @@ from normcheck.remedy import remedy
 from normcheck.reproduction import script
 from normcheck.result import Outcome
 from normcheck.spec import Entry, Normalizer, Printed, Row
+from normcheck.whitening import about as whitening_about
+from normcheck.whitening import faults as whitening_faults
+from normcheck.whitening.entry import Whitening
 
 
 class Fault(Protocol):
@@ -120,6 +126,18 @@ ALL = (
         extended=lambda entry: entry.extended,
         diagnose=diagnosis.diagnose,
         remedy=remedy,
+    ),
+    Family(
+        entries=Descent,
+        faults=descent_faults.ALL,
+        faulty=descent_faults.faulty,
+        sections=descent_about.sections,
+    ),
+    Family(
+        entries=Whitening,
+        faults=whitening_faults.ALL,
+        faulty=whitening_faults.faulty,
+        sections=whitening_about.sections,
     ),
 )
 

@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recurrence.about": ("about", "recurrence.entry"),
     "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "recurrence.entry", "spec"),
+    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -99,7 +99,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
-    "adapters.binders": ("adapters", "catalog", "claim", "recurrence.entry", "spec"),
+    "adapters.binders": (
+        "adapters",
+        "catalog",
+        "claim",
+        "spec",
+        "descent.entry",
+        "recurrence.entry",
+        "whitening.entry",
+    ),
     "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
     "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
     "adapters.wire": ("floats",),
@@ -123,14 +131,22 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
+    "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
         for level, name in enumerate(TORCH)
     },
+    # optimizers of nets
+    "descent": (*CORE, "descent", "reference"),
+    "descent.about": ("about", "descent"),
+    # layers that decorrelate
+    "whitening": (*CORE, "whitening", "reference"),
+    "whitening.about": ("about", "whitening"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "recurrence"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "whitening"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -152,6 +168,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "diagnose",
         "remedy",
         "reproduction",
+        "descent",
+        "whitening",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),

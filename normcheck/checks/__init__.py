@@ -5,6 +5,7 @@ from __future__ import annotations
 from normcheck.checks import (
     accuracy,
     activations,
+    descent,
     epsilon,
     extended,
     folding,
@@ -23,6 +24,7 @@ from normcheck.checks import (
     special,
     statistics,
     ways,
+    whitening,
 )
 from normcheck.checks.base import Check
 
@@ -47,6 +49,8 @@ ALL: tuple[Check, ...] = (
     + recurrent.CHECKS
     + recurrent_table.CHECKS
     + recurrent_laws.CHECKS
+    + descent.CHECKS
+    + whitening.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
