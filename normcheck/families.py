@@ -138,6 +138,8 @@ ALL = (
         faults=whitening_faults.ALL,
         faulty=whitening_faults.faulty,
         sections=whitening_about.sections,
+        row=lambda entry: entry.row,
+        extended=lambda entry: entry.extended,
     ),
 )
 

@@ -25,6 +25,7 @@ from normcheck.checks import (
     statistics,
     ways,
     whitening,
+    whitening_table,
 )
 from normcheck.checks.base import Check
 
@@ -51,6 +52,7 @@ ALL: tuple[Check, ...] = (
     + recurrent_laws.CHECKS
     + descent.CHECKS
     + whitening.CHECKS
+    + whitening_table.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}
