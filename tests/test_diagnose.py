@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ KILLS = dict(line.split(":", 1) for line in (HERE / "kill_matrix.txt").read_text
 
 ALIKE: dict[str, tuple[str, ...]] = {
     "statistics-of-whole-tensor": ("cases-shared",),  # sets of all units: shared by all cases, it is the whole tensor
+    "output-shares-memory": ("input-overwritten",),  # an output that lies in its input has been written there
 }
 """Faults that are one behavior under two names on the normalizers asked here, with the reason; either is right."""
 
@@ -87,14 +89,14 @@ def rate(some: Iterable[tuple[str, str, Callable[[], tuple[Subject, list[Outcome
     return Rate(first, three, count, tuple(seconds), tuple(missed))
 
 
-def user_code(one: dict[str, str]) -> Subject:
-    return subject(Implementation(one["kind"], str(HERE.parent / one["target"])))
+def user_code(one: dict[str, Any]) -> Subject:
+    return subject(Implementation(one["kind"], str(HERE.parent / one["target"]), one.get("contract", {})))
 
 
-def of_user(one: dict[str, str]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
+def of_user(one: dict[str, Any]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
     def make() -> tuple[Subject, list[Outcome]]:
         mine = user_code(one)
-        return mine, found_by(mine, ["value"])
+        return mine, found_by(mine, [one.get("check", "value")])
 
     return f"{one['kind']} {Path(one['target']).name}", one["fault"], make
 
