@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -351,6 +352,14 @@ def test_the_walker_sees_imports(tmp_path: Path) -> None:
         "catalog",
         "report.html",
     ]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setuptools packs what pyproject.toml lists, and nothing says so where a folder is forgotten."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "normcheck").rglob("__init__.py")}
+
+    assert set(listed) == {*folders, "normcheck.properties"}
 
 
 def test_files_are_small() -> None:
