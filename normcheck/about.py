@@ -22,7 +22,7 @@ def sections(n: Normalizer) -> Iterator[Section]:
     yield "paper", paper(n)
     yield "Table 1", tuple(_rows(n))
     yield "arguments", tuple(_arguments(n))
-    yield "conventions", tuple(_conventions())
+    yield "conventions", tuple(conventions())
     yield "accuracy", (_accuracy(n),)
 
 
@@ -33,14 +33,15 @@ def paper(entry: Entry) -> tuple[str, str]:
 
 def _rows(n: Normalizer) -> Iterator[str]:
     row = transforms.derived_row(n)
-    yield f"invariant to {_named(row, True)}"
-    yield f"not invariant to {_named(row, False)}"
+    yield f"invariant to {named(row, True)}"
+    yield f"not invariant to {named(row, False)}"
     for printed in n.printed:
-        same = "the same" if printed.row == row else f"invariant to {_named(printed.row, True)}"
+        same = "the same" if printed.row == row else f"invariant to {named(printed.row, True)}"
         yield f"{printed.paper}: {same}"
 
 
-def _named(row: Row, yes: bool) -> str:
+def named(row: Row, yes: bool) -> str:
+    """The columns of Table 1 that a row has, or has not."""
     titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
     return ", ".join(titles) or "none of the six"
 
@@ -51,7 +52,8 @@ def _arguments(n: Normalizer) -> Iterator[str]:
         yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
 
 
-def _conventions() -> Iterator[str]:
+def conventions() -> Iterator[str]:
+    """What may be declared."""
     yield "--norm-contract KEY=VALUE, the default first."
     for key, choices in CHOICES.items():
         yield f"{key}: {', '.join(choices)}"

@@ -20,7 +20,7 @@ import numpy as np
 
 from normcheck.floats import FLOAT64, Array, Format
 from normcheck.reference.oracle import Truth
-from normcheck.reference.standardize import Setting
+from normcheck.reference.standardize import Saved, Setting
 from normcheck.uses import WIDE
 
 
@@ -110,16 +110,19 @@ def _in_range(truth: Truth) -> Array:
     return out
 
 
-def _statistic(truth: Truth, accuracy: Accuracy, k: Setting) -> Array:
-    """Error of xh from the statistics and their use, (sets, members)."""
-    u = accuracy.unit(truth.case.format)
-    size = np.abs(truth.saved.xh)
+def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) -> Array:
+    """Error of xh from the statistics and their use, (sets, members); condition: kappa of each set, (sets, 1)."""
+    u = accuracy.unit(k.format)
+    size = np.abs(saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
-    condition = truth.kappa
+    if not k.scaled:  # the mean is a sum, and the difference is rounded once
+        level = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
+        out: Array = accuracy.growth(k.n) * u * level + 2.0 * u * size
+        return out
     loss = condition * condition if accuracy.squared else condition
     # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
-    first = np.square(truth.saved.xh[:, :1])
+    first = np.square(saved.xh[:, :1])
     return accuracy.growth(k.n) * u * (loss * (1.0 + size) + 0.5 * size * first)
 
 
@@ -133,7 +136,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
-        terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
+        terms = {"statistics": gain * part.scatter(statistic(truth.saved, truth.kappa, truth.setting, accuracy))}
     terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias too
     if truth.case.use == WIDE:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
@@ -154,6 +157,19 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     return Bound(terms)
 
 
+def read_rounded(truth: Truth) -> Array:
+    """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
+
+    To first order |dy/dx| u |x| summed over the set, as `pull` bounds it, and the affine map's own share.
+    """
+    u, part = truth.case.format.u, truth.partition
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    moved = part.scatter(scale_of(truth, u * truth.saved.x))
+    out: Array = 1.05 * (gain * moved + u * (gain * np.abs(truth.xh) + shift))
+    return out
+
+
 def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 
@@ -169,15 +185,22 @@ def backward_scale(truth: Truth) -> Array:
 
 def scale_of(truth: Truth, to: Array) -> Array:
     """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
-    g, xh, k = np.abs(to), np.abs(truth.saved.xh), truth.setting
-    if given(truth):
+    return pull(truth.saved, truth.setting, to, fixed=given(truth))
+
+
+def pull(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
+    """The same from what a kernel saved; fixed: the statistics are given."""
+    g, xh = np.abs(to), np.abs(saved.xh)
+    if fixed:
         scale = g
+    elif not k.scaled:
+        scale = g + g.mean(axis=1, keepdims=True)
     elif k.centered:
-        pull = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
-        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * pull
+        drawn = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
+        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * drawn
     else:
         scale = g + xh * (g * xh).sum(axis=1, keepdims=True) / k.divisor
-    out: Array = scale / truth.saved.s
+    out: Array = scale / saved.s
     return out
 
 
@@ -187,8 +210,7 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
     scale = backward_scale(truth)
     loss = conditioning(truth, accuracy)
     unit = accuracy.growth(truth.setting.n) * accuracy.unit(fmt)
-    first = np.zeros_like(loss) if given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
-    terms = {"statistics": part.scatter(unit * (loss + 0.5 * first) * scale)}
+    terms = {"statistics": part.scatter(unit * (loss + 0.5 * _first(truth)) * scale)}
     terms["underflow"] = np.asarray(4.0 * fmt.floor)
     if fmt.narrow:
         assert truth.dx is not None
@@ -197,6 +219,14 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
         # partial sums: each at most u T.
         terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return Bound(terms)
+
+
+def _first(truth: Truth) -> Array:
+    """What a one-pass sum shifted by the first entry loses of a variance: the square of its deviation, (sets, 1)."""
+    k = truth.setting
+    if given(truth) or not (k.centered and k.scaled):
+        return np.zeros_like(truth.saved.s)
+    return np.square(truth.saved.xh[:, :1])
 
 
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
@@ -218,8 +248,7 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
         terms["sum"] = accuracy.summed(count) * accuracy.unit(case.format) * part.collect(size)
     else:
         loss = conditioning(truth, accuracy)
-        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not given(truth) else 0.0
-        spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
+        spread = part.scatter((loss + 0.5 * _first(truth)) * (1.0 + np.abs(truth.saved.xh)))
         unit = max(accuracy.growth(truth.setting.n), accuracy.summed(count)) * accuracy.unit(case.format)
         terms["statistics and sum"] = unit * part.collect(size * spread)
     terms["underflow"] = np.asarray(4.0 * case.format.floor * (1 + count))

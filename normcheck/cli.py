@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -66,20 +67,21 @@ def _pytest(arguments: Sequence[str]) -> int:
 def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
     """Table 1, extended, as measured."""
     from normcheck import verdict
-    from normcheck.checks.invariance import CHECKS
-    from normcheck.report.terminal import table
+    from normcheck.checks import extended, folding, invariance
+    from normcheck.report.terminal import deviates, table
     from normcheck.session import Session
 
+    checks = invariance.CHECKS + extended.CHECKS + folding.CHECKS
     session = Session.of(targets or TORCH, conventions, "quick")
     outcomes = [session.call(claim) for claim in session.claims]
     for outcome in outcomes:
         if outcome.reason:
             raise UsageError(outcome.reason)
-    outcomes += [session.ask(claim, check) for claim, check in session.questions(CHECKS)]
+    outcomes += [session.ask(claim, check) for claim, check in session.questions(checks)]
     run = verdict.run(__version__, outcomes, {})
     for text, _ in table(run["implementations"], _width()):
         print(text)
-    return int(any(one["row"] != one["expected"] for one in run["implementations"]))
+    return int(any(deviates(one) for one in run["implementations"]))
 
 
 def _identify(target: str) -> int:
@@ -193,4 +195,7 @@ def main() -> NoReturn:
     except NormcheckError as error:
         print(f"normcheck: {error}", file=sys.stderr)
         status = USAGE
+    except BrokenPipeError:  # the reader has seen enough, as in `normcheck table | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     sys.exit(status)

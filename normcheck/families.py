@@ -33,6 +33,10 @@ from normcheck.descent import faults as descent_faults
 from normcheck.descent.entry import Descent
 from normcheck.diagnose import diagnose
 from normcheck.errors import UsageError, suggest
+from normcheck.faults import recurrent
+from normcheck.recurrence import about as recurrence
+from normcheck.recurrence import diagnosis
+from normcheck.recurrence.entry import Recurrent
 from normcheck.refresh import about as refresh_about
 from normcheck.refresh import faults as refresh_faults
 from normcheck.refresh.entry import Refreshed
@@ -64,6 +68,10 @@ def _no_row(entry: Any) -> Row | None:
     return None
 
 
+def _no_cells(entry: Any) -> Mapping[str, bool]:
+    return {}
+
+
 def _no_names(subject: Any, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return ()
 
@@ -85,6 +93,7 @@ class Family:
     faulty: Callable[[Any, Any, Contract], Bound]  # the reference with one fault, or sound without any, under a promise
     sections: Callable[[Any], Iterable[Section]]  # of an entry's page
     row: Callable[[Any], Row | None] = _no_row  # of Table 1
+    extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, those that it is asked
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a case to be answered wrongly
@@ -106,9 +115,20 @@ ALL = (
         faulty=_faulty,
         sections=about.sections,
         row=transforms.derived_row,
+        extended=transforms.extended,
         diagnose=diagnose,
         remedy=remedy,
         script=script,
+    ),
+    Family(
+        entries=Recurrent,
+        faults=recurrent.ALL,
+        faulty=recurrent.subject,
+        sections=recurrence.sections,
+        row=lambda entry: entry.row,
+        extended=lambda entry: entry.extended,
+        diagnose=diagnosis.diagnose,
+        remedy=remedy,
     ),
     Family(
         entries=Descent,
@@ -121,6 +141,8 @@ ALL = (
         faults=whitening_faults.ALL,
         faulty=whitening_faults.faulty,
         sections=whitening_about.sections,
+        row=lambda entry: entry.row,
+        extended=lambda entry: entry.extended,
     ),
     Family(
         entries=Refreshed,

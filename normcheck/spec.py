@@ -28,6 +28,10 @@ COLUMN_NAMES = (
 )
 """The six columns of Table 1, in the order in which the layer-norm paper prints them."""
 
+REPARAMETRIZES, OF_BATCH, OF_LENGTH = "reparametrization", "independence_of_batch", "independence_of_length"
+EXTENDED_NAMES = (REPARAMETRIZES, OF_BATCH, OF_LENGTH)
+"""The columns beyond the six: a family has those that it is asked about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paper:
@@ -221,7 +225,9 @@ class Normalizer:
     centered: bool  # subtracts the mean
     acts_on: str = "activation"  # or "weight"
     mean_square: bool = True  # squares are averaged; False: summed (weight norm)
+    scaled: bool = True  # divides by their root; False: the mean is subtracted, and that is all
     partial: bool = False  # the statistic is taken over the first entries only
+    weight: bool = True  # has a multiplicative parameter
     bias: bool = True  # has an additive parameter
     state: bool = False  # keeps running statistics for evaluation
     spatial: bool = False  # Table 1 is measured on maps (cases, channels, *space), not on vectors

@@ -27,6 +27,11 @@ def measured_row(facts: Mapping[str, float], prefix: str = "row") -> dict[str, s
     return {name: _cell(facts.get(f"{prefix}/{name}")) for name in COLUMN_NAMES}
 
 
+def measured_extension(facts: Mapping[str, float], names: Iterable[str], prefix: str = "extended") -> dict[str, str]:
+    """The cells beyond the six as measured, of the columns that a family has."""
+    return {name: _cell(facts.get(f"{prefix}/{name}")) for name in names}
+
+
 def gradient_mode(facts: Mapping[str, float], claimed: str) -> str:
     """The mode whose closed form fits: the claimed one if it does, else the first that does, or none."""
     fits = [name for name in GRADIENTS if facts.get(f"gradient/{name}", float("inf")) <= 1.0]
@@ -97,12 +102,16 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "target": first.target,
         "verdict": _verdict(outcomes),
         "row": measured_row(facts),
+        "extended": {},
         "gradient": gradient_mode(facts, contract(declared).gradient),
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
         "seconds": round(sum(o.seconds for o in outcomes), 3),
+        "invariances": {
+            key.partition("/")[2]: _cell(share) for key, share in facts.items() if key.startswith("invariance/")
+        },
         "speed": [],
         "contract": declared,
         "accuracy": accuracy(facts),
@@ -114,22 +123,31 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": [o.reason for o in outcomes if o.status == ERROR],
         "expected": None,
+        "expected_extended": {},
         "printed": [],
     }
     if first.kind in catalog.ENTRIES:
         entry = catalog.get(first.kind)
-        row = families.of(entry).row(entry)
+        family = families.of(entry)
+        row, extended = family.row(entry), family.extended(entry)
         record["expected"] = None if row is None else _words(row.cells)
+        record["extended"] = measured_extension(facts, extended)
+        record["expected_extended"] = {name: _word(yes) for name, yes in extended.items()}
         record["printed"] = [
             {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in families.printed(entry)
         ]
         if any(key.startswith("row in evaluation/") for key in facts):
             record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
+            record["extended_expected_statistics"] = measured_extension(facts, extended, "extended in evaluation")
     return record
 
 
+def _word(yes: bool) -> str:
+    return INVARIANT if yes else NOT_INVARIANT
+
+
 def _words(cells: tuple[bool, ...]) -> dict[str, str]:
-    return {name: INVARIANT if yes else NOT_INVARIANT for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
+    return {name: _word(yes) for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
 
 
 def environment() -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import whitening
+from normcheck.checks import whitening, whitening_table
 
-CHECKS = whitening.CHECKS
+CHECKS = whitening.CHECKS + whitening_table.CHECKS
 
 
 def test_whitening(norm_ask: Any, norm_question: Any) -> None:

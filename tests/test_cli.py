@@ -96,7 +96,7 @@ def test_unknown_words_end_with_4() -> None:
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["table", "layer_norm=torch.nn.functional:layer_norm"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes"]
+    assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes", "no", "yes"]
 
 
 def test_identify(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,10 +53,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "claim": ("errors",),
     # what is true
     "transforms": ("case", "floats", "spec"),
-    "reference": ("reference", "case", "contract", "floats", "spec"),
+    "reference": ("reference", "case", "contract", "floats", "recurrence.entry", "recurrence.series", "spec"),
     "bounds": ("floats", "reference", "uses"),
+    # recurrent nets
+    "recurrence.__init__": (),
+    "recurrence.entry": ("spec",),
+    "recurrence.series": ("floats",),
+    "recurrence.subject": ("contract", "floats", "recurrence.entry", "recurrence.series"),
+    "recurrence.space": ("cases", "floats", "recurrence.entry", "recurrence.series", "recurrence.subject"),
+    "recurrence.rounding": ("bounds", "contract", "floats", "recurrence.entry", "recurrence.series", "reference"),
+    "recurrence.about": ("about", "recurrence.entry"),
+    "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec", "descent.entry", "whitening.entry", "refresh.entry"),
+    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "refresh.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -90,6 +100,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
+    "adapters.binders": (
+        "adapters",
+        "catalog",
+        "claim",
+        "spec",
+        "descent.entry",
+        "recurrence.entry",
+        "refresh.entry",
+        "whitening.entry",
+    ),
+    "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
+    "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
     "adapters.wire": ("floats",),
     "adapters.traces": (),
     "adapters.isolated": (
@@ -111,15 +133,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.probe",
         "adapters.worker",
     ),
-    "adapters.binders": (
-        "adapters",
-        "catalog",
-        "claim",
-        "spec",
-        "descent.entry",
-        "whitening.entry",
-        "refresh.entry",
-    ),
     "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
     "adapters.torch_refresh": (*ADAPTER, "catalog", "claim", "refresh", "reference", "adapters.torch_tensors"),
     "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
@@ -139,24 +152,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "refresh.about": ("about", "refresh"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "whitening", "refresh"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "refresh", "whitening"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
     "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "strategies", "sweep"),
     # answers
     "implementations": ("implementations",),
-    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe"),
+    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe", "recurrence"),
     "evidence": ASKING,
-    "forms": (*QUESTION, "adapters.base", "faults"),
+    "battery": (*ASKING, "evidence"),
+    "forms": (*QUESTION, "adapters.base", "faults", "forms"),
     "hypotheses": (*QUESTION, "faults", "forms"),
     "lives": ASKING,
-    "trial": (*ASKING, "faults", "evidence", "hypotheses", "lives"),
-    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
+    "trial": (*ASKING, "faults", "evidence", "battery", "hypotheses", "lives"),
+    "lived": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
+    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lived", "trial"),
     "families": (
         *ASKING,
         "about",
         "faults",
+        "recurrence",
         "diagnose",
         "remedy",
         "reproduction",
@@ -342,6 +358,14 @@ def test_the_walker_sees_imports(tmp_path: Path) -> None:
         "catalog",
         "report.html",
     ]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setuptools packs what pyproject.toml lists, and nothing says so where a folder is forgotten."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "normcheck").rglob("__init__.py")}
+
+    assert set(listed) == {*folders, "normcheck.properties"}
 
 
 def test_files_are_small() -> None:

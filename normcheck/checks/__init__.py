@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from normcheck.checks import (
     accuracy,
+    activations,
     descent,
     epsilon,
+    extended,
     folding,
     gradient,
     history,
     invariance,
     laws,
     layout,
+    networks,
     purity,
+    recurrent,
+    recurrent_laws,
+    recurrent_table,
     refresh,
     reparametrization,
     sizes,
@@ -20,26 +26,34 @@ from normcheck.checks import (
     statistics,
     ways,
     whitening,
+    whitening_table,
 )
 from normcheck.checks.base import Check
 
 ALL: tuple[Check, ...] = (
     accuracy.CHECKS
     + invariance.CHECKS
+    + extended.CHECKS
     + laws.CHECKS
     + epsilon.CHECKS
     + gradient.CHECKS
     + statistics.CHECKS
     + history.CHECKS
     + folding.CHECKS
+    + activations.CHECKS
+    + networks.CHECKS
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + recurrent.CHECKS
+    + recurrent_table.CHECKS
+    + recurrent_laws.CHECKS
     + descent.CHECKS
     + whitening.CHECKS
+    + whitening_table.CHECKS
     + refresh.CHECKS
 )
 

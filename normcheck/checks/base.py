@@ -35,6 +35,10 @@ def needs_gradient(subject: Subject) -> str:
     return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', 'none offered')}"
 
 
+def needs_float64(subject: Subject) -> str:
+    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One question, asked of any implementation of its family on any case of its space."""
@@ -130,6 +134,13 @@ def gradients_of(subject: Subject, case: Case) -> Answer:
     if answer.dx is None:
         raise CallError(f"{subject.name} returned an output that does not require grad")
     return answer
+
+
+def plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
+    """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
+    shift = 0.0 if truth.bias is None else truth.bias
+    gain = 1.0 if truth.gain is None else truth.gain
+    return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
 
 
 def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:

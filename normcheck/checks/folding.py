@@ -6,6 +6,8 @@ y(W d + c) = (a W) d + (a c + b) with a and b from the running statistics; where
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from normcheck import bounds
@@ -18,7 +20,7 @@ from normcheck.draws import Space
 from normcheck.floats import FLOAT64, Array
 from normcheck.recipes import Draw, network, state
 from normcheck.result import Comparison, worst
-from normcheck.spec import Normalizer
+from normcheck.spec import REPARAMETRIZES, Normalizer
 
 Read = tuple[Array, Array]
 """A value for each entry, and what it may be off by."""
@@ -69,13 +71,14 @@ def folded(subject: Subject, case: Case) -> Comparison:
         law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
         y = _rows(answer_of(subject, here).y)
         found.append(differ(law, y, data @ weights.T + constant, own + rounding))
-    return worst(*found)
+    whole = worst(*found)
+    return replace(whole, facts={f"extended in evaluation/{REPARAMETRIZES}": whole.share})
 
 
 def _from_statistics(subject: Subject, case: Case) -> tuple[Array, Array, Array]:
     """Scale and shift of each channel, a = w / s and b = bias - a mean, and the size of the shift's terms."""
     truth = truth_of(subject, case.but(x=np.zeros(case.x.shape)))
-    gain = np.ones(()) if truth.weight is None else truth.weight
+    gain = np.ones(()) if truth.gain is None else truth.gain
     scale, shift = truth.partition.per_set(1.0 / truth.saved.s) * gain, np.broadcast_to(truth.y, case.x.shape)
     offset = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
     return _units(scale), _units(shift), _units(np.abs(shift) + 2.0 * offset)

@@ -22,6 +22,7 @@ from normcheck.checks.base import (
     differ,
     gradients_of,
     gradients_within,
+    needs_float64,
     needs_gradient,
     output_within,
     resolved,
@@ -259,13 +260,11 @@ def _centered(normalizer: Normalizer) -> bool:
     return normalizer.centered
 
 
-def _float64(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
-
-
 def _full(subject: Subject) -> str:
     claimed = subject.contract.gradient
-    return _float64(subject) or ("" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative")
+    return needs_float64(subject) or (
+        "" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative"
+    )
 
 
 def _several(subject: Subject) -> str:
@@ -314,7 +313,7 @@ CHECKS = (
           Space(small, formats=("float64",), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)), lacks=_full),
     Check("bias-drift", "a bias before the normalizer stands still if E[x] is differentiated", SOURCE, bias_drift,
           Space(small, formats=("float64",), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
-          concerns=_centered, lacks=_float64),
+          concerns=_centered, lacks=needs_float64),
     Check("evaluation-gradient", "dx = weight dy / sqrt(running var + eps)", "pytorch/xla#913", evaluation_gradient,
           Space(_evaluated, formats=("float64", "float32"), offsets=False), concerns=has_state, lacks=_evaluation),
 )  # fmt: skip

@@ -87,11 +87,12 @@ def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within 
 
 
 def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Automatic mixed precision may do anything in its narrow format: the bounds of that format hold."""
+    """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     slack = subject.contract.slack
-    allowed = slack * np.broadcast_to(bounds.forward(narrow, bounds.HALF).total, truth.y.shape)
+    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
+    allowed = slack * np.broadcast_to(within, truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
         allowed = slack * bounds.backward(narrow, bounds.HALF).total

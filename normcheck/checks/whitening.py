@@ -19,13 +19,14 @@ from normcheck.whitening.subject import Whitener
 ZCA, ITER = "Huang et al. 2018, Decorrelated Batch Normalization", "Huang et al. 2019, Iterative Normalization"
 
 
-def _allowed(subject: Whitener, case: Batch) -> Allowed:
+def errors(subject: Whitener, case: Batch) -> Allowed:
+    """What a right answer may be off by."""
     # P_5 <= 1.5^5: an eigenvalue below this share of the trace is not seen
     floor = 1.5 ** (-2 * STEPS) if subject.entry.root == "newton" else 0.0
     return allowed(ROOTS[subject.entry.root], case, floor)
 
 
-def _mask(found: Allowed, case: Batch) -> Array:
+def visible(found: Allowed, case: Batch) -> Array:
     """Channels whose group is conditioned well enough to be compared, (1, channels, 1, ...)."""
     wide = np.repeat(found.resolved, case.x.shape[1] // case.groups)
     return wide.reshape(1, -1, *[1] * (case.x.ndim - 2))
@@ -36,20 +37,20 @@ def _same(
 ) -> Comparison:
     """An array of the input's shape against its bound."""
     got = np.full(expected.shape, np.nan) if got is None else got
-    mask = np.broadcast_to(_mask(_allowed(subject, case), case), expected.shape)
+    mask = np.broadcast_to(visible(errors(subject, case), case), expected.shape)
     return differ(law, got, expected, subject.contract.slack * times * off, mask)
 
 
 def _output(subject: Whitener, case: Batch, law: str) -> Comparison:
     expected = true(ROOTS[subject.entry.root], case)
-    return _same(subject, case, law, subject.call(case, False).y, expected.y, _allowed(subject, case).y)
+    return _same(subject, case, law, subject.call(case, False).y, expected.y, errors(subject, case).y)
 
 
 def _gradients(subject: Whitener, case: Batch) -> Comparison:
-    expected, off = true(ROOTS[subject.entry.root], case), _allowed(subject, case)
+    expected, off = true(ROOTS[subject.entry.root], case), errors(subject, case)
     got = subject.call(case, True)
     out = [_same(subject, case, "dx", got.dx, expected.dx if expected.dx is not None else got.y, off.dx)]
-    seen, slack = _mask(off, case).reshape(-1), subject.contract.slack
+    seen, slack = visible(off, case).reshape(-1), subject.contract.slack
     for name, there in (("dweight", case.weight), ("dbias", case.bias)):
         value = getattr(got, name)
         if there is not None:
@@ -65,7 +66,7 @@ def ask_output(subject: Whitener, case: Batch) -> Comparison:
 def ask_gradient(subject: Whitener, case: Batch) -> Comparison:
     """Gradients of input, weight and bias against the closed forms; of the input, which of two it fits."""
     constant = constant_statistics(ROOTS[subject.entry.root], case)
-    dx, off = subject.call(case, True).dx, _allowed(subject, case).dx
+    dx, off = subject.call(case, True).dx, errors(subject, case).dx
     full, found = true(ROOTS[subject.entry.root], case).dx, _gradients(subject, case)
     assert full is not None
     facts = {
@@ -79,7 +80,7 @@ def ask_variance(subject: Whitener, case: Batch) -> Comparison:
     """Eigenvalues of cov(y) are l / (l + eps), whichever exact root of the covariance is taken."""
     bare = case.but(weight=None, bias=None) if case.weight is None else case.but(
         weight=np.ones_like(case.weight), bias=np.zeros_like(case.weight))  # fmt: skip
-    found = _allowed(subject, bare)
+    found = errors(subject, bare)
     y = fold(subject.call(bare, False).y, case.groups)
     off = fold(found.y, case.groups)
     # |cov(y) - cov(y')| <= 2 |y| |y - y'| + the mean's own error, and eigenvalues move by no more (Weyl)
@@ -103,7 +104,7 @@ def ask_rotation(subject: Whitener, case: Batch) -> Comparison:
     turned = bare.but(x=unfold(turn @ fold(case.x, case.groups), case.x.shape), eps=case.eps * size**2)
     one, other = subject.call(bare, False).y, subject.call(turned, False).y
     expected = unfold(turn / size @ fold(one, case.groups), case.x.shape)
-    off = _allowed(subject, turned).y + _allowed(subject, bare).y.max() * np.sqrt(size)
+    off = errors(subject, turned).y + errors(subject, bare).y.max() * np.sqrt(size)
     return _same(subject, turned, "y(Q x) = Q y(x), Q orthogonal within a group", other, expected, off)
 
 
@@ -116,7 +117,7 @@ def ask_turning_gradient(subject: Whitener, case: Batch) -> Comparison:
     x, dy, y, dx = (fold(a, case.groups) for a in (case.x, case.dy, got.y, got.dx))
     one, other = dx @ flip(x), dy @ flip(y)
     skew = one - other - symmetric(one - other)
-    found = _allowed(subject, bare)
+    found = errors(subject, bare)
     off_x, off_y = fold(found.dx, case.groups), fold(found.y, case.groups)
     u, size = case.format.u, np.where(np.isfinite(dx), np.abs(dx), 0.0)
     limit = (off_x + u * size) @ flip(np.abs(x)) + np.abs(dy) @ flip(off_y + u * np.abs(y))
@@ -132,8 +133,8 @@ def ask_triangle(subject: Whitener, case: Batch) -> Comparison:
     last[:, size - 1 :: size] = 1.0
     moved = case.but(x=case.x + last * case.x[::-1])
     one, other = subject.call(case, False).y, subject.call(moved, False).y
-    worse = np.maximum(_allowed(subject, case).y, _allowed(subject, moved).y)
-    kept = (last == 0) & np.broadcast_to(_mask(_allowed(subject, moved), case), last.shape)
+    worse = np.maximum(errors(subject, case).y, errors(subject, moved).y)
+    kept = (last == 0) & np.broadcast_to(visible(errors(subject, moved), case), last.shape)
     law = "a channel does not read those after it"
     return differ(law, other, one, subject.contract.slack * 2.0 * worse, np.broadcast_to(kept, one.shape))
 
@@ -145,8 +146,8 @@ def ask_groups(subject: Whitener, case: Batch) -> Comparison:
     x[:, :half] = 2.0 * x[::-1, :half] + x[:, half:]
     one, other = subject.call(case, False).y, subject.call(case.but(x=x), False).y
     law = "a group does not read another"
-    off = _allowed(subject, case)
-    mask = np.broadcast_to(_mask(off, case), case.x.shape)[:, half:]
+    off = errors(subject, case)
+    mask = np.broadcast_to(visible(off, case), case.x.shape)[:, half:]
     return differ(law, other[:, half:], one[:, half:], subject.contract.slack * 2.0 * off.y[:, half:], mask)
 
 
@@ -154,7 +155,7 @@ def ask_scale(subject: Whitener, case: Batch) -> Comparison:
     """y(d x; d^2 eps) = y(x; eps), and its gradient is divided by d."""
     scaled = case.but(x=4.0 * case.x, eps=16.0 * case.eps)
     one, other = subject.call(case, False).y, subject.call(scaled, False).y
-    return _same(subject, case, "y(d x; d^2 eps) = y(x; eps)", other, one, _allowed(subject, case).y, 2.0)
+    return _same(subject, case, "y(d x; d^2 eps) = y(x; eps)", other, one, errors(subject, case).y, 2.0)
 
 
 def ask_shift(subject: Whitener, case: Batch) -> Comparison:
@@ -162,13 +163,13 @@ def ask_shift(subject: Whitener, case: Batch) -> Comparison:
     shift = np.arange(1.0, 1.0 + case.x.shape[1]).reshape(1, -1, *[1] * (case.x.ndim - 2))
     moved = case.but(x=case.x + shift)
     one, other = subject.call(case, False).y, subject.call(moved, False).y
-    off = _allowed(subject, case).y + _allowed(subject, moved).y
+    off = errors(subject, case).y + errors(subject, moved).y
     return _same(subject, moved, "y(x + a) = y(x), one a for each channel", other, one, off)
 
 
 def ask_running(subject: Whitener, case: Batch) -> Comparison:
     """Running mean and covariance after a call in training."""
-    expected, off, got = true(ROOTS[subject.entry.root], case), _allowed(subject, case), subject.call(case, False)
+    expected, off, got = true(ROOTS[subject.entry.root], case), errors(subject, case), subject.call(case, False)
     slack = subject.contract.slack
     return worst(*(
         differ(f"{name} = (1 - momentum) {name} + momentum of the batch", _there(got, name), getattr(expected, name),

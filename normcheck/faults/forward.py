@@ -407,6 +407,14 @@ OUTPUT = (
         after=with_output(lambda y: np.where(np.abs(y) < 0.01, 0.0, y)),
     ),
     Fault(
+        name="activated-too",
+        story="The kernel that normalizes and applies ReLU is called where the plain one is meant: negative outputs "
+        "come as zero. Hides below a ReLU, and in tests of such blocks.",
+        source="uxlfoundation/oneDNN#529",
+        concerns=any_of_them,
+        after=with_output(lambda y: np.maximum(y, 0.0)),
+    ),
+    Fault(
         name="output-rounded-to-half",
         story="Returns single precision with the values of bfloat16. Hides behind tolerances of a percent.",
         source="ScalingIntelligence/KernelBench#82",

@@ -18,7 +18,16 @@ from markupsafe import Markup
 
 from normcheck.report import plots
 from normcheck.report.message import case_words
-from normcheck.report.terminal import FORMATS, HEADS, PASSES, WORDS, references, with_reason
+from normcheck.report.terminal import (
+    EXTENDED_HEADS,
+    FORMATS,
+    HEADS,
+    PASSES,
+    WORDS,
+    extended_row,
+    references,
+    with_reason,
+)
 
 VERDICTS = ("failed", "error", "inconclusive", "passed")
 """In the order in which one wants to read them."""
@@ -47,9 +56,9 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
         script=Markup(script),  # noqa: S704  # a file of this package
         counts=[(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]],
         kinds=sorted({str(one["kind"]) for one in records}),
-        heads=[" ".join(head) for head in HEADS],
+        heads=[" ".join(head) for head in HEADS + EXTENDED_HEADS],
         groups=list(_table(records)),
-        words=WORDS,
+        words=WORDS | {"": ""},
         implementations=[_view(i, one, ROOM // len(records)) for i, one in enumerate(records)],
     )
 
@@ -71,16 +80,11 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for kind in sorted({str(one["kind"]) for _, one in measured}):
         own = [(i, one) for i, one in measured if one["kind"] == kind]
         yield {
-            "references": [(label, list(row.values())) for label, row in references(own[0][1])],
-            "measured": [
-                {"index": i, "target": one["target"], "cells": _cells(one["row"], one.get("expected"))}
-                for i, one in own
+            "references": [
+                (label, [*row.values(), *("" for _ in EXTENDED_HEADS)]) for label, row in references(own[0][1])
             ],
+            "measured": [{"index": i, "target": one["target"], "cells": list(extended_row(one))} for i, one in own],
         }
-
-
-def _cells(row: Mapping[str, str], expected: Mapping[str, str] | None) -> list[tuple[str, bool]]:
-    return [(value, expected is not None and expected[name] != value) for name, value in row.items()]
 
 
 def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from normcheck.report.badge import said
 from normcheck.report.problems import Problem, problems
-from normcheck.report.terminal import HEADS, WORDS
+from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
 MOST = 40
@@ -53,12 +53,11 @@ def _verdicts(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
 
 def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     """Table 1 as measured; a cell that is not as it should be is marked."""
-    heads = ("Table 1, as measured", *(" ".join(head) for head in HEADS))
+    heads = ("Table 1, as measured", *(" ".join(head) for head in HEADS + EXTENDED_HEADS))
     rows = []
     for one in run["implementations"]:
         if set(one["row"].values()) != {"undetermined"}:
-            expected = one.get("expected") or one["row"]
-            cells = [WORDS[v] + ("" if expected[name] == v else " (differs)") for name, v in one["row"].items()]
+            cells = [WORDS.get(cell, "") + " (differs)" * differs for cell, differs in extended_row(one)]
             rows.append([plain(f"{one['kind']} {one['target']}"), *cells])
     return heads, rows
 

@@ -23,9 +23,9 @@ def case_words(case: Mapping[str, Any]) -> str:
     rest = [
         f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
     ]
-    given = [" and ".join(name for name in ("weight", "bias") if case.get(name)) or "no parameters"]
-    parts = [f"{case.get('format', '')} {shape}".strip(), *(given if "weight" in case else []), *rest]
-    return ", ".join(parts)
+    asked = [name for name in ("weight", "bias") if name in case]  # a family whose cases may lack them says so
+    given = " and ".join(name for name in asked if case[name]) or "no parameters"
+    return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([given] if asked else []), *rest])
 
 
 def _times(observed: float, allowed: float) -> str:
@@ -58,13 +58,13 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
     """A finding for people.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
-    ...     "where": [1], "case": {"shape": [2], "format": "float32"}, "source": "", "detail": "", "replay": "r"}))
+    ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))
     layer_norm m:f: sign does not hold
     <BLANKLINE>
       law      y(-x) = -y(x)
       found    0.5 at [1]
       allowed  0
-      case     float32 2, no parameters
+      case      2, no parameters
       replay   r
     """
     observed, allowed = float(record["observed"]), float(record["allowed"])

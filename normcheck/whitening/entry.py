@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normcheck.spec import Paper
+from normcheck.spec import OF_BATCH, Paper, Row, row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,19 @@ class Whitening:
     arguments: tuple[str, ...] = (
         "input", "running_mean", "running_cov", "weight", "bias", "training", "momentum", "eps", "groups",
     )  # fmt: skip
+
+    @property
+    def row(self) -> Row:
+        """Table 1: as batch norm, but for a unit's scale, which mixes with other units unless the root is triangular.
+
+        cov(D x) = D S D for a diagonal D: its triangular factor is D L, and (D L)^(-1) D x = L^(-1) x.
+        """
+        return row("yes no  yes yes yes no" if self.triangular else "yes no  no  yes yes no")
+
+    @property
+    def extended(self) -> dict[str, bool]:
+        """Of the columns beyond Table 1: cases share the covariance."""
+        return {OF_BATCH: False}
 
 
 _KEPT = (

@@ -14,7 +14,7 @@ from normcheck.contract import Contract
 from normcheck.floats import Array
 from normcheck.reference import whiten
 from normcheck.reference.whiten import ROOTS, Root, Whitened, flip, symmetric
-from normcheck.whitening.batch import Answer, Batch, constant_statistics, true, whitened
+from normcheck.whitening.batch import Answer, Batch, constant_statistics, per_channel, true, whitened
 from normcheck.whitening.entry import Whitening
 from normcheck.whitening.subject import Domain, Whitener
 
@@ -59,6 +59,14 @@ def _covariance(change: Callable[[Array], Array]) -> Callable[[Root], Root]:
 
 def _diagonal(a: Array) -> Array:
     return np.asarray(a * np.eye(a.shape[-1]))
+
+
+def _of_each_case(root: Root, case: Batch) -> Answer:
+    """Layer norm, of a case over its channels."""
+    centered = case.x - case.x.mean(1, keepdims=True)
+    y = centered / np.sqrt(np.square(centered).mean(1, keepdims=True) + case.eps)
+    gain, shift = (per_channel(p, y.shape, d) for p, d in ((case.weight, 1.0), (case.bias, 0.0)))
+    return replace(true(root, case), y=y * gain + shift)
 
 
 def _turned(s: Array) -> Array:
@@ -200,6 +208,10 @@ _EVERY = (
         root=_covariance(_diagonal),
     ),
     Fault(name="white-mean-kept", story="Multiplies x itself, not x without its mean.", answer=_centered_wrongly),
+    Fault(name="white-of-each-case", story="Normalizes each case over its channels, as layer norm does.",
+          answer=_of_each_case),
+    Fault(name="white-running-in-training", story="Whitens by the running statistics in training too.",
+          answer=_seen(lambda case: case.but(training=False))),
     Fault(name="white-eps-missing", story="Leaves eps out of the covariance.", answer=_seen(
         lambda case: case.but(eps=case.eps * 2.0**-20))),
     Fault(name="white-eps-fixed", story="Has an eps of its own, whatever is given.", answer=_seen(
