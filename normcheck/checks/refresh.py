@@ -187,15 +187,15 @@ def _keeps(entry: Refreshed) -> bool:
     return entry.keeps
 
 
-RAIKO = "Raiko, Valpola, LeCun 2012, section 2"
+RAIKO = "Raiko, Valpola, LeCun 2012"
 DERIVED = "derived from the formula"
 _TURNS = Layers(inputs=(4, 2))
 
 CHECKS = (
-    Check("refresh-function", KEEPS, "Desjardins et al. 2015, section 3", ask_function, Layers()),
+    Check("refresh-function", KEEPS, "Desjardins et al. 2015, Algorithm 1", ask_function, Layers()),
     Check("refresh-step", STEP, "the paper of the entry", ask_step, Layers()),
     Check("refresh-again", f"{STEP}, whatever was refreshed before", "the paper of the entry", ask_again, Layers()),
-    Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, section 3", ask_constant, Layers()),
+    Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, Algorithm 1", ask_constant, Layers()),
     Check("refresh-shift", "a step commutes with a shift of the input", DERIVED, ask_shift, Layers(),
           concerns=_with("shift")),
     Check("refresh-rotation", "a step commutes with rotations of input and output", DERIVED, ask_rotation, _TURNS,
@@ -203,7 +203,7 @@ CHECKS = (
     Check("refresh-linear", "a step with eps 0 commutes with every invertible map of the input", DERIVED, ask_linear,
           Layers(damping=(0.0,)), concerns=_with("linear"), lacks=needs_undamped),
     Check("refresh-length", "a step on one case is as long as that of gradient descent",
-          "Povey, Zhang, Khudanpur 2014, section 4", ask_length, Layers(), concerns=_keeps),
+          "Povey, Zhang, Khudanpur 2014, gamma_t", ask_length, Layers(), concerns=_keeps),
     Check("refresh-mean-output", "f is zero on average over the batch of the refresh", RAIKO, ask_mean_output,
           Layers(), concerns=_bends),
     Check("refresh-mean-slope", "the slope of f is zero on average over the batch of the refresh", RAIKO,

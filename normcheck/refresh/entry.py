@@ -35,7 +35,7 @@ ENTRIES = (
         title="mean-normalized gradient descent",
         paper=Paper(
             "Wiesler, Richard, Schlueter, Ney", 2014, "Mean-normalized stochastic gradient for large-scale deep "
-            "learning", "https://doi.org/10.1109/ICASSP.2014.6853582", "section 3",
+            "learning", "https://doi.org/10.1109/ICASSP.2014.6853582", "pages 180-184",
         ),
         formula="y = W (x - m) + d, m constant; a refresh sets m = mean(x) and d += W (m - m before)",
         geometry="mean",
@@ -47,11 +47,11 @@ ENTRIES = (
         title="linear transformations in perceptrons",
         paper=Paper(
             "Raiko, Valpola, LeCun", 2012, "Deep Learning Made Easier by Linear Transformations in Perceptrons",
-            "https://proceedings.mlr.press/v22/raiko12.html", "section 2",
+            "https://proceedings.mlr.press/v22/raiko12.html", "pages 924-932",
         ),
         formula="y = A f(B x + b) + C x + c, f(a) = tanh(a) + alpha a + beta; a refresh sets alpha = -mean(tanh'), "
         "beta = -mean(tanh + alpha a), and moves what that changes into C and c",
-        note=_NOTE + "The papers' later versions also scale f; that is not asked.",
+        note=_NOTE + "Later work also scales f; that is not asked.",
         arguments=("inner", "outer", "shortcut"),
     ),
     Refreshed(
@@ -59,7 +59,7 @@ ENTRIES = (
         title="natural-gradient descent by smoothed scatters (NG-SGD)",
         paper=Paper(
             "Povey, Zhang, Khudanpur", 2014, "Parallel training of DNNs with Natural Gradient and Parameter Averaging",
-            "https://arxiv.org/abs/1410.7455", "section 4",
+            "https://arxiv.org/abs/1410.7455", "online NG-SGD, as Kaldi's natural-gradient-online.h",
         ),
         formula="[W b] -= lr (k_d G_d^-1 dy^T) (x~ G_x^-1 k_x), x~ = (x, 1), G = F + alpha tr(F) / size I, "
         "F = rows^T rows / cases of the batch of the refresh, k: lengths of dy and x~ stay as they were",

@@ -207,7 +207,7 @@ _EVERY = (
     Fault(name="refresh-bias-left-out", story="Preconditions W alone: the one behind the input is not in the scatter.",
           concerns=_has_geometry("scatter"), rule=Rule(estimate=_other(_bias_left_out))),
     Fault(name="refresh-own-batch", story="Estimates the scatters from the very batch that it steps on.",
-          source="Povey, Zhang, Khudanpur 2014, section 4: why a sample is no part of its own Fisher factor",
+          source="Povey, Zhang, Khudanpur 2014: a batch is preconditioned by what came before it",
           concerns=_has_geometry("scatter"), rule=Rule(own=True)),
     Fault(name="refresh-slope-up", story="alpha has the wrong sign: the mean slope doubles.", concerns=_bends,
           habit=Habit(chosen=_slope_up)),
