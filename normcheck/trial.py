@@ -19,6 +19,7 @@ from normcheck.evidence import ARRAYS, Item, Question, agrees, answer, deviates,
 from normcheck.hypotheses import Hypothesis
 from normcheck.lives import Trace, traces
 from normcheck.sweep import asked, draws
+from normcheck.uses import COMPILED, EXPORTED
 
 MANY = 50
 """A check that asks the same more often than this looks for what changes from call to call."""
@@ -213,7 +214,25 @@ def _particular(subject: Subject, name: str) -> bool:
     return bool(check.lacks(replace(subject, domain=less, transformed=None))) or check.cost > MANY
 
 
+def _compiled_once(call: Call) -> Call:
+    """The same answers, but that what a compiler took seconds for is not asked of it again."""
+    known: list[tuple[Case, bool, Answer]] = []
+
+    def remembering(case: Case, gradient: bool) -> Answer:
+        if case.use not in (COMPILED, EXPORTED):
+            return call(case, gradient)
+        for before, with_gradient, got in known:
+            if before is case and with_gradient == gradient:
+                return got
+        got = call(case, gradient)
+        known.append((case, gradient, got))
+        return got
+
+    return remembering
+
+
 def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
+    subject = replace(subject, call=_compiled_once(subject.call))
     evidence = Evidence(subject)
     evidence.ask(battery(subject))
     every = range(len(evidence.questions))
