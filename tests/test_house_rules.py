@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recurrence.about": ("about", "recurrence.entry"),
     "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "whitening.entry"),
+    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "refresh.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -107,6 +107,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "descent.entry",
         "recurrence.entry",
+        "refresh.entry",
         "whitening.entry",
     ),
     "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
@@ -133,6 +134,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.worker",
     ),
     "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_refresh": (*ADAPTER, "catalog", "claim", "refresh", "reference", "adapters.torch_tensors"),
     "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
@@ -143,11 +145,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "descent": (*CORE, "descent", "reference"),
     "descent.about": ("about", "descent"),
     # layers that decorrelate
-    "whitening": (*CORE, "whitening", "reference"),
+    "whitening": (*CORE, "whitening", "reference", "bounds"),
     "whitening.about": ("about", "whitening"),
+    # layers in refreshed coordinates
+    "refresh": (*CORE, "refresh", "reference", "bounds"),
+    "refresh.about": ("about", "refresh"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "whitening"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "refresh", "whitening"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -173,6 +178,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "reproduction",
         "descent",
         "whitening",
+        "refresh",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
