@@ -149,6 +149,7 @@ ALL = (
         faults=refresh_faults.ALL,
         faulty=refresh_faults.faulty,
         sections=refresh_about.sections,
+        extended=lambda entry: entry.extended,
     ),
 )
 

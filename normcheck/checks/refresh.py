@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from normcheck.refresh.space import Layers
 from normcheck.refresh.subject import Life, Module
 from normcheck.refresh.truth import truth
 from normcheck.result import Comparison, worst
+from normcheck.spec import OF_BATCH, REPARAMETRIZES
 
 KEEPS = "a refresh leaves the function as it is"
 STEP = "a step is gradient descent in the coordinates of the last refresh"
@@ -44,13 +46,14 @@ def ask_function(subject: Module, case: Layer) -> Comparison:
         life.refresh(*case.batches[batch])
         off = off + true.kept(batch)
         out.append(_same(subject, KEEPS, life.outputs(case.probe), expected, off))
+    facts = {f"extended/{REPARAMETRIZES}": worst(*out).share}
     life = _advanced(subject, case)
     before = life.outputs(case.probe)
     life.refresh(*case.batches[2])
     # of the weights after the step: a few times as large as those before, as the rate is chosen
     moved = true.stepped().off + 4.0 * (true.kept(0) + true.kept(2))
     out.append(_same(subject, f"{KEEPS}, after a step", life.outputs(case.probe), before, moved))
-    return worst(*out)
+    return replace(worst(*out), facts=facts)
 
 
 def ask_step(subject: Module, case: Layer) -> Comparison:
@@ -77,7 +80,8 @@ def ask_constant(subject: Module, case: Layer) -> Comparison:
     whole = life.outputs(case.probe)
     life.outputs(case.batches[2][0])
     alone = np.vstack([life.outputs(case.probe[i : i + 1]) for i in range(len(case.probe))])
-    return _same(subject, f"{CONSTANT}: a case alone has the output that it has among others", alone, whole, 2.0 * off)
+    found = _same(subject, f"{CONSTANT}: a case alone has the output that it has among others", alone, whole, 2.0 * off)
+    return replace(found, facts={f"extended/{OF_BATCH}": found.share})
 
 
 def _commutes(subject: Module, case: Layer, law: str, inner: Array, shift: Array, outer: Array) -> Comparison:

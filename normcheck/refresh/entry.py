@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normcheck.spec import Paper
+from normcheck.spec import OF_BATCH, REPARAMETRIZES, Paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,11 @@ class Refreshed:
     keeps: bool = False  # the length of a gradient
     note: str = ""
     arguments: tuple[str, ...] = ("linear",)
+
+    @property
+    def extended(self) -> dict[str, bool]:
+        """Of the columns beyond Table 1: other coordinates of the same net, chosen by constants."""
+        return {REPARAMETRIZES: True, OF_BATCH: True}
 
 
 _NOTE = (
