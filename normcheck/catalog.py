@@ -134,9 +134,30 @@ weight_norm = Normalizer(
     note="The input is v, the weight is g.",
 )
 
+mean_only_batch_norm = Normalizer(
+    name="mean_only_batch_norm",
+    title="mean-only batch normalization",
+    paper=Paper("Salimans, Kingma", 2016, "Weight Normalization", "https://arxiv.org/abs/1602.07868", "section 4"),
+    formula="y = x - mean + bias, the mean over cases and positions of each channel",
+    sets=Sets("channels", frozenset({"case", "space"})),
+    centered=True,
+    mean_square=False,
+    scaled=False,
+    weight=False,
+    state=True,
+    eps=None,
+    narrow_accuracy=("half", "half"),
+    arguments=("input", "running_mean", "bias", "training", "momentum"),
+    note="Meant for a layer with weight norm below: t = w x, w = g v / |v|. Its gradient is dy less the mean of dy.",
+)
+
 ALL: dict[str, Normalizer] = {
-    n.name: n for n in (batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm)
-}
+    n.name: n
+    for n in (
+        batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm,
+        mean_only_batch_norm,
+    )
+}  # fmt: skip
 """The normalizers."""
 
 ENTRIES: dict[str, Entry] = {

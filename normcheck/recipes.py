@@ -226,13 +226,14 @@ def _cotangent(
 
 
 def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
-    """A case with running statistics, none of them at their initial value."""
+    """A case with running statistics, none of them at their initial value; a variance that nobody keeps is one."""
     case = values(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 1))
     units = case.x.shape[1]
     mean = case.format.round(rng.standard_normal((units,)))
     var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
     momentum = float(rng.choice((0.1, 0.25, 0.7)))
+    var = var if normalizer.scaled else np.ones_like(var)
     return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program)
 
 

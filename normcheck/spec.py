@@ -237,3 +237,8 @@ class Normalizer:
     arguments: tuple[str, ...] = ()  # roles of torch's function, in its order
     note: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Running statistics that its implementations keep; where there is no variance, a case's passes through."""
+        return ("running_mean", "running_var") if self.scaled else ("running_mean",)

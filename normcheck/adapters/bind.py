@@ -161,7 +161,7 @@ def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, 
 def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
     roles = binding.roles
     required = [role for role in ("weight", "bias") if binding.required(role)]
-    has_state = {"running_mean", "running_var"} <= roles and normalizer.state
+    has_state = normalizer.state and set(normalizer.kept) <= roles
     mode = bool({"training", "use_input_stats"} & roles)
     trailing = normalizer.sets.layout == "trailing"
     return Offer(
@@ -255,18 +255,19 @@ def _module_offer(
     """What a module offers: options of its constructor, parameters and buffers that it has."""
     weight, bias = torch_module.parameters(sample, torch_module.parameter_names(sample))
     mean, var = torch_module.buffers(sample)
-    has_state = mean is not None and var is not None and normalizer.state
+    has_state = normalizer.state and mean is not None and (var is not None or not normalizer.scaled)
     affine = []
-    if weight is not None and (bias is not None or not normalizer.bias):
+    complete = (weight is not None or not normalizer.weight) and (bias is not None or not normalizer.bias)
+    if complete:
         affine.append("both" if normalizer.bias else "weight")
     if weight is not None and normalizer.bias and ("use_bias" in roles or bias is None):
         affine.append("weight")
-    if "affine" in roles or weight is None:
+    if "affine" in roles or not (complete or weight is not None) or ("use_bias" in roles and weight is None):
         affine.append("none")
     eps = next(
         (v for n in ("eps", "epsilon", "variance_epsilon") if isinstance(v := getattr(sample, n, None), float)), None
     )
-    absent = [] if weight is not None else [("weight", "has no weight")]
+    absent = [] if weight is not None or not normalizer.weight else [("weight", "has no weight")]
     if normalizer.bias and bias is None:
         absent.append(("bias", "has no bias"))
     if normalizer.state and not has_state:

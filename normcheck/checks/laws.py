@@ -233,7 +233,8 @@ CHECKS = (
           affine_map, Space(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
           lacks=_has_both),
     Check("affine-scale", "y(4 w, 4 b) = 4 y(w, b)", "scaling by powers of two is exact",
-          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), lacks=_weight_only),
+          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
+          lacks=_weight_only),
     Check("dependency", "one entry moved: exactly the outputs of its set move", "tensorflow/addons#751",
           dependency, Space(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
 )  # fmt: skip

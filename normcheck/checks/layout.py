@@ -153,7 +153,7 @@ CHECKS = (
     Check("cotangent-layout", "gradients(dy in any layout) = gradients(dy)", "unslothai/unsloth#10617",
           _backwards("dy"), _SPACE, lacks=_strided_gradient, cost=2.0),
     Check("parameter-layout", "y(weight in any layout) = y(weight)", "unslothai/unsloth#10675", _outputs("weight"),
-          _SPACE, lacks=_parameters, cost=2.0),
+          _SPACE, concerns=lambda n: n.weight, lacks=_parameters, cost=2.0),
     Check("layout-pairs", "y and gradients with several arrays in any layout", "pytorch/pytorch#140913", pairs,
           replace(_SPACE, recipe=together, together=True, widths=(4, 6, 8, 12, 1), sets=(4, 6, 1)), lacks=_strided),
 )  # fmt: skip

@@ -189,7 +189,7 @@ def finer(normalizer: Normalizer, draw: Draw) -> Case:
     """A small case whose parameters need the wide format."""
     case = small(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 6))
-    shape = () if case.weight is None else case.weight.shape
+    shape = next((own.shape for own in (case.weight, case.bias) if own is not None), ())
     weight, bias = parameters(rng, shape, case.format.wide)
     return case.but(
         weight=None if case.weight is None else weight, bias=None if case.bias is None else bias, use=uses.WIDE
@@ -276,6 +276,7 @@ CHECKS = (
     replace(
         _check("second-derivative", "a backward that can be differentiated has the right derivative",
                "pytorch/pytorch#41595", (uses.SECOND,), _DIRECTED, within=_twice),
+        concerns=lambda n: n.scaled,  # without a scale it is linear, and has none
         lacks=_derivative(uses.SECOND),
     ),
     _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",

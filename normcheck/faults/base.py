@@ -164,6 +164,7 @@ def domain(normalizer: Normalizer) -> Domain:
         affine: tuple[str, ...] = ("weight",)
     else:
         affine = ("both", "weight", "none", "bias") if normalizer.bias else ("weight", "none")
+        affine = affine if normalizer.weight else ("both", "none")
     return Domain(
         ranks=ranks(normalizer),
         normalized=(1, 2) if layout == "trailing" else (1,),
@@ -224,7 +225,7 @@ def _running(
     )
     return (
         steps.blend(seen.running_mean, mean, seen.momentum),
-        steps.blend(seen.running_var, var * factor, seen.momentum),
+        steps.blend(seen.running_var, var * factor, seen.momentum) if truth.setting.scaled else seen.running_var,
     )
 
 

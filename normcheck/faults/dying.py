@@ -10,7 +10,7 @@ from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.forward import with_output, with_weight
-from normcheck.faults.structure import activations, any_of_them, averages, has_bias
+from normcheck.faults.structure import activations, any_of_them, averages, has_bias, weighted_activations
 from normcheck.floats import Array
 from normcheck.reference.oracle import evaluate, partition
 from normcheck.reference.standardize import Steps
@@ -141,7 +141,7 @@ FAULTS = (
         story="Cuts the unit with the smallest weight, as pruning does after training, in training too. Hides while "
         "all weights are equal, as they are at initialization.",
         source="constructed",
-        concerns=activations,
+        concerns=weighted_activations,
         steps=with_weight(_pruned),
     ),
 )

@@ -12,7 +12,7 @@ from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.life import Habits, Held, begun
-from normcheck.faults.structure import batched, stateful
+from normcheck.faults.structure import batched, keeps_variance, stateful
 from normcheck.floats import Format
 from normcheck.reference.oracle import evaluate
 from normcheck.spec import Normalizer
@@ -115,7 +115,7 @@ def _again(before: Held, after: Held, case: Case) -> Held:
 
 def _frozen(before: Held, after: Held, case: Case) -> Held:
     """Parameters that were frozen; a layer that has none is not frozen."""
-    return _unchanged(before, after) if before.frozen and case.weight is not None else after
+    return _unchanged(before, after) if before.frozen and (case.weight is not None or case.bias is not None) else after
 
 
 def _floor(before: Held, after: Held, case: Case) -> Held:
@@ -260,7 +260,7 @@ FAULTS = (
     _fault(
         "running-variance-floored",
         "The stored variance is kept from becoming small. Hides where the data have unit scale.",
-        "patrick-kidger/equinox#314", _keeping(_floor),
+        "patrick-kidger/equinox#314", _keeping(_floor), concerns=keeps_variance,
     ),
     _fault(
         "reset-clears-variance",

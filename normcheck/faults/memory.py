@@ -12,7 +12,7 @@ import numpy as np
 from normcheck.adapters.base import Answer, Call
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
-from normcheck.faults.structure import activations, any_of_them
+from normcheck.faults.structure import any_of_them, weighted, weighted_activations
 from normcheck.floats import Array
 from normcheck.layouts import Geometry, geometry
 
@@ -144,7 +144,7 @@ FAULTS = (
         name="weight-strides-ignored",
         story="Reads the weight as if it were contiguous. Hides as long as parameters are whole tensors.",
         source="NVIDIA/TensorRT-LLM#14810",
-        concerns=activations,
+        concerns=weighted_activations,
         where="memory",
         before=_reads("weight", lambda values, layout: misread(values, layout, from_start=False), _any),
     ),
@@ -235,7 +235,7 @@ FAULTS = (
         story="The buffer of the weight's gradient is not cleared, so the gradient grows by itself: 1, 2, 3, ... times "
         "what it is.",
         source="apache/mxnet#16297",
-        concerns=any_of_them,
+        concerns=weighted,
         where="backward",
         around=_remembers("dweight"),
     ),
