@@ -35,6 +35,10 @@ cholesky_whitening=normcheck.implementations.whitening:cholesky_whitening
 cholesky_whitening=normcheck.implementations.whitening:CholeskyWhitening
 iter_norm=normcheck.implementations.whitening:iter_norm
 iter_norm=normcheck.implementations.whitening:IterNorm
+mean_normalized_sgd=normcheck.implementations.refreshed:MeanNormalizedLinear
+linear_transformations=normcheck.implementations.refreshed:LinearTransformations
+natural_gradient_sgd=normcheck.implementations.refreshed:NaturalGradientLinear
+natural_neural_network=normcheck.implementations.refreshed:NaturalLinear
 path_sgd=normcheck.implementations.path_sgd:PathSGD
 """
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Protocol
 
 Pick = Callable[[Sequence[Any]], Any]
 """Chooses one of a sequence; the first is the simplest."""
@@ -52,3 +53,44 @@ class Cases(Protocol):
     def words(self) -> str:
         """What is drawn, in one sentence."""
         ...
+
+
+class Choices:
+    """`Cases` as independent choices: a frozen dataclass with `recipe` and, for each choice, a tuple, plain one first.
+
+    The draw has a field of the same name for each choice, and a seed.
+    """
+
+    __slots__ = ()
+    plain: ClassVar[Any]
+
+    def able(self, subject: Any, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """The choices that a subject serves."""
+        raise NotImplementedError
+
+    def options(self, subject: Any) -> dict[str, tuple[Any, ...]]:
+        """What there is to choose from, as far as the subject serves it."""
+        held: Any = self
+        return self.able(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
+
+    def refuses(self, subject: Any) -> str:
+        empty = [name for name, some in self.options(subject).items() if not some]
+        return f"serves no {' and no '.join(empty)} of this check" if empty else ""
+
+    def fit(self, subject: Any, draw: Any) -> Any:
+        served = self.able(subject, {name: (getattr(draw, name),) for name in self.options(subject)})
+        options = self.options(subject)
+        return replace(draw, **{name: (some or options[name])[0] for name, some in served.items()})
+
+    def choose(self, subject: Any, pick: Pick) -> Any:
+        some = {name: pick(options) for name, options in self.options(subject).items()}
+        return replace(self.plain, seed=pick(range(1 << 16)), **some)
+
+    def always(self, subject: Any) -> Iterator[Any]:
+        """The plain draw in each format, then each other choice once, in turn with the formats."""
+        options = self.options(subject)
+        plain = replace(self.plain, **{name: some[0] for name, some in options.items()})
+        formats = options.pop("format")
+        yield from (replace(plain, format=format) for format in formats)
+        for i, (name, value) in enumerate((name, v) for name, some in options.items() for v in some[1:]):
+            yield replace(plain, seed=i + 1, format=formats[i % len(formats)], **{name: value})

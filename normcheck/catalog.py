@@ -11,6 +11,7 @@ from typing import Any
 from normcheck.descent.entry import ENTRIES as DESCENTS
 from normcheck.errors import UsageError, suggest
 from normcheck.recurrence.entry import ENTRIES as RECURRENT
+from normcheck.refresh.entry import ENTRIES as REFRESHED
 from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
 from normcheck.whitening.entry import ENTRIES as WHITENINGS
 
@@ -138,7 +139,10 @@ ALL: dict[str, Normalizer] = {
 }
 """The normalizers."""
 
-ENTRIES: dict[str, Entry] = {**ALL, **{entry.name: entry for entry in (*RECURRENT, *WHITENINGS, *DESCENTS)}}
+ENTRIES: dict[str, Entry] = {
+    **ALL,
+    **{entry.name: entry for entry in (*RECURRENT, *WHITENINGS, *DESCENTS, *REFRESHED)},
+}
 """Every kind, of every family (see `normcheck.families`)."""
 
 

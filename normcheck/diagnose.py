@@ -12,13 +12,15 @@ from itertools import combinations
 
 import numpy as np
 
-from normcheck import faults, lives
+from normcheck import faults
 from normcheck.adapters.base import Answer, Subject
+from normcheck.adapters.load import quiet
 from normcheck.cases import Pick
 from normcheck.checks import BY_NAME
 from normcheck.draws import Space, choose
 from normcheck.evidence import Question, agrees, answer, items
 from normcheck.hypotheses import NOTHING, both, hypotheses
+from normcheck.lived import lived
 from normcheck.recipes import state, values
 from normcheck.result import Outcome
 from normcheck.trial import LARGE, Evidence, Kind, Trial, breaks, gathered, unsteady
@@ -34,9 +36,6 @@ if none explains all."""
 
 APART = ("memory", "use", "format")
 """Faults that show only where a check asks for them."""
-
-LIVING = ("forward", "running", "evaluation", "memory")
-"""Faults that may show only over several calls of one layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +64,6 @@ def _changing(evidence: Evidence) -> list[str]:
             if times and evidence.breaks / 3 < times < 3 * evidence.breaks:
                 out.append(h.names[0])
     return out
-
-
-def _living(evidence: Evidence) -> Iterator[str]:
-    """The faults that lead a layer through the same life, where single calls are right."""
-    subject = evidence.subject
-    right = faults.subject(subject.normalizer, contract=subject.contract)
-    if all(lives.agrees(right.live, trace) for trace in evidence.traces):
-        return
-    for fault in faults.concerning(subject.normalizer):
-        same = faults.subject(subject.normalizer, fault, subject.contract)
-        if fault.where in LIVING and all(lives.agrees(same.live, trace) for trace in evidence.traces):
-            yield fault.name
 
 
 class Inquiry:
@@ -272,13 +259,19 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     failed = [o.check for o in outcomes if o.finding is not None and o.check in BY_NAME]
     if not failed:
         return Diagnosis()
-    evidence = gathered(subject, failed)
+    with quiet():  # a set without members has no mean, and says so
+        return _explained(gathered(subject, failed))
+
+
+def _explained(evidence: Evidence) -> Diagnosis:
     if evidence.unsteady or evidence.breaks:
         return Diagnosis(tuple(dict.fromkeys(_changing(evidence))), 1.0)
     if not evidence.wrong(range(len(evidence.questions))):
-        return Diagnosis(tuple(_living(evidence)), 1.0) if evidence.traces else Diagnosis()
+        return Diagnosis(tuple(lived(evidence)), 1.0)
     inquiry = Inquiry(evidence)
     found = inquiry.singles()
+    if not found and (alike := lived(evidence)):
+        return Diagnosis(tuple(alike), 1.0)
     if found:
         found = inquiry.ranked(found)
         if len({t.hypothesis.names for t in found}) > 1:
@@ -287,7 +280,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
         found = inquiry.ranked(inquiry.pairs()) or inquiry.partly()
     names = tuple(dict.fromkeys(_name(t, inquiry.counted) for t in found))
     kept = {name for t in found for name in t.hypothesis.names}
-    out = tuple(f.name for f in faults.concerning(subject.normalizer) if f.name not in kept)
+    out = tuple(f.name for f in faults.concerning(evidence.subject.normalizer) if f.name not in kept)
     return Diagnosis(names, max(found[0].share(inquiry.counted), 0.0) if found else 0.0, out)
 
 

@@ -37,6 +37,9 @@ from normcheck.faults import recurrent
 from normcheck.recurrence import about as recurrence
 from normcheck.recurrence import diagnosis
 from normcheck.recurrence.entry import Recurrent
+from normcheck.refresh import about as refresh_about
+from normcheck.refresh import faults as refresh_faults
+from normcheck.refresh.entry import Refreshed
 from normcheck.remedy import remedy
 from normcheck.reproduction import script
 from normcheck.result import Outcome
@@ -139,6 +142,13 @@ ALL = (
         faulty=whitening_faults.faulty,
         sections=whitening_about.sections,
         row=lambda entry: entry.row,
+        extended=lambda entry: entry.extended,
+    ),
+    Family(
+        entries=Refreshed,
+        faults=refresh_faults.ALL,
+        faulty=refresh_faults.faulty,
+        sections=refresh_about.sections,
         extended=lambda entry: entry.extended,
     ),
 )

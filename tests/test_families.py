@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normcheck import catalog, checks, families
+from normcheck import catalog, checks, families, verdict
 from normcheck.adapters.base import Bound
 from normcheck.adapters.binders import BINDERS
 from normcheck.cases import Cases, Pick
@@ -17,9 +17,10 @@ from normcheck.checks.base import Check, differ
 from normcheck.contract import Contract
 from normcheck.floats import Array
 from normcheck.replay import decode, encode
+from normcheck.report.terminal import NARROW, deviates, extended_row, table, tabled
 from normcheck.result import FAILED, PASSED
 from normcheck.search import Effort, search
-from normcheck.spec import Normalizer, Paper
+from normcheck.spec import COLUMN_NAMES, EXTENDED_NAMES, Normalizer, Paper
 from normcheck.sweep import draws, sweep
 
 PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
@@ -140,3 +141,29 @@ def test_a_word_names_one_thing() -> None:
     words = [*catalog.ENTRIES, *(check.name for check in checks.ALL), *(n for f in families.ALL for n in f.faults)]
     assert len(set(words)) == len(words)
     assert all(isinstance(entry, Normalizer) for entry in catalog.ALL.values())
+
+
+ROWED = [kind for kind, entry in catalog.ENTRIES.items() if not isinstance(entry, Normalizer)]
+
+
+@pytest.mark.parametrize("kind", ROWED)
+def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind: str) -> None:
+    """Normalizers have theirs in test_catalog and test_extended."""
+    family = families.of(catalog.get(kind))
+    bound = family.faulty(catalog.get(kind), None, Contract())
+    facts = {"row": family.row(catalog.get(kind)) is not None, "extended": bool(family.extended(catalog.get(kind)))}
+    outcomes = []
+    for check in checks.ALL:
+        if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.refuses(bound)):
+            outcome = sweep(bound, check, draws(bound, check, 2, 1))
+            if any(key.partition("/")[0] in ("row", "extended") for key in outcome.facts):
+                outcomes.append(outcome)
+    record = verdict.implementation(outcomes)
+    cells = dict(zip(NARROW, extended_row(record), strict=True))
+
+    assert tabled(record)
+    assert not deviates(record)
+    assert any(text.startswith(kind) for text, _ in table([record], 80))
+    if facts["extended"]:
+        assert {name for name in EXTENDED_NAMES if cells[name][0]} == set(family.extended(catalog.get(kind)))
+    assert {cells[name][0] for name in COLUMN_NAMES} <= {"invariant", "not invariant", "" if not facts["row"] else "-"}

@@ -18,6 +18,7 @@ from normcheck.checks.base import Check
 from normcheck.contract import Contract
 from normcheck.descent.entry import Descent
 from normcheck.families import Family
+from normcheck.refresh.entry import Refreshed
 from normcheck.result import FAILED, PASSED
 from normcheck.sweep import draws, sweep
 from normcheck.whitening.entry import Whitening
@@ -25,7 +26,7 @@ from normcheck.whitening.entry import Whitening
 GOLDEN = Path(__file__).with_name("family_matrices.txt")
 COUNT, SEED = 6, 1
 
-LEAST = {Descent: 20, Whitening: 16}
+LEAST = {Descent: 20, Whitening: 16, Refreshed: 20}
 """The families, with the faults that each has at least."""
 
 FAMILIES = {family.entries: family for family in families.ALL if family.entries in LEAST}
@@ -44,9 +45,22 @@ REASONS = {
         "white-groups",
         "white-scale",
         "white-shift",
+        "refresh-function",
+        "refresh-constant",
+        "refresh-shift",
+        "refresh-rotation",
+        "refresh-linear",
+        "refresh-length",
+        "refresh-mean-output",
+        "refresh-mean-slope",
+    ),
+    "one thing at a time, so that the finding says which": (
+        "path-step",
+        "path-steps",
+        "white-output",
+        "refresh-step",
     ),
     "a cell of Table 1, which is measured and printed": tuple(check.name for check in whitening_table.CHECKS),
-    "one thing at a time, so that the finding says which": ("path-step", "path-steps", "white-output"),
 }
 
 STAYS = {name: reason for reason, names in REASONS.items() for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recurrence.about": ("about", "recurrence.entry"),
     "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "whitening.entry"),
+    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "refresh.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -106,6 +107,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "descent.entry",
         "recurrence.entry",
+        "refresh.entry",
         "whitening.entry",
     ),
     "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
@@ -132,6 +134,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.worker",
     ),
     "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_refresh": (*ADAPTER, "catalog", "claim", "refresh", "reference", "adapters.torch_tensors"),
     "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
@@ -142,11 +145,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "descent": (*CORE, "descent", "reference"),
     "descent.about": ("about", "descent"),
     # layers that decorrelate
-    "whitening": (*CORE, "whitening", "reference"),
+    "whitening": (*CORE, "whitening", "reference", "bounds"),
     "whitening.about": ("about", "whitening"),
+    # layers in refreshed coordinates
+    "refresh": (*CORE, "refresh", "reference", "bounds"),
+    "refresh.about": ("about", "refresh"),
     # questions
     "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "whitening"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "refresh", "whitening"),
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
@@ -156,11 +162,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "implementations": ("implementations",),
     "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe", "recurrence"),
     "evidence": ASKING,
-    "forms": (*QUESTION, "adapters.base", "faults"),
+    "battery": (*ASKING, "evidence"),
+    "forms": (*QUESTION, "adapters.base", "faults", "forms"),
     "hypotheses": (*QUESTION, "faults", "forms"),
     "lives": ASKING,
-    "trial": (*ASKING, "faults", "evidence", "hypotheses", "lives"),
-    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
+    "trial": (*ASKING, "faults", "evidence", "battery", "hypotheses", "lives"),
+    "lived": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
+    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lived", "trial"),
     "families": (
         *ASKING,
         "about",
@@ -171,6 +179,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "reproduction",
         "descent",
         "whitening",
+        "refresh",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
@@ -356,6 +365,14 @@ def test_the_walker_sees_imports(tmp_path: Path) -> None:
         "catalog",
         "report.html",
     ]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setuptools packs what pyproject.toml lists, and nothing says so where a folder is forgotten."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "normcheck").rglob("__init__.py")}
+
+    assert set(listed) == {*folders, "normcheck.properties"}
 
 
 def test_files_are_small() -> None:

@@ -17,6 +17,7 @@ from normcheck.errors import UsageError
 from normcheck.explain import page
 from normcheck.implementations.path_sgd import PathSGD
 from normcheck.reference import paths
+from normcheck.report.message import case_words
 from normcheck.result import FAILED, PASSED
 from normcheck.sweep import draws, sweep
 
@@ -223,3 +224,7 @@ def test_the_page_tells_how_it_is_called() -> None:
     assert "C(params, lr=...)" in said
     assert "Neyshabur" in said
     assert "kappa_e" in said
+
+
+def test_a_case_is_told_by_its_nodes() -> None:
+    assert case_words(case(nodes=(2, 3, 1)).describe()).startswith("float64, nodes 2x3x1, biases False, lr")

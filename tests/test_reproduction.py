@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_user_code import HERE, WRONG, finder, name
+from test_user_code import HERE, WRONG, name
 
 from normcheck.checks import BY_NAME
 from normcheck.errors import UsageError
@@ -24,12 +24,13 @@ def f(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 """
 SHOWN = ("value", "input-gradient", "parameter-gradients", "moments")
-SOME = [one for one in WRONG if finder(one["fault"], one["kind"]) in SHOWN and "contract" not in one]
+MOVES = ("dweight-accumulates", "output-drifts")  # another number at each call: no case is the same again
+SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MOVES and "contract" not in one]
 
 
 def found(one: dict[str, str], replay: str | None = None) -> Outcome:
     session = Session.of([f"{one['kind']}={HERE.parent / one['target']}"], [], "quick", None, replay)
-    return session.ask(session.claims[0], BY_NAME[finder(one["fault"], one["kind"])])
+    return session.ask(session.claims[0], BY_NAME[one["check"]])
 
 
 @pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")

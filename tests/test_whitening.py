@@ -15,6 +15,7 @@ from normcheck.explain import page
 from normcheck.implementations import whitening
 from normcheck.reference import whiten
 from normcheck.reference.whiten import ROOTS, flip
+from normcheck.report.message import case_words
 from normcheck.result import FAILED, PASSED
 from normcheck.sweep import draws, sweep
 from normcheck.verdict import gradient_mode
@@ -185,3 +186,9 @@ def test_the_gradient_that_it_has_is_named(entry) -> None:
     modes = [gradient_mode(check.ask(s, case(entry)).facts, "full") for s in (full, constant)]
 
     assert modes == ["full", "statistics-constant"]
+
+
+def test_a_case_is_told_with_its_shape() -> None:
+    said = [case_words(case(ENTRIES[0], rank=4, affine=affine).describe()) for affine in (False, True)]
+    assert said[0].startswith("float64 4x4x2x3, no parameters, groups 1")
+    assert said[1].startswith("float64 4x4x2x3, weight and bias, groups 1")

@@ -19,6 +19,7 @@ from normcheck.checks import (
     recurrent,
     recurrent_laws,
     recurrent_table,
+    refresh,
     reparametrization,
     sizes,
     special,
@@ -53,6 +54,7 @@ ALL: tuple[Check, ...] = (
     + descent.CHECKS
     + whitening.CHECKS
     + whitening_table.CHECKS
+    + refresh.CHECKS
 )
 
 BY_NAME = {check.name: check for check in ALL}

@@ -7,6 +7,7 @@ charged to the next.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,7 +104,8 @@ def ask_function(subject: Optimizer, case: Net) -> Comparison:
         error = step_bound(net.parameters, stepped, case.format)
         allowed = allowed + output_bound(stepped, error, case.x)
     law = "stepped nets that computed one function compute one function"
-    return differ(law, outputs[1], outputs[0], subject.contract.slack * allowed)
+    found = differ(law, outputs[1], outputs[0], subject.contract.slack * allowed)
+    return replace(found, facts={"row/weight_vector_rescaling": found.share})
 
 
 def ask_rate(subject: Optimizer, case: Net) -> Comparison:

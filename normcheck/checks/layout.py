@@ -32,10 +32,10 @@ def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case
     for name in offered:
         if not applies(values.shape, name):
             continue
-        yield name, _laid(case, role, name).but(layouts={role: name})
+        yield name, laid(case, role, name).but(layouts={role: name})
 
 
-def _laid(case: Case, role: str, name: str) -> Case:
+def laid(case: Case, role: str, name: str) -> Case:
     """The case with an array that a layout can hold: expanded arrays hold equal rows."""
     if name != "expanded":
         return case
@@ -51,7 +51,7 @@ def together(normalizer: Normalizer, draw: Draw) -> Case:
     for role, name in zip(("x", "weight", "bias", "dy"), draw.layouts, strict=False):
         values = getattr(case, role)
         if values is not None and applies(values.shape, name):
-            case = _laid(case, role, name)
+            case = laid(case, role, name)
             layouts[role] = name
     return case.but(layouts=layouts)
 

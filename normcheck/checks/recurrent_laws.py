@@ -15,7 +15,7 @@ from normcheck.recurrence.series import Series
 from normcheck.recurrence.space import Spans
 from normcheck.recurrence.subject import Net
 from normcheck.result import WITNESS, Comparison, worst
-from normcheck.spec import OF_BATCH, OF_LENGTH
+from normcheck.spec import OF_BATCH, OF_LENGTH, REPARAMETRIZES
 
 COOIJMANS = "Cooijmans and others 2016"
 
@@ -44,11 +44,13 @@ def batch_independence(net: Net, case: Series) -> Comparison:
     right = truth_of(net, case)
     whole, part = net.call(case, False).y[:, some], net.call(fewer, False).y
     found = differ("y(X)[some cases] = y(X[some cases])", part, whole, 2.0 * right.allowed.y[:, some])
-    return _dependence(found, OF_BATCH, no=not net.entry.batch_independent)
+    if net.entry.batch_independent:
+        return _dependence(found, OF_BATCH, no=False)
+    return _dependence(found, OF_BATCH, REPARAMETRIZES, no=True)  # a plain net reads no other case with any weights
 
 
-def _dependence(found: Comparison, name: str, *, no: bool) -> Comparison:
-    facts = {f"extended/{name}": found.share}
+def _dependence(found: Comparison, *names: str, no: bool) -> Comparison:
+    facts = {f"extended/{name}": found.share for name in names}
     law = f"not so: {found.law} has a counterexample of {WITNESS:g} bounds" if no else found.law
     return replace(found, law=law, facts=facts, seeks=no)
 

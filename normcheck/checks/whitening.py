@@ -119,8 +119,8 @@ def ask_turning_gradient(subject: Whitener, case: Batch) -> Comparison:
     skew = one - other - symmetric(one - other)
     found = errors(subject, bare)
     off_x, off_y = fold(found.dx, case.groups), fold(found.y, case.groups)
-    u = case.format.u
-    limit = (off_x + u * np.abs(dx)) @ flip(np.abs(x)) + np.abs(dy) @ flip(off_y + u * np.abs(y))
+    u, size = case.format.u, np.where(np.isfinite(dx), np.abs(dx), 0.0)
+    limit = (off_x + u * size) @ flip(np.abs(x)) + np.abs(dy) @ flip(off_y + u * np.abs(y))
     law = "dx x^T - dy y^T is symmetric: the output turns as the input does"
     return differ(law, skew, np.zeros_like(skew), subject.contract.slack * (limit + flip(limit)),
                   found.resolved[:, None, None])  # fmt: skip

@@ -15,7 +15,7 @@ from normcheck.checks.whitening import errors, visible
 from normcheck.floats import Array
 from normcheck.reference.whiten import ROOTS
 from normcheck.result import WITNESS, Comparison
-from normcheck.spec import COLUMN_NAMES, OF_BATCH
+from normcheck.spec import COLUMN_NAMES, OF_BATCH, REPARAMETRIZES
 from normcheck.whitening.batch import Batch, true
 from normcheck.whitening.entry import Whitening
 from normcheck.whitening.space import Batches
@@ -38,7 +38,7 @@ class Column:
     law: str
     move: Move
     holds: Callable[[Whitening], bool]
-    topic: str = "row"  # "extended": beyond the six
+    cells: tuple[str, ...] = ()  # of the table; else that of its name
     first: bool = False  # only the first case is looked at
 
 
@@ -89,11 +89,13 @@ def _cell(name: str) -> Callable[[Whitening], bool]:
 COLUMNS = (
     *(Column(name, law, move, _cell(name)) for name, (law, move) in zip(COLUMN_NAMES, _MOVES, strict=True)),
     Column(OF_BATCH, "y of a case is the same among other cases", _others, lambda entry: entry.extended[OF_BATCH],
-           "extended", first=True),
+           (f"extended/{OF_BATCH}", f"extended/{REPARAMETRIZES}"), first=True),
 )  # fmt: skip
 
 
 def _asked(column: Column) -> Callable[[Whitener, Batch], Comparison]:
+    cells = column.cells or (f"row/{column.name}",)
+
     def ask(subject: Whitener, case: Batch) -> Comparison:
         is_no, root = not column.holds(subject.entry), ROOTS[subject.entry.root]
         if subject.contract.eps is None:
@@ -104,15 +106,14 @@ def _asked(column: Column) -> Callable[[Whitener, Batch], Comparison]:
         mask = np.broadcast_to(visible(off, case) & visible(other, moved), case.x.shape)[seen]
         allowed = subject.contract.slack * (off.y + other.y)[seen]
         predicted = (true(root, moved).y - true(root, case).y)[seen]  # exactly: a fixed eps does not follow a scale
-        facts = f"{column.topic}/{column.name}"
         if is_no and not np.any(mask & (np.abs(predicted) > 2.0 * WITNESS * allowed)):
             return Comparison(column.law, 0, 0.0, seeks=True)
         expected = subject.call(case, False).y[seen] + (0.0 if is_no else predicted)
         found = differ(column.law, subject.call(moved, False).y[seen], expected, allowed, mask)
         if is_no:
             law = f"not invariant: {column.law} has a witness of {WITNESS:g} bounds"
-            return replace(found, law=law, facts={facts: found.share}, seeks=True)
-        return replace(found, facts={facts: found.share})
+            return replace(found, law=law, facts=dict.fromkeys(cells, found.share), seeks=True)
+        return replace(found, facts=dict.fromkeys(cells, found.share))
 
     return ask
 

@@ -8,13 +8,13 @@ random regression, rounded to that form.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.cases import Pick
+from normcheck.cases import Choices
 from normcheck.descent.entry import Descent
 from normcheck.descent.net import Net
 from normcheck.descent.subject import Optimizer
@@ -91,7 +91,7 @@ def _without(parameters: Parameters, grads: list[Parameters]) -> tuple[Parameter
 
 
 @dataclass(frozen=True, slots=True)
-class Nets:
+class Nets(Choices):
     """What a check of optimizers draws: `cases.Cases`. The first of every list is the plain choice."""
 
     entries: ClassVar[type] = Descent
@@ -105,31 +105,10 @@ class Nets:
     factors: tuple[str, ...] = ("twos",)
     dead: tuple[bool, ...] = (False,)
 
-    def _options(self, subject: Optimizer) -> dict[str, tuple[Any, ...]]:
-        """What there is to choose from, as far as the subject serves it."""
-        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
-        out["format"] = tuple(name for name in self.format if name in subject.domain.formats)
-        out["biases"] = tuple(b for b in self.biases if subject.domain.biases or not b)
-        return out
-
-    def refuses(self, subject: Optimizer) -> str:
-        return "" if self._options(subject)["format"] else f"serves none of {', '.join(self.format)}"
-
-    def fit(self, subject: Optimizer, draw: NetDraw) -> NetDraw:
-        return replace(draw, biases=draw.biases and subject.domain.biases)
-
-    def choose(self, subject: Optimizer, pick: Pick) -> NetDraw:
-        some = {name: pick(options) for name, options in self._options(subject).items()}
-        return NetDraw(seed=pick(range(1 << 16)), **some)
-
-    def always(self, subject: Optimizer) -> Iterator[NetDraw]:
-        """The plain draw in each format, then each other choice once, in turn with the formats."""
-        options = self._options(subject)
-        plain = NetDraw(**{name: some[0] for name, some in options.items()})
-        formats = options.pop("format")
-        yield from (replace(plain, format=format) for format in formats)
-        for i, (name, value) in enumerate((name, v) for name, some in options.items() for v in some[1:]):
-            yield replace(plain, seed=i + 1, format=formats[i % len(formats)], **{name: value})
+    def able(self, subject: Optimizer, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        formats = tuple(name for name in choices["format"] if name in subject.domain.formats)
+        biases = tuple(b for b in choices["biases"] if subject.domain.biases or not b)
+        return choices | {"format": formats, "biases": biases or (False,)}
 
     def words(self) -> str:
         most = max(max(sizes) for sizes in self.nodes)

@@ -93,6 +93,11 @@ class Fault:
             raise ValueError(f"{self.name}: a fault damages one of {', '.join(WHERE)}, not {self.where!r}")
 
     @property
+    def transforms(self) -> bool:
+        """Whether it is one of the manners of a transformed module."""
+        return self.manners is not _same
+
+    @property
     def damages(self) -> str:
         """What it damages, in words."""
         return WHERE[self.where]

@@ -172,7 +172,7 @@ FAULTS = (
         source="gpu-mode/reference-kernels#162",
         concerns=any_of_them,
         where="memory",
-        after=_changes("the output is not a plain tensor (a LazyTensor)"),
+        after=_changes("the output is no plain tensor: LazyTensor"),
     ),
     Fault(
         name="thread-left-running",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normcheck.spec import OF_BATCH, OF_LENGTH, Paper, Printed, Row, row
+from normcheck.spec import OF_BATCH, OF_LENGTH, REPARAMETRIZES, Paper, Printed, Row, row
 
 GATES = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n"), "rnn": ("h",)}
 """The gates of a cell, in torch's order."""
@@ -83,8 +83,9 @@ class Recurrent:
 
     @property
     def extended(self) -> dict[str, bool]:
-        """The columns beyond Table 1."""
-        return {OF_BATCH: self.batch_independent, OF_LENGTH: self.length_independent}
+        """The columns beyond Table 1. A plain net does not read other cases, whatever its weights."""
+        other = {} if self.batch_independent else {REPARAMETRIZES: False}
+        return other | {OF_BATCH: self.batch_independent, OF_LENGTH: self.length_independent}
 
     @property
     def batch_independent(self) -> bool:

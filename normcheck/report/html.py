@@ -22,10 +22,12 @@ from normcheck.report.terminal import (
     EXTENDED_HEADS,
     FORMATS,
     HEADS,
+    NARROW,
     PASSES,
     WORDS,
     extended_row,
     references,
+    tabled,
     with_reason,
 )
 
@@ -76,13 +78,11 @@ def figure(value: Any) -> str:
 
 def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Table 1 by kind: the rows of papers, and those measured, each cell with whether it is as it should be."""
-    measured = [(i, one) for i, one in enumerate(records) if set(one["row"].values()) != {"undetermined"}]
+    measured = [(i, one) for i, one in enumerate(records) if tabled(one)]
     for kind in sorted({str(one["kind"]) for _, one in measured}):
         own = [(i, one) for i, one in measured if one["kind"] == kind]
         yield {
-            "references": [
-                (label, [*row.values(), *("" for _ in EXTENDED_HEADS)]) for label, row in references(own[0][1])
-            ],
+            "references": [(label, [row.get(name, "") for name in NARROW]) for label, row in references(own[0][1])],
             "measured": [{"index": i, "target": one["target"], "cells": list(extended_row(one))} for i, one in own],
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from normcheck.report.badge import said
 from normcheck.report.problems import Problem, problems
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row
+from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, tabled
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
 MOST = 40
@@ -56,7 +56,7 @@ def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     heads = ("Table 1, as measured", *(" ".join(head) for head in HEADS + EXTENDED_HEADS))
     rows = []
     for one in run["implementations"]:
-        if set(one["row"].values()) != {"undetermined"}:
+        if tabled(one):
             cells = [WORDS.get(cell, "") + " (differs)" * differs for cell, differs in extended_row(one)]
             rows.append([plain(f"{one['kind']} {one['target']}"), *cells])
     return heads, rows

@@ -25,7 +25,7 @@ def case_words(case: Mapping[str, Any]) -> str:
     ]
     asked = [name for name in ("weight", "bias") if name in case]  # a family whose cases may lack them says so
     given = " and ".join(name for name in asked if case[name]) or "no parameters"
-    return ", ".join([f"{case.get('format', '')} {shape}", *([given] if asked else []), *rest])
+    return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([given] if asked else []), *rest])
 
 
 def _times(observed: float, allowed: float) -> str:

@@ -67,16 +67,26 @@ def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
         rows[key] = printed["row"]
     for key, names in papers.items():
         yield f"{record['kind']} ({', '.join(names)})", rows[key]
-    if not papers and record["expected"]:
-        yield f"{record['kind']} (derived)", record["expected"]
+    if not papers:
+        yield f"{record['kind']} (derived)" if record["expected"] else record["kind"], record["expected"] or {}
 
 
 def extended_row(record: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each cell, of the six and beyond, and whether it is not as derived; "" where there is none."""
+    """Each cell, of the six and beyond, and whether it is not as derived; "" where there is none.
+
+    A kind without a row of the six has the cells that were measured.
+    """
     own = record["row"] | record.get("extended", {})
+    if record.get("expected") is None:
+        own = {name: cell for name, cell in own.items() if cell != "undetermined"}
     expected = (record.get("expected") or {}) | record.get("expected_extended", {})
     for name in NARROW:
         yield own.get(name, ""), name in own and name in expected and own[name] != expected[name]
+
+
+def tabled(record: Mapping[str, Any]) -> bool:
+    """Whether anything was measured that the table has a column for."""
+    return not {*record["row"].values(), *record.get("extended", {}).values()} <= {"undetermined"}
 
 
 def deviates(record: Mapping[str, Any]) -> bool:
@@ -100,7 +110,7 @@ def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[
         if one["kind"] not in seen:
             seen.add(one["kind"])
             for label, row in references(one):
-                yield f"{_short(label, name - 1):<{name}}{_cells(row)}", {"bold": True}
+                yield f"{_short(label, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
         bad = deviates(one)
         cells = _words(extended_row(one))
         yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
@@ -221,7 +231,7 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
             yield "", {}
     if brief:
         yield "", {}
-    measured = [r for r in records if r["compared"] and set(r["row"].values()) != {"undetermined"}]
+    measured = [r for r in records if r["compared"] and tabled(r)]
     if measured:
         yield from table(measured, width)
     if "effort" in run["settings"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from normcheck.bounds import RESOLVES
 from normcheck.floats import Array, Format
 from normcheck.reference import whiten
 from normcheck.reference.whiten import Root, Whitened
@@ -36,11 +37,13 @@ class Batch:
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values."""
         return {
-            "shape": "x".join(map(str, self.x.shape)),
+            "shape": list(self.x.shape),
             "format": self.format.name,
             "groups": self.groups,
             "eps": self.eps,
             "training": self.training,
+            "weight": self.weight is not None,
+            "bias": self.bias is not None,
             **self.drawn,
         }
 
@@ -111,11 +114,8 @@ class Allowed:
     dbias: Array
     running_mean: Array
     running_cov: Array
-    resolved: Array  # (groups,)
+    resolved: Array  # (groups,): a covariance's error is a small share of its smallest eigenvalue
 
-
-RESOLVES = 0.02
-"""A covariance takes part while its error stays below this share of its smallest eigenvalue."""
 
 CONSTANT = 8.0
 """Roundings of one sum beside those that grow with its terms."""

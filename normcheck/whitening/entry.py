@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from normcheck.spec import OF_BATCH, Paper, Row, row
+from normcheck.spec import OF_BATCH, REPARAMETRIZES, Paper, Row, row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Whitening:
 
     @property
     def extended(self) -> dict[str, bool]:
-        """Of the columns beyond Table 1: cases share the covariance."""
-        return {OF_BATCH: False}
+        """Of the columns beyond Table 1: cases share the covariance, as in a layer with other weights they do not."""
+        return {REPARAMETRIZES: False, OF_BATCH: False}
 
 
 _KEPT = (

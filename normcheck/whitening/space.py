@@ -6,13 +6,13 @@ matrix d I - 2 (a reflection times d) is exact in every format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.cases import Pick
+from normcheck.cases import Choices
 from normcheck.floats import FORMATS, Array
 from normcheck.whitening.batch import Batch, unfold
 from normcheck.whitening.entry import Whitening
@@ -86,7 +86,7 @@ def batch(entry: Whitening, draw: BatchDraw) -> Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
+class Batches(Choices):
     """What a check of whitening draws: `cases.Cases`. The first of every list is the plain choice."""
 
     entries: ClassVar[type] = Whitening
@@ -102,40 +102,17 @@ class Batches:
     training: tuple[bool, ...] = (True,)
     eps: tuple[float, ...] = (2.0**-10, 0.25)
 
-    def _options(self, subject: Whitener) -> dict[str, tuple[Any, ...]]:
-        """What there is to choose from, as far as the subject serves it."""
-        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "recipe"}
-        able = subject.domain
-        out["format"] = tuple(name for name in self.format if name in able.formats)
-        out["rank"] = tuple(r for r in self.rank if r in able.ranks)
-        out["groups"] = tuple(g for g in self.groups if able.groups or g == 1)
-        out["affine"] = tuple(a for a in self.affine if able.affine or not a) or (False,)
-        fixed = subject.contract.eps
-        out["eps"] = self.eps if fixed is None else (fixed,)
-        return out
-
-    def refuses(self, subject: Whitener) -> str:
-        options = self._options(subject)
-        empty = [name for name, some in options.items() if not some]
-        return f"serves no {' and no '.join(empty)} of this check" if empty else ""
-
-    def fit(self, subject: Whitener, draw: BatchDraw) -> BatchDraw:
-        options = self._options(subject)
-        able = {n: some[0] for n, some in options.items() if getattr(draw, n) not in some}
-        return replace(draw, **able)
-
-    def choose(self, subject: Whitener, pick: Pick) -> BatchDraw:
-        some = {name: pick(options) for name, options in self._options(subject).items()}
-        return BatchDraw(seed=pick(range(1 << 16)), **some)
-
-    def always(self, subject: Whitener) -> Iterator[BatchDraw]:
-        """The plain draw in each format, then each other choice once, in turn with the formats."""
-        options = self._options(subject)
-        plain = BatchDraw(**{name: some[0] for name, some in options.items()})
-        formats = options.pop("format")
-        yield from (replace(plain, format=format) for format in formats)
-        for i, (name, value) in enumerate((name, v) for name, some in options.items() for v in some[1:]):
-            yield replace(plain, seed=i + 1, format=formats[i % len(formats)], **{name: value})
+    def able(self, subject: Whitener, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        able, fixed = subject.domain, subject.contract.eps
+        serves: dict[str, Callable[[Any], bool]] = {
+            "format": lambda name: name in able.formats,
+            "rank": lambda rank: rank in able.ranks,
+            "groups": lambda count: able.groups or count == 1,
+            "affine": lambda there: able.affine or not there,
+        }
+        out = {name: tuple(v for v in some if name not in serves or serves[name](v))
+               for name, some in choices.items()}  # fmt: skip
+        return out | {"affine": out["affine"] or (False,), "eps": choices["eps"] if fixed is None else (fixed,)}
 
     def words(self) -> str:
         return (
