@@ -10,12 +10,13 @@ import gc
 import importlib.util
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from normcheck import isolation, outputs, told
+from normcheck import chance, isolation, outputs, told
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -57,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
+    chance.add_options(group)
     outputs.add_options(group)
     isolation.add_options(group, parser)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
@@ -77,35 +79,49 @@ def _claims(config: pytest.Config) -> list[Any]:
     return found
 
 
+@pytest.hookimpl(trylast=True)  # a profile that is named on the command line is loaded before
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector(config), "normcheck-collector")
+        config.pluginmanager.register(chance, "normcheck-chance")
+    effort = config.getoption("norm_effort") or config.getini("norm_effort")
+    chance.settle(config, effort)
     claims = _claims(config)
     if not claims:
         return
-    with _imports():
-        from normcheck import accepted
-        from normcheck.checks import BY_NAME
-        from normcheck.errors import UsageError
-        from normcheck.session import Session
+    from normcheck.errors import UsageError
 
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
-    effort = config.getoption("norm_effort") or config.getini("norm_effort")
-    hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
         limits = isolation.limits(config, claims)  # before anything is loaded here
-        session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
-        session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
-        session.isolate = limits
-        config.stash[SESSION] = session
+        config.stash[SESSION] = _session(config, claims, words, effort, limits)
         outputs.prepare(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def _session(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:
+    """A session under the options. Raises `UsageError` for one that is none."""
+    with _imports():
+        from normcheck import accepted
+        from normcheck.checks import BY_NAME
+        from normcheck.search import shared
+        from normcheck.session import Session
+
+    session = Session.of(claims, words, effort, chance.seed(config), config.getoption("norm_replay"))
+    session.effort = replace(session.effort, memory=shared())
+    session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+    session.isolate = isolate
+    return session
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return chance.header(config, config.stash.get(SESSION, None))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -202,21 +218,14 @@ class Verifier:
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
         """
-        from normcheck import accepted
-        from normcheck.checks import BY_NAME
         from normcheck.errors import UsageError
-        from normcheck.session import Session
 
         config = self._request.config
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
         chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
         try:
-            seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
-            session = Session.of([(as_, target)], words, chosen, seed, replay)
-            session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
-            session.isolate = (
-                isolation.limits(config, ()) if isinstance(target, str) else None
-            )  # an object is here already
+            limits = isolation.limits(config, ()) if isinstance(target, str) else None  # an object is here already
+            session = _session(config, [(as_, target)], words, chosen, limits)
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
         try:

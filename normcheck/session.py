@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from normcheck.contract import contract, words
 from normcheck.errors import CallError, LostError, UsageError, suggest
 from normcheck.expected import Expected
 from normcheck.identify import identify
+from normcheck.memory import NOTHING
 from normcheck.replay import decode, encode, named
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
@@ -121,7 +121,12 @@ class Session:
 
     @classmethod
     def of(
-        cls, claims: Sequence[Any], conventions: Sequence[str], effort: str, seed: Any = None, replay: str | None = None
+        cls,
+        claims: Sequence[Any],
+        conventions: Sequence[str],
+        effort: str,
+        seed: int | None = None,
+        replay: str | None = None,
     ) -> Session:
         """A session from words, pairs (kind, target), or `Implementation` values.
 
@@ -130,12 +135,9 @@ class Session:
         if effort not in EFFORTS:
             raise UsageError(f"unknown effort {effort!r}; known: {', '.join(EFFORTS)}")
         declared = _conventions(conventions)
-        chosen = int(seed) if str(seed or "").isdigit() else None
-        if effort == "deep" and chosen is None:
-            chosen = random.SystemRandom().randrange(1 << 32)
         only = None if replay is None else _repeated(replay)
         made = {(claim.kind, claim.name): claim for claim in (_claim(given, declared) for given in claims)}
-        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen), only)
+        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], seed), only)
 
     def names(self) -> list[str]:
         return [f"{claim.kind}={claim.name}" for claim in self.claims]
@@ -261,10 +263,11 @@ class Session:
 
     def _known(self, found: Subject, check: Check, entry: Expected) -> Outcome:
         """A check with an expected finding: the rest must hold, and the finding must still be there."""
-        outcome = search(expected.without(found, entry), check, self.effort)
+        effort = replace(self.effort, memory=NOTHING)  # what is remembered may be what is expected
+        outcome = search(expected.without(found, entry), check, effort)
         if outcome.finding is not None:
             return outcome
-        known = search(expected.only(found, entry), check, self.effort)
+        known = search(expected.only(found, entry), check, effort)
         if known.finding is None:
             stale = f"the expected finding ({entry.reason}) is gone: remove it from normcheck/expected.py"
             return replace(outcome, status=ERROR, reason=stale)

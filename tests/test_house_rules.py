@@ -156,7 +156,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "replay": ("errors", "recipes"),
     "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
     "strategies": ("adapters.base", "cases"),
-    "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "strategies", "sweep"),
+    "memory": ("adapters.base", "checks.base", "errors", "replay"),
+    "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "memory", "strategies", "sweep"),
     # answers
     "implementations": ("implementations",),
     "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe", "recurrence"),
@@ -189,6 +190,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "accepted": ("errors", "report.files", "result"),
     "session": (
         *ASKING,
+        "memory",
         "accepted",
         "expected",
         "identify",
@@ -213,7 +215,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "outputs": ("report",),
     "isolation": ("adapters.remote", "errors"),
     "told": ("report",),
-    "plugin": ("__init__", *EVERYTHING, "isolation", "outputs", "told"),
+    "chance": ("report",),
+    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "told"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -231,11 +234,15 @@ WHY = {
 }
 """The reason that a failure gives, where there is a better one than the order of the house."""
 
+EDGE = ("plugin", "chance", "isolation", "outputs", "told", "cli")
+
 THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "isolation", "outputs", "told", "cli") or name.startswith("properties."),
+    "pytest": lambda name: (
+        name in ("plugin", "chance", "isolation", "outputs", "told", "cli") or name.startswith("properties.")
+    ),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""

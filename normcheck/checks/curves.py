@@ -9,21 +9,16 @@ from normcheck.floats import Array
 from normcheck.reference.oracle import Truth
 
 
-def curve(truth: Truth, key: str, observed: Array, expected: Array, allowed: Array) -> dict[str, float]:
+def curve(truth: Truth, key: str, share: Array) -> dict[str, float]:
     """Facts for the plots of error: the largest share of the bound of the best class among the sets of a kind.
 
-    observed, expected, allowed: of the input's shape. Keys: "curve/KEY FORMAT/condition/K" for sets whose kappa lies
+    share: of each entry, of the input's shape. Keys: "curve/KEY FORMAT/condition/K" for sets whose kappa lies
     in [2^K, 2^(K+1)), "curve/KEY FORMAT/width/N" for sets of N members. Sets that first-order analysis does not reach
     have no bound, and are left out.
     """
     reached = bounds.resolved(truth, bounds.SOUND)[:, 0]
     if not reached.any() or not truth.partition.n:
         return {}
-    with np.errstate(all="ignore"):
-        share = np.abs(observed - expected) / np.broadcast_to(allowed, expected.shape)
-    share[np.isnan(share)] = np.inf
-    share[observed == expected] = 0.0
-    share[~np.isfinite(expected)] = 0.0
     worst = truth.partition.gather(share).max(axis=1)[reached]
     hardness = np.floor(np.log2(truth.kappa[:, 0][reached])).astype(int)
     place = f"curve/{key} {truth.case.format.name}"

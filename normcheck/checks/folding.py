@@ -15,7 +15,7 @@ from normcheck.adapters.base import Subject
 from normcheck.bounds import Bound
 from normcheck.case import Case
 from normcheck.checks.accuracy import has_state, needs_evaluation
-from normcheck.checks.base import Check, answer_of, differ, forward_bound, gradients_of, truth_of
+from normcheck.checks.base import Check, answer_of, differ, forward_bound, gradients_of, rounded_once, truth_of
 from normcheck.draws import Space
 from normcheck.floats import FLOAT64, Array
 from normcheck.recipes import Draw, network, state
@@ -70,7 +70,8 @@ def folded(subject: Subject, case: Case) -> Comparison:
         own = _rows(forward_bound(subject, truth_of(subject, here)))
         law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
         y = _rows(answer_of(subject, here).y)
-        found.append(differ(law, y, data @ weights.T + constant, own + rounding))
+        expected = data @ weights.T + constant
+        found.append(differ(law, y, expected, own + rounding, rounding=rounded_once(here, expected)))
     whole = worst(*found)
     return replace(whole, facts={f"extended in evaluation/{REPARAMETRIZES}": whole.share})
 

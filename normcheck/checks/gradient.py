@@ -26,6 +26,8 @@ from normcheck.checks.base import (
     needs_gradient,
     output_within,
     resolved,
+    rounded_once,
+    shares,
     truth_of,
 )  # fmt: skip
 from normcheck.checks.curves import curve
@@ -67,14 +69,15 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     dx = gradients_of(subject, case).dx
     assert dx is not None
     assert truth.dx is not None
-    expected = truth.dx
+    expected, rounding = truth.dx, rounded_once(case, truth.dx)
     law = f"dx is the closed form, {subject.contract.gradient}"
 
     def compare(accuracy: Accuracy) -> Comparison:
-        return differ(law, dx, expected, _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy))
+        allowed = _dx_allowed(subject, truth, accuracy)
+        return differ(law, dx, expected, allowed, resolved(truth, accuracy), rounding=rounding)
 
     found = _classes(subject, truth, "backward", compare)
-    drawn = curve(truth, "backward", dx, expected, _dx_allowed(subject, truth, bounds.SOUND))
+    drawn = curve(truth, "backward", shares(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
     return replace(found, facts={**found.facts, **drawn})
 
 
@@ -82,21 +85,19 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
     """Each parameter sums over all entries that it multiplies: dweight = sum dy xh, dbias = sum dy."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
-    pairs = [
-        ("dweight = sum dy xh", answer.dweight, truth.dweight, False),
-        ("dbias = sum dy", answer.dbias, truth.dbias, True),
-    ]
 
     def compare(accuracy: Accuracy) -> Comparison:
         found = []
         well = bounds.resolved(truth, accuracy)
-        for law, got, expected, bias in pairs:
+        for name, law in (("dweight", "dweight = sum dy xh"), ("dbias", "dbias = sum dy")):
+            got, expected, bias = getattr(answer, name), getattr(truth, name), name == "dbias"
             if expected is None:
                 continue
             seen = np.full(expected.shape, np.nan) if got is None else got
             allowed = subject.contract.slack * bounds.parameter(truth, accuracy, bias=bias).total
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
-            found.append(differ(law, seen, expected, allowed, None if bias else read))
+            mask = None if bias else read
+            found.append(differ(law, seen, expected, allowed, mask, rounding=rounded_once(case, expected)))
         return worst(*found)
 
     return _classes(subject, truth, "parameters", compare)

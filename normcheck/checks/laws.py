@@ -18,6 +18,7 @@ from normcheck.checks.base import (
     forward_bound,
     plain,
     resolved,
+    rounded_once,
     truth_of,
 )  # fmt: skip
 from normcheck.draws import Space
@@ -163,8 +164,9 @@ def affine_map(subject: Subject, case: Case) -> Comparison:
     gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
     allowed = forward_bound(subject, truth) + np.abs(gain) * forward_bound(subject, alone)
-    mask = resolved(truth, demanded(subject, case))
-    return differ("y(w, b) = w y(1, 0) + b", answer_of(subject, case).y, expected, allowed, mask)
+    rounding = rounded_once(case, truth.y) + np.abs(gain) * rounded_once(case, alone.y)
+    y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
+    return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
 
 
 def affine_scale(subject: Subject, case: Case) -> Comparison:

@@ -95,8 +95,8 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
     allowed = slack * np.broadcast_to(within, truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
-        allowed = slack * bounds.backward(narrow, bounds.HALF).total
-        yield differ(f"dx, {use}", answer.dx, truth.dx, allowed, mask)
+        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, slack * within, mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:

@@ -211,6 +211,12 @@ def _line(record: Mapping[str, Any], width: int) -> str:
     return _head(record, width - len(tail)) + tail
 
 
+def repeated(settings: Mapping[str, Any]) -> str:
+    """The options that ask the same cases again."""
+    seed = ", the same cases in every run" if settings["seed"] is None else f" --norm-seed {settings['seed']}"
+    return f"--norm-effort {settings['effort']}{seed}"
+
+
 def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The section at the end of a session."""
     records = run["implementations"]
@@ -228,3 +234,5 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
     measured = [r for r in records if r["compared"] and tabled(r)]
     if measured:
         yield from table(measured, width)
+    if "effort" in run["settings"]:
+        yield f"Cases asked: {repeated(run['settings'])}.", {}
