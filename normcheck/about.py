@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from normcheck import transforms
 from normcheck.adapters.binding import names_of
@@ -17,12 +17,13 @@ def sections(n: Normalizer) -> Iterator[Section]:
     """All but the note and how to check one, which every page has."""
     shared = " and ".join(sorted(n.sets.members))
     center = "the mean is subtracted" if n.centered else "no mean is subtracted"
-    scale = "the root of their mean square" if n.mean_square else "the root of their sum of squares"
-    yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; divided by {scale}.")
+    squares = "mean square" if n.mean_square else "sum of squares"
+    scale = f"divided by the root of their {squares}" if n.scaled else "nothing is divided by"
+    yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; {scale}.")
     yield "paper", paper(n)
     yield "Table 1", tuple(_rows(n))
     yield "arguments", tuple(_arguments(n))
-    yield "conventions", tuple(conventions())
+    yield "conventions", tuple(conventions(_without(n)))
     yield "accuracy", (_accuracy(n),)
 
 
@@ -52,11 +53,18 @@ def _arguments(n: Normalizer) -> Iterator[str]:
         yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
 
 
-def conventions() -> Iterator[str]:
-    """What may be declared."""
+def _without(n: Normalizer) -> set[str]:
+    """Conventions about what it has not."""
+    scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
+    return scale | (set() if n.weight else {"weight"})
+
+
+def conventions(without: Collection[str] = ()) -> Iterator[str]:
+    """What may be declared; without: keys that mean nothing here."""
     yield "--norm-contract KEY=VALUE, the default first."
     for key, choices in CHOICES.items():
-        yield f"{key}: {', '.join(choices)}"
+        if key not in without:
+            yield f"{key}: {', '.join(choices)}"
 
 
 def _accuracy(n: Normalizer) -> str:

@@ -131,7 +131,8 @@ weight_norm = Normalizer(
     ),
     narrow_accuracy=("sound", "half"),
     arguments=("input", "weight", "dim"),
-    note="The input is v, the weight is g.",
+    note="The input is v, the weight is g. normcheck.implementations.data_dependent chooses g and a bias from a "
+    "batch, as section 3 of the paper does.",
 )
 
 mean_only_batch_norm = Normalizer(

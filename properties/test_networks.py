@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import networks
+from normcheck.checks import networks, weight_norm_nets
 
-CHECKS = networks.CHECKS
+CHECKS = networks.CHECKS + weight_norm_nets.CHECKS
 
 
 def test_networks(norm_ask: Any, norm_question: Any) -> None:

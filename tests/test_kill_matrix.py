@@ -148,7 +148,7 @@ REASONS = {
     ),
     "what a network gains by it, in the network's own words: a claim of a paper, asked as it is made": (
         "relu-alive", "relu-loses-nothing", "input-restored", "slopes-bounded", "negatives-kept",
-        "bias-drift-in-a-network", "weight-scale-drift",
+        "bias-drift-in-a-network", "weight-scale-drift", "weight-norm-below", "data-dependent-initialization",
     ),
     "the plain question, which other checks repeat in other circumstances": (
         "evaluation", "parameter-gradients", "running-statistics", "evaluation-gradient",

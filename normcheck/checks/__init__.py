@@ -25,6 +25,7 @@ from normcheck.checks import (
     special,
     statistics,
     ways,
+    weight_norm_nets,
     whitening,
     whitening_table,
 )
@@ -42,6 +43,7 @@ ALL: tuple[Check, ...] = (
     + folding.CHECKS
     + activations.CHECKS
     + networks.CHECKS
+    + weight_norm_nets.CHECKS
     + layout.CHECKS
     + purity.CHECKS
     + ways.CHECKS

@@ -370,7 +370,7 @@ SIZES = (
         story="The loop over a set ends at 65,536 members, while the mean divides by all. Hides in every model of "
         "today.",
         source="facebookresearch/xformers#785",
-        concerns=any_of_them,
+        concerns=divides,
         steps=_first_columns,
     ),
     Fault(
