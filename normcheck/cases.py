@@ -65,21 +65,25 @@ class Choices:
     plain: ClassVar[Any]
 
     def able(self, subject: Any, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-        """The choices that a subject serves."""
+        """The choices beside the format that a subject serves."""
         raise NotImplementedError
+
+    def _served(self, subject: Any, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        formats = tuple(name for name in choices["format"] if name in subject.domain.formats)
+        return self.able(subject, choices | {"format": formats})
 
     def options(self, subject: Any) -> dict[str, tuple[Any, ...]]:
         """What there is to choose from, as far as the subject serves it."""
         held: Any = self
-        return self.able(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
+        return self._served(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
 
     def refuses(self, subject: Any) -> str:
         empty = [name for name, some in self.options(subject).items() if not some]
         return f"serves no {' and no '.join(empty)} of this check" if empty else ""
 
     def fit(self, subject: Any, draw: Any) -> Any:
-        served = self.able(subject, {name: (getattr(draw, name),) for name in self.options(subject)})
         options = self.options(subject)
+        served = self._served(subject, {name: (getattr(draw, name),) for name in options})
         return replace(draw, **{name: (some or options[name])[0] for name, some in served.items()})
 
     def choose(self, subject: Any, pick: Pick) -> Any:

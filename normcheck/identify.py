@@ -58,8 +58,9 @@ class Seen:
 
     def strangeness(self) -> tuple[bool, bool, bool, bool, float]:
         """The less of it was understood, the larger."""
-        ignored, scaled = self.affine.weight == "ignored", self.subject.normalizer.scaled
-        return self.shape.statistic is None, not scaled, ignored, not self.sharing.fits, self.distance
+        ignored, statistic = self.affine.weight == "ignored", self.shape.statistic
+        other = self.subject.normalizer.scaled == (statistic is measure.NOTHING)
+        return statistic is None, other, ignored, not self.sharing.fits, self.distance
 
 
 def identify(target: Any) -> Card:
@@ -189,7 +190,7 @@ def _own_eps(seen: Seen, alone: Subject | None) -> tuple[dict[str, float], str, 
     """The value by format, its place, and what an argument does."""
     statistic = seen.shape.statistic
     if statistic is None or not seen.eps:
-        return {}, measure.UNKNOWN if seen.subject.normalizer.scaled or not seen.is_kind else "none", "none"
+        return {}, measure.UNKNOWN, "none"
     passed = seen.subject.domain.eps is None and seen.subject.normalizer.eps is not None
     place = next(iter(seen.eps.values())).place
     own = dict(seen.eps)
@@ -211,7 +212,6 @@ def _card(seen: Seen, alone: Subject | None, name: str) -> Card:
     eps, place, argument = _own_eps(seen, alone)
     scaled = statistic.name if statistic else measure.UNKNOWN if shape.line else "not one scale for each set"
     found = seen.is_kind
-    scaled = "nothing" if found and not subject.normalizer.scaled else scaled
     return Card(
         target=name, kind=subject.normalizer.name if found else "", bound_as=subject.normalizer.name,
         title=subject.normalizer.title if found else "", distance=seen.distance, nearest=_nearest(seen),
@@ -223,12 +223,13 @@ def _card(seen: Seen, alone: Subject | None, name: str) -> Card:
 
 
 def _row(seen: Seen, centered: bool | None) -> dict[str, str]:
-    """Table 1 by structure, if what was measured is a mean, and a root unless the kind has none, over whole axes."""
+    """Table 1 by structure, if what was measured is a mean and a root, or either alone, over whole axes."""
     statistic = seen.shape.statistic
-    rooted = not seen.subject.normalizer.scaled if statistic is None else statistic.homogeneous
-    if not (rooted and (seen.is_kind or (statistic is not None and seen.sharing.whole))) or centered is None:
+    known = statistic is not None and (statistic.homogeneous or statistic is measure.NOTHING)
+    if not known or centered is None or not (seen.sharing.whole or seen.is_kind):
         return dict(UNDETERMINED)
-    derived = transforms.derived_row(replace(seen.subject.normalizer, centered=centered))
+    scaled = statistic is not measure.NOTHING
+    derived = transforms.derived_row(replace(seen.subject.normalizer, centered=centered, scaled=scaled))
     return {c: verdict.INVARIANT if derived[c] else verdict.NOT_INVARIANT for c in COLUMN_NAMES}
 
 

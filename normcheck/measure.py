@@ -193,7 +193,10 @@ def _mean(x: Array, lost: int = 0) -> Array:
 
 VARIANCE, MEAN_SQUARE, NORM = "root of the variance", "root of the mean square", "root of the sum of squares"
 
+NOTHING = Statistic("nothing", "", lambda x: np.ones_like(x[:, :1]), homogeneous=False)
+
 STATISTICS = (
+    NOTHING,
     Statistic(VARIANCE, "n", lambda x: np.sqrt(_mean(_c(x) ** 2))),
     Statistic(VARIANCE, "n - 1", lambda x: np.sqrt(_mean(_c(x) ** 2, 1))),
     Statistic(MEAN_SQUARE, "n", lambda x: np.sqrt(_mean(x**2))),

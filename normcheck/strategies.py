@@ -25,6 +25,8 @@ def draws_from(draw: st.DrawFn, space: Cases, subject: Bound) -> Any:
     """Draws of a space that suit a subject; shrinks towards the first of every list of choices."""
 
     def pick(options: Sequence[Any]) -> Any:
+        if len(options) == 1:
+            return options[0]
         return options[draw(st.integers(FAR, FAR + len(options) - 1)) - FAR]
 
     return space.choose(subject, pick)

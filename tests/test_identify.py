@@ -270,3 +270,11 @@ def test_the_card_of_no_entry() -> None:
 
     assert "no entry of the catalog" in " ".join(text.split())
     assert "pytest" not in text
+
+
+def test_what_divides_by_nothing() -> None:
+    """A mean taken away and nothing else, over sets of no such kind: the row follows from it."""
+    card = identify(f"{CODE}:only_centered")
+
+    assert (card.kind, card.centered, card.scaled_by, card.eps_place) == ("", True, "nothing", "none")
+    assert [column for column, cell in card.row.items() if cell == "invariant"] == ["weight_matrix_recentering"]

@@ -254,8 +254,8 @@ def _module_offer(
 ) -> Offer:
     """What a module offers: options of its constructor, parameters and buffers that it has."""
     weight, bias = torch_module.parameters(sample, torch_module.parameter_names(sample))
-    mean, var = torch_module.buffers(sample)
-    has_state = normalizer.state and mean is not None and (var is not None or not normalizer.scaled)
+    held = dict(zip(("running_mean", "running_var"), torch_module.buffers(sample), strict=True))
+    has_state = normalizer.state and all(held[name] is not None for name in normalizer.kept)
     affine = []
     complete = (weight is not None or not normalizer.weight) and (bias is not None or not normalizer.bias)
     if complete:

@@ -70,8 +70,8 @@ def answer(layer: Layer, case: Case, returned: Any, grads: Sequence[Array | None
     owners = (case.x, case.weight, case.bias)
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
     found = tensors.answer(y, shaped, layer.statistics(returned))
-    alone = found.running_mean is not None and found.running_var is None  # who divides by no variance keeps none
-    return replace(found, running_var=case.running_var) if alone else found
+    # a layer that divides by nothing had no variance before the call either: the case's passes through
+    return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 
 
 def measured(layer: Layer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:

@@ -62,6 +62,7 @@ class Living:
     def __init__(self, build: Build, name: str, case: Case) -> None:
         self._build, self._name, self._case = build, name, case
         self._module = self._new()
+        self._varies = buffers(self._module)[1] is not None  # who divides by nothing keeps no variance
         with torch.no_grad():
             for own, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):
                 if own is not None and value is not None:
@@ -129,7 +130,8 @@ class Living:
     def state(self) -> State:
         mean, var = buffers(self._module)
         assert mean is not None, "the module has lost its running mean"
-        var = torch.ones_like(mean) if var is None else var  # who divides by no variance keeps none
+        assert var is not None or not self._varies, "the module has lost its running variance"
+        var = torch.ones_like(mean) if var is None else var
         format_name = tensors.NAMES.get(mean.dtype, str(mean.dtype)) if mean.dtype == var.dtype else "of two dtypes"
         kept = [tensors.array(own.flatten().clone()) for own in (mean, var)]  # an array of float64 shares its memory
         return State(kept[0], kept[1], format_name, _count(self._module))

@@ -64,7 +64,10 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
     (one, right, off), (other, moved, more) = asked(linear.data), asked(linear.data + constant)
     law = "for t = w x, w = g v / |v|, dL/dv is the same for x + c"
     law = law if subject.contract.through[0] else "with E[x] held constant, dL/dv moves by sum g / s times c"
-    return differ(law, other, one + (moved - right), off + more)
+    return worst(
+        differ("for t = w x, w = g v / |v|, dL/dv is the closed form", one, right, off),
+        differ(law, other, one + (moved - right), off + more),
+    )
 
 
 SPREAD = 2.0**-20
@@ -81,8 +84,8 @@ def initialized(subject: Subject, case: Case) -> Comparison:
     assert linear is not None
     assert case.weight is not None
     data = linear.data.reshape(-1, linear.data.shape[-1])
-    size = np.linalg.norm(linear.weights, axis=1, keepdims=True)
-    t = data @ (linear.weights / np.where(size > 0.0, size, 1.0)).T
+    norm = np.linalg.norm(linear.weights, axis=1, keepdims=True)
+    t = data @ (linear.weights / np.where(norm > 0.0, norm, 1.0)).T
     sigma, mu = t.std(axis=0), t.mean(axis=0)
     seen = sigma > SPREAD * np.abs(t).max(axis=0)
     length = 1.0 / np.where(seen, sigma, 1.0)

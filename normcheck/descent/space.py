@@ -106,9 +106,8 @@ class Nets(Choices):
     dead: tuple[bool, ...] = (False,)
 
     def able(self, subject: Optimizer, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-        formats = tuple(name for name in choices["format"] if name in subject.domain.formats)
         biases = tuple(b for b in choices["biases"] if subject.domain.biases or not b)
-        return choices | {"format": formats, "biases": biases or (False,)}
+        return choices | {"biases": biases or (False,)}
 
     def words(self) -> str:
         most = max(max(sizes) for sizes in self.nodes)

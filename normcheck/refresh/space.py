@@ -102,9 +102,8 @@ class Layers(Choices):
 
     def able(self, subject: Module, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         fixed = subject.contract.eps
-        formats = tuple(name for name in choices["format"] if name in subject.domain.formats)
         damping = choices["damping"] or subject.entry.dampings
-        return choices | {"format": formats, "damping": damping if fixed is None else (fixed,)}
+        return choices | {"damping": damping if fixed is None else (fixed,)}
 
     def words(self) -> str:
         return (

@@ -105,7 +105,6 @@ class Batches(Choices):
     def able(self, subject: Whitener, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         able, fixed = subject.domain, subject.contract.eps
         serves: dict[str, Callable[[Any], bool]] = {
-            "format": lambda name: name in able.formats,
             "rank": lambda rank: rank in able.ranks,
             "groups": lambda count: able.groups or count == 1,
             "affine": lambda there: able.affine or not there,
