@@ -111,7 +111,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "trial": (*ASKING, "faults", "evidence", "hypotheses", "lives"),
     "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
     "verdict": (*CORE, "bounds", "catalog", "transforms"),
-    "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
+    "bench": (*CORE, "bench", "catalog", "recipes", "adapters", "checks.base"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
