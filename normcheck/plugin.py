@@ -16,13 +16,10 @@ from typing import Any
 
 import pytest
 
+from normcheck.stash import RECORDS, SESSION, SPEED
+
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
-
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
-"""On an item: the outcomes of its checks, as plain data."""
-SESSION = pytest.StashKey[Any]()
-"""On the config: the claims and settings of this run; absent where nothing is named."""
 
 
 class Hooks:
@@ -56,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
+    group.addoption(
+        "--norm-max-slowdown", type=float, metavar="R",
+        help="fail if, with confidence, slower than R times torch's own function",
+    )  # fmt: skip
     group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
@@ -87,6 +88,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from normcheck.errors import UsageError
         from normcheck.session import Session
 
+        if _timed(config):
+            from normcheck import plugin_speed  # takes the clock before any implementation is imported
+
+            config.pluginmanager.register(plugin_speed, "normcheck-speed")
+
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
@@ -101,6 +107,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def _timed(config: pytest.Config) -> bool:
+    """Whether this run asks for speed."""
+    return config.getoption("norm_max_slowdown") is not None or any(
+        config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable")
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The question of speed is no part of a run that does not ask it, and costs it nothing."""
+    ours = collection_path.name == "test_speed.py" and collection_path.parent == properties()
+    return True if ours and not _timed(config) else None
 
 
 @contextmanager
@@ -233,6 +252,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call" and RECORDS in item.stash:
         report.__dict__["normcheck"] = item.stash[RECORDS]
+        report.__dict__["normcheck_speed"] = item.stash.get(SPEED, [])
     return report
 
 
@@ -242,9 +262,11 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._records: list[dict[str, Any]] = []
+        self._speeds: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._records += getattr(report, "normcheck", [])
+        self._speeds += getattr(report, "normcheck_speed", [])
 
     def run(self) -> dict[str, Any] | None:
         """The document of the run; None where nothing was asked."""
@@ -257,7 +279,11 @@ class Collector:
         settings = {} if session is None else session.settings()
         order = {} if session is None else {name: i for i, name in enumerate(session.names())}
         records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
-        return verdict.run(__version__, [outcome(record) for record in records], settings)
+        run = verdict.run(__version__, [outcome(record) for record in records], settings)
+        for one in run["implementations"]:
+            own = (one["kind"], one["target"])
+            one["speed"] = [s["entry"] for s in self._speeds if (s["kind"], s["target"]) == own]
+        return run
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -92,6 +92,7 @@ class Session:
     effort: Effort
     only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
+    _asked_once: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
 
@@ -188,6 +189,17 @@ class Session:
             outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant, likely=_said(names)
         )
         return accepted.settle(replace(outcome, finding=made, diagnosis=names), self.accepted, _today())
+
+    def once(self, claim: Claim, checks: Sequence[Check]) -> list[Outcome]:
+        """Outcomes of some checks, asked at the first call; those that do not concern the claim are left out."""
+        out = []
+        for check in checks:
+            if check.concerns(catalog.get(claim.kind)) and (claim, check.name) not in self._asked_once:
+                self._asked_once[claim, check.name] = self.ask(claim, check)
+                out.append(self._asked_once[claim, check.name])
+            elif (claim, check.name) in self._asked_once and self._asked_once[claim, check.name].finding is not None:
+                out.append(self._asked_once[claim, check.name])
+        return out
 
     def _diagnosis(self, claim: Claim, found: Subject, outcome: Outcome) -> tuple[str, ...]:
         """The faults that a claim looks like, asked at its first finding; asked again while nothing explains it."""

@@ -141,7 +141,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "report": ("report", "result"),
     # the edge
     "properties": ("checks",),
-    "plugin": ("__init__", *EVERYTHING),
+    "stash": (),
+    "plugin_speed": ("stash", "bench", "checks", "errors", "result"),
+    "plugin": ("__init__", *EVERYTHING, "plugin_speed", "stash"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -163,7 +165,7 @@ THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in ("plugin", "plugin_speed", "stash", "cli") or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""

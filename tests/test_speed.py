@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import time
 from pathlib import Path
 from types import ModuleType
@@ -83,3 +84,58 @@ def test_outputs_of_timed_calls_are_validated() -> None:
         timed()
 
     assert validate(timed, lambda case, y: right(HONEST, case, y)) >= 2
+
+
+SLOW = """
+import torch
+
+def slow(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    for _ in range(10):
+        y = torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
+    return y
+
+def wrong(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return x
+"""
+
+
+def test_speed_is_no_part_of_an_ordinary_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(mine=SLOW)
+    ran = pytester.runpytest_subprocess("--norm", "layer_norm=mine.py:slow", "--collect-only", "-q")
+
+    ran.stdout.no_fnmatch_line("*test_speed*")
+
+
+def test_ten_times_as_slow_fails_the_gate_and_is_in_the_record(pytester: pytest.Pytester) -> None:
+    """A margin of ten against two, so that no noise decides."""
+    pytester.makepyfile(mine=SLOW)
+    ran = pytester.runpytest_subprocess(
+        "--norm", "layer_norm=mine.py:slow", "--norm-max-slowdown", "2", "--norm-json", "out.json",
+        "-k", "test_speed and 512x768-float32-forward",
+    )  # fmt: skip
+
+    assert ran.ret == pytest.ExitCode.TESTS_FAILED
+    ran.stdout.fnmatch_lines(["*512x768-float32-forward: * times torch's fused function*slower; allowed 2*"])
+    ran.stdout.fnmatch_lines(["*512 x 768 float32 forward*us*slower*####################"])
+    run = json.loads((pytester.path / "out.json").read_text())
+    assert run["implementations"][0]["speed"][0]["ratio"]["low"] > 2.0
+
+
+def test_what_is_wrong_is_not_timed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(mine=SLOW)
+    ran = pytester.runpytest_subprocess(
+        "--norm", "layer_norm=mine.py:wrong", "--benchmark-only", "-k", "test_speed and 1x768-float32-forward"
+    )
+
+    assert ran.ret == pytest.ExitCode.TESTS_FAILED
+    ran.stdout.fnmatch_lines(["*not timed: mine.py:wrong is wrong, see value*"])
+
+
+def test_the_table_of_pytest_benchmark_is_grouped_by_shape(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(mine=SLOW)
+    ran = pytester.runpytest_subprocess(
+        "--norm", "layer_norm=mine.py:slow", "--benchmark-only", "-k", "test_speed and 1x768-float32-forward"
+    )
+
+    assert ran.ret == 0
+    ran.stdout.fnmatch_lines(["*benchmark '1x768-float32-forward'*"])

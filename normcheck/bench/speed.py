@@ -11,12 +11,20 @@ import torch
 from normcheck.adapters.base import Subject
 from normcheck.adapters.load import quiet
 from normcheck.bench.baselines import fused
-from normcheck.bench.pairs import INCONCLUSIVE, Budget, Measured, compare
-from normcheck.bench.timing import PASSES, Timed, validate, warmed
+from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Budget, Measured, compare
+from normcheck.bench.timing import PASSES, RefusedError, Timed, validate, warmed
 from normcheck.case import Case
 from normcheck.checks.base import output_within, truth_of
 from normcheck.errors import CallError
 from normcheck.recipes import Draw, values
+
+__all__ = ["SLOWER", "RefusedError"]
+
+FIRST = ("value", "finite", "input-gradient", "parameter-gradients")
+"""Checks that must hold before anything is timed."""
+
+ROUNDS = 100
+"""Calls in the table of pytest-benchmark."""
 
 SHAPES = ((1, 768), (7, 1024), (512, 768), (512, 4096))
 """Sets of entries that share a statistic, and entries of each."""
@@ -69,6 +77,15 @@ def measure(found: Subject, question: Question, limit: float, budget: Budget = P
         measured = compare(one, base, limit, budget)
         validate(one, lambda of, y: right(found, of, y))
     return measured
+
+
+def table(benchmark: Any, found: Subject, question: Question, measured: Measured) -> None:
+    """Time the subject once more through the fixture of pytest-benchmark, so that it can be saved and compared."""
+    benchmark.group = str(question)
+    benchmark.extra_info.update(record(question, measured, None))
+    timed = Timed(found, case_of(found, question), question.part, 2)
+    with quiet():
+        benchmark.pedantic(timed.run, setup=lambda: ((timed.ready(),), {}), rounds=ROUNDS, warmup_rounds=3)
 
 
 def record(question: Question, measured: Measured, limit: float | None) -> dict[str, Any]:

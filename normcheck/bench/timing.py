@@ -36,6 +36,19 @@ class RefusedError(CallError):
     """A call whose time means nothing; the reason begins with the name of the cheat."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """Fresh tensors for one call: content, a copy of it, leaves, those that want gradients, cotangent."""
+
+    x: torch.Tensor
+    before: torch.Tensor
+    leaves: tuple[Any, ...]
+    asked: list[torch.Tensor]
+    dy: torch.Tensor | None
+    threads: frozenset[threading.Thread]
+    y: Any  # the output, where the backward alone is timed
+
+
 @dataclass(slots=True)
 class Timed:
     """An arm that times one pass of a subject on contents of one case's shape.
@@ -67,6 +80,18 @@ class Timed:
 
     def __call__(self) -> float:
         """Seconds of one call. Raises `RefusedError` for one whose time means nothing."""
+        ready = self.ready()
+        started = now()
+        y, late = self.run(ready)
+        seconds = now() - started
+        self._look(ready.x, ready.before, y, late)
+        if self.calls == 1 or self._rng.random() < 4.0 / self.calls:
+            case = self.case.but(x=array(ready.before))
+            self.kept = [*self.kept[:1], *self.kept[-3:], (case, y.detach().clone())]
+        return seconds
+
+    def ready(self) -> Ready:
+        """What the next call works on, made outside the time that is taken."""
         self.calls += 1
         x = self._fresh()
         before = x.detach().clone()
@@ -76,21 +101,19 @@ class Timed:
         for leaf in asked:
             leaf.requires_grad_()
         torch.full_like(self._base, float("nan"))  # freed at once: what an unwritten output is likely to hold
-        threads = set(_alive())
+        threads = frozenset(_alive())
         y = self._forward(leaves) if self.part == BACKWARD else None
-        started = now()
-        if y is None:
-            y = self._forward(leaves)
-        if asked:
-            torch.autograd.grad(y, asked, dy, allow_unused=True)
-        late = [thread for thread in _alive() if thread not in threads]
+        return Ready(x, before, leaves, asked, dy, threads, y)
+
+    def run(self, ready: Ready) -> tuple[Any, list[threading.Thread]]:
+        """The part that is timed, with what it left behind waited for; returns the output and the threads left."""
+        y = self._forward(ready.leaves) if ready.y is None else ready.y
+        if ready.asked:
+            torch.autograd.grad(y, ready.asked, ready.dy, allow_unused=True)
+        late = [thread for thread in _alive() if thread not in ready.threads]
         for thread in late:
             _join(thread, 10.0)
-        seconds = now() - started
-        self._look(x, before, y, late)
-        if self.calls == 1 or self._rng.random() < 4.0 / self.calls:
-            self.kept = [*self.kept[:1], *self.kept[-3:], (self.case.but(x=array(before)), y.detach().clone())]
-        return seconds
+        return y, late
 
     def _fresh(self) -> torch.Tensor:
         """Content that no call has had, in storage of its own: no multiple of another, which many laws would hide."""
