@@ -16,12 +16,32 @@ layer_norm=torch.nn:LayerNorm
 rms_norm=torch.nn.functional:rms_norm
 rms_norm=torch.nn:RMSNorm
 partial_rms_norm=normcheck.implementations.partial_rms_norm:partial_rms_norm
+mean_only_batch_norm=normcheck.implementations.mean_only_batch_norm:mean_only_batch_norm
+mean_only_batch_norm=normcheck.implementations.mean_only_batch_norm:MeanOnlyBatchNorm
 group_norm=torch.nn.functional:group_norm
 group_norm=torch.nn:GroupNorm
 instance_norm=torch.nn.functional:instance_norm
 instance_norm=torch.nn:InstanceNorm1d
 instance_norm=torch.nn:InstanceNorm2d
 instance_norm=torch.nn:InstanceNorm3d
+recurrent_batch_norm=normcheck.implementations.recurrent:BNLSTM
+recurrent_batch_norm_rnn=normcheck.implementations.recurrent:BNRNN
+recurrent_layer_norm=normcheck.implementations.recurrent:LNLSTM
+recurrent_layer_norm_rnn=normcheck.implementations.recurrent:LNRNN
+recurrent_layer_norm_gru=normcheck.implementations.recurrent:LNGRU
+batch_norm_rnn=normcheck.implementations.recurrent:FrameBatchNormRNN
+sequence_batch_norm_rnn=normcheck.implementations.recurrent:SequenceBatchNormRNN
+zca_whitening=normcheck.implementations.whitening:zca_whitening
+zca_whitening=normcheck.implementations.whitening:ZCAWhitening
+cholesky_whitening=normcheck.implementations.whitening:cholesky_whitening
+cholesky_whitening=normcheck.implementations.whitening:CholeskyWhitening
+iter_norm=normcheck.implementations.whitening:iter_norm
+iter_norm=normcheck.implementations.whitening:IterNorm
+mean_normalized_sgd=normcheck.implementations.refreshed:MeanNormalizedLinear
+linear_transformations=normcheck.implementations.refreshed:LinearTransformations
+natural_gradient_sgd=normcheck.implementations.refreshed:NaturalGradientLinear
+natural_neural_network=normcheck.implementations.refreshed:NaturalLinear
+path_sgd=normcheck.implementations.path_sgd:PathSGD
 """
 
 

@@ -6,7 +6,8 @@
     reason = "one pass over the data, issue 12"
     until = 2027-01-31
 
-An accepted finding does not fail a run; one that is gone, or whose day has passed, does.
+An accepted finding does not fail a run; one that is gone, or whose day has passed, does. A baseline, a run saved as
+JSON, accepts what it found, without reasons: what is gone from it is said, and fails nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.errors import UsageError, suggest
+from normcheck.report.files import read as saved_run
 from normcheck.result import ERROR, PASSED, Outcome
 
 KEYS = ("target", "check", "reason", "until")
@@ -33,6 +35,23 @@ class Accepted:
     check: str
     reason: str
     until: date | None = None  # the last day on which it is accepted
+    kind: str = ""  # any, where empty
+    baseline: bool = False  # from a saved run: it may go without a word of the project
+
+
+def known(pyproject: Path, baseline: str | None, checks: Iterable[str]) -> tuple[Accepted, ...]:
+    """What a project expects, and what a saved run has found. Raises `UsageError` for either that is none."""
+    return read(pyproject, checks) + (() if baseline is None else _saved(Path(baseline)))
+
+
+def _saved(path: Path) -> tuple[Accepted, ...]:
+    """The findings of a saved run, and those that it had accepted itself."""
+    reason = f"in the baseline {path.name}"
+    return tuple(
+        Accepted(str(one["target"]), check, reason, kind=str(one["kind"]), baseline=True)
+        for one in saved_run(path)["implementations"]
+        for check in dict.fromkeys([*(f["check"] for f in one["findings"]), *one.get("expected_findings", {})])
+    )
 
 
 def read(path: Path, checks: Iterable[str]) -> tuple[Accepted, ...]:
@@ -65,14 +84,22 @@ def _entry(entry: Mapping[str, Any], file: str, checks: tuple[str, ...]) -> Acce
     return Accepted(str(entry["target"]), str(entry["check"]), str(entry["reason"]), until)
 
 
+def _concerns(entry: Accepted, outcome: Outcome) -> bool:
+    same = (entry.target, entry.check) == (outcome.target, outcome.check)
+    return same and entry.kind in ("", outcome.kind)
+
+
 def settle(outcome: Outcome, entries: Iterable[Accepted], today: date) -> Outcome:
     """The outcome as a project takes it that has accepted some findings."""
-    entry = next((e for e in entries if (e.target, e.check) == (outcome.target, outcome.check)), None)
+    entry = next((e for e in entries if _concerns(e, outcome)), None)
     if entry is None or outcome.status == ERROR:
         return outcome
     if outcome.finding is None:
         if not outcome.compared:
             return outcome
+        if entry.baseline:
+            said = {f"baseline: {outcome.check}": f"{entry.reason}, and no longer found"}
+            return replace(outcome, notes={**outcome.notes, **said})
         gone = f"the expected finding ({entry.reason}) is gone: remove it from pyproject.toml"
         return replace(outcome, status=ERROR, reason=gone)
     if entry.until is not None and today > entry.until:

@@ -4,10 +4,10 @@ Notation: u a unit roundoff, n members of a set, s = sqrt(v + eps), kappa = rms(
 the condition number of the variance, finite on constant rows), T the scale of a backward (see `backward`).
 
 A bound is an estimate to first order with a constant, not a proof: the constants admit running sums in the working
-format (error about 3n/8 u on constant rows, from 64 members on) and were measured on correct code in many styles,
-where the largest share seen is below one half in float32 and float64. What a set does to its own conditioning
-(kappa) is part of the bound, so an offset is fair to a two-pass kernel and fatal to E[x^2] - E[x]^2, whose error
-grows with kappa squared.
+format and were measured on correct code in many styles, which uses less than half of any bound (tests/test_slack.py).
+What is certain is not estimated: the rounding of a result to its own format may be as large as it can be.
+What a set does to its own conditioning (kappa) is part of the bound, so an offset is fair to a two-pass kernel and
+fatal to E[x^2] - E[x]^2, whose error grows with kappa squared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from normcheck.floats import FLOAT64, Array, Format
 from normcheck.reference.oracle import Truth
-from normcheck.reference.standardize import Setting
+from normcheck.reference.standardize import Saved, Setting
 from normcheck.uses import WIDE
 
 
@@ -39,16 +39,26 @@ class Accuracy:
         return format.wide.u if self.wide else format.u
 
     def growth(self, n: int) -> float:
-        """The constant for the statistics of n members: it admits running sums from 64 members on."""
-        return self.constant * max(1.0, n / 64.0)
+        """The constant for the statistics of n members: it admits running sums in the format that keeps them.
+
+        Added in any order, n numbers give a sum that is off by at most (n - 1) u times the sum of their sizes, to first
+        order (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2). Ordinary code comes near: a
+        running sum of equal numbers errs by 3/8 of it where each addition rounds the same way.
+        Where statistics are rounded to a narrow format it is enough to admit one rounding for a block of 16.
+        """
+        return max(self.constant, float(n) if self.wide else n / 16.0)
+
+    def level(self, n: int) -> float:
+        """The constant for the mean of n members, in roundoffs of their root mean square; it covers that of v too.
+
+        A sum is off by at most u times the sizes of its partial sums (Higham, ibid.); that of k members is at most
+        sqrt(k n) rms by Cauchy and Schwarz, and all of them together 2/3 n^2 rms. Of v, n u is lost, half of it in s.
+        """
+        return max(self.constant, 2.0 * n / 3.0) if self.wide else self.growth(n)
 
     def summed(self, count: int) -> float:
-        """The constant for a plain sum of this many terms.
-
-        A running sum of equal terms errs by at most half an ulp of the partial sum each time, always in the same
-        direction: on average over a binade 0.69 u S, in all at most 0.35 count u times the sum of sizes.
-        """
-        return max(self.constant, 0.375 * count)
+        """The constant for a plain sum of this many terms: by the same theorem; of equal terms in a narrow format."""
+        return max(self.constant, float(count) if self.wide else 0.375 * count)
 
 
 SOUND = Accuracy("sound", "statistics in the working format, two passes or an equal of them", 24.0, wide=True)
@@ -83,12 +93,16 @@ class Bound:
 
 
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
-    """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1)."""
+    """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1).
+
+    A statistic that the format cannot hold has none: the norm of a large float16 weight is infinite where it is kept.
+    """
     if given(truth):
         return np.ones(truth.saved.s.shape, dtype=bool)
+    holds = truth.saved.s <= truth.case.format.largest
     condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
-    out: Array = loss * accuracy.unit(truth.case.format) < RESOLVES
+    out: Array = holds & (loss * accuracy.unit(truth.case.format) < RESOLVES)
     return out if accuracy.wide else out & _in_range(truth)
 
 
@@ -106,21 +120,28 @@ def _in_range(truth: Truth) -> Array:
     return out
 
 
-def _statistic(truth: Truth, accuracy: Accuracy, k: Setting) -> Array:
-    """Error of xh from the statistics and their use, (sets, members)."""
-    u = accuracy.unit(truth.case.format)
-    size = np.abs(truth.saved.xh)
+def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) -> Array:
+    """Error of xh from the statistics and their use, (sets, members); condition: kappa of each set, (sets, 1)."""
+    u = accuracy.unit(k.format)
+    size = np.abs(saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
-    condition = truth.kappa
+    if not k.scaled:  # the mean is a sum, and the difference is rounded once
+        level = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
+        out: Array = accuracy.level(k.n) * u * level + 2.0 * u * size
+        return out
     loss = condition * condition if accuracy.squared else condition
     # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
-    first = np.square(truth.saved.xh[:, :1])
-    return accuracy.growth(k.n) * u * (loss * (1.0 + size) + 0.5 * size * first)
+    first = np.square(saved.xh[:, :1])
+    return u * (accuracy.level(k.n) * loss * (1.0 + size) + accuracy.growth(k.n) / 2.0 * size * first)
 
 
 def forward(truth: Truth, accuracy: Accuracy) -> Bound:
-    """Bound of y. With given statistics the map is affine and only its own roundings count."""
+    """Bound of y. With given statistics the map is affine and only its own roundings count.
+
+    As (w / s) x + (b - mu w / s) they are at most 6.5 u of each term: of w / s 3.5 with v + eps, the root, the quotient
+    and w; then a product and two sums.
+    """
     fmt, part = truth.case.format, truth.partition
     wide = accuracy.unit(fmt)
     gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
@@ -129,7 +150,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
         moved = part.scatter((np.abs(truth.saved.x) + np.abs(truth.saved.mu)) / truth.saved.s)
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
-        terms = {"statistics": gain * part.scatter(_statistic(truth, accuracy, truth.setting))}
+        terms = {"statistics": gain * part.scatter(statistic(truth.saved, truth.kappa, truth.setting, accuracy))}
     terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias too
     if truth.case.use == WIDE:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
@@ -150,6 +171,30 @@ def forward(truth: Truth, accuracy: Accuracy) -> Bound:
     return Bound(terms)
 
 
+def read_rounded(truth: Truth) -> Array:
+    """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
+
+    To first order |dy/dx| u |x| summed over the set, as `pull` bounds it, and the affine map's own share.
+    """
+    u, part = truth.case.format.u, truth.partition
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    moved = part.scatter(scale_of(truth, u * truth.saved.x))
+    out: Array = 1.05 * (gain * moved + u * (gain * np.abs(truth.xh) + shift))
+    return out
+
+
+def gradient_read_rounded(truth: Truth) -> Array:
+    """What dx moves by where input, weight and cotangent are rounded to the case's format before anything is computed.
+
+    dx is linear in weight and cotangent: u T for each. The input moves 1 / s and xh by u kappa of their size, and there
+    is no term in T with more than these three factors: 3 u kappa T.
+    """
+    loss = 2.0 + 3.0 * conditioning(truth, SOUND)
+    out: Array = truth.case.format.u * truth.partition.scatter(loss * backward_scale(truth))
+    return out
+
+
 def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 
@@ -165,15 +210,22 @@ def backward_scale(truth: Truth) -> Array:
 
 def scale_of(truth: Truth, to: Array) -> Array:
     """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
-    g, xh, k = np.abs(to), np.abs(truth.saved.xh), truth.setting
-    if given(truth):
+    return pull(truth.saved, truth.setting, to, fixed=given(truth))
+
+
+def pull(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
+    """The same from what a kernel saved; fixed: the statistics are given."""
+    g, xh = np.abs(to), np.abs(saved.xh)
+    if fixed:
         scale = g
+    elif not k.scaled:
+        scale = g + g.mean(axis=1, keepdims=True)
     elif k.centered:
-        pull = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
-        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * pull
+        drawn = (g * (1.0 + xh)).sum(axis=1, keepdims=True) / k.divisor
+        scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * drawn
     else:
         scale = g + xh * (g * xh).sum(axis=1, keepdims=True) / k.divisor
-    out: Array = scale / truth.saved.s
+    out: Array = scale / saved.s
     return out
 
 
@@ -183,8 +235,7 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
     scale = backward_scale(truth)
     loss = conditioning(truth, accuracy)
     unit = accuracy.growth(truth.setting.n) * accuracy.unit(fmt)
-    first = np.zeros_like(loss) if given(truth) or not truth.setting.centered else np.square(truth.saved.xh[:, :1])
-    terms = {"statistics": part.scatter(unit * (loss + 0.5 * first) * scale)}
+    terms = {"statistics": part.scatter(unit * (loss + 0.5 * _first(truth)) * scale)}
     terms["underflow"] = np.asarray(4.0 * fmt.floor)
     if fmt.narrow:
         assert truth.dx is not None
@@ -193,6 +244,14 @@ def backward(truth: Truth, accuracy: Accuracy) -> Bound:
         # partial sums: each at most u T.
         terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return Bound(terms)
+
+
+def _first(truth: Truth) -> Array:
+    """What a one-pass sum shifted by the first entry loses of a variance: the square of its deviation, (sets, 1)."""
+    k = truth.setting
+    if given(truth) or not (k.centered and k.scaled):
+        return np.zeros_like(truth.saved.s)
+    return np.square(truth.saved.xh[:, :1])
 
 
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
@@ -214,8 +273,7 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> Bound:
         terms["sum"] = accuracy.summed(count) * accuracy.unit(case.format) * part.collect(size)
     else:
         loss = conditioning(truth, accuracy)
-        first = np.square(truth.saved.xh[:, :1]) if truth.setting.centered and not given(truth) else 0.0
-        spread = part.scatter((loss + 0.5 * first) * (1.0 + np.abs(truth.saved.xh)))
+        spread = part.scatter((loss + 0.5 * _first(truth)) * (1.0 + np.abs(truth.saved.xh)))
         unit = max(accuracy.growth(truth.setting.n), accuracy.summed(count)) * accuracy.unit(case.format)
         terms["statistics and sum"] = unit * part.collect(size * spread)
     terms["underflow"] = np.asarray(4.0 * case.format.floor * (1 + count))

@@ -6,8 +6,14 @@ The arguments are those of torch's function, in its order, as roles.
 
 from __future__ import annotations
 
+from typing import Any
+
+from normcheck.descent.entry import ENTRIES as DESCENTS
 from normcheck.errors import UsageError, suggest
-from normcheck.spec import Normalizer, Paper, Printed, Sets, row
+from normcheck.recurrence.entry import ENTRIES as RECURRENT
+from normcheck.refresh.entry import ENTRIES as REFRESHED
+from normcheck.spec import Entry, Normalizer, Paper, Printed, Sets, row
+from normcheck.whitening.entry import ENTRIES as WHITENINGS
 
 _LN = Paper("Ba, Kiros, Hinton", 2016, "Layer Normalization", "https://arxiv.org/abs/1607.06450", "Table 1")
 _RMS = Paper(
@@ -125,16 +131,45 @@ weight_norm = Normalizer(
     ),
     narrow_accuracy=("sound", "half"),
     arguments=("input", "weight", "dim"),
-    note="The input is v, the weight is g.",
+    note="The input is v, the weight is g. normcheck.implementations.data_dependent chooses g and a bias from a "
+    "batch, as section 3 of the paper does.",
+)
+
+mean_only_batch_norm = Normalizer(
+    name="mean_only_batch_norm",
+    title="mean-only batch normalization",
+    paper=Paper("Salimans, Kingma", 2016, "Weight Normalization", "https://arxiv.org/abs/1602.07868", "section 4"),
+    formula="y = x - mean + bias, the mean over cases and positions of each channel",
+    sets=Sets("channels", frozenset({"case", "space"})),
+    centered=True,
+    mean_square=False,
+    scaled=False,
+    weight=False,
+    state=True,
+    eps=None,
+    narrow_accuracy=("half", "half"),
+    arguments=("input", "running_mean", "bias", "training", "momentum"),
+    note="Meant for a layer with weight norm below: t = w x, w = g v / |v|. Its gradient is dy less the mean of dy.",
 )
 
 ALL: dict[str, Normalizer] = {
-    n.name: n for n in (batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm)
+    n.name: n
+    for n in (
+        batch_norm, layer_norm, weight_norm, rms_norm, partial_rms_norm, group_norm, instance_norm,
+        mean_only_batch_norm,
+    )
+}  # fmt: skip
+"""The normalizers."""
+
+ENTRIES: dict[str, Entry] = {
+    **ALL,
+    **{entry.name: entry for entry in (*RECURRENT, *WHITENINGS, *DESCENTS, *REFRESHED)},
 }
+"""Every kind, of every family (see `normcheck.families`)."""
 
 
-def get(kind: str) -> Normalizer:
-    """The entry of that name. Raises `UsageError` with the nearest name for an unknown one."""
-    if kind not in ALL:
-        raise UsageError(f"unknown kind {kind!r}; {suggest(kind, ALL)}")
-    return ALL[kind]
+def get(kind: str) -> Any:
+    """The entry of that name, of whatever family. Raises `UsageError` with the nearest name for an unknown one."""
+    if kind not in ENTRIES:
+        raise UsageError(f"unknown kind {kind!r}; {suggest(kind, ENTRIES)}")
+    return ENTRIES[kind]

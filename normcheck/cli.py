@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from normcheck import __version__
 from normcheck.errors import NormcheckError, UsageError, suggest
 
-COMMANDS = ("table", "identify", "explain")
+COMMANDS = ("table", "identify", "explain", "report")
 USAGE = 4
 """pytest's exit status for wrong usage."""
 
@@ -20,6 +23,7 @@ normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck table                                  Table 1 as measured on torch's own functions
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck explain layer_norm | value | eps-ignored
+normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
 """
 
@@ -38,34 +42,46 @@ def _width() -> int:
     return max(80, shutil.get_terminal_size().columns)
 
 
+def _is_claim(word: str, *, first: bool = True) -> bool:
+    """Whether a word is KIND=TARGET, or, among the first words, TARGET; no option, and none of pytest's node ids.
+
+    Behind an option a word with a colon may be its value, as in -p no:cacheprovider.
+    """
+    kind, equals, _ = word.partition("=")
+    if word.startswith("-"):
+        return False
+    return kind.isidentifier() if equals else first and re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*", word) is not None
+
+
 def _pytest(arguments: Sequence[str]) -> int:
-    """pytest with every KIND=TARGET as --norm; all other words are its own."""
+    """pytest with every [KIND=]TARGET as --norm; all other words are its own."""
     import pytest
 
+    leading = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     words: list[str] = []
-    for word in arguments:
-        kind, equals, _ = word.partition("=")
-        words += ["--norm", word] if equals and not word.startswith("-") and kind.isidentifier() else [word]
+    for i, word in enumerate(arguments):
+        words += ["--norm", word] if _is_claim(word, first=i < leading) else [word]
     return int(pytest.main(words))
 
 
 def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
     """Table 1, extended, as measured."""
     from normcheck import verdict
-    from normcheck.checks.invariance import CHECKS
-    from normcheck.report.terminal import table
+    from normcheck.checks import extended, folding, invariance
+    from normcheck.report.terminal import deviates, table
     from normcheck.session import Session
 
+    checks = invariance.CHECKS + extended.CHECKS + folding.CHECKS
     session = Session.of(targets or TORCH, conventions, "quick")
     outcomes = [session.call(claim) for claim in session.claims]
     for outcome in outcomes:
         if outcome.reason:
             raise UsageError(outcome.reason)
-    outcomes += [session.ask(claim, check) for claim, check in session.questions(CHECKS)]
+    outcomes += [session.ask(claim, check) for claim, check in session.questions(checks)]
     run = verdict.run(__version__, outcomes, {})
     for text, _ in table(run["implementations"], _width()):
         print(text)
-    return int(any(one["row"] != one["expected"] for one in run["implementations"]))
+    return int(any(deviates(one) for one in run["implementations"]))
 
 
 def _identify(target: str) -> int:
@@ -93,6 +109,25 @@ def _explain(words: Sequence[str]) -> int:
     return 0
 
 
+def _report(words: Sequence[str]) -> int:
+    """A saved run in other forms."""
+    from normcheck.report import files
+
+    parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
+    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json")
+    for form, said in files.FORMS.items():
+        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=said)
+    given = vars(parser.parse_args(list(words)))
+    run = files.read(given.pop("run"))
+    asked = {form: path for form, path in given.items() if path is not None}
+    if not asked:
+        raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")
+    for form, path in asked.items():
+        files.write(run, form, path, Path.cwd())
+        print(f"written: {path}")
+    return 0
+
+
 def _self_check(conventions: Sequence[str]) -> int:
     """What the suite finds of all it knows; status 1 if something gets through."""
     from normcheck.contract import contract
@@ -114,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="normcheck", description="Check implementations of normalization layers.", epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("words", nargs="*", metavar="KIND=TARGET | COMMAND", help="what to check, or a command")
+    parser.add_argument("words", nargs="*", metavar="[KIND=]TARGET | COMMAND", help="what to check, or a command")
     parser.add_argument("--self-check", action="store_true", help="which known faults the suite finds")
     parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
                         help="a convention that differs from torch's")  # fmt: skip
@@ -124,6 +159,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit status of a command line. Raises `UsageError` for words that are none."""
+    if arguments and arguments[0] == "report":
+        return _report(arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
@@ -133,17 +170,22 @@ def run(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     first = words[0] if words else ""
-    if first == "table":
-        return _table(words[1:], known.norm_contract)
-    if first == "explain":
-        return _explain(words[1:])
-    if first == "identify":
-        if len(words) != 2:
-            raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
-        return _identify(words[1])
-    if first and "=" not in first:
-        raise UsageError(f"{first!r} is neither KIND=TARGET nor a command; {suggest(first, COMMANDS)}")
+    if first in ("table", "explain", "identify"):
+        return _told(first, words[1:], known.norm_contract)
+    if first and not _is_claim(first):
+        raise UsageError(f"{first!r} is neither [KIND=]TARGET nor a command; {suggest(first, COMMANDS)}")
     return _pytest(arguments)
+
+
+def _told(command: str, words: Sequence[str], conventions: Sequence[str]) -> int:
+    """A command that prints what it finds."""
+    if command == "table":
+        return _table(words, conventions)
+    if command == "explain":
+        return _explain(words)
+    if len(words) != 1:
+        raise UsageError("identify takes one target, as in normcheck identify mypkg.kernels:mystery")
+    return _identify(words[0])
 
 
 def main() -> NoReturn:
@@ -153,4 +195,7 @@ def main() -> NoReturn:
     except NormcheckError as error:
         print(f"normcheck: {error}", file=sys.stderr)
         status = USAGE
+    except BrokenPipeError:  # the reader has seen enough, as in `normcheck table | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     sys.exit(status)

@@ -6,25 +6,29 @@ it is right. Among several that do, cases are sought on which they differ, and t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from normcheck import faults, lives
+from normcheck import faults
 from normcheck.adapters.base import Answer, Subject
+from normcheck.adapters.load import quiet
+from normcheck.cases import Pick
 from normcheck.checks import BY_NAME
-from normcheck.draws import Pick, Space, choose
+from normcheck.draws import Space, choose
 from normcheck.evidence import Question, agrees, answer, items
 from normcheck.hypotheses import NOTHING, both, hypotheses
+from normcheck.lived import lived
 from normcheck.recipes import state, values
 from normcheck.result import Outcome
 from normcheck.trial import LARGE, Evidence, Kind, Trial, breaks, gathered, unsteady
 
-SECONDS = 3.0
-"""A diagnosis ends after this time, with what it has."""
+ANSWERS = 2500.0
+"""A diagnosis ends after as many answers of hypotheses to small questions, with what it has: below 3 s on one core.
+
+Not a time: what is found may not depend on what else the machine does."""
 
 PARTLY = 0.6
 """A hypothesis that explains this share of what is wrong, and contradicts hardly anything, is named
@@ -32,9 +36,6 @@ if none explains all."""
 
 APART = ("memory", "use", "format")
 """Faults that show only where a check asks for them."""
-
-LIVING = ("forward", "running", "evaluation", "memory")
-"""Faults that may show only over several calls of one layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ def _changing(evidence: Evidence) -> list[str]:
             continue
         call = faults.subject(subject.normalizer, h.fault, subject.contract).call
         if evidence.unsteady:
-            if unsteady(call, evidence.questions[:1]) == evidence.unsteady:
+            moves = unsteady(call, evidence.questions[:1])  # gradients follow an output that moves
+            if moves and moves <= evidence.unsteady and ("y" in moves) == ("y" in evidence.unsteady):
                 out.append(h.names[0])
         elif evidence.questions:
             times = breaks(call, evidence.questions[0])
@@ -64,30 +66,18 @@ def _changing(evidence: Evidence) -> list[str]:
     return out
 
 
-def _living(evidence: Evidence) -> Iterator[str]:
-    """The faults that lead a layer through the same life, where single calls are right."""
-    subject = evidence.subject
-    right = faults.subject(subject.normalizer, contract=subject.contract)
-    if all(lives.agrees(right.live, trace) for trace in evidence.traces):
-        return
-    for fault in faults.concerning(subject.normalizer):
-        same = faults.subject(subject.normalizer, fault, subject.contract)
-        if fault.where in LIVING and all(lives.agrees(same.live, trace) for trace in evidence.traces):
-            yield fault.name
-
-
 class Inquiry:
     """The search for what explains the evidence."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self.evidence, self.started = evidence, time.perf_counter()
+        self.evidence = evidence
         every = range(len(evidence.questions))
         wide = [q for q in every if evidence.questions[q].wide]
         told = [q for q in every if evidence.questions[q].told]
         self.counted = [*wide, *told] if evidence.wrong(wide) else list(every)
         self.every = list(every)
         self.ordinary = [q for q in every if q not in told]
-        self.screen = self._screen()
+        self.screen = sorted(self._screen(), key=self._size)  # what contradicts a small one need not see a large one
         self.rest = sorted((q for q in self.counted if q not in self.screen), key=self._size)
         self.trials = [Trial(h, evidence) for h in hypotheses(evidence.subject.normalizer) if not h.lasting]
 
@@ -95,7 +85,7 @@ class Inquiry:
         return int(self.evidence.questions[q].case.x.size)
 
     def late(self) -> bool:
-        return time.perf_counter() - self.started > SECONDS
+        return self.evidence.spent > ANSWERS
 
     def _screen(self) -> list[int]:
         """A few questions on which everything is wrong that is wrong anywhere, and one where nothing is."""
@@ -105,7 +95,8 @@ class Inquiry:
         by_size = sorted(
             plain if evidence.wrong(plain) else self.counted, key=lambda q: evidence.questions[q].case.x.size
         )
-        for q in sorted(by_size, key=lambda q: -sum(item.wrong for item in evidence.items[q])):
+        telling = sorted(by_size, key=lambda q: -sum(item.wrong for item in evidence.items[q]))
+        for q in by_size if telling and self._size(telling[0]) > LARGE else telling:
             new = {item.kind for item in evidence.items[q] if item.wrong} - seen
             if new:
                 out.append(q)
@@ -268,13 +259,19 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     failed = [o.check for o in outcomes if o.finding is not None and o.check in BY_NAME]
     if not failed:
         return Diagnosis()
-    evidence = gathered(subject, failed)
+    with quiet():  # a set without members has no mean, and says so
+        return _explained(gathered(subject, failed))
+
+
+def _explained(evidence: Evidence) -> Diagnosis:
     if evidence.unsteady or evidence.breaks:
         return Diagnosis(tuple(dict.fromkeys(_changing(evidence))), 1.0)
     if not evidence.wrong(range(len(evidence.questions))):
-        return Diagnosis(tuple(_living(evidence)), 1.0) if evidence.traces else Diagnosis()
+        return Diagnosis(tuple(lived(evidence)), 1.0)
     inquiry = Inquiry(evidence)
     found = inquiry.singles()
+    if not found and (alike := lived(evidence)):
+        return Diagnosis(tuple(alike), 1.0)
     if found:
         found = inquiry.ranked(found)
         if len({t.hypothesis.names for t in found}) > 1:
@@ -283,7 +280,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
         found = inquiry.ranked(inquiry.pairs()) or inquiry.partly()
     names = tuple(dict.fromkeys(_name(t, inquiry.counted) for t in found))
     kept = {name for t in found for name in t.hypothesis.names}
-    out = tuple(f.name for f in faults.concerning(subject.normalizer) if f.name not in kept)
+    out = tuple(f.name for f in faults.concerning(evidence.subject.normalizer) if f.name not in kept)
     return Diagnosis(names, max(found[0].share(inquiry.counted), 0.0) if found else 0.0, out)
 
 

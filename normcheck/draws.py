@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import ClassVar
 
-from normcheck.adapters.base import Domain
+from normcheck.adapters.base import Domain, Subject
 from normcheck.adapters.probe import fit
 from normcheck.case import Case
+from normcheck.cases import Pick
 from normcheck.contract import Contract
 from normcheck.floats import FORMATS
 from normcheck.layouts import NAMES, applies
 from normcheck.recipes import SMALL, WIDTHS, Draw, shape
 from normcheck.spec import Normalizer
-
-Pick = Callable[[Sequence[Any]], Any]
-"""Chooses one of a sequence; the first is the simplest."""
 
 OFFSETS = {
     "float64": (1.0, 10.0, 1e3, 1e6, 1e9),
@@ -32,7 +30,10 @@ EPS = (1e-5, 1e-3, 1e-6, 0.1, 1e-8)
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a check draws."""
+    """What a check of normalizers draws: `cases.Cases`."""
+
+    entries: ClassVar[type] = Normalizer
+    plain: ClassVar[Draw] = Draw()
 
     recipe: Callable[[Normalizer, Draw], Case]
     formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
@@ -50,6 +51,22 @@ class Space:
     together: bool = False  # layouts of all arrays are drawn together
     operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
     programs: tuple[tuple[str, ...], ...] = ()  # always tried
+
+    def refuses(self, subject: Subject) -> str:
+        return "" if formats(self, subject.domain) else f"serves none of {', '.join(self.formats)}"
+
+    def always(self, subject: Subject) -> Iterator[Draw]:
+        return edges(self, subject.normalizer, subject.domain)
+
+    def choose(self, subject: Subject, pick: Pick) -> Draw:
+        return choose(self, subject.normalizer, subject.domain, pick)
+
+    def fit(self, subject: Subject, draw: Draw) -> Draw:
+        return fit(subject.normalizer, draw, subject.domain.sizes)
+
+    def words(self) -> str:
+        drawn = f"Formats {', '.join(self.formats)}; {min(self.widths)} to {max(self.widths)} members of a set"
+        return f"{drawn}; always tried: {len(self.edges)} threshold widths." if self.edges else f"{drawn}."
 
 
 def formats(space: Space, domain: Domain) -> tuple[str, ...]:

@@ -25,6 +25,10 @@ class CallError(NormcheckError):
         self.reason = reason or text
 
 
+class LostError(NormcheckError):
+    """The process that held an implementation has ended, or had to be ended; the text says what happened."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """A clause that names the nearest known word, or all of them.
 

@@ -7,18 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from normcheck import catalog, faults, transforms
-from normcheck.adapters.binding import names_of
+from normcheck import catalog, families
+from normcheck.about import Section
 from normcheck.checks import BY_NAME
 from normcheck.checks.base import Check
-from normcheck.contract import CHOICES
 from normcheck.errors import UsageError, suggest
 from normcheck.examples import EXAMPLES, TEMPLATE
-from normcheck.faults import Fault
-from normcheck.spec import Normalizer, Row
-
-Section = tuple[str, tuple[str, ...]]
-"""A heading, and its paragraphs; a paragraph that begins with four spaces is code and is not wrapped."""
+from normcheck.families import Fault
+from normcheck.spec import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,86 +27,41 @@ class Page:
 
 def page(word: str) -> Page:
     """The page of a kind, a check or a fault. Raises `UsageError` with the nearest word for any other."""
-    if word in catalog.ALL:
-        return _normalizer(catalog.get(word))
+    if word in catalog.ENTRIES:
+        return _entry(catalog.get(word))
     if word in BY_NAME:
         return _law(BY_NAME[word])
-    if word in faults.ALL:
-        return _fault(faults.get(word))
-    known = (*catalog.ALL, *BY_NAME, *faults.ALL)
+    if word in families.FAULTS:
+        return _fault(families.fault(word))
+    known = (*catalog.ENTRIES, *BY_NAME, *families.FAULTS)
     near = suggest(word, known)
-    where = near if near.startswith("did") else f"a kind ({', '.join(catalog.ALL)}), a check, or a fault"
+    where = near if near.startswith("did") else f"a kind ({', '.join(catalog.ENTRIES)}), a check, or a fault"
     raise UsageError(f"there is no page for {word!r}; {where}")
 
 
 def words() -> dict[str, tuple[str, ...]]:
     """All that has a page, by what it is."""
-    return {"kinds": tuple(catalog.ALL), "laws": tuple(BY_NAME), "faults": tuple(faults.ALL)}
+    return {"kinds": tuple(catalog.ENTRIES), "laws": tuple(BY_NAME), "faults": tuple(families.FAULTS)}
 
 
-def _normalizer(n: Normalizer) -> Page:
-    shared = " and ".join(sorted(n.sets.members))
-    center = "the mean is subtracted" if n.centered else "no mean is subtracted"
-    scale = "the root of their mean square" if n.mean_square else "the root of their sum of squares"
-    sections: list[Section] = [
-        ("formula", (n.formula, f"Entries along {shared} share a statistic; {center}; divided by {scale}.")),
-        ("paper", (f"{n.paper}: {n.paper.title}", n.paper.url)),
-        ("Table 1", tuple(_rows(n))),
-        ("arguments", tuple(_arguments(n))),
-        ("conventions", tuple(_conventions())),
-        ("accuracy", (_accuracy(n),)),
-    ]
-    if n.note:
-        sections.append(("note", (n.note,)))
-    sections.append(("to check one", (f"    pytest --norm {n.name}=mypkg.kernels:mine",)))
-    return Page(f"{n.name}: {n.title}", tuple(sections))
-
-
-def _rows(n: Normalizer) -> Iterator[str]:
-    row = transforms.derived_row(n)
-    yield f"invariant to {_named(row, True)}"
-    yield f"not invariant to {_named(row, False)}"
-    for printed in n.printed:
-        same = "the same" if printed.row == row else f"invariant to {_named(printed.row, True)}"
-        yield f"{printed.paper}: {same}"
-
-
-def _named(row: Row, yes: bool) -> str:
-    titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
-    return ", ".join(titles) or "none of the six"
-
-
-def _arguments(n: Normalizer) -> Iterator[str]:
-    yield "In torch's order; each may have any of these names, and any but the input may be missing."
-    for role in n.arguments:
-        yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
-
-
-def _conventions() -> Iterator[str]:
-    yield "--norm-contract KEY=VALUE, the default first."
-    for key, choices in CHOICES.items():
-        yield f"{key}: {', '.join(choices)}"
-
-
-def _accuracy(n: Normalizer) -> str:
-    forward, backward = n.narrow_accuracy
-    return (
-        f"float64 and float32: sound. bfloat16 and float16: {forward} forward, {backward} backward, the class that "
-        "torch's function of this kind reaches on the CPU."
-    )
+def _entry(entry: Entry) -> Page:
+    sections = list(families.of(entry).sections(entry))
+    if entry.note:
+        sections.append(("note", (entry.note,)))
+    sections.append(("to check one", (f"    pytest --norm {entry.name}=mypkg.kernels:mine",)))
+    return Page(f"{entry.name}: {entry.title}", tuple(sections))
 
 
 def _law(check: Check) -> Page:
-    concerned = [n.name for n in catalog.ALL.values() if check.concerns(n)]
-    others = [name for name in catalog.ALL if name not in concerned]
+    family = [entry for entry in catalog.ENTRIES.values() if isinstance(entry, check.space.entries)]
+    concerned = [entry.name for entry in family if check.concerns(entry)]
+    others = [entry.name for entry in family if entry.name not in concerned]
     asked = inspect.getdoc(check.ask) or ""
-    space = check.space
-    drawn = f"Formats {', '.join(space.formats)}; {min(space.widths)} to {max(space.widths)} members of a set"
     sections: list[Section] = [
         ("law", (check.law,)),
         ("source", tuple(_sources(check.source))),
         ("asked of", (", ".join(concerned), *([f"not of {', '.join(others)}"] if others else []))),
-        ("cases", (f"{drawn}; always tried: {len(space.edges)} threshold widths." if space.edges else f"{drawn}.",)),
+        ("cases", (check.space.words(),)),
         ("effort", (f"from {check.least} on",)),
     ]
     if asked and not asked.startswith("Call self"):
@@ -119,12 +70,13 @@ def _law(check: Check) -> Page:
 
 
 def _fault(fault: Fault) -> Page:
-    able = [n.name for n in catalog.ALL.values() if fault.concerns(n)]
+    able = [n.name for family in families.ALL if fault.name in family.faults for n in family.members()
+            if fault.concerns(n)]  # fmt: skip
     sections: list[Section] = [
         ("what happens", (fault.story,)),
         ("source", tuple(_sources(fault.source))),
         ("can befall", (", ".join(able),)),
-        ("damages", (_damage(fault),)),
+        ("damages", (f"{fault.damages}",)),
     ]
     example = EXAMPLES.get(fault.name)
     if example is not None:
@@ -132,18 +84,6 @@ def _fault(fault: Fault) -> Page:
         sections.append(("wrong", tuple(f"    {line}" for line in example.wrong)))
         sections.append(("right", (f"    {right}",)))
     return Page(f"{fault.name}: a fault", tuple(sections))
-
-
-def _damage(fault: Fault) -> str:
-    return {
-        "forward": "the output, and the gradients through it",
-        "backward": "gradients alone: every output is right",
-        "running": "running statistics in training",
-        "evaluation": "evaluation with running statistics",
-        "format": "the format of the output",
-        "memory": "what lies around arrays in memory, or belongs to others",
-        "use": "a way of calling other than plainly",
-    }[fault.where]
 
 
 def _sources(text: str) -> Iterator[str]:

@@ -45,6 +45,15 @@ class Format:
         """Whether statistics need a wider format than the input's."""
         return self.accumulate != self.name
 
+    def half_ulp(self, x: Array) -> Array:
+        """The largest error of rounding to a number of the size of x.
+
+        >>> float(BFLOAT16.half_ulp(np.array(1.5)))
+        0.00390625
+        """
+        exponent = np.maximum(np.frexp(np.asarray(x, dtype=np.float64))[1] - 1, self.smallest)
+        return np.asarray(np.ldexp(1.0, exponent - self.digits))
+
     def round(self, x: Array) -> Array:
         """Round to this format, to nearest even, overflow to infinity; the result is held in float64.
 

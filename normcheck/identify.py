@@ -26,7 +26,7 @@ from normcheck.checks.base import demanded
 from normcheck.checks.invariance import NEGLIGIBLE, TABLE
 from normcheck.claim import Implementation
 from normcheck.contract import GRADIENTS, contract, words
-from normcheck.draws import choose, narrowed
+from normcheck.draws import narrowed
 from normcheck.errors import CallError, UsageError
 from normcheck.floats import FORMATS
 from normcheck.recipes import small
@@ -56,10 +56,10 @@ class Seen:
     def reads(self) -> int:
         return self.sharing.reads or self.sharing.members
 
-    def strangeness(self) -> tuple[bool, bool, bool, float]:
+    def strangeness(self) -> tuple[bool, bool, bool, bool, float]:
         """The less of it was understood, the larger."""
-        ignored = self.affine.weight == "ignored"
-        return self.shape.statistic is None, ignored, not self.sharing.fits, self.distance
+        ignored, scaled = self.affine.weight == "ignored", self.subject.normalizer.scaled
+        return self.shape.statistic is None, not scaled, ignored, not self.sharing.fits, self.distance
 
 
 def identify(target: Any) -> Card:
@@ -189,7 +189,7 @@ def _own_eps(seen: Seen, alone: Subject | None) -> tuple[dict[str, float], str, 
     """The value by format, its place, and what an argument does."""
     statistic = seen.shape.statistic
     if statistic is None or not seen.eps:
-        return {}, measure.UNKNOWN, "none"
+        return {}, measure.UNKNOWN if seen.subject.normalizer.scaled or not seen.is_kind else "none", "none"
     passed = seen.subject.domain.eps is None and seen.subject.normalizer.eps is not None
     place = next(iter(seen.eps.values())).place
     own = dict(seen.eps)
@@ -211,6 +211,7 @@ def _card(seen: Seen, alone: Subject | None, name: str) -> Card:
     eps, place, argument = _own_eps(seen, alone)
     scaled = statistic.name if statistic else measure.UNKNOWN if shape.line else "not one scale for each set"
     found = seen.is_kind
+    scaled = "nothing" if found and not subject.normalizer.scaled else scaled
     return Card(
         target=name, kind=subject.normalizer.name if found else "", bound_as=subject.normalizer.name,
         title=subject.normalizer.title if found else "", distance=seen.distance, nearest=_nearest(seen),
@@ -222,9 +223,10 @@ def _card(seen: Seen, alone: Subject | None, name: str) -> Card:
 
 
 def _row(seen: Seen, centered: bool | None) -> dict[str, str]:
-    """Table 1 by structure, if what was measured is a mean and a root over whole axes."""
+    """Table 1 by structure, if what was measured is a mean, and a root unless the kind has none, over whole axes."""
     statistic = seen.shape.statistic
-    if statistic is None or not statistic.homogeneous or centered is None or not (seen.sharing.whole or seen.is_kind):
+    rooted = not seen.subject.normalizer.scaled if statistic is None else statistic.homogeneous
+    if not (rooted and (seen.is_kind or (statistic is not None and seen.sharing.whole))) or centered is None:
         return dict(UNDETERMINED)
     derived = transforms.derived_row(replace(seen.subject.normalizer, centered=centered))
     return {c: verdict.INVARIANT if derived[c] else verdict.NOT_INVARIANT for c in COLUMN_NAMES}
@@ -242,7 +244,7 @@ def _measured_row(subject: Subject) -> dict[str, str]:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
         for i in range(DRAWS):
             pick = rng.choice if i else (lambda options: options[0])
-            case = check.space.recipe(subject.normalizer, choose(check.space, subject.normalizer, subject.domain, pick))
+            case = check.space.recipe(subject.normalizer, check.space.choose(subject, pick))
             facts.append(check.ask(subject, case.but(eps=case.eps * NEGLIGIBLE) if free else case).facts)
     return verdict.measured_row(merge(facts))
 

@@ -1,132 +1,139 @@
-"""What one layer did over several calls, and whether another that goes through the same answers the same."""
+"""What one layer did over several calls, or one transformed module, and whether another that is asked the same does it.
+
+Each answer of a life is a few named arrays and words. Where a life first goes another way than a right one, and how,
+is as telling as the numbers: a fault has many sizes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from normcheck.adapters.base import Answer, Life, State, Subject
+from normcheck.adapters.base import Answer, State, Subject
 from normcheck.adapters.load import quiet
 from normcheck.case import Case
 from normcheck.checks import BY_NAME
-from normcheck.draws import edges
 from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.sweep import asked, draws
 
-Live = Callable[[Case], Life]
-
 LOST = 256.0
 """Roundings that may separate two right layers after a few batches."""
 
-PROGRAMS = 10
-"""Of one check at most."""
+PROGRAMS, WRONG, LOOKED_AT = 6, 4, 60
+"""Lives of one check, those of them that break its law, and those among which one is sought that does, at most."""
+
+KINDS = ("live", "transformed")
+"""Of what a subject makes for a case that has a life."""
+
+Told = Mapping[str, Any]
+"""One answer: arrays and words by name."""
+
+Mark = tuple[int, str]
+"""One answer of a life, by its place and name."""
+
+REFUSED: Told = {"refused": True}
+"""Told where a call raised."""
+
+MEANINGLESS: Told = {"refused": None}
+"""Told where a fault has no meaning."""
 
 
 @dataclass(eq=False)
 class Trace:
-    """One life: the case that the layer was made for, what was asked of it in turn, and what it answered."""
+    """One life: of which kind, the case that it was made for, what was asked of it in turn, and what it answered."""
 
+    kind: str
     made: Case
-    events: list[tuple[str, Any]] = field(default_factory=list)
-    seen: list[Any] = field(default_factory=list)
+    events: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    seen: list[Told] = field(default_factory=list)
 
 
 class _Followed:
     """A life that is written down as it goes."""
 
-    def __init__(self, life: Life, trace: Trace) -> None:
+    def __init__(self, life: Any, trace: Trace) -> None:
         self._life, self._trace = life, trace
 
-    def _noted(self, event: tuple[str, Any], act: Callable[[], Any]) -> Any:
-        self._trace.events.append(event)
-        try:
-            found = act()
-        except CallError:
-            self._trace.seen.append("refused")
-            raise
-        self._trace.seen.append(_own(found))
-        return found
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        ask = getattr(self._life, name)
 
-    def call(self, case: Case, gradient: bool) -> Answer:
-        found: Answer = self._noted(("call", (case, gradient)), lambda: self._life.call(case, gradient))
-        return found
+        def noted(*given: Any) -> Any:
+            self._trace.events.append((name, given))
+            try:
+                found = ask(*given)
+            except CallError:
+                self._trace.seen.append(REFUSED)
+                raise
+            self._trace.seen.append(_told(found))
+            return found
 
-    def do(self, operation: str) -> None:
-        self._noted(("do", operation), lambda: self._life.do(operation))
-
-    def state(self) -> State:
-        found: State = self._noted(("state", None), self._life.state)
-        return found
+        return noted
 
 
-def _own(found: Answer | State | None) -> tuple[Any, ...]:
-    """What was found, in memory of its own."""
+def _told(found: Any) -> Told:
+    """What was found, in memory of its own; what is not told is left out."""
+    out: dict[str, Any] = {"refused": False}
     if isinstance(found, State):
-        return np.array(found.mean), np.array(found.var), found.format, found.count
-    if found is None:
-        return ()
-    return tuple(None if a is None else np.array(a) for a in (found.y, found.dx))
+        out |= {"mean": found.mean, "var": found.var, "count": found.count, "format": found.format or None}
+    elif isinstance(found, Answer):
+        out |= {"y": found.y, "dx": found.dx}
+    elif isinstance(found, Mapping):
+        out |= {**found, "names": " ".join(sorted(found))}
+    elif isinstance(found, np.ndarray):
+        out |= {"weight": found}
+    return {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in out.items() if v is not None}
 
 
 def traces(subject: Subject, name: str) -> list[Trace]:
-    """The lives that a check asks a layer to lead; none of a check that asks single calls."""
-    live, out = subject.live, []
-    if live is None:
-        return []
+    """The lives that a check asks for; none of a check that asks single calls."""
+    begun: list[Trace] = []
 
-    def followed(case: Case) -> Life:
-        out.append(Trace(case))
-        return _Followed(live(case), out[-1])
+    def followed(kind: str, make: Callable[[Case], Any]) -> Callable[[Case], Any]:
+        def begin(case: Case) -> Any:
+            life = make(case)
+            begun.append(Trace(kind, case))
+            return _Followed(life, begun[-1])
 
-    listener = replace(subject, live=followed)
-    check = BY_NAME[name]
-    some = chain(edges(check.space, subject.normalizer, subject.domain), draws(subject, check, PROGRAMS, seed=1))
-    for tried, draw in enumerate(some):
+        return begin
+
+    made = {kind: followed(kind, make) for kind in KINDS if (make := getattr(subject, kind)) is not None}
+    listener = replace(subject, live=made.get("live"), transformed=made.get("transformed"))
+    check, right, wrong = BY_NAME[name], list[Trace](), list[Trace]()
+    for draw in chain(check.space.always(subject), draws(subject, check, LOOKED_AT, seed=1)) if made else ():
+        begun.clear()
         with quiet():
-            asked(listener, check, draw)
-        if not out or len(out) >= PROGRAMS or tried > PROGRAMS + 2:
+            _, comparison = asked(listener, check, draw)
+        if not begun:
             break
-    return out
+        (right if comparison.holds else wrong).extend(begun)
+        if len(wrong) >= WRONG or (wrong and len(right) + len(wrong) >= PROGRAMS):
+            break
+    return wrong + right[: PROGRAMS - len(wrong)]
 
 
-def _led(live: Live, trace: Trace) -> Iterator[Any]:
-    """What a layer answers that leads the same life."""
+def led(subject: Subject, trace: Trace) -> Iterator[Told]:
+    """What another answers that is asked the same."""
     with quiet():
-        life = live(trace.made)
-        for what, given in trace.events:
+        life = getattr(subject, trace.kind)(trace.made)
+        for name, given in trace.events:
             try:
-                if what == "call":
-                    yield _own(life.call(*given))
-                elif what == "do":
-                    life.do(given)
-                    yield ()
-                else:
-                    yield _own(life.state())
+                yield _told(getattr(life, name)(*given))
             except CallError:
-                yield "refused"
+                yield REFUSED
             except (ArithmeticError, ValueError, IndexError):
-                yield "no meaning there"
-
-
-def _same(one: Any, other: Any, u: float) -> bool:
-    """Whether two answers are the same; what one of them does not tell is not compared."""
-    if isinstance(one, str) or isinstance(other, str):
-        return bool(one == other)
-    return all(_alike(a, b, u) for a, b in zip(one, other, strict=True))
+                yield MEANINGLESS
 
 
 def _alike(one: Any, other: Any, u: float) -> bool:
-    if one is None or other is None:
-        return True
     if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
-        return bool(one == other) or one == "" or other == ""
+        return bool(one == other)
     if one.shape != other.shape:
-        return False
+        return one.size == other.size and _alike(one.reshape(other.shape), other, u)
     with np.errstate(all="ignore"):
         finite = np.isfinite(one) & np.isfinite(other)
         size: Array = np.abs(np.where(finite, other, 0.0))
@@ -134,9 +141,12 @@ def _alike(one: Any, other: Any, u: float) -> bool:
     return bool(np.all(np.where(finite, near, np.isfinite(one) == np.isfinite(other))))
 
 
-def agrees(live: Live | None, trace: Trace) -> bool:
-    """Whether a layer that leads the same life answers the same throughout."""
-    if live is None:
-        return False
+def marks(trace: Trace, some: Sequence[Told], others: Sequence[Told]) -> frozenset[Mark]:
+    """Where two that were asked the same answer differently. What one of them does not tell is not compared."""
     u = max(trace.made.format.u, 2.0**-24)
-    return all(_same(one, other, u) for one, other in zip(_led(live, trace), trace.seen, strict=True))
+    return frozenset(
+        (at, name)
+        for at, (one, other) in enumerate(zip(some, others, strict=True))
+        for name in one.keys() & other.keys()
+        if not _alike(one[name], other[name], u)
+    )

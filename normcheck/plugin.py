@@ -7,16 +7,16 @@ implementation is named.
 from __future__ import annotations
 
 import gc
-import importlib.util
-import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from normcheck.stash import RECORDS, SESSION, SPEED
+from normcheck import chance, isolation, outputs, pace, told
+from normcheck.stash import RECORDS, SESSION, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -38,9 +38,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("normcheck", "checking normalization layers")
     group.addoption(
-        "--norm", action="append", default=[], metavar="KIND=TARGET",
+        "--norm", action="append", default=[], metavar="[KIND=]TARGET",
         help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
-        "batch_norm=./mine.py:MyBatchNorm (repeatable)",
+        "batch_norm=./mine.py:MyBatchNorm (repeatable); without a kind, as what it is found to be",
     )  # fmt: skip
     group.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
@@ -53,11 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
-    group.addoption(
-        "--norm-max-slowdown", type=float, metavar="R",
-        help="fail if, with confidence, slower than R times torch's own function",
-    )  # fmt: skip
-    group.addoption("--norm-json", metavar="FILE", help="write the run as a JSON document")
+    chance.add_options(group)
+    outputs.add_options(group)
+    isolation.add_options(group, parser)
+    pace.add_options(group)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
@@ -76,32 +75,27 @@ def _claims(config: pytest.Config) -> list[Any]:
     return found
 
 
+@pytest.hookimpl(trylast=True)  # a profile that is named on the command line is loaded before
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector(config), "normcheck-collector")
+        config.pluginmanager.register(chance, "normcheck-chance")
+    config.pluginmanager.register(pace, "normcheck-pace")
+    effort = config.getoption("norm_effort") or config.getini("norm_effort")
+    chance.settle(config, effort)
     claims = _claims(config)
     if not claims:
         return
-    with _imports():
-        from normcheck import accepted
-        from normcheck.checks import BY_NAME
-        from normcheck.errors import UsageError
-        from normcheck.session import Session
-
-        if _timed(config):
-            from normcheck import plugin_speed  # takes the clock before any implementation is imported
-
-            config.pluginmanager.register(plugin_speed, "normcheck-speed")
+    from normcheck.errors import UsageError
 
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
-    effort = config.getoption("norm_effort") or config.getini("norm_effort")
-    hypothesis_seed = config.getoption("--hypothesis-seed", None)
     try:
-        session = Session.of(claims, words, effort, hypothesis_seed, config.getoption("norm_replay"))
-        session.accepted = accepted.read(_pyproject(config), BY_NAME)
-        config.stash[SESSION] = session
+        limits = isolation.limits(config, claims)  # before anything is loaded here
+        pace.prepare(config)
+        config.stash[SESSION] = _session(config, claims, words, effort, limits)
+        outputs.prepare(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -109,17 +103,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
 
 
-def _timed(config: pytest.Config) -> bool:
-    """Whether this run asks for speed."""
-    return config.getoption("norm_max_slowdown") is not None or any(
-        config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable")
-    )
+def _session(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:
+    """A session under the options. Raises `UsageError` for one that is none."""
+    with _imports():
+        from normcheck import accepted
+        from normcheck.checks import BY_NAME
+        from normcheck.search import shared
+        from normcheck.session import Session
+
+    session = Session.of(claims, words, effort, chance.seed(config), config.getoption("norm_replay"))
+    session.effort = replace(session.effort, memory=shared())
+    session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
+    session.isolate = isolate
+    return session
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The question of speed is no part of a run that does not ask it, and costs it nothing."""
-    ours = collection_path.name == "test_speed.py" and collection_path.parent == properties()
-    return True if ours and not _timed(config) else None
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return chance.header(config, config.stash.get(SESSION, None))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
 
 
 @contextmanager
@@ -141,14 +147,6 @@ def _imports() -> Iterator[None]:
 def _pyproject(config: pytest.Config) -> Path:
     """Where a project keeps the findings that it expects."""
     return config.rootpath / "pyproject.toml"
-
-
-def properties() -> Path:
-    """The folder of the property suite, in a checkout as in a wheel."""
-    spec = importlib.util.find_spec("normcheck.properties")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -211,17 +209,19 @@ class Verifier:
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
         """
         from normcheck.errors import UsageError
-        from normcheck.session import Session
 
         config = self._request.config
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
         chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
         try:
-            seed, replay = config.getoption("--hypothesis-seed", None), config.getoption("norm_replay")
-            session = Session.of([(as_, target)], words, chosen, seed, replay)
+            limits = isolation.limits(config, ()) if isinstance(target, str) else None  # an object is here already
+            session = _session(config, [(as_, target)], words, chosen, limits)
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
-        _settle(self._request, session.all())
+        try:
+            _settle(self._request, session.all())
+        finally:
+            session.close()
 
 
 @pytest.fixture
@@ -232,14 +232,10 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
 
 def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
     """Keep the outcomes, and end the test as they say: failed, skipped, or passed."""
-    from normcheck.report.message import finding
-
     request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
+    request.node.user_properties += outputs.properties(outcomes)  # pytest's own --junitxml writes them
     bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
-    texts = [
-        finding(o.kind, o.target, o.finding.record()) if o.finding else f"{o.target}: {o.check}: {o.reason}"
-        for o in bad
-    ]
+    texts = [told.told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad]
     if texts:
         pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
     if all(o.status == "skipped" for o in outcomes):
@@ -252,7 +248,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call" and RECORDS in item.stash:
         report.__dict__["normcheck"] = item.stash[RECORDS]
-        report.__dict__["normcheck_speed"] = item.stash.get(SPEED, [])
+        told.first_line(report)
     return report
 
 
@@ -279,11 +275,7 @@ class Collector:
         settings = {} if session is None else session.settings()
         order = {} if session is None else {name: i for i, name in enumerate(session.names())}
         records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
-        run = verdict.run(__version__, [outcome(record) for record in records], settings)
-        for one in run["implementations"]:
-            own = (one["kind"], one["target"])
-            one["speed"] = [s["entry"] for s in self._speeds if (s["kind"], s["target"]) == own]
-        return run
+        return pace.placed(verdict.run(__version__, [outcome(record) for record in records], settings), self._speeds)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -291,9 +283,7 @@ class Collector:
         run = self.run()
         if run is None:
             return
-        path = self._config.getoption("norm_json")
-        if path:
-            Path(path).write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        outputs.write(self._config, run)
         if any(record["usage"] for record in self._records):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif session.exitstatus == pytest.ExitCode.OK and any(not one["compared"] for one in run["implementations"]):
@@ -308,9 +298,8 @@ class Collector:
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)
-        path = self._config.getoption("norm_json")
-        if path:
-            terminalreporter.write_line(f"written: {path}")
+        for text in outputs.lines(self._config, run):
+            terminalreporter.write_line(text)
         reason = self._config.getoption("norm_accept")
         if reason:
             from normcheck import accepted

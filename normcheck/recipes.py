@@ -176,6 +176,11 @@ def parameters(rng: np.random.Generator, shape: tuple[int, ...], format: Format)
     return format.round(weight), format.round(rng.standard_normal(shape) + 0.1)
 
 
+def has_weight(normalizer: Normalizer, draw: Draw) -> bool:
+    """Whether a case has a weight: what acts on weights always does."""
+    return normalizer.acts_on == "weight" or (normalizer.weight and draw.weighted)
+
+
 def values(normalizer: Normalizer, draw: Draw) -> Case:
     """A case for accuracy and gradients."""
     rng = np.random.default_rng(draw.seed)
@@ -186,12 +191,11 @@ def values(normalizer: Normalizer, draw: Draw) -> Case:
     x = part.scatter(flat)
     weight, bias = parameters(rng, part.parameter, format)
     dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
-    always = normalizer.acts_on == "weight"
     return Case(
         x=x,
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
-        weight=weight if always or draw.weighted else None,
+        weight=weight if has_weight(normalizer, draw) else None,
         bias=bias if normalizer.bias and draw.biased else None,
         dy=dy,
         groups=groups,
@@ -222,13 +226,14 @@ def _cotangent(
 
 
 def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
-    """A case with running statistics, none of them at their initial value."""
+    """A case with running statistics, none of them at their initial value; a variance that nobody keeps is one."""
     case = values(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 1))
     units = case.x.shape[1]
     mean = case.format.round(rng.standard_normal((units,)))
     var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
     momentum = float(rng.choice((0.1, 0.25, 0.7)))
+    var = var if normalizer.scaled else np.ones_like(var)
     return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program)
 
 
@@ -277,7 +282,7 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
         x=linear.weights,
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
-        weight=weight if normalizer.acts_on == "weight" or draw.weighted else None,
+        weight=weight if has_weight(normalizer, draw) else None,
         bias=bias if normalizer.bias and draw.biased else None,
         groups=groups,
         part=0.25 if normalizer.partial else 1.0,

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
-from normcheck.adapters.base import Subject
 from normcheck.checks.base import Check
 from normcheck.contract import CHOICES, Contract, words
-from normcheck.draws import edges
-from normcheck.recipes import Draw
 from normcheck.result import PASSED
 from normcheck.sweep import sweep
 
 
-def remedy(subject: Subject, check: Check, draw: Draw) -> str:
+def remedy(subject: Any, check: Check, draw: Any) -> str:
     """The convention as KEY=VALUE; empty if no single one makes the check hold on this case and the decisive ones."""
     for promised in _others(subject.contract):
         other = replace(subject, contract=promised)
         if check.lacks(other) or sweep(other, check, [draw]).status != PASSED:
             continue
-        if sweep(other, check, edges(check.space, subject.normalizer, subject.domain)).status == PASSED:
+        if sweep(other, check, check.space.always(subject)).status == PASSED:
             changed = set(words(promised).items()) - set(words(subject.contract).items())
             return ", ".join(f"{key}={value}" for key, value in changed)
     return ""

@@ -12,30 +12,39 @@ from typing import Any
 from normcheck.errors import UsageError, suggest
 from normcheck.recipes import Draw
 
+PLAIN = Draw()
+
 LEFT_OUT = ("fixed",)
 """Sizes that a layer cannot change come from the layer again."""
 
 
-def encode(check: str, draw: Draw) -> str:
+def encode(check: str, draw: Any) -> str:
     """The text of a case.
 
     >>> encode("value", Draw(n=3, format="float32"))
     'value/n=3/format=float32'
     """
-    plain = Draw()
+    plain = type(draw)()
     parts = [check]
-    for f in fields(Draw):
+    for f in fields(draw):
         value = getattr(draw, f.name)
         if f.name not in LEFT_OUT and value != getattr(plain, f.name):
             parts.append(f"{f.name}={value if isinstance(value, str) else json.dumps(value)}")
     return "/".join(parts)
 
 
-def decode(text: str) -> tuple[str, Draw]:
-    """The check's name and the draw of a text; raises `UsageError` where it is none."""
+def named(text: str) -> str:
+    """The check that a text names."""
+    return text.strip().partition("/")[0]
+
+
+def decode(text: str, plain: Any = PLAIN) -> tuple[str, Any]:
+    """The check's name and the draw of a text; raises `UsageError` where it is none.
+
+    plain: the ordinary draw of the check's cases, from which the text tells what differs.
+    """
     check, *parts = text.strip().split("/")
-    plain = Draw()
-    names = {f.name for f in fields(Draw)} - set(LEFT_OUT)
+    names = {f.name for f in fields(plain)} - set(LEFT_OUT)
     changes: dict[str, Any] = {}
     for part in parts:
         name, equals, value = part.partition("=")

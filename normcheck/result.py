@@ -16,7 +16,7 @@ SKIPPED = "skipped"
 Facts = Mapping[str, float]
 """Measured shares by key; two measurements of one key merge into the larger.
 
-Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE"."""
+Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE", "curve/PASS FORMAT/AXIS/PLACE"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Flaky
 
-from normcheck.adapters.base import Subject
+from normcheck.adapters.base import Bound
 from normcheck.adapters.load import quiet
 from normcheck.checks.base import Check
-from normcheck.draws import edges
-from normcheck.recipes import Draw
+from normcheck.memory import NOTHING, Memory
 from normcheck.result import Outcome
 from normcheck.strategies import draws_from
 from normcheck.sweep import Fold, asked, draws
@@ -22,20 +23,36 @@ from normcheck.sweep import Fold, asked, draws
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to look. seed: None searches the same draws each time."""
+    """How hard to look. seed: None searches the same draws each time; memory: what broke before is asked first."""
 
     examples: int
     seed: int | None = None
+    memory: Memory = NOTHING
 
 
-EFFORTS = {"quick": 0, "default": 20, "deep": 400}
-"""Examples that hypothesis draws per property, beyond the decisive draws that every effort asks."""
+EFFORTS = {"quick": 0, "default": 12, "deep": 400}
+"""Examples that hypothesis draws per property, beyond the decisive draws that every effort asks.
+
+The kill matrix is made with the default's number: each fault that it holds is found with so many.
+"""
 
 PLAIN = 2
 """Random draws of an effort without hypothesis, which costs more than the questions where nothing is found."""
 
 SHRINKING = 20
 """Examples with which a finding is looked for again, to be made small."""
+
+
+def shared() -> Memory:
+    """The example database of the Hypothesis profile that a project has loaded.
+
+    That of Hypothesis' own profile, in a hidden folder, is left alone: nobody asked that it change what a run finds.
+    """
+    found = settings().database
+    return NOTHING if found == settings.get_profile("default").database else Memory(found)
+
+
+Ask = Callable[[Any], None]
 
 
 class LawBrokenError(AssertionError):
@@ -52,47 +69,59 @@ def _affordable(check: Check, examples: int) -> int:
     return int(examples / check.cost)
 
 
-def search(subject: Subject, check: Check, effort: Effort) -> Outcome:
+def search(subject: Bound, check: Check, effort: Effort) -> Outcome:
     """Ask one check; on a broken law the smallest case that breaks it."""
     fold = Fold(subject, check)
     error = _broken(check.name)
 
-    def ask(draw: Draw) -> None:
+    def ask(draw: Any) -> None:
         if fold.witnessed:
             return
         if fold.add(draw, *asked(subject, check, draw)):
             raise error
 
     with quiet():
-        try:
-            for draw in edges(check.space, subject.normalizer, subject.domain):
+        with suppress(LawBrokenError):
+            for draw in _always(subject, check, effort):
                 ask(draw)
-            if not effort.examples:
-                for draw in draws(subject, check, _affordable(check, PLAIN), effort.seed or 0):
-                    ask(draw)
-        except LawBrokenError:
-            pass
         examples = _affordable(check, effort.examples)
-        if fold.witnessed or not (examples or fold.finding):
-            return fold.outcome()
-        searching = settings(
-            max_examples=examples
-            if fold.finding is None
-            else max(examples, 1 if check.cost == math.inf else SHRINKING),
-            derandomize=effort.seed is None,
-            database=None,
+        if fold.finding is not None:
+            examples = max(examples, 1 if check.cost == math.inf else SHRINKING)
+        if examples and not fold.witnessed:
+            before = fold.finding
+            with suppress(LawBrokenError, Flaky):  # any other error is ours, and must not pass for a law that holds
+                _searching(subject, check, examples, effort.seed)(ask)
+            fold.finding = fold.finding or before  # the last and smallest failing case
+    if fold.finding is not None:
+        effort.memory.keep(subject, check, fold.finding.replay)
+    return fold.outcome()
+
+
+def _always(subject: Bound, check: Check, effort: Effort) -> Iterator[Any]:
+    """What broke the law before, the decisive draws, and where hypothesis draws none a few more."""
+    yield from effort.memory.draws(subject, check)
+    yield from check.space.always(subject)
+    if not effort.examples:
+        yield from draws(subject, check, _affordable(check, PLAIN), effort.seed or 0)
+
+
+def _searching(subject: Bound, check: Check, examples: int, number: int | None) -> Callable[[Ask], None]:
+    """Hypothesis, as it asks a function of draws."""
+
+    def run(ask: Ask) -> None:
+        test = given(draws_from(check.space, subject))(ask)
+        test = settings(
+            max_examples=examples,
+            derandomize=number is None,
+            database=None,  # it would keep bytes that mean something to one version of a strategy; we keep cases
             deadline=None,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
             print_blob=False,
-        )
-        test = given(draws_from(check.space, subject.normalizer, subject.domain))(ask)
-        test = searching(test)
-        if effort.seed is not None:
-            test = seed(effort.seed)(test)
-        before = fold.finding
-        with suppress(LawBrokenError, Flaky):  # any other error is ours, and must not pass for a law that holds
-            test()  # the fold holds the finding of the last and smallest failing case
-        fold.finding = fold.finding or before
-    return fold.outcome()
+        )(test)
+        if number is not None:
+            test = seed(number)(test)
+        test()
+
+    return run

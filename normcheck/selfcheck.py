@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Subject
+from normcheck import families
+from normcheck.adapters.base import Bound
 from normcheck.checks import ALL
 from normcheck.checks.base import Check
 from normcheck.contract import Contract
-from normcheck.draws import edges
-from normcheck.faults import Fault
-from normcheck.recipes import Draw
+from normcheck.families import Family, Fault
 from normcheck.result import FAILED
-from normcheck.spec import Normalizer
 from normcheck.sweep import draws, sweep
 
 RANDOM = 4
@@ -24,7 +22,7 @@ RANDOM = 4
 
 @dataclass(frozen=True, slots=True)
 class Teeth:
-    """A fault on one normalizer, and the first check that found it; empty if none did."""
+    """A fault on one entry of the catalog, and the first check that found it; empty if none did."""
 
     fault: str
     kind: str
@@ -32,32 +30,39 @@ class Teeth:
 
 
 @lru_cache(maxsize=512)
-def _some(normalizer: Normalizer, check: Check) -> tuple[Draw, ...]:
-    plain = faults.subject(normalizer)
-    return (*edges(check.space, normalizer, plain.domain), *draws(plain, check, RANDOM, 0))
+def remembered(check: Check) -> Check:
+    """The same check; a case that was made once is not made again for the next fault."""
+    space: Any = check.space
+    return replace(check, space=replace(space, recipe=lru_cache(maxsize=128)(space.recipe)))
 
 
-def _asked(subject: Subject) -> list[Check]:
-    return [check for check in ALL if check.concerns(subject.normalizer) and not check.lacks(subject)]
+@lru_cache(maxsize=512)
+def _some(entry: Any, check: Check) -> tuple[Any, ...]:
+    plain = families.of(entry).faulty(entry, None, Contract())
+    return (*check.space.always(plain), *draws(plain, check, RANDOM, 0))
 
 
-def _finds(subject: Subject, check: Check) -> bool:
-    return sweep(subject, check, _some(subject.normalizer, check)).status == FAILED
+def _asked(subject: Bound) -> list[Check]:
+    return [check for check in ALL if check.concerns(subject.entry) and not check.lacks(subject)]
+
+
+def _finds(subject: Bound, entry: Any, check: Check) -> bool:
+    return sweep(subject, remembered(check), _some(entry, check)).status == FAILED
 
 
 def teeth(promised: Contract) -> Iterator[Teeth]:
-    """Each fault on the first normalizer that it can befall; the checks that found its neighbors are asked first."""
+    """Each fault on the first entry that it can befall; the checks that found its neighbors are asked first."""
     lately: list[str] = []
-    for fault in faults.ALL.values():
-        normalizer = next(n for n in catalog.ALL.values() if fault.concerns(n))
-        check = _first(normalizer, fault, promised, lately)
-        if check:
-            lately = [check, *(name for name in lately if name != check)]
-        yield Teeth(fault.name, normalizer.name, check)
+    for family in families.ALL:
+        for fault in family.faults.values():
+            entry = next(entry for entry in family.members() if fault.concerns(entry))
+            check = _first(family, entry, fault, promised, lately)
+            if check:
+                lately = [check, *(name for name in lately if name != check)]
+            yield Teeth(fault.name, entry.name, check)
 
 
-def _first(normalizer: Normalizer, fault: Fault, promised: Contract, lately: list[str]) -> str:
-    contract = promised if fault.under == Contract() else fault.under
-    subject = faults.subject(normalizer, fault, contract)
+def _first(family: Family, entry: Any, fault: Fault, promised: Contract, lately: list[str]) -> str:
+    subject = family.faulty(entry, fault, promised)
     able = sorted(_asked(subject), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
-    return next((check.name for check in able if _finds(subject, check)), "")
+    return next((check.name for check in able if _finds(subject, entry, check)), "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -10,26 +9,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from normcheck import accepted, catalog, expected, faults
+from normcheck import accepted, catalog, expected, families
 from normcheck.accepted import Accepted
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import one_thread, subject
+from normcheck.adapters.base import Bound, Subject
+from normcheck.adapters.binders import one_thread, subject
 from normcheck.adapters.load import quiet
-from normcheck.adapters.probe import fit
+from normcheck.adapters.remote import Limits, Remote
 from normcheck.checks import ALL, BY_NAME
 from normcheck.checks.base import Check
 from normcheck.claim import Implementation, parse
 from normcheck.contract import contract, words
-from normcheck.diagnose import diagnose
-from normcheck.draws import formats
-from normcheck.errors import CallError, UsageError, suggest
+from normcheck.errors import CallError, LostError, UsageError, suggest
 from normcheck.expected import Expected
-from normcheck.recipes import Draw
-from normcheck.remedy import remedy
-from normcheck.replay import decode, encode
-from normcheck.reproduction import script
+from normcheck.identify import identify
+from normcheck.memory import NOTHING
+from normcheck.replay import decode, encode, named
 from normcheck.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.search import EFFORTS, Effort, search
+from normcheck.spec import Normalizer
 from normcheck.sweep import sweep
 
 CALL = "call"
@@ -44,6 +41,7 @@ class Claim:
     name: str
     implementation: Implementation | None
     error: str = ""
+    identified: str = ""  # what it was found to be, where no kind was named
 
 
 def _conventions(pairs: Iterable[str]) -> dict[str, str]:
@@ -58,11 +56,14 @@ def _conventions(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _claim(given: Any, conventions: dict[str, str]) -> Claim:
-    kind, name = "", str(given)
+    kind, name, found = "", str(given), ""
     try:
-        if isinstance(given, str):
+        if isinstance(given, str) and "=" in given:
             kind, _, name = given.partition("=")
             made = parse(given)
+        elif isinstance(given, str):
+            made = _identified(given)
+            found = " ".join((made.kind, *(f"{key}={value}" for key, value in made.contract.items())))
         else:
             made = given if isinstance(given, Implementation) else Implementation(*given)
         kind, name = made.kind, made.name
@@ -71,12 +72,33 @@ def _claim(given: Any, conventions: dict[str, str]) -> Claim:
         contract(made.contract)
     except UsageError as error:
         return Claim(kind, name or str(given), None, str(error))
-    return Claim(kind, name, made)
+    return Claim(kind, name, made, identified=found)
+
+
+def _identified(target: str) -> Implementation:
+    """A target without a kind, as what its behavior shows it to be, with the conventions that it follows."""
+    parse(f"kind={target}")  # whether it names anything
+    card = identify(target)
+    if not card.kind:
+        near = f"; nearest is {card.nearest[0][0]}" if card.nearest else ""
+        raise UsageError(
+            f"{target} behaves as no kind that is known{near}: name the one that it is meant to be, as in "
+            f"--norm {card.bound_as}={target}"
+        )
+    return Implementation(card.kind, target, card.contract)
 
 
 def _said(names: Sequence[str]) -> str:
     """Faults with what they do, for a message."""
-    return "; ".join(f"{name}: {faults.get(name).story.partition('.')[0]}" for name in names[:2])
+    return "; ".join(f"{name}: {families.fault(name).story.partition('.')[0]}" for name in names[:2])
+
+
+def _repeated(replay: str) -> tuple[str, Any]:
+    """The check and the draw of a replay. Raises `UsageError` where it is none."""
+    name = named(replay)
+    if name not in BY_NAME:
+        raise UsageError(f"replay {replay!r}: there is no check {name!r}; {suggest(name, BY_NAME)}")
+    return decode(replay, BY_NAME[name].space.plain)
 
 
 def _today() -> date:
@@ -90,15 +112,22 @@ class Session:
     claims: tuple[Claim, ...]
     effort_name: str
     effort: Effort
-    only: tuple[str, Draw] | None = None  # one case of one check, to be repeated
+    only: tuple[str, Any] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
-    _asked_once: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)
+    isolate: Limits | None = None  # each implementation in a process of its own
+    known: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)  # answers so far, by claim and question
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
-    _bound: dict[Claim, Subject | Exception] = field(default_factory=dict)
+    _bound: dict[Claim, Bound | Exception] = field(default_factory=dict)
+    _remotes: dict[Claim, Remote] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, claims: Sequence[Any], conventions: Sequence[str], effort: str, seed: Any = None, replay: str | None = None
+        cls,
+        claims: Sequence[Any],
+        conventions: Sequence[str],
+        effort: str,
+        seed: int | None = None,
+        replay: str | None = None,
     ) -> Session:
         """A session from words, pairs (kind, target), or `Implementation` values.
 
@@ -107,14 +136,9 @@ class Session:
         if effort not in EFFORTS:
             raise UsageError(f"unknown effort {effort!r}; known: {', '.join(EFFORTS)}")
         declared = _conventions(conventions)
-        chosen = int(seed) if str(seed or "").isdigit() else None
-        if effort == "deep" and chosen is None:
-            chosen = random.SystemRandom().randrange(1 << 32)
-        only = None if replay is None else decode(replay)
-        if only is not None and only[0] not in BY_NAME:
-            raise UsageError(f"replay {replay!r}: there is no check {only[0]!r}; {suggest(only[0], BY_NAME)}")
+        only = None if replay is None else _repeated(replay)
         made = {(claim.kind, claim.name): claim for claim in (_claim(given, declared) for given in claims)}
-        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], chosen), only)
+        return cls(tuple(made.values()), effort, Effort(EFFORTS[effort], seed), only)
 
     def names(self) -> list[str]:
         return [f"{claim.kind}={claim.name}" for claim in self.claims]
@@ -125,7 +149,7 @@ class Session:
         return out if self.only is None else out | {"replay": encode(*self.only)}
 
     def questions(self, checks: Sequence[Check]) -> list[tuple[Claim, Check]]:
-        """The checks that concern each claim's normalizer."""
+        """The checks that concern what each claim is."""
         return [
             (claim, check)
             for claim in self.claims
@@ -134,22 +158,41 @@ class Session:
             if check.concerns(catalog.get(claim.kind)) and (self.only is None or self.only[0] == check.name)
         ]
 
-    def subject(self, claim: Claim) -> Subject:
+    def subject(self, claim: Claim) -> Bound:
         """The bound implementation. Raises what binding raised, each time."""
         assert claim.implementation is not None, "a claim with an error has no subject"
         if claim not in self._bound:
             try:
                 with one_thread():
-                    self._bound[claim] = subject(claim.implementation)
-            except (UsageError, CallError) as error:
+                    self._bound[claim] = self._bind(claim, claim.implementation)
+            except (UsageError, CallError, LostError) as error:
                 self._bound[claim] = error
         found = self._bound[claim]
         if isinstance(found, Exception):
             raise found
         return found
 
+    def _bind(self, claim: Claim, implementation: Implementation) -> Bound:
+        if self.isolate is None:
+            return subject(implementation)
+        if not isinstance(implementation.target, str):
+            raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
+        if not isinstance(catalog.get(claim.kind), Normalizer):
+            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
+        self._remotes[claim] = remote = Remote(implementation, self.isolate)
+        return remote.subject()
+
+    def close(self) -> None:
+        """End the processes of implementations."""
+        for remote in self._remotes.values():
+            remote.close()
+
     def call(self, claim: Claim) -> Outcome:
         """Whether the claim can be loaded, bound and called."""
+        self.known[claim, CALL] = outcome = self._call(claim)
+        return outcome
+
+    def _call(self, claim: Claim) -> Outcome:
         started = time.perf_counter()
         plain = Outcome(claim.kind, claim.name, CALL, PASSED)
         if claim.implementation is None:
@@ -158,21 +201,35 @@ class Session:
             found = self.subject(claim)
         except UsageError as error:
             return replace(plain, status=ERROR, reason=str(error), usage=True)
-        except CallError as error:
+        except (CallError, LostError) as error:
             return replace(plain, status=ERROR, reason=str(error))
         seconds = time.perf_counter() - started
-        return replace(plain, seconds=seconds, absent=dict(found.domain.absent), contract=words(found.contract))
+        said = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
+        return replace(
+            plain, seconds=seconds, absent=dict(found.absent), contract=words(found.contract),
+            notes=said if claim.identified else {},
+        )  # fmt: skip
 
     def ask(self, claim: Claim, check: Check) -> Outcome:
         """One check of one claim."""
+        self.known[claim, check.name] = outcome = self._ask(claim, check)
+        return outcome
+
+    def _ask(self, claim: Claim, check: Check) -> Outcome:
         plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
         try:
             found = self.subject(claim)
-        except (UsageError, CallError):
+        except (UsageError, CallError, LostError):
             return replace(plain, reason="it cannot be called")
-        lacks = check.lacks(found) or self._later(check)
-        if not lacks and not formats(check.space, found.domain):
-            lacks = f"serves none of {', '.join(check.space.formats)}"
+        if claim in self._remotes:
+            self._remotes[claim].renew()
+        try:
+            return self._answered(claim, check, found, plain)
+        except LostError as error:
+            return replace(plain, status=ERROR, reason=str(error))
+
+    def _answered(self, claim: Claim, check: Check, found: Bound, plain: Outcome) -> Outcome:
+        lacks = check.lacks(found) or self._later(check) or check.space.refuses(found)
         if lacks:
             return replace(plain, reason=lacks)
         with one_thread():
@@ -180,39 +237,30 @@ class Session:
         if outcome.finding is None:
             return accepted.settle(outcome, self.accepted, _today())
         case = outcome.finding.replay
-        draw = fit(found.normalizer, decode(case)[1], found.domain.sizes)
+        draw, family = check.space.fit(found, _repeated(case)[1]), families.of(found.entry)
         with one_thread(), quiet():
-            lines = script(found, check.space.recipe(found.normalizer, draw))
-            meant = remedy(found, check, draw)
+            lines = family.script(found, check.space.recipe(found.entry, draw))
+            meant = family.remedy(found, check, draw)
             names = self._diagnosis(claim, found, outcome)
         made = replace(
             outcome.finding, replay=self._replay(claim, case), script=lines, remedy=meant, likely=_said(names)
         )
         return accepted.settle(replace(outcome, finding=made, diagnosis=names), self.accepted, _today())
 
-    def once(self, claim: Claim, checks: Sequence[Check]) -> list[Outcome]:
-        """Outcomes of some checks, asked at the first call; those that do not concern the claim are left out."""
-        out = []
-        for check in checks:
-            if check.concerns(catalog.get(claim.kind)) and (claim, check.name) not in self._asked_once:
-                self._asked_once[claim, check.name] = self.ask(claim, check)
-                out.append(self._asked_once[claim, check.name])
-            elif (claim, check.name) in self._asked_once and self._asked_once[claim, check.name].finding is not None:
-                out.append(self._asked_once[claim, check.name])
-        return out
-
-    def _diagnosis(self, claim: Claim, found: Subject, outcome: Outcome) -> tuple[str, ...]:
+    def _diagnosis(self, claim: Claim, found: Bound, outcome: Outcome) -> tuple[str, ...]:
         """The faults that a claim looks like, asked at its first finding; asked again while nothing explains it."""
         if not self._named.get(claim):
-            named = diagnose(found, [outcome])
-            self._named[claim] = tuple(dict.fromkeys(one for name in named for one in name.split("+")))
+            names = families.of(found.entry).diagnose(found, [outcome])
+            self._named[claim] = tuple(dict.fromkeys(one for name in names for one in name.split("+")))
         return self._named[claim]
 
-    def _asked(self, claim: Claim, check: Check, found: Subject) -> Outcome:
+    def _asked(self, claim: Claim, check: Check, found: Bound) -> Outcome:
         if self.only is not None:
-            return sweep(found, check, [fit(found.normalizer, self.only[1], found.domain.sizes)])
+            return sweep(found, check, [check.space.fit(found, self.only[1])])
         entry = expected.of(claim.name, check.name)
-        return search(found, check, self.effort) if entry is None else self._known(found, check, entry)
+        if entry is None or not isinstance(found, Subject):
+            return search(found, check, self.effort)
+        return self._known(found, check, entry)
 
     def _later(self, check: Check) -> str:
         """Why a check is not asked at this effort: the efforts are in their order."""
@@ -224,10 +272,11 @@ class Session:
 
     def _known(self, found: Subject, check: Check, entry: Expected) -> Outcome:
         """A check with an expected finding: the rest must hold, and the finding must still be there."""
-        outcome = search(expected.without(found, entry), check, self.effort)
+        effort = replace(self.effort, memory=NOTHING)  # what is remembered may be what is expected
+        outcome = search(expected.without(found, entry), check, effort)
         if outcome.finding is not None:
             return outcome
-        known = search(expected.only(found, entry), check, self.effort)
+        known = search(expected.only(found, entry), check, effort)
         if known.finding is None:
             stale = f"the expected finding ({entry.reason}) is gone: remove it from normcheck/expected.py"
             return replace(outcome, status=ERROR, reason=stale)

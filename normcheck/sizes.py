@@ -10,7 +10,7 @@ import numpy as np
 
 from normcheck.case import Case
 from normcheck.floats import FORMATS, Array, Format
-from normcheck.recipes import Draw, parameters, split
+from normcheck.recipes import Draw, has_weight, parameters, split
 from normcheck.spec import Normalizer
 
 WIDE = ((1 << 18,), (1 << 20,))
@@ -66,13 +66,12 @@ def of_shape(normalizer: Normalizer, draw: Draw, shaped: Shaped) -> Case:
     count = math.prod(part.parameter)
     pooled = parameters(rng, (min(count, POOL),), format)
     weight, bias = (np.resize(values, part.parameter) for values in pooled)
-    always = normalizer.acts_on == "weight"
     return Case(
         x=part.scatter(_held(x, format)),
         eps=draw.eps if normalizer.eps is not None else 0.0,
         format=format,
-        weight=weight if always or draw.affine != "none" else None,
-        bias=bias if normalizer.bias and draw.affine == "both" else None,
+        weight=weight if has_weight(normalizer, draw) else None,
+        bias=bias if normalizer.bias and draw.biased else None,
         dy=part.scatter(_held(dy, format)),
         groups=groups,
         normalized=normalized,
@@ -124,7 +123,9 @@ def many(normalizer: Normalizer, draw: Draw) -> Case:
 
 def _again(case: Case) -> Draw:
     """The choices that a case was made by, as far as another shape needs them."""
-    affine = "both" if case.bias is not None else "weight" if case.weight is not None else "none"
+    affine = {(True, True): "both", (True, False): "weight", (False, True): "bias", (False, False): "none"}[
+        case.weight is not None, case.bias is not None
+    ]
     return Draw(
         seed=int(case.drawn["seed"]), rank=case.x.ndim, normalized=case.normalized, format=case.format.name,
         eps=case.eps, affine=affine, dim=case.dim,

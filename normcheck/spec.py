@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,10 @@ COLUMN_NAMES = (
     "case_rescaling",
 )
 """The six columns of Table 1, in the order in which the layer-norm paper prints them."""
+
+REPARAMETRIZES, OF_BATCH, OF_LENGTH = "reparametrization", "independence_of_batch", "independence_of_length"
+EXTENDED_NAMES = (REPARAMETRIZES, OF_BATCH, OF_LENGTH)
+"""The columns beyond the six: a family has those that it is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,23 @@ class Paper:
     def short(self) -> str:
         """First author and year."""
         return f"{self.authors.partition(',')[0]} {self.year}"
+
+
+class Entry(Protocol):
+    """What every entry of the catalog says of itself, whatever its family."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def paper(self) -> Paper: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def arguments(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +225,9 @@ class Normalizer:
     centered: bool  # subtracts the mean
     acts_on: str = "activation"  # or "weight"
     mean_square: bool = True  # squares are averaged; False: summed (weight norm)
+    scaled: bool = True  # divides by their root; False: the mean is subtracted, and that is all
     partial: bool = False  # the statistic is taken over the first entries only
+    weight: bool = True  # has a multiplicative parameter
     bias: bool = True  # has an additive parameter
     state: bool = False  # keeps running statistics for evaluation
     spatial: bool = False  # Table 1 is measured on maps (cases, channels, *space), not on vectors
@@ -213,3 +237,8 @@ class Normalizer:
     arguments: tuple[str, ...] = ()  # roles of torch's function, in its order
     note: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Running statistics that its implementations keep; where there is no variance, a case's passes through."""
+        return ("running_mean", "running_var") if self.scaled else ("running_mean",)

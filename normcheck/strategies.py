@@ -1,32 +1,30 @@
-"""Hypothesis recipes: a few sampled choices, from which a case follows."""
+"""Hypothesis recipes: a few sampled choices, from which a case follows.
+
+A choice is drawn as an integer far from those that anybody writes. `st.sampled_from` draws a small one, and integers
+are drawn among others from the constants of all modules that are loaded from outside site-packages: what a search asks
+would depend on the code of the project around it, and on the order in which tests import it. The same seed would not
+find the same case again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
 
-from normcheck.adapters.base import Domain
-from normcheck.draws import Space, choose
-from normcheck.recipes import Draw
-from normcheck.spec import Normalizer
+from normcheck.adapters.base import Bound
+from normcheck.cases import Cases
 
-
-@lru_cache(maxsize=1024)
-def _one_of(options: tuple[Any, ...] | range) -> st.SearchStrategy[Any]:
-    """Kept, because building and validating a strategy costs more than drawing from it."""
-    return st.sampled_from(options)
+FAR = 3**38 + 5
+"""An integer that stands in no code, this line included, with none near it that does."""
 
 
 @st.composite
-def draws_from(draw: st.DrawFn, space: Space, normalizer: Normalizer, domain: Domain) -> Draw:
-    """Draws of a space inside a domain; shrinks towards the first of every list of choices."""
+def draws_from(draw: st.DrawFn, space: Cases, subject: Bound) -> Any:
+    """Draws of a space that suit a subject; shrinks towards the first of every list of choices."""
 
     def pick(options: Sequence[Any]) -> Any:
-        if len(options) == 1:
-            return options[0]
-        return draw(_one_of(options if isinstance(options, range) else tuple(options)))
+        return options[draw(st.integers(FAR, FAR + len(options) - 1)) - FAR]
 
-    return choose(space, normalizer, domain, pick)
+    return space.choose(subject, pick)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from normcheck.adapters.base import Subject
+from normcheck.adapters.base import Bound
 from normcheck.adapters.load import quiet
-from normcheck.case import Case
+from normcheck.cases import Pick
 from normcheck.checks.base import Check
-from normcheck.draws import Pick, choose
 from normcheck.errors import CallError
-from normcheck.recipes import Draw
 from normcheck.replay import encode
 from normcheck.result import FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Comparison, Finding, Outcome, merge
 
 
-def asked(subject: Subject, check: Check, draw: Draw) -> tuple[Case, Comparison]:
+def asked(subject: Bound, check: Check, draw: Any) -> tuple[Any, Comparison]:
     """One case and its comparison; an exception of the implementation is a law that does not hold."""
-    case = check.space.recipe(subject.normalizer, draw)
+    case = check.space.recipe(subject.entry, draw)
     try:
         return case, check.ask(subject, case)
     except CallError as error:
@@ -31,7 +30,7 @@ def asked(subject: Subject, check: Check, draw: Draw) -> tuple[Case, Comparison]
 class Fold:
     """Comparisons of one check as they come in: counts, shares, facts, and the finding if there is one."""
 
-    def __init__(self, subject: Subject, check: Check) -> None:
+    def __init__(self, subject: Bound, check: Check) -> None:
         self.subject, self.check = subject, check
         self.compared, self.share = 0, 0.0
         self.facts: dict[str, float] = {}
@@ -39,10 +38,10 @@ class Fold:
         self.notes: dict[str, str] = {}
         self.finding: Finding | None = None
         self.witnessed = False
-        self.best: tuple[Draw, Case, Comparison] | None = None  # nearest to a witness
+        self.best: tuple[Any, Any, Comparison] | None = None  # nearest to a witness
         self.started = time.perf_counter()
 
-    def add(self, draw: Draw, case: Case, comparison: Comparison) -> bool:
+    def add(self, draw: Any, case: Any, comparison: Comparison) -> bool:
         """Take a comparison in; whether it breaks the law."""
         self.compared += comparison.compared
         self.facts = merge((self.facts, comparison.facts))
@@ -68,28 +67,28 @@ class Fold:
         status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
         why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
-            self.subject.normalizer.name, self.subject.name, self.check.name, status, self.compared, self.share,
+            self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.share,
             self.facts, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
             notes=self.notes,
         )  # fmt: skip
 
 
-def finding(check: Check, draw: Draw, case: Case, comparison: Comparison) -> Finding:
+def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Finding:
     return Finding(
         check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
         check.source, comparison.detail, encode(check.name, draw),
     )  # fmt: skip
 
 
-def draws(subject: Subject, check: Check, count: int, seed: int) -> Iterator[Draw]:
+def draws(subject: Bound, check: Check, count: int, seed: int) -> Iterator[Any]:
     """Draws from a plain generator: what the kill matrix uses, where nothing needs to be shrunk."""
     rng = np.random.default_rng(seed)
     pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # a value of type Pick
     for _ in range(count):
-        yield choose(check.space, subject.normalizer, subject.domain, pick)
+        yield check.space.choose(subject, pick)
 
 
-def sweep(subject: Subject, check: Check, some: Iterable[Draw]) -> Outcome:
+def sweep(subject: Bound, check: Check, some: Iterable[Any]) -> Outcome:
     """Ask on every draw until the law breaks, or until a witness is found."""
     fold = Fold(subject, check)
     with quiet():

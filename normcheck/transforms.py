@@ -14,7 +14,7 @@ import numpy as np
 
 from normcheck.case import Linear, Move
 from normcheck.floats import Array
-from normcheck.spec import COLUMN_NAMES, Normalizer, Row
+from normcheck.spec import COLUMN_NAMES, OF_BATCH, REPARAMETRIZES, Normalizer, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,24 @@ def holds(normalizer: Normalizer, column: Column, *, spatial: bool) -> bool:
     else:
         varies = column.varies if spatial else column.varies - {"space"}
     same_in_set = not varies & normalizer.sets.members
-    return same_in_set and (column.kind == "scale" or normalizer.centered)
+    return same_in_set and (normalizer.scaled if column.kind == "scale" else normalizer.centered)
 
 
 def derived_row(normalizer: Normalizer, *, spatial: bool | None = None) -> Row:
     """The row of Table 1 by structure; spatial: on maps rather than on vectors, the entry's own if None."""
     maps = normalizer.spatial if spatial is None else spatial
     return Row(tuple(holds(normalizer, column, spatial=maps) for column in COLUMNS))
+
+
+def extended(normalizer: Normalizer, *, evaluation: bool = False) -> dict[str, bool]:
+    """The columns beyond Table 1, by structure.
+
+    Reparametrizations are what acts on weights, and in evaluation what keeps statistics: constants there. A case's
+    output is independent of the other cases unless they share a statistic that is taken from them.
+
+    >>> from normcheck.catalog import layer_norm
+    >>> extended(layer_norm)
+    {'reparametrization': False, 'independence_of_batch': True}
+    """
+    constant = normalizer.acts_on == "weight" or (evaluation and normalizer.state)
+    return {REPARAMETRIZES: constant, OF_BATCH: constant or "case" not in normalizer.sets.members}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 from normcheck import faults
 from normcheck.adapters.base import Answer, Call, Subject
 from normcheck.adapters.load import quiet
+from normcheck.battery import battery
 from normcheck.case import Case
 from normcheck.checks import BY_NAME
-from normcheck.draws import edges
-from normcheck.evidence import Item, Question, agrees, answer, battery, deviates, excused, items, nudged, unlike
+from normcheck.evidence import ARRAYS, Item, Question, agrees, answer, deviates, excused, items, nudged, unlike
 from normcheck.hypotheses import Hypothesis
 from normcheck.lives import Trace, traces
 from normcheck.sweep import asked, draws
+from normcheck.uses import COMPILED, EXPORTED
 
 MANY = 50
 """A check that asks the same more often than this looks for what changes from call to call."""
@@ -27,8 +27,11 @@ MANY = 50
 LARGE = 50_000
 """Entries of an input of which one wrong answer must do."""
 
-LOOKING = 1.0
-"""Seconds in which a check is asked again for a case that breaks its law."""
+SMALL = 4_000
+"""Entries of an input that cost as much again as the question itself."""
+
+LOOKING = 2_000_000
+"""Entries of the inputs on which a check is asked again for a case that breaks its law."""
 
 Kind = tuple[str, str]
 """What is asked, and how."""
@@ -44,7 +47,9 @@ class Evidence:
     moved: dict[int, Answer | None] = field(default_factory=dict)
     traces: list[Trace] = field(default_factory=list)
     unsteady: frozenset[str] = frozenset()
+    sound: bool = False  # every ordinary question is answered rightly
     breaks: int = 0  # the call on the same content from which on it is wrong, if that was looked for
+    spent: float = 0.0  # answers that hypotheses gave, in those to a small question
 
     def ask(self, some: Iterable[Question], *, wrong_only: bool = False, wrong: int = LARGE) -> None:
         """Ask some questions, until so many are answered wrongly."""
@@ -88,6 +93,7 @@ class Trial:
             question = self.evidence.questions[q]
             if forward:
                 question = replace(question, gradient=False)
+            self.evidence.spent += (0.4 if forward else 1.0) * (1.0 + question.case.x.size / SMALL)
             got = self._answer(question)
             some = [item for item in self.evidence.items[q] if not forward or item.name == "y"]
             found = self._each(q, some, got)
@@ -101,8 +107,10 @@ class Trial:
         found: dict[str, float | None] = {}
         for item in sorted(some, key=lambda item: not item.wrong):
             found[item.name] = None if got is None else self._said(q, item, got)
-            if found[item.name] is None and self.evidence.questions[q].case.x.size > LARGE:
+            if found[item.name] is None and self.evidence.questions[q].case.x.size > LARGE and not self._place(q):
                 break
+        if self._place(q):
+            found |= _following(some, found)
         return [found.get(item.name) for item in some]
 
     def _answer(self, question: Question) -> Answer | None:
@@ -120,9 +128,17 @@ class Trial:
         if agrees(item, prediction):
             return 0.0
         noisy = self.hypothesis.noisy
-        if (noisy and excused(item, prediction)) or (off and item.wrong and self.hypothesis.fault.where == "use"):
-            return 1.0  # another use may go wrong in any way: where it does is the story
+        if (noisy and excused(item, prediction)) or (off and item.wrong and item.name in ARRAYS and self._place(q)):
+            return 1.0
         return self._unlike(q, item, prediction) if noisy and off and item.wrong else None
+
+    def _place(self, q: int) -> bool:
+        """Whether the place of what is wrong is the story, however it is wrong.
+
+        So it is with other ways of calling, and where every ordinary question is answered rightly.
+        """
+        told = bool(self.evidence.questions[q].told)
+        return told and (self.hypothesis.fault.where == "use" or self.evidence.sound)
 
     def _unlike(self, q: int, item: Item, prediction: Any) -> float | None:
         """How unlike two errors are that are rounding noise."""
@@ -157,6 +173,18 @@ class Trial:
         return sum(said or 0.0 for q in some for said in self.on(q))
 
 
+CAUSES = ({"y"}, {"dx", "dweight", "dbias", "running_mean", "running_var"}, {"jv", "ddx"})
+"""Arrays, those first from which the others follow."""
+
+
+def _following(some: Sequence[Item], found: Mapping[str, float | None]) -> dict[str, float | None]:
+    """What a hypothesis did not foretell, but what follows from what it did: wrong arrays beside or after it."""
+    foretold = [n for n, names in enumerate(CAUSES) for item in some if item.wrong and item.name in names
+                and found.get(item.name) is not None]  # fmt: skip
+    after = {name for n, names in enumerate(CAUSES) if foretold and n >= min(foretold) for name in names}
+    return {item.name: 2.0 for item in some if item.wrong and item.name in after and found.get(item.name) is None}
+
+
 def _recorded(subject: Subject, name: str) -> Iterator[Question]:
     """The questions of a check on the first case that breaks its law."""
     check = BY_NAME[name]
@@ -167,41 +195,74 @@ def _recorded(subject: Subject, name: str) -> Iterator[Question]:
         return subject.call(case, gradient)
 
     listener = replace(subject, call=listening)
-    started = time.perf_counter()
-    some = edges(check.space, subject.normalizer, subject.domain)
+    entries = 0
+    some = check.space.always(subject)
     for draw in chain(islice(some, 24), draws(subject, check, 24, seed=1)):
         calls.clear()
         with quiet():
-            _, comparison = asked(listener, check, draw)
-        if not comparison.holds or time.perf_counter() - started > LOOKING:
+            case, comparison = asked(listener, check, draw)
+        entries += case.x.size
+        if not comparison.holds or entries > LOOKING:
             break
     return (Question(case, gradient, name) for case, gradient in calls)
 
 
 def _particular(subject: Subject, name: str) -> bool:
-    """Whether a check asks for a layout, a way of calling, or what a call changes."""
+    """Whether a check asks for a layout, a way of calling, a life, or what a call changes."""
     check = BY_NAME[name]
-    less = replace(subject, domain=replace(subject.domain, layouts=(), uses=(), watched=False))
-    return bool(check.lacks(less)) or check.cost > MANY
+    less = replace(subject.domain, layouts=(), uses=(), watched=False, operations=())
+    return bool(check.lacks(replace(subject, domain=less, transformed=None))) or check.cost > MANY
+
+
+def _compiled_once(call: Call) -> Call:
+    """The same answers, but that what a compiler took seconds for is not asked of it again."""
+    known: list[tuple[Case, bool, Answer]] = []
+
+    def remembering(case: Case, gradient: bool) -> Answer:
+        if case.use not in (COMPILED, EXPORTED):
+            return call(case, gradient)
+        for before, with_gradient, got in known:
+            if before is case and with_gradient == gradient:
+                return got
+        got = call(case, gradient)
+        known.append((case, gradient, got))
+        return got
+
+    return remembering
 
 
 def gathered(subject: Subject, failed: Sequence[str]) -> Evidence:
+    subject = replace(subject, call=_compiled_once(subject.call))
     evidence = Evidence(subject)
     evidence.ask(battery(subject))
     every = range(len(evidence.questions))
     evidence.unsteady = unsteady(subject.call, evidence.questions[:1])
     seen_already = evidence.wrong(every)
+    evidence.sound = not seen_already
+    evidence.breaks = 0 if evidence.unsteady or not evidence.questions else breaks(subject.call, evidence.questions[0])
+    if evidence.unsteady or evidence.breaks:
+        return evidence
     for name in [n for n in failed if not seen_already or _particular(subject, n)][: 3 if seen_already else 6]:
         lives = traces(subject, name)
         evidence.traces += lives
         if lives:
             continue
-        some = list(_recorded(subject, name))
-        if len(some) > MANY and len({question.case.x.tobytes() for question in some}) == 1:
-            evidence.breaks = breaks(subject.call, some[0])
-            continue
-        evidence.ask(_telling(some), wrong_only=seen_already, wrong=8 if seen_already else 12)
+        some = _recorded(subject, name)
+        before = len(evidence.questions)
+        evidence.ask(_telling(list(some)), wrong_only=seen_already, wrong=8 if seen_already else 12)
+        evidence.ask(list(_one_at_a_time(evidence, range(before, len(evidence.questions)))))
     return evidence
+
+
+def _one_at_a_time(evidence: Evidence, some: Iterable[int]) -> Iterator[Question]:
+    """Where several arrays lie in layouts of their own and the answer is wrong: each of them alone."""
+    for q in some:
+        question = evidence.questions[q]
+        laid = {role: name for role, name in question.case.layouts.items() if name != "contiguous"}
+        if len(laid) > 1 and evidence.wrong([q]):
+            for role, name in laid.items():
+                yield replace(question, case=question.case.but(layouts={role: name}))
+            return
 
 
 def _telling(some: Sequence[Question]) -> Iterator[Question]:
@@ -232,9 +293,13 @@ def unsteady(call: Call, some: Iterable[Question]) -> frozenset[str]:
 
 
 def breaks(call: Call, question: Question) -> int:
-    """The first call on new content whose output differs from that of the first; 0 if there is none."""
+    """The first call on new content whose output differs from that of the first; 0 if there is none.
+
+    The eps is new too: what is made for each setting, as a module is, is made anew.
+    """
     case = question.case
-    fresh = replace(question, case=case.but(x=case.format.round(0.5 - 0.75 * case.x)), gradient=False)
+    other = case.but(x=case.format.round(0.5 - 0.75 * case.x), eps=1.25 * case.eps)
+    fresh = replace(question, case=other, gradient=False)
     first = answer(call, fresh)
     for times in range(2, 103):
         again = answer(call, fresh)

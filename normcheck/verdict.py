@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from normcheck import catalog, transforms
+from normcheck import catalog, families
 from normcheck.bounds import CLASSES
 from normcheck.contract import GRADIENTS, contract
 from normcheck.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Outcome, merge, number
@@ -25,6 +25,11 @@ def _cell(share: float | None) -> str:
 def measured_row(facts: Mapping[str, float], prefix: str = "row") -> dict[str, str]:
     """The six cells as measured."""
     return {name: _cell(facts.get(f"{prefix}/{name}")) for name in COLUMN_NAMES}
+
+
+def measured_extension(facts: Mapping[str, float], names: Iterable[str], prefix: str = "extended") -> dict[str, str]:
+    """The cells beyond the six as measured, of the columns that a family has."""
+    return {name: _cell(facts.get(f"{prefix}/{name}")) for name in names}
 
 
 def gradient_mode(facts: Mapping[str, float], claimed: str) -> str:
@@ -46,6 +51,28 @@ def accuracy(facts: Mapping[str, float]) -> dict[str, dict[str, Any]]:
         fit = next((name for name in CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
         out[place] = {"class": fit, "share": number(shares[place].get(fit, max(shares[place].values())))}
     return out
+
+
+def gradient_shares(facts: Mapping[str, float]) -> dict[str, Any]:
+    """How far the gradient is from each closed form, in what rounding allows; empty where none was seen."""
+    return {name: number(facts[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in facts}
+
+
+def curves(facts: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
+    """By pass and format: pairs (2^k, share) over conditioning, (n, share) over width, in units of the sound bound."""
+    points: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for key, share in facts.items():
+        topic, _, rest = key.partition("/")
+        if topic == "curve":
+            place, axis, at = rest.split("/")
+            points.setdefault(place, {"condition": [], "width": []})[axis].append((int(at), share))
+    return {
+        place: {
+            "condition": [[2.0**k, number(share)] for k, share in sorted(axes["condition"])],
+            "width": [[n, number(share)] for n, share in sorted(axes["width"])],
+        }
+        for place, axes in sorted(points.items())
+    }
 
 
 def _verdict(outcomes: Sequence[Outcome]) -> str:
@@ -75,36 +102,52 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "target": first.target,
         "verdict": _verdict(outcomes),
         "row": measured_row(facts),
+        "extended": {},
         "gradient": gradient_mode(facts, contract(declared).gradient),
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
         "seconds": round(sum(o.seconds for o in outcomes), 3),
+        "invariances": {
+            key.partition("/")[2]: _cell(share) for key, share in facts.items() if key.startswith("invariance/")
+        },
         "speed": [],
         "contract": declared,
         "accuracy": accuracy(facts),
+        "curves": curves(facts),
+        "gradient_shares": gradient_shares(facts),
         "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.share)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
         "information": {what: said for o in outcomes for what, said in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": [o.reason for o in outcomes if o.status == ERROR],
         "expected": None,
+        "expected_extended": {},
         "printed": [],
     }
-    if first.kind in catalog.ALL:
-        normalizer = catalog.get(first.kind)
-        record["expected"] = _words(transforms.derived_row(normalizer).cells)
+    if first.kind in catalog.ENTRIES:
+        entry = catalog.get(first.kind)
+        family = families.of(entry)
+        row, extended = family.row(entry), family.extended(entry)
+        record["expected"] = None if row is None else _words(row.cells)
+        record["extended"] = measured_extension(facts, extended)
+        record["expected_extended"] = {name: _word(yes) for name, yes in extended.items()}
         record["printed"] = [
-            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in normalizer.printed
+            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in families.printed(entry)
         ]
         if any(key.startswith("row in evaluation/") for key in facts):
             record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
+            record["extended_expected_statistics"] = measured_extension(facts, extended, "extended in evaluation")
     return record
 
 
+def _word(yes: bool) -> str:
+    return INVARIANT if yes else NOT_INVARIANT
+
+
 def _words(cells: tuple[bool, ...]) -> dict[str, str]:
-    return {name: INVARIANT if yes else NOT_INVARIANT for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
+    return {name: _word(yes) for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
 
 
 def environment() -> dict[str, str]:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+
+from normcheck import catalog, faults, verdict
+from normcheck.checks import BY_NAME
+from normcheck.recipes import Draw
+from normcheck.result import ERROR, Outcome
+from normcheck.sweep import sweep
+
+EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
+"""A name as nobody should have it: it must be shown, and do nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +28,27 @@ def _own_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(sys.modules) - before:
         if name == "mine" or name.startswith(("_normcheck_target_", "nc_")):
             del sys.modules[name]
+
+
+def _outcomes(fault: str | None, target: str) -> list[Outcome]:
+    """A few checks of the reference, sound or with a fault, under a name."""
+    normalizer = catalog.get("layer_norm")
+    subject = replace(faults.subject(normalizer, faults.get(fault) if fault else None), name=target)
+    out = []
+    for name in ("value", "input-gradient", "gradient-mode", "moments", "sign"):
+        draws = [Draw(n=n, sets=12, format="float32", offset=offset) for n, offset in ((8, 1.0), (64, 300.0))]
+        found = sweep(subject, BY_NAME[name], draws)
+        if found.finding is not None:
+            script = ("import torch", f"print({target!r})")
+            made = replace(found.finding, replay=f"pytest --norm-replay {found.finding.replay}", script=script)
+            found = replace(found, finding=made, diagnosis=(fault or "",))
+        out.append(found)
+    return out
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """A run of three: one is sound, one is broken and has an evil name, one could not be called."""
+    outcomes = [*_outcomes(None, "sound.py:f"), *_outcomes("one-pass-variance", EVIL)]
+    outcomes.append(Outcome("rms_norm", "dead.py:f", "call", ERROR, reason=f"raised RuntimeError: {EVIL}"))
+    return verdict.run("0.1.0", outcomes, {"effort": "quick", "seed": None})

@@ -1,76 +1,126 @@
 """Ask every check of all correct code on many random seeds: a broken law is a false alarm.
 
-    python tests/false_alarms.py --seeds 50
+    python tests/false_alarms.py --seeds 200 --state alarms.jsonl
 
-Prints the largest share of a bound that each check saw, and every alarm with its case. Exits with 1 if there is one.
+Prints every alarm with its case, the largest share of a bound that each check saw, and what was asked; exits with 1 if
+there was an alarm. What is done is kept in the state file, a line for each implementation: a run that was cut off goes
+on from there. --only and --shard split a run among processes, each with a state file of its own; --first goes on with
+other seeds. --write keeps the hardest cases of all state files in tests/slack.txt, where tests/test_slack.py asks them
+again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
+import time
+from collections.abc import Iterable
+from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from normcheck import expected
-from normcheck.adapters.bind import one_thread, subject
+from sound_code import SLACK, Used, ask, implementations, questions, random_draws, short
+
+from normcheck.adapters.binders import one_thread, subject
 from normcheck.checks import ALL
 from normcheck.claim import Implementation
-from normcheck.draws import formats
-from normcheck.result import FAILED
-from normcheck.sweep import draws, sweep
-
-HERE = Path(__file__).parent
-TORCH = (
-    ("layer_norm", "torch.nn.functional:layer_norm"),
-    ("rms_norm", "torch.nn.functional:rms_norm"),
-    ("batch_norm", "torch.nn.functional:batch_norm"),
-    ("batch_norm", "torch.nn:BatchNorm2d"),
-    ("group_norm", "torch.nn.functional:group_norm"),
-    ("instance_norm", "torch.nn.functional:instance_norm"),
-    ("weight_norm", "torch:_weight_norm"),
-)
 
 
-def implementations() -> list[Implementation]:
-    """torch's own functions and every file of tests/user_code/correct."""
-    listed = json.loads((HERE / "user_code" / "correct.json").read_text())
-    mine = [Implementation(one["kind"], str(HERE.parent / one["target"])) for one in listed]
-    return [Implementation(*pair) for pair in TORCH] + mine
+def measured(implementation: Implementation, seeds: range) -> dict[str, Any]:
+    """Every check of one implementation: a random case for each seed, and with the first what is always asked."""
+    started, cases, hard, alarms = time.perf_counter(), 0, {}, []
+    bound = subject(implementation)
+    for one, check in questions(bound):
+        always = () if seeds.start else check.space.always(one)
+        answer = ask(one, check, chain(always, random_draws(one, check, seeds)))
+        cases += answer.cases
+        hard[check.name] = list(astuple(answer.used))
+        if answer.alarm is not None:
+            alarms.append(f"{answer.alarm.law}: {answer.alarm.replay}")
+    return {
+        "kind": implementation.kind, "target": short(implementation), "seeds": [seeds.start, seeds.stop],
+        "cases": cases, "seconds": round(time.perf_counter() - started, 1), "hard": hard, "alarms": alarms,
+    }  # fmt: skip
+
+
+def read(states: Iterable[Path]) -> list[dict[str, Any]]:
+    """What is done, of every state file that exists."""
+    return [json.loads(line) for path in states if path.exists() for line in path.read_text().splitlines()]
+
+
+def key(kind: str, target: str, seeds: range) -> tuple[str, str, int, int]:
+    return kind, target, seeds.start, seeds.stop
+
+
+def part(text: str) -> slice:
+    """Every Nth from the Ith on: "I/N", counted from 1."""
+    i, n = text.split("/")
+    return slice(int(i) - 1, None, int(n))
+
+
+def worst(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[Used, str]]:
+    """By check and kind: what is used at most, and by whom."""
+    out: dict[tuple[str, str], tuple[Used, str]] = {}
+    for line in lines:
+        for check, values in line["hard"].items():
+            used, place = Used(*values), (check, line["kind"])
+            if used.share >= 0.0 and (place not in out or used.share > out[place][0].share):
+                out[place] = used, line["target"]
+    return out
+
+
+def write(lines: Iterable[dict[str, Any]]) -> None:
+    """The hardest cases, in the order of the checks."""
+    found = worst(lines)
+    order = {check.name: i for i, check in enumerate(ALL)}
+    rows = [
+        f"{used.words()} {kind} {target} {used.replay}"
+        for (_, kind), (used, target) in sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+    ]
+    SLACK.write_text("\n".join(rows) + "\n")
+
+
+def report(lines: list[dict[str, Any]]) -> int:
+    """Print what the state files say; the number of alarms."""
+    top: dict[str, Used] = {}
+    for (check, _), (used, _) in worst(lines).items():
+        top[check] = max(top.get(check, used), used, key=lambda one: one.share)
+    for check, used in top.items():
+        print(f"{check:<45}{used.words()}")
+    alarms = [f"ALARM {line['kind']}={line['target']}: {alarm}" for line in lines for alarm in line["alarms"]]
+    asked = {(line["kind"], line["target"], check) for line in lines for check in line["hard"]}
+    print(*alarms, sep="\n")
+    print(
+        f"{len(alarms)} alarms; {len({one[:2] for one in asked})} implementations, {len(asked)} questions, "
+        f"{sum(line['cases'] for line in lines)} cases"
+    )
+    return len(alarms)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=50)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--examples", type=int, default=20, help="cases per check and seed")
-    parser.add_argument("--only", default="", help="part of a target's name")
+    parser.add_argument("--only", default="", help="part of KIND=TARGET")
+    parser.add_argument("--shard", type=part, default=slice(None), help="I/N: every Nth implementation from the Ith on")
+    parser.add_argument("--state", type=Path, nargs="+", default=[Path("false_alarms.jsonl")], help="the first is kept")
+    parser.add_argument("--write", action="store_true", help="keep the hardest cases in tests/slack.txt")
     options = parser.parse_args()
-    alarms, asked, top = 0, 0, dict.fromkeys((check.name for check in ALL), 0.0)
-    for implementation in implementations():
-        if options.only not in implementation.name:
-            continue
-        bound = subject(implementation)
-        for check in ALL:
-            known = expected.of(bound.name, check.name)  # what torch is known to get wrong is not asked
-            one = bound if known is None else expected.without(bound, known)
-            if not check.concerns(one.normalizer) or check.lacks(one) or not formats(check.space, one.domain):
-                continue
-            if check.least == "deep":  # compiling takes seconds for each case
-                continue
-            seeds = options.seeds if check.cost < math.inf else 1
-            for seed in range(options.first, options.first + seeds):
-                outcome = sweep(one, check, draws(one, check, options.examples, seed))
-                asked += 1
-                top[check.name] = max(top[check.name], outcome.share)
-                if outcome.status == FAILED:
-                    alarms += 1
-                    print(f"ALARM {one.name} {check.name} seed {seed}: {outcome.status} {outcome.finding}", flush=True)
-    for name, share in top.items():
-        print(f"{name:<45}{share:.3f}")
-    print(f"{alarms} alarms in {asked} questions")
-    return int(alarms > 0)
+    seeds = range(options.first, options.first + options.seeds)
+    done = {key(line["kind"], line["target"], range(*line["seeds"])) for line in read(options.state)}
+    for implementation in implementations()[options.shard]:
+        name = f"{implementation.kind}={short(implementation)}"
+        if options.only in name and key(implementation.kind, short(implementation), seeds) not in done:
+            line = measured(implementation, seeds)
+            with options.state[0].open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print("\n".join([f"{name}: {line['cases']} cases, {line['seconds']} s", *line["alarms"]]), flush=True)
+    lines = read(options.state)
+    if options.write:
+        write(lines)
+    return int(report(lines) > 0)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,21 @@ def agrees(found: Subject, **changes: Any) -> bool:
 # Targets by text
 
 
+@pytest.mark.parametrize(("said", "roles"), [
+    ("h, g, b", ("input", "weight", "bias")),
+    ("d, e", ("input", "eps")),
+    ("n, x", ("normalized_shape", "input")),
+    ("weight, z", ("weight", "input")),
+])  # fmt: skip
+def test_a_single_letter_in_the_first_place_is_the_input(said: str, roles: tuple[str, ...]) -> None:
+    """Unless another parameter has a name that says so."""
+    normalizer = catalog.get("layer_norm")
+    parameters = [Parameter(name, required=True, keyword=True) for name in said.split(", ")]
+    found = bind(parameters, normalizer.arguments, normalizer, "f", fallback="input")
+
+    assert tuple(role for role, *_ in found.parameters) == roles
+
+
 def test_a_function_of_a_module() -> None:
     """package.module:attribute is imported."""
     assert load("torch.nn.functional:layer_norm") is F.layer_norm

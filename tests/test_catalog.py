@@ -21,6 +21,7 @@ ON_VECTORS = {
     "partial_rms_norm": "yes no  no  yes no  yes",
     "group_norm": "yes yes no  yes no  yes",
     "weight_norm": "yes no  yes no  no  no",
+    "mean_only_batch_norm": "no  no  no  no  yes no",
 }
 """Table 1 on inputs (cases, units), with two groups; worked out by hand. Instance norm has no meaning there."""
 
@@ -32,6 +33,7 @@ ON_MAPS = {
     "group_norm": "yes no  no  yes no  yes",
     "instance_norm": "yes no  yes yes yes yes",
     "weight_norm": "yes no  yes no  no  no",
+    "mean_only_batch_norm": "no  no  no  no  yes no",
 }
 """The same on maps (cases, units, positions)."""
 
@@ -102,7 +104,8 @@ def test_arguments_are_known_roles(kind: str) -> None:
     assert set(entry.arguments) <= set(NAMES)
     assert len(set(entry.arguments)) == len(entry.arguments)
     assert entry.bias == ("bias" in entry.arguments)
-    assert entry.state == ({"running_mean", "running_var", "momentum"} <= set(entry.arguments))
+    assert entry.state == ({*entry.kept, "momentum"} <= set(entry.arguments))
+    assert ("running_var" in entry.arguments) == (entry.state and entry.scaled)
     assert entry.partial == ("p" in entry.arguments)
     assert (entry.eps is not None) == ("eps" in entry.arguments)
 
@@ -133,7 +136,7 @@ def test_unknown_kind_lists_all_where_none_is_near() -> None:
     with pytest.raises(UsageError) as raised:
         catalog.get("zzz")
 
-    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(catalog.ALL))
+    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(catalog.ENTRIES))
 
 
 def test_columns_are_those_of_the_paper() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from normcheck.cli import run
+from normcheck.cli import _is_claim, run
 from normcheck.errors import UsageError
 
 WRONG = """
@@ -74,6 +74,19 @@ def test_checking_is_pytest_on_the_suite(tmp_path: Path) -> None:
     assert (tmp_path / "out.json").exists()
 
 
+@pytest.mark.parametrize(("word", "is_one"), [
+    ("layer_norm=mine.py:f", True), ("mine.py:f", True), ("pkg.kernels:Norm.forward", True),
+    ("tests/test_x.py::test_y", False), ("--norm-json=a:b", False), ("table", False), ("-k", False),
+])  # fmt: skip
+def test_which_words_are_claims(word: str, is_one: bool) -> None:
+    assert _is_claim(word) is is_one
+
+
+def test_behind_an_option_a_colon_is_no_claim() -> None:
+    assert not _is_claim("no:cacheprovider", first=False)
+    assert _is_claim("layer_norm=mine:f", first=False)
+
+
 def test_unknown_words_end_with_4() -> None:
     status, _, said = command("explain", "layernorm")
 
@@ -83,7 +96,7 @@ def test_unknown_words_end_with_4() -> None:
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["table", "layer_norm=torch.nn.functional:layer_norm"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes"]
+    assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes", "no", "yes"]
 
 
 def test_identify(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from normcheck import catalog, explain, faults
+from normcheck import catalog, explain, families, faults
 from normcheck.checks import ALL, BY_NAME
 from normcheck.errors import UsageError
 from normcheck.examples import EXAMPLES, TEMPLATE, code
@@ -42,7 +42,7 @@ def text(word: str, width: int = 80) -> str:
 
 
 def test_everything_has_a_page() -> None:
-    assert [*catalog.ALL, *BY_NAME, *faults.ALL] == WORDS
+    assert [*catalog.ENTRIES, *BY_NAME, *families.FAULTS] == WORDS
     assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
 
 

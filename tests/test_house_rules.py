@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from normcheck import catalog
 
 ROOT = Path(__file__).parent.parent
 
-CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "spec", "result", "claim")
+CORE = ("floats", "errors", "layouts", "uses", "contract", "case", "cases", "spec", "result", "claim")
 QUESTION = (*CORE, "transforms", "reference", "bounds", "derivatives", "recipes", "sizes", "programs")
 ASKING = (*QUESTION, "catalog", "adapters.base", "adapters.load", "adapters.probe", "draws", "checks", "sweep")
 EVERYTHING = (
     *ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench", "run", "session", "report",
-    "implementations", "accepted",
+    "implementations", "accepted", "families",
 )  # fmt: skip
 
 ADAPTER = (
@@ -48,13 +49,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "contract": ("errors", "floats"),
     "spec": ("floats",),
     "case": ("floats", "uses"),
+    "cases": (),
     "claim": ("errors",),
     # what is true
     "transforms": ("case", "floats", "spec"),
-    "reference": ("reference", "case", "contract", "floats", "spec"),
+    "reference": ("reference", "case", "contract", "floats", "recurrence.entry", "recurrence.series", "spec"),
     "bounds": ("floats", "reference", "uses"),
+    # recurrent nets
+    "recurrence.__init__": (),
+    "recurrence.entry": ("spec",),
+    "recurrence.series": ("floats",),
+    "recurrence.subject": ("contract", "floats", "recurrence.entry", "recurrence.series"),
+    "recurrence.space": ("cases", "floats", "recurrence.entry", "recurrence.series", "recurrence.subject"),
+    "recurrence.rounding": ("bounds", "contract", "floats", "recurrence.entry", "recurrence.series", "reference"),
+    "recurrence.about": ("about", "recurrence.entry"),
+    "recurrence.diagnosis": (*ASKING, "replay", "faults", "recurrence"),
     "derivatives": ("bounds", "floats", "reference"),
-    "catalog": ("errors", "spec"),
+    "catalog": ("errors", "spec", "descent.entry", "recurrence.entry", "refresh.entry", "whitening.entry"),
     "recipes": ("case", "floats", "spec", "transforms"),
     "sizes": ("case", "floats", "recipes", "spec"),
     "programs": ("case", "floats"),
@@ -89,46 +100,105 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "spec",
         "uses",
     ),
+    "adapters.binders": (
+        "adapters",
+        "catalog",
+        "claim",
+        "spec",
+        "descent.entry",
+        "recurrence.entry",
+        "refresh.entry",
+        "whitening.entry",
+    ),
+    "adapters.torch_recurrent_names": (*ADAPTER, "adapters.torch_tensors", "recurrence"),
+    "adapters.torch_recurrent": (*ADAPTER, "adapters", "catalog", "claim", "recurrence"),
+    "adapters.wire": ("floats",),
+    "adapters.traces": (),
+    "adapters.isolated": (
+        "adapters.bind",
+        "adapters.load",
+        "adapters.traces",
+        "adapters.wire",
+        "claim",
+        "errors",
+        "uses",
+    ),
+    "adapters.worker": ("adapters.isolated", "adapters.wire", "errors"),
+    "adapters.remote": (
+        *CORE,
+        "recipes",
+        "adapters.base",
+        "adapters.bind",
+        "adapters.isolated",
+        "adapters.probe",
+        "adapters.worker",
+    ),
+    "adapters.torch_descent": (*ADAPTER, "catalog", "claim", "descent", "reference", "adapters.torch_tensors"),
+    "adapters.torch_refresh": (*ADAPTER, "catalog", "claim", "refresh", "reference", "adapters.torch_tensors"),
+    "adapters.torch_whitening": (*ADAPTER, "catalog", "claim", "whitening", "reference", "adapters.torch_tensors"),
     "adapters": ADAPTER,  # one file for each framework
     **{
         f"adapters.torch_{name}": (*ADAPTER, "recipes", *(f"adapters.torch_{below}" for below in TORCH[:level]))
         for level, name in enumerate(TORCH)
     },
+    # optimizers of nets
+    "descent": (*CORE, "descent", "reference"),
+    "descent.about": ("about", "descent"),
+    # layers that decorrelate
+    "whitening": (*CORE, "whitening", "reference", "bounds"),
+    "whitening.about": ("about", "whitening"),
+    # layers in refreshed coordinates
+    "refresh": (*CORE, "refresh", "reference", "bounds"),
+    "refresh.about": ("about", "refresh"),
     # questions
-    "draws": ("adapters.base", "adapters.probe", "case", "contract", "floats", "layouts", "recipes", "spec"),
-    "checks": (*QUESTION, "checks", "adapters.base", "draws"),
+    "draws": ("adapters.base", "adapters.probe", "case", "cases", "contract", "floats", "layouts", "recipes", "spec"),
+    "checks": (*QUESTION, "checks", "adapters.base", "draws", "descent", "recurrence", "refresh", "whitening"),
     "replay": ("errors", "recipes"),
-    "sweep": (*CORE, "recipes", "replay", "adapters.base", "adapters.load", "checks.base", "draws"),
-    "strategies": ("adapters.base", "draws", "recipes", "spec"),
-    "search": (*CORE, "recipes", "adapters.base", "adapters.load", "checks.base", "draws", "strategies", "sweep"),
+    "sweep": (*CORE, "replay", "adapters.base", "adapters.load", "checks.base"),
+    "strategies": ("adapters.base", "cases"),
+    "memory": ("adapters.base", "checks.base", "errors", "replay"),
+    "search": (*CORE, "adapters.base", "adapters.load", "checks.base", "memory", "strategies", "sweep"),
     # answers
     "implementations": ("implementations",),
-    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe"),
+    "faults": (*QUESTION, "catalog", "faults", "adapters.base", "adapters.probe", "recurrence"),
     "evidence": ASKING,
-    "forms": (*QUESTION, "adapters.base", "faults"),
+    "battery": (*ASKING, "evidence"),
+    "forms": (*QUESTION, "adapters.base", "faults", "forms"),
     "hypotheses": (*QUESTION, "faults", "forms"),
     "lives": ASKING,
-    "trial": (*ASKING, "faults", "evidence", "hypotheses", "lives"),
-    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
-    "verdict": (*CORE, "bounds", "catalog", "transforms"),
+    "trial": (*ASKING, "faults", "evidence", "battery", "hypotheses", "lives"),
+    "lived": (*ASKING, "faults", "evidence", "hypotheses", "lives", "trial"),
+    "diagnose": (*ASKING, "faults", "evidence", "hypotheses", "lived", "trial"),
+    "families": (
+        *ASKING,
+        "about",
+        "faults",
+        "recurrence",
+        "diagnose",
+        "remedy",
+        "reproduction",
+        "descent",
+        "whitening",
+        "refresh",
+    ),
+    "verdict": (*CORE, "bounds", "catalog", "families"),
     "bench": (*CORE, "bench", "catalog", "recipes", "adapters", "checks.base"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
     "remedy": (*CORE, "recipes", "adapters.base", "checks.base", "draws", "sweep"),
-    "accepted": ("errors", "result"),
+    "accepted": ("errors", "report.files", "result"),
     "session": (
         *ASKING,
+        "memory",
         "accepted",
-        "faults",
         "expected",
-        "remedy",
+        "identify",
+        "families",
         "replay",
-        "reproduction",
-        "adapters.bind",
-        "strategies",
+        "adapters.binders",
+        "adapters.remote",
         "search",
-        "diagnose",
     ),
     "measure": ("adapters.base", "adapters.probe", "case", "errors", "floats", "recipes", "reference", "spec"),
     "conduct": (*QUESTION, "measure", "adapters.base"),
@@ -136,14 +206,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "alone": ("adapters.binding",),
     "identify": (*ASKING, "measure", "conduct", "card", "alone", "verdict", "adapters.bind"),
     "examples": (),
-    "explain": (*ASKING, "adapters.binding", "examples", "faults"),
-    "selfcheck": (*ASKING, "faults"),
-    "report": ("report", "result"),
+    "about": (*QUESTION, "adapters.binding"),
+    "explain": (*ASKING, "about", "examples", "families"),
+    "selfcheck": (*ASKING, "families"),
+    "report": ("report", "errors", "result"),
     # the edge
     "properties": ("checks",),
+    "outputs": ("report",),
+    "isolation": ("adapters.remote", "errors"),
+    "told": ("report",),
+    "chance": ("report",),
     "stash": (),
-    "plugin_speed": ("stash", "bench", "checks", "errors", "result"),
-    "plugin": ("__init__", *EVERYTHING, "plugin_speed", "stash"),
+    "pace": ("plugin_speed", "stash"),
+    "plugin_speed": ("stash", "bench", "checks", "errors", "result", "session"),
+    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "pace", "stash", "told"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -151,7 +227,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 WHY = {
     "checks": "a check knows neither catalog nor framework: it takes the normalizer from its subject",
-    "session": "frameworks are reached through adapters.bind alone",
+    "session": "frameworks are reached through adapters.binders alone",
     "report": "a report sees plain records only, so that it can be rendered years later from JSON",
     "adapters": "an adapter knows its framework, and no check",
     "reference": "the reference is what is true, and knows nobody who asks",
@@ -161,11 +237,13 @@ WHY = {
 }
 """The reason that a failure gives, where there is a better one than the order of the house."""
 
+EDGE = ("plugin", "chance", "isolation", "outputs", "pace", "plugin_speed", "stash", "told", "cli")
+
 THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: name in ("plugin", "plugin_speed", "stash", "cli") or name.startswith("properties."),
+    "pytest": lambda name: name in EDGE or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""
@@ -288,6 +366,14 @@ def test_the_walker_sees_imports(tmp_path: Path) -> None:
         "catalog",
         "report.html",
     ]
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setuptools packs what pyproject.toml lists, and nothing says so where a folder is forgotten."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "normcheck").rglob("__init__.py")}
+
+    assert set(listed) == {*folders, "normcheck.properties"}
 
 
 def test_files_are_small() -> None:

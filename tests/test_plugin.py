@@ -103,7 +103,38 @@ def test_fail(project: pytest.Pytester) -> None:
     assert all(f["observed"] == "inf" or f["observed"] > f["allowed"] for f in one["findings"])
     replay = next(f["replay"] for f in one["findings"] if f["check"] == "moments")
     assert replay.startswith("pytest --norm layer_norm=mine:unbiased --norm-replay moments")
-    result.stdout.fnmatch_lines(["layer_norm mine:unbiased: moments does not hold", "*law *mean(xh^2) = v / (v + eps)"])
+    result.stdout.fnmatch_lines(["layer_norm mine:unbiased: value does not hold", "*law *|y - exact y| <= bound*"])
+
+
+def test_a_fault_is_told_once(project: pytest.Pytester) -> None:
+    """The first finding in full, the others of the same diagnosis in a line each; with -v all are told in full."""
+    chosen = ("--norm", "layer_norm=mine:unbiased", "-k", "moments or value")
+    once = run(project, *chosen).stdout.str()
+    full = run(project, *chosen, "-v", "-v").stdout.str()
+
+    assert "\n  gradient " not in once  # no check of it was asked
+    assert once.count("\n  law  ") == 1
+    assert "times what is allowed, as value above; replay moments/" in once
+    assert full.count("\n  law  ") == 2
+
+
+def test_without_a_kind(project: pytest.Pytester) -> None:
+    """A target alone is checked as what it is found to be, under the conventions that it follows; that is said."""
+    result = run(project, "--norm", "mine:unbiased", "--norm-json", "out.json")
+
+    assert result.ret == 0
+    one = records(project)["mine:unbiased"]
+    assert (one["kind"], one["verdict"], one["contract"]["variance"]) == ("layer_norm", "passed", "unbiased")
+    assert one["information"]["identified"].startswith("as layer_norm variance=unbiased")
+
+
+def test_without_a_kind_that_is_known(project: pytest.Pytester) -> None:
+    """What is no normalizer that is known needs a kind, and says how to name it."""
+    project.makepyfile(other="import torch\ndef soft(x):\n    return torch.softmax(x, -1)\n")
+    result = run(project, "--norm", "other:soft")
+
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["other:soft: call: other:soft behaves as no kind that is known; nearest is *"])
 
 
 def test_gradient_mode(project: pytest.Pytester) -> None:

@@ -120,7 +120,7 @@ def asked(function, kind: str, check: str):
         (grad_mode, "layer_norm", "forward-is-pure", "the grad mode was changed"),
         (overwrites, "rms_norm", "backward-is-pure", "dy was written to"),
         (expanded, "rms_norm", "forward-is-pure", "several entries of the output share memory"),
-        (lazy, "layer_norm", "forward-is-pure", "the output is a Lazy, not a plain tensor"),
+        (lazy, "layer_norm", "forward-is-pure", "the output is no plain tensor: Lazy"),
         (background, "layer_norm", "forward-is-pure", "a thread was left running"),
     ],
 )

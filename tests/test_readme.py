@@ -52,9 +52,11 @@ def test_table(pytester: pytest.Pytester) -> None:
 
 def test_kinds_and_options_are_named() -> None:
     """Every kind of the catalog, every option and every contract key is in the README."""
-    from normcheck import catalog, contract
+    from normcheck import catalog, contract, outputs
 
-    for word in (*catalog.ALL, *contract.CHOICES, "--norm-contract", "--norm-gradient", "--norm-effort", "--norm-json"):
+    options = set(re.findall(r'"(--norm-[a-z]+)"', (ROOT / "normcheck" / "plugin.py").read_text(encoding="utf-8")))
+    forms = {f"--norm-{form}" for form in outputs.FORMS}
+    for word in (*catalog.ENTRIES, *contract.CHOICES, *options, *forms, "--norm-baseline", "--norm-isolate"):
         assert word in README, word
 
 

@@ -126,7 +126,7 @@ def test_parameters_are_those_drawn(kind: str, affine: str) -> None:
     case = values(normalizer, Draw(rank=ranks(normalizer)[0], affine=affine))
     part = partition(normalizer, case)
 
-    assert (case.weight is not None) == (affine != "none" or normalizer.acts_on == "weight")
+    assert (case.weight is not None) == (normalizer.weight and (affine != "none" or normalizer.acts_on == "weight"))
     assert (case.bias is not None) == (affine == "both" and normalizer.bias)
     assert case.weight is None or case.weight.shape == part.parameter
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_user_code import FINDS, HERE, WRONG, name
+from test_user_code import HERE, WRONG, name
 
 from normcheck.checks import BY_NAME
 from normcheck.errors import UsageError
@@ -23,15 +23,17 @@ import torch
 def f(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 """
-SOME = [one for one in WRONG if FINDS[one["fault"]] in ("value", "input-gradient", "parameter-gradients", "moments")]
+SHOWN = ("value", "input-gradient", "parameter-gradients", "moments")
+MOVES = ("dweight-accumulates", "output-drifts")  # another number at each call: no case is the same again
+SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MOVES and "contract" not in one]
 
 
 def found(one: dict[str, str], replay: str | None = None) -> Outcome:
     session = Session.of([f"{one['kind']}={HERE.parent / one['target']}"], [], "quick", None, replay)
-    return session.ask(session.claims[0], BY_NAME[FINDS[one["fault"]]])
+    return session.ask(session.claims[0], BY_NAME[one["check"]])
 
 
-@pytest.mark.parametrize("one", SOME[::3], ids=lambda one: f"{one['fault']}-{name(one)}")
+@pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")
 def test_script(one: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """It prints a number beyond the allowed one, in at most 15 lines, and does not know normcheck."""
     finding = found(one).finding

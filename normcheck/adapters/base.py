@@ -12,7 +12,7 @@ from normcheck.contract import Contract
 from normcheck.floats import Array
 from normcheck.layouts import NAMES
 from normcheck.recipes import Sizes
-from normcheck.spec import Normalizer
+from normcheck.spec import Entry, Normalizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,9 +113,29 @@ class Domain:
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 
+class Bound(Protocol):
+    """An implementation of any family, bound and ready to answer its checks."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def entry(self) -> Entry:
+        """What it claims to be."""
+        ...
+
+    @property
+    def contract(self) -> Contract: ...
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """What is not offered, with the reason."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """An implementation bound and ready to answer."""
+    """An implementation of a normalizer, bound and ready to answer."""
 
     name: str
     normalizer: Normalizer
@@ -124,3 +144,11 @@ class Subject:
     call: Call
     live: Callable[[Case], Life] | None = None  # a layer with the parameters and statistics of a case
     transformed: Callable[[Case], Transformed] | None = None  # a transform of a module whose weight is a case's input
+
+    @property
+    def entry(self) -> Normalizer:
+        return self.normalizer
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        return self.domain.absent

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from normcheck import catalog, programs, uses
 from normcheck.adapters import handed, numpy_pair, spelled, torch_function, torch_life, torch_module, torch_transform
-from normcheck.adapters.base import Call, Domain, Subject, Transformed
+from normcheck.adapters.base import Call, Domain, Life, Subject, Transformed
 from normcheck.adapters.binding import NAMES, Binding, Parameter, bind, from_signature, plain
 from normcheck.adapters.load import load, quiet
 from normcheck.adapters.probe import Offer, discover, offered_affine
@@ -23,10 +23,24 @@ from normcheck.errors import CallError, UsageError
 from normcheck.recipes import Draw, Sizes, state, values
 from normcheck.spec import Normalizer
 
-__all__ = ["one_thread", "subject"]
+__all__ = ["Held", "bound", "hold", "one_thread", "subject"]
 
 SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
 """Names of a parameter that says several axes; under other names (hidden_size, dim) it is one width."""
+
+
+Attempt = tuple[Call, Offer]
+"""A way to call a target, with what it offers called so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A target in the process that runs it: ways to call it, and its lives over several calls."""
+
+    attempts: Sequence[Attempt]
+    transformed: Callable[[Case], Transformed] | None  # where the target transforms modules
+    operations: Callable[[], Mapping[str, str]] | None  # of a module: every operation to why it cannot be asked
+    live: Callable[[Case], Life] | None  # of a module
 
 
 def subject(claim: Implementation) -> Subject:
@@ -35,19 +49,46 @@ def subject(claim: Implementation) -> Subject:
     Raises `UsageError` where the target cannot be loaded, constructed or bound, `CallError` where it fails on every
     ordinary input.
     """
-    normalizer = catalog.get(claim.kind)
-    promised = contract(claim.contract)
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
-        call, domain = _bound(target, normalizer, promised, claim.name)
-    bound = Subject(claim.name, normalizer, promised, domain, call)
-    bound = replace(bound, transformed=_transformed(target, normalizer, claim.name))
-    return _living(bound, target) if domain.state else bound
+        return bound(hold(claim), claim)
+
+
+def hold(claim: Implementation) -> Held:
+    """Load a target, see what it is, and match its parameters; it is not called yet. Raises `UsageError`."""
+    normalizer, name = catalog.get(claim.kind), claim.name
+    target = load(claim.target) if isinstance(claim.target, str) else claim.target
+    attempts = _attempts(target, normalizer, name)
+    if not torch_module.is_module(target):
+        return Held(attempts, _transformed(target, normalizer, name), None, None)
+    build = _builder(target, normalizer, name)
+
+    def operations() -> Mapping[str, str]:
+        return torch_life.offered(
+            build(_sample(normalizer)),
+            rebuilt=not isinstance(target, torch.nn.Module),
+            cumulative="case" in normalizer.sets.members,  # elsewhere torch takes None for 0
+        )
+
+    return Held(attempts, None, operations, torch_life.of(build, name))
+
+
+def bound(held: Held, claim: Implementation) -> Subject:
+    """What a held target answers, found by calling it. Raises `CallError` where it fails on every ordinary input."""
+    normalizer, promised = catalog.get(claim.kind), contract(claim.contract)
+    call, domain = _first(held.attempts, normalizer, promised)
+    found = Subject(claim.name, normalizer, promised, domain, call, transformed=held.transformed)
+    if not domain.state:
+        return found
+    why = dict.fromkeys(programs.OF_FUNCTIONS, "") if held.operations is None else held.operations()
+    operations = programs.offered((o for o in why if not why[o]), domain.formats, evaluation=domain.evaluation)
+    absent = {**domain.absent, **{o: said for o, said in why.items() if said}}
+    live = handed.of(call) if held.live is None else held.live
+    return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
 
 
 def _transformed(target: Any, normalizer: Normalizer, name: str) -> Callable[[Case], Transformed] | None:
     """The life of a transformed module, where the target transforms modules."""
-    if torch_module.is_module(target) or _pair(target) is not None:
+    if _pair(target) is not None:
         return None
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     if not _transforms(parameters, normalizer):
@@ -60,25 +101,6 @@ def _transforms(parameters: list[Parameter], normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight" and bool(parameters) and plain(parameters[0].name) in NAMES["module"]
 
 
-def _living(bound: Subject, target: Any) -> Subject:
-    """The subject with what can happen to one layer of it over several calls."""
-    domain = bound.domain
-    if not torch_module.is_module(target):
-        operations = programs.offered(programs.OF_FUNCTIONS, domain.formats, evaluation=domain.evaluation)
-        return replace(bound, domain=replace(domain, operations=operations), live=handed.of(bound.call))
-    build = _builder(target, bound.normalizer, bound.name)
-    why = torch_life.offered(
-        build(_sample(bound.normalizer)),
-        rebuilt=not isinstance(target, torch.nn.Module),
-        cumulative="case" in bound.normalizer.sets.members,  # elsewhere torch takes None for 0
-    )
-    operations = programs.offered((o for o in why if not why[o]), domain.formats, evaluation=domain.evaluation)
-    absent = {**domain.absent, **{o: said for o, said in why.items() if said}}
-    return replace(
-        bound, domain=replace(domain, operations=operations, absent=absent), live=torch_life.of(build, bound.name)
-    )
-
-
 def _builder(target: Any, normalizer: Normalizer, name: str) -> Callable[[Case], torch.nn.Module]:
     """Builds the module of a case; a class is told sizes by the first form that it takes."""
     if isinstance(target, torch.nn.Module):
@@ -87,12 +109,12 @@ def _builder(target: Any, normalizer: Normalizer, name: str) -> Callable[[Case],
     return torch_module.factory(target, binding, name, shape_as=int)
 
 
-def _bound(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
+def _attempts(target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
     if torch_module.is_module(target):
-        return _module(target, normalizer, promised, name)
+        return _module(target, normalizer, name)
     pair = _pair(target)
     if pair is not None:
-        return _numpy(*pair, normalizer, promised, name)
+        return _numpy(*pair, normalizer, name)
     if not callable(target):
         raise UsageError(
             f"{name} is {type(target).__name__}, not a function, a torch.nn.Module class or instance, "
@@ -100,7 +122,7 @@ def _bound(target: Any, normalizer: Normalizer, promised: Contract, name: str) -
         )
     if inspect.isclass(target) and not issubclass(target, torch.autograd.Function):
         raise UsageError(f"{name} is a class, but no torch.nn.Module: name a function, or a method of an instance")
-    return _function(target, normalizer, promised, name)
+    return _function(target, normalizer, name)
 
 
 def _pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
@@ -113,7 +135,7 @@ def _pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     return None
 
 
-def _first(attempts: list[tuple[Call, Offer]], normalizer: Normalizer, promised: Contract) -> tuple[Call, Domain]:
+def _first(attempts: Sequence[Attempt], normalizer: Normalizer, promised: Contract) -> tuple[Call, Domain]:
     """The first way of calling that works; the first failure if none does."""
     failure: CallError | None = None
     for call, offer in attempts:
@@ -139,7 +161,7 @@ def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, 
 def _offer(binding: Binding, normalizer: Normalizer) -> Offer:
     roles = binding.roles
     required = [role for role in ("weight", "bias") if binding.required(role)]
-    has_state = {"running_mean", "running_var"} <= roles and normalizer.state
+    has_state = normalizer.state and set(normalizer.kept) <= roles
     mode = bool({"training", "use_input_stats"} & roles)
     trailing = normalizer.sets.layout == "trailing"
     return Offer(
@@ -158,13 +180,13 @@ def _bare(offer: Offer) -> Offer:
     return replace(offer, strided=False, watched=False, uses=())
 
 
-def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
+def _function(target: Callable[..., Any], normalizer: Normalizer, name: str) -> list[Attempt]:
     function, parameters = torch_function.callable_and_parameters(target, normalizer)
     if _transforms(parameters, normalizer):
         binding = bind(parameters, torch_transform.ROLES, normalizer, name)
         dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = replace(_bare(Offer(("weight",), takes_eps=False, dims=dims)), uses=torch_transform.USES)
-        return _first([(torch_transform.make(function, binding, name), offer)], normalizer, promised)
+        return [(torch_transform.make(function, binding, name), offer)]
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(binding, normalizer)
     ways: tuple[dict[str, Any], ...] = ({}, {"shape_as": int}, {"always_state": True}, {"flat_weight": True})
@@ -175,13 +197,12 @@ def _function(target: Callable[..., Any], normalizer: Normalizer, promised: Cont
         )
         for way in ways
     ]
-    attempts.append((numpy_pair.make(function, binding, None, None, name), _bare(offer)))
-    return _first(attempts, normalizer, promised)
+    return [*attempts, (numpy_pair.make(function, binding, None, None, name), _bare(offer))]
 
 
 def _numpy(
-    forward: Callable[..., Any], backward: Callable[..., Any], normalizer: Normalizer, promised: Contract, name: str
-) -> tuple[Call, Domain]:
+    forward: Callable[..., Any], backward: Callable[..., Any], normalizer: Normalizer, name: str
+) -> list[Attempt]:
     found = from_signature(forward)
     if found is None:
         raise UsageError(f"{name}: its forward has no named parameters, such as {', '.join(normalizer.arguments)}")
@@ -189,19 +210,18 @@ def _numpy(
     roles = ("dy", "cache", *normalizer.arguments)
     back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
     offer = _bare(_offer(binding, normalizer))
-    attempts = [
+    return [
         (numpy_pair.make(forward, binding, backward, back, name, shape_as=shape_as), offer) for shape_as in (tuple, int)
     ]
-    return _first(attempts, normalizer, promised)
 
 
-def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) -> tuple[Call, Domain]:
+def _module(target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
     if isinstance(target, torch.nn.Module):
         build, sizes = torch_module.fixed(target)
         offer = _module_offer(target, frozenset(), normalizer, sizes=sizes)
-        return _first([(torch_module.make(build, name), offer)], normalizer, promised)
+        return [(torch_module.make(build, name), offer)]
     binding = torch_module.constructor(target, normalizer, name)
-    attempts: list[tuple[Call, Offer]] = []
+    attempts: list[Attempt] = []
     failure: UsageError | None = None
     for shape_as in (int, tuple):
         build = torch_module.factory(target, binding, name, shape_as=shape_as)
@@ -216,7 +236,7 @@ def _module(target: Any, normalizer: Normalizer, promised: Contract, name: str) 
     if not attempts:
         assert failure is not None
         raise failure
-    return _first(attempts, normalizer, promised)
+    return attempts
 
 
 def _sample(normalizer: Normalizer) -> Case:
@@ -235,18 +255,19 @@ def _module_offer(
     """What a module offers: options of its constructor, parameters and buffers that it has."""
     weight, bias = torch_module.parameters(sample, torch_module.parameter_names(sample))
     mean, var = torch_module.buffers(sample)
-    has_state = mean is not None and var is not None and normalizer.state
+    has_state = normalizer.state and mean is not None and (var is not None or not normalizer.scaled)
     affine = []
-    if weight is not None and (bias is not None or not normalizer.bias):
+    complete = (weight is not None or not normalizer.weight) and (bias is not None or not normalizer.bias)
+    if complete:
         affine.append("both" if normalizer.bias else "weight")
     if weight is not None and normalizer.bias and ("use_bias" in roles or bias is None):
         affine.append("weight")
-    if "affine" in roles or weight is None:
+    if "affine" in roles or not (complete or weight is not None) or ("use_bias" in roles and weight is None):
         affine.append("none")
     eps = next(
         (v for n in ("eps", "epsilon", "variance_epsilon") if isinstance(v := getattr(sample, n, None), float)), None
     )
-    absent = [] if weight is not None else [("weight", "has no weight")]
+    absent = [] if weight is not None or not normalizer.weight else [("weight", "has no weight")]
     if normalizer.bias and bias is None:
         absent.append(("bias", "has no bias"))
     if normalizer.state and not has_state:

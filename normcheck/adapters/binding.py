@@ -111,6 +111,15 @@ def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:
     return NAMES[role]
 
 
+def _first_letter(parameters: Sequence[Parameter], normalizer: Normalizer, fallback: str | None) -> dict[str, str]:
+    """A single letter in the first place is what the function is of, whatever else the letter may mean: f(h, g, b)."""
+    if fallback is None or not parameters or len(plain(parameters[0].name)) != 1:
+        return {}
+    known = names_of(normalizer, fallback)
+    named = any(plain(p.name) in known for p in parameters)
+    return {} if named else {parameters[0].name: fallback}
+
+
 def plain(name: str) -> str:
     return name.lower().strip("_")
 
@@ -131,8 +140,10 @@ def bind(
     Raises `UsageError` for a required parameter that plays no role, naming what would be understood.
     """
     wanted = list(roles)
-    taken: dict[str, str] = {}
+    taken: dict[str, str] = _first_letter(parameters, normalizer, fallback)
     for role in wanted:
+        if role in taken.values():
+            continue
         known = names_of(normalizer, role) + (more or {}).get(role, ())
         best = min(
             (p for p in parameters if p.name not in taken and plain(p.name) in known),

@@ -295,13 +295,17 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
     """Which combinations of parameters can be passed, the fullest first.
 
-    >>> from normcheck.catalog import layer_norm
+    "both" is all that the normalizer has: a bias alone where its formula has no weight.
+
+    >>> from normcheck.catalog import layer_norm, mean_only_batch_norm
     >>> offered_affine(["weight", "bias"], [], layer_norm)
     ('both', 'weight', 'none', 'bias')
+    >>> offered_affine(["bias"], [], mean_only_batch_norm)
+    ('both', 'none')
     """
     weight, bias = "weight" in roles, "bias" in roles and normalizer.bias
     out = []
-    if weight and bias:
+    if bias and (weight or not normalizer.weight):
         out.append("both")
     if weight and "bias" not in required:
         out.append("weight")

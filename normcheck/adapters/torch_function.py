@@ -76,7 +76,7 @@ def make(
         if flat_weight and weight is not None:
             weight = weight.flatten()
         if always_state and mean is None:
-            units = case.x.shape[1]
+            units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
             mean, var = torch.zeros(units, dtype=x.dtype), torch.ones(units, dtype=x.dtype)
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
         values: dict[str, Any] = {

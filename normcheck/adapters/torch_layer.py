@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -69,7 +69,9 @@ def answer(layer: Layer, case: Case, returned: Any, grads: Sequence[Array | None
     y = tensors.output(returned, case, layer.name)
     owners = (case.x, case.weight, case.bias)
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
-    return tensors.answer(y, shaped, layer.statistics(returned))
+    found = tensors.answer(y, shaped, layer.statistics(returned))
+    alone = found.running_mean is not None and found.running_var is None  # who divides by no variance keeps none
+    return replace(found, running_var=case.running_var) if alone else found
 
 
 def measured(layer: Layer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:

@@ -129,7 +129,7 @@ class Living:
     def state(self) -> State:
         mean, var = buffers(self._module)
         assert mean is not None, "the module has lost its running mean"
-        assert var is not None, "the module has lost its running variance"
+        var = torch.ones_like(mean) if var is None else var  # who divides by no variance keeps none
         format_name = tensors.NAMES.get(mean.dtype, str(mean.dtype)) if mean.dtype == var.dtype else "of two dtypes"
         kept = [tensors.array(own.flatten().clone()) for own in (mean, var)]  # an array of float64 shares its memory
         return State(kept[0], kept[1], format_name, _count(self._module))

@@ -136,7 +136,7 @@ def factory(
 
     def build(case: Case) -> torch.nn.Module:
         values = _sizes(case, shape_as)
-        values["affine"] = case.weight is not None
+        values["affine"] = case.weight is not None or case.bias is not None
         values["use_bias"] = case.bias is not None
         values["track_running_stats"] = case.running_mean is not None
         args, kwargs = binding.arguments(values)

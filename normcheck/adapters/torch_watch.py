@@ -35,7 +35,7 @@ def _strange(y: torch.Tensor) -> Iterator[str]:
     if places.as_strided(y.shape, y.stride(), y.storage_offset()).unique().numel() < y.numel():
         yield "several entries of the output share memory"
     if type(y) not in (torch.Tensor, torch.nn.Parameter):
-        yield f"the output is a {type(y).__name__}, not a plain tensor"
+        yield f"the output is no plain tensor: {type(y).__name__}"
 
 
 class Watch:

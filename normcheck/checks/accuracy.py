@@ -8,7 +8,18 @@ from normcheck import bounds
 from normcheck.adapters.base import Subject
 from normcheck.bounds import Bound
 from normcheck.case import Case
-from normcheck.checks.base import Check, answer_of, demanded, differ, nothing, resolved, truth_of
+from normcheck.checks.base import (
+    Check,
+    answer_of,
+    demanded,
+    differ,
+    nothing,
+    resolved,
+    rounded_once,
+    shares,
+    truth_of,
+)
+from normcheck.checks.curves import curve
 from normcheck.draws import ALL_WIDTHS, Space
 from normcheck.floats import Array
 from normcheck.recipes import Draw, small, state, values
@@ -22,15 +33,17 @@ LAW = "|y - exact y| <= bound(width, conditioning, format)"
 def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Comparison:
     """The output against its bound, with the share of every class up to the demanded one as facts."""
     case = truth.case
-    wanted = demanded(subject, case)
+    wanted, rounding = demanded(subject, case), rounded_once(case, truth.y)
     facts: dict[str, float] = {}
     found = None
     for accuracy in bounds.classes(case.format):
         bound: Bound = bounds.forward(truth, accuracy)
         limit = subject.contract.slack * bound.total
-        one = differ(LAW, y, truth.y, limit, resolved(truth, accuracy))
+        one = differ(LAW, y, truth.y, limit, resolved(truth, accuracy), rounding=rounding)
         if one.compared:
             facts[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.share
+        if accuracy is bounds.SOUND and case.training:
+            facts |= curve(truth, pass_name, shares(y, truth.y, limit, rounding)[1])
         if accuracy is wanted:
             term = bound.largest(one.where) if one.compared else ""
             detail = f"the bound is mostly {term}" if not one.holds else ""

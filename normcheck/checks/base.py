@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,22 +12,21 @@ from normcheck import bounds
 from normcheck.adapters.base import Answer, Subject
 from normcheck.bounds import Accuracy
 from normcheck.case import Case
-from normcheck.draws import Space
+from normcheck.cases import Cases
 from normcheck.errors import CallError
 from normcheck.floats import Array
 from normcheck.reference.oracle import Truth, evaluate
 from normcheck.result import Comparison, Facts
-from normcheck.spec import Normalizer
 
 Ask = Callable[[Subject, Case], Comparison]
 
 
-def every(normalizer: Normalizer) -> bool:
-    """A law of every normalizer."""
+def every(entry: Any) -> bool:
+    """A law of every entry of the family."""
     return True
 
 
-def nothing(subject: Subject) -> str:
+def nothing(subject: Any) -> str:
     """Nothing is lacking."""
     return ""
 
@@ -35,19 +35,45 @@ def needs_gradient(subject: Subject) -> str:
     return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', 'none offered')}"
 
 
+def needs_float64(subject: Subject) -> str:
+    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question, asked of any implementation on any case of its space."""
+    """One question, asked of any implementation of its family on any case of its space."""
 
     name: str
     law: str
     source: str
-    ask: Ask
-    space: Space
-    concerns: Callable[[Normalizer], bool] = every  # normalizers for which the law exists
-    lacks: Callable[[Subject], str] = nothing  # why this subject cannot be asked
+    ask: Callable[[Any, Any], Comparison]  # of a subject and a case of the family
+    space: Cases
+    concerns: Callable[[Any], bool] = every  # entries for which the law exists; never those of another family
+    lacks: Callable[[Any], str] = nothing  # why this subject cannot be asked
     least: str = "quick"  # the least effort at which it is asked: some questions import or compile for seconds
     cost: float = 1.0  # of one question, in ordinary ones: the dearer, the fewer random draws
+
+    def __post_init__(self) -> None:
+        """Let `concerns` answer for entries of every family: a predicate of one knows nothing of another's entries."""
+        family, within = self.space.entries, self.concerns
+        object.__setattr__(self, "concerns", lambda entry: isinstance(entry, family) and within(entry))
+
+
+def shares(observed: Array, expected: Array, allowed: Array, rounding: Array | float = 0.0) -> tuple[Array, Array]:
+    """Errors, and what they use of what is allowed; above 1 the law does not hold. Of the shape of what is expected.
+
+    rounding: what the last rounding of a correct result costs by itself. All of it may be used, and tells nothing: it
+    is taken off the error and off what is allowed, so that the share is that of an estimate, with room to spare.
+    """
+    limit = np.broadcast_to(allowed, expected.shape)
+    certain = np.where(np.less(rounding, limit), rounding, 0.0)
+    with np.errstate(all="ignore"):
+        error = np.asarray(np.abs(observed - expected))
+        error[~np.isfinite(observed)] = np.inf
+        share = np.asarray(np.maximum(error - certain, 0.0) / (limit - certain))
+    share[np.isnan(share)] = np.inf
+    share[error == 0] = 0.0
+    return error, share
 
 
 def differ(
@@ -58,6 +84,7 @@ def differ(
     mask: Array | None = None,
     facts: Facts | None = None,
     detail: str = "",
+    rounding: Array | float = 0.0,
 ) -> Comparison:
     """Compare entry by entry against what is allowed; NaN where a number is expected counts as infinitely far.
 
@@ -70,13 +97,7 @@ def differ(
     count = int(counted.sum())
     if count == 0:
         return Comparison(law, 0, 0.0, facts=facts or {}, detail=detail)
-    with np.errstate(all="ignore"):
-        error = np.asarray(np.abs(observed - expected))
-        error[~np.isfinite(observed)] = np.inf
-        limit = np.broadcast_to(allowed, expected.shape)
-        share = np.asarray(error / limit)
-    share[np.isnan(share)] = np.inf
-    share[error == 0] = 0.0
+    error, share = shares(observed, expected, allowed, rounding)
     share[~counted] = -1.0
     where = np.unravel_index(int(np.argmax(share)), share.shape)
     return Comparison(
@@ -84,7 +105,7 @@ def differ(
         count,
         float(share[where]),
         float(error[where]),
-        float(limit[where]),
+        float(np.broadcast_to(allowed, expected.shape)[where]),
         tuple(int(i) for i in where),
         detail,
         facts or {},
@@ -127,10 +148,23 @@ def gradients_of(subject: Subject, case: Case) -> Answer:
     return answer
 
 
+def rounded_once(case: Case, y: Array) -> Array:
+    """What rounding a result to its format costs by itself."""
+    return case.format.half_ulp(y)
+
+
+def plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
+    """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
+    shift = 0.0 if truth.bias is None else truth.bias
+    gain = 1.0 if truth.gain is None else truth.gain
+    return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
+
+
 def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:
     """The output of a call against its bound. said: what is particular about the call."""
     mask = resolved(truth, demanded(subject, truth.case))
-    return differ(f"y, {said}", y, truth.y, forward_bound(subject, truth), mask)
+    allowed, rounding = forward_bound(subject, truth), rounded_once(truth.case, truth.y)
+    return differ(f"y, {said}", y, truth.y, allowed, mask, rounding=rounding)
 
 
 def gradients_within(
@@ -143,7 +177,8 @@ def gradients_within(
         assert truth.dx is not None
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
         allowed = slack * bounds.backward(truth, accuracy).total
-        yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy))
+        rounding = rounded_once(truth.case, truth.dx)
+        yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
     read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
     for name, bias, asked in (("dweight", False, asks[1]), ("dbias", True, asks[2])):
         expected, got = getattr(truth, name), getattr(answer, name)
@@ -151,7 +186,8 @@ def gradients_within(
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
         allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
-        yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read)
+        rounding = rounded_once(truth.case, expected)
+        yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read, rounding=rounding)
 
 
 def exact(subject: Subject, truth: Truth) -> Array:

@@ -16,6 +16,7 @@ from normcheck.checks.base import (
     forward_bound,
     needs_gradient,
     resolved,
+    rounded_once,
     truth_of,
 )  # fmt: skip
 from normcheck.draws import Space
@@ -53,8 +54,9 @@ def is_read(subject: Subject, case: Case) -> Comparison:
         other = case.but(eps=case.eps * factor)
         truth = truth_of(subject, other)
         law = f"y is that of eps = {other.eps:g}"
-        allowed = forward_bound(subject, truth)
-        found.append(differ(law, answer_of(subject, other).y, truth.y, allowed, resolved(truth, accuracy)))
+        allowed, rounding = forward_bound(subject, truth), rounded_once(other, truth.y)
+        y, mask = answer_of(subject, other).y, resolved(truth, accuracy)
+        found.append(differ(law, y, truth.y, allowed, mask, rounding=rounding))
     return worst(*found)
 
 

@@ -22,11 +22,15 @@ from normcheck.checks.base import (
     differ,
     gradients_of,
     gradients_within,
+    needs_float64,
     needs_gradient,
     output_within,
     resolved,
+    rounded_once,
+    shares,
     truth_of,
 )  # fmt: skip
+from normcheck.checks.curves import curve
 from normcheck.contract import GRADIENTS
 from normcheck.draws import ALL_WIDTHS, Space
 from normcheck.floats import Array
@@ -65,34 +69,35 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     dx = gradients_of(subject, case).dx
     assert dx is not None
     assert truth.dx is not None
-    expected = truth.dx
+    expected, rounding = truth.dx, rounded_once(case, truth.dx)
     law = f"dx is the closed form, {subject.contract.gradient}"
 
     def compare(accuracy: Accuracy) -> Comparison:
-        return differ(law, dx, expected, _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy))
+        allowed = _dx_allowed(subject, truth, accuracy)
+        return differ(law, dx, expected, allowed, resolved(truth, accuracy), rounding=rounding)
 
-    return _classes(subject, truth, "backward", compare)
+    found = _classes(subject, truth, "backward", compare)
+    drawn = curve(truth, "backward", shares(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
+    return replace(found, facts={**found.facts, **drawn})
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
     """Each parameter sums over all entries that it multiplies: dweight = sum dy xh, dbias = sum dy."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
-    pairs = [
-        ("dweight = sum dy xh", answer.dweight, truth.dweight, False),
-        ("dbias = sum dy", answer.dbias, truth.dbias, True),
-    ]
 
     def compare(accuracy: Accuracy) -> Comparison:
         found = []
         well = bounds.resolved(truth, accuracy)
-        for law, got, expected, bias in pairs:
+        for name, law in (("dweight", "dweight = sum dy xh"), ("dbias", "dbias = sum dy")):
+            got, expected, bias = getattr(answer, name), getattr(truth, name), name == "dbias"
             if expected is None:
                 continue
             seen = np.full(expected.shape, np.nan) if got is None else got
             allowed = subject.contract.slack * bounds.parameter(truth, accuracy, bias=bias).total
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
-            found.append(differ(law, seen, expected, allowed, None if bias else read))
+            mask = None if bias else read
+            found.append(differ(law, seen, expected, allowed, mask, rounding=rounded_once(case, expected)))
         return worst(*found)
 
     return _classes(subject, truth, "parameters", compare)
@@ -256,13 +261,11 @@ def _centered(normalizer: Normalizer) -> bool:
     return normalizer.centered
 
 
-def _float64(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
-
-
 def _full(subject: Subject) -> str:
     claimed = subject.contract.gradient
-    return _float64(subject) or ("" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative")
+    return needs_float64(subject) or (
+        "" if claimed == "full" else f"the claimed gradient is {claimed}, not the derivative"
+    )
 
 
 def _several(subject: Subject) -> str:
@@ -311,7 +314,7 @@ CHECKS = (
           Space(small, formats=("float64",), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)), lacks=_full),
     Check("bias-drift", "a bias before the normalizer stands still if E[x] is differentiated", SOURCE, bias_drift,
           Space(small, formats=("float64",), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
-          concerns=_centered, lacks=_float64),
+          concerns=_centered, lacks=needs_float64),
     Check("evaluation-gradient", "dx = weight dy / sqrt(running var + eps)", "pytorch/xla#913", evaluation_gradient,
           Space(_evaluated, formats=("float64", "float32"), offsets=False), concerns=has_state, lacks=_evaluation),
 )  # fmt: skip

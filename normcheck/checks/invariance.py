@@ -58,7 +58,7 @@ def _factors(subject: Subject, case: Case, column: Column, truth: Truth) -> Arra
     return np.where(np.all(flat == flat[:, :1], axis=1), flat[:, 0], 1.0)
 
 
-def _estimated(subject: Subject, case: Case) -> Case:
+def estimated(subject: Subject, case: Case) -> Case:
     """The case in evaluation mode, with expected statistics estimated from this very batch."""
     truth = evaluate(subject.normalizer, case)
     mean, var = (case.format.round(s[:, 0]) for s in (truth.saved.mu, truth.saved.v))
@@ -105,7 +105,7 @@ def _eps_effect(subject: Subject, case: Case, delta: float, truth: Truth) -> Arr
     return out
 
 
-def _through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
+def through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
     """The output y = x w^T of a normalized weight with its bound."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
@@ -126,7 +126,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             case = case.but(eps=case.eps * NEGLIGIBLE)  # what eps changes under a scale is no witness
         moved = on_network(normalizer, case, column.apply(linear, move))
         if evaluation:
-            case, moved = _estimated(subject, case), _estimated(subject, moved)
+            case, moved = estimated(subject, case), estimated(subject, moved)
         truth = truth_of(subject, case)
         factors = _factors(subject, case, column, truth)
         still_y = answer_of(subject, case).y
@@ -135,8 +135,8 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         allowed = forward_bound(subject, truth) + forward_bound(subject, truth_of(subject, moved))
         if normalizer.acts_on == "weight":
             before, after = case, moved
-            expected, first = _through(before, expected, forward_bound(subject, truth))
-            moved_y, second = _through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
+            expected, first = through(before, expected, forward_bound(subject, truth))
+            moved_y, second = through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
             allowed = first + second
         if is_no and column.kind == "scale" and not negligible and normalizer.eps is not None:
             allowed = allowed + _eps_effect(subject, case, move.delta, truth)
@@ -161,7 +161,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
     return ask
 
 
-def _expects_statistics(normalizer: Normalizer) -> bool:
+def expects_statistics(normalizer: Normalizer) -> bool:
     """Expected statistics stand for those of the data set only where cases share them."""
     return has_state(normalizer) and "case" in normalizer.sets.members
 
@@ -175,7 +175,7 @@ TABLE = tuple(Check(c.name, c.law, SOURCE, ask_column(c, evaluation=False), _SPA
 EXPECTED_STATISTICS = tuple(
     Check(
         f"{c.name}-expected-statistics", c.law, SOURCE, ask_column(c, evaluation=True), _SPACE,
-        _expects_statistics, needs_evaluation,
+        expects_statistics, needs_evaluation,
     )
     for c in COLUMNS
 )  # fmt: skip

@@ -16,26 +16,21 @@ from normcheck.checks.base import (
     differ,
     exact,
     forward_bound,
+    plain,
     resolved,
+    rounded_once,
     truth_of,
 )  # fmt: skip
 from normcheck.draws import Space
 from normcheck.floats import Array
 from normcheck.recipes import small, values
-from normcheck.reference.oracle import Truth
+from normcheck.reference.standardize import reach
 from normcheck.result import WITNESS, Comparison, worst
 from normcheck.spec import AXES, Normalizer
 
 
 def _rng(case: Case) -> np.random.Generator:
     return np.random.default_rng((int(case.drawn.get("seed", 0)), 2))
-
-
-def _plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
-    """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
-    shift = 0.0 if truth.bias is None else truth.bias
-    gain = 1.0 if truth.gain is None else truth.gain
-    return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
 
 
 def _shift_holds(normalizer: Normalizer, axis: str) -> bool:
@@ -136,7 +131,7 @@ def moments(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
     xh, bound = (
-        part.gather(np.broadcast_to(a, case.x.shape)) for a in _plain(subject, truth, answer_of(subject, case).y)
+        part.gather(np.broadcast_to(a, case.x.shape)) for a in plain(subject, truth, answer_of(subject, case).y)
     )
     mask = np.all(part.gather(resolved(truth, demanded(subject, case))), axis=1)
     ratio = (truth.saved.v / (truth.saved.s * truth.saved.s))[:, 0]
@@ -144,12 +139,12 @@ def moments(subject: Subject, case: Case) -> Comparison:
     square = np.square(read).sum(axis=1) / k.divisor
     spread = ((2.0 * np.abs(read) + bound[:, : k.part]) * bound[:, : k.part]).sum(axis=1) / k.divisor
     law = "mean(xh^2) = v / (v + eps)" if subject.normalizer.mean_square else "|w| = g"
-    found = [differ(law, square, ratio, spread + 8.0 * case.format.u, mask)]
+    found = [differ(law, square, ratio, spread + 8.0 * case.format.u * np.maximum(ratio, 1.0), mask)]
     if k.centered:
         allowed = bound.mean(axis=1) + 8.0 * case.format.u
         found.append(differ("mean(xh) = 0", xh.mean(axis=1), np.zeros(len(xh)), allowed, mask))
-    if k.part == k.n:
-        top = math.sqrt(k.n - 1.0 if k.centered else k.divisor)
+    top = reach(k)
+    if k.part == k.n and math.isfinite(top):
         over = np.maximum(np.abs(xh) - top, 0.0)
         name = "|xh| <= sqrt(n - 1)" if k.centered else "|xh| <= sqrt(n)" if k.divisor > 1 else "|w_i| <= |g|"
         found.append(differ(name, over, np.zeros(xh.shape), bound + 4.0 * top * case.format.u, mask[:, None]))
@@ -169,8 +164,9 @@ def affine_map(subject: Subject, case: Case) -> Comparison:
     gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
     allowed = forward_bound(subject, truth) + np.abs(gain) * forward_bound(subject, alone)
-    mask = resolved(truth, demanded(subject, case))
-    return differ("y(w, b) = w y(1, 0) + b", answer_of(subject, case).y, expected, allowed, mask)
+    rounding = rounded_once(case, truth.y) + np.abs(gain) * rounded_once(case, alone.y)
+    y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
+    return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
 
 
 def affine_scale(subject: Subject, case: Case) -> Comparison:
@@ -239,7 +235,8 @@ CHECKS = (
           affine_map, Space(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
           lacks=_has_both),
     Check("affine-scale", "y(4 w, 4 b) = 4 y(w, b)", "scaling by powers of two is exact",
-          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), lacks=_weight_only),
+          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
+          lacks=_weight_only),
     Check("dependency", "one entry moved: exactly the outputs of its set move", "tensorflow/addons#751",
           dependency, Space(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
 )  # fmt: skip

@@ -32,10 +32,10 @@ def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case
     for name in offered:
         if not applies(values.shape, name):
             continue
-        yield name, _laid(case, role, name).but(layouts={role: name})
+        yield name, laid(case, role, name).but(layouts={role: name})
 
 
-def _laid(case: Case, role: str, name: str) -> Case:
+def laid(case: Case, role: str, name: str) -> Case:
     """The case with an array that a layout can hold: expanded arrays hold equal rows."""
     if name != "expanded":
         return case
@@ -51,7 +51,7 @@ def together(normalizer: Normalizer, draw: Draw) -> Case:
     for role, name in zip(("x", "weight", "bias", "dy"), draw.layouts, strict=False):
         values = getattr(case, role)
         if values is not None and applies(values.shape, name):
-            case = _laid(case, role, name)
+            case = laid(case, role, name)
             layouts[role] = name
     return case.but(layouts=layouts)
 
@@ -153,7 +153,7 @@ CHECKS = (
     Check("cotangent-layout", "gradients(dy in any layout) = gradients(dy)", "unslothai/unsloth#10617",
           _backwards("dy"), _SPACE, lacks=_strided_gradient, cost=2.0),
     Check("parameter-layout", "y(weight in any layout) = y(weight)", "unslothai/unsloth#10675", _outputs("weight"),
-          _SPACE, lacks=_parameters, cost=2.0),
+          _SPACE, concerns=lambda n: n.weight, lacks=_parameters, cost=2.0),
     Check("layout-pairs", "y and gradients with several arrays in any layout", "pytorch/pytorch#140913", pairs,
           replace(_SPACE, recipe=together, together=True, widths=(4, 6, 8, 12, 1), sets=(4, 6, 1)), lacks=_strided),
 )  # fmt: skip

@@ -6,9 +6,14 @@ from normcheck import bounds
 from normcheck.adapters.base import Answer, Subject
 from normcheck.case import Case
 from normcheck.checks.base import Check, demanded, differ, forward_bound, gradients_of, needs_gradient, truth_of
+from normcheck.checks.layout import laid
 from normcheck.draws import Space
+from normcheck.layouts import applies
 from normcheck.recipes import small
 from normcheck.result import Comparison, worst
+
+AROUND = ("row slice", "expanded")
+"""Layouts of the input whose surroundings are watched, or which an output may take over: equal rows, kept once."""
 
 
 def _said(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
@@ -19,11 +24,10 @@ def _said(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
 
 def forward_is_pure(subject: Subject, case: Case) -> Comparison:
     """The forward leaves its arguments, earlier results and the process as they are, and owns its output."""
-    cases = [case.but(watched=True)]
-    if "row slice" in subject.domain.layouts:  # what lies around the input is seen too
-        cases.append(case.but(watched=True, layouts={"x": "row slice"}))
+    there = [name for name in AROUND if name in subject.domain.layouts and applies(case.x.shape, name)]
+    cases = [case, *(laid(case, "x", name).but(layouts={"x": name}) for name in there)]
     law = "a forward changes nothing but its output"
-    return worst(*(_said(law, subject.call(here, False).changed, 3) for here in cases))
+    return worst(*(_said(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
 
 
 def backward_is_pure(subject: Subject, case: Case) -> Comparison:

@@ -27,6 +27,7 @@ from normcheck.checks.base import (
     needs_gradient,
     output_within,
     resolved,
+    rounded_once,
     truth_of,
 )  # fmt: skip
 from normcheck.checks.epsilon import constant, has_eps
@@ -60,7 +61,8 @@ def contained(subject: Subject, case: Case) -> Comparison:
     found = []
     for name, here, entry, own in _poisoned(subject, case):
         y = answer_of(subject, here).y
-        found.append(differ(f"{name} in one set leaves y of the others", y, truth.y, allowed, mask & ~own))
+        others = f"{name} in one set leaves y of the others"
+        found.append(differ(others, y, truth.y, allowed, mask & ~own, rounding=rounded_once(case, truth.y)))
         lost = np.isnan(truth_of(subject, here).y) & own if name == "NaN" else entry
         seen = (~np.isfinite(y)).astype(float)
         found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), np.zeros(()), lost))
@@ -129,8 +131,8 @@ def subnormal(subject: Subject, case: Case) -> Comparison:
     """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
     truth = truth_of(subject, case.but(dy=None))
     allowed = forward_bound(subject, truth) + subject.contract.slack * _flushed(truth)
-    mask = resolved(truth, demanded(subject, case))
-    return differ("y of tiny sets", answer_of(subject, case).y, truth.y, allowed, mask)
+    y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
+    return differ("y of tiny sets", y, truth.y, allowed, mask, rounding=rounded_once(case, truth.y))
 
 
 def subnormal_gradient(subject: Subject, case: Case) -> Comparison:

@@ -87,15 +87,16 @@ def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within 
 
 
 def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Automatic mixed precision may do anything in its narrow format: the bounds of that format hold."""
+    """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     slack = subject.contract.slack
-    allowed = slack * np.broadcast_to(bounds.forward(narrow, bounds.HALF).total, truth.y.shape)
+    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
+    allowed = slack * np.broadcast_to(within, truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
-        allowed = slack * bounds.backward(narrow, bounds.HALF).total
-        yield differ(f"dx, {use}", answer.dx, truth.dx, allowed, mask)
+        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, slack * within, mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
@@ -188,7 +189,7 @@ def finer(normalizer: Normalizer, draw: Draw) -> Case:
     """A small case whose parameters need the wide format."""
     case = small(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 6))
-    shape = () if case.weight is None else case.weight.shape
+    shape = next((own.shape for own in (case.weight, case.bias) if own is not None), ())
     weight, bias = parameters(rng, shape, case.format.wide)
     return case.but(
         weight=None if case.weight is None else weight, bias=None if case.bias is None else bias, use=uses.WIDE
@@ -275,6 +276,7 @@ CHECKS = (
     replace(
         _check("second-derivative", "a backward that can be differentiated has the right derivative",
                "pytorch/pytorch#41595", (uses.SECOND,), _DIRECTED, within=_twice),
+        concerns=lambda n: n.scaled,  # without a scale it is linear, and has none
         lacks=_derivative(uses.SECOND),
     ),
     _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",

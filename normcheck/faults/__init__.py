@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from normcheck.errors import UsageError, suggest
-from normcheck.faults import backward, forward, history, memory, reparametrization, running, special, sums, ways
+from normcheck.faults import backward, dying, forward, history, memory, reparametrization, running, special, sums, ways
 from normcheck.faults.base import Asked, Fault, compose, subject
 from normcheck.spec import Normalizer
 
@@ -11,7 +11,7 @@ __all__ = ["ALL", "Asked", "Fault", "compose", "concerning", "get", "subject"]
 
 _FILES = (
     forward.FAULTS, sums.FAULTS, backward.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS, ways.FAULTS,
-    special.FAULTS, reparametrization.FAULTS,
+    special.FAULTS, reparametrization.FAULTS, dying.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -49,10 +49,16 @@ def _answer(answer: Answer, asked: Asked) -> Answer:
     return answer
 
 
-WHERE = ("forward", "backward", "running", "evaluation", "format", "memory", "use")
-"""What a fault damages: the output (and the gradients through it), gradients alone, training with running statistics,
-evaluation with given ones, the format of the output, what lies in memory around arrays or belongs to others, a way of
-calling other than plainly."""
+WHERE = {
+    "forward": "the output, and the gradients through it",
+    "backward": "gradients alone: every output is right",
+    "running": "running statistics in training",
+    "evaluation": "evaluation with running statistics",
+    "format": "the format of the output",
+    "memory": "what lies around arrays in memory, or belongs to others",
+    "use": "a way of calling other than plainly",
+}
+"""What a fault damages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,16 @@ class Fault:
     def __post_init__(self) -> None:
         if self.where not in WHERE:
             raise ValueError(f"{self.name}: a fault damages one of {', '.join(WHERE)}, not {self.where!r}")
+
+    @property
+    def transforms(self) -> bool:
+        """Whether it is one of the manners of a transformed module."""
+        return self.manners is not _same
+
+    @property
+    def damages(self) -> str:
+        """What it damages, in words."""
+        return WHERE[self.where]
 
 
 def compose(first: Fault, second: Fault) -> Fault:
@@ -148,6 +164,7 @@ def domain(normalizer: Normalizer) -> Domain:
         affine: tuple[str, ...] = ("weight",)
     else:
         affine = ("both", "weight", "none", "bias") if normalizer.bias else ("weight", "none")
+        affine = affine if normalizer.weight else ("both", "none")
     return Domain(
         ranks=ranks(normalizer),
         normalized=(1, 2) if layout == "trailing" else (1,),
@@ -208,7 +225,7 @@ def _running(
     )
     return (
         steps.blend(seen.running_mean, mean, seen.momentum),
-        steps.blend(seen.running_var, var * factor, seen.momentum),
+        steps.blend(seen.running_var, var * factor, seen.momentum) if truth.setting.scaled else seen.running_var,
     )
 
 

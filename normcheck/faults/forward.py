@@ -15,15 +15,20 @@ from normcheck.faults.structure import (
     any_of_them,
     averages,
     centered,
+    divides,
     has_bias,
+    has_both,
     has_eps,
+    only_centers,
+    standardizes,
     stateful,
     uncentered,
+    weighted,
     weights,
 )
 from normcheck.floats import BFLOAT16, Array
 from normcheck.reference.oracle import evaluate
-from normcheck.reference.standardize import Saved, Setting, Steps
+from normcheck.reference.standardize import Saved, Setting, Steps, forward
 
 
 def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Steps]:
@@ -122,6 +127,21 @@ def _prescaled(steps: Steps) -> Steps:
         return steps.backward(saved, g, k) / _largest(saved.x)
 
     return replace(steps, center=center, backward=backward)
+
+
+def _divided_too(steps: Steps) -> Steps:
+    """Batch norm with its usual eps, forward and backward, where nothing is divided by."""
+
+    def usual(k: Setting) -> Setting:
+        return replace(k, scaled=True, divisor=float(k.n), eps=1e-5)
+
+    def normalized(c: Array, s: Array, k: Setting) -> Array:
+        return forward(c, usual(k), steps).xh
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        return steps.backward(forward(saved.x, usual(k), steps), g, usual(k))
+
+    return replace(steps, normalize=normalized, backward=backward)
 
 
 def rough_inverse_root(a: Array) -> Array:
@@ -259,7 +279,7 @@ FORMULA = (
         name="one-pass-variance",
         story="Takes E[x^2] - E[x]^2, which cancels. Hides where the mean is no larger than the deviation.",
         source="pytorch/pytorch#51102",
-        concerns=centered,
+        concerns=standardizes,
         steps=lambda steps: replace(steps, variance=_one_pass),
     ),
     Fault(
@@ -267,7 +287,7 @@ FORMULA = (
         story="Takes E[x^2] - E[x]^2 and clamps it at 0: the NaN is gone, the noise is not. Hides where the mean is "
         "no larger than the deviation.",
         source="patrick-kidger/equinox#314",
-        concerns=centered,
+        concerns=standardizes,
         steps=lambda steps: replace(steps, variance=lambda c, x, k: np.maximum(_one_pass(c, x, k), 0)),
     ),
     Fault(
@@ -317,7 +337,7 @@ FORMULA = (
         name="scale-multiplied",
         story="Multiplies by the root instead of dividing. Hides where the variance is 1.",
         source="mosaicml/llm-foundry#371",
-        concerns=any_of_them,
+        concerns=divides,
         steps=through_scale(_inverted),
     ),
     Fault(
@@ -325,15 +345,23 @@ FORMULA = (
         story="Divides by the mean (or sum) of absolute values instead of the root of squares. Hides where all "
         "deviations are of one size.",
         source="copenlu/xai-benchmark#2",
-        concerns=any_of_them,
+        concerns=divides,
         steps=lambda steps: replace(steps, variance=_deviation),
+    ),
+    Fault(
+        name="divides-too",
+        story="Divides by the standard deviation as well: batch norm under another name. Hides where the input has "
+        "unit variance, as a weight-normalized layer's has at initialization.",
+        source="constructed",
+        concerns=only_centers,
+        steps=_divided_too,
     ),
     Fault(
         name="rough-root",
         story="Takes a fast inverse root with a single Newton step, wrong by up to 2 in 1000. Hides behind "
         "tolerances of a percent.",
         source="Xilinx/finn#1667",
-        concerns=any_of_them,
+        concerns=divides,
         steps=lambda steps: replace(steps, scale=_rough),
     ),
     Fault(
@@ -358,7 +386,7 @@ PARAMETERS = (
         name="weight-ignored",
         story="The weight is not used. Hides while it is 1.",
         source="AI-Hypercomputer/accelerator-agents#50",
-        concerns=any_of_them,
+        concerns=weighted,
         steps=_without_weight,
     ),
     Fault(
@@ -372,21 +400,21 @@ PARAMETERS = (
         name="bias-before-weight",
         story="Computes (xh + b) w. Hides while the weight is 1 or the bias 0.",
         source="ROCm/MIOpen#104",
-        concerns=has_bias,
+        concerns=has_both,
         steps=_bias_first,
     ),
     Fault(
         name="weight-offset-one",
         story="Multiplies by 1 + w where w is meant. Hides in tests without a weight.",
         source="linkedin/Liger-Kernel#74",
-        concerns=any_of_them,
+        concerns=weighted,
         steps=with_weight(lambda w: w + w.dtype.type(1)),
     ),
     Fault(
         name="weight-absolute",
         story="Multiplies by |w|. Hides while every weight is positive.",
         source="mapillary/inplace_abn#92",
-        concerns=any_of_them,
+        concerns=weighted,
         steps=with_weight(np.abs),
     ),
 )
@@ -405,6 +433,14 @@ OUTPUT = (
         source="ScalingIntelligence/KernelBench#165",
         concerns=any_of_them,
         after=with_output(lambda y: np.where(np.abs(y) < 0.01, 0.0, y)),
+    ),
+    Fault(
+        name="activated-too",
+        story="The kernel that normalizes and applies ReLU is called where the plain one is meant: negative outputs "
+        "come as zero. Hides below a ReLU, and in tests of such blocks.",
+        source="uxlfoundation/oneDNN#529",
+        concerns=any_of_them,
+        after=with_output(lambda y: np.maximum(y, 0.0)),
     ),
     Fault(
         name="output-rounded-to-half",

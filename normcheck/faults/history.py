@@ -12,7 +12,8 @@ from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
 from normcheck.faults.life import Habits, Held, begun
-from normcheck.faults.structure import batched, stateful
+from normcheck.faults.structure import batched, keeps_variance, stateful
+from normcheck.floats import Format
 from normcheck.reference.oracle import evaluate
 from normcheck.spec import Normalizer
 from normcheck.uses import CHECKPOINT
@@ -53,13 +54,28 @@ def _unchanged(before: Held, after: Held) -> Held:
     return replace(after, mean=before.mean, var=before.var)
 
 
+def _share(before: Held) -> float:
+    """The weight that a batch has which follows."""
+    return 1.0 / (before.count + 1) if before.momentum is None else before.momentum
+
+
+def _blended(held: Held, case: Case) -> Held:
+    """The statistics of a batch, blended into what is held as training blends them."""
+    axes, n = (0, *range(2, case.x.ndim)), case.x.size // case.x.shape[1]
+    share, factor = _share(held), n / (n - 1.0) if n > 1 else 1.0
+    mean, var = case.x.mean(axis=axes), factor * case.x.var(axis=axes)
+    return replace(
+        held, mean=held.mean + share * (mean - held.mean), var=held.var + share * (var - held.var), count=held.count + 1
+    )
+
+
 def _first_replaces(before: Held, after: Held, case: Case) -> Held:
     """What the blend took from the batch is taken as all of it."""
-    if before.count or after.count == before.count or before.momentum is None:
+    share = _share(before)
+    if before.count or after.count == before.count:
         return after
-    share = before.momentum
-    if share <= 0.0:
-        return after
+    if share <= 0.0:  # nothing was taken
+        return replace(_blended(replace(before, momentum=1.0), case), momentum=before.momentum)
     return replace(
         after,
         mean=before.mean + (after.mean - before.mean) / share,
@@ -68,23 +84,38 @@ def _first_replaces(before: Held, after: Held, case: Case) -> Held:
 
 
 def _lags(before: Held, after: Held, case: Case) -> Held:
-    """The first evaluation after training moves the mean as if it trained."""
+    """The first evaluation after training updates as if it trained."""
     if case.training or not before.trained or not case.x.size:
         return after
-    axes = (0, *range(2, case.x.ndim))
-    return replace(after, mean=0.9 * before.mean + 0.1 * case.x.mean(axis=axes))
+    return _blended(after, case)
 
 
 def _drifts(before: Held, after: Held, case: Case) -> Held:
-    """An evaluation that follows another one moves the variance."""
-    return replace(after, var=0.9 * after.var) if not case.training and before.trained is False else after
+    """An evaluation that follows another one moves the statistics."""
+    if case.training or before.trained is not False or not case.x.size:
+        return after
+    return replace(_blended(after, case), count=after.count)
 
 
 def _again(before: Held, after: Held, case: Case) -> Held:
     """Once more what the update did."""
     if case.dy is None or not case.training:
         return after
-    return replace(after, mean=2.0 * after.mean - before.mean, var=after.var + 0.5 * np.abs(after.var - before.var))
+    first = _share(before)
+    if first <= 0.0:
+        return after
+    share = _share(after)
+    return replace(
+        after,
+        mean=after.mean + share * (1.0 - first) / first * (after.mean - before.mean),
+        var=after.var + share * (1.0 - first) / first * (after.var - before.var),
+        count=after.count + 1,
+    )
+
+
+def _frozen(before: Held, after: Held, case: Case) -> Held:
+    """Parameters that were frozen; a layer that has none is not frozen."""
+    return _unchanged(before, after) if before.frozen and (case.weight is not None or case.bias is not None) else after
 
 
 def _floor(before: Held, after: Held, case: Case) -> Held:
@@ -94,7 +125,8 @@ def _floor(before: Held, after: Held, case: Case) -> Held:
 def _without_entries(before: Held, after: Held, case: Case) -> Held:
     if case.x.size or not case.training:
         return after
-    return replace(after, mean=0.9 * after.mean, var=0.9 * after.var, count=before.count + 1)
+    kept = 1.0 - _share(before)
+    return replace(after, mean=kept * before.mean, var=kept * before.var, count=before.count + 1)
 
 
 def _bessel_of_one(before: Held, after: Held, case: Case) -> Held:
@@ -105,39 +137,54 @@ def _bessel_of_one(before: Held, after: Held, case: Case) -> Held:
     return replace(after, var=np.full_like(after.var, np.nan))
 
 
-def _as_made(habits: Habits) -> Habits:
-    """A copy has the format in which the layer was made."""
+def copied_in(format_of: Callable[[Case], Format]) -> Callable[[Habits], Habits]:
+    """A copy has a format of its own: of the case that the layer was made for."""
 
-    def done(held: Held, operation: str, made: Case) -> Held:
-        after = habits.done(held, operation, made)
-        if operation != programs.COPY:
-            return after
-        own = made.format
-        return replace(after, format=own, mean=own.round(after.mean), var=own.round(after.var))
+    def change(habits: Habits) -> Habits:
+        def done(held: Held, operation: str, made: Case) -> Held:
+            after = habits.done(held, operation, made)
+            if operation != programs.COPY:
+                return after
+            own = format_of(made)
+            return replace(after, format=own, mean=own.round(after.mean), var=own.round(after.var))
 
-    return replace(habits, done=done)
+        return replace(habits, done=done)
+
+    return change
 
 
-def _clipped(answer: Answer, asked: Asked) -> Answer:
+def clipped_evaluation(limit: float) -> Callable[[Answer, Asked], Answer]:
     """Evaluation clips what it normalized."""
-    case = asked.case
-    if case.training or case.running_mean is None:
-        return answer
-    truth = evaluate(asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w"))
-    full = evaluate(asked.normalizer, case.but(dy=None), asked.contract)
-    gain = 1.0 if full.weight is None else full.weight + (1.0 if asked.contract.weight == "1+w" else 0.0)
-    shift = 0.0 if full.bias is None else full.bias
-    far = np.abs(truth.y) > LIMIT
-    return replace(answer, y=np.where(far, np.clip(truth.y, -LIMIT, LIMIT) * gain + shift, answer.y))
+
+    def after(answer: Answer, asked: Asked) -> Answer:
+        case = asked.case
+        if case.training or case.running_mean is None:
+            return answer
+        bare = evaluate(
+            asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w")
+        )
+        full = evaluate(asked.normalizer, case.but(dy=None), asked.contract)
+        gain = 1.0 if full.weight is None else full.weight + (1.0 if asked.contract.weight == "1+w" else 0.0)
+        shift = 0.0 if full.bias is None else full.bias
+        far = np.abs(bare.y) > limit
+        return replace(answer, y=np.where(far, np.clip(bare.y, -limit, limit) * gain + shift, answer.y))
+
+    return after
 
 
-def _clipped_gradient(answer: Answer, asked: Asked) -> Answer:
+def clipped_evaluation_gradient(limit: float) -> Callable[[Answer, Asked], Answer]:
     """Evaluation has no gradient where a clip of its own output would have none."""
-    case = asked.case
-    if case.training or case.running_mean is None or answer.dx is None:
-        return answer
-    bare = evaluate(asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w"))
-    return replace(answer, dx=np.where(np.abs(bare.y) > LIMIT, 0.0, answer.dx))
+
+    def after(answer: Answer, asked: Asked) -> Answer:
+        case = asked.case
+        if case.training or case.running_mean is None or answer.dx is None:
+            return answer
+        bare = evaluate(
+            asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w")
+        )
+        return replace(answer, dx=np.where(np.abs(bare.y) > limit, 0.0, answer.dx))
+
+    return after
 
 
 def _lone_bias(answer: Answer, asked: Asked) -> Answer:
@@ -208,12 +255,12 @@ FAULTS = (
         "frozen-parameters-freeze-state",
         "Where no parameter asks for a gradient the statistics are not updated. Hides until a layer is frozen.",
         "facebookresearch/fairscale#1035",
-        _keeping(lambda before, after, case: _unchanged(before, after) if before.frozen else after),
+        _keeping(_frozen),
     ),
     _fault(
         "running-variance-floored",
         "The stored variance is kept from becoming small. Hides where the data have unit scale.",
-        "patrick-kidger/equinox#314", _keeping(_floor),
+        "patrick-kidger/equinox#314", _keeping(_floor), concerns=keeps_variance,
     ),
     _fault(
         "reset-clears-variance",
@@ -248,13 +295,13 @@ FAULTS = (
         "copy-shares-state",
         "A copy keeps its statistics in the memory of the original. Hides where the original is thrown away.",
         "pytorch/pytorch#29015",
-        _doing((programs.COPY,), lambda before, after: replace(after, mean=after.mean + 1.0)),
+        _doing((programs.COPY,), lambda before, after: replace(after, mean=after.mean + 1.0, var=after.var + 1.0)),
     ),
     _fault(
         "copy-as-made",
         "A copy is built anew and filled, in the dtype that the layer was made with. Hides where no layer is moved "
         "and then copied.",
-        "pytorch/pytorch#29015", _as_made,
+        "pytorch/pytorch#29015", copied_in(lambda made: made.format),
     ),
     _fault(
         "state-stays-in-its-format",
@@ -290,7 +337,7 @@ FAULTS = (
         source="apple/coremltools#2821",
         concerns=stateful,
         where="evaluation",
-        after=_clipped,
+        after=clipped_evaluation(LIMIT),
     ),
     Fault(
         name="eval-gradient-clipped",
@@ -299,7 +346,7 @@ FAULTS = (
         source="pytorch/pytorch#586",
         concerns=stateful,
         where="evaluation",
-        after=_clipped_gradient,
+        after=clipped_evaluation_gradient(LIMIT),
     ),
     Fault(
         name="eval-forgets-lone-bias",

@@ -12,14 +12,14 @@ import numpy as np
 from normcheck.adapters.base import Answer, Call
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
-from normcheck.faults.structure import activations, any_of_them
+from normcheck.faults.structure import any_of_them, weighted, weighted_activations
 from normcheck.floats import Array
 from normcheck.layouts import Geometry, geometry
 
 
 def _buffer(values: Array, where: Geometry) -> Array:
-    """The memory around an array, zeros elsewhere: what uninitialized memory often is."""
-    memory = np.zeros(where.length + values.size + 8)
+    """The memory around an array, no numbers elsewhere: arrays that are handed out lie in a buffer of NaN."""
+    memory = np.full(where.length + values.size + 8, np.nan)
     for index in np.ndindex(values.shape):
         memory[where.offset + sum(i * s for i, s in zip(index, where.strides, strict=True))] = values[index]
     return memory
@@ -41,7 +41,7 @@ def _without_offset(values: Array, layout: str) -> Array:
     if layout == "contiguous":
         return values
     where = geometry(values.shape, layout)
-    memory = np.concatenate([_buffer(values, where), np.zeros(values.size)])
+    memory = np.concatenate([_buffer(values, where), np.full(values.size, np.nan)])
     out = np.empty(values.shape)
     for index in np.ndindex(values.shape):
         out[index] = memory[sum(i * s for i, s in zip(index, where.strides, strict=True))]
@@ -70,7 +70,7 @@ def _through_strides_of_x(asked: Asked) -> Case:
     where = geometry(dy.shape, case.layout("dy"))
     strides = geometry(dy.shape, case.layout("x")).strides
     reach = where.offset + sum((size - 1) * stride for size, stride in zip(dy.shape, strides, strict=True))
-    memory = np.concatenate([_buffer(dy, where), np.zeros(max(0, reach) + 1)])
+    memory = np.concatenate([_buffer(dy, where), np.full(max(0, reach) + 1, np.nan)])
     out = np.empty(dy.shape)
     for index in np.ndindex(dy.shape):
         out[index] = memory[where.offset + sum(i * s for i, s in zip(index, strides, strict=True))]
@@ -144,7 +144,7 @@ FAULTS = (
         name="weight-strides-ignored",
         story="Reads the weight as if it were contiguous. Hides as long as parameters are whole tensors.",
         source="NVIDIA/TensorRT-LLM#14810",
-        concerns=activations,
+        concerns=weighted_activations,
         where="memory",
         before=_reads("weight", lambda values, layout: misread(values, layout, from_start=False), _any),
     ),
@@ -172,7 +172,7 @@ FAULTS = (
         source="gpu-mode/reference-kernels#162",
         concerns=any_of_them,
         where="memory",
-        after=_changes("the output is a LazyTensor, not a plain tensor"),
+        after=_changes("the output is no plain tensor: LazyTensor"),
     ),
     Fault(
         name="thread-left-running",
@@ -235,7 +235,7 @@ FAULTS = (
         story="The buffer of the weight's gradient is not cleared, so the gradient grows by itself: 1, 2, 3, ... times "
         "what it is.",
         source="apache/mxnet#16297",
-        concerns=any_of_them,
+        concerns=weighted,
         where="backward",
         around=_remembers("dweight"),
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
-from normcheck.faults.structure import batched, stateful
+from normcheck.faults.structure import batched, keeps_variance, stateful
 from normcheck.floats import Array
 from normcheck.reference.oracle import evaluate
 from normcheck.reference.standardize import Saved, Setting, Steps
@@ -132,7 +132,7 @@ STORED = (
         story="Stores the variance that divides by n, where n - 1 is promised (or the reverse). Hides in large "
         "batches.",
         source="ml-explore/mlx#3817",
-        concerns=stateful,
+        concerns=keeps_variance,
         where="running",
         contract=lambda c: replace(c, running_variance="biased" if c.running_variance == "unbiased" else "unbiased"),
     ),
@@ -180,7 +180,7 @@ STORED = (
         name="running-mean-only",
         story="Only the running mean is updated. Hides until evaluation, and where the variance is 1.",
         source="torch/nn#1271",
-        concerns=stateful,
+        concerns=keeps_variance,
         where="running",
         after=_variance_stays,
     ),
@@ -233,7 +233,7 @@ EVALUATION = (
         name="eval-takes-inverse-deviation",
         story="Evaluation takes the stored variance for an inverse deviation. Hides where the variance is 1.",
         source="ROCm/rocm-libraries#2459",
-        concerns=stateful,
+        concerns=keeps_variance,
         where="evaluation",
         before=_inverse,
     ),
@@ -242,7 +242,7 @@ EVALUATION = (
         story="Evaluation divides by the root of the running variance alone. Hides where the variance is far above "
         "eps.",
         source="torchcvnn/torchcvnn#32",
-        concerns=stateful,
+        concerns=keeps_variance,
         where="evaluation",
         before=_no_eps,
     ),

@@ -15,6 +15,7 @@ from normcheck.faults.structure import (
     any_of_them,
     averages,
     cases_apart,
+    divides,
     eps_in_half,
     has_eps,
     one_pixel,
@@ -262,7 +263,7 @@ VALUES = (
         name="nan-leaks",
         story="Masks by multiplication: zero times the NaN of another set is NaN. Hides where all numbers are finite.",
         source="ragulpr/wtte-rnn#50",
-        concerns=any_of_them,
+        concerns=divides,
         steps=_masked_sums,
     ),
     Fault(
@@ -303,7 +304,7 @@ VALUES = (
         story="Squares what is squared already: overflows for numbers of 1e10 whose squares are ordinary. Hides at "
         "every usual size.",
         source="tenstorrent/tt-metal#55159",
-        concerns=any_of_them,
+        concerns=divides,
         steps=_fourth_powers,
     ),
     Fault(
@@ -311,7 +312,7 @@ VALUES = (
         story="The backward uses the sixth power of the scale, which overflows for numbers of 1e7. Hides at every "
         "usual size, and in the forward.",
         source="flagos-ai/FlagGems#4381",
-        concerns=any_of_them,
+        concerns=divides,
         where="backward",
         steps=_sixth_powers,
     ),
@@ -326,7 +327,7 @@ VALUES = (
         name="outlier-clipped-in-backward",
         story="Clips entries at 2048 times the size of an ordinary one, in the backward alone.",
         source="apple/coremltools#2821",
-        concerns=any_of_them,
+        concerns=divides,
         where="backward",
         steps=_clipped_in_backward,
     ),
@@ -369,7 +370,7 @@ SIZES = (
         story="The loop over a set ends at 65,536 members, while the mean divides by all. Hides in every model of "
         "today.",
         source="facebookresearch/xformers#785",
-        concerns=any_of_them,
+        concerns=divides,
         steps=_first_columns,
     ),
     Fault(

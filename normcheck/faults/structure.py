@@ -17,6 +17,37 @@ def uncentered(n: Normalizer) -> bool:
     return not n.centered
 
 
+def divides(n: Normalizer) -> bool:
+    """By a scale, which comes from squares."""
+    return n.scaled
+
+
+def only_centers(n: Normalizer) -> bool:
+    return not n.scaled
+
+
+def standardizes(n: Normalizer) -> bool:
+    """Subtracts a mean, and divides by the root of a variance."""
+    return n.centered and n.scaled
+
+
+def weighted(n: Normalizer) -> bool:
+    return n.weight
+
+
+def weighted_activations(n: Normalizer) -> bool:
+    return n.weight and n.acts_on == "activation"
+
+
+def has_both(n: Normalizer) -> bool:
+    """A weight and a bias."""
+    return n.weight and n.bias
+
+
+def keeps_variance(n: Normalizer) -> bool:
+    return n.state and n.scaled
+
+
 def averages(n: Normalizer) -> bool:
     """Squares are averaged, not summed."""
     return n.mean_square

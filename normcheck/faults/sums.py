@@ -14,9 +14,9 @@ from normcheck.faults.structure import (
     any_of_them,
     averages,
     cases_apart,
-    centered,
     grouped,
     positions_share,
+    standardizes,
     trailing,
     weights,
     wide_mean,
@@ -215,7 +215,7 @@ LANES = (
         story="Sets are padded to a power of two; the padding becomes -mean and is squared with the rest. Hides at "
         "powers of two and where the mean is 0.",
         source="triton-lang/triton#9838",
-        concerns=centered,
+        concerns=standardizes,
         steps=_padded,
     ),
     Fault(

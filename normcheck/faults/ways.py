@@ -12,7 +12,7 @@ from normcheck import uses
 from normcheck.adapters.base import Answer, Call
 from normcheck.case import Case
 from normcheck.faults.base import Asked, Fault
-from normcheck.faults.structure import activations, any_of_them, stateless
+from normcheck.faults.structure import activations, any_of_them, divides, stateless, weighted
 from normcheck.floats import Array
 from normcheck.reference.oracle import evaluate
 from normcheck.spec import Normalizer
@@ -126,12 +126,12 @@ FAULTS = (
     _fault(
         "frozen-input-loses-dweight",
         "No gradient of the weight where the input needs none: the first layer of every network.",
-        "pytorch/pytorch#80952", ("weight alone", "weight and bias"), _scaled("dweight", 0.0),
+        "pytorch/pytorch#80952", ("weight alone", "weight and bias"), _scaled("dweight", 0.0), concerns=weighted,
     ),
     _fault(
         "gradient-overwritten",
         "Writes .grad instead of adding to it: the second use of a shared layer erases the first.",
-        "apache/mxnet#18499", ("accumulated gradient",), _scaled("dweight", 0.5),
+        "apache/mxnet#18499", ("accumulated gradient",), _scaled("dweight", 0.5), concerns=weighted,
     ),
     _fault(
         "cached-by-pointer",
@@ -171,12 +171,12 @@ FAULTS = (
     _fault(
         "second-derivative-without-weight",
         "The second backward is right for a weight of one, on which it was tested, and for no other.",
-        "pytorch/pytorch#41595", (uses.SECOND,), _as_if_weight_one,
+        "pytorch/pytorch#41595", (uses.SECOND,), _as_if_weight_one, concerns=divides,
     ),
     _fault(
         "create-graph-changes-gradient",
         "With create_graph=True the backward takes another formula, and the first gradient changes.",
-        "pytorch/pytorch#41595", (uses.SECOND,), _scaled("dx", 1.0625),
+        "pytorch/pytorch#41595", (uses.SECOND,), _scaled("dx", 1.0625), concerns=divides,
     ),
     _fault(
         "autocast-loses-bias",

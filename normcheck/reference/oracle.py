@@ -43,13 +43,17 @@ class Truth:
 
     @cached_property
     def kappa(self) -> Array:
-        """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted. Shape (sets, 1)."""
-        x, s = self.saved.x, self.saved.s
-        if not self.setting.centered:
-            return np.ones_like(s)
-        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
-        with np.errstate(all="ignore"):
-            return np.maximum(rms / s, 1.0)
+        """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted or divided by. Shape (sets, 1)."""
+        conditioned = self.setting.centered and self.setting.scaled
+        return condition(self.saved.x, self.saved.s) if conditioned else np.ones_like(self.saved.s)
+
+
+def condition(x: Array, s: Array) -> Array:
+    """rms(x) / s of each set, at least 1, (sets, 1)."""
+    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
+    with np.errstate(all="ignore"):
+        out: Array = np.maximum(rms / s, 1.0)
+    return out
 
 
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
@@ -72,7 +76,7 @@ def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partit
     lost = 1 if contract.variance == "unbiased" else 0
     divisor = float(read - lost) if normalizer.mean_square else 1.0
     through = contract.through if case.training else GRADIENTS["statistics-constant"]
-    return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through)
+    return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through, normalizer.scaled)
 
 
 def evaluate(
@@ -121,7 +125,8 @@ def _evaluate(
         db = None if case.bias is None else part.collect(steps.dbias(dy))
     mean, var = case.running_mean, case.running_var
     if mean is not None and var is not None and given is None:
-        mean, var = _updated(part, case, contract, steps, saved)
+        mean, updated = _updated(part, case, contract, steps, saved)
+        var = updated if k.scaled else var  # what divides by no variance keeps none
     gain = None if weight is None else weight + 1.0 if contract.weight == "1+w" else weight
     return Truth(case, part, k, saved, y, xh, weight, gain, bias, g, dx, dw, db, mean, var)
 

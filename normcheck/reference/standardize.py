@@ -16,6 +16,7 @@ A and B say whether the gradient passes through the mean and through the varianc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ class Setting:
     format: Format
     centered: bool
     through: tuple[int, int]  # (A, B)
+    scaled: bool = True  # False: nothing is divided by, s = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,17 @@ class Saved:
     s: Array
     slope: Array  # ds/dv
     xh: Array
+
+
+def reach(k: Setting) -> float:
+    """The largest |xh| of an entry that the statistic reads, whatever the input, and reached by one that stands out.
+
+    sqrt(m (n - 1) / n) where the mean is subtracted, m the divisor of the squares (Samuelson 1968; sqrt(n - 1) for
+    m = n), sqrt(m) where it is not; infinite where nothing is divided by.
+    """
+    if not k.scaled:
+        return math.inf
+    return math.sqrt(k.divisor * (k.n - 1.0) / k.n) if k.centered else math.sqrt(k.divisor)
 
 
 def center(x: Array, k: Setting) -> tuple[Array, Array]:
@@ -184,5 +197,5 @@ def forward(x: Array, k: Setting, steps: Steps, given: tuple[Array, Array] | Non
     else:
         mu, v = given
         c = x - mu
-    s, slope = steps.scale(v, k)
+    s, slope = steps.scale(v, k) if k.scaled else (np.ones_like(v), np.zeros_like(v))
     return Saved(x, mu, c, v, s, slope, steps.normalize(c, s, k))

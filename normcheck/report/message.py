@@ -1,4 +1,7 @@
-"""One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay."""
+"""One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay.
+
+The first finding of a fault is told in full; what the same fault breaks besides, in a line.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ def case_words(case: Mapping[str, Any]) -> str:
     rest = [
         f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
     ]
-    given = [name for name in ("weight", "bias") if case.get(name)]
-    parts = [f"{case.get('format', '')} {shape}", *([" and ".join(given)] if given else ["no parameters"]), *rest]
-    return ", ".join(parts)
+    asked = [name for name in ("weight", "bias") if name in case]  # a family whose cases may lack them says so
+    given = " and ".join(name for name in asked if case[name]) or "no parameters"
+    return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([given] if asked else []), *rest])
 
 
 def _times(observed: float, allowed: float) -> str:
@@ -31,17 +34,37 @@ def _times(observed: float, allowed: float) -> str:
     return f", {observed / allowed:.3g} times what is allowed"
 
 
+LINES = 40
+"""Rows of the terminal that one finding may take; a script that would take it beyond stays in the record."""
+
+
+def _rows(lines: list[str], width: int) -> int:
+    """Rows of a terminal that the lines fill, wrapped."""
+    return sum(max(1, math.ceil(len(line) / width)) for line in lines)
+
+
+def again(record: Mapping[str, Any], like: str) -> str:
+    """A finding with the diagnosis of one that was told in full: which law, how far, the case to ask again.
+
+    >>> again({"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}, "value")
+    'sign does not hold, 5 times what is allowed, as value above; replay sign/n=3'
+    """
+    times = _times(float(record["observed"]), float(record["allowed"]))
+    case = str(record["replay"]).rpartition("--norm-replay ")[2]
+    return f"{record['check']} does not hold{times}, as {like} above; replay {case}"
+
+
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
     """A finding for people.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
-    ...     "where": [1], "case": {"shape": [2], "format": "float32"}, "source": "", "detail": "", "replay": "r"}))
+    ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))
     layer_norm m:f: sign does not hold
     <BLANKLINE>
       law      y(-x) = -y(x)
       found    0.5 at [1]
       allowed  0
-      case     float32 2, no parameters
+      case      2, no parameters
       replay   r
     """
     observed, allowed = float(record["observed"]), float(record["allowed"])
@@ -64,5 +87,7 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
             out.append(f"  {label:<9}{fill[0]}")
             out += [" " * 11 + more for more in fill[1:]]
     if record.get("script"):
-        out += ["", "  without normcheck:", *("    " + line for line in record["script"])]
+        shown = ["", "  without normcheck:", *("    " + line for line in record["script"])]
+        long = _rows(out + shown, width) > LINES
+        out += ["", "  without normcheck: a script with long tensors, in --norm-json FILE"] if long else shown
     return "\n".join(out)

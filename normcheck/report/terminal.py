@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 HEADS = (
@@ -14,10 +14,29 @@ HEADS = (
     ("data", "set", "center"),
     ("single", "case", "scale"),
 )
+"""The columns of Table 1, in the paper's words."""
+EXTENDED_HEADS = (("folds", "into", "W"), ("reads", "own case", "alone"), ("reads", "own past", "alone"))
+"""The columns beyond it."""
+NARROW = {
+    "weight_matrix_rescaling": ("W", "*d"),
+    "weight_matrix_recentering": ("W", "+v"),
+    "weight_vector_rescaling": ("unit", "*d"),
+    "dataset_rescaling": ("data", "*d"),
+    "dataset_recentering": ("data", "+v"),
+    "case_rescaling": ("case", "*d"),
+    "reparametrization": ("fold", "in W"),
+    "independence_of_batch": ("own", "case"),
+    "independence_of_length": ("own", "past"),
+}
+"""All of them as a record names them, with heads so short that a table fits into 80 columns."""
+LEGEND = (
+    "*d re-scales and +v re-centers: the weights W, one unit's, all data, one case.",
+    "Beyond: does it fold into W, does an output read its own case, own past alone?",
+)
 PASSES = ("forward", "backward", "parameters", "evaluation")
 FORMATS = ("float64", "float32", "bfloat16", "float16")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
-CELL = 7
+CELL = 5
 BRIEF = 4
 """With more implementations than this, those that pass take one line each."""
 
@@ -26,18 +45,19 @@ Line = tuple[str, dict[str, bool]]
 
 
 def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else "..." + text[-(width - 3) :]
+    return text if len(text) <= width else "..." + text[-(width - 3) :].lstrip(".")
 
 
-def _cells(row: Mapping[str, str], other: Mapping[str, str] | None = None) -> str:
-    out = ""
-    for name, value in row.items():
-        differs = other is not None and other[name] != value
-        out += (WORDS[value] + ("!" if differs else "")).ljust(CELL)
-    return out.rstrip()
+def _cells(row: Mapping[str, str]) -> str:
+    """A row of words, blank where it has no cell."""
+    return _words((row.get(name, ""), False) for name in NARROW)
 
 
-def _references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _words(cells: Iterable[tuple[str, bool]]) -> str:
+    return "".join((WORDS.get(cell, "") + "!" * differs).ljust(CELL) for cell, differs in cells).rstrip()
+
+
+def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The rows to hold a measured one against: as papers print it, papers that agree in one line; else as derived."""
     papers: dict[str, list[str]] = {}
     rows = {}
@@ -47,28 +67,56 @@ def _references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, s
         rows[key] = printed["row"]
     for key, names in papers.items():
         yield f"{record['kind']} ({', '.join(names)})", rows[key]
-    if not papers and record["expected"]:
-        yield f"{record['kind']} (derived)", record["expected"]
+    if not papers:
+        yield f"{record['kind']} (derived)" if record["expected"] else record["kind"], record["expected"] or {}
+
+
+def extended_row(record: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each cell, of the six and beyond, and whether it is not as derived; "" where there is none.
+
+    A kind without a row of the six has the cells that were measured.
+    """
+    own = record["row"] | record.get("extended", {})
+    if record.get("expected") is None:
+        own = {name: cell for name, cell in own.items() if cell != "undetermined"}
+    expected = (record.get("expected") or {}) | record.get("expected_extended", {})
+    for name in NARROW:
+        yield own.get(name, ""), name in own and name in expected and own[name] != expected[name]
+
+
+def tabled(record: Mapping[str, Any]) -> bool:
+    """Whether anything was measured that the table has a column for."""
+    return not {*record["row"].values(), *record.get("extended", {}).values()} <= {"undetermined"}
+
+
+def deviates(record: Mapping[str, Any]) -> bool:
+    """Whether a cell, of the six or beyond, is not as derived."""
+    return any(differs for _, differs in extended_row(record))
 
 
 def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """Table 1 as measured: a line for each implementation, and under it each row that a paper prints."""
-    name = max(36, min(width - 6 * CELL - 2, 60))
+    """Table 1 as measured, extended: a line for each implementation, under each row that a paper prints.
+
+    The columns beyond the six are measured alone: no paper prints them.
+    """
+    name = max(36, min(width - len(NARROW) * CELL + 1, 60))
     yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
-    for i in range(3):
-        yield (" " * name + "".join(head[i].ljust(CELL) for head in HEADS)).rstrip(), {}
+    for text in LEGEND:
+        yield text, {}
+    for i in range(2):
+        yield (" " * name + "".join(head[i].ljust(CELL) for head in NARROW.values())).rstrip(), {}
     seen: set[str] = set()
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
             seen.add(one["kind"])
-            for label, row in _references(one):
-                yield f"{_short(label, name - 1):<{name}}{_cells(row)}", {"bold": True}
-        bad = one["expected"] is not None and one["row"] != one["expected"]
-        cells = _cells(one["row"], one["expected"])
+            for label, row in references(one):
+                yield f"{_short(label, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
+        bad = deviates(one)
+        cells = _words(extended_row(one))
         yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
         if "row_expected_statistics" in one:
-            again = _cells(one["row_expected_statistics"], one["expected"])
-            yield f"{'    with expected statistics':<{name}}{again}", {}
+            again = one["row_expected_statistics"] | one["extended_expected_statistics"]
+            yield f"{'  expected statistics':<{name}}{_cells(again)}", {}
 
 
 def _accuracy(record: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -92,7 +140,7 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
         yield " " * 14 + more, {}
 
 
-def _by_reason(reasons: Mapping[str, str]) -> str:
+def with_reason(reasons: Mapping[str, str]) -> str:
     by_reason: dict[str, list[str]] = {}
     for what, why in reasons.items():
         by_reason.setdefault(why, []).append(what)
@@ -115,11 +163,14 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
     claimed = record["contract"].get("gradient", "full")
     said = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
-    if "gradient" not in record["not_checked"]:
+    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not asked
         yield from _wrapped("gradient", f"{record['gradient']}, {said}", width)
     if record["contract"]:
         yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
     yield from _accuracy(record, width)
+    if record["invariances"]:
+        cells = (f"{name.replace('_', ' ')} {WORDS[cell]}" for name, cell in record["invariances"].items())
+        yield from _wrapped("invariant", ", ".join(cells), width)
     if record["tightest"]:
         yield from _wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
                             f"in {record['tightest']['check']}", width)  # fmt: skip
@@ -148,11 +199,11 @@ def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """What is known, what was seen beside the laws, and what was not asked."""
     if record["expected_findings"]:
-        yield from _wrapped("expected", _by_reason(record["expected_findings"]), width)
+        yield from _wrapped("expected", with_reason(record["expected_findings"]), width)
     for what, said in record["information"].items():
         yield from _wrapped("information", f"{what}: {said}", width)
     if record["not_checked"]:
-        yield from _wrapped("not checked", _by_reason(record["not_checked"]), width)
+        yield from _wrapped("not checked", with_reason(record["not_checked"]), width)
 
 
 def _replayed(record: Mapping[str, Any]) -> str:
@@ -165,7 +216,7 @@ def _replayed(record: Mapping[str, Any]) -> str:
 
 
 def _head(record: Mapping[str, Any], width: int) -> str:
-    kind = f"{record['kind']} = "
+    kind = f"{record['kind']} = " if record["kind"] else ""
     return kind + _short(record["target"], width - len(kind))
 
 
@@ -175,6 +226,12 @@ def _line(record: Mapping[str, Any], width: int) -> str:
     known = len(record["expected_findings"])
     tail = f": passed, {record['checks']['passed']} checks{share}" + (f", {known} known findings" if known else "")
     return _head(record, width - len(tail)) + tail
+
+
+def repeated(settings: Mapping[str, Any]) -> str:
+    """The options that ask the same cases again."""
+    seed = ", the same cases in every run" if settings["seed"] is None else f" --norm-seed {settings['seed']}"
+    return f"--norm-effort {settings['effort']}{seed}"
 
 
 def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -191,6 +248,8 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
             yield "", {}
     if brief:
         yield "", {}
-    measured = [r for r in records if r["compared"] and set(r["row"].values()) != {"undetermined"}]
+    measured = [r for r in records if r["compared"] and tabled(r)]
     if measured:
         yield from table(measured, width)
+    if "effort" in run["settings"]:
+        yield f"Cases asked: {repeated(run['settings'])}.", {}

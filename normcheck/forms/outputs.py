@@ -1,4 +1,4 @@
-"""The other forms in which people write the faults of the catalog, each under the name of its fault."""
+"""Other forms of the faults that change the output."""
 
 from __future__ import annotations
 
@@ -12,26 +12,15 @@ from normcheck import faults
 from normcheck.adapters.base import Answer
 from normcheck.case import Case
 from normcheck.faults import Fault
-from normcheck.faults.backward import with_dweight
+from normcheck.faults.dying import gated
 from normcheck.faults.forward import with_eps, with_output
 from normcheck.faults.structure import activations, centered, grouped, trailing, weights
 from normcheck.faults.sums import summing, width
 from normcheck.floats import Array
+from normcheck.forms.form import BLOCKS, form, unchanged
 from normcheck.reference.oracle import contract_steps, evaluate
 from normcheck.reference.standardize import Saved, Setting, Steps
 from normcheck.spec import AXES, Normalizer, Partition
-
-BLOCKS = (2, 8, 16, 32, 64, 128)
-"""Numbers of lanes or rows that are handled together, other than those that the catalog's faults have."""
-
-
-def _form(name: str, **changes: object) -> Fault:
-    """The fault of that name, done another way."""
-    return replace(faults.get(name), **changes)  # type: ignore[arg-type]  # the changes are written below
-
-
-def _unchanged(steps: Steps) -> Steps:
-    return steps
 
 
 def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
@@ -174,24 +163,6 @@ def _chunks_in_half(a: Array, k: Setting) -> Array:
     return total.astype(a.dtype)
 
 
-def _whole_blocks(block: int) -> Callable[[Array], Array]:
-    def keep(full: Array) -> Array:
-        out, rows = full.copy(), len(full)
-        out[rows - rows % block :] = 0
-        return out
-
-    return keep
-
-
-def _from_deviation(answer: Answer, asked: faults.Asked) -> Answer:
-    """The weight's gradient sums dy (x - mean), which nobody divided."""
-    if answer.dweight is None or asked.case.dy is None:
-        return answer
-    truth = evaluate(asked.normalizer, asked.case, asked.contract)
-    centered_input = truth.partition.scatter(truth.saved.c)
-    return replace(answer, dweight=truth.partition.collect(asked.case.dy * centered_input))
-
-
 def _through_absolute(answer: Answer, asked: faults.Asked) -> Answer:
     """The weight's gradient where the weight is used by its size."""
     if answer.dweight is None or asked.case.weight is None:
@@ -248,38 +219,37 @@ def _sums(normalizer: Normalizer) -> Iterator[Fault]:
     for count in range(1, len(axes)):
         for members in combinations(axes, count):
             if members != right:
-                yield _form("statistics-over-wrong-axis", repartition=_over(members))
+                yield form("statistics-over-wrong-axis", repartition=_over(members))
     if trailing(normalizer):
-        yield _form("statistics-over-wrong-axis", repartition=_first_axis)
+        yield form("statistics-over-wrong-axis", repartition=_first_axis)
 
 
-def forms(normalizer: Normalizer) -> Iterator[Fault]:
-    """Other forms of the faults that can befall a normalizer, each under the name of its fault."""
+def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
+    """Those that can befall a normalizer."""
     whole = tuple(range(4))
-    yield from (_form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
-    yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
-    yield _form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
-    yield _form("statistics-from-row-0", steps=_unchanged, after=_of_first_case)
+    yield from (form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
+    yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
+    yield form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    yield form("statistics-from-row-0", steps=unchanged, after=_of_first_case)
     if centered(normalizer):
-        yield _form("variance-unbiased", steps=_unbiased_scale)
-        yield _form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
+        yield form("variance-unbiased", steps=_unbiased_scale)
+        yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
         for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
             for known in (True, False):
-                yield _form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
-    yield _form("statistics-of-whole-tensor", steps=_unchanged, repartition=_over(whole))
-    yield from (_form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
-    yield _form("weight-absolute", after=_through_absolute)
-    yield _form("bias-before-weight", after=_through_bias_first)
-    yield _form("half-accumulator", steps=summing(_chunks_in_half))
-    yield _form("dweight-from-x", steps=_unchanged, after=_from_deviation)
-    yield from (_form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
-    yield from (_form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+                yield form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
+    yield form("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
+    yield from (form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield form("weight-absolute", after=_through_absolute)
+    yield form("bias-before-weight", after=_through_bias_first)
+    yield form("half-accumulator", steps=summing(_chunks_in_half))
+    yield from (form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
+    yield form("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
     for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
         clipped = with_output(lambda y, top=top: np.clip(y, -top, top))  # type: ignore[misc]
-        yield _form("output-clipped", after=clipped)
-        yield _form("output-clipped", after=clipped, before=_kept_within(top))
-    yield _form("normalized-twice", after=_twice)
+        yield form("output-clipped", after=clipped)
+        yield form("output-clipped", after=clipped, before=_kept_within(top))
+    yield form("normalized-twice", after=_twice)
     if activations(normalizer):
         yield from _sums(normalizer)
     if weights(normalizer):
-        yield from (_form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))
+        yield from (form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))

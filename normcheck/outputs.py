@@ -1,0 +1,103 @@
+"""Where a run goes at the end of a pytest session: files in the forms asked for, and what the machine of a CI reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FORMS = ("json", "html", "sarif", "gitlab", "badge", "markdown")
+"""Those of report.files, which is not imported before something is written."""
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    """An option for each form of file, and for the findings that are no news."""
+    said = {
+        "json": "write the run as a JSON document",
+        "html": "write the run as one self-contained page (pip install 'normcheck[report]')",
+        "sarif": "write the findings as SARIF, for code-scanning services",
+        "gitlab": "write the findings as a code-quality report of GitLab",
+        "badge": "write a badge: an SVG picture for a FILE.svg, else JSON for shields.io",
+        "markdown": "write the run as markdown",
+    }
+    for form in FORMS:
+        group.addoption(f"--norm-{form}", metavar="FILE", help=said[form])
+    group.addoption(
+        "--norm-baseline", metavar="RUN.json",
+        help="a run saved with --norm-json: what it found is known, and only what is new fails",
+    )  # fmt: skip
+
+
+def _asked(config: pytest.Config) -> Iterator[tuple[str, Path]]:
+    for form in FORMS:
+        name = config.getoption(f"norm_{form}")
+        if name:
+            yield form, Path(name)
+
+
+def prepare(config: pytest.Config) -> None:
+    """Raises `UsageError` where a form cannot be written: before the run."""
+    from normcheck.report import files
+
+    for form, _ in _asked(config):
+        files.check(form)
+
+
+def write(config: pytest.Config, run: dict[str, Any]) -> None:
+    """Write what was asked for, and the summary of a job of GitHub Actions."""
+    from normcheck.report import files
+
+    for form, path in _asked(config):
+        files.write(run, form, path, config.rootpath)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if _on_github() and summary:
+        text = files.text(run, "markdown", Path(summary), config.rootpath)
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def lines(config: pytest.Config, run: dict[str, Any]) -> Iterator[str]:
+    """What is said at the end: files written, a baseline that holds what is gone, annotations."""
+    from normcheck.report import github
+
+    for _, path in _asked(config):
+        yield f"written: {path}"
+    baseline = config.getoption("norm_baseline")
+    if baseline:
+        yield from _stale(run, baseline)
+    if _on_github():
+        yield from github.commands(run, config.rootpath)
+
+
+def _stale(run: dict[str, Any], baseline: str) -> Iterator[str]:
+    known = sum(len(one["expected_findings"]) for one in run["implementations"])
+    failing = sum(len(one["findings"]) for one in run["implementations"])
+    gone = [
+        f"{one['kind']} {one['target']}: {what.removeprefix('baseline: ')}"
+        for one in run["implementations"]
+        for what in one["information"]
+        if what.startswith("baseline: ")
+    ]
+    yield f"baseline: {failing} new, {known} known, {len(gone)} gone ({baseline})"
+    yield from (f"baseline: gone: {what}" for what in gone)
+    if gone:
+        yield f"baseline: save it anew with --norm-json {baseline}"
+
+
+def properties(outcomes: list[Any]) -> list[tuple[str, object]]:
+    """What a report of JUnit says of the outcomes of a test beside its text."""
+    out: list[tuple[str, object]] = []
+    for o in outcomes:
+        head = f"{o.kind} {o.target} {o.check}"
+        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.share)]
+        out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
+        out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
+        out += [(f"{head}: expected", o.expected)] if o.expected else []
+    return out
+
+
+def _on_github() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"

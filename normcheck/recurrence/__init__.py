@@ -1,0 +1,1 @@
+"""Recurrent nets with normalizers inside: the family's entries, cases and subjects."""

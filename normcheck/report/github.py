@@ -1,0 +1,32 @@
+"""A run as annotations of GitHub Actions: lines that the runner reads from the output of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from normcheck.report.problems import problems
+
+MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+PROPERTY = MESSAGE | {":": "%3A", ",": "%2C"}
+MOST = 10
+"""Annotations of one level that GitHub shows for a step."""
+
+
+def _encoded(text: str, table: Mapping[str, str]) -> str:
+    return "".join(table.get(c, c) for c in text)
+
+
+def commands(run: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """A line for each problem; what is accepted is a notice. The last of many says how many there are."""
+    failing = [one for one in problems(run, root) if not one.accepted]
+    for one in failing[:MOST]:
+        yield _command("error", one.title, one.text, f"file={_encoded(one.place.path, PROPERTY)},line={one.place.line}")
+    if len(failing) > MOST:
+        yield _command("notice", "normcheck", f"{len(failing)} findings in all; the job summary has them")
+
+
+def _command(level: str, title: str, text: str, place: str = "") -> str:
+    properties = ",".join(part for part in (place, f"title={_encoded(title, PROPERTY)}") if part)
+    return f"::{level} {properties}::{_encoded(text, MESSAGE)}"

@@ -1,0 +1,181 @@
+"""A run as one page: no network, no script of others; every text of a record is escaped, and cannot run if it were not.
+
+The page carries a content security policy that allows this file's one script, by its hash, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from normcheck.report import plots
+from normcheck.report.message import case_words
+from normcheck.report.terminal import (
+    EXTENDED_HEADS,
+    FORMATS,
+    HEADS,
+    NARROW,
+    PASSES,
+    WORDS,
+    extended_row,
+    references,
+    tabled,
+    with_reason,
+)
+
+VERDICTS = ("failed", "error", "inconclusive", "passed")
+"""In the order in which one wants to read them."""
+
+ROOM = 600_000
+"""Characters of scripts that a page holds, shared by its implementations; the record has them all."""
+
+
+def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
+    """The page. run: a record as `schema.json` describes it; what is absent is left out."""
+    folder = files("normcheck") / "report" / "pages"
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["figure"] = figure
+    script = (folder / "run.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    records = run["implementations"]
+    counts = Counter(str(one["verdict"]) for one in records)
+    return environment.get_template("run.html").render(
+        run=run,
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'",
+        style=Markup((folder / "run.css").read_text(encoding="utf-8")),  # noqa: S704  # a file of this package
+        script=Markup(script),  # noqa: S704  # a file of this package
+        counts=[(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]],
+        kinds=sorted({str(one["kind"]) for one in records}),
+        heads=[" ".join(head) for head in HEADS + EXTENDED_HEADS],
+        groups=list(_table(records)),
+        words=WORDS | {"": ""},
+        implementations=[_view(i, one, ROOM // len(records)) for i, one in enumerate(records)],
+    )
+
+
+def figure(value: Any) -> str:
+    """A number in three digits, large counts in groups; words as they are.
+
+    >>> figure(63911), figure(0.0123456), figure("inf")
+    ('63,911', '0.0123', 'inf')
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Table 1 by kind: the rows of papers, and those measured, each cell with whether it is as it should be."""
+    measured = [(i, one) for i, one in enumerate(records) if tabled(one)]
+    for kind in sorted({str(one["kind"]) for _, one in measured}):
+        own = [(i, one) for i, one in measured if one["kind"] == kind]
+        yield {
+            "references": [(label, [row.get(name, "") for name in NARROW]) for label, row in references(own[0][1])],
+            "measured": [{"index": i, "target": one["target"], "cells": list(extended_row(one))} for i, one in own],
+        }
+
+
+def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
+    """What the page shows of one implementation. room: characters for its scripts, the first findings first."""
+    speeds = list(_speeds(record["speed"]))
+    return {
+        "index": index,
+        "record": record,
+        "findings": list(_findings(record["findings"], room)),
+        "accuracy": list(_accuracy(record.get("accuracy", {}))),
+        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), f"a{index}")),  # noqa: S704  # matplotlib escapes labels
+        "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
+        "speed": speeds,
+        "speed_plot": Markup(plots.speed([one for one in speeds if "value" in one], f"s{index}")),  # noqa: S704
+        "known": with_reason(record.get("expected_findings", {})),
+        "not_checked": with_reason(record.get("not_checked", {})),
+        "details": list(_details(record)),
+    }
+
+
+def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Facts in few words, for the list under the heading."""
+    tightest, contract = record.get("tightest"), record.get("contract")
+    if record["diagnosis"]:
+        yield "looks like", ", ".join(record["diagnosis"])
+    if record["compared"]:
+        yield "gradient", record["gradient"]
+    if contract:
+        yield "contract", ", ".join(f"{key}={value}" for key, value in contract.items())
+    if tightest:
+        yield "tightest", f"{figure(tightest['share'])} of what is allowed, in {tightest['check']}"
+    yield "checks", ", ".join(f"{count} {status}" for status, count in record["checks"].items() if count)
+    yield "compared", f"{record['compared']:,} numbers in {record['seconds']:.1f} s"
+    yield from record.get("information", {}).items()
+
+
+def _findings(records: Sequence[Mapping[str, Any]], room: int) -> Iterator[dict[str, Any]]:
+    left = room
+    for record in records:
+        found = _finding(record)
+        left -= len(found["script"])
+        yield found if left >= 0 or not found["script"] else found | {"script": "", "left_out": True}
+
+
+def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
+    observed, allowed = float(record["observed"]), float(record["allowed"])
+    times = f", {figure(observed / allowed)} times what is allowed" if allowed > 0 and observed < float("inf") else ""
+    where = f" at [{', '.join(map(str, record['where']))}]" if record["where"] else ""
+    lines = [
+        ("law", record["law"]),
+        ("found", f"{figure(observed)}{where}{times}"),
+        ("allowed", figure(allowed)),
+        ("case", case_words(record["case"])),
+        ("remark", record.get("detail", "")),
+        ("likely", record.get("likely", "")),
+        ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
+        ("source", record.get("source", "")),
+    ]
+    return {
+        "check": record["check"],
+        "lines": [(label, text) for label, text in lines if text],
+        "replay": record["replay"],
+        "script": "\n".join(record.get("script", [])),
+        "left_out": False,
+    }
+
+
+def _accuracy(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """A line for each pass, a cell for each format: share of the bound, and the class where it is not sound."""
+    for part in PASSES:
+        cells = [found.get(f"{part} {format}") for format in FORMATS]
+        if any(cells):
+            yield part, [_share(cell) for cell in cells]
+
+
+def _share(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    return figure(cell["share"]) + ("" if cell["class"] == "sound" else f" ({cell['class']})")
+
+
+def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of the table of times; whatever a record lacks is empty."""
+    for one in speeds:
+        sizes = f"{one['sets']} x {one['n']}" if "sets" in one and "n" in one else ""
+        label = " ".join(str(part) for part in (sizes, one.get("format", ""), one.get("pass", "")) if part)
+        row: dict[str, Any] = {"label": label, "verdict": one.get("verdict", "")}
+        row["seconds"] = f"{1e6 * one['seconds']:,.1f}" if "seconds" in one else ""
+        row["bandwidth"] = f"{100.0 * one['bandwidth']:.0f} %" if one.get("bandwidth") is not None else ""
+        ratio = one.get("ratio", {})
+        if {"value", "low", "high"} <= set(ratio):
+            row |= {key: float(ratio[key]) for key in ("value", "low", "high")}
+            row["ratio"] = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        yield row

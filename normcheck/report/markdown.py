@@ -1,0 +1,70 @@
+"""A run as markdown, for the summary of a job or a comment: verdicts, findings with replay, Table 1."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from normcheck.report.badge import said
+from normcheck.report.problems import Problem, problems
+from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, tabled
+
+PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
+MOST = 40
+"""Findings that are written out; of the rest the number is said."""
+
+
+def plain(value: object) -> str:
+    """Text that markdown and HTML show as it is: every character that could mean something, as its number.
+
+    >>> plain("a|b<c>")
+    'a&#124;b&#60;c&#62;'
+    """
+    return "".join(c if c in PLAIN else f"&#{ord(c)};" if c.isprintable() else " " for c in str(value))
+
+
+def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
+    """The document."""
+    found = [one for one in problems(run, root) if not one.accepted]
+    parts = [[f"## normcheck: {said(run)[0]}"], _table(*_verdicts(run)), _table(*_rows(run)), *_problems(found)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    lines = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _verdicts(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    heads = ("implementation", "kind", "verdict", "looks like", "gradient", "findings", "numbers compared")
+    rows = [
+        [
+            plain(one["target"]), plain(one["kind"]), plain(one["verdict"]), plain(", ".join(one["diagnosis"])),
+            plain(one["gradient"]) if one["compared"] else "", str(len(one["findings"])), f"{one['compared']:,}",
+        ]
+        for one in run["implementations"]
+    ]  # fmt: skip
+    return heads, rows
+
+
+def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    """Table 1 as measured; a cell that is not as it should be is marked."""
+    heads = ("Table 1, as measured", *(" ".join(head) for head in HEADS + EXTENDED_HEADS))
+    rows = []
+    for one in run["implementations"]:
+        if tabled(one):
+            cells = [WORDS.get(cell, "") + " (differs)" * differs for cell, differs in extended_row(one)]
+            rows.append([plain(f"{one['kind']} {one['target']}"), *cells])
+    return heads, rows
+
+
+def _problems(found: Sequence[Problem]) -> Iterator[list[str]]:
+    for one in found[:MOST]:
+        lines = "\n".join(plain(line) for line in one.text.splitlines())
+        yield [f"<details><summary>{plain(one.title)}</summary>", "", f"<pre>{lines}</pre>", "", "</details>"]
+    if len(found) > MOST:
+        yield [f"{len(found) - MOST} more findings are in the record."]

@@ -1,0 +1,169 @@
+"""Plots of a record as inline SVG, drawn by matplotlib in the page's own colors: dark and light are one drawing.
+
+Colors are placeholders while matplotlib draws, and become variables of the page's style sheet.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from normcheck.report.terminal import FORMATS
+
+INK, LINE, BAD = "#010101", "#020202", "#030303"
+SERIES = ("#040404", "#050505", "#060606", "#070707")
+MARKERS = ("o", "s", "^", "D")
+COLORS = {INK: "var(--ink)", LINE: "var(--line)", BAD: "var(--bad)"} | {
+    color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
+}
+
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
+    "text.parse_math": False,  # labels may come from a record
+    "font.family": "DejaVu Sans", "font.size": 9.0,
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": LINE, "grid.linewidth": 0.4,
+    "legend.frameon": False, "axes.facecolor": "none",
+}  # fmt: skip
+
+LEAST = 1e-3
+"""Shares below this are drawn here: the answer is as good as exact."""
+
+AXES = {"condition": "condition of the set, rms(x) / s", "width": "entries that share a statistic"}
+
+
+def _power(value: float, _: int) -> str:
+    """A tick of a logarithmic axis in plain text: 1 and whole numbers as they are, others as 1e-2."""
+    return f"{value:g}" if 1.0 <= value < 1e4 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def _blank(width: float, height: float) -> Figure:
+    """A figure that shows the page behind it. Sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0.0)
+    return figure
+
+
+def _svg(figure: Figure, place: str, name: str) -> str:
+    """The drawing for the body of a page, named for those who cannot see it.
+
+    place: makes the ids its own: those of a hidden drawing do not serve a shown one. name: plain text of ours.
+    """
+    out = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": place}):  # not random: the same run gives the same page
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<(g|path) id="(?!m?[0-9a-f]{10,})[^"]*"', r"<\1", text)  # ids that nothing refers to
+    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
+    text = re.sub(r"""font-family: [^;]*; | transform="rotate\(-0 [^"]*\"""", "", text)  # the page has its own font
+    text = re.sub(r"\n\s*", "\n", text)
+    for color, variable in COLORS.items():
+        text = text.replace(color, variable)
+    text = re.sub(r' (width|height)="[^"]*pt"', "", text, count=2)  # the page scales it
+    widest = f"max-width:{110 * figure.get_figwidth():.0f}px"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{name}" class="plot" style="{widest}" ', 1)
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> float:
+    """A logarithmic axis of shares with the bound drawn in; the height at which infinity is drawn."""
+    known = [v for v in values if math.isfinite(v)]
+    top = max([3.0, *(10.0 * v for v in known)])
+    axes.set_yscale("log")
+    axes.set_ylim(LEAST / 1.5, top)
+    axes.yaxis.set_major_formatter(FuncFormatter(_power))
+    axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle="--")
+    return top / 1.5
+
+
+def _lines(curves: Mapping[str, Mapping[str, Any]], axis: str) -> Iterator[tuple[str, str, list[Any]]]:
+    for format in FORMATS:
+        for part in ("forward", "backward"):
+            points = [(float(x), float(y)) for x, y in curves.get(f"{part} {format}", {}).get(axis, [])]
+            drawn = [(x, y) for x, y in points if y > 0.0]  # an exact result has no place on a logarithmic axis
+            if drawn:
+                yield format, part, drawn
+
+
+def accuracy(curves: Mapping[str, Mapping[str, Any]], place: str) -> str:
+    """Error in units of the bound, by condition and by width; empty where nothing was measured."""
+    if not curves:
+        return ""
+    with mpl.rc_context(STYLE):
+        figure = _blank(8.4, 3.1)
+        both = figure.subplots(1, 2, sharey=True)
+        every = [y for axis in AXES for _, _, points in _lines(curves, axis) for _, y in points]
+        for axes, (axis, label) in zip(both, AXES.items(), strict=True):
+            top = _logarithmic(axes, every)
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+            axes.xaxis.set_major_formatter(FuncFormatter(_power))
+            axes.minorticks_off()
+            for format, part, points in _lines(curves, axis):
+                i = FORMATS.index(format)
+                axes.plot(
+                    [x for x, _ in points], [min(max(y, LEAST), top) for _, y in points], color=SERIES[i],
+                    marker=MARKERS[i], markersize=3.5, linewidth=1.2, linestyle="-" if part == "forward" else ":",
+                    label=f"{part} {format}",
+                )  # fmt: skip
+            axes.set_xlabel(label)
+        both[0].set_ylabel("error / bound")
+        figure.legend(*both[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+        return _svg(figure, place, "Error over its bound, by condition and by width; the dashed line is the bound")
+
+
+def gradient(shares: Mapping[str, Any], place: str) -> str:
+    """Distance from the closed form of every gradient mode; empty where there is no gradient."""
+    if not shares:
+        return ""
+    names = list(shares)[::-1]
+    values = [float(shares[name]) for name in names]
+    known = [v for v in values if math.isfinite(v)]
+    top = max([10.0, *(5.0 * v for v in known)])
+    with mpl.rc_context(STYLE):
+        figure = _blank(6.4, 1.7)
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        axes.set_xlim(LEAST, top)
+        axes.xaxis.set_major_locator(LogLocator(numticks=9))
+        axes.xaxis.set_major_formatter(FuncFormatter(_power))
+        axes.barh(
+            names, [min(max(v, LEAST * 1.5), top) for v in values], height=0.55,
+            color=[SERIES[2] if v <= 1.0 else SERIES[1] for v in values],
+        )  # fmt: skip
+        axes.axvline(1.0, color=BAD, linewidth=1.2, linestyle="--")
+        axes.set_xlabel("distance from the closed form / what rounding allows")
+        axes.grid(visible=False, axis="y")
+        return _svg(figure, place, "Distance of the gradient from each closed form; bars before the line fit")
+
+
+def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:
+    """Ratio to the baseline with its interval, a line for each shape; empty where nothing was timed.
+
+    rows: values with label, value, low and high.
+    """
+    if not rows:
+        return ""
+    with mpl.rc_context(STYLE):
+        figure = _blank(6.4, 0.8 + 0.22 * len(rows))
+        axes = figure.subplots()
+        heights = range(len(rows), 0, -1)
+        axes.hlines(heights, [r["low"] for r in rows], [r["high"] for r in rows], color=SERIES[0], linewidth=2.5)
+        axes.plot([r["value"] for r in rows], heights, "o", color=SERIES[0], markersize=4)
+        axes.set_yticks(list(heights), [r["label"] for r in rows])
+        axes.axvline(1.0, color=INK, linewidth=1.0, linestyle="--")
+        axes.set_xlabel("time / time of the baseline")
+        axes.set_xlim(left=0.0)
+        axes.grid(visible=False, axis="y")
+        return _svg(figure, place, "Time over the baseline's time with its interval, by shape")

@@ -1,0 +1,93 @@
+"""What a machine of continuous integration is told: one problem for each finding and error, with a place in the source.
+
+The place is read from the text of the target and the files below a folder; nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normcheck.report.message import finding
+
+ERROR = "error"
+"""Name of the rule where no check could be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file; path: below the folder where that is possible, with slashes."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, or that is known to be and accepted."""
+
+    kind: str
+    target: str
+    check: str
+    law: str
+    text: str  # as the terminal has it, of many lines
+    place: Place
+    accepted: str = ""  # why it does not fail the run
+    record: Mapping[str, Any] | None = None  # the finding
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.target}: {self.check}" + ("" if self.check == ERROR else " does not hold")
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same check of the same target, whatever the numbers."""
+        return hashlib.sha256(f"{self.kind}\0{self.target}\0{self.check}".encode()).hexdigest()
+
+
+def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    """Every finding, error and accepted finding of a run."""
+    for one in run["implementations"]:
+        kind, target = str(one["kind"]), str(one["target"])
+        place = located(target, root)
+        for text in one.get("errors", []):
+            yield Problem(kind, target, ERROR, "an implementation can be called", text, place)
+        for found in one["findings"]:
+            text = finding(kind, target, found)
+            yield Problem(kind, target, str(found["check"]), str(found["law"]), text, place, record=found)
+        for check, reason in one.get("expected_findings", {}).items():
+            yield Problem(kind, target, check, check, f"{check} does not hold, as expected: {reason}", place, reason)
+
+
+def located(target: str, root: Path) -> Place:
+    """Where a target is defined, as far as the files tell; else line 1 of the file that its module would be."""
+    module, _, attribute = target.rpartition(":")
+    stem = module.replace(".", "/")
+    names = [module] if module.endswith(".py") else [f"{stem}.py", f"{stem}/__init__.py"]
+    for name in names:
+        for file in (root / name, root / "src" / name):
+            if file.is_file():
+                return Place(_below(file, root), _line(file, attribute.partition(".")[0]))
+    return Place(names[0].replace("\\", "/") if module else "unknown", 1)
+
+
+def _below(file: Path, root: Path) -> str:
+    whole, top = file.resolve(), root.resolve()
+    return (whole.relative_to(top) if whole.is_relative_to(top) else whole).as_posix()
+
+
+def _line(file: Path, name: str) -> int:
+    """The line on which a name is defined or assigned at the top of a file; 1 where there is none."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, OSError):
+        return 1
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            return node.lineno
+    return 1

@@ -1,0 +1,1 @@
+"""Layers that decorrelate channels: the family's entries, cases and subjects."""

@@ -1,0 +1,14 @@
+"""Small networks, trained some steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import networks, weight_norm_nets
+
+CHECKS = networks.CHECKS + weight_norm_nets.CHECKS
+
+
+def test_networks(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)

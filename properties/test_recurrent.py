@@ -1,0 +1,14 @@
+"""Recurrent nets: the formula step by step, gradients through time, statistics of each step, padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import recurrent, recurrent_laws, recurrent_table
+
+CHECKS = recurrent.CHECKS + recurrent_table.CHECKS + recurrent_laws.CHECKS
+
+
+def test_recurrent_nets(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)

@@ -1,0 +1,14 @@
+"""Layers that decorrelate channels: closed forms, laws of their matrices, equal eigenvalues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from normcheck.checks import whitening, whitening_table
+
+CHECKS = whitening.CHECKS + whitening_table.CHECKS
+
+
+def test_whitening(norm_ask: Any, norm_question: Any) -> None:
+    """Every check of this file holds, or finds its witness."""
+    norm_ask(*norm_question)

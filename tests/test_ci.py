@@ -1,0 +1,337 @@
+"""What continuous integration reads: JUnit, SARIF, GitLab, GitHub, badges, a baseline, the action and the hook."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from normcheck import outputs
+from normcheck.accepted import known, settle
+from normcheck.errors import UsageError
+from normcheck.report import badge, files, github, gitlab, markdown, problems, sarif
+from normcheck.result import FAILED, PASSED, Finding, Outcome
+
+ROOT = Path(__file__).parent.parent
+HERE = Path()
+
+KERNELS = """
+import torch
+
+LIMIT = 3
+
+
+def sound(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+def wrong(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, 2 * eps)
+"""
+WRONG = "layer_norm=kernels:wrong"
+QUICK = ("-q", "-p", "no:cacheprovider", "--norm-effort", "quick", "-k", "eps-is-read or moments or sign or a_call")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makepyfile(kernels=KERNELS)
+    yield pytester
+    sys.modules.pop("kernels", None)
+
+
+def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return project.runpytest_inprocess(*QUICK, *args)
+
+
+# Forms
+
+
+def test_every_form_has_an_option_and_a_writer(document: dict[str, Any]) -> None:
+    assert tuple(files.FORMS) == outputs.FORMS
+    assert all(files.text(document, form, Path("x.svg"), HERE) for form in files.FORMS)
+
+
+def test_sarif_has_a_rule_and_a_place_for_every_result(document: dict[str, Any]) -> None:
+    (one,) = json.loads(sarif.text(document, HERE, HERE))["runs"]
+    rules = [rule["id"] for rule in one["tool"]["driver"]["rules"]]
+    findings = sum(len(i["findings"]) + len(i["errors"]) for i in document["implementations"])
+
+    assert len(one["results"]) == findings > 2
+    for result in one["results"]:
+        place = result["locations"][0]["physicalLocation"]
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert place["region"]["startLine"] >= 1
+        assert not set(place["artifactLocation"]["uri"]) & set(" <>\"'{}|`")
+    assert len({r["partialFingerprints"]["normcheck/v1"] for r in one["results"]}) == findings
+
+
+def test_what_is_accepted_is_suppressed_with_its_reason(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document)
+    run["implementations"][0]["expected_findings"] = {"value": "issue 12"}
+    results = json.loads(sarif.text(run, HERE, HERE))["runs"][0]["results"]
+
+    assert [r["suppressions"][0]["justification"] for r in results if "suppressions" in r] == ["issue 12"]
+    assert len(json.loads(gitlab.text(run, HERE, HERE))) == len(json.loads(gitlab.text(document, HERE, HERE)))
+
+
+def test_gitlab_has_what_it_requires(document: dict[str, Any]) -> None:
+    entries = json.loads(gitlab.text(document, HERE, HERE))
+
+    assert {e["severity"] for e in entries} == {"major", "critical"}
+    for entry in entries:
+        assert set(entry) == {"description", "check_name", "fingerprint", "severity", "location"}
+        assert entry["location"]["lines"]["begin"] >= 1
+
+
+def test_a_badge_says_the_worst(document: dict[str, Any]) -> None:
+    sound = document | {"implementations": document["implementations"][:1]}
+
+    assert badge.said(document) == ("1 of 3 failed", "failed")
+    assert badge.said(sound) == ("1 passed", "passed")
+    assert badge.said(document | {"implementations": []})[1] == "failed"
+    assert json.loads(badge.text(sound, Path("b.json"), HERE))["schemaVersion"] == 1
+    drawn = ET.fromstring(badge.text(document, Path("b.svg"), HERE))
+    assert "1 of 3 failed" in "".join(drawn.itertext())
+
+
+def test_markdown_shows_hostile_text_as_it_is(document: dict[str, Any]) -> None:
+    text = markdown.text(document, HERE, HERE)
+
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "{{" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {line.count(" | ") for line in rows} == {6}
+    assert text.count("<details>") == sum(len(i["findings"]) + len(i["errors"]) for i in document["implementations"])
+
+
+def test_an_annotation_is_one_line_whatever_the_text(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document)
+    run["implementations"][2]["target"] = "a,b::c%0A\n::error::x.py:f"
+    found = list(github.commands(run, HERE))
+
+    assert all(line.startswith("::error file=") and "\n" not in line for line in found)
+    head = found[-1].removeprefix("::error ").partition("::")[0]
+    assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "title"]
+
+
+def test_many_annotations_end_with_their_number(document: dict[str, Any]) -> None:
+    run = document | {"implementations": document["implementations"] * 9}
+
+    assert len(list(github.commands(run, HERE))) == github.MOST + 1
+    assert "findings in all" in list(github.commands(run, HERE))[-1]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "line"),
+    [
+        ("kernels:sound", "kernels.py", 7),
+        ("./kernels.py:wrong", "kernels.py", 11),
+        ("kernels:LIMIT", "kernels.py", 4),
+        ("kernels:nothing", "kernels.py", 1),
+        ("inner:Class.method", "src/inner/__init__.py", 2),
+        ("torch.nn:LayerNorm", "torch/nn.py", 1),
+        ("broken:f", "broken.py", 1),
+        ("no colon at all", "unknown", 1),
+    ],
+)
+def test_a_problem_has_a_place_in_the_source(tmp_path: Path, target: str, path: str, line: int) -> None:
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "src" / "inner").mkdir(parents=True)
+    (tmp_path / "src" / "inner" / "__init__.py").write_text("\nclass Class: pass\n")
+
+    assert problems.located(target, tmp_path) == problems.Place(path, line)
+
+
+# In a session
+
+
+def test_all_forms_are_written_by_a_run(project: pytest.Pytester) -> None:
+    names = {form: f"out/run.{form}" for form in outputs.FORMS}
+    result = run(project, "--norm", WRONG, *(f"--norm-{form}={name}" for form, name in names.items()))
+
+    assert result.ret == 1
+    assert all((project.path / name).stat().st_size for name in names.values())
+    result.stdout.fnmatch_lines([f"written: {name}" for name in names.values()])
+
+
+def test_junit_holds_the_outcomes_as_properties(project: pytest.Pytester) -> None:
+    run(project, "--norm", WRONG, "--junitxml", "junit.xml")
+    cases = ET.parse(project.path / "junit.xml").iter("testcase")
+    properties = {p.get("name"): p.get("value") for case in cases for p in case.iter("property")}
+
+    assert properties["layer_norm kernels:wrong eps-is-read: status"] == "failed"
+    assert "--norm-replay eps-is-read" in properties["layer_norm kernels:wrong eps-is-read: replay"]
+    assert int(properties["layer_norm kernels:wrong sign: compared"]) > 0
+
+
+def test_on_github_there_are_annotations_and_a_summary(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "summary.md"))
+    (project.path / "summary.md").write_text("before\n")
+    result = run(project, "--norm", WRONG)
+
+    result.stdout.fnmatch_lines(["::error file=kernels.py,line=10,title=layer_norm kernels%3Awrong%3A *::*"])
+    assert (project.path / "summary.md").read_text().startswith("before\n## normcheck: 1 of 1 failed\n")
+
+
+def test_elsewhere_there_are_none(project: pytest.Pytester) -> None:
+    assert "::error" not in run(project, "--norm", WRONG).stdout.str()
+
+
+# A baseline
+
+
+def test_what_a_baseline_knows_does_not_fail_and_what_is_new_does(project: pytest.Pytester) -> None:
+    assert run(project, "--norm", WRONG, "--norm-json", "old.json").ret == 1
+    result = run(project, "--norm", WRONG, "--norm-baseline", "old.json", "--norm-json", "new.json")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["baseline: 0 new, * known, 0 gone (old.json)"])
+    saved = json.loads((project.path / "new.json").read_text())["implementations"][0]
+    assert set(saved["expected_findings"].values()) == {"in the baseline old.json"}
+
+    old = json.loads((project.path / "old.json").read_text())
+    old["implementations"][0]["findings"] = old["implementations"][0]["findings"][1:]
+    (project.path / "old.json").write_text(json.dumps(old))
+    assert run(project, "--norm", WRONG, "--norm-baseline", "old.json").ret == 1
+
+
+def test_what_is_gone_from_a_baseline_is_said_and_fails_nothing(project: pytest.Pytester) -> None:
+    run(project, "--norm", WRONG, "--norm-json", "old.json")
+    old = (project.path / "old.json").read_text().replace("kernels:wrong", "kernels:sound")
+    (project.path / "old.json").write_text(old)
+    result = run(project, "--norm", "layer_norm=kernels:sound", "--norm-baseline", "old.json")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["baseline: 0 new, 0 known, * gone (old.json)", "baseline: gone: layer_norm kernels:sound: eps-is-read"]
+    )
+
+
+def test_a_baseline_serves_the_fixture_too(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_it(normcheck): normcheck.verify('kernels:wrong', as_='layer_norm', effort='quick')")
+    args = ("-q", "-p", "no:cacheprovider", "--norm-replay", "moments/n=2")
+
+    assert project.runpytest_inprocess(*args, "--norm-json", "old.json").ret == 1
+    assert project.runpytest_inprocess(*args, "--norm-baseline", "old.json").ret == 0
+
+
+def test_a_saved_run_of_another_kind_excuses_nothing(tmp_path: Path) -> None:
+    finding = Finding("value", "law", 2.0, 1.0, (0,), {})
+    failing = Outcome("layer_norm", "m:f", "value", FAILED, 10, 2.0, finding=finding)
+    one = {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({"normcheck": "0", "implementations": [one]}))
+    entries = known(tmp_path / "none.toml", str(path), [])
+
+    assert settle(failing, entries, None) is failing
+    path.write_text(json.dumps({"normcheck": "0", "implementations": [one | {"kind": "layer_norm"}]}))
+    assert settle(failing, known(tmp_path / "none.toml", str(path), []), None).status == PASSED
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "is not JSON"), ("[]", "is not a run of normcheck"), (None, "cannot read")]
+)
+def test_a_file_that_is_no_run_ends_with_4(project: pytest.Pytester, text: str | None, said: str) -> None:
+    if text is not None:
+        (project.path / "old.json").write_text(text)
+    result = run(project, "--norm", WRONG, "--norm-baseline", "old.json")
+
+    assert result.ret == 4
+    assert said in result.stderr.str()
+    with pytest.raises(UsageError, match=said):
+        files.read(project.path / "old.json")
+
+
+# The command
+
+
+def command(words: list[str], folder: Path, environment: Any = None) -> subprocess.CompletedProcess[str]:
+    """What a command says, its errors among the rest."""
+    return subprocess.run(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def test_the_command_renders_a_saved_run(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    words = ["report", "run.json", "--html", "deep/run.html", "--badge", "badge.svg"]
+    done = command([sys.executable, "-m", "normcheck", *words], tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, "written: deep/run.html\nwritten: badge.svg\n")
+    assert (tmp_path / "deep" / "run.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_command_without_a_form_ends_with_4(document: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    done = command([sys.executable, "-m", "normcheck", "report", "run.json"], tmp_path)
+
+    assert done.returncode == 4
+    assert "say what, as in normcheck report RUN.json --html OUT" in done.stdout
+
+
+# The action and the hook
+
+
+def test_the_steps_of_the_action_check_a_project(project: pytest.Pytester) -> None:
+    """Run as the runner runs it, expressions filled in by hand; what GitHub itself does is not here."""
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    given = {name: one.get("default", "") for name, one in action["inputs"].items()}
+    given |= {"norm": "layer_norm=kernels:sound\nlayer_norm=kernels:wrong\n", "effort": "quick"}
+    step = action["runs"]["steps"][-1]
+    environment = {key: given[value.split("inputs.")[1].split()[0]] for key, value in step["env"].items()}
+    environment |= os.environ | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
+    environment["PYTEST_ADDOPTS"] = f"-k '{QUICK[-1]}'"
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = command(["bash", "-e", "-o", "pipefail", "-c", step["run"]], project.path, environment)
+
+    assert done.returncode == 1, done.stdout
+    assert "::error file=kernels.py,line=10" in done.stdout
+    written = {path.name for path in (project.path / "normcheck-report").iterdir()}
+    assert written == {"run.json", "run.html", "run.sarif", "badge.svg", "junit.xml"}
+    assert "1 of 2 failed" in (project.path / "summary.md").read_text()
+
+
+def test_every_input_of_the_action_is_used() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    text = str(action["runs"])
+
+    assert [name for name in action["inputs"] if f"inputs.{name}" not in text] == []
+
+
+def test_the_hook_fails_a_commit_with_a_broken_kernel(project: pytest.Pytester) -> None:
+    pytest.importorskip("pre_commit")
+    here = project.path
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    args = ["layer_norm=kernels:wrong", *QUICK]
+    config = {"repos": [{"repo": "local", "hooks": [hooks[0] | {"args": args}]}]}
+    (here / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PRE_COMMIT_HOME": str(here / "cache"), "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], cwd=here, check=True, capture_output=True, env=environment)
+
+    git("init", "-q")
+    git("add", ".")
+    pre_commit = [sys.executable, "-m", "pre_commit"]
+    done = command([*pre_commit, "run", "--all-files"], here, environment)
+    checked = command([*pre_commit, "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml")], here, environment)
+
+    assert checked.returncode == 0
+    assert done.returncode == 1
+    assert "layer_norm kernels:wrong: eps-is-read does not hold" in done.stdout

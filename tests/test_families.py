@@ -1,0 +1,169 @@
+"""The question path is the same for every family: a small one of its own is asked, shrunk, replayed and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normcheck import catalog, checks, families, verdict
+from normcheck.adapters.base import Bound
+from normcheck.adapters.binders import BINDERS
+from normcheck.cases import Cases, Pick
+from normcheck.checks.base import Check, differ
+from normcheck.contract import Contract
+from normcheck.floats import Array
+from normcheck.replay import decode, encode
+from normcheck.report.terminal import NARROW, deviates, extended_row, table, tabled
+from normcheck.result import FAILED, PASSED
+from normcheck.search import Effort, search
+from normcheck.spec import COLUMN_NAMES, EXTENDED_NAMES, Normalizer, Paper
+from normcheck.sweep import draws, sweep
+
+PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
+
+
+@dataclass(frozen=True)
+class Doubler:
+    """An entry of the family: doubles whatever it gets."""
+
+    name: str = "doubler"
+    title: str = "doubling"
+    paper: Paper = PAPER
+    formula: str = "y = 2 x"
+    note: str = ""
+    arguments: tuple[str, ...] = ("input",)
+
+
+@dataclass(frozen=True)
+class Number:
+    value: int = 1
+
+
+@dataclass(frozen=True)
+class Numbers:
+    entries: type = Doubler
+    plain: Number = Number()
+
+    def recipe(self, entry: Doubler, draw: Number) -> Asked:
+        return Asked(np.array(float(draw.value)))
+
+    def refuses(self, subject: Any) -> str:
+        return ""
+
+    def always(self, subject: Any) -> Iterator[Number]:
+        yield Number()
+
+    def choose(self, subject: Any, pick: Pick) -> Number:
+        return Number(pick(range(1, 1000)))
+
+    def fit(self, subject: Any, draw: Number) -> Number:
+        return draw
+
+    def words(self) -> str:
+        return "Numbers."
+
+
+@dataclass(frozen=True)
+class Asked:
+    x: Array
+
+    def describe(self) -> dict[str, Any]:
+        return {"x": float(self.x)}
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A doubler that is wrong from a number on."""
+
+    wrong_from: int
+    name: str = "mine"
+    entry: Doubler = Doubler()
+    contract: Contract = PROMISED
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def call(self, x: Array) -> Array:
+        return 2 * x + (x >= self.wrong_from)
+
+
+def ask(subject: Mine, case: Asked) -> Any:
+    return differ("y = 2 x", subject.call(case.x), 2 * case.x, np.array(1e-9))
+
+
+CHECK = Check("doubles", "y = 2 x", "nowhere", ask, Numbers())
+
+
+def test_the_interfaces_are_fulfilled() -> None:
+    space: Cases = Numbers()
+    subject: Bound = Mine(5)
+    assert (space.plain, subject.entry.name) == (Number(), "doubler")
+
+
+def test_a_check_concerns_its_own_family_alone() -> None:
+    """A predicate of one family is never asked about entries of another."""
+    assert CHECK.concerns(Doubler())
+    assert not CHECK.concerns(catalog.get("layer_norm"))
+    assert not any(check.concerns(Doubler()) for check in checks.ALL)
+
+
+def test_search_finds_and_shrinks() -> None:
+    """The smallest number from which on the doubler is wrong, as a replay that other tools can read."""
+    found = search(Mine(37), CHECK, Effort(200)).finding
+    assert found is not None
+    assert (found.case, found.replay) == ({"x": 37.0}, "doubles/value=37")
+    assert search(Mine(10_000), CHECK, Effort(200)).status == PASSED
+
+
+def test_replay_is_of_the_family() -> None:
+    assert decode(encode("doubles", Number(7)), Numbers().plain) == ("doubles", Number(7))
+
+
+def test_sweep_asks_plain_draws() -> None:
+    assert sweep(Mine(1), CHECK, draws(Mine(1), CHECK, 3, seed=0)).status == FAILED
+
+
+@pytest.mark.parametrize("kind", catalog.ENTRIES)
+def test_every_entry_has_a_family_and_a_binder(kind: str) -> None:
+    entry = catalog.get(kind)
+    family = families.of(entry)
+    assert type(entry) is family.entries
+    assert type(entry) in BINDERS
+    assert any(check.concerns(entry) for check in checks.ALL)
+    assert any(fault.concerns(entry) for fault in family.faults.values())
+    assert list(family.sections(entry))
+
+
+def test_a_word_names_one_thing() -> None:
+    """Kinds, checks and faults of all families have names of their own."""
+    words = [*catalog.ENTRIES, *(check.name for check in checks.ALL), *(n for f in families.ALL for n in f.faults)]
+    assert len(set(words)) == len(words)
+    assert all(isinstance(entry, Normalizer) for entry in catalog.ALL.values())
+
+
+ROWED = [kind for kind, entry in catalog.ENTRIES.items() if not isinstance(entry, Normalizer)]
+
+
+@pytest.mark.parametrize("kind", ROWED)
+def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind: str) -> None:
+    """Normalizers have theirs in test_catalog and test_extended."""
+    family = families.of(catalog.get(kind))
+    bound = family.faulty(catalog.get(kind), None, Contract())
+    facts = {"row": family.row(catalog.get(kind)) is not None, "extended": bool(family.extended(catalog.get(kind)))}
+    outcomes = []
+    for check in checks.ALL:
+        if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.refuses(bound)):
+            outcome = sweep(bound, check, draws(bound, check, 2, 1))
+            if any(key.partition("/")[0] in ("row", "extended") for key in outcome.facts):
+                outcomes.append(outcome)
+    record = verdict.implementation(outcomes)
+    cells = dict(zip(NARROW, extended_row(record), strict=True))
+
+    assert tabled(record)
+    assert not deviates(record)
+    assert any(text.startswith(kind) for text, _ in table([record], 80))
+    if facts["extended"]:
+        assert {name for name in EXTENDED_NAMES if cells[name][0]} == set(family.extended(catalog.get(kind)))
+    assert {cells[name][0] for name in COLUMN_NAMES} <= {"invariant", "not invariant", "" if not facts["row"] else "-"}

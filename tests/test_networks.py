@@ -1,0 +1,78 @@
+"""The experiment on networks: what drifts where a statistic is held constant, stands still where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from normcheck import catalog, faults
+from normcheck.adapters.base import Subject
+from normcheck.checks import BY_NAME
+from normcheck.contract import GRADIENTS, Contract
+from normcheck.draws import edges
+from normcheck.result import PASSED
+from normcheck.sweep import draws, sweep
+
+BIAS, SCALE = "bias-drift-in-a-network", "weight-scale-drift"
+CENTERED = [n.name for n in catalog.ALL.values() if n.centered]
+SCALED = [n.name for n in catalog.ALL.values() if n.scaled]
+
+
+def status(subject: Subject, name: str) -> str:
+    check = BY_NAME[name]
+    some = (*edges(check.space, subject.normalizer, subject.domain), *draws(subject, check, 6, 1))
+    outcome = sweep(subject, check, some)
+    assert outcome.compared
+    return outcome.status
+
+
+@pytest.mark.parametrize("mode", GRADIENTS)
+@pytest.mark.parametrize("kind", CENTERED)
+def test_the_drift_of_a_bias_is_that_of_the_claimed_gradient(kind: str, mode: str) -> None:
+    assert status(faults.subject(catalog.get(kind), contract=Contract(gradient=mode)), BIAS) == PASSED
+
+
+@pytest.mark.parametrize("mode", GRADIENTS)
+@pytest.mark.parametrize("kind", SCALED)
+def test_the_drift_of_a_length_is_that_of_the_claimed_gradient(kind: str, mode: str) -> None:
+    assert status(faults.subject(catalog.get(kind), contract=Contract(gradient=mode)), SCALE) == PASSED
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(BIAS, "mean-constant"), (SCALE, "variance-constant")])
+def test_a_gradient_through_what_is_claimed_constant_is_found(name: str, wrong: str) -> None:
+    """The full gradient does not drift, so it breaks the claim that a statistic is held constant."""
+    full = faults.subject(catalog.get("batch_norm"))
+    claimed = replace(full, contract=Contract(gradient=wrong))
+
+    assert status(claimed, name) != PASSED
+
+
+def loss(y: np.ndarray, above: np.ndarray) -> float:
+    return float((above * np.tanh(y)).sum())
+
+
+@pytest.mark.parametrize("kind", CENTERED)
+def test_with_a_constant_mean_the_bias_leaves_and_the_loss_stays(kind: str) -> None:
+    """The story of section 2 in numbers: each step moves b by the same amount and the loss by none."""
+    from normcheck.checks import networks
+    from normcheck.reference.oracle import partition
+
+    subject = faults.subject(catalog.get(kind), contract=Contract(gradient="mean-constant"))
+    check = BY_NAME[BIAS]
+    case = check.space.recipe(subject.normalizer, next(edges(check.space, subject.normalizer, subject.domain)))
+    net = networks.initial(subject, case)
+    part = partition(subject.normalizer, case)
+    biases, losses = [net.bias], []
+    for _ in range(12):
+        step = networks.step_of(subject, net, biased=True)
+        losses.append(loss(step.y, net.above))
+        common = networks.average(subject.normalizer, part, part.collect(step.dx))
+        net = replace(net, bias=net.bias - 0.05 * common)
+        biases.append(net.bias)
+    moves = np.diff(np.array(biases), axis=0)
+
+    assert np.abs(moves[0]).min() > 1e-4
+    assert np.allclose(moves, moves[0], rtol=1e-9)
+    assert np.ptp(losses) < 1e-9 * np.abs(losses).max()

@@ -1,0 +1,274 @@
+"""The page of a run: what it holds, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normcheck.errors import UsageError
+from normcheck.report import files, html
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+EVIL_TITLE = "taken"
+
+
+def page(document: dict[str, Any]) -> str:
+    return html.text(document, Path("run.html"), Path())
+
+
+@pytest.fixture(scope="module")
+def written(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "run.html"
+    files.write(document, "html", path, Path())
+    return path
+
+
+def test_a_page_reaches_for_nothing(written: Path) -> None:
+    text = written.read_text()
+    inside = re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)
+    links = re.findall(r'(?:src|href)="([^"]*)"', re.sub(r"&#?\w+;", "", inside))
+
+    assert [link for link in links if not link.startswith("#")] == []
+    assert "url(#" in text
+    assert not re.search(r"url\([^#]", text)
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text.replace("&#39;", "'")
+
+
+def test_ids_are_unique_and_every_reference_has_its_own(written: Path) -> None:
+    text = written.read_text()
+    ids = re.findall(r'<[^>]* id="([^"]*)"', text)
+    used = re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', text)
+
+    assert len(ids) == len(set(ids))
+    assert {a or b for a, b in used} <= set(ids)
+
+
+def test_text_of_user_code_is_escaped(written: Path) -> None:
+    text = written.read_text()
+
+    assert text.count("<script>") == 1
+    assert "<img" not in text
+    assert "{{7*7}}" in text
+    assert "49" not in re.findall(r"\$\{?(\d+)", text)
+
+
+def test_every_finding_has_its_witness_and_reproduction(document: dict[str, Any], written: Path) -> None:
+    text = written.read_text()
+    findings = [f for one in document["implementations"] for f in one["findings"]]
+
+    assert findings
+    assert text.count('<details class="finding">') == len(findings)
+    assert all(f["replay"] in text for f in findings)
+    assert text.count("without normcheck") == len(findings)
+
+
+def test_plots_use_the_colors_of_the_page(written: Path) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", written.read_text(), flags=re.DOTALL)
+
+    assert len(drawings) == 4
+    assert not re.search(
+        r"#[0-9a-f]{6}\b", "".join(re.sub(r'(id|xlink:href)="[^"]*"|url\([^)]*\)', "", d) for d in drawings)
+    )
+    assert all('role="img" aria-label="' in d for d in drawings)
+
+
+def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, Any]) -> None:
+    run = deepcopy(document)
+    ratio = {"value": 1.25, "low": 1.2, "high": 1.31, "pairs": 40}
+    for one in run["implementations"]:
+        for key in ("curves", "gradient_shares", "accuracy", "expected", "tightest"):
+            del one[key]
+    run["implementations"][0]["speed"] = [
+        {"sets": 512, "n": 768, "pass": "forward", "format": "float32", "seconds": 1.5e-4, "ratio": ratio},
+        {"sets": 1, "n": 8, "pass": "<b>&$x$", "format": "float32", "ratio": ratio, "bandwidth": 0.42},
+        {"note": "nothing known"},
+    ]
+    text = page(run)
+
+    assert "1.25 [1.20, 1.31]" in text
+    assert "150.0" in text
+    assert "42 %" in text
+    assert "&lt;b&gt;&amp;$x$" in text
+    assert text.count("<svg") == 1
+
+
+def test_the_same_run_gives_the_same_page(document: dict[str, Any]) -> None:
+    assert page(document) == page(deepcopy(document))
+
+
+def test_a_missing_library_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(UsageError, match=r"needs jinja2 and matplotlib: pip install 'normcheck\[report\]'"):
+        files.check("html")
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if BROWSER is None:
+        pytest.skip("no browser on this machine: apt-get install chromium")
+    driver = pytest.importorskip("playwright.sync_api")
+    with driver.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: Any, written: Path) -> Iterator[Any]:
+    """The page, which may not have said anything to the console by the end of the test."""
+    said: list[str] = []
+    tab = browser.new_page()
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
+    tab.goto(written.as_uri())
+    yield tab
+    tab.close()
+    assert said == []
+
+
+def shown(tab: Any) -> list[str]:
+    return [s.get_attribute("data-verdict") for s in tab.query_selector_all("section") if s.is_visible()]
+
+
+def test_hostile_names_are_shown_and_do_nothing(opened: Any) -> None:
+    assert opened.title() != EVIL_TITLE
+    assert opened.locator("section h2").nth(1).inner_text().startswith("layer_norm = </script><script>document.title")
+    assert opened.evaluate("document.querySelectorAll('img').length") == 0
+
+
+def test_filters_by_verdict_kind_and_name(opened: Any) -> None:
+    assert shown(opened) == ["passed", "failed", "error"]
+    opened.uncheck("input[value=passed]")
+    assert shown(opened) == ["failed", "error"]
+    assert opened.locator("tr[data-of='0']").first.is_hidden()
+    assert opened.locator("#shown").inner_text() == "2 of 3 shown"
+    opened.select_option("#kind", "rms_norm")
+    assert shown(opened) == ["error"]
+    opened.select_option("#kind", "")
+    opened.fill("#text", "SCRIPT")
+    assert shown(opened) == ["failed"]
+
+
+def test_the_keyboard_reaches_everything(opened: Any) -> None:
+    opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.className") == "skip"
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("document.activeElement.id") == "verdicts"
+    summary = opened.locator("summary").first
+    summary.focus()
+    opened.keyboard.press("Enter")
+    assert opened.locator("details").first.get_attribute("open") is not None
+
+
+def test_every_control_and_picture_has_a_name_for_a_screen_reader(opened: Any) -> None:
+    nameless = opened.evaluate(
+        """() => Array.from(document.querySelectorAll('input, select, button, svg[role=img], [role=region], section'))
+        .filter(e => !(e.closest('label') || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
+                       || e.textContent.trim())).map(e => e.outerHTML.slice(0, 80))"""
+    )
+
+    assert nameless == []
+    assert opened.evaluate("document.documentElement.lang") == "en"
+    assert opened.locator("h1").count() == 1
+
+
+def test_a_reproduction_is_copied(opened: Any, document: dict[str, Any]) -> None:
+    opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened.click("#open")
+    opened.locator(".copy").first.click()
+    opened.locator(".copy", has_text="copied").wait_for()
+
+    first = next(f for one in document["implementations"] for f in one["findings"])
+    assert opened.evaluate("navigator.clipboard.readText()") == first["replay"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_the_page(browser: Any, written: Path, scheme: str) -> None:
+    """Contrast of 4.5 at least, as the guidelines for accessible pages ask of text."""
+    tab = browser.new_page(color_scheme=scheme)
+    tab.goto(written.as_uri())
+    colors = tab.evaluate(
+        """() => ['body', '.quiet, .law, dt', 'a[href^="#i"]', '.passed', '.failed', 'figcaption'].map(s => {
+            const own = getComputedStyle(document.querySelector(s)).color;
+            return [own, getComputedStyle(document.body).backgroundColor]})"""
+    )
+    tab.close()
+
+    def light(color: str) -> float:
+        parts = [int(n) / 255 for n in re.findall(r"\d+", color)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for text, ground in colors:
+        high, low = sorted((light(text), light(ground)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+    assert (light(colors[0][1]) > 0.5) == (scheme == "light")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_page_never_scrolls_sideways(browser: Any, written: Path, width: int) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(written.as_uri())
+    tab.click("#open")
+    tab.add_style_tag(content="section { content-visibility: visible !important }")  # which would cut what sticks out
+    found = tab.evaluate("document.documentElement.scrollWidth")
+    tab.close()
+
+    assert found <= width
+
+
+def test_on_paper_every_finding_is_open_and_no_control_is_left(browser: Any, written: Path) -> None:
+    tab = browser.new_page()
+    tab.goto(written.as_uri())
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    assert tab.locator("details:not([open])").count() == 0
+    assert not tab.is_visible("#filters")
+    assert not tab.locator(".copy").first.is_visible()
+    assert len(tab.pdf()) > 10_000
+    tab.close()
+
+
+def test_without_scripts_the_page_still_says_everything(browser: Any, written: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(written.as_uri())
+
+    assert tab.locator("section").count() == 3
+    assert not tab.is_visible("#filters")
+    context.close()
+
+
+def test_thirty_implementations_fit_in_three_megabytes(browser: Any, document: dict[str, Any], tmp_path: Path) -> None:
+    """All of them broken, with forty findings each. How fast it opens is measured, and said in the README."""
+    run = deepcopy(document)
+    broken = run["implementations"][1]
+    broken["findings"] = (broken["findings"] * 40)[:40]
+    for finding in broken["findings"]:
+        finding["script"] = ["x" * 100] * 15
+    run["implementations"] = [deepcopy(broken) | {"target": f"kernels.py:norm_{i}"} for i in range(30)]
+    path = tmp_path / "run.html"
+    files.write(json.loads(json.dumps(run)), "html", path, tmp_path)
+    tab = browser.new_page()
+    began = time.perf_counter()
+    tab.goto(path.as_uri())
+    print(f"{path.stat().st_size / 1e6:.2f} MB, open after {time.perf_counter() - began:.2f} s")
+    count = tab.locator("section").count()
+    tab.close()
+
+    assert count == 30
+    assert path.stat().st_size < 3_000_000

@@ -1,0 +1,102 @@
+"""Every bound leaves correct code room: at most half of it is used, on the hardest cases that were found.
+
+The cases are kept in slack.txt, which tests/false_alarms.py writes after asking all correct code on many seeds. A law
+that is exact has no bound: nothing but equality is allowed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from sound_code import SLACK, Asked, ask, implementations, questions, random_draws, short
+
+from normcheck import catalog, checks, replay
+from normcheck.adapters.base import Bound
+from normcheck.adapters.binders import one_thread, subject
+from normcheck.checks import BY_NAME
+from normcheck.checks.base import Check
+
+HALF = 0.5
+EXACT = "exact"
+HARDEST = [line.split(" ", 3) for line in SLACK.read_text().splitlines()]
+"""What is used, kind, target, case."""
+EVERYWHERE = implementations()
+TARGETS = {short(implementation): implementation for implementation in EVERYWHERE}
+SEED = 20_000
+"""Beyond the seeds with which the cases were found."""
+
+
+def hardest(kind: str) -> Iterator[tuple[str, str, Bound, Check, str]]:
+    """What is kept of a kind, each with its implementation, bound once."""
+    bound: dict[str, dict[str, Bound]] = {}
+    for used, its, target, case in HARDEST:
+        if its == kind:
+            if target not in bound:
+                able = questions(subject(TARGETS[target]))
+                bound[target] = {check.name: one for one, check in able}
+            check = BY_NAME[replay.named(case)]
+            yield used, target, bound[target][check.name], check, case
+
+
+@pytest.mark.parametrize("kind", catalog.ENTRIES)
+def test_the_hardest_cases_use_half_of_a_bound_at_most(kind: str) -> None:
+    """Prints, for each check, what correct code uses: pytest -s."""
+    over, lines = [], []
+    with one_thread():
+        for used, target, one, check, case in hardest(kind):
+            draw = check.space.fit(one, replay.decode(case, check.space.plain)[1])
+            answer = ask(one, check, [draw])
+            said = f"{check.name:<42}{answer.used.words():>6} (kept: {used})  {target}"
+            lines.append(said)
+            if answer.used.share > HALF or (used == EXACT and not answer.used.exact):
+                over.append(f"{said}: {case}")
+    print(f"\n{kind}", *lines, sep="\n")
+
+    assert over == []
+    assert lines
+
+
+def sampled(kind: str) -> Iterator[tuple[str, Check, Asked]]:
+    """Each check of every implementation of a kind on one of its decisive cases in turn, and on one random case."""
+    mine = [implementation for implementation in EVERYWHERE if implementation.kind == kind]
+    for i, implementation in enumerate(mine):
+        for k, (one, check) in enumerate(questions(subject(implementation))):
+            if check.cost > 1.0 and (i + k) % 8:
+                continue
+            every = list(check.space.always(one))
+            some = [every[(7 * i + k) % len(every)], *random_draws(one, check, range(SEED + i, SEED + i + 1))]
+            yield short(implementation), check, ask(one, check, some)
+
+
+@pytest.mark.parametrize("kind", catalog.ENTRIES)
+def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
+    """A sample of what no run has measured."""
+    over: dict[str, list[str]] = defaultdict(list)
+    count = 0
+    with one_thread():
+        for target, check, answer in sampled(kind):
+            count += 1
+            if answer.used.share > HALF:
+                over[check.name].append(f"{answer.used.share:.3f} {target} {answer.used.law} {answer.used.replay}")
+
+    assert over == {}
+    assert count
+
+
+def test_every_check_has_a_hardest_case() -> None:
+    """But those that only show a "no", which have no bound, and those of the deepest effort."""
+    kept = {replay.named(case) for *_, case in HARDEST}
+    deep = {check.name for check in checks.ALL if check.least == "deep"}
+
+    assert {check.name for check in checks.ALL} - kept - deep == ALWAYS_NO
+
+
+ALWAYS_NO = {
+    "weight_matrix_recentering-expected-statistics",
+    "case_rescaling-expected-statistics",
+    "white-weight-matrix-recentering",
+    "white-case-rescaling",
+    "white-independence-of-batch",
+}
