@@ -7,7 +7,6 @@ implementation is named.
 from __future__ import annotations
 
 import gc
-import importlib.util
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,15 +15,11 @@ from typing import Any
 
 import pytest
 
-from normcheck import chance, isolation, outputs, told
+from normcheck import chance, isolation, outputs, pace, told
+from normcheck.stash import RECORDS, SESSION, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
-
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
-"""On an item: the outcomes of its checks, as plain data."""
-SESSION = pytest.StashKey[Any]()
-"""On the config: the claims and settings of this run; absent where nothing is named."""
 
 
 class Hooks:
@@ -61,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chance.add_options(group)
     outputs.add_options(group)
     isolation.add_options(group, parser)
+    pace.add_options(group)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
@@ -84,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector(config), "normcheck-collector")
         config.pluginmanager.register(chance, "normcheck-chance")
+    config.pluginmanager.register(pace, "normcheck-pace")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     chance.settle(config, effort)
     claims = _claims(config)
@@ -96,6 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
         words.append(f"gradient={config.getoption('norm_gradient')}")
     try:
         limits = isolation.limits(config, claims)  # before anything is loaded here
+        pace.prepare(config)
         config.stash[SESSION] = _session(config, claims, words, effort, limits)
         outputs.prepare(config)
     except UsageError as error:
@@ -149,14 +147,6 @@ def _imports() -> Iterator[None]:
 def _pyproject(config: pytest.Config) -> Path:
     """Where a project keeps the findings that it expects."""
     return config.rootpath / "pyproject.toml"
-
-
-def properties() -> Path:
-    """The folder of the property suite, in a checkout as in a wheel."""
-    spec = importlib.util.find_spec("normcheck.properties")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -268,9 +258,11 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._records: list[dict[str, Any]] = []
+        self._speeds: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._records += getattr(report, "normcheck", [])
+        self._speeds += getattr(report, "normcheck_speed", [])
 
     def run(self) -> dict[str, Any] | None:
         """The document of the run; None where nothing was asked."""
@@ -283,7 +275,7 @@ class Collector:
         settings = {} if session is None else session.settings()
         order = {} if session is None else {name: i for i, name in enumerate(session.names())}
         records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
-        return verdict.run(__version__, [outcome(record) for record in records], settings)
+        return pace.placed(verdict.run(__version__, [outcome(record) for record in records], settings), self._speeds)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -115,6 +115,7 @@ class Session:
     only: tuple[str, Any] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
     isolate: Limits | None = None  # each implementation in a process of its own
+    known: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)  # answers so far, by claim and question
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Bound | Exception] = field(default_factory=dict)
     _remotes: dict[Claim, Remote] = field(default_factory=dict)
@@ -188,6 +189,10 @@ class Session:
 
     def call(self, claim: Claim) -> Outcome:
         """Whether the claim can be loaded, bound and called."""
+        self.known[claim, CALL] = outcome = self._call(claim)
+        return outcome
+
+    def _call(self, claim: Claim) -> Outcome:
         started = time.perf_counter()
         plain = Outcome(claim.kind, claim.name, CALL, PASSED)
         if claim.implementation is None:
@@ -207,6 +212,10 @@ class Session:
 
     def ask(self, claim: Claim, check: Check) -> Outcome:
         """One check of one claim."""
+        self.known[claim, check.name] = outcome = self._ask(claim, check)
+        return outcome
+
+    def _ask(self, claim: Claim, check: Check) -> Outcome:
         plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
         try:
             found = self.subject(claim)

@@ -182,7 +182,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "refresh",
     ),
     "verdict": (*CORE, "bounds", "catalog", "families"),
-    "bench": (*CORE, "bench", "catalog", "recipes", "adapters"),
+    "bench": (*CORE, "bench", "catalog", "recipes", "adapters", "checks.base"),
     "run": (*ASKING, "adapters", "strategies", "search", "faults", "diagnose", "verdict", "bench"),
     "expected": ("adapters.base", "result"),
     "reproduction": (*CORE, "adapters.base", "checks.base"),
@@ -216,7 +216,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "isolation": ("adapters.remote", "errors"),
     "told": ("report",),
     "chance": ("report",),
-    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "told"),
+    "stash": (),
+    "pace": ("plugin_speed", "stash"),
+    "plugin_speed": ("stash", "bench", "checks", "errors", "result", "session"),
+    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "pace", "stash", "told"),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -234,15 +237,13 @@ WHY = {
 }
 """The reason that a failure gives, where there is a better one than the order of the house."""
 
-EDGE = ("plugin", "chance", "isolation", "outputs", "told", "cli")
+EDGE = ("plugin", "chance", "isolation", "outputs", "pace", "plugin_speed", "stash", "told", "cli")
 
 THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
-    "pytest": lambda name: (
-        name in ("plugin", "chance", "isolation", "outputs", "told", "cli") or name.startswith("properties.")
-    ),
+    "pytest": lambda name: name in EDGE or name.startswith("properties."),
     "jax": lambda name: name.startswith("adapters.jax_"),
 }
 """A library that only some rooms may know."""

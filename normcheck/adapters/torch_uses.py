@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,13 +23,19 @@ from normcheck.case import Case
 from normcheck.errors import CallError
 
 
-def make(prepare: Prepare) -> Call:
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
     """Answers cases with layers made ready for each, called as the case's use says."""
 
-    def call(case: Case, gradient: bool) -> Answer:
-        return USES[case.use](prepare, case, gradient)
+    prepare: Prepare
 
-    return call
+    def __call__(self, case: Case, gradient: bool) -> Answer:
+        return USES[case.use](self.prepare, case, gradient)
+
+
+def make(prepare: Prepare) -> Call:
+    """A call that also tells how a layer is made ready, for whoever times it."""
+    return Asked(prepare)
 
 
 def _plain(prepare: Prepare, case: Case, gradient: bool) -> Answer:

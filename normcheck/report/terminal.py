@@ -176,7 +176,24 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
+    yield from _speeds(record["speed"])
     yield from _remarks(record, width)
+
+
+BAR = 20
+"""Characters of a bar for a ratio of 2 or more."""
+
+
+def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """A line for each shape and pass: time, ratio with its interval, verdict, and the ratio as a bar."""
+    label = "speed"
+    for one in speeds:
+        ratio = one["ratio"]
+        bar = "#" * min(BAR, round(ratio["value"] * BAR / 2))
+        shape = f"{one['sets']} x {one['n']} {one['format']} {one['pass']}"
+        times = f"{1e6 * one['seconds']:>9.1f} us {ratio['value']:>6.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+        yield f"  {label:<12}{shape:<30}{times} {one['verdict']:<13}{bar}", {}
+        label = ""
 
 
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:

@@ -1,0 +1,24 @@
+"""What the parts of the plugin share: keys on items and config of pytest, and where the suite lies."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDS = pytest.StashKey[list[dict[str, Any]]]()
+"""On an item: the outcomes of its checks, as plain data."""
+SPEED = pytest.StashKey[list[dict[str, Any]]]()
+"""On an item: its entry of the record's list of speeds, with the implementation that it is about."""
+SESSION = pytest.StashKey[Any]()
+"""On the config: the claims and settings of this run; absent where nothing is named."""
+
+
+def properties() -> Path:
+    """The folder of the property suite, in a checkout as in a wheel."""
+    spec = importlib.util.find_spec("normcheck.properties")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations)))
