@@ -200,6 +200,11 @@ def sizes_for(told: Sequence[Level], workers: int) -> tuple[int, ...]:
     return tuple(1 << k for k in range(SMALLEST.bit_length() - 1, top.bit_length()))
 
 
+def threads() -> int:
+    """Threads that torch's operators use."""
+    return torch.get_num_threads()
+
+
 @cache
 def machine(workers: int) -> Curve:
     """The curve of this machine's processors with so many threads of torch: measured once in a run, in seconds."""
