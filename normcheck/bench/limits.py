@@ -1,0 +1,167 @@
+"""A pass against the machine's limits: bandwidth, memory and growth of one subject, as plain data and in words.
+
+An entry of the record's `speed` list (`speed.record`) gets, beside its own keys, those of `entry`:
+
+  traffic     read, written, bytes, flops, working_set (bytes), intensity (operations per byte): the least of the pass
+  bandwidth   as `bandwidth.Share.record`; seconds come from the entry itself
+  memory      as `memory.Memory.record`, or null for a backward alone
+  limit_memory, memory_verdict ("within", "more", or null where nothing was asked), memory_reason
+
+A pass over all sizes gets one entry of its own, `growth_entry`: pass, format, rows and width, each as
+`growth.Growth.record` or null, and bytes_by_width, the same fit of peak memory, which has no noise.
+`ceiling_entry` is the machine's roofline: what a picture draws above the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from normcheck.adapters.base import Subject
+from normcheck.adapters.load import quiet
+from normcheck.bench import bandwidth, growth
+from normcheck.bench.bandwidth import CALL, ERROR, Curve, Share, share
+from normcheck.bench.growth import Arm, Growth, sweep
+from normcheck.bench.memory import Judged, Memory, judge, memory
+from normcheck.bench.traffic import BACKWARD, BOTH, Traffic, traffic
+from normcheck.case import Case
+
+ROWS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+MEMORY_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048)
+"""For memory, small ones do: bytes are counted, and the cost of a call is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One pass of a subject on one case, against the machine. memory: None for a backward alone."""
+
+    part: str
+    traffic: Traffic
+    share: Share
+    memory: Memory | None
+    judged: Judged | None
+    limit: float | None
+
+
+def measure(
+    found: Subject,
+    case: Case,
+    part: str,
+    seconds: float,
+    limit: float | None = None,
+    ceilings: Curve | None = None,
+    again: Callable[[int], Curve] | None = None,
+) -> Limits:
+    """Share of the bandwidth for a time that was measured, and peak memory.
+
+    seconds: of one call of the pass. limit: of `--norm-max-memory`. ceilings, again: the machine's curve, and how it
+    is measured anew at one size; without, this machine's with as many threads as torch has.
+    Raises `CallError` for a subject that works on no tensors of torch.
+    """  # fmt: skip
+    least = traffic(found.normalizer, case, part, found.contract.through)
+    workers = bandwidth.threads()
+    curve = bandwidth.machine(workers) if ceilings is None else ceilings
+    fresh = (lambda size: bandwidth.near(size, workers)) if ceilings is None else again
+    held = memory(found, case, part) if part != BACKWARD else None
+    judged = judge(held, limit) if held is not None and limit is not None else None
+    return Limits(part, least, share(least, seconds, curve, fresh), held, judged, limit)
+
+
+def entry(found: Limits) -> dict[str, Any]:
+    """The keys that an entry of the record's `speed` list gets; see the top of this file."""
+    least = found.traffic
+    return {
+        "traffic": {
+            "read": least.read, "written": least.written, "bytes": least.bytes, "flops": least.flops,
+            "working_set": least.working_set, "intensity": least.intensity,
+        },
+        "bandwidth": dict(found.share.record()),
+        "memory": None if found.memory is None else found.memory.record(),
+        "limit_memory": found.limit,
+        "memory_verdict": None if found.judged is None else found.judged.verdict,
+        "memory_reason": "" if found.judged is None else found.judged.reason,
+    }  # fmt: skip
+
+
+def ceiling_entry(curve: Curve) -> dict[str, Any]:
+    """The machine's roofline as data: points (size, bytes_per_second, stream, level), caches, plateaus, workers."""
+    return {
+        "points": [
+            {"size": p.size, "bytes_per_second": p.rate, "stream": p.stream, "level": curve.level(p.size)}
+            for p in curve.points
+        ],
+        "caches": [{"name": c.name, "bytes": c.bytes, "sharers": c.sharers} for c in curve.levels],
+        "plateaus": curve.plateaus(),
+        "workers": curve.workers,
+        "call": curve.call,
+    }
+
+
+def size_in_words(count: float) -> str:
+    """Bytes in the unit that leaves at most four digits.
+
+    >>> [size_in_words(n) for n in (512, 98304, 3 << 30)]
+    ['512 B', '96 KiB', '3 GiB']
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
+def said(found: Limits) -> str:
+    """The result in a few words: share of the bandwidth, memory, and what is hidden."""
+    reached = found.share
+    if reached.verdict == ERROR:
+        words = f"measurement error: {reached.reason}"
+    elif reached.verdict == CALL:
+        words = f"bound by the call ({size_in_words(found.traffic.bytes)})"
+    else:
+        words = f"{100.0 * reached.value:.0f} % of {reached.ceiling.rate / 1e9:.0f} GB/s ({reached.level})"
+    if found.memory is None:
+        return words
+    hidden = "".join(f"; {one}" for one in found.memory.hidden)
+    return f"{words}, {found.memory.ratio:.2f} times the memory needed{hidden}"
+
+
+def said_of(grown: Growth, what: str) -> str:
+    """Growth against "rows" or "width" in a few words."""
+    jumps = "".join(f", {jump.factor:.1f} times at {jump.below}-{jump.above}" for jump in grown.jumps)
+    reason = f" ({grown.reason})" if grown.reason else ""
+    return f"{what}^{grown.exponent:.2f} [{grown.low:.2f}, {grown.high:.2f}]{jumps}: {grown.verdict}{reason}"
+
+
+def grow(make: Callable[[int], Arm], sizes: Sequence[int], longest: float = 0.25, seconds: float = 20.0) -> Growth:
+    """Growth of time over sizes of a subject. make: an arm that is ready to be timed, for a size.
+
+    Raises `CallError` as the arms do.
+    """
+    with quiet():
+        tried, times = sweep(make, sizes, longest=longest, seconds=seconds)
+    return _fitted(tried, times)
+
+
+def grow_memory(found: Subject, case_for: Callable[[int], Case], part: str) -> Growth:
+    """Growth of peak memory over widths. case_for: a case with few rows for a width."""
+    peaks = [memory(found, case_for(width), BOTH if part == BACKWARD else part).peak for width in MEMORY_WIDTHS]
+    return growth.fit(MEMORY_WIDTHS, [float(max(peak, 1)) for peak in peaks])
+
+
+def _fitted(sizes: tuple[int, ...], times: tuple[float, ...]) -> Growth:
+    """Growth, or an inconclusive one where the sizes grew too slow to time for a fit."""
+    if len(sizes) >= growth.LEAST:
+        return growth.fit(sizes, times)
+    reason = f"only {len(sizes)} sizes could be timed, {growth.LEAST} are needed"
+    first, last = float(growth.EXPONENTS[0]), float(growth.EXPONENTS[-1])
+    return Growth(sizes, times, first, first, last, 0.0, (), growth.INCONCLUSIVE, reason)
+
+
+def growth_entry(
+    part: str, format: str, rows: Growth | None, width: Growth | None, bytes_by_width: Growth | None
+) -> dict[str, Any]:
+    """One pass over all sizes, as data."""
+    fits = {"rows": rows, "width": width, "bytes_by_width": bytes_by_width}
+    return {"pass": part, "format": format, **{k: None if g is None else g.record() for k, g in fits.items()}}

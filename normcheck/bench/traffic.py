@@ -1,0 +1,186 @@
+"""What an operation must move and compute, at the least: bytes, floating-point operations, arithmetic intensity.
+
+Every input is read once and every output written once, whatever the algorithm (the compulsory traffic of Williams,
+Waterman, Patterson 2009, "Roofline", section 3). Statistics are left out: who reads x anyway can compute them anew.
+A set that does not fit into fast memory is read twice, since its first output needs its last entry: of n entries at
+most as many as fit are still there (after Hong, Kung 1981, "I/O complexity: the red-blue pebble game").
+Operations are counted on the formulas of the reference, once for each entry; work per set is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from normcheck.case import Case
+from normcheck.floats import Array, Format
+from normcheck.spec import Normalizer, Partition
+
+FORWARD, BACKWARD, BOTH = "forward", "backward", "both"
+PASSES = (FORWARD, BACKWARD, BOTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One tensor moved once. written: or read. again: a second reading, of what fast memory could not hold."""
+
+    name: str
+    bytes: int
+    written: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The least that one pass moves, and the operations of its formulas."""
+
+    moves: tuple[Move, ...]
+    flops: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(move.bytes for move in self.moves)
+
+    @property
+    def read(self) -> int:
+        return sum(move.bytes for move in self.moves if not move.written)
+
+    @property
+    def written(self) -> int:
+        return sum(move.bytes for move in self.moves if move.written)
+
+    @property
+    def intensity(self) -> float:
+        """Operations per byte moved; 0 where nothing is moved."""
+        return self.flops / self.bytes if self.bytes else 0.0
+
+    @property
+    def working_set(self) -> int:
+        """Bytes of storage that are touched: every tensor once, however often it is moved."""
+        once = {move.name: move.bytes for move in self.moves if not move.again}
+        return sum(once.values())
+
+
+def itemsize(format: Format) -> int:
+    """Bytes of one number: sign and exponent bits follow from the smallest normal, 2 ** (2 - 2 ** (e - 1)).
+
+    >>> from normcheck.floats import FORMATS
+    >>> [itemsize(FORMATS[name]) for name in ("float64", "float32", "bfloat16", "float16")]
+    [8, 4, 2, 2]
+    """
+    return ((2 - format.smallest).bit_length() + format.digits) // 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What of a normalizer and a case decides on traffic."""
+
+    part: Partition
+    item: int  # bytes of an entry
+    weight: int  # entries of the weight, 0 without one
+    bias: int
+    centered: bool
+    scaled: bool
+    own: bool  # statistics come from the input; else they are given
+    share: float  # of the entries that the statistic reads
+    through: tuple[bool, bool]  # whether the gradient passes through the mean and through the square
+    state: int  # numbers of running statistics
+    fast: int | None
+
+    @property
+    def entries(self) -> int:
+        return self.part.sets * self.part.n
+
+    @property
+    def wants_x(self) -> bool:
+        """Whether the backward reads the input (or the output, which is as large)."""
+        return self.through[1] or (self.scaled and self.weight > 0)
+
+    def again(self, name: str, tensors: int) -> Move:
+        """The second reading of sets that fast memory does not hold."""
+        size = int(self.part.n * self.share) * self.item * tensors
+        left = 0 if self.fast is None else max(0, size - self.fast)
+        return Move(name, self.part.sets * left, again=True)
+
+
+def _count(values: Array | None) -> int:
+    return 0 if values is None else int(values.size)
+
+
+def _facts(normalizer: Normalizer, case: Case, through: tuple[int, int], fast: int | None) -> _Facts:
+    part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+    own = case.training or not normalizer.state
+    scaled = bool(getattr(normalizer, "scaled", True))  # entries that subtract the mean alone say so
+    return _Facts(
+        part=part,
+        item=itemsize(case.format),
+        weight=_count(case.weight),
+        bias=_count(case.bias),
+        centered=normalizer.centered,
+        scaled=scaled,
+        own=own,
+        share=case.part,
+        through=(own and normalizer.centered and bool(through[0]), own and scaled and bool(through[1])),
+        state=_count(case.running_mean) + (_count(case.running_var) if scaled else 0),
+        fast=fast,
+    )
+
+
+def _forward(f: _Facts) -> Iterator[Move]:
+    x = f.entries * f.item
+    yield Move("x", x)
+    if f.own:
+        yield f.again("x", 1)
+    yield Move("weight", f.weight * f.item)
+    yield Move("bias", f.bias * f.item)
+    yield Move("running statistics", f.state * f.item)
+    if f.own:
+        yield Move("running statistics", f.state * f.item, written=True)
+    yield Move("y", x, written=True)
+
+
+def _backward(f: _Facts) -> Iterator[Move]:
+    x = f.entries * f.item
+    yield Move("dy", x)
+    if f.wants_x:
+        yield Move("x", x)
+    elif f.scaled:
+        yield Move("statistics", f.part.sets * f.item)
+    if any(f.through):
+        yield f.again("dy", 1 + f.wants_x)
+    yield Move("weight", f.weight * f.item)
+    yield Move("dx", x, written=True)
+    yield Move("dweight", f.weight * f.item, written=True)
+    yield Move("dbias", f.bias * f.item, written=True)
+
+
+def _flops_forward(f: _Facts) -> float:
+    mean = (2.0 if f.own else 1.0) * f.centered
+    square = (2.0 * f.share * f.own + 1.0) * f.scaled
+    return mean + square + (f.weight > 0) + (f.bias > 0)
+
+
+def _flops_backward(f: _Facts) -> float:
+    a, b = f.through
+    standard = (1.0 + f.centered) * f.wants_x
+    dx = (f.weight > 0) + 2.0 * a + (2.0 + 2.0 * f.share) * b + f.scaled
+    return standard + dx + 2.0 * (f.weight > 0) + (f.bias > 0)
+
+
+def traffic(
+    normalizer: Normalizer, case: Case, part: str, through: tuple[int, int] = (1, 1), fast: int | None = None
+) -> Traffic:
+    """The least traffic of one pass over a case.
+
+    part: "forward", "backward" or "both"; what the backward asks for are the gradients of all that the case has.
+    through: whether the claimed gradient passes through mean and variance (`Contract.through`).
+    fast: bytes of memory that count as fast; None: all of it, so nothing is read twice.
+    """
+    f = _facts(normalizer, case, through, fast)
+    moves: tuple[Move, ...] = ()
+    flops = 0.0
+    if part in (FORWARD, BOTH):
+        moves, flops = (*moves, *_forward(f)), flops + _flops_forward(f)
+    if part in (BACKWARD, BOTH):
+        moves, flops = (*moves, *_backward(f)), flops + _flops_backward(f)
+    return Traffic(tuple(move for move in moves if move.bytes), round(flops * f.entries))
