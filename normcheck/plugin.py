@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from normcheck import chance, isolation, outputs, pace, told
+from normcheck import chance, isolation, outputs, pace, told, workers
 from normcheck.stash import RECORDS, SESSION, properties
 
 EFFORTS = ("quick", "default", "deep")
@@ -86,6 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     claims = _claims(config)
     if not claims:
         return
+    config.pluginmanager.register(workers, "normcheck-workers")
     from normcheck.errors import UsageError
 
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]

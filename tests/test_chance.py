@@ -197,3 +197,19 @@ def test_a_profile_shares_its_database(project: pytest.Pytester) -> None:
     project.makepyfile(rare=RARE.replace("return y + 1.0 if", "return y if"))
     assert asked(project, processes=True)[1]["verdict"] == "passed"
     assert not set(texts(project.path / "examples")) & set(kept)
+
+
+@pytest.mark.parametrize(
+    ("dist", "scheduler"), [((), "WorkStealingScheduling"), (("--dist", "loadfile"), "LoadFileScheduling")]
+)
+def test_a_worker_without_questions_takes_some(project: pytest.Pytester, dist: tuple[str, ...], scheduler: str) -> None:
+    """Questions differ in cost by a factor of a hundred; who names another distribution has it."""
+    project.makeconftest(
+        "def pytest_sessionfinish(session):\n"
+        "    scheduling = session.config.pluginmanager.get_plugin('dsession')\n"
+        "    if scheduling is not None:\n"
+        "        print(type(scheduling.sched).__name__)\n"
+    )
+    ran = project.runpytest_subprocess("--norm", "layer_norm=rare.py:rare", "-k", "value", "-n", "2", *dist, "-s")
+
+    ran.stdout.fnmatch_lines([f"*{scheduler}*"])

@@ -219,7 +219,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "stash": (),
     "pace": ("plugin_speed", "stash"),
     "plugin_speed": ("stash", "bench", "checks", "errors", "result", "session"),
-    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "pace", "stash", "told"),
+    "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "pace", "stash", "told", "workers"),
+    "workers": (),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
     "__main__": ("cli",),
 }
@@ -237,7 +238,7 @@ WHY = {
 }
 """The reason that a failure gives, where there is a better one than the order of the house."""
 
-EDGE = ("plugin", "chance", "isolation", "outputs", "pace", "plugin_speed", "stash", "told", "cli")
+EDGE = ("plugin", "chance", "isolation", "outputs", "pace", "plugin_speed", "stash", "told", "workers", "cli")
 
 THIRD_PARTY: dict[str, Callable[[str], bool]] = {
     "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
