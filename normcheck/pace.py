@@ -13,26 +13,51 @@ import pytest
 
 from normcheck.stash import SPEED, properties
 
+LIMITS = ("norm_max_slowdown", "norm_max_memory", "norm_max_regression")
+
 
 def add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--norm-max-slowdown", type=float, metavar="R",
         help="fail if, with confidence, slower than R times torch's own function",
     )  # fmt: skip
+    group.addoption(
+        "--norm-max-memory",
+        type=float,
+        metavar="R",
+        help="fail if a pass holds more than R times the memory that it must keep",
+    )
+    group.addoption(
+        "--norm-max-regression", type=float, metavar="R",
+        help="fail if, with confidence, the ratio to torch's own function is more than R times that of the latest run "
+        "that pytest-benchmark has saved on this machine (--benchmark-save, --benchmark-autosave)",
+    )  # fmt: skip
+    group.addoption(
+        "--norm-beside", default="fused,eager", metavar="NAMES",
+        help="what it is timed beside: of fused, eager, compiled; the first that a kind has is judged against",
+    )  # fmt: skip
+    group.addoption("--norm-device", default="cpu", metavar="NAME", help="where it runs: cpu, cuda, cuda:N")
 
 
 def asked(config: pytest.Config) -> bool:
     """Whether this run asks for speed."""
-    return config.getoption("norm_max_slowdown") is not None or any(
-        config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable")
-    )
+    limited = any(config.getoption(name) is not None for name in LIMITS)
+    return limited or any(config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable"))
 
 
 def prepare(config: pytest.Config) -> None:
-    """Take the clock before any implementation is imported, where this run asks for speed."""
-    if asked(config):
-        from normcheck import plugin_speed
+    """Take clocks before any implementation is imported, where this run asks for speed; go to its device.
 
+    Raises `UsageError` for options that cannot be.
+    """
+    device = config.getoption("norm_device")
+    if not asked(config) and device == "cpu":
+        return
+    from normcheck import plugin_speed
+
+    plugin_speed.place(config, device)
+    if asked(config):
+        plugin_speed.settle(config)
         config.pluginmanager.register(plugin_speed, "normcheck-speed")
 
 
@@ -52,8 +77,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def placed(run: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The document of a run with what was measured, each entry at its implementation."""
+    """The document of a run with what was measured, each entry at its implementation, and the machine."""
     for one in run["implementations"]:
-        own = (one["kind"], one["target"])
-        one["speed"] = [s["entry"] for s in speeds if (s["kind"], s["target"]) == own]
+        own = [s for s in speeds if (s["kind"], s["target"]) == (one["kind"], one["target"])]
+        one["speed"] = [s["speed"] for s in own if "speed" in s]
+        one["growth"] = [s["growth"] for s in own if "growth" in s]
+    run["machine"] = next((s["machine"] for s in speeds), None)
     return run

@@ -115,7 +115,7 @@ def _session(config: pytest.Config, claims: list[Any], words: list[str], effort:
     session = Session.of(claims, words, effort, chance.seed(config), config.getoption("norm_replay"))
     session.effort = replace(session.effort, memory=shared())
     session.accepted = accepted.known(_pyproject(config), config.getoption("norm_baseline"), BY_NAME)
-    session.isolate = isolate
+    session.isolate, session.device = isolate, config.getoption("norm_device")
     return session
 
 

@@ -115,6 +115,7 @@ class Session:
     only: tuple[str, Any] | None = None  # one case of one check, to be repeated
     accepted: tuple[Accepted, ...] = ()  # findings that the project expects
     isolate: Limits | None = None  # each implementation in a process of its own
+    device: str = "cpu"  # where cases lie, as torch writes it
     known: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)  # answers so far, by claim and question
     _named: dict[Claim, tuple[str, ...]] = field(default_factory=dict)
     _bound: dict[Claim, Bound | Exception] = field(default_factory=dict)
@@ -173,6 +174,10 @@ class Session:
         return found
 
     def _bind(self, claim: Claim, implementation: Implementation) -> Bound:
+        if self.device != "cpu" and not isinstance(catalog.get(claim.kind), Normalizer):
+            raise UsageError(
+                f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
+            )
         if self.isolate is None:
             return subject(implementation)
         if not isinstance(implementation.target, str):

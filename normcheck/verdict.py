@@ -113,6 +113,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             key.partition("/")[2]: _cell(share) for key, share in facts.items() if key.startswith("invariance/")
         },
         "speed": [],
+        "growth": [],
         "contract": declared,
         "accuracy": accuracy(facts),
         "curves": curves(facts),

@@ -1,4 +1,4 @@
-"""How fast beside torch's own function: collected with --benchmark-only, --benchmark-enable or --norm-max-slowdown."""
+"""How fast beside torch's own function: collected with --benchmark-only, --benchmark-enable or --norm-max-*."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from typing import Any
 def test_speed(norm_time: Any, norm_claim: Any, norm_shape: Any, benchmark: Any) -> None:
     """Right first, then timed in pairs, then judged."""
     norm_time(norm_claim, norm_shape, benchmark)
+
+
+def test_growth(norm_grow: Any, norm_claim: Any, norm_pass: Any) -> None:
+    """Right first, then timed over widths: a normalizer's time is linear."""
+    norm_grow(norm_claim, norm_pass)

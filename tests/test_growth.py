@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, Growth, fit, quantile, sweep
+from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, Growth, fit, sweep
 
 SIZES = tuple(1 << k for k in range(4, 17))
 CALL = 5e-6
@@ -95,11 +95,6 @@ def test_sizes_that_fit_nothing_are_refused(sizes: tuple[int, ...]) -> None:
 def test_a_time_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="too coarse, or it was tampered with"):
         fit(SIZES, [0.0, *([1.0] * (len(SIZES) - 1))])
-
-
-@pytest.mark.parametrize(("freedom", "tabled"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042)])
-def test_students_quantile_is_as_tabled(freedom: int, tabled: float) -> None:
-    assert quantile(freedom) == pytest.approx(tabled, rel=0.01)
 
 
 def test_the_record_is_plain() -> None:

@@ -218,7 +218,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "chance": ("report",),
     "stash": (),
     "pace": ("plugin_speed", "stash"),
-    "plugin_speed": ("stash", "bench", "checks", "errors", "result", "session"),
+    "plugin_speed": (
+        "stash",
+        "bench",
+        "adapters.base",
+        "adapters.torch_tensors",
+        "checks",
+        "errors",
+        "result",
+        "session",
+    ),
     "plugin": ("__init__", *EVERYTHING, "chance", "isolation", "outputs", "pace", "stash", "told", "workers"),
     "workers": (),
     "cli": ("__init__", *EVERYTHING, "plugin", "explain", "identify", "selfcheck"),
@@ -241,7 +250,9 @@ WHY = {
 EDGE = ("plugin", "chance", "isolation", "outputs", "pace", "plugin_speed", "stash", "told", "workers", "cli")
 
 THIRD_PARTY: dict[str, Callable[[str], bool]] = {
-    "torch": lambda name: name.startswith(("adapters.torch_", "implementations.", "bench.")) or name == "adapters.bind",
+    "torch": lambda name: (
+        name.startswith(("adapters.torch_", "implementations.", "bench.")) or name in ("adapters.bind", "plugin_speed")
+    ),
     "hypothesis": lambda name: name in ("strategies", "search") or name.startswith("properties."),
     "_pytest": lambda name: False,
     "pytest": lambda name: name in EDGE or name.startswith("properties."),

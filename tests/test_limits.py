@@ -13,8 +13,9 @@ from normcheck.adapters.bind import subject
 from normcheck.bench import limits
 from normcheck.bench.bandwidth import Curve, Point
 from normcheck.bench.caches import Level
+from normcheck.bench.grid import Question
 from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, fit
-from normcheck.bench.speed import Question, case_of
+from normcheck.bench.speed import case_of
 from normcheck.claim import Implementation
 
 F = torch.nn.functional
@@ -104,9 +105,9 @@ def test_too_few_sizes_say_nothing() -> None:
 def test_growth_in_words_and_as_data() -> None:
     sizes = tuple(1 << k for k in range(4, 14))
     grown = fit(sizes, [1e-9 * n * (3.0 if n > 512 else 1.0) for n in sizes])
-    entry = json.loads(json.dumps(limits.growth_entry("forward", "float32", None, grown, None), allow_nan=False))
+    entry = json.loads(json.dumps(grown.record(), allow_nan=False))
 
     assert limits.said_of(grown, "width").startswith("width^1.00 [")
     assert limits.said_of(grown, "width").endswith(", 3.0 times at 512-1024: linear")
-    assert entry["rows"] is None
-    assert entry["width"]["verdict"] == LINEAR
+    assert entry["verdict"] == LINEAR
+    assert entry["jumps"][0]["above"] == 1024

@@ -10,8 +10,9 @@ import torch
 
 from normcheck.adapters.bind import subject
 from normcheck.bench import memory as m
+from normcheck.bench.grid import Question
 from normcheck.bench.memory import CAST, COPY, MORE, TEMPORARY, WITHIN, Memory, extras, judge, memory, needs
-from normcheck.bench.speed import Question, case_of
+from normcheck.bench.speed import case_of
 from normcheck.bench.trace import REGION, Step, live, traced
 from normcheck.claim import Implementation
 from normcheck.errors import CallError

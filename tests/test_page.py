@@ -80,24 +80,40 @@ def test_plots_use_the_colors_of_the_page(written: Path) -> None:
     assert all('role="img" aria-label="' in d for d in drawings)
 
 
+def entry(value: float, part: str) -> dict[str, Any]:
+    """One line of speed, as far as the page reads it."""
+    cast = {"kind": "cast", "operator": "aten::to", "pass": "forward", "from": "float32", "to": "float64"}
+    return {
+        "sets": 512, "n": 768, "pass": part, "format": "float32", "cache": "warm", "seconds": 1.5e-4,
+        "ratio": {"value": value, "low": value - 0.02, "high": value + 0.02, "repetitions": 8}, "baseline": "fused",
+        "beside": {"eager": {"value": 0.4, "low": 0.39, "high": 0.41, "repetitions": 8}}, "verdict": "measured",
+        "reason": "", "bandwidth": {"share": 0.42, "level": "L2", "verdict": "within"},
+        "memory": {"ratio": 2.0, "extras": [cast | {"full": True, "count": 2}]},
+    }  # fmt: skip
+
+
 def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, Any]) -> None:
     run = deepcopy(document)
-    ratio = {"value": 1.25, "low": 1.2, "high": 1.31, "pairs": 40}
     for one in run["implementations"]:
         for key in ("curves", "gradient_shares", "accuracy", "expected", "tightest"):
             del one[key]
-    run["implementations"][0]["speed"] = [
-        {"sets": 512, "n": 768, "pass": "forward", "format": "float32", "seconds": 1.5e-4, "ratio": ratio},
-        {"sets": 1, "n": 8, "pass": "<b>&$x$", "format": "float32", "ratio": ratio, "bandwidth": 0.42},
-        {"note": "nothing known"},
+    run["implementations"][0]["speed"] = [entry(1.25, "forward"), entry(0.5, "<b>&$x$")]
+    sizes, times = [16, 32, 64, 128, 256, 512], [1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6]
+    fit = {"sizes": sizes, "values": times, "exponent": 1.0, "low": 0.9, "high": 1.1, "verdict": "linear"}
+    run["implementations"][0]["growth"] = [
+        {"rows": 16, "pass": "forward", "time": fit, "memory": fit, "floor": [t / 2 for t in times]}
     ]
     text = page(run)
 
-    assert "1.25 [1.20, 1.31]" in text
+    assert "1.25 [1.23, 1.27] of fused" in text
+    assert "0.40 of eager" in text
     assert "150.0" in text
-    assert "42 %" in text
+    assert "42 % of L2" in text
+    assert "2 cast by aten::to from float32 to float64 in its forward" in text
     assert "&lt;b&gt;&amp;$x$" in text
-    assert text.count("<svg") == 1
+    assert "time as width^1.00 [0.90, 1.10]; memory as width^1.00: linear" in text
+    assert "what memory allows" in text
+    assert text.count("<svg") == 3
 
 
 def test_the_same_run_gives_the_same_page(document: dict[str, Any]) -> None:

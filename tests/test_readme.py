@@ -54,7 +54,8 @@ def test_kinds_and_options_are_named() -> None:
     """Every kind of the catalog, every option and every contract key is in the README."""
     from normcheck import catalog, contract, outputs
 
-    options = set(re.findall(r'"(--norm-[a-z]+)"', (ROOT / "normcheck" / "plugin.py").read_text(encoding="utf-8")))
+    sources = ((ROOT / "normcheck" / name).read_text(encoding="utf-8") for name in ("plugin.py", "pace.py"))
+    options = {option for text in sources for option in re.findall(r'"(--norm-[a-z-]+)"', text)}
     forms = {f"--norm-{form}" for form in outputs.FORMS}
     for word in (*catalog.ENTRIES, *contract.CHOICES, *options, *forms, "--norm-baseline", "--norm-isolate"):
         assert word in README, word

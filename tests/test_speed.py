@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
 import time
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import jsonschema
+import numpy as np
 import pytest
 import torch
 
+from normcheck import catalog, faults
 from normcheck.adapters.bind import subject
+from normcheck.bench import limits
+from normcheck.bench.bandwidth import ERROR
+from normcheck.bench.device import HOST
+from normcheck.bench.grid import Question
 from normcheck.bench.pairs import Budget
-from normcheck.bench.speed import Question, case_of, measure, record, right
-from normcheck.bench.timing import PASSES, RefusedError, Timed, validate
+from normcheck.bench.speed import Setting, case_of, measure, record, right
+from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
+from normcheck.bench.traffic import PASSES
 from normcheck.claim import Implementation
+from normcheck.errors import CallError
 
-FEW = Budget(seconds=0.05)
+FEW = Setting(slowdown=100.0, budget=Budget(seconds=0.05, rounds=3, precision=9.0))
 HERE = Path(__file__).parent / "user_code" / "cheats" / "cheats.py"
 HONEST = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
+SMALL = Question(4, 64, "forward")
+SCHEMA = json.loads((files("normcheck") / "report" / "schema.json").read_text())
+
+
+def timed(found: Any = HONEST, question: Question = SMALL, device: Any = HOST) -> Timed:
+    return Timed(found, case_of(found, question), question, device)
 
 
 @pytest.fixture
@@ -50,13 +69,13 @@ def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str) -
         return given(x, normalized_shape, weight, bias, eps)
 
     found = subject(Implementation("layer_norm", mine))
-    timed = Timed(found, case_of(found, Question(4, 64, "forward")), "forward")
+    arm = timed(found)
     turned[0] = True
 
     def timed_and_validated() -> None:
         for _ in range(40):
-            timed()
-        validate(timed, lambda case, y: right(found, case, y))
+            arm()
+        validate(arm.kept, found.name, "float32", lambda case, y: right(found, case, y))
 
     with pytest.raises(RefusedError, match=rf"^{name}: "):
         timed_and_validated()
@@ -64,26 +83,124 @@ def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str) -
 
 @pytest.mark.parametrize("part", PASSES)
 def test_honest_code_is_timed(part: str) -> None:
-    question = Question(7, 64, part)
-    measured = measure(HONEST, question, 100.0, FEW)
+    found = measure(HONEST, Question(7, 64, part), FEW)
 
-    assert measured.ratio.pairs >= FEW.least
-    assert record(question, measured, 100.0)["pass"] == part
+    assert found.measured.ratio.repetitions >= FEW.budget.least
+    assert (found.baseline, set(found.beside)) == ("fused", {"eager"})
+    jsonschema.validate(record(found), {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/speed"})
+
+
+TARGETS = {
+    kind: Implementation(kind, target)
+    for kind, target in (
+        ("batch_norm", "torch.nn:BatchNorm1d"), ("layer_norm", "torch.nn:LayerNorm"), ("rms_norm", "torch.nn:RMSNorm"),
+        ("group_norm", "torch.nn:GroupNorm"), ("instance_norm", "torch.nn:InstanceNorm1d"),
+        ("weight_norm", "torch:_weight_norm"),
+        ("partial_rms_norm", "normcheck.implementations.partial_rms_norm:partial_rms_norm"),
+        ("mean_only_batch_norm", "normcheck.implementations.mean_only_batch_norm:mean_only_batch_norm"),
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", catalog.ALL)
+def test_every_kind_is_timed(kind: str) -> None:
+    """Those of which torch has no function beside its eager composition."""
+    found = measure(subject(TARGETS[kind]), Question(4, 16, "both"), FEW)
+
+    assert found.measured.seconds > 0.0
+    assert found.baseline in ("fused", "eager")
+
+
+def test_numpy_is_not_timed() -> None:
+    with pytest.raises(CallError, match="works on no tensors of torch, and is not timed"):
+        timed(faults.subject(catalog.get("layer_norm"), None))
+
+
+def test_threads_of_a_compiler_are_no_cheat() -> None:
+    """What starts in the first calls and stays is a pool."""
+    pool: list[threading.Thread] = []
+    ended = threading.Event()
+
+    def compiles(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+        if not pool:
+            pool.append(threading.Thread(target=ended.wait, daemon=True))
+            pool[0].start()
+        return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
+
+    found = subject(Implementation("layer_norm", compiles))
+    ended.set()
+    pool.clear()
+    ended.clear()
+    arm = timed(found)
+    for _ in range(10):
+        arm()
+    ended.set()
+
+    assert len(pool) == 1
 
 
 def test_no_two_calls_have_the_same_content() -> None:
-    timed = Timed(HONEST, case_of(HONEST, Question(4, 64, "forward")), "forward")
-    contents = [timed._fresh() for _ in range(10)]
+    arm = timed()
+    contents = [arm._fresh() for _ in range(10)]
 
     assert not any(torch.equal(a, b) for i, a in enumerate(contents) for b in contents[:i])
 
 
-def test_outputs_of_timed_calls_are_validated() -> None:
-    timed = Timed(HONEST, case_of(HONEST, Question(4, 64, "forward")), "forward")
-    for _ in range(20):
-        timed()
+def test_nobody_can_foresee_the_content() -> None:
+    assert not torch.equal(timed()._fresh(), timed()._fresh())
 
-    assert validate(timed, lambda case, y: right(HONEST, case, y)) >= 2
+
+def test_outputs_of_timed_calls_are_validated() -> None:
+    """The first, the latest, and some between; never more than are wanted."""
+    arm = timed()
+    for _ in range(200):
+        arm()
+
+    assert 2 <= len(arm.kept.found) <= arm.kept.most
+    assert validate(arm.kept, "f", "float32", lambda case, y: right(HONEST, case, y)) == len(arm.kept.found)
+
+
+def test_a_cold_call_finds_nothing_in_the_caches() -> None:
+    class Told:
+        name, evicted = "cpu", 0
+
+        def elapsed(self, run: Any) -> Any:
+            return HOST.elapsed(run)
+
+        def evict(self) -> None:
+            self.evicted += 1
+
+    device = Told()
+    timed(question=Question(4, 64, "forward", cold=True), device=device)()
+    timed(question=SMALL, device=device)()
+
+    assert device.evicted == 1
+
+
+def test_arms_of_a_repetition_are_made_in_any_order() -> None:
+    """No arm is always the first in memory."""
+    firsts = set()
+
+    class Listens(Kept):
+        def wants(self) -> bool:
+            order.append(self)
+            return False
+
+    for seed in range(12):
+        order: list[Any] = []
+        kept = [Listens(), Listens(), Listens()]
+        arms([HONEST] * 3, case_of(HONEST, SMALL), SMALL, HOST, kept)(np.random.default_rng(seed))
+        firsts.add(next(i for i, one in enumerate(kept) if one is order[0]))
+
+    assert firsts == {0, 1, 2}
+
+
+def test_a_time_in_which_memory_cannot_be_moved_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = limits.share
+    monkeypatch.setattr(limits, "share", lambda *a, **k: replace(share(*a, **k), verdict=ERROR, reason="900 GB/s"))
+    found = measure(HONEST, SMALL, FEW).measured
+
+    assert (found.verdict, found.reason) == ("inconclusive", "measurement error: 900 GB/s")
 
 
 SLOW = """
@@ -94,48 +211,93 @@ def slow(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         y = torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
     return y
 
+def copies(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return torch.nn.functional.layer_norm(x.clone(), normalized_shape, weight, bias, eps)
+
 def wrong(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return x
 """
 
 
-def test_speed_is_no_part_of_an_ordinary_run(pytester: pytest.Pytester) -> None:
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)  # else no run in this process is timed
     pytester.makepyfile(mine=SLOW)
-    ran = pytester.runpytest_subprocess("--norm", "layer_norm=mine.py:slow", "--collect-only", "-q")
+    return pytester
+
+
+def run(project: pytest.Pytester, target: str, question: str, *args: str) -> pytest.RunResult:
+    return project.runpytest_subprocess("--norm", f"layer_norm=mine.py:{target}", "-k", question, *args)
+
+
+ONE = "test_speed and 512x768-float32-forward and not cold"
+
+
+def test_speed_is_no_part_of_an_ordinary_run(project: pytest.Pytester) -> None:
+    ran = project.runpytest_subprocess("--norm", "layer_norm=mine.py:slow", "--collect-only", "-q")
 
     ran.stdout.no_fnmatch_line("*test_speed*")
 
 
-def test_ten_times_as_slow_fails_the_gate_and_is_in_the_record(pytester: pytest.Pytester) -> None:
+def test_ten_times_as_slow_fails_the_gate_and_is_in_the_record(project: pytest.Pytester) -> None:
     """A margin of ten against two, so that no noise decides."""
-    pytester.makepyfile(mine=SLOW)
-    ran = pytester.runpytest_subprocess(
-        "--norm", "layer_norm=mine.py:slow", "--norm-max-slowdown", "2", "--norm-json", "out.json",
-        "-k", "test_speed and 512x768-float32-forward",
-    )  # fmt: skip
+    ran = run(project, "slow", ONE, "--norm-max-slowdown", "2", "--norm-json", "out.json")
 
     assert ran.ret == pytest.ExitCode.TESTS_FAILED
     ran.stdout.fnmatch_lines(["*512x768-float32-forward: * times torch's fused function*slower; allowed 2*"])
-    ran.stdout.fnmatch_lines(["*512 x 768 float32 forward*us*slower*####################"])
-    run = json.loads((pytester.path / "out.json").read_text())
-    assert run["implementations"][0]["speed"][0]["ratio"]["low"] > 2.0
+    ran.stdout.fnmatch_lines(["*512x768 float32 forward*us*########## slower"])
+    document = json.loads((project.path / "out.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert document["implementations"][0]["speed"][0]["ratio"]["low"] > 2.0
+    assert document["machine"]["device"] == "cpu"
 
 
-def test_what_is_wrong_is_not_timed(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(mine=SLOW)
-    ran = pytester.runpytest_subprocess(
-        "--norm", "layer_norm=mine.py:wrong", "--benchmark-only", "-k", "test_speed and 1x768-float32-forward"
-    )
+def test_what_is_wrong_is_not_timed(project: pytest.Pytester) -> None:
+    ran = run(project, "wrong", ONE, "--benchmark-only")
 
     assert ran.ret == pytest.ExitCode.TESTS_FAILED
     ran.stdout.fnmatch_lines(["*not timed: mine.py:wrong is wrong, see value*"])
 
 
-def test_the_table_of_pytest_benchmark_is_grouped_by_shape(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(mine=SLOW)
-    ran = pytester.runpytest_subprocess(
-        "--norm", "layer_norm=mine.py:slow", "--benchmark-only", "-k", "test_speed and 1x768-float32-forward"
-    )
+def test_the_table_of_pytest_benchmark_is_grouped_by_shape_with_ratio_and_share(project: pytest.Pytester) -> None:
+    """And is saved: the next run is held against it, in pytest-benchmark's own storage."""
+    ran = run(project, "copies", ONE, "--benchmark-only", "--benchmark-autosave")
 
     assert ran.ret == 0
-    ran.stdout.fnmatch_lines(["*benchmark '1x768-float32-forward'*"])
+    ran.stdout.fnmatch_lines(["*benchmark '512x768-float32-forward'*"])
+    ran.stdout.re_match_lines([r"^mine.py:copies  \d+\.\d\d x fused, \d+ % of \w+ .*"])
+    again = run(project, "copies", ONE, "--norm-max-regression", "50")
+    assert again.ret == 0
+    again.stdout.re_match_lines([r".*; was \[\d+\.\d\d, \d+\.\d\d\].*"])
+
+
+def test_a_hidden_copy_fails_the_gate_of_memory_and_is_named(project: pytest.Pytester) -> None:
+    ran = run(project, "copies", ONE, "--norm-max-memory", "1.5")
+
+    assert ran.ret == pytest.ExitCode.TESTS_FAILED
+    ran.stdout.fnmatch_lines(["*mine.py:copies: forward holds * bytes at once, * times the * that must be kept*"])
+    assert "copy by aten::clone in its forward" in " ".join(ran.stdout.str().split())
+
+
+def test_nothing_is_timed_beside_other_workers(project: pytest.Pytester) -> None:
+    ran = run(project, "slow", ONE, "--norm-max-slowdown", "2", "-n", "2", "-rs")
+
+    assert ran.ret == 0
+    ran.stdout.fnmatch_lines(["*SKIPPED*no timing beside other workers: run without -n"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--norm-max-slowdown", "0"), "--norm-max-slowdown 0: nothing can hold it; give a number above 0"),
+        (("--norm-max-memory", "0.5"), "--norm-max-memory 0.5: nothing can hold it; give 1 or more"),
+        (("--norm-max-slowdown", "2", "--norm-beside", "triton"), "there is no baseline 'triton'"),
+        (("--norm-device", "cuda:99"), "--norm-device cuda:99: there is no such CUDA device"),
+    ],
+)
+def test_an_option_that_cannot_be_is_wrong_usage(project: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
+    ran = run(project, "slow", "value", *options)
+
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in ran.stderr.str()

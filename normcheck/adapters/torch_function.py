@@ -77,7 +77,7 @@ def make(
             weight = weight.flatten()
         if always_state and mean is None:
             units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
-            mean, var = torch.zeros(units, dtype=x.dtype), torch.ones(units, dtype=x.dtype)
+            mean, var = x.new_zeros(units), x.new_ones(units)
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
         values: dict[str, Any] = {
             "normalized_shape": shape[0] if shape_as is int else shape,

@@ -71,7 +71,7 @@ class Living:
     def _new(self) -> torch.nn.Module:
         """A new module with the case's parameters and momentum; running statistics as the module begins with them."""
         case = self._case
-        module = self._build(case).to(tensors.dtype_of(case, "x"))
+        module = self._build(case).to(tensors.DEVICE.get(), tensors.dtype_of(case, "x"))
         with torch.no_grad():
             for own, value in zip(parameters(module, parameter_names(module)), (case.weight, case.bias), strict=True):
                 if own is not None and value is not None:

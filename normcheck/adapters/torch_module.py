@@ -189,12 +189,13 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
         options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
         dtype = tensors.dtype_of(case, "weight")
-        key = (shape, case.normalized, case.groups, case.eps, dtype, options)
+        device = tensors.DEVICE.get()
+        key = (shape, case.normalized, case.groups, case.eps, dtype, device, options)
         if key not in built:
             if len(built) > 256:
                 built.clear()
             new = build(case)
-            built[key] = new.to(dtype), parameter_names(new)
+            built[key] = new.to(device, dtype), parameter_names(new)
         return built[key]
 
     def prepare(case: Case) -> Layer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ DTYPES = {
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
+DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
+"""Where the tensors of cases and the modules that they are given to lie, as torch writes it."""
+
 IN_BACKWARD = " in its backward"
 """Ends what is said of code that raised there."""
 
@@ -38,11 +42,11 @@ def dtype_of(case: Case, name: str) -> torch.dtype:
 
 def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
     """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
-    return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name))
+    return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name), device=DEVICE.get())
 
 
 def array(value: torch.Tensor) -> Array:
-    out: Array = value.detach().to(torch.float64, copy=True).numpy()  # a buffer changes at the next call
+    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # a buffer changes at the next call
     return out
 
 
@@ -50,7 +54,7 @@ def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Te
     """An array of the case in its layout, and the buffer around it, filled with NaN."""
     shape = tuple(values.shape)
     where = geometry(shape, case.layout(name))
-    buffer = torch.full((where.length,), float("nan"), dtype=dtype_of(case, name))
+    buffer = torch.full((where.length,), float("nan"), dtype=dtype_of(case, name), device=DEVICE.get())
     view = buffer.as_strided(shape, where.strides, where.offset)
     plain = tensor(values, case, name)
     if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows

@@ -13,7 +13,7 @@ import torch
 
 def _memory(value: torch.Tensor) -> torch.Tensor:
     """All bytes of the storage behind a tensor, what lies around a view included."""
-    return torch.empty(0, dtype=torch.uint8).set_(value.untyped_storage())
+    return torch.empty(0, dtype=torch.uint8, device=value.device).set_(value.untyped_storage())
 
 
 def _process() -> dict[str, Any]:
@@ -31,7 +31,7 @@ def _process() -> dict[str, Any]:
 
 def _strange(y: torch.Tensor) -> Iterator[str]:
     """What is odd about an output itself."""
-    places = torch.arange(y.untyped_storage().nbytes() // y.element_size())
+    places = torch.arange(y.untyped_storage().nbytes() // y.element_size(), device=y.device)
     if places.as_strided(y.shape, y.stride(), y.storage_offset()).unique().numel() < y.numel():
         yield "several entries of the output share memory"
     if type(y) not in (torch.Tensor, torch.nn.Parameter):

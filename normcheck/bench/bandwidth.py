@@ -15,13 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from normcheck.bench.caches import Level, levels
+from normcheck.bench.caches import Level
 from normcheck.bench.pairs import now
 from normcheck.bench.traffic import Traffic
 
@@ -56,26 +56,35 @@ class Stream:
     prepare: Callable[[int], tuple[Callable[[], Any], int]]
 
 
-def _copy(size: int) -> tuple[Callable[[], Any], int]:
+Moved = tuple[Callable[[], Any], int]
+
+
+def _copy(size: int, device: str) -> Moved:
     count = max(1, size // 8)
-    one, other = torch.ones(count), torch.zeros(count)
+    one, other = torch.ones(count, device=device), torch.zeros(count, device=device)
     return lambda: other.copy_(one), 8 * count
 
 
-def _alone(size: int) -> tuple[Callable[[], Any], int]:
+def _alone(size: int) -> Moved:
     """By one thread, through the C library, which goes past the caches where that is faster."""
     count = max(1, size // 8)
     one, other = np.ones(count, np.float32), np.zeros(count, np.float32)
     return lambda: np.copyto(other, one), 8 * count
 
 
-def _sum(size: int) -> tuple[Callable[[], Any], int]:
+def _sum(size: int, device: str) -> Moved:
     count = max(1, size // 12)
-    one, two, other = torch.ones(count), torch.ones(count), torch.zeros(count)
+    one, two, other = (torch.ones(count, device=device) for _ in range(3))
     return lambda: torch.add(one, two, out=other), 12 * count
 
 
-STREAMS = (Stream("copy", _copy), Stream("copy by one thread", _alone), Stream("sum of two", _sum))
+def streams(device: str) -> tuple[Stream, ...]:
+    """What moves bytes on a device, as torch writes it."""
+    own = Stream("copy", lambda size: _copy(size, device)), Stream("sum of two", lambda size: _sum(size, device))
+    return (*own, Stream("copy by one thread", _alone)) if device == "cpu" else own
+
+
+STREAMS = streams("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,24 +209,6 @@ def sizes_for(told: Sequence[Level], workers: int) -> tuple[int, ...]:
     return tuple(1 << k for k in range(SMALLEST.bit_length() - 1, top.bit_length()))
 
 
-def threads() -> int:
-    """Threads that torch's operators use."""
-    return torch.get_num_threads()
-
-
-@cache
-def machine(workers: int) -> Curve:
-    """The curve of this machine's processors with so many threads of torch: measured once in a run, in seconds."""
-    told = levels()
-    return curve(sizes_for(told, workers), told, workers=workers)
-
-
-def near(size: int, workers: int) -> Curve:
-    """The ceiling measured anew, at the two powers of two around a size: for a result that seems to break it."""
-    below = 1 << max(size.bit_length() - 1, SMALLEST.bit_length() - 1)
-    return curve((below, 2 * below), levels(), workers=workers)
-
-
 @dataclass(frozen=True, slots=True)
 class Share:
     """How much of the ceiling a pass reached. value: of the bandwidth at its working set; rate: bytes a second."""
@@ -238,8 +229,15 @@ class Share:
         }  # fmt: skip
 
 
-def share(found: Traffic, seconds: float, ceilings: Curve, again: Callable[[int], Curve] | None = None) -> Share:
-    """Share of the machine's bandwidth that a pass reached in so many seconds.
+def share(
+    found: Traffic,
+    seconds: float,
+    ceilings: Curve,
+    again: Callable[[int], Curve] | None = None,
+    *,
+    cold: bool = False,
+) -> Share:
+    """Share of the machine's bandwidth that a pass reached in so many seconds. cold: from and to memory at any size.
 
     Verdict "measurement error": faster than bytes can be moved, beyond what is unsure about the ceiling: not all was
     written, or the clock is wrong. Said only if the ceiling, measured again, still stands, where `again` can do that.
@@ -248,7 +246,7 @@ def share(found: Traffic, seconds: float, ceilings: Curve, again: Callable[[int]
     """
     if not seconds > 0.0:
         raise ValueError("a pass took no time: the clock is too coarse, or it was tampered with")
-    size = found.working_set
+    size = max(found.working_set, ceilings.points[-1].size) if cold else found.working_set
     ceiling, level = ceilings.at(size), ceilings.level(size)
     rate = found.bytes / seconds
     if rate > ceiling.high and again is not None:

@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 
 from normcheck.bench.pairs import now
+from normcheck.bench.student import quantile
 
 LINEAR, QUADRATIC, INCONCLUSIVE = "linear", "quadratic", "inconclusive"
 
 BETWEEN = 1.5
 """Exponents below are called linear (or less), above quadratic (or more): halfway on log axes."""
 
-CONFIDENCE_Z = 1.959963984540054
-"""Of a two-sided interval of 95 %."""
+CONFIDENCE = 0.95
+"""Of the interval of an exponent, two-sided."""
 
 MOST_JUMPS, SIDE = 2, 2
 """Jumps at most, and sizes that there must be at each side of one: a last point alone is an outlier, no step."""
@@ -90,21 +91,6 @@ class Growth:
             "high": self.high, "call": self.call, "jumps": [jump.record() for jump in self.jumps],
             "verdict": self.verdict, "reason": self.reason,
         }  # fmt: skip
-
-
-def quantile(freedom: int) -> float:
-    """Student's 97.5 % quantile, by the expansion in 1 / freedom (Abramowitz and Stegun 1964, 26.7.5).
-
-    >>> round(quantile(10), 2)
-    2.23
-    """
-    z, v = CONFIDENCE_Z, float(freedom)
-    terms = (
-        (z**3 + z) / 4.0,
-        (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0,
-        (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / 384.0,
-    )
-    return z + sum(term / v ** (k + 1) for k, term in enumerate(terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +204,7 @@ def fit(sizes: Sequence[int], values: Sequence[float]) -> Growth:
     found = _fits(logs, np.asarray(sizes, dtype=np.float64))
     best = min(found, key=lambda one: one.penalty(count))
     freedom = max(1, count - 3 - 2 * len(best.steps))
-    t, spread2 = quantile(freedom), max(best.least, count * FLOOR**2) / freedom
+    t, spread2 = quantile(freedom, CONFIDENCE), max(best.least, count * FLOOR**2) / freedom
     rivals = [one.squares for one in found if len(one.steps) <= len(best.steps)]
     fits = np.min(rivals, axis=0) <= best.least + spread2 * t**2  # for each exponent
     low, high = float(EXPONENTS[fits].min()), float(EXPONENTS[fits].max())

@@ -7,8 +7,6 @@ An entry of the record's `speed` list (`speed.record`) gets, beside its own keys
   memory      as `memory.Memory.record`, or null for a backward alone
   limit_memory, memory_verdict ("within", "more", or null where nothing was asked), memory_reason
 
-A pass over all sizes gets one entry of its own, `growth_entry`: pass, format, rows and width, each as
-`growth.Growth.record` or null, and bytes_by_width, the same fit of peak memory, which has no noise.
 `ceiling_entry` is the machine's roofline: what a picture draws above the points.
 """
 
@@ -20,10 +18,12 @@ from typing import Any
 
 from normcheck.adapters.base import Subject
 from normcheck.adapters.load import quiet
-from normcheck.bench import bandwidth, growth
+from normcheck.bench import growth
 from normcheck.bench.bandwidth import CALL, ERROR, Curve, Share, share
+from normcheck.bench.ceilings import machine, near
+from normcheck.bench.device import CPU, HOST, Device
 from normcheck.bench.growth import Arm, Growth, sweep
-from normcheck.bench.memory import Judged, Memory, judge, memory
+from normcheck.bench.memory import CUDA_BLOCK, Judged, Memory, cuda_meter, judge, memory
 from normcheck.bench.traffic import BACKWARD, BOTH, Traffic, traffic
 from normcheck.case import Case
 
@@ -53,20 +53,24 @@ def measure(
     limit: float | None = None,
     ceilings: Curve | None = None,
     again: Callable[[int], Curve] | None = None,
+    device: Device = HOST,
+    *,
+    cold: bool = False,
 ) -> Limits:
     """Share of the bandwidth for a time that was measured, and peak memory.
 
     seconds: of one call of the pass. limit: of `--norm-max-memory`. ceilings, again: the machine's curve, and how it
-    is measured anew at one size; without, this machine's with as many threads as torch has.
+    is measured anew at one size; without, the device's. cold: nothing of it was in a cache.
     Raises `CallError` for a subject that works on no tensors of torch.
-    """  # fmt: skip
+    """
     least = traffic(found.normalizer, case, part, found.contract.through)
-    workers = bandwidth.threads()
-    curve = bandwidth.machine(workers) if ceilings is None else ceilings
-    fresh = (lambda size: bandwidth.near(size, workers)) if ceilings is None else again
-    held = memory(found, case, part) if part != BACKWARD else None
+    curve = machine(device) if ceilings is None else ceilings
+    fresh = (lambda size: near(size, device)) if ceilings is None else again
+    reached = share(least, seconds, curve, fresh, cold=cold)
+    meter, block = (None, 1) if device.name == CPU else (cuda_meter(device.name), CUDA_BLOCK)
+    held = memory(found, case, part, meter, block) if part != BACKWARD else None
     judged = judge(held, limit) if held is not None and limit is not None else None
-    return Limits(part, least, share(least, seconds, curve, fresh), held, judged, limit)
+    return Limits(part, least, reached, held, judged, limit)
 
 
 def entry(found: Limits) -> dict[str, Any]:
@@ -157,11 +161,3 @@ def _fitted(sizes: tuple[int, ...], times: tuple[float, ...]) -> Growth:
     reason = f"only {len(sizes)} sizes could be timed, {growth.LEAST} are needed"
     first, last = float(growth.EXPONENTS[0]), float(growth.EXPONENTS[-1])
     return Growth(sizes, times, first, first, last, 0.0, (), growth.INCONCLUSIVE, reason)
-
-
-def growth_entry(
-    part: str, format: str, rows: Growth | None, width: Growth | None, bytes_by_width: Growth | None
-) -> dict[str, Any]:
-    """One pass over all sizes, as data."""
-    fits = {"rows": rows, "width": width, "bytes_by_width": bytes_by_width}
-    return {"pass": part, "format": format, **{k: None if g is None else g.record() for k, g in fits.items()}}

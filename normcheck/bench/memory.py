@@ -184,7 +184,7 @@ Meter = Callable[[Callable[[], Any]], int | None]
 """Runs a call and tells the most bytes that it allocated at once; None where the steps tell it."""
 
 
-def cuda_meter(device: int = 0, cuda: Any = torch.cuda) -> Meter:
+def cuda_meter(device: str = "cuda", cuda: Any = torch.cuda) -> Meter:
     """Peak memory of a device as its allocator counts it, above what was allocated before."""
 
     def peak(run: Callable[[], Any]) -> int:

@@ -1,8 +1,11 @@
-"""The paired ratio: implementation and baseline alternate in one process, and a verdict needs a confidence interval.
+"""The paired ratio: implementation and baseline take turns in one process, and a verdict needs a confidence interval.
 
-Noise of a shared machine comes in spells longer than one call: neighbors in time share it, and their ratio does not
-see it. The interval is a bootstrap over pairs of the median ratio: a median, because one call in a hundred is
-preempted. numpy does it in five lines; scipy.stats.bootstrap would be a large dependency for those.
+One repetition has storage of its own for every arm, made in an order that is drawn, and rounds in which every arm is
+called once, in an order that is drawn. Its ratio is that of the times that a tenth of an arm's calls stay below:
+noise only ever slows, and a spell of it that is longer than a repetition slows all arms alike. The interval is
+Student's over repetitions (independent by their storage and by the spell they met), not over pairs of calls: these
+share the addresses of what they work on, which alone make a function up to some percent slower than itself, and are
+neighbors in time. As two arms of one function are drawn alike in every respect, their ratio has no bias at all.
 
 Clock and statistics are bound here, when the module is imported: before any implementation is.
 """
@@ -12,47 +15,61 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-now = time.perf_counter
-_generator, _exp, _log = np.random.default_rng, math.exp, math.log
-_array = np.array
+from normcheck.bench.student import quantile
 
-SLOWER, WITHIN, INCONCLUSIVE = "slower", "within", "inconclusive"
+now = time.perf_counter
+_generator, _exp, _log, _sqrt = np.random.default_rng, math.exp, math.log, math.sqrt
+
+SLOWER, WITHIN, INCONCLUSIVE, MEASURED = "slower", "within", "inconclusive", "measured"
 
 Arm = Callable[[], float]
 """Makes ready, makes one call, and returns how long the call alone took, in seconds."""
 
-RESAMPLES = 999
-MOST = 4000
-"""Rounds of one measurement at most: bounds the memory of the bootstrap."""
+Make = Callable[[np.random.Generator], Sequence[Arm]]
+"""Arms for one repetition, in new storage: the implementation, the baseline, the baseline again, and any others."""
+
+TENTH = 0.1
+FEWEST = 3
+"""Rounds of a repetition at the least, where calls take long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When to stop: enough pairs and an interval narrow enough, or out of time.
+    """When to stop: enough repetitions and an interval that decides, or out of time.
 
-    confidence: of the two-sided interval. precision: half its width, relative. seconds: of one measurement by the
-    clock; a confirmation may take as many again.
+    seconds: of one measurement by the clock; a confirmation may take as many again, and neither ends before `least`
+    repetitions. precision: half the width of an interval that is narrow enough, relative; finest: so narrow that one
+    which still holds the limit is left at that. risk: of an interval that misses the truth, over all looks at it.
     """
 
-    seconds: float = 4.0
-    least: int = 30
-    precision: float = 0.005
-    confidence: float = 0.99
+    seconds: float = 2.0
+    rounds: int = 40
+    least: int = 8
+    most: int = 64
+    precision: float = 0.02
+    finest: float = 0.004
+    risk: float = 0.002
+
+    @property
+    def confidence(self) -> float:
+        """Of one look, so that all looks together miss with the risk at most (Bonferroni)."""
+        looks = 1 + math.ceil(math.log2(self.most / self.least))
+        return 1.0 - self.risk / looks
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Time of one arm over that of another: the median over pairs, with its interval."""
+    """Time of one arm over that of another, with its interval over repetitions."""
 
     value: float
     low: float
     high: float
-    pairs: int
+    repetitions: int
 
     @property
     def straddles(self) -> bool:
@@ -65,118 +82,142 @@ class Ratio:
         return (self.high - self.low) / (2.0 * self.value)
 
     def record(self) -> dict[str, Any]:
-        return {"value": self.value, "low": self.low, "high": self.high, "pairs": self.pairs}
+        """Keys: value, low, high, repetitions."""
+        return {"value": self.value, "low": self.low, "high": self.high, "repetitions": self.repetitions}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one comparison came to. control: baseline over baseline, from the same rounds. seconds: median of a call."""
+    """What one comparison came to.
+
+    control: baseline over baseline. seconds: what a tenth of the calls stay below. beside: the implementation over
+    each of the other arms.
+    """
 
     verdict: str
     ratio: Ratio
     control: Ratio
     seconds: float
     baseline_seconds: float
+    beside: tuple[Ratio, ...] = ()
     reason: str = ""
     confirmed: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As plain data."""
+        """Keys: verdict, reason, confirmed, ratio and control (as `Ratio.record`), seconds, baseline_seconds."""
         return {
-            "verdict": self.verdict, "ratio": self.ratio.record(), "control": self.control.record(),
-            "seconds": self.seconds, "baseline_seconds": self.baseline_seconds, "reason": self.reason,
-            "confirmed": self.confirmed,
+            "verdict": self.verdict, "reason": self.reason, "confirmed": self.confirmed,
+            "ratio": self.ratio.record(), "control": self.control.record(),
+            "seconds": self.seconds, "baseline_seconds": self.baseline_seconds,
         }  # fmt: skip
 
 
-def interval(above: Sequence[float], below: Sequence[float], confidence: float, seed: int = 0) -> Ratio:
-    """The median of above / below, with a percentile bootstrap over pairs (Efron 1979).
+def interval(logs: Sequence[float], confidence: float) -> Ratio:
+    """The ratio whose logarithm was measured in a few repetitions: their mean, with Student's interval."""
+    count = len(logs)
+    mean = sum(logs) / count
+    spread = _sqrt(sum((one - mean) ** 2 for one in logs) / (count - 1))
+    half = quantile(count - 1, confidence) * spread / _sqrt(count)
+    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), count)
 
-    Times in seconds, positive, in pairs. Raises `ValueError` where a time is not positive: that clock is broken.
-    """
-    if not above or min(*above, *below) <= 0.0:
+
+def _tenth(times: Sequence[float]) -> float:
+    """What a tenth of the times stay below. Raises `ValueError` where one is not positive: that clock is broken."""
+    ordered = sorted(times)
+    if not ordered[0] > 0.0:
         raise ValueError("a call took no time: the clock is too coarse, or it was tampered with")
-    logs = _array([_log(a / b) for a, b in zip(above, below, strict=True)])
-    n = len(logs)
-    drawn = logs[_generator(seed).integers(n, size=(RESAMPLES, n))]
-    drawn.partition((n - 1) // 2, axis=1)
-    medians = drawn[:, (n - 1) // 2].copy()
-    medians.sort()
-    tail = int((1.0 - confidence) / 2.0 * RESAMPLES)
-    logs.sort()
-    low, high = float(medians[tail]), float(medians[RESAMPLES - 1 - tail])
-    return Ratio(_exp(float(logs[(n - 1) // 2])), _exp(low), _exp(high), n)
+    return ordered[int(TENTH * len(ordered))]
 
 
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[(len(values) - 1) // 2]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    ratio: Ratio
-    control: Ratio
-    seconds: float
-    baseline: float
-
-
-def _sampled(one: Arm, other: Arm, limit: float, budget: Budget, clock: Callable[[], float], seed: int) -> _Sample:
-    """Rounds of the implementation and twice the baseline, in an order that is drawn anew each time.
-
-    Looks at the interval each time the rounds have doubled: few looks, so that looking costs little confidence.
-    """
-    order = _generator(seed)
-    arms = (one, other, other)
-    times: tuple[list[float], ...] = ([], [], [])
-    started, look = clock(), budget.least
-    while True:
-        for arm in order.permutation(3):
+def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> list[float]:
+    """Logarithm of each arm's time, from rounds in which each is called once."""
+    times: list[list[float]] = [[] for _ in arms]
+    for _ in range(rounds):
+        for arm in rng.permutation(len(arms)):
             times[arm].append(arms[arm]())
-        count = len(times[0])
-        spent = count >= budget.least and clock() - started > budget.seconds
-        if count < look and not spent and count < MOST:
+    return [_log(_tenth(one)) for one in times]
+
+
+def _rounds(arms: Sequence[Arm], budget: Budget, clock: Callable[[], float]) -> int:
+    """So many rounds that the least number of repetitions fits into the budget, told from a first one."""
+    started = clock()
+    for arm in arms:
+        arm()
+    spent = max(clock() - started, 1e-9)
+    return max(FEWEST, min(budget.rounds, int(budget.seconds / (budget.least * spent))))
+
+
+def _ratios(logs: Sequence[Sequence[float]], budget: Budget) -> Measured:
+    """What repetitions say, before a verdict."""
+
+    def over(one: int, other: int) -> Ratio:
+        return interval([row[one] - row[other] for row in logs], budget.confidence)
+
+    seconds = [_exp(sorted(row[arm] for row in logs)[len(logs) // 2]) for arm in (0, 1)]
+    others = tuple(over(0, arm) for arm in range(3, len(logs[0])))
+    return Measured(MEASURED, over(0, 1), over(1, 2), seconds[0], seconds[1], others)
+
+
+def _sampled(
+    make: Make, limit: float | None, budget: Budget, clock: Callable[[], float], rng: np.random.Generator
+) -> Measured:
+    """Repetitions until they decide.
+
+    Looks each time their number has doubled: few looks, so that looking costs little confidence.
+    """
+    logs: list[list[float]] = []
+    started, look, rounds = clock(), budget.least, 0
+    while True:
+        arms = make(rng)
+        rounds = rounds or _rounds(arms, budget, clock)
+        logs.append(_repetition(arms, rounds, rng))
+        spent = len(logs) >= budget.most or (len(logs) >= budget.least and clock() - started > budget.seconds)
+        if len(logs) < look and not spent:
             continue
-        ratio = interval(times[0], times[1], budget.confidence, seed)
-        if spent or count >= MOST or _settled(ratio, limit, budget):
-            control = interval(times[1], times[2], budget.confidence, seed + 1)
-            return _Sample(ratio, control, _middle(times[0]), _middle(times[1]))
+        found = _ratios(logs, budget)
+        if spent or _settled(found.ratio, limit, budget):
+            return found
         look *= 2
 
 
-def _settled(ratio: Ratio, limit: float, budget: Budget) -> bool:
-    return ratio.half <= budget.precision and (ratio.low > limit or ratio.high <= limit or limit == 1.0)
+def _settled(ratio: Ratio, limit: float | None, budget: Budget) -> bool:
+    decided = limit is None or ratio.low > limit or ratio.high <= limit
+    return ratio.half <= (budget.precision if decided else budget.finest)
 
 
 def compare(
-    one: Arm,
-    other: Arm,
-    limit: float = 1.0,
+    make: Make,
+    limit: float | None = 1.0,
     budget: Budget = Budget(),  # a frozen value
     clock: Callable[[], float] = now,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Measured:
-    """Whether one arm takes more than `limit` times as long as the other.
+    """Whether an implementation takes more than `limit` times as long as its baseline.
 
-    "slower": the interval lies above the limit, and so does that of one confirmation with fresh rounds. "within": it
+    "slower": the interval lies above the limit, and so does that of one confirmation in new repetitions. "within": it
     lies at or below the limit. "inconclusive": it holds the limit, the confirmation disagreed, or the control
-    (baseline over baseline) did not straddle 1.
+    (baseline over baseline) did not straddle 1. "measured": there is no limit. seed: None draws another order each
+    time. Raises `ValueError` for a clock that stands still.
     """
-    first = _sampled(one, other, limit, budget, clock, seed)
-    if first.ratio.low <= limit or not first.control.straddles:
-        return _judged(first, limit)
-    again = _judged(_sampled(one, other, limit, budget, clock, seed + 2), limit)
+    rng = _generator(seed)
+    first = _judged(_sampled(make, limit, budget, clock, rng), limit)
+    if first.verdict != SLOWER:
+        return first
+    again = _judged(_sampled(make, limit, budget, clock, rng), limit)
     if again.verdict == SLOWER:
-        return Measured(SLOWER, again.ratio, again.control, again.seconds, again.baseline_seconds, "", confirmed=True)
-    return Measured(INCONCLUSIVE, again.ratio, again.control, again.seconds, again.baseline_seconds,
-                    again.reason or "slower at first, and not when measured again")  # fmt: skip
+        return replace(again, confirmed=True)
+    reason = again.reason or "slower at first, and not when measured again"
+    return replace(again, verdict=INCONCLUSIVE, reason=reason)
 
 
-def _judged(found: _Sample, limit: float) -> Measured:
-    verdict, reason = INCONCLUSIVE, f"the interval holds {limit:g}"
+def _judged(found: Measured, limit: float | None) -> Measured:
     if not found.control.straddles:
-        reason = f"the baseline differs from itself by {100.0 * (found.control.value - 1.0):.1f} %"
-    elif found.ratio.low > limit:
-        verdict, reason = SLOWER, ""
-    elif found.ratio.high <= limit:
-        verdict, reason = WITHIN, ""
-    return Measured(verdict, found.ratio, found.control, found.seconds, found.baseline, reason)
+        off = 100.0 * (found.control.value - 1.0)
+        return replace(found, verdict=INCONCLUSIVE, reason=f"the baseline differs from itself by {off:.1f} %")
+    if limit is None:
+        return found
+    if found.ratio.low > limit:
+        return replace(found, verdict=SLOWER)
+    if found.ratio.high <= limit:
+        return replace(found, verdict=WITHIN)
+    return replace(found, verdict=INCONCLUSIVE, reason=f"the interval holds {limit:g}")

@@ -1,8 +1,9 @@
-"""The question of speed as a whole: shapes, arms, verdict, and what the record keeps."""
+"""The question of speed as a whole: arms, verdict, the machine's limits, and what the record keeps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,46 +11,72 @@ import torch
 
 from normcheck.adapters.base import Subject
 from normcheck.adapters.load import quiet
-from normcheck.bench.baselines import fused
-from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Budget, Measured, compare
-from normcheck.bench.timing import PASSES, RefusedError, Timed, validate, warmed
+from normcheck.bench import bandwidth, limits
+from normcheck.bench.baselines import NAMES, WORDS, beside
+from normcheck.bench.ceilings import machine
+from normcheck.bench.device import CPU, HOST, Device
+from normcheck.bench.grid import Question
+from normcheck.bench.growth import QUADRATIC, Growth
+from normcheck.bench.limits import WIDTHS, Limits
+from normcheck.bench.memory import MORE
+from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, Measured, Ratio, compare
+from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
+from normcheck.bench.traffic import BOTH, FORWARD, traffic
 from normcheck.case import Case
 from normcheck.checks.base import output_within, truth_of
 from normcheck.errors import CallError
 from normcheck.recipes import Draw, values
 
-__all__ = ["SLOWER", "RefusedError"]
+__all__ = ["MORE", "QUADRATIC", "SLOWER", "RefusedError"]
 
 FIRST = ("value", "finite", "input-gradient", "parameter-gradients")
 """Checks that must hold before anything is timed."""
 
-ROUNDS = 100
-"""Calls in the table of pytest-benchmark."""
+CALLS = 100
+"""In the table of pytest-benchmark."""
 
-SHAPES = ((1, 768), (7, 1024), (512, 768), (512, 4096))
-"""Sets of entries that share a statistic, and entries of each."""
+HEAVY = 1 << 22
+"""Entries of an input of which few outputs are kept for validation."""
 
-PLAIN = Budget(seconds=2.0)
+GROWN_ROWS = 16
+"""Rows at which growth with width is measured."""
+
+GROWTH_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A shape and a pass. sets: how many share nothing; n: entries of each."""
+class Setting:
+    """What a run asks. slowdown, memory: limits; None: measured and not judged. beside: baselines, the first judges."""
 
-    sets: int
-    n: int
-    part: str
-    format: str = "float32"
-
-    def __str__(self) -> str:
-        return f"{self.sets}x{self.n}-{self.format}-{self.part}"
+    slowdown: float | None = None
+    memory: float | None = None
+    device: Device = HOST
+    beside: tuple[str, ...] = NAMES[:2]
+    budget: Budget = field(default_factory=Budget)
 
 
-GRID = tuple(Question(*shape, part) for shape in SHAPES for part in PASSES)
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one question came to. beside: ratios over the further baselines; absent: why others are not there."""
+
+    question: Question
+    measured: Measured
+    baseline: str
+    limits: Limits
+    setting: Setting
+    beside: Mapping[str, Ratio]
+    absent: Mapping[str, str]
 
 
 def case_of(found: Subject, question: Question) -> Case:
-    """Ordinary data of that shape: of unit scale, no hard rows, as a kernel meets it in a network."""
+    """Ordinary data of that shape: of unit scale, no hard rows, as a kernel meets it in a network.
+
+    Raises `CallError` for a format or sizes that the subject does not take.
+    """
+    if question.format not in found.domain.formats:
+        raise CallError(f"{found.name} takes no {question.format}")
+    if found.domain.sizes is not None:
+        raise CallError(f"{found.name} has one size: name its class, so that it can be timed at others")
     draw = Draw(n=question.n, sets=question.sets, rank=found.domain.ranks[0], format=question.format)
     case = values(found.normalizer, draw)
     x = np.random.default_rng(0).standard_normal(case.x.shape)
@@ -61,46 +88,117 @@ def right(found: Subject, case: Case, y: np.ndarray[Any, Any]) -> bool:
     return output_within(found, truth_of(found, case), y, "timed").holds
 
 
-def measure(found: Subject, question: Question, limit: float, budget: Budget = PLAIN) -> Measured:
-    """Time a subject beside torch's own function of the kind.
+def measure(found: Subject, question: Question, setting: Setting = Setting()) -> Result:  # a frozen value
+    """Time a subject beside its baselines, and hold its best time and its memory against the machine.
 
     Raises `CallError` where there is nothing to time, `RefusedError` where the time would mean nothing.
     """
     with quiet():
-        other = fused(found.normalizer.name)
-        if other is None:
-            raise CallError(f"torch has no function of its own for {found.normalizer.name}")
         case = case_of(found, question)
-        one, base = Timed(found, case, question.part), Timed(other, case, question.part, 1)
-        for arm in (one, base):
-            warmed(arm)
-        measured = compare(one, base, limit, budget)
-        validate(one, lambda of, y: right(found, of, y))
-    return measured
+        others, absent = beside(found, case, setting.beside)
+        if not others:
+            raise CallError(f"there is nothing to time {found.name} beside: {'; '.join(absent.values())}")
+        baseline, *further = others
+        subjects = [found, others[baseline], others[baseline], *(others[name] for name in further)]
+        kept = [Kept(most=6 if case.x.size < HEAVY else 2) for _ in subjects]
+        make = arms(subjects, case, question, setting.device, kept)
+        measured = compare(make, setting.slowdown, setting.budget, setting.device.clock)
+        validate(kept[0], found.name, case.format.name, lambda of, y: right(found, of, y))
+        held = limits.measure(found, case, question.part, measured.seconds, setting.memory, device=setting.device,
+                              cold=question.cold)  # fmt: skip
+    measured = _possible(measured, held)
+    return Result(question, measured, baseline, held, setting, dict(zip(further, measured.beside, strict=True)), absent)
 
 
-def table(benchmark: Any, found: Subject, question: Question, measured: Measured) -> None:
-    """Time the subject once more through the fixture of pytest-benchmark, so that it can be saved and compared."""
+def _possible(measured: Measured, held: Limits) -> Measured:
+    """No verdict from a time in which memory cannot be moved."""
+    if held.share.verdict != bandwidth.ERROR:
+        return measured
+    return replace(measured, verdict=INCONCLUSIVE, reason=f"measurement error: {held.share.reason}")
+
+
+def table(benchmark: Any, found: Subject, result: Result) -> None:
+    """Time the subject once more through the fixture of pytest-benchmark, so that it can be saved and compared.
+
+    Named by its target, its ratio and its share of the bandwidth; grouped by the question.
+    """
+    question, device = result.question, result.setting.device
     benchmark.group = str(question)
-    benchmark.extra_info.update(record(question, measured, None))
-    timed = Timed(found, case_of(found, question), question.part, 2)
+    benchmark.name = f"{found.name}  {_short(result)}"
+    benchmark.extra_info.update(record(result) | {"kind": found.normalizer.name, "target": found.name})
+    timed = Timed(found, case_of(found, question), question, device)
+
+    def ready() -> tuple[tuple[Any], dict[str, Any]]:
+        out = timed.ready()
+        if question.cold:
+            device.evict()
+        device.clock()
+        return (out,), {}
+
+    def run(one: Any) -> None:
+        timed.run(one)
+        device.clock()
+
     with quiet():
-        benchmark.pedantic(timed.run, setup=lambda: ((timed.ready(),), {}), rounds=ROUNDS, warmup_rounds=3)
+        calls = max(3, min(CALLS, int(2.0 / max(result.measured.seconds, 1e-6))))
+        benchmark.pedantic(run, setup=ready, rounds=calls, warmup_rounds=3)
 
 
-def record(question: Question, measured: Measured, limit: float | None) -> dict[str, Any]:
-    """One entry of the list `speed` in the run's record; times in seconds."""
+def record(result: Result) -> dict[str, Any]:
+    """One entry of the list `speed` in the run's record, as `schema.json` describes it; times in seconds."""
+    question, setting = result.question, result.setting
     return {
         "sets": question.sets, "n": question.n, "pass": question.part, "format": question.format,
-        "device": "cpu", "threads": torch.get_num_threads(), "baseline": "fused", "limit": limit, **measured.record(),
+        "cache": "cold" if question.cold else "warm",
+        "device": setting.device.name, "threads": torch.get_num_threads(),
+        "baseline": result.baseline, "limit": setting.slowdown, **result.measured.record(),
+        "beside": {name: ratio.record() for name, ratio in result.beside.items()}, "absent": dict(result.absent),
+        **limits.entry(result.limits),
     }  # fmt: skip
 
 
-def said(question: Question, measured: Measured) -> str:
-    """The result in one line."""
+def _short(result: Result) -> str:
+    share = f", {100.0 * result.limits.share.value:.0f} % of {result.limits.share.level}"
+    return f"{result.measured.ratio.value:.2f} x {result.baseline}{share}"
+
+
+def said(result: Result) -> str:
+    """The result in a sentence."""
+    measured = result.measured
     r = measured.ratio
-    why = f" ({measured.reason})" if measured.verdict == INCONCLUSIVE and measured.reason else ""
+    why = f" ({measured.reason})" if measured.reason else ""
     return (
-        f"{question}: {r.value:.2f} times torch's fused function, [{r.low:.2f}, {r.high:.2f}] from {r.pairs} pairs, "
-        f"{1e6 * measured.seconds:.0f} us: {measured.verdict}{why}"
+        f"{result.question}: {r.value:.2f} times {WORDS[result.baseline]}, [{r.low:.2f}, {r.high:.2f}] from "
+        f"{r.repetitions} repetitions, {1e6 * measured.seconds:.0f} us, {limits.said(result.limits)}: "
+        f"{measured.verdict}{why}"
     )
+
+
+def grow(found: Subject, part: str, setting: Setting = Setting()) -> tuple[Growth, Growth | None, list[int]]:
+    """How time and peak memory grow with width, and the bytes that must be moved at each width.
+
+    Raises `CallError` where there is nothing to time.
+    """
+
+    def question(width: int) -> Question:
+        return Question(GROWN_ROWS, width, part)
+
+    def make(width: int) -> Arm:
+        return Timed(found, case_of(found, question(width)), question(width), setting.device)
+
+    time = limits.grow(make, WIDTHS, seconds=GROWTH_SECONDS)
+    on_host = setting.device.name == CPU and part in (FORWARD, BOTH)
+    peaks = limits.grow_memory(found, lambda width: case_of(found, question(width)), part) if on_host else None
+    through = found.contract.through
+    moved = [traffic(found.normalizer, case_of(found, question(n)), part, through).bytes for n in time.sizes]
+    return time, peaks, moved
+
+
+def grown_record(part: str, time: Growth, peaks: Growth | None, moved: Sequence[int], device: Device) -> dict[str, Any]:
+    """One entry of the list `growth`: fits of time and memory over width, and the least time that memory allows."""
+    curve = machine(device)
+    return {
+        "rows": GROWN_ROWS, "pass": part, "format": "float32", "device": device.name,
+        "time": time.record(), "memory": None if peaks is None else peaks.record(),
+        "floor": [size / curve.at(size).rate for size in moved],
+    }  # fmt: skip

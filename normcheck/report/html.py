@@ -98,7 +98,10 @@ def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
         "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
         "speed": speeds,
-        "speed_plot": Markup(plots.speed([one for one in speeds if "value" in one], f"s{index}")),  # noqa: S704
+        "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
+        "memory_plot": Markup(plots.memory([one for one in speeds if one["memory"] is not None], f"m{index}")),  # noqa: S704
+        "growth": list(_grown(record)),
+        "growth_plot": Markup(plots.growth(record.get("growth", []), f"t{index}")),  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
         "not_checked": with_reason(record.get("not_checked", {})),
         "details": list(_details(record)),
@@ -167,15 +170,34 @@ def _share(cell: Mapping[str, Any] | None) -> str:
 
 
 def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of the table of times; whatever a record lacks is empty."""
+    """Rows of the table of times, and what the pictures beside it draw."""
     for one in speeds:
-        sizes = f"{one['sets']} x {one['n']}" if "sets" in one and "n" in one else ""
-        label = " ".join(str(part) for part in (sizes, one.get("format", ""), one.get("pass", "")) if part)
-        row: dict[str, Any] = {"label": label, "verdict": one.get("verdict", "")}
-        row["seconds"] = f"{1e6 * one['seconds']:,.1f}" if "seconds" in one else ""
-        row["bandwidth"] = f"{100.0 * one['bandwidth']:.0f} %" if one.get("bandwidth") is not None else ""
-        ratio = one.get("ratio", {})
-        if {"value", "low", "high"} <= set(ratio):
-            row |= {key: float(ratio[key]) for key in ("value", "low", "high")}
-            row["ratio"] = f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        yield row
+        cold = "cold" if one["cache"] == "cold" else ""
+        ratio, reached, held = one["ratio"], one["bandwidth"], one["memory"]
+        low, value, high = ratio["low"], ratio["value"], ratio["high"]
+        yield {
+            "label": " ".join(filter(None, (f"{one['sets']} x {one['n']}", one["format"], one["pass"], cold))),
+            "verdict": one["verdict"], "reason": one["reason"], "seconds": f"{1e6 * one['seconds']:,.1f}",
+            "value": float(value), "low": float(low), "high": float(high),
+            "ratio": f"{value:.2f} [{low:.2f}, {high:.2f}] of {one['baseline']}",
+            "beside": ", ".join(f"{other['value']:.2f} of {name}" for name, other in one["beside"].items()),
+            "bandwidth": f"{100.0 * reached['share']:.0f} % of {reached['level']}",
+            "memory": None if held is None else float(held["ratio"]),
+            "hidden": [_extra(e) for e in (held or {}).get("extras", ()) if e["full"] and e["kind"] != "temporary"],
+        }  # fmt: skip
+
+
+def _extra(extra: Mapping[str, Any]) -> str:
+    dtypes = f" from {extra['from']} to {extra['to']}" if extra["kind"] == "cast" else ""
+    return f"{extra['count']} {extra['kind']} by {extra['operator']}{dtypes} in its {extra['pass']}"
+
+
+def _grown(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How a pass grows with width, in words."""
+    for one in record.get("growth", ()):
+        fit, peaks = one["time"], one["memory"]
+        memory = "" if peaks is None else f"; memory as width^{peaks['exponent']:.2f}"
+        yield (
+            one["pass"],
+            f"time as width^{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]{memory}: {fit['verdict']}",
+        )

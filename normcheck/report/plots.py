@@ -156,14 +156,56 @@ def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:
     if not rows:
         return ""
     with mpl.rc_context(STYLE):
-        figure = _blank(6.4, 0.8 + 0.22 * len(rows))
-        axes = figure.subplots()
-        heights = range(len(rows), 0, -1)
+        figure, axes, heights = _by_shape(rows)
         axes.hlines(heights, [r["low"] for r in rows], [r["high"] for r in rows], color=SERIES[0], linewidth=2.5)
         axes.plot([r["value"] for r in rows], heights, "o", color=SERIES[0], markersize=4)
-        axes.set_yticks(list(heights), [r["label"] for r in rows])
-        axes.axvline(1.0, color=INK, linewidth=1.0, linestyle="--")
         axes.set_xlabel("time / time of the baseline")
-        axes.set_xlim(left=0.0)
-        axes.grid(visible=False, axis="y")
         return _svg(figure, place, "Time over the baseline's time with its interval, by shape")
+
+
+def memory(rows: Sequence[Mapping[str, Any]], place: str) -> str:
+    """Memory held at once over what is needed, a bar for each shape. rows: values with label and memory."""
+    if not rows:
+        return ""
+    with mpl.rc_context(STYLE):
+        figure, axes, heights = _by_shape(rows)
+        axes.barh(heights, [r["memory"] for r in rows], height=0.55, color=SERIES[2])
+        axes.set_xlabel("bytes held at once / bytes that must be kept")
+        return _svg(figure, place, "Peak memory over the memory needed, by shape")
+
+
+def _by_shape(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, Axes, list[int]]:
+    """Axes with a line for each row, labeled, and 1 drawn in."""
+    figure = _blank(6.4, 0.8 + 0.22 * len(rows))
+    axes = figure.subplots()
+    heights = list(range(len(rows), 0, -1))
+    axes.set_yticks(heights, [r["label"] for r in rows])
+    axes.axvline(1.0, color=INK, linewidth=1.0, linestyle="--")
+    axes.grid(visible=False, axis="y")
+    axes.set_xlim(0.0, 1.1 * max(1.0, *(max(r.get("high", 0.0), r.get("memory") or 0.0) for r in rows)))
+    return figure, axes, heights
+
+
+def growth(grown: Sequence[Mapping[str, Any]], place: str) -> str:
+    """Time against width on logarithmic axes, and the time in which memory can move the least; empty without any."""
+    if not grown:
+        return ""
+    with mpl.rc_context(STYLE):
+        figure = _blank(6.4, 3.2)
+        axes = figure.subplots()
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(_power))
+        for i, one in enumerate(grown):
+            sizes, color = one["time"]["sizes"], SERIES[i % len(SERIES)]
+            axes.plot(sizes, [1e6 * t for t in one["time"]["values"]], color=color, marker=MARKERS[i % len(MARKERS)],
+                      markersize=3.5, linewidth=1.2, label=one["pass"])  # fmt: skip
+            axes.plot(sizes, [1e6 * t for t in one["floor"]], color=color, linewidth=1.0, linestyle="--",
+                      label=f"{one['pass']}, what memory allows")  # fmt: skip
+        axes.minorticks_off()
+        axes.set_xlabel(f"entries that share a statistic, {grown[0]['rows']} such sets")
+        axes.set_ylabel("microseconds")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+        return _svg(figure, place, "Time against width; the dashed line is what the memory's bandwidth allows")

@@ -10,10 +10,13 @@ import torch
 
 from normcheck.adapters.bind import subject
 from normcheck.bench import limits
-from normcheck.bench.bandwidth import ERROR, machine, threads
+from normcheck.bench.bandwidth import ERROR
+from normcheck.bench.ceilings import machine
+from normcheck.bench.grid import Question
 from normcheck.bench.growth import LINEAR, QUADRATIC, Arm
-from normcheck.bench.speed import Question, case_of
-from normcheck.bench.timing import PASSES, Timed
+from normcheck.bench.speed import case_of
+from normcheck.bench.timing import Timed
+from normcheck.bench.traffic import PASSES
 from normcheck.claim import Implementation
 
 
@@ -40,8 +43,8 @@ def arms(name: str, sets: int | None, n: int | None, part: str = "forward"):
     found = subject(Implementation("layer_norm", TARGETS[name]))
 
     def make(size: int) -> Arm:
-        case = case_of(found, Question(sets or size, n or size, part))
-        return Timed(found, case, part)
+        question = Question(sets or size, n or size, part)
+        return Timed(found, case_of(found, question), question)
 
     return make
 
@@ -68,7 +71,7 @@ def test_share_of_bandwidth(shape: tuple[int, int], part: str) -> None:
     """No pass of torch's own function moves its bytes faster than this machine can."""
     found = subject(Implementation("layer_norm", TARGETS["fused"]))
     question = Question(*shape, part)
-    timed = Timed(found, case_of(found, question), part)
+    timed = Timed(found, case_of(found, question), question)
     times = sorted(timed() for _ in range(15))
     measured = limits.measure(found, case_of(found, question), part, times[0])
     print(question, f"{1e6 * times[0]:.0f} us (median {1e6 * times[7]:.0f})", limits.said(measured))
@@ -77,7 +80,7 @@ def test_share_of_bandwidth(shape: tuple[int, int], part: str) -> None:
 
 
 def test_the_roofline_of_this_machine() -> None:
-    found = machine(threads())
+    found = machine()
     print(
         {name: f"{rate / 1e9:.1f} GB/s" for name, rate in found.plateaus().items()}, f"call {1e6 * found.call:.2f} us"
     )

@@ -1,0 +1,84 @@
+"""What an implementation is timed beside computes what the implementation does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from normcheck import catalog, faults
+from normcheck.adapters.base import Subject
+from normcheck.adapters.bind import subject
+from normcheck.bench.baselines import COMPILED, EAGER, FUNCTIONS, FUSED, beside, checked
+from normcheck.bench.grid import GRIDS, LARGEST, ROWS, SIDES, WIDTHS, Question
+from normcheck.bench.speed import case_of, right
+from normcheck.bench.traffic import PASSES
+from normcheck.claim import Implementation
+from normcheck.errors import UsageError
+
+LAYER_NORM = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
+
+
+def of(kind: str) -> Subject:
+    return faults.subject(catalog.get(kind), None)
+
+
+@pytest.mark.parametrize("format", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("kind", catalog.ALL)
+def test_every_baseline_of_a_kind_is_right(kind: str, format: str) -> None:
+    found = of(kind)
+    case = case_of(found, Question(6, 32, "forward", format))
+    there, absent = beside(found, case, (FUSED, EAGER))
+
+    assert (FUSED in there) == (kind in FUNCTIONS)
+    assert set(absent) == {FUSED} - set(there)
+    for one in there.values():
+        assert right(found, case, one.call(case, False).y), one.name
+
+
+def test_the_compiled_composition_is_right_and_compiled() -> None:
+    """For several shapes, as torch compiles one function for a few only."""
+    for n in (8, 16, 32):
+        case = case_of(LAYER_NORM, Question(4, n, "forward"))
+        there, absent = beside(LAYER_NORM, case, (COMPILED,))
+        if absent:
+            pytest.skip(f"torch.compile does not work here: {absent[COMPILED]}")
+        assert right(LAYER_NORM, case, there[COMPILED].call(case, False).y)
+
+
+def test_a_baseline_that_cannot_be_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr("torch.compile", broken)
+    _, absent = beside(LAYER_NORM, case_of(LAYER_NORM, Question(4, 8, "forward")), (FUSED, COMPILED))
+
+    assert absent == {COMPILED: "RuntimeError: no compiler here"}
+
+
+def test_names_of_baselines_are_checked() -> None:
+    assert checked("eager, fused,eager") == (EAGER, FUSED)
+    with pytest.raises(UsageError, match="there is no baseline 'eagre'; did you mean 'eager'"):
+        checked("eagre")
+    with pytest.raises(UsageError, match="one or more of fused, eager, compiled"):
+        checked(",")
+
+
+def test_the_deep_grid_has_every_shape_that_fits() -> None:
+    deep = set(GRIDS["deep"])
+    wanted = {(rows, n) for rows in SIDES for n in SIDES if rows * n <= LARGEST} | {
+        (r, n) for r in ROWS for n in WIDTHS
+    }
+
+    assert {(q.sets, q.n) for q in deep} == wanted
+    assert (1, 12288) in wanted
+    assert (4096, 12288) in wanted
+    assert {q.part for q in deep} == set(PASSES)
+    assert {q.format for q in deep} == {"float64", "float32", "bfloat16", "float16"}
+    assert any(q.cold for q in deep)
+    assert len(deep) == len(GRIDS["deep"])
+
+
+def test_a_question_is_named_by_what_it_asks() -> None:
+    assert str(Question(7, 1024, "both")) == "7x1024-float32-both"
+    assert str(replace(Question(7, 1024, "both", "bfloat16"), cold=True)) == "7x1024-bfloat16-both-cold"
