@@ -47,7 +47,7 @@ class Budget:
     which still holds the limit is left at that. risk: of an interval that misses the truth, over all looks at it.
     """
 
-    seconds: float = 2.0
+    seconds: float = 4.0
     rounds: int = 40
     least: int = 8
     most: int = 64
@@ -138,13 +138,14 @@ def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> l
     return [_log(_tenth(one)) for one in times]
 
 
-def _rounds(arms: Sequence[Arm], budget: Budget, clock: Callable[[], float]) -> int:
-    """So many rounds that the least number of repetitions fits into the budget, told from a first one."""
-    started = clock()
-    for arm in arms:
-        arm()
-    spent = max(clock() - started, 1e-9)
-    return max(FEWEST, min(budget.rounds, int(budget.seconds / (budget.least * spent))))
+def _rounds(done: int, count: int, spent: float, budget: Budget) -> int:
+    """So many rounds that the least number of repetitions fits into what is left of the budget.
+
+    done: rounds in `count` repetitions so far, in `spent` seconds. A machine may grow busy meanwhile.
+    """
+    lacking = budget.least - count
+    share = (budget.seconds - spent) / lacking if lacking > 0 else budget.seconds / budget.least
+    return max(FEWEST, min(budget.rounds, int(share * done / max(spent, 1e-9))))
 
 
 def _ratios(logs: Sequence[Sequence[float]], budget: Budget) -> Measured:
@@ -166,11 +167,16 @@ def _sampled(
     Looks each time their number has doubled: few looks, so that looking costs little confidence.
     """
     logs: list[list[float]] = []
-    started, look, rounds = clock(), budget.least, 0
+    started, look, done = clock(), budget.least, 0
     while True:
         arms = make(rng)
-        rounds = rounds or _rounds(arms, budget, clock)
+        if not done:
+            started, done = clock(), 1
+            for arm in arms:  # a round that only tells how long one takes
+                arm()
+        rounds = _rounds(done, len(logs), clock() - started, budget)
         logs.append(_repetition(arms, rounds, rng))
+        done += rounds
         spent = len(logs) >= budget.most or (len(logs) >= budget.least and clock() - started > budget.seconds)
         if len(logs) < look and not spent:
             continue
