@@ -63,12 +63,13 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each shape and pass."""
+    """A test for each shape and pass, and for each pass and size to grow."""
     effort = metafunc.config.stash[SESSION].effort_name if SESSION in metafunc.config.stash else "default"
     if "norm_shape" in metafunc.fixturenames:
         metafunc.parametrize("norm_shape", GRIDS[effort], ids=str)
     if "norm_pass" in metafunc.fixturenames:
         metafunc.parametrize("norm_pass", PASSES if effort == "deep" else (FORWARD,))
+        metafunc.parametrize("norm_over", speed.OVER)
 
 
 def _right(session: Any, claim: Any) -> tuple[list[Any], list[Any]]:
@@ -181,15 +182,16 @@ def _broken(entry: dict[str, Any], said: str) -> list[str]:
 
 @pytest.fixture
 def norm_grow(request: pytest.FixtureRequest) -> Any:
-    """Measure how the time of a claim grows with width, if it is right."""
+    """Measure how the time of a claim grows with its sizes, if it is right."""
     setting = request.config.stash[SETTING]
 
-    def grown(claim: Any, part: str) -> None:
+    def grown(claim: Any, part: str, over: str) -> None:
         found = _subject(request, claim)
-        time, peaks, moved = _timed(lambda: speed.grow(found, part, setting))
-        _told(request, claim, "growth", speed.grown_record(part, time, peaks, moved, setting.device))
-        if setting.slowdown is not None and time.verdict == speed.QUADRATIC:
-            said = limits.said_of(time, "width")
+        entry = _timed(lambda: speed.grow(found, part, over, setting))
+        _told(request, claim, "growth", entry)
+        fit = entry["time"]
+        if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
+            said = f"{over}^{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
             pytest.fail(f"{claim.name}: the time of a {part} grows as {said}; a normalizer's is linear", pytrace=False)
 
     return grown

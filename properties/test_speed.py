@@ -10,6 +10,6 @@ def test_speed(norm_time: Any, norm_claim: Any, norm_shape: Any, benchmark: Any)
     norm_time(norm_claim, norm_shape, benchmark)
 
 
-def test_growth(norm_grow: Any, norm_claim: Any, norm_pass: Any) -> None:
-    """Right first, then timed over widths: a normalizer's time is linear."""
-    norm_grow(norm_claim, norm_pass)
+def test_growth(norm_grow: Any, norm_claim: Any, norm_pass: Any, norm_over: Any) -> None:
+    """Right first, then timed over widths or rows: a normalizer's time is linear in both."""
+    norm_grow(norm_claim, norm_pass, norm_over)

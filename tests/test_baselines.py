@@ -66,11 +66,10 @@ def test_names_of_baselines_are_checked() -> None:
 
 def test_the_deep_grid_has_every_shape_that_fits() -> None:
     deep = set(GRIDS["deep"])
-    wanted = {(rows, n) for rows in SIDES for n in SIDES if rows * n <= LARGEST} | {
-        (r, n) for r in ROWS for n in WIDTHS
-    }
+    square = {(rows, n) for rows in SIDES for n in SIDES if 4 * rows * n <= LARGEST}
+    wanted = square | {(rows, n) for rows in ROWS for n in WIDTHS}
 
-    assert {(q.sets, q.n) for q in deep} == wanted
+    assert {(q.sets, q.n) for q in deep if q.format == "float32"} == wanted
     assert (1, 12288) in wanted
     assert (4096, 12288) in wanted
     assert {q.part for q in deep} == set(PASSES)

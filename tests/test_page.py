@@ -101,7 +101,8 @@ def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, A
     sizes, times = [16, 32, 64, 128, 256, 512], [1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6]
     fit = {"sizes": sizes, "values": times, "exponent": 1.0, "low": 0.9, "high": 1.1, "verdict": "linear"}
     run["implementations"][0]["growth"] = [
-        {"rows": 16, "pass": "forward", "time": fit, "memory": fit, "floor": [t / 2 for t in times]}
+        {"over": over, "fixed": 16, "pass": "forward", "time": fit, "memory": fit, "floor": [t / 2 for t in times]}
+        for over in ("width", "rows")
     ]
     text = page(run)
 
@@ -113,7 +114,8 @@ def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, A
     assert "&lt;b&gt;&amp;$x$" in text
     assert "time as width^1.00 [0.90, 1.10]; memory as width^1.00: linear" in text
     assert "what memory allows" in text
-    assert text.count("<svg") == 3
+    assert "sets of 16 entries" in text
+    assert text.count("<svg") == 4
 
 
 def test_the_same_run_gives_the_same_page(document: dict[str, Any]) -> None:

@@ -19,12 +19,12 @@ import torch
 
 from normcheck import catalog, faults
 from normcheck.adapters.bind import subject
-from normcheck.bench import limits
+from normcheck.bench import limits, speed
 from normcheck.bench.bandwidth import ERROR
 from normcheck.bench.device import HOST
 from normcheck.bench.grid import Question
 from normcheck.bench.pairs import Budget
-from normcheck.bench.speed import Setting, case_of, measure, record, right
+from normcheck.bench.speed import OVER, Setting, case_of, grow, measure, record, right
 from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
 from normcheck.bench.traffic import PASSES
 from normcheck.claim import Implementation
@@ -75,7 +75,7 @@ def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str) -
     def timed_and_validated() -> None:
         for _ in range(40):
             arm()
-        validate(arm.kept, found.name, "float32", lambda case, y: right(found, case, y))
+        validate(arm.kept, found, arm.case, lambda case, y: right(found, case, y))
 
     with pytest.raises(RefusedError, match=rf"^{name}: "):
         timed_and_validated()
@@ -157,7 +157,13 @@ def test_outputs_of_timed_calls_are_validated() -> None:
         arm()
 
     assert 2 <= len(arm.kept.found) <= arm.kept.most
-    assert validate(arm.kept, "f", "float32", lambda case, y: right(HONEST, case, y)) == len(arm.kept.found)
+    assert validate(arm.kept, HONEST, arm.case, lambda case, y: right(HONEST, case, y)) == len(arm.kept.found)
+
+
+def test_of_a_baseline_nothing_is_kept() -> None:
+    kept = Kept(0)
+
+    assert not any(kept.wants() for _ in range(100))
 
 
 def test_a_cold_call_finds_nothing_in_the_caches() -> None:
@@ -301,3 +307,33 @@ def test_an_option_that_cannot_be_is_wrong_usage(project: pytest.Pytester, optio
 
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     assert said in ran.stderr.str()
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_growth_is_measured_over_both_sizes(over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast is not asked here: only that there is an entry, whatever the noise."""
+    monkeypatch.setattr(speed, "GROWTH_SECONDS", 0.2)
+    monkeypatch.setattr(speed, "WIDTHS", (16, 32, 64, 128, 256, 512))
+    monkeypatch.setattr(speed, "ROWS", (1, 2, 4, 8, 16, 32))
+    entry = grow(HONEST, "forward", over)
+
+    jsonschema.validate(entry, {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/growth"})
+    assert len(entry["floor"]) == len(entry["time"]["sizes"]) == 6
+    assert (entry["memory"] is None) == (over == "rows")
+
+
+def test_a_quadratic_implementation_fails_where_slowness_may(
+    monkeypatch: pytest.MonkeyPatch, project: pytest.Pytester
+) -> None:
+    """Times that are told, so that no noise decides: as the square of the width."""
+    project.makeconftest(
+        "from normcheck.bench import limits, growth\n"
+        "def grow(make, sizes, seconds):\n"
+        "    return growth.fit(sizes, [1e-9 * n * n for n in sizes])\n"
+        "limits.grow = grow\n"
+    )
+    ran = run(project, "copies", "test_growth and width", "--norm-max-slowdown", "100")
+
+    assert ran.ret == pytest.ExitCode.TESTS_FAILED
+    ran.stdout.fnmatch_lines(["*mine.py:copies: the time of a forward grows as width^2.00 *a normalizer's is linear*"])
+    ran.stdout.fnmatch_lines(["*growth*forward takes width^2.00*quadratic*"])

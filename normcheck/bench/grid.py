@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from normcheck.bench.traffic import BOTH, FORWARD, PASSES
+from normcheck.bench.traffic import BOTH, FORWARD, PASSES, itemsize
 from normcheck.floats import FORMATS
 
 USUAL = ((1, 768), (7, 1024), (512, 768), (512, 4096))
@@ -16,8 +16,8 @@ WIDTHS = (768, 1024, 2048, 4096, 5120, 8192, 12288)
 """Of the hidden states of models, from BERT and GPT-2 to GPT-3."""
 ROWS = (1, 7, 512, 4096)
 
-LARGEST = 1 << 26
-"""Entries of one input: 256 MiB in float32, of which a backward holds several."""
+LARGEST = 4 * 4096 * 12288
+"""Bytes of one input; beside several of them, reference, bounds and arms hold some eighty times as many: 16 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def _usual() -> Iterator[Question]:
 
 def _whole() -> Iterator[Question]:
     shapes = {(rows, n) for rows in SIDES for n in SIDES} | {(rows, n) for rows in ROWS for n in WIDTHS}
-    for shape in sorted(one for one in shapes if one[0] * one[1] <= LARGEST):
-        for format in FORMATS:
+    for shape in sorted(shapes):
+        for format in (name for name in FORMATS if shape[0] * shape[1] * itemsize(FORMATS[name]) <= LARGEST):
             for part in PASSES:
                 yield Question(*shape, part, format)
             yield Question(*shape, FORWARD, format, cold=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from normcheck.bench.baselines import NAMES, WORDS, beside
 from normcheck.bench.ceilings import machine
 from normcheck.bench.device import CPU, HOST, Device
 from normcheck.bench.grid import Question
-from normcheck.bench.growth import QUADRATIC, Growth
-from normcheck.bench.limits import WIDTHS, Limits
+from normcheck.bench.growth import QUADRATIC
+from normcheck.bench.limits import ROWS, WIDTHS, Limits
 from normcheck.bench.memory import MORE
 from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, Measured, Ratio, compare
 from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
-from normcheck.bench.traffic import BOTH, FORWARD, traffic
+from normcheck.bench.traffic import BACKWARD, traffic
 from normcheck.case import Case
 from normcheck.checks.base import output_within, truth_of
 from normcheck.errors import CallError
@@ -38,8 +38,11 @@ CALLS = 100
 HEAVY = 1 << 22
 """Entries of an input of which few outputs are kept for validation."""
 
-GROWN_ROWS = 16
-"""Rows at which growth with width is measured."""
+WIDTH, OVER = "width", ("width", "rows")
+"""With what growth is asked: entries that share a statistic, or how many sets of them there are."""
+
+GROWN_ROWS, GROWN_WIDTH = 16, 768
+"""Rows at which growth with width is measured, and width at which growth with rows is."""
 
 GROWTH_SECONDS = 6.0
 
@@ -100,10 +103,10 @@ def measure(found: Subject, question: Question, setting: Setting = Setting()) ->
             raise CallError(f"there is nothing to time {found.name} beside: {'; '.join(absent.values())}")
         baseline, *further = others
         subjects = [found, others[baseline], others[baseline], *(others[name] for name in further)]
-        kept = [Kept(most=6 if case.x.size < HEAVY else 2) for _ in subjects]
+        kept = [Kept(6 if case.x.size < HEAVY else 2), *(Kept(0) for _ in subjects[1:])]
         make = arms(subjects, case, question, setting.device, kept)
         measured = compare(make, setting.slowdown, setting.budget, setting.device.clock)
-        validate(kept[0], found.name, case.format.name, lambda of, y: right(found, of, y))
+        validate(kept[0], found, case, lambda of, y: right(found, of, y))
         held = limits.measure(found, case, question.part, measured.seconds, setting.memory, device=setting.device,
                               cold=question.cold)  # fmt: skip
     measured = _possible(measured, held)
@@ -174,31 +177,26 @@ def said(result: Result) -> str:
     )
 
 
-def grow(found: Subject, part: str, setting: Setting = Setting()) -> tuple[Growth, Growth | None, list[int]]:
-    """How time and peak memory grow with width, and the bytes that must be moved at each width.
+def grow(found: Subject, part: str, over: str, setting: Setting = Setting()) -> dict[str, Any]:
+    """How time and peak memory grow with one size: an entry of the list `growth`, as `schema.json` describes it.
 
+    over: "rows" or "width". floor: the seconds in which memory can move the least traffic at each size.
     Raises `CallError` where there is nothing to time.
     """
 
-    def question(width: int) -> Question:
-        return Question(GROWN_ROWS, width, part)
+    def question(size: int) -> Question:
+        return Question(GROWN_ROWS, size, part) if over == WIDTH else Question(size, GROWN_WIDTH, part)
 
-    def make(width: int) -> Arm:
-        return Timed(found, case_of(found, question(width)), question(width), setting.device)
+    def make(size: int) -> Arm:
+        return Timed(found, case_of(found, question(size)), question(size), setting.device)
 
-    time = limits.grow(make, WIDTHS, seconds=GROWTH_SECONDS)
-    on_host = setting.device.name == CPU and part in (FORWARD, BOTH)
-    peaks = limits.grow_memory(found, lambda width: case_of(found, question(width)), part) if on_host else None
-    through = found.contract.through
-    moved = [traffic(found.normalizer, case_of(found, question(n)), part, through).bytes for n in time.sizes]
-    return time, peaks, moved
-
-
-def grown_record(part: str, time: Growth, peaks: Growth | None, moved: Sequence[int], device: Device) -> dict[str, Any]:
-    """One entry of the list `growth`: fits of time and memory over width, and the least time that memory allows."""
-    curve = machine(device)
+    time = limits.grow(make, WIDTHS if over == WIDTH else ROWS, seconds=GROWTH_SECONDS)
+    counted = setting.device.name == CPU and part != BACKWARD and over == WIDTH
+    peaks = limits.grow_memory(found, lambda width: case_of(found, question(width)), part) if counted else None
+    curve, through = machine(setting.device), found.contract.through
+    least = [traffic(found.normalizer, case_of(found, question(n)), part, through).bytes for n in time.sizes]
     return {
-        "rows": GROWN_ROWS, "pass": part, "format": "float32", "device": device.name,
-        "time": time.record(), "memory": None if peaks is None else peaks.record(),
-        "floor": [size / curve.at(size).rate for size in moved],
+        "over": over, "fixed": GROWN_ROWS if over == WIDTH else GROWN_WIDTH, "pass": part, "format": "float32",
+        "device": setting.device.name, "time": time.record(), "memory": None if peaks is None else peaks.record(),
+        "floor": [size / curve.at(size).rate for size in least],
     }  # fmt: skip

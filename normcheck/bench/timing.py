@@ -42,21 +42,24 @@ class RefusedError(CallError):
 
 @dataclass(slots=True)
 class Kept:
-    """Inputs and outputs of some calls, to be validated after timing: the first, the latest, others by chance."""
+    """Inputs and outputs of some calls, to be validated after timing: the first, the latest, others by chance.
 
-    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+    most: as many at a time; none of a baseline's, which nobody doubts.
+    """
+
     most: int = 6
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
     calls: int = 0
-    found: list[tuple[Case, torch.Tensor]] = field(default_factory=list)
+    found: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
     def wants(self) -> bool:
         """Whether the call that was just made is to be kept: every one with the same chance to stay, about."""
         self.calls += 1
-        return self.calls == 1 or self.rng.random() < self.most / self.calls
+        return self.calls <= min(1, self.most) or self.rng.random() < self.most / self.calls
 
-    def keep(self, case: Case, y: torch.Tensor) -> None:
-        """The copy is made at once: what is written later is not in it."""
-        self.found = [*self.found[:1], *self.found[1:][2 - self.most :], (case, y.detach().clone())]
+    def keep(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """The copy of the output is made at once: what is written later is not in it."""
+        self.found = [*self.found[:1], *self.found[1:][2 - self.most :], (x, y.detach().clone())]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +107,7 @@ class Timed:
         (y, late), seconds = self.device.elapsed(lambda: self.run(ready))
         self._look(ready, y, late)
         if self.kept.wants():
-            self.kept.keep(self.case.but(x=array(ready.before)), y)
+            self.kept.keep(ready.before, y)
         return seconds
 
     def ready(self) -> Ready:
@@ -176,21 +179,22 @@ def arms(
     return make
 
 
-def validate(timed: Kept, name: str, wanted: str, holds: Callable[[Case, np.ndarray[Any, Any]], bool]) -> int:
+def validate(timed: Kept, found: Subject, case: Case, holds: Callable[[Case, np.ndarray[Any, Any]], bool]) -> int:
     """Look at the outputs of timed calls; how many were compared. Raises `RefusedError` for a wrong one.
 
-    wanted: the format. holds: whether an output is right for a case. A replay is told by its being right for another
-    call's case.
+    case: of which all calls have the shape. holds: whether an output is right for a case. A replay is told by its
+    being right for another call's case.
     """
-    for case, y in timed.found:
+    name, wanted = found.name, case.format.name
+    for x, y in timed.found:
         if NAMES.get(y.dtype) != wanted:
             raise RefusedError(f"wrong-when-timed: {name} returned {y.dtype}, not {wanted}")
         got = array(y)
-        if holds(case, got):
+        if holds(case.but(x=array(x)), got):
             continue
         if not np.isfinite(got).all():
             raise RefusedError(f"unwritten-output: {name} returned memory that it did not write")
-        if any(holds(other, got) for other, _ in timed.found if other is not case):
+        if any(holds(case.but(x=array(other)), got) for other, _ in timed.found if other is not x):
             raise RefusedError(f"replay: {name} returned the answer of another call")
         raise RefusedError(f"wrong-when-timed: {name} returned a wrong output from a call that was timed")
     return len(timed.found)

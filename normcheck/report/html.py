@@ -101,7 +101,7 @@ def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
         "memory_plot": Markup(plots.memory([one for one in speeds if one["memory"] is not None], f"m{index}")),  # noqa: S704
         "growth": list(_grown(record)),
-        "growth_plot": Markup(plots.growth(record.get("growth", []), f"t{index}")),  # noqa: S704
+        "growth_plots": [Markup(plots.growth(own, f"t{index}{over}")) for over, own in _by_size(record)],  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
         "not_checked": with_reason(record.get("not_checked", {})),
         "details": list(_details(record)),
@@ -192,8 +192,15 @@ def _extra(extra: Mapping[str, Any]) -> str:
     return f"{extra['count']} {extra['kind']} by {extra['operator']}{dtypes} in its {extra['pass']}"
 
 
+def _by_size(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Growths with the same size, which one picture shows."""
+    grown = record.get("growth", [])
+    for over in dict.fromkeys(str(one["over"]) for one in grown):
+        yield over, [one for one in grown if one["over"] == over]
+
+
 def _grown(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """How a pass grows with width, in words."""
+    """How a pass grows with a size, in words."""
     for one in record.get("growth", ()):
         fit, peaks = one["time"], one["memory"]
         memory = "" if peaks is None else f"; memory as width^{peaks['exponent']:.2f}"

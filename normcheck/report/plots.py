@@ -187,7 +187,7 @@ def _by_shape(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, Axes, list[int
 
 
 def growth(grown: Sequence[Mapping[str, Any]], place: str) -> str:
-    """Time against width on logarithmic axes, and the time in which memory can move the least; empty without any."""
+    """Time against a size on logarithmic axes, and the time in which memory can move the least; empty without any."""
     if not grown:
         return ""
     with mpl.rc_context(STYLE):
@@ -205,7 +205,9 @@ def growth(grown: Sequence[Mapping[str, Any]], place: str) -> str:
             axes.plot(sizes, [1e6 * t for t in one["floor"]], color=color, linewidth=1.0, linestyle="--",
                       label=f"{one['pass']}, what memory allows")  # fmt: skip
         axes.minorticks_off()
-        axes.set_xlabel(f"entries that share a statistic, {grown[0]['rows']} such sets")
+        fixed = grown[0]["fixed"]
+        wide = grown[0]["over"] == "width"
+        axes.set_xlabel(f"entries that share a statistic, in {fixed} sets" if wide else f"sets of {fixed} entries")
         axes.set_ylabel("microseconds")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
-        return _svg(figure, place, "Time against width; the dashed line is what the memory's bandwidth allows")
+        return _svg(figure, place, "Time against size; the dashed line is what the memory's bandwidth allows")

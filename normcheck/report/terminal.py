@@ -242,12 +242,13 @@ def _beside(one: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def _growth(grown: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """A line for each pass: how time and memory grow with width."""
+    """A line for each pass and size: how time and memory grow with it."""
     for one in grown:
         time, peaks = one["time"], one["memory"]
         jumps = "".join(f", {j['factor']:.1f} times at {j['below']} to {j['above']}" for j in time["jumps"])
-        text = f"{one['pass']} takes width^{time['exponent']:.2f} [{time['low']:.2f}, {time['high']:.2f}]{jumps}"
-        memory = "" if peaks is None else f"; holds width^{peaks['exponent']:.2f}"
+        over = one["over"]
+        text = f"{one['pass']} takes {over}^{time['exponent']:.2f} [{time['low']:.2f}, {time['high']:.2f}]{jumps}"
+        memory = "" if peaks is None else f"; holds {over}^{peaks['exponent']:.2f}"
         reason = f" ({time['reason']})" if time["reason"] else ""
         yield from _wrapped("growth", f"{text}{memory}: {time['verdict']}{reason}", width)
 
