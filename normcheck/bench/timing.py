@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,7 @@ def arms(
     subjects: Sequence[Subject], case: Case, question: Question, device: Device, kept: Sequence[Kept]
 ) -> Callable[[np.random.Generator], list[Arm]]:
     """What makes the arms of a repetition: in an order and at places that are drawn, each called a few times."""
+    warm = chain((WARM,), repeat(1))  # what was compiled once stays compiled
 
     def make(rng: np.random.Generator) -> list[Arm]:
         made: dict[int, Timed] = {}
@@ -171,7 +173,7 @@ def arms(
         for index in map(int, rng.permutation(len(subjects))):
             between.append(torch.empty(int(rng.integers(1, PADDING)), dtype=torch.uint8))
             made[index] = Timed(subjects[index], case, question, device, kept[index])
-        for _ in range(WARM):
+        for _ in range(next(warm)):
             for arm in made.values():
                 arm()
         return [made[index] for index in range(len(subjects))]
