@@ -88,7 +88,7 @@ def test_a_ratio_at_the_limit_is_inconclusive() -> None:
     found = Machine(3).compare(lambda _: 1.5e-3, limit=1.5)
 
     assert found.verdict == INCONCLUSIVE
-    assert found.reason == "the interval holds 1.5"
+    assert found.reason == "nearer to 1.5 than can be told"
 
 
 def test_without_a_limit_nothing_is_judged() -> None:
