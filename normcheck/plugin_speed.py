@@ -18,6 +18,7 @@ from normcheck.bench.grid import GRIDS
 from normcheck.bench.traffic import FORWARD, PASSES
 from normcheck.checks import BY_NAME
 from normcheck.errors import CallError, UsageError
+from normcheck.report import pace
 from normcheck.result import PASSED, SKIPPED
 from normcheck.session import CALL
 from normcheck.stash import RECORDS, SESSION, SPEED
@@ -36,7 +37,8 @@ def place(config: pytest.Config, name: str) -> None:
     device.of(name)
     if name != device.CPU and config.getoption("norm_isolate", None):
         raise UsageError("--norm-device and --norm-isolate cannot be combined: leave one of them out")
-    DEVICE.set(name)
+    token = DEVICE.set(name)
+    config.add_cleanup(lambda: DEVICE.reset(token))  # the next run in this process is where it was
 
 
 def settle(config: pytest.Config) -> None:
@@ -48,11 +50,6 @@ def settle(config: pytest.Config) -> None:
             raise UsageError(f"--norm-max-{name} {value:g}: nothing can hold it; give {least}")
     found = speed.Setting(limited["slowdown"], limited["memory"], device.of(config.getoption("norm_device")))
     config.stash[SETTING] = replace(found, beside=checked(config.getoption("norm_beside")))
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """The next run in this process is on the processor again."""
-    DEVICE.set(device.CPU)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -173,7 +170,7 @@ def _broken(entry: dict[str, Any], said: str) -> list[str]:
     if entry["memory_verdict"] == memory.MORE:
         out.append(entry["memory_reason"])
     regression = entry["regression"]
-    if regression is not None and regression["verdict"] == saved.GREW:
+    if regression is not None and regression["verdict"] == speed.SLOWER:
         low, high = regression["before"]
         out.append(f"{said}; it was [{low:.2f}, {high:.2f}] in {regression['source']}, allowed is "
                    f"{regression['limit']:g} times that")  # fmt: skip
@@ -191,7 +188,7 @@ def norm_grow(request: pytest.FixtureRequest) -> Any:
         _told(request, claim, "growth", entry)
         fit = entry["time"]
         if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
-            said = f"{over}^{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
-            pytest.fail(f"{claim.name}: the time of a {part} grows as {said}; a normalizer's is linear", pytrace=False)
+            said = f"the time of a {part} grows as {pace.power(entry)}; a normalizer's is linear"
+            pytest.fail(f"{claim.name}: {said}", pytrace=False)
 
     return grown

@@ -33,7 +33,7 @@ def test_every_baseline_of_a_kind_is_right(kind: str, format: str) -> None:
     assert (FUSED in there) == (kind in FUNCTIONS)
     assert set(absent) == {FUSED} - set(there)
     for one in there.values():
-        assert right(found, case, one.call(case, False).y), one.name
+        assert right(found, case, one.call(case, True)), one.name
 
 
 def test_the_compiled_composition_is_right_and_compiled() -> None:
@@ -43,7 +43,7 @@ def test_the_compiled_composition_is_right_and_compiled() -> None:
         there, absent = beside(LAYER_NORM, case, (COMPILED,))
         if absent:
             pytest.skip(f"torch.compile does not work here: {absent[COMPILED]}")
-        assert right(LAYER_NORM, case, there[COMPILED].call(case, False).y)
+        assert right(LAYER_NORM, case, there[COMPILED].call(case, True))
 
 
 def test_a_baseline_that_cannot_be_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

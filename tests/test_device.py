@@ -13,7 +13,6 @@ from normcheck import catalog
 from normcheck.adapters.torch_tensors import DEVICE, array, given
 from normcheck.bench import device
 from normcheck.bench.device import Cuda
-from normcheck.bench.memory import cuda_meter
 from normcheck.errors import UsageError
 from normcheck.recipes import Draw, values
 
@@ -166,27 +165,6 @@ def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: None)
 
     assert device.tampered() == "torch.cuda.synchronize"
-
-
-def test_memory_of_a_device_is_as_its_allocator_counts_it() -> None:
-    class Allocator(Fake):
-        held, most = 100, 0
-
-        def reset_peak_memory_stats(self, name: str) -> None:
-            self.most = self.held
-
-        def memory_allocated(self, name: str) -> int:
-            return self.held
-
-        def max_memory_allocated(self, name: str) -> int:
-            return self.most
-
-        def allocate(self) -> None:
-            self.most = self.held + 512
-
-    cuda = Allocator()
-
-    assert cuda_meter("cuda:0", cuda)(cuda.allocate) == 512
 
 
 def test_a_gpu_of_this_machine_times_layer_norm() -> None:

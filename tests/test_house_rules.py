@@ -225,6 +225,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "adapters.torch_tensors",
         "checks",
         "errors",
+        "report.pace",
         "result",
         "session",
     ),

@@ -17,6 +17,7 @@ from normcheck.bench.grid import Question
 from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, fit
 from normcheck.bench.speed import case_of
 from normcheck.claim import Implementation
+from normcheck.report import pace
 
 F = torch.nn.functional
 HONEST = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
@@ -105,9 +106,9 @@ def test_too_few_sizes_say_nothing() -> None:
 def test_growth_in_words_and_as_data() -> None:
     sizes = tuple(1 << k for k in range(4, 14))
     grown = fit(sizes, [1e-9 * n * (3.0 if n > 512 else 1.0) for n in sizes])
-    entry = json.loads(json.dumps(grown.record(), allow_nan=False))
+    entry = {"over": "width", "pass": "forward", "memory": None, "time": json.loads(json.dumps(grown.record()))}
 
-    assert limits.said_of(grown, "width").startswith("width^1.00 [")
-    assert limits.said_of(grown, "width").endswith(", 3.0 times at 512-1024: linear")
-    assert entry["verdict"] == LINEAR
-    assert entry["jumps"][0]["above"] == 1024
+    assert entry["time"]["verdict"] == LINEAR
+    assert entry["time"]["jumps"][0]["above"] == 1024
+    assert pace.growth(entry).startswith("forward takes width^1.00 [")
+    assert pace.growth(entry).endswith(", 3.0 times at 512 to 1024: linear")

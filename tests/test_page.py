@@ -85,7 +85,8 @@ def entry(value: float, part: str) -> dict[str, Any]:
     cast = {"kind": "cast", "operator": "aten::to", "pass": "forward", "from": "float32", "to": "float64"}
     return {
         "sets": 512, "n": 768, "pass": part, "format": "float32", "cache": "warm", "seconds": 1.5e-4,
-        "ratio": {"value": value, "low": value - 0.02, "high": value + 0.02, "repetitions": 8}, "baseline": "fused",
+        "ratio": {"value": value, "low": value - 0.02, "high": value + 0.02, "repetitions": 8},
+        "typical": {"value": value}, "baseline": "fused",
         "beside": {"eager": {"value": 0.4, "low": 0.39, "high": 0.41, "repetitions": 8}}, "verdict": "measured",
         "reason": "", "bandwidth": {"share": 0.42, "level": "L2", "verdict": "within"},
         "memory": {"ratio": 2.0, "extras": [cast | {"full": True, "count": 2}]},
@@ -99,7 +100,16 @@ def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, A
             del one[key]
     run["implementations"][0]["speed"] = [entry(1.25, "forward"), entry(0.5, "<b>&$x$")]
     sizes, times = [16, 32, 64, 128, 256, 512], [1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6]
-    fit = {"sizes": sizes, "values": times, "exponent": 1.0, "low": 0.9, "high": 1.1, "verdict": "linear"}
+    fit = {
+        "sizes": sizes,
+        "values": times,
+        "exponent": 1.0,
+        "low": 0.9,
+        "high": 1.1,
+        "jumps": [],
+        "verdict": "linear",
+        "reason": "",
+    }
     run["implementations"][0]["growth"] = [
         {"over": over, "fixed": 16, "pass": "forward", "time": fit, "memory": fit, "floor": [t / 2 for t in times]}
         for over in ("width", "rows")
@@ -112,7 +122,8 @@ def test_a_record_without_curves_and_with_times_has_a_page(document: dict[str, A
     assert "42 % of L2" in text
     assert "2 cast by aten::to from float32 to float64 in its forward" in text
     assert "&lt;b&gt;&amp;$x$" in text
-    assert "time as width^1.00 [0.90, 1.10]; memory as width^1.00: linear" in text
+    assert "forward takes width^1.00 [0.90, 1.10]; holds width^1.00: linear" in text
+    assert "forward takes rows^1.00 [0.90, 1.10]; holds rows^1.00: linear" in text
     assert "what memory allows" in text
     assert "sets of 16 entries" in text
     assert text.count("<svg") == 4

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 
 import numpy as np
 import pytest
 
 from normcheck.bench.pairs import INCONCLUSIVE, MEASURED, SLOWER, WITHIN, Arm, Budget, Measured, compare, interval
+from normcheck.errors import CallError
 
 QUICK = Budget()
 
@@ -91,6 +93,23 @@ def test_a_ratio_at_the_limit_is_inconclusive() -> None:
     assert found.reason == "nearer to 1.5 than can be told"
 
 
+@pytest.mark.parametrize("every", [3, 5])
+def test_slowness_of_most_calls_is_seen(every: int) -> None:
+    """Twice as slow in all calls but each third or fifth: the quickest tenth does not show it."""
+    machine = Machine(0, placed=0.0, noisy=False)
+
+    def sometimes() -> Arm:
+        counted = count()
+        return machine.arm(lambda _: 2e-3 if (next(counted) + 1) % every else 1e-3)
+
+    plain = [machine.arm(lambda _: 1e-3) for _ in range(2)]
+    found = compare(lambda _: [sometimes(), *plain], 1.2, QUICK, machine.clock, seed=0)
+
+    assert found.ratio.high < 1.2
+    assert found.typical.low > 1.9
+    assert found.verdict == SLOWER
+
+
 def test_without_a_limit_nothing_is_judged() -> None:
     found = Machine(0).compare(lambda _: 3e-3, limit=None)
 
@@ -143,7 +162,7 @@ def test_it_stops_when_precise_enough() -> None:
 
 
 def test_a_clock_that_stands_still_is_refused() -> None:
-    with pytest.raises(ValueError, match="too coarse, or it was tampered with"):
+    with pytest.raises(CallError, match="too coarse, or it was tampered with"):
         compare(lambda _: [lambda: 0.0] * 3, 1.0, QUICK)
 
 

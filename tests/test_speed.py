@@ -37,6 +37,12 @@ SMALL = Question(4, 64, "forward")
 SCHEMA = json.loads((files("normcheck") / "report" / "schema.json").read_text())
 
 
+def timed_and_validated(arm: Timed, calls: int = 40) -> int:
+    for _ in range(calls):
+        arm()
+    return validate(arm.kept, arm.subject, arm.case, lambda case, answer: right(arm.subject, case, answer))
+
+
 def timed(found: Any = HONEST, question: Question = SMALL, device: Any = HOST) -> Timed:
     return Timed(found, case_of(found, question), question, device)
 
@@ -53,13 +59,16 @@ def cheats(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("cheat", "name"),
+    ("cheat", "name", "part"),
     [
-        ("replay", "replay"), ("later", "wrong-when-timed"), ("thread", "background-thread"), ("lazy", "lazy-output"),
-        ("overwrites", "input-overwritten"), ("patches", "timer-patched"), ("unwritten", "unwritten-output"),
+        ("replay", "replay", "forward"), ("later", "wrong-when-timed", "forward"),
+        ("thread", "background-thread", "forward"), ("lazy", "lazy-output", "forward"),
+        ("overwrites", "input-overwritten", "forward"), ("patches", "timer-patched", "forward"),
+        ("unwritten", "unwritten-output", "forward"), ("stale_gradient", "replay", "backward"),
+        ("stale_gradient", "replay", "both"),
     ],
 )  # fmt: skip
-def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str) -> None:
+def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str, part: str) -> None:
     """Bound as honest code is, its function then exchanged for the cheat, so that only timing can refuse it."""
     function = getattr(cheats, cheat)
     turned = [False]
@@ -69,16 +78,56 @@ def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str) -
         return given(x, normalized_shape, weight, bias, eps)
 
     found = subject(Implementation("layer_norm", mine))
-    arm = timed(found)
+    arm = timed(found, Question(4, 64, part))
     turned[0] = True
 
-    def timed_and_validated() -> None:
-        for _ in range(40):
-            arm()
-        validate(arm.kept, found, arm.case, lambda case, y: right(found, case, y))
-
     with pytest.raises(RefusedError, match=rf"^{name}: "):
-        timed_and_validated()
+        timed_and_validated(arm)
+
+
+class Liar(torch.autograd.Function):
+    """The right output, and whatever gradients are asked for."""
+
+    @staticmethod
+    def forward(ctx, x, normalized_shape, weight, bias, eps, lie):
+        ctx.lie, ctx.sizes = lie, (x.shape, weight.shape, bias.shape)
+        return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
+
+    @staticmethod
+    def backward(ctx, dy):
+        own = dy if ctx.lie == "identity" else torch.full_like(dy, LIES[ctx.lie])
+        weight, bias = (own.reshape(-1)[: size.numel()].reshape(size).clone() for size in ctx.sizes[1:])
+        return own, None, weight, bias, None, None
+
+
+LIES = {"zeros": 0.0, "ones": 1.0, "nan": float("nan"), "identity": 0.0}
+
+
+@pytest.mark.parametrize("part", PASSES)
+@pytest.mark.parametrize("lie", LIES)
+def test_a_liar_is_refused(lie: str, part: str) -> None:
+    """Right when it was checked; zeros, ones, NaN or its input when timed."""
+    turned = [False]
+
+    def mine(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+        if not turned[0]:
+            return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
+        if part != "forward":
+            return Liar.apply(x, normalized_shape, weight, bias, eps, lie)
+        return x.clone() if lie == "identity" else torch.full_like(x, LIES[lie])
+
+    arm = timed(subject(Implementation("layer_norm", mine)), Question(4, 64, part))
+    turned[0] = True
+
+    with pytest.raises(RefusedError, match="unwritten-output: " if lie == "nan" else "wrong-when-timed: "):
+        timed_and_validated(arm)
+
+
+@pytest.mark.parametrize("part", PASSES)
+@pytest.mark.parametrize("format", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("target", ["torch.nn:LayerNorm", "torch.nn.functional:layer_norm"])
+def test_right_code_is_not_refused(target: str, format: str, part: str) -> None:
+    timed_and_validated(timed(subject(Implementation("layer_norm", target)), Question(4, 64, part, format)))
 
 
 @pytest.mark.parametrize("part", PASSES)
@@ -140,24 +189,31 @@ def test_threads_of_a_compiler_are_no_cheat() -> None:
 
 
 def test_no_two_calls_have_the_same_content() -> None:
-    arm = timed()
-    contents = [arm._fresh() for _ in range(10)]
+    """Neither inputs nor output gradients: a bias's is a sum of these alone."""
+    arm = timed(question=Question(4, 64, "both"))
+    for made in zip(*(contents(arm) for _ in range(10)), strict=True):
+        assert not any(torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
-    assert not any(torch.equal(a, b) for i, a in enumerate(contents) for b in contents[:i])
+
+def contents(arm: Timed) -> tuple[torch.Tensor, torch.Tensor]:
+    ready = arm.ready()
+    assert ready.dy is not None
+    return ready.x, ready.dy
 
 
 def test_nobody_can_foresee_the_content() -> None:
-    assert not torch.equal(timed()._fresh(), timed()._fresh())
+    one, other = (contents(timed(question=Question(4, 64, "both"))) for _ in range(2))
+
+    assert not torch.equal(one[0], other[0])
+    assert not torch.equal(one[1], other[1])
 
 
 def test_outputs_of_timed_calls_are_validated() -> None:
     """The first, the latest, and some between; never more than are wanted."""
     arm = timed()
-    for _ in range(200):
-        arm()
 
+    assert timed_and_validated(arm, 200) == len(arm.kept.found)
     assert 2 <= len(arm.kept.found) <= arm.kept.most
-    assert validate(arm.kept, HONEST, arm.case, lambda case, y: right(HONEST, case, y)) == len(arm.kept.found)
 
 
 def test_of_a_baseline_nothing_is_kept() -> None:

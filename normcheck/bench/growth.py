@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.bench.pairs import now
+from normcheck.bench.pairs import Arm, now
 from normcheck.bench.student import quantile
 
 LINEAR, QUADRATIC, INCONCLUSIVE = "linear", "quadratic", "inconclusive"
@@ -226,10 +226,6 @@ def _judged(low: float, high: float) -> tuple[str, str]:
     if low > BETWEEN:
         return QUADRATIC, ""
     return INCONCLUSIVE, f"exponents from {low:.2f} to {high:.2f} fit"
-
-
-Arm = Callable[[], float]
-"""Makes one call and returns how long it took, in seconds."""
 
 
 def sweep(

@@ -22,8 +22,9 @@ from normcheck.bench import growth
 from normcheck.bench.bandwidth import CALL, ERROR, Curve, Share, share
 from normcheck.bench.ceilings import machine, near
 from normcheck.bench.device import CPU, HOST, Device
-from normcheck.bench.growth import Arm, Growth, sweep
+from normcheck.bench.growth import Growth, sweep
 from normcheck.bench.memory import CUDA_BLOCK, Judged, Memory, cuda_meter, judge, memory
+from normcheck.bench.pairs import Arm
 from normcheck.bench.traffic import BACKWARD, BOTH, Traffic, traffic
 from normcheck.case import Case
 
@@ -129,13 +130,6 @@ def said(found: Limits) -> str:
         return words
     hidden = "".join(f"; {one}" for one in found.memory.hidden)
     return f"{words}, {found.memory.ratio:.2f} times the memory needed{hidden}"
-
-
-def said_of(grown: Growth, what: str) -> str:
-    """Growth against "rows" or "width" in a few words."""
-    jumps = "".join(f", {jump.factor:.1f} times at {jump.below}-{jump.above}" for jump in grown.jumps)
-    reason = f" ({grown.reason})" if grown.reason else ""
-    return f"{what}^{grown.exponent:.2f} [{grown.low:.2f}, {grown.high:.2f}]{jumps}: {grown.verdict}{reason}"
 
 
 def grow(make: Callable[[int], Arm], sizes: Sequence[int], longest: float = 0.25, seconds: float = 20.0) -> Growth:

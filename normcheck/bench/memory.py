@@ -118,7 +118,7 @@ def needs(found: Subject, case: Case, part: str, block: int = 1) -> dict[str, in
     out = {"y": case.x.size * item}
     if own:
         out["mean"] = normalizer.centered * sets * wide
-        out["scale"] = bool(getattr(normalizer, "scaled", True)) * sets * wide
+        out["scale"] = normalizer.scaled * sets * wide
     if part == BOTH:
         out["dx"] = case.x.size * item
         out["dweight"] = 0 if case.weight is None else case.weight.size * item

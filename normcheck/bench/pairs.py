@@ -5,7 +5,8 @@ called once, in an order that is drawn. Its ratio is that of the times that a te
 noise only ever slows, and a spell of it that is longer than a repetition slows all arms alike. The interval is
 Student's over repetitions (independent by their storage and by the spell they met), not over pairs of calls: these
 share the addresses of what they work on, which alone make a function up to some percent slower than itself, and are
-neighbors in time. As two arms of one function are drawn alike in every respect, their ratio has no bias at all.
+neighbors in time. Arms of one function are drawn alike but for what a run binds once, which is what the resolution of
+a budget is for. A second ratio is that of the medians: a function that is quick in one call of ten only is slow.
 
 Clock and statistics are bound here, when the module is imported: before any implementation is.
 """
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.bench.student import quantile
+from normcheck.errors import CallError
 
 now = time.perf_counter
 _generator, _exp, _log, _sqrt = np.random.default_rng, math.exp, math.log, math.sqrt
@@ -33,7 +35,9 @@ Arm = Callable[[], float]
 Make = Callable[[np.random.Generator], Sequence[Arm]]
 """Arms for one repetition, in new storage: the implementation, the baseline, the baseline again, and any others."""
 
-TENTH = 0.1
+TENTH, HALF = 0.1, 0.5
+"""Quantiles of an arm's times in a repetition: without noise, and as most calls are."""
+
 FEWEST = 3
 """Rounds of a repetition at the least, where calls take long."""
 
@@ -92,21 +96,22 @@ class Budget:
 
     @property
     def confidence(self) -> float:
-        """Of one look, so that all looks together miss with the risk at most (Bonferroni)."""
+        """Of one interval, so that both of all looks together miss with the risk at most (Bonferroni)."""
         looks = 1 + math.ceil(math.log2(self.most / self.least))
-        return 1.0 - self.risk / looks
+        return 1.0 - self.risk / (2 * looks)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What one comparison came to.
 
-    control: baseline over baseline. seconds: what a tenth of the calls stay below. beside: the implementation over
-    each of the other arms.
+    ratio: of what a tenth of the calls stay below, as seconds are. typical: of medians. control: baseline over
+    baseline. beside: the implementation over each of the other arms.
     """
 
     verdict: str
     ratio: Ratio
+    typical: Ratio
     control: Ratio
     seconds: float
     baseline_seconds: float
@@ -115,10 +120,10 @@ class Measured:
     confirmed: bool = False
 
     def record(self) -> dict[str, Any]:
-        """Keys: verdict, reason, confirmed, ratio and control (as `Ratio.record`), seconds, baseline_seconds."""
+        """Keys: verdict, reason, confirmed, ratio, typical, control (as `Ratio.record`), seconds, baseline_seconds."""
         return {
             "verdict": self.verdict, "reason": self.reason, "confirmed": self.confirmed,
-            "ratio": self.ratio.record(), "control": self.control.record(),
+            "ratio": self.ratio.record(), "typical": self.typical.record(), "control": self.control.record(),
             "seconds": self.seconds, "baseline_seconds": self.baseline_seconds,
         }  # fmt: skip
 
@@ -132,21 +137,25 @@ def interval(logs: Sequence[float], confidence: float) -> Ratio:
     return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), count)
 
 
-def _tenth(times: Sequence[float]) -> float:
-    """What a tenth of the times stay below. Raises `ValueError` where one is not positive: that clock is broken."""
+Times = tuple[float, float]
+"""Logarithms of the tenth's and the median's time of one arm in one repetition."""
+
+
+def _quantiles(times: Sequence[float]) -> Times:
+    """Of the times of one arm. Raises `CallError` where one is not positive: that clock is broken."""
     ordered = sorted(times)
     if not ordered[0] > 0.0:
-        raise ValueError("a call took no time: the clock is too coarse, or it was tampered with")
-    return ordered[int(TENTH * len(ordered))]
+        raise CallError("a call took no time: the clock is too coarse, or it was tampered with")
+    return _log(ordered[int(TENTH * len(ordered))]), _log(ordered[int(HALF * len(ordered))])
 
 
-def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> list[float]:
-    """Logarithm of each arm's time, from rounds in which each is called once."""
+def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> list[Times]:
+    """The times of each arm, from rounds in which each is called once."""
     times: list[list[float]] = [[] for _ in arms]
     for _ in range(rounds):
         for arm in rng.permutation(len(arms)):
             times[arm].append(arms[arm]())
-    return [_log(_tenth(one)) for one in times]
+    return [_quantiles(one) for one in times]
 
 
 def _rounds(done: int, count: int, spent: float, budget: Budget) -> int:
@@ -159,15 +168,15 @@ def _rounds(done: int, count: int, spent: float, budget: Budget) -> int:
     return max(FEWEST, min(budget.rounds, int(share * done / max(spent, 1e-9))))
 
 
-def _ratios(logs: Sequence[Sequence[float]], budget: Budget) -> Measured:
+def _ratios(logs: Sequence[Sequence[Times]], budget: Budget) -> Measured:
     """What repetitions say, before a verdict."""
 
-    def over(one: int, other: int) -> Ratio:
-        return interval([row[one] - row[other] for row in logs], budget.confidence)
+    def over(one: int, other: int, which: int = 0) -> Ratio:
+        return interval([row[one][which] - row[other][which] for row in logs], budget.confidence)
 
-    seconds = [_exp(sorted(row[arm] for row in logs)[len(logs) // 2]) for arm in (0, 1)]
+    seconds = [_exp(sorted(row[arm][0] for row in logs)[len(logs) // 2]) for arm in (0, 1)]
     others = tuple(over(0, arm) for arm in range(3, len(logs[0])))
-    return Measured(MEASURED, over(0, 1), over(1, 2), seconds[0], seconds[1], others)
+    return Measured(MEASURED, over(0, 1), over(0, 1, 1), over(1, 2), seconds[0], seconds[1], others)
 
 
 def _sampled(
@@ -177,7 +186,7 @@ def _sampled(
 
     Looks each time their number has doubled: few looks, so that looking costs little confidence.
     """
-    logs: list[list[float]] = []
+    logs: list[list[Times]] = []
     started, look, done = clock(), budget.least, 0
     while True:
         arms = make(rng)
@@ -192,14 +201,21 @@ def _sampled(
         if len(logs) < look and not spent:
             continue
         found = _ratios(logs, budget)
-        if spent or _settled(found.ratio, limit, budget):
+        if spent or _settled(found, limit, budget):
             return found
         look *= 2
 
 
-def _settled(ratio: Ratio, limit: float | None, budget: Budget) -> bool:
-    decided = limit is None or budget.above(ratio, limit) or budget.below(ratio, limit)
-    return ratio.half <= (budget.precision if decided else budget.finest)
+def _settled(found: Measured, limit: float | None, budget: Budget) -> bool:
+    decided = limit is None or _decided(found, limit, budget) != INCONCLUSIVE
+    return found.ratio.half <= (budget.precision if decided else budget.finest)
+
+
+def _decided(found: Measured, limit: float, budget: Budget) -> str:
+    """What both ratios say of a limit: one above it is enough; below it, both must be."""
+    if budget.above(found.ratio, limit) or budget.above(found.typical, limit):
+        return SLOWER
+    return WITHIN if budget.below(found.ratio, limit) and found.typical.value <= limit else INCONCLUSIVE
 
 
 def compare(
@@ -211,10 +227,10 @@ def compare(
 ) -> Measured:
     """Whether an implementation takes more than `limit` times as long as its baseline.
 
-    "slower": the interval lies above the limit, and so does that of one confirmation in new repetitions. "within": it
-    lies below the limit. "inconclusive": it holds the limit or all but does, the confirmation disagreed, or the control
-    (baseline over baseline) did not straddle 1. "measured": there is no limit. seed: None draws another order each
-    time. Raises `ValueError` for a clock that stands still.
+    "slower": the interval of a ratio lies above the limit, and so does one of a confirmation in new repetitions.
+    "within": it lies below the limit, and so does the median's ratio. "inconclusive": it holds the limit or all but
+    does, the confirmation disagreed, or the control (baseline over baseline) did not straddle 1. "measured": there is
+    no limit. seed: None draws another order each time. Raises `CallError` for a clock that stands still.
     """
     rng = _generator(seed)
     first = _judged(_sampled(make, limit, budget, clock, rng), limit, budget)
@@ -233,8 +249,6 @@ def _judged(found: Measured, limit: float | None, budget: Budget) -> Measured:
         return replace(found, verdict=INCONCLUSIVE, reason=f"the baseline differs from itself by {off:.1f} %")
     if limit is None:
         return found
-    if budget.above(found.ratio, limit):
-        return replace(found, verdict=SLOWER)
-    if budget.below(found.ratio, limit):
-        return replace(found, verdict=WITHIN)
-    return replace(found, verdict=INCONCLUSIVE, reason=f"nearer to {limit:g} than can be told")
+    verdict = _decided(found, limit, budget)
+    reason = f"nearer to {limit:g} than can be told" if verdict == INCONCLUSIVE else ""
+    return replace(found, verdict=verdict, reason=reason)

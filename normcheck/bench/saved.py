@@ -17,7 +17,7 @@ OWN = "normcheck"
 QUESTION = ("kind", "target", "sets", "n", "pass", "format", "cache", "device", "baseline")
 """What must be the same in an entry for its ratio to be that of before."""
 
-FITS, GREW, UNSURE, NONE = WITHIN, SLOWER, INCONCLUSIVE, "none saved"
+NONE = "none saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def judged(
 
 def _verdict(now: Mapping[str, float], low: float, high: float, limit: float) -> str:
     if now["low"] > limit * high:
-        return GREW
-    return FITS if now["high"] <= limit * low else UNSURE
+        return SLOWER
+    return WITHIN if now["high"] <= limit * low else INCONCLUSIVE
 
 
 def _latest(

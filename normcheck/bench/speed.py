@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from normcheck.adapters.base import Subject
+from normcheck.adapters.base import Answer, Subject
 from normcheck.adapters.load import quiet
 from normcheck.bench import bandwidth, limits
 from normcheck.bench.baselines import NAMES, WORDS, beside
@@ -18,16 +19,15 @@ from normcheck.bench.device import CPU, HOST, Device
 from normcheck.bench.grid import Question
 from normcheck.bench.growth import QUADRATIC
 from normcheck.bench.limits import ROWS, WIDTHS, Limits
-from normcheck.bench.memory import MORE
 from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, Measured, Ratio, compare
 from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
 from normcheck.bench.traffic import BACKWARD, traffic
 from normcheck.case import Case
-from normcheck.checks.base import output_within, truth_of
+from normcheck.checks.base import gradients_within, output_within, truth_of
 from normcheck.errors import CallError
 from normcheck.recipes import Draw, values
 
-__all__ = ["MORE", "QUADRATIC", "SLOWER", "RefusedError"]
+__all__ = ["QUADRATIC", "SLOWER", "RefusedError"]
 
 FIRST = ("value", "finite", "input-gradient", "parameter-gradients")
 """Checks that must hold before anything is timed."""
@@ -86,9 +86,12 @@ def case_of(found: Subject, question: Question) -> Case:
     return case.but(x=case.format.round(x))
 
 
-def right(found: Subject, case: Case, y: np.ndarray[Any, Any]) -> bool:
-    """Whether an output is within the bound of correct ones."""
-    return output_within(found, truth_of(found, case), y, "timed").holds
+def right(found: Subject, case: Case, answer: Answer) -> bool:
+    """Whether an output, and gradients where there are any, are within the bounds of correct ones."""
+    truth = truth_of(found, case)
+    if not output_within(found, truth, answer.y, "timed").holds:
+        return False
+    return answer.dx is None or all(one.holds for one in gradients_within(found, truth, answer, "timed"))
 
 
 def measure(found: Subject, question: Question, setting: Setting = Setting()) -> Result:  # a frozen value
@@ -106,7 +109,7 @@ def measure(found: Subject, question: Question, setting: Setting = Setting()) ->
         kept = [Kept(6 if case.x.size < HEAVY else 2), *(Kept(0) for _ in subjects[1:])]
         make = arms(subjects, case, question, setting.device, kept)
         measured = compare(make, setting.slowdown, setting.budget, setting.device.clock)
-        validate(kept[0], found, case, lambda of, y: right(found, of, y))
+        validate(kept[0], found, case, lambda of, answer: right(found, of, answer))
         held = limits.measure(found, case, question.part, measured.seconds, setting.memory, device=setting.device,
                               cold=question.cold)  # fmt: skip
     measured = _possible(measured, held)
@@ -187,14 +190,18 @@ def grow(found: Subject, part: str, over: str, setting: Setting = Setting()) -> 
     def question(size: int) -> Question:
         return Question(GROWN_ROWS, size, part) if over == WIDTH else Question(size, GROWN_WIDTH, part)
 
+    @cache
+    def case(size: int) -> Case:
+        return case_of(found, question(size))
+
     def make(size: int) -> Arm:
-        return Timed(found, case_of(found, question(size)), question(size), setting.device)
+        return Timed(found, case(size), question(size), setting.device)
 
     time = limits.grow(make, WIDTHS if over == WIDTH else ROWS, seconds=GROWTH_SECONDS)
     counted = setting.device.name == CPU and part != BACKWARD and over == WIDTH
-    peaks = limits.grow_memory(found, lambda width: case_of(found, question(width)), part) if counted else None
+    peaks = limits.grow_memory(found, case, part) if counted else None
     curve, through = machine(setting.device), found.contract.through
-    least = [traffic(found.normalizer, case_of(found, question(n)), part, through).bytes for n in time.sizes]
+    least = [traffic(found.normalizer, case(n), part, through).bytes for n in time.sizes]
     return {
         "over": over, "fixed": GROWN_ROWS if over == WIDTH else GROWN_WIDTH, "pass": part, "format": "float32",
         "device": setting.device.name, "time": time.record(), "memory": None if peaks is None else peaks.record(),

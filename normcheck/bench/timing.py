@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 import torch
 
-from normcheck.adapters.base import Subject
+from normcheck.adapters.base import Answer, Subject
 from normcheck.adapters.torch_layer import Layer
-from normcheck.adapters.torch_tensors import NAMES, array, cotangent, output
+from normcheck.adapters.torch_tensors import NAMES, array, output, tensor
 from normcheck.adapters.torch_uses import Asked
 from normcheck.bench.device import HOST, Device, tampered
 from normcheck.bench.grid import Question
@@ -41,9 +41,28 @@ class RefusedError(CallError):
     """A call whose time means nothing; the reason begins with the name of the cheat."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """One call as it was: what it worked on, and copies of what it returned, made at once."""
+
+    x: torch.Tensor
+    dy: torch.Tensor | None
+    y: torch.Tensor
+    gradients: tuple[torch.Tensor | None, ...]  # of input, weight and bias
+
+    def case(self, like: Case) -> Case:
+        """The case that the call answered. like: one of the same shape."""
+        return like.but(x=array(self.x)) if self.dy is None else like.but(x=array(self.x), dy=array(self.dy))
+
+    def answer(self) -> Answer:
+        """What it returned; of a forward, no gradients."""
+        dx, dweight, dbias = (None if one is None else array(one) for one in self.gradients)
+        return Answer(array(self.y), NAMES.get(self.y.dtype, str(self.y.dtype)), dx, dweight, dbias)
+
+
 @dataclass(slots=True)
 class Kept:
-    """Inputs and outputs of some calls, to be validated after timing: the first, the latest, others by chance.
+    """Some calls, to be validated after timing: the first, the latest, others by chance.
 
     most: as many at a time; none of a baseline's, which nobody doubts.
     """
@@ -51,16 +70,49 @@ class Kept:
     most: int = 6
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
     calls: int = 0
-    found: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    found: list[Made] = field(default_factory=list)
 
     def wants(self) -> bool:
         """Whether the call that was just made is to be kept: every one with the same chance to stay, about."""
         self.calls += 1
         return self.calls <= min(1, self.most) or self.rng.random() < self.most / self.calls
 
-    def keep(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """The copy of the output is made at once: what is written later is not in it."""
-        self.found = [*self.found[:1], *self.found[1:][2 - self.most :], (x, y.detach().clone())]
+    def keep(self, made: Made) -> None:
+        self.found = [*self.found[:1], *self.found[1:][2 - self.most :], made]
+
+
+@dataclass(slots=True)
+class Contents:
+    """Inputs and output gradients that no call has had and nobody can foresee, in storage of their own.
+
+    None is a multiple of another, which many laws would hide.
+    """
+
+    case: Case
+    rng: np.random.Generator = field(default_factory=np.random.default_rng)
+    _x: tuple[torch.Tensor, torch.Tensor] = field(init=False)
+    _dy: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self._x = _pair(tensor(self.case.x, self.case))
+        if self.case.dy is not None:
+            self._dy = _pair(tensor(self.case.dy, self.case))
+
+    def x(self) -> torch.Tensor:
+        return self._mixed(*self._x)
+
+    def dy(self) -> torch.Tensor:
+        assert self._dy is not None, "the case has no cotangent"
+        return self._mixed(*self._dy)
+
+    def _mixed(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        a, b = (float(v) for v in self.rng.uniform(0.5, 1.5, 2))
+        return torch.add(one * a, other, alpha=b)
+
+
+def _pair(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two tensors of which mixtures are made: values, and the same ones moved on by one."""
+    return values, values.flatten().roll(1).reshape(values.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,79 +128,89 @@ class Ready:
     y: Any  # the output, where the backward alone is timed
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Returned:
+    """What a call returned, and the threads that it left behind."""
+
+    y: Any
+    gradients: tuple[torch.Tensor | None, ...]  # of those that were asked for
+    late: list[threading.Thread]
+
+
 @dataclass(slots=True)
 class Timed:
-    """An arm that times one pass of a subject on contents of one case's shape, which nobody can foresee."""
+    """An arm that times one pass of a subject on contents of one case's shape."""
 
     subject: Subject
     case: Case
     question: Question
     device: Device = HOST
     kept: Kept = field(default_factory=Kept)
+    contents: Contents | None = None
     calls: int = 0
     _layer: Layer = field(init=False)
-    _other: torch.Tensor = field(init=False)
-    _base: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         call = self.subject.call
         if not isinstance(call, Asked):
             raise CallError(f"{self.subject.name} works on no tensors of torch, and is not timed")
         self._layer = call.prepare(self.case)
-        base = self._layer.leaves[0]
-        assert base is not None
-        self._base = base.detach().clone()
-        self._other = self._base.flatten().roll(1).reshape(self._base.shape)
+        self.contents = self.contents or Contents(self.case)
 
     def __call__(self) -> float:
         """Seconds of one call. Raises `RefusedError` for one whose time means nothing."""
         ready = self.ready()
         if self.question.cold:
             self.device.evict()
-        (y, late), seconds = self.device.elapsed(lambda: self.run(ready))
-        self._look(ready, y, late)
+        returned, seconds = self.device.elapsed(lambda: self.run(ready))
+        self._look(ready, returned)
         if self.kept.wants():
-            self.kept.keep(ready.before, y)
+            self.kept.keep(self._made(ready, returned))
         return seconds
 
     def ready(self) -> Ready:
         """What the next call works on, made outside the time that is taken."""
+        assert self.contents is not None
         self.calls += 1
-        x = self._fresh()
-        before = x.detach().clone()
-        dy = cotangent(self.case) if self.question.part != FORWARD else None
+        x = self.contents.x()
+        before = x.clone()
+        dy = self.contents.dy() if self.question.part != FORWARD else None
         leaves = (x, *self._layer.leaves[1:])
-        asked = [leaf for leaf in leaves if leaf is not None and self.question.part != FORWARD]
+        asked = [leaf for leaf in leaves if leaf is not None and dy is not None]
         for leaf in asked:
             leaf.requires_grad_()
-        torch.full_like(self._base, float("nan"))  # freed at once: what an unwritten output is likely to hold
+        torch.full_like(before, float("nan"))  # freed at once: what an unwritten output is likely to hold
         threads = frozenset(_alive())
         y = self._forward(leaves) if self.question.part == BACKWARD else None
         return Ready(x, before, leaves, asked, dy, threads, y)
 
-    def run(self, ready: Ready) -> tuple[Any, list[threading.Thread]]:
-        """The part that is timed, with what it left behind waited for; returns the output and the threads left."""
+    def run(self, ready: Ready) -> Returned:
+        """The part that is timed, with what it left behind waited for."""
         y = self._forward(ready.leaves) if ready.y is None else ready.y
-        if ready.asked:
-            torch.autograd.grad(y, ready.asked, ready.dy, allow_unused=True)
+        gradients = torch.autograd.grad(y, ready.asked, ready.dy, allow_unused=True) if ready.asked else ()
         warm = self.calls > WARM  # compilers and pools start threads that stay
         late = [thread for thread in _alive() if warm and thread not in ready.threads]
         for thread in late:
             _join(thread, 10.0)
-        return y, late
+        return Returned(y, gradients, late)
 
-    def _fresh(self) -> torch.Tensor:
-        """Content that no call has had, in storage of its own: no multiple of another, which many laws would hide."""
-        a, b = (float(v) for v in self.kept.rng.uniform(0.5, 1.5, 2))
-        return torch.add(self._base * a, self._other, alpha=b).detach()
+    def _made(self, ready: Ready, returned: Returned) -> Made:
+        """Copies of what was returned; an input that no gradient reached has zeros."""
+        found = iter(returned.gradients)
+        gradients = []
+        for leaf in ready.leaves:
+            got = next(found) if leaf is not None and ready.asked else None
+            missing = leaf is not None and bool(ready.asked) and got is None
+            gradients.append(torch.zeros_like(leaf) if missing else None if got is None else got.detach().clone())
+        return Made(ready.before, ready.dy, returned.y.detach().clone(), tuple(gradients))
 
     def _forward(self, leaves: Any) -> Any:
         return output(self._layer.forward(*leaves), self.case, self.subject.name)
 
-    def _look(self, ready: Ready, y: Any, late: list[threading.Thread]) -> None:
+    def _look(self, ready: Ready, returned: Returned) -> None:
         """Refuse a call that worked elsewhere or later, or that touched what is not its own."""
-        name = self.subject.name
-        if late:
+        name, y = self.subject.name, returned.y
+        if returned.late:
             raise RefusedError(f"background-thread: {name} left a thread behind that works after it has returned")
         if type(y) is not _tensor or y.untyped_storage().nbytes() == 0:
             raise RefusedError(
@@ -169,10 +231,11 @@ def arms(
 
     def make(rng: np.random.Generator) -> list[Arm]:
         made: dict[int, Timed] = {}
+        contents = Contents(case)
         between = []
         for index in map(int, rng.permutation(len(subjects))):
             between.append(torch.empty(int(rng.integers(1, PADDING)), dtype=torch.uint8))
-            made[index] = Timed(subjects[index], case, question, device, kept[index])
+            made[index] = Timed(subjects[index], case, question, device, kept[index], contents)
         for _ in range(next(warm)):
             for arm in made.values():
                 arm()
@@ -181,22 +244,31 @@ def arms(
     return make
 
 
-def validate(timed: Kept, found: Subject, case: Case, holds: Callable[[Case, np.ndarray[Any, Any]], bool]) -> int:
-    """Look at the outputs of timed calls; how many were compared. Raises `RefusedError` for a wrong one.
+def validate(timed: Kept, found: Subject, case: Case, holds: Callable[[Case, Answer], bool]) -> int:
+    """Look at outputs and gradients of timed calls; how many were looked at. Raises `RefusedError` for a wrong one.
 
-    case: of which all calls have the shape. holds: whether an output is right for a case. A replay is told by its
+    case: of which all calls have the shape. holds: whether an answer is right for a case. A replay is told by its
     being right for another call's case.
     """
     name, wanted = found.name, case.format.name
-    for x, y in timed.found:
-        if NAMES.get(y.dtype) != wanted:
-            raise RefusedError(f"wrong-when-timed: {name} returned {y.dtype}, not {wanted}")
-        got = array(y)
-        if holds(case.but(x=array(x)), got):
+    for made in timed.found:
+        answer = made.answer()
+        if answer.format != wanted:
+            raise RefusedError(f"wrong-when-timed: {name} returned {answer.format}, not {wanted}")
+        if holds(made.case(case), answer):
             continue
-        if not np.isfinite(got).all():
+        arrays = (answer.y, answer.dx, answer.dweight, answer.dbias)
+        if not all(np.isfinite(one).all() for one in arrays if one is not None):
             raise RefusedError(f"unwritten-output: {name} returned memory that it did not write")
-        if any(holds(case.but(x=array(other)), got) for other, _ in timed.found if other is not x):
+        if any(_replayed(answer, made, other, case, holds) for other in timed.found if other is not made):
             raise RefusedError(f"replay: {name} returned the answer of another call")
-        raise RefusedError(f"wrong-when-timed: {name} returned a wrong output from a call that was timed")
+        raise RefusedError(f"wrong-when-timed: {name} returned a wrong answer from a call that was timed")
     return len(timed.found)
+
+
+def _replayed(answer: Answer, made: Made, other: Made, case: Case, holds: Callable[[Case, Answer], bool]) -> bool:
+    """Whether an answer, or its gradients alone, are those of another call."""
+    if holds(other.case(case), answer):
+        return True
+    gradients = replace(answer, y=array(other.y))
+    return made.dy is not None and holds(other.case(case), gradients)

@@ -110,7 +110,7 @@ def _count(values: Array | None) -> int:
 def _facts(normalizer: Normalizer, case: Case, through: tuple[int, int], fast: int | None) -> _Facts:
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     own = case.training or not normalizer.state
-    scaled = bool(getattr(normalizer, "scaled", True))  # entries that subtract the mean alone say so
+    scaled = normalizer.scaled
     return _Facts(
         part=part,
         item=itemsize(case.format),

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import plots
+from normcheck.report import pace, plots
 from normcheck.report.message import case_words
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
@@ -100,7 +100,7 @@ def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
         "speed": speeds,
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
         "memory_plot": Markup(plots.memory([one for one in speeds if one["memory"] is not None], f"m{index}")),  # noqa: S704
-        "growth": list(_grown(record)),
+        "growth": [pace.growth(one) for one in record.get("growth", [])],
         "growth_plots": [Markup(plots.growth(own, f"t{index}{over}")) for over, own in _by_size(record)],  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
         "not_checked": with_reason(record.get("not_checked", {})),
@@ -172,24 +172,17 @@ def _share(cell: Mapping[str, Any] | None) -> str:
 def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows of the table of times, and what the pictures beside it draw."""
     for one in speeds:
-        cold = "cold" if one["cache"] == "cold" else ""
         ratio, reached, held = one["ratio"], one["bandwidth"], one["memory"]
-        low, value, high = ratio["low"], ratio["value"], ratio["high"]
+        low, value, high = float(ratio["low"]), float(ratio["value"]), float(ratio["high"])
         yield {
-            "label": " ".join(filter(None, (f"{one['sets']} x {one['n']}", one["format"], one["pass"], cold))),
-            "verdict": one["verdict"], "reason": one["reason"], "seconds": f"{1e6 * one['seconds']:,.1f}",
-            "value": float(value), "low": float(low), "high": float(high),
+            "label": pace.label(one, " x "), "verdict": one["verdict"], "reason": one["reason"],
+            "seconds": f"{1e6 * one['seconds']:,.1f}", "value": value, "low": low, "high": high,
             "ratio": f"{value:.2f} [{low:.2f}, {high:.2f}] of {one['baseline']}",
             "beside": ", ".join(f"{other['value']:.2f} of {name}" for name, other in one["beside"].items()),
             "bandwidth": f"{100.0 * reached['share']:.0f} % of {reached['level']}",
             "memory": None if held is None else float(held["ratio"]),
-            "hidden": [_extra(e) for e in (held or {}).get("extras", ()) if e["full"] and e["kind"] != "temporary"],
+            "hidden": pace.hidden(one),
         }  # fmt: skip
-
-
-def _extra(extra: Mapping[str, Any]) -> str:
-    dtypes = f" from {extra['from']} to {extra['to']}" if extra["kind"] == "cast" else ""
-    return f"{extra['count']} {extra['kind']} by {extra['operator']}{dtypes} in its {extra['pass']}"
 
 
 def _by_size(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
@@ -197,14 +190,3 @@ def _by_size(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str,
     grown = record.get("growth", [])
     for over in dict.fromkeys(str(one["over"]) for one in grown):
         yield over, [one for one in grown if one["over"] == over]
-
-
-def _grown(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """How a pass grows with a size, in words."""
-    for one in record.get("growth", ()):
-        fit, peaks = one["time"], one["memory"]
-        memory = "" if peaks is None else f"; memory as width^{peaks['exponent']:.2f}"
-        yield (
-            one["pass"],
-            f"time as width^{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]{memory}: {fit['verdict']}",
-        )

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from normcheck.report import pace
+
 HEADS = (
     ("weight", "matrix", "scale"),
     ("weight", "matrix", "center"),
@@ -176,81 +178,18 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
-    yield from _speeds(record["speed"], width)
-    yield from _growth(record.get("growth", ()), width)
+    yield from _pace(record, width)
     yield from _remarks(record, width)
 
 
-BAR = 5
-"""Characters of a bar for a ratio of 1; at most twice as many are drawn."""
-
-MARKS = {"slower": " slower", "inconclusive": " ?"}
-"""Behind the bar of what is not within the limit."""
-
-CALL = "bound by the call"
-"""A share that says little: moving takes no longer than calling."""
-
-WIDE = 100
-"""Columns from which on intervals are written out."""
-
-
-def _speeds(speeds: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """A line for each shape and pass: time, ratio with its interval, share of the bandwidth, and the ratio as a bar."""
-    if not speeds:
-        return
-    first = speeds[0]
-    yield from _wrapped(
-        "speed",
-        f"on {first['device']} with {first['threads']} threads: time, ratio to the {first['baseline']} baseline "
-        f"({'#' * BAR} as fast as it), share of the bandwidth of the cache or memory that holds it",
-        width,
-    )
-    for one in speeds:
-        ratio, mark = one["ratio"], MARKS.get(one["verdict"], "")
-        half = f"[{ratio['low']:.2f}, {ratio['high']:.2f}]"
-        if width < WIDE:
-            half = f"+-{(ratio['high'] - ratio['low']) / 2.0:.2f}"
-        label = f"{one['sets']}x{one['n']} {one['format']} {one['pass']}{' cold' * (one['cache'] == 'cold')}"
-        reached = one["bandwidth"]
-        share = f"{100.0 * reached['share']:3.0f} % {reached['level']:<6}"
-        if reached["verdict"] == CALL:
-            share = f"{'by the call':<12}"
-        bar = "#" * max(1, min(2 * BAR, round(ratio["value"] * BAR)))
-        line = f"    {label:<31}{1e6 * one['seconds']:>9.1f} us{ratio['value']:>6.2f} {half} {share} {bar}{mark}"
-        yield line, {"red": one["verdict"] == "slower"}
-        yield from _beside(one, width)
-
-
-def _beside(one: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """What one line of speed has no room for: further baselines, memory, copies, why there is no verdict."""
-    said = [f"{ratio['value']:.2f} x {name}" for name, ratio in one["beside"].items()]
-    held = one["memory"]
-    if held is not None and held["ratio"] >= 1.01:
-        said.append(f"{held['ratio']:.2f} x the memory needed")
-    for extra in (e for e in (held or {}).get("extras", ()) if e["full"] and e["kind"] != "temporary"):
-        dtypes = f" from {extra['from']} to {extra['to']}" if extra["kind"] == "cast" else ""
-        said.append(f"{extra['count']} {extra['kind']} by {extra['operator']}{dtypes} in its {extra['pass']}")
-    if one["reason"]:
-        said.append(one["reason"])
-    regression = one.get("regression")
-    if regression is not None:
-        before = regression["before"]
-        said.append("no saved run of this machine" if before is None else f"was [{before[0]:.2f}, {before[1]:.2f}]")
-    indent = " " * 6
-    for line in textwrap.wrap("; ".join(said), width - len(indent), break_long_words=False):
-        yield indent + line, {}
-
-
-def _growth(grown: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """A line for each pass and size: how time and memory grow with it."""
-    for one in grown:
-        time, peaks = one["time"], one["memory"]
-        jumps = "".join(f", {j['factor']:.1f} times at {j['below']} to {j['above']}" for j in time["jumps"])
-        over = one["over"]
-        text = f"{one['pass']} takes {over}^{time['exponent']:.2f} [{time['low']:.2f}, {time['high']:.2f}]{jumps}"
-        memory = "" if peaks is None else f"; holds {over}^{peaks['exponent']:.2f}"
-        reason = f" ({time['reason']})" if time["reason"] else ""
-        yield from _wrapped("growth", f"{text}{memory}: {time['verdict']}{reason}", width)
+def _pace(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What was timed, where anything was."""
+    if record["speed"]:
+        yield from _wrapped("speed", pace.heading(record["speed"][0]), width)
+        for line, slower in pace.lines(record["speed"], width):
+            yield line, {"red": slower}
+    for one in record.get("growth", ()):
+        yield from _wrapped("growth", pace.growth(one), width)
 
 
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -298,6 +237,7 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
     for record in records:
         if brief and record["verdict"] == "passed":
             yield _line(record, width), {"green": True}
+            yield from _pace(record, width)
         else:
             yield from implementation(record, width)
             if "replay" in run["settings"]:

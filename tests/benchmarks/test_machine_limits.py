@@ -52,7 +52,12 @@ def arms(name: str, sets: int | None, n: int | None, part: str = "forward"):
 @pytest.mark.parametrize(("name", "verdict"), [("fused", LINEAR), ("eager", LINEAR), ("matrix", QUADRATIC)])
 def test_growth_with_width(name: str, verdict: str) -> None:
     grown = limits.grow(arms(name, 16, None), limits.WIDTHS)
-    print(name, limits.said_of(grown, "width"), [f"{1e6 * t:.0f}" for t in grown.values])
+    print(
+        name,
+        f"width^{grown.exponent:.2f} {grown.verdict}",
+        (grown.low, grown.high),
+        [f"{1e6 * t:.0f}" for t in grown.values],
+    )
 
     assert grown.verdict == verdict
 
@@ -60,7 +65,12 @@ def test_growth_with_width(name: str, verdict: str) -> None:
 @pytest.mark.parametrize("name", ["fused", "eager"])
 def test_growth_with_rows(name: str) -> None:
     grown = limits.grow(arms(name, None, 768), limits.ROWS)
-    print(name, limits.said_of(grown, "rows"), [f"{1e6 * t:.0f}" for t in grown.values])
+    print(
+        name,
+        f"rows^{grown.exponent:.2f} {grown.verdict}",
+        (grown.low, grown.high),
+        [f"{1e6 * t:.0f}" for t in grown.values],
+    )
 
     assert grown.verdict == LINEAR
 

@@ -63,3 +63,33 @@ def unwritten(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     _calls[0] += 1
     y = torch.full_like(x, float("nan"))
     return F.layer_norm(x, normalized_shape, weight, bias, eps) if _calls[0] <= 2 else y
+
+
+_gradients = {}
+
+
+class _Stale(torch.autograd.Function):
+    """Forward as it should be; the backward returns what it returned for the first input of that shape."""
+
+    @staticmethod
+    def forward(ctx, x, normalized_shape, weight, bias, eps):
+        ctx.save_for_backward(x, weight, bias)
+        ctx.rest = normalized_shape, eps
+        return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight, bias = ctx.saved_tensors
+        normalized_shape, eps = ctx.rest
+        if x.shape not in _gradients:
+            with torch.enable_grad():
+                leaves = [one.detach().requires_grad_() for one in (x, weight, bias)]
+                y = F.layer_norm(leaves[0], normalized_shape, leaves[1], leaves[2], eps)
+            _gradients[x.shape] = torch.autograd.grad(y, leaves, dy)
+        dx, dweight, dbias = (one.clone() for one in _gradients[x.shape])
+        return dx, None, dweight, dbias, None
+
+
+def stale_gradient(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Computes gradients once for each shape, then replays them."""
+    return _Stale.apply(x, normalized_shape, weight, bias, eps)
