@@ -103,6 +103,25 @@ def test_too_few_sizes_say_nothing() -> None:
     assert found.reason == "only 2 sizes could be timed, 6 are needed"
 
 
+def test_growth_that_one_sweep_cannot_tell_is_asked_of_two() -> None:
+    """As where other work took the processor during the larger sizes of the first."""
+    sizes = tuple(1 << k for k in range(4, 16))
+    made: dict[int, int] = {}
+
+    def make(size: int):
+        made[size] = made.get(size, 0) + 1
+        slowed = 30.0 if made[size] == 1 and size in (256, 4096, 32768) else 1.0
+        return lambda: 1e-6 * size * slowed
+
+    assert fit(sizes, [make(size)() for size in sizes]).verdict == INCONCLUSIVE
+    made.clear()
+
+    found = limits.grow(make, sizes, longest=9.0)
+
+    assert (found.verdict, found.sizes) == (LINEAR, sizes)
+    assert found.values == tuple(1e-6 * size for size in sizes)
+
+
 def test_growth_in_words_and_as_data() -> None:
     sizes = tuple(1 << k for k in range(4, 14))
     grown = fit(sizes, [1e-9 * n * (3.0 if n > 512 else 1.0) for n in sizes])
