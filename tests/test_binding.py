@@ -698,6 +698,35 @@ def test_a_module_without_parameters() -> None:
     assert found.domain.absent == {"weight": "has no weight", "bias": "has no bias"}
 
 
+class AlwaysTracks(torch.nn.BatchNorm1d):
+    """Inherits the option to keep no running statistics, and updates them all the same."""
+
+    def _check_input_dim(self, input):
+        pass
+
+    def forward(self, input):
+        if not self.training:
+            return super().forward(input)
+        axes = [axis for axis in range(input.ndim) if axis != 1]
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        n = input.numel() // input.shape[1]
+        var, mean = torch.var_mean(input, axes, correction=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * n / (n - 1), self.momentum)
+            self.num_batches_tracked += 1
+        y = (input - mean.view(shape)) / (var.view(shape) + self.eps).sqrt()
+        return y * self.weight.view(shape) + self.bias.view(shape) if self.affine else y
+
+
+def test_a_module_that_cannot_do_without_its_statistics() -> None:
+    found = bound("batch_norm", AlwaysTracks)
+
+    assert found.domain.state
+    assert found.domain.absent["track_running_stats=False"] == "needs running statistics"
+    assert set(found.domain.affine) == {"both", "none"}
+
+
 def test_a_module_without_buffers() -> None:
     """A batch norm that tracks nothing has no evaluation and no state, and that is listed."""
     found = bound("batch_norm", torch.nn.BatchNorm2d(6, track_running_stats=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -220,10 +221,10 @@ def _module(target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
         build, sizes = torch_module.fixed(target)
         offer = _module_offer(target, frozenset(), normalizer, sizes=sizes)
         return [(torch_module.make(build, name), offer)]
-    binding = torch_module.constructor(target, normalizer, name)
+    asked = torch_module.constructor(target, normalizer, name)
     attempts: list[Attempt] = []
     failure: UsageError | None = None
-    for shape_as in (int, tuple):
+    for binding, shape_as in product(_stateful(asked), (int, tuple)):
         build = torch_module.factory(target, binding, name, shape_as=shape_as)
         try:
             sample = build(_sample(normalizer))
@@ -231,12 +232,18 @@ def _module(target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
             failure = failure or error
             continue
         offer = _module_offer(sample, binding.roles, normalizer, width=binding.name("normalized_shape"))
-        offer = replace(offer, spell=spelled.of_module(name, binding, shape_as, torch_module.places(sample)))
-        attempts.append((torch_module.make(build, name), offer))
+        lacks = tuple((f"{role}=False", "needs running statistics") for role in asked.roles - binding.roles)
+        spell = spelled.of_module(name, binding, shape_as, torch_module.places(sample))
+        attempts.append((torch_module.make(build, name), replace(offer, spell=spell, absent=offer.absent + lacks)))
     if not attempts:
         assert failure is not None
         raise failure
     return attempts
+
+
+def _stateful(binding: Binding) -> tuple[Binding, ...]:
+    """With and without the option that a module keeps no running statistics: many that inherit it need them."""
+    return tuple(dict.fromkeys((binding, binding.without("track_running_stats"))))
 
 
 def _sample(normalizer: Normalizer) -> Case:

@@ -77,6 +77,10 @@ class Binding:
     def required(self, role: str) -> bool:
         return any(role == r and required for r, _, required, _ in self.parameters)
 
+    def without(self, role: str) -> Binding:
+        """The binding that leaves an optional role as it is by default."""
+        return Binding(tuple(one for one in self.parameters if one[0] != role or one[2]))
+
     def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments for the values of roles; a missing optional role is left out, or None."""
         args: list[Any] = []
