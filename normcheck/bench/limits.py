@@ -31,8 +31,8 @@ from normcheck.case import Case
 ROWS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 12288, 24576)
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 """Two sizes and more beyond where memory is no longer reused from call to call, or fits into no cache: a jump that has
-but one size behind it cannot be told from a power. No size of rows lies just below 32 MiB, the most that the C library
-of Linux keeps for reuse (M_MMAP_THRESHOLD): it is kept at times."""
+but one size behind it cannot be told from a power. No number of rows (of 768 in float32) comes to just below 32 MiB,
+the most that the C library of Linux ever keeps for reuse (M_MMAP_THRESHOLD): such memory is kept at times."""
 
 MEMORY_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048)
 """For memory, small ones do: bytes are counted, and the cost of a call is none."""
