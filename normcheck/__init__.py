@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from normcheck.claim import Implementation
-from normcheck.errors import CallError, NormcheckError, UsageError
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, NormcheckError, UsageError
 
 __version__ = "0.1.0"
 

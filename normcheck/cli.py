@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from normcheck import __version__
-from normcheck.errors import NormcheckError, UsageError, suggest
+from normcheck.core.errors import NormcheckError, UsageError, suggest
 
 COMMANDS = ("table", "identify", "explain", "report")
 USAGE = 4
@@ -66,10 +66,10 @@ def _pytest(arguments: Sequence[str]) -> int:
 
 def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
     """Table 1, extended, as measured."""
-    from normcheck import verdict
-    from normcheck.checks import extended, folding, invariance
+    from normcheck.engine import verdict
+    from normcheck.engine.session import Session
+    from normcheck.normalizers.checks import extended, folding, invariance
     from normcheck.report.terminal import deviates, table
-    from normcheck.session import Session
 
     checks = invariance.CHECKS + extended.CHECKS + folding.CHECKS
     session = Session.of(targets or TORCH, conventions, "quick")
@@ -85,7 +85,7 @@ def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
 
 
 def _identify(target: str) -> int:
-    from normcheck.identify import identify
+    from normcheck.identify.identify import identify
     from normcheck.report.card import card_lines
 
     for text in card_lines(identify(target).record(), _width()):
@@ -94,16 +94,16 @@ def _identify(target: str) -> int:
 
 
 def _explain(words: Sequence[str]) -> int:
-    from normcheck import explain
+    from normcheck.explain import pages
     from normcheck.report.page import lines
 
     if not words:
-        for what, names in explain.words().items():
+        for what, names in pages.words().items():
             for line in lines(what, [("", (", ".join(names),))], _width()):
                 print(line)
             print()
     for word in words:
-        page = explain.page(word)
+        page = pages.page(word)
         for line in lines(page.title, page.sections, _width()):
             print(line)
     return 0
@@ -130,12 +130,12 @@ def _report(words: Sequence[str]) -> int:
 
 def _self_check(conventions: Sequence[str]) -> int:
     """What the suite finds of all it knows; status 1 if something gets through."""
-    from normcheck.contract import contract
-    from normcheck.selfcheck import teeth
+    from normcheck.core.contract import contract
+    from normcheck.engine.self_check import mutation_scores
 
     pairs = dict(pair.partition("=")[::2] for pair in conventions)
     promised = contract(pairs)
-    found = list(teeth(promised))
+    found = list(mutation_scores(promised))
     through = [one for one in found if not one.check]
     settings = ", ".join(conventions) or "default settings"
     print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import descent
+from normcheck.families.path_optimizer import checks
 
-CHECKS = descent.CHECKS
+CHECKS = checks.CHECKS
 
 
 def test_descent(norm_ask: Any, norm_question: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import epsilon
+from normcheck.normalizers.checks import epsilon
 
 CHECKS = epsilon.CHECKS
 

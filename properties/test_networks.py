@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import networks, weight_norm_nets
+from normcheck.normalizers.checks import networks, weight_norm_nets
 
 CHECKS = networks.CHECKS + weight_norm_nets.CHECKS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import recurrent, recurrent_laws, recurrent_table
+from normcheck.families.recurrent.checks import laws, table, values
 
-CHECKS = recurrent.CHECKS + recurrent_table.CHECKS + recurrent_laws.CHECKS
+CHECKS = values.CHECKS + table.CHECKS + laws.CHECKS
 
 
 def test_recurrent_nets(norm_ask: Any, norm_question: Any) -> None:

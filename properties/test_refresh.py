@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import refresh
+from normcheck.families.reparametrized import checks
 
-CHECKS = refresh.CHECKS
+CHECKS = checks.CHECKS
 
 
 def test_refresh(norm_ask: Any, norm_question: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import reparametrization
+from normcheck.normalizers.checks import reparametrization
 
 CHECKS = reparametrization.CHECKS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import ways
+from normcheck.normalizers.checks import call_modes
 
-CHECKS = ways.CHECKS
+CHECKS = call_modes.CHECKS
 
 
 def test_ways(norm_ask: Any, norm_question: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.checks import whitening, whitening_table
+from normcheck.families.whitening.checks import table, values
 
-CHECKS = whitening.CHECKS + whitening_table.CHECKS
+CHECKS = values.CHECKS + table.CHECKS
 
 
 def test_whitening(norm_ask: Any, norm_question: Any) -> None:

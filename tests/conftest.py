@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from normcheck import catalog, faults, verdict
-from normcheck.checks import BY_NAME
-from normcheck.recipes import Draw
-from normcheck.result import ERROR, Outcome
-from normcheck.sweep import sweep
+from normcheck import families
+from normcheck.core.ask import run_check
+from normcheck.core.result import ERROR, Outcome
+from normcheck.engine import verdict
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers import faults
+from normcheck.normalizers.sampling.recipes import Draw
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
 """A name as nobody should have it: it must be shown, and do nothing."""
@@ -32,12 +34,12 @@ def _own_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _outcomes(fault: str | None, target: str) -> list[Outcome]:
     """A few checks of the reference, sound or with a fault, under a name."""
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     subject = replace(faults.subject(normalizer, faults.get(fault) if fault else None), name=target)
     out = []
     for name in ("value", "input-gradient", "gradient-mode", "moments", "sign"):
         draws = [Draw(n=n, sets=12, format="float32", offset=offset) for n, offset in ((8, 1.0), (64, 300.0))]
-        found = sweep(subject, BY_NAME[name], draws)
+        found = run_check(subject, CHECKS_BY_NAME[name], draws)
         if found.finding is not None:
             script = ("import torch", f"print({target!r})")
             made = replace(found.finding, replay=f"pytest --norm-replay {found.finding.replay}", script=script)

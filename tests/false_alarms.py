@@ -23,9 +23,10 @@ from typing import Any
 
 from sound_code import SLACK, Used, ask, implementations, questions, random_draws, short
 
-from normcheck.adapters.binders import one_thread, subject
-from normcheck.checks import ALL
-from normcheck.claim import Implementation
+from normcheck.core.claim import Implementation
+from normcheck.families import CHECKS
+from normcheck.families import bind as subject
+from normcheck.frameworks.torch.tensors import one_thread
 
 
 def measured(implementation: Implementation, seeds: range) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def worst(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[Used, 
 def write(lines: Iterable[dict[str, Any]]) -> None:
     """The hardest cases, in the order of the checks."""
     found = worst(lines)
-    order = {check.name: i for i, check in enumerate(ALL)}
+    order = {check.name: i for i, check in enumerate(CHECKS)}
     rows = [
         f"{used.words()} {kind} {target} {used.replay}"
         for (_, kind), (used, target) in sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1]))

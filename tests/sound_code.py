@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normcheck import expected
-from normcheck.adapters.base import Bound, Subject
-from normcheck.adapters.load import quiet
-from normcheck.checks import ALL
-from normcheck.checks.base import Check
-from normcheck.claim import Implementation
-from normcheck.replay import encode
-from normcheck.result import Finding
-from normcheck.sweep import Fold, asked, draws
+from normcheck.core.ask import Fold, draws, run_case
+from normcheck.core.check import Check
+from normcheck.core.claim import Implementation
+from normcheck.core.foreign_code import quiet
+from normcheck.core.replay import encode
+from normcheck.core.result import Finding
+from normcheck.core.subject import BoundSubject
+from normcheck.engine import known_bugs
+from normcheck.families import CHECKS
+from normcheck.normalizers.subject import Subject
 
 HERE = Path(__file__).parent
 SLACK = HERE / "slack.txt"
@@ -43,21 +44,21 @@ def short(implementation: Implementation) -> str:
     return implementation.name.removeprefix(f"{HERE.parent}/")
 
 
-def questions(bound: Bound) -> Iterator[tuple[Bound, Check]]:
+def questions(bound: BoundSubject) -> Iterator[tuple[BoundSubject, Check]]:
     """The checks that suit an implementation, with it as it is asked: what torch is known to get wrong is left out.
 
     Nor is asked what only the deepest effort asks: compiling takes seconds for each case.
     """
-    for check in ALL:
+    for check in CHECKS:
         if not check.concerns(bound.entry) or check.least == "deep":
             continue
-        known = expected.of(bound.name, check.name)
-        one = bound if known is None or not isinstance(bound, Subject) else expected.without(bound, known)
+        known = known_bugs.of(bound.name, check.name)
+        one = bound if known is None or not isinstance(bound, Subject) else known_bugs.without(bound, known)
         if not (check.lacks(one) or check.space.refuses(one)):
             yield one, check
 
 
-def random_draws(one: Bound, check: Check, seeds: range) -> Iterator[Any]:
+def random_draws(one: BoundSubject, check: Check, seeds: range) -> Iterator[Any]:
     """A draw for each seed; of a check whose questions are dear, for fewer; none where there is one case to ask."""
     step = 0 if math.isinf(check.cost) else max(1, round(check.cost))
     for seed in seeds[::step] if step else ():
@@ -86,12 +87,12 @@ class Asked:
     alarm: Finding | None
 
 
-def ask(one: Bound, check: Check, some: Iterable[Any]) -> Asked:
+def ask(one: BoundSubject, check: Check, some: Iterable[Any]) -> Asked:
     """Every case, whatever breaks; that a "no" has no witness in any of them is an alarm too."""
     found, count, fold = Used(-1.0), 0, Fold(one, check)
     with quiet():
         for draw in some:
-            case, comparison = asked(one, check, draw)
+            case, comparison = run_case(one, check, draw)
             fold.add(draw, case, comparison)
             count += 1
             if comparison.seeks or not comparison.compared:  # a witness has no bound to stay below

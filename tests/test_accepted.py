@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from normcheck.accepted import Accepted, read, settle, write
-from normcheck.checks import BY_NAME
-from normcheck.errors import UsageError
-from normcheck.result import ERROR, FAILED, PASSED, Finding, Outcome
-from normcheck.session import Session
+from normcheck.core.errors import UsageError
+from normcheck.core.result import ERROR, FAILED, PASSED, Finding, Outcome
+from normcheck.engine.accepted_findings import AcceptedFinding, read, settle, write
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
 
 TODAY = date(2026, 6, 1)
-ENTRY = Accepted("m:f", "value", "one pass, issue 12", date(2026, 6, 1))
+ENTRY = AcceptedFinding("m:f", "value", "one pass, issue 12", date(2026, 6, 1))
 FINDING = Finding("value", "law", 2.0, 1.0, (0,), {})
 FAILING = Outcome("layer_norm", "m:f", "value", FAILED, 10, 2.0, finding=FINDING)
 
@@ -60,7 +60,7 @@ def test_an_unexpected_pass_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_another_target_is_not_excused() -> None:
-    assert settle(FAILING, [Accepted("m:g", "value", "r")], TODAY) is FAILING
+    assert settle(FAILING, [AcceptedFinding("m:g", "value", "r")], TODAY) is FAILING
 
 
 def test_written_entries_are_read_again_and_written_once(tmp_path: Path) -> None:
@@ -69,7 +69,10 @@ def test_written_entries_are_read_again_and_written_once(tmp_path: Path) -> None
 
     assert write(path, [("m:f", "value"), ('./a "b".py:f', "sign")], "because") == 2
     assert write(path, [("m:f", "value")], "because") == 0
-    assert read(path, BY_NAME) == (Accepted("m:f", "value", "because"), Accepted('./a "b".py:f', "sign", "because"))
+    assert read(path, CHECKS_BY_NAME) == (
+        AcceptedFinding("m:f", "value", "because"),
+        AcceptedFinding('./a "b".py:f', "sign", "because"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,11 +90,11 @@ def test_wrong_entries(tmp_path: Path, entry: str, says: str) -> None:
     path.write_text(f"[[tool.normcheck.expected]]\n{entry}\n")
 
     with pytest.raises(UsageError, match=says.replace("?", r"\?")):
-        read(path, BY_NAME)
+        read(path, CHECKS_BY_NAME)
 
 
 def test_no_file_is_no_entry(tmp_path: Path) -> None:
-    assert read(tmp_path / "pyproject.toml", BY_NAME) == ()
+    assert read(tmp_path / "pyproject.toml", CHECKS_BY_NAME) == ()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_the_convention_that_would_explain_it(
     mine = tmp_path / "mine.py"
     mine.write_text(MINE.format(gain="(1 + weight)"))
     session = Session.of([f"{kind}={mine}:{attribute}"], [], "quick")
-    found = session.ask(session.claims[0], BY_NAME[check]).finding
+    found = session.ask(session.claims[0], CHECKS_BY_NAME[check]).finding
 
     assert found is not None
     assert found.remedy == remedy
@@ -118,7 +121,7 @@ def test_no_convention_explains_a_plain_mistake(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(MINE.format(gain="weight * 1.5"))
     session = Session.of([f"layer_norm={mine}:f"], [], "quick")
-    found = session.ask(session.claims[0], BY_NAME["affine-map"]).finding
+    found = session.ask(session.claims[0], CHECKS_BY_NAME["affine-map"]).finding
 
     assert found is not None
     assert found.remedy == ""

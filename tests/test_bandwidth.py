@@ -12,7 +12,7 @@ import pytest
 from normcheck.bench import bandwidth
 from normcheck.bench.bandwidth import CALL, ERROR, WITHIN, Curve, Stream, curve, share
 from normcheck.bench.caches import Level, levels
-from normcheck.bench.traffic import Move, Traffic
+from normcheck.bench.traffic import DataMovement, Traffic
 
 CACHES = (Level("L1", 1 << 15), Level("L2", 1 << 19), Level("L3", 1 << 25, 2))
 SIZES = tuple(1 << k for k in range(12, 28))
@@ -46,7 +46,7 @@ class Machine:
 
 
 def pass_of(size: int) -> Traffic:
-    return Traffic((Move("x", size // 2), Move("y", size // 2, written=True)), size)
+    return Traffic((DataMovement("x", size // 2), DataMovement("y", size // 2, written=True)), size)
 
 
 def test_the_fastest_stream_is_the_ceiling_at_each_level() -> None:

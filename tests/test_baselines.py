@@ -6,28 +6,29 @@ from dataclasses import replace
 
 import pytest
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import subject
+from normcheck import families
 from normcheck.bench.baselines import COMPILED, EAGER, FUNCTIONS, FUSED, beside, checked
-from normcheck.bench.grid import GRIDS, LARGEST, ROWS, SIDES, WIDTHS, Question
+from normcheck.bench.grid import GRIDS, LARGEST, ROWS, SIDES, WIDTHS, SpeedQuestion
 from normcheck.bench.speed import case_of, right
 from normcheck.bench.traffic import PASSES
-from normcheck.claim import Implementation
-from normcheck.errors import UsageError
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import UsageError
+from normcheck.families import bind as subject
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.subject import Subject
 
 LAYER_NORM = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
 
 
 def of(kind: str) -> Subject:
-    return faults.subject(catalog.get(kind), None)
+    return faults.subject(families.get(kind), None)
 
 
 @pytest.mark.parametrize("format", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_baseline_of_a_kind_is_right(kind: str, format: str) -> None:
     found = of(kind)
-    case = case_of(found, Question(6, 32, "forward", format))
+    case = case_of(found, SpeedQuestion(6, 32, "forward", format))
     there, absent = beside(found, case, (FUSED, EAGER))
 
     assert (FUSED in there) == (kind in FUNCTIONS)
@@ -39,7 +40,7 @@ def test_every_baseline_of_a_kind_is_right(kind: str, format: str) -> None:
 def test_the_compiled_composition_is_right_and_compiled() -> None:
     """For several shapes, as torch compiles one function for a few only."""
     for n in (8, 16, 32):
-        case = case_of(LAYER_NORM, Question(4, n, "forward"))
+        case = case_of(LAYER_NORM, SpeedQuestion(4, n, "forward"))
         there, absent = beside(LAYER_NORM, case, (COMPILED,))
         if absent:
             pytest.skip(f"torch.compile does not work here: {absent[COMPILED]}")
@@ -51,7 +52,7 @@ def test_a_baseline_that_cannot_be_is_told_with_the_reason(monkeypatch: pytest.M
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr("torch.compile", broken)
-    _, absent = beside(LAYER_NORM, case_of(LAYER_NORM, Question(4, 8, "forward")), (FUSED, COMPILED))
+    _, absent = beside(LAYER_NORM, case_of(LAYER_NORM, SpeedQuestion(4, 8, "forward")), (FUSED, COMPILED))
 
     assert absent == {COMPILED: "RuntimeError: no compiler here"}
 
@@ -79,5 +80,5 @@ def test_the_deep_grid_has_every_shape_that_fits() -> None:
 
 
 def test_a_question_is_named_by_what_it_asks() -> None:
-    assert str(Question(7, 1024, "both")) == "7x1024-float32-both"
-    assert str(replace(Question(7, 1024, "both", "bfloat16"), cold=True)) == "7x1024-bfloat16-both-cold"
+    assert str(SpeedQuestion(7, 1024, "both")) == "7x1024-float32-both"
+    assert str(replace(SpeedQuestion(7, 1024, "both", "bfloat16"), cold=True)) == "7x1024-bfloat16-both-cold"

@@ -14,20 +14,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcheck import catalog, expected
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import one_thread, subject
-from normcheck.adapters.binding import Parameter, bind, from_signature
-from normcheck.adapters.load import load
-from normcheck.adapters.probe import fit, offered_affine, ranks
-from normcheck.checks import ALL
-from normcheck.claim import Implementation
-from normcheck.draws import edges
-from normcheck.errors import CallError, NormcheckError, UsageError
-from normcheck.floats import Array
-from normcheck.recipes import Draw, Sizes, state, values
-from normcheck.reference.oracle import evaluate
-from normcheck.sweep import sweep
+from normcheck import families
+from normcheck.core.ask import run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, NormcheckError, UsageError
+from normcheck.core.floats import Array
+from normcheck.engine import known_bugs
+from normcheck.families import CHECKS
+from normcheck.families import bind as subject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.probe import offered_affine
+from normcheck.frameworks.roles import Parameter, bind, from_signature
+from normcheck.frameworks.torch.tensors import one_thread
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.fit import fit, ranks
+from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
+from normcheck.normalizers.sampling.space import edges
+from normcheck.normalizers.subject import Subject
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +79,7 @@ def agrees(found: Subject, **changes: Any) -> bool:
 ])  # fmt: skip
 def test_a_single_letter_in_the_first_place_is_the_input(said: str, roles: tuple[str, ...]) -> None:
     """Unless another parameter has a name that says so."""
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     parameters = [Parameter(name, required=True, keyword=True) for name in said.split(", ")]
     found = bind(parameters, normalizer.arguments, normalizer, "f", fallback="input")
 
@@ -355,7 +358,7 @@ def test_other_signatures(target: Any) -> None:
 
 def test_the_nearest_name_wins() -> None:
     """In group norm g is the groups if the weight has a better name, else the gain."""
-    kind = catalog.get("group_norm")
+    kind = families.get("group_norm")
 
     def roles(*names: str) -> dict[str, str]:
         parameters = [Parameter(name, True, keyword=True) for name in names]
@@ -367,7 +370,7 @@ def test_the_nearest_name_wins() -> None:
 
 def test_arguments_leave_out_what_is_optional() -> None:
     """After an optional role without a value the rest is passed by name, and a required one gets None."""
-    kind = catalog.get("layer_norm")
+    kind = families.get("layer_norm")
     made = bind(from_signature(F.layer_norm) or [], kind.arguments, kind, "t")
 
     assert made.arguments({"input": 1, "normalized_shape": 2, "eps": 3}) == (
@@ -483,7 +486,7 @@ def test_builtins(kind: str, target: Any) -> None:
     found = bound(kind, target)
 
     assert agrees(found)
-    assert found.domain.state == found.domain.evaluation == catalog.get(kind).state
+    assert found.domain.state == found.domain.evaluation == families.get(kind).state
 
 
 def test_dims_of_weight_norm() -> None:
@@ -661,8 +664,8 @@ def test_module_classes_of_torch(kind: str, target: Any) -> None:
 
     assert agrees(found)
     assert found.domain.eps is None
-    assert found.domain.affine == (("both",) if catalog.get(kind).bias else ()) + ("weight", "none")
-    assert found.domain.state == found.domain.evaluation == catalog.get(kind).state
+    assert found.domain.affine == (("both",) if families.get(kind).bias else ()) + ("weight", "none")
+    assert found.domain.state == found.domain.evaluation == families.get(kind).state
 
 
 @pytest.mark.parametrize(("kind", "target", "sizes"), [
@@ -761,10 +764,10 @@ def test_buffers_are_updated() -> None:
 def test_instances_of_torch_pass(kind: str, build: Callable[[], Any]) -> None:
     """A correct instance passes the decisive draws of every check that it can be asked."""
     found = bound(kind, build())
-    for check in ALL:
-        known = expected.of(found.name, check.name)  # torch's own fault in channels-last group norm
+    for check in CHECKS:
+        known = known_bugs.of(found.name, check.name)  # torch's own fault in channels-last group norm
         if check.concerns(found.normalizer) and not check.lacks(found) and known is None:
-            outcome = sweep(found, check, itertools.islice(edges(check.space, found.normalizer, found.domain), 5))
+            outcome = run_check(found, check, itertools.islice(edges(check.space, found.normalizer, found.domain), 5))
 
             assert outcome.finding is None, check.name
 
@@ -924,7 +927,7 @@ def test_formats_are_those_of_the_contract() -> None:
 
 def test_offered_affine() -> None:
     """A required parameter is always passed; RMSNorm never has a bias."""
-    layer, rms = catalog.get("layer_norm"), catalog.get("rms_norm")
+    layer, rms = families.get("layer_norm"), families.get("rms_norm")
 
     assert offered_affine(["weight", "bias"], ["weight"], layer) == ("both", "weight")
     assert offered_affine(["weight", "bias"], ["weight", "bias"], layer) == ("both",)
@@ -934,10 +937,10 @@ def test_offered_affine() -> None:
 
 def test_ranks_start_where_the_table_is_measured() -> None:
     """Maps come first for what lives on maps, vectors for the others; instance norm has no vectors."""
-    assert ranks(catalog.get("layer_norm")) == (2, 3, 4)
-    assert ranks(catalog.get("batch_norm")) == (2, 3, 4, 5)
-    assert ranks(catalog.get("group_norm")) == (4, 2, 3, 5)
-    assert ranks(catalog.get("instance_norm")) == (4, 3, 5)
+    assert ranks(families.get("layer_norm")) == (2, 3, 4)
+    assert ranks(families.get("batch_norm")) == (2, 3, 4, 5)
+    assert ranks(families.get("group_norm")) == (4, 2, 3, 5)
+    assert ranks(families.get("instance_norm")) == (4, 3, 5)
 
 
 def at_least_1e_5(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -952,6 +955,8 @@ def test_a_least_eps_is_found_and_kept() -> None:
 
     assert found.domain.least_eps == 1e-5
     assert found.domain.absent["eps below 1e-05"] == "raised ValueError: eps is too small for this kernel"
-    for check in ALL:
+    for check in CHECKS:
         if check.concerns(found.normalizer) and not check.lacks(found):
-            assert sweep(found, check, edges(check.space, found.normalizer, found.domain)).finding is None, check.name
+            assert run_check(found, check, edges(check.space, found.normalizer, found.domain)).finding is None, (
+                check.name
+            )

@@ -12,21 +12,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcheck import bounds, catalog
-from normcheck.adapters import torch_function
-from normcheck.adapters.base import Answer, Domain
-from normcheck.adapters.bind import one_thread
-from normcheck.adapters.binding import bind
-from normcheck.adapters.probe import offered_affine, ranks
-from normcheck.case import Case
-from normcheck.draws import Space, choose
-from normcheck.floats import FLOAT32, FORMATS, Array
+from normcheck import families
+from normcheck.core.floats import FLOAT32, FORMATS, Array
+from normcheck.frameworks.probe import offered_affine
+from normcheck.frameworks.roles import bind
+from normcheck.frameworks.torch import function as torch_function
+from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.implementations.mean_only_batch_norm import mean_only_batch_norm
 from normcheck.implementations.partial_rms_norm import partial_rms_norm
-from normcheck.recipes import SMALL, Draw, values
-from normcheck.reference.oracle import Truth, evaluate, partition
-from normcheck.reference.standardize import Saved, Setting, Steps
-from normcheck.spec import Normalizer
+from normcheck.normalizers import catalog
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth, evaluate, partition
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.sampling.fit import ranks
+from normcheck.normalizers.sampling.recipes import SMALL, Draw, values
+from normcheck.normalizers.sampling.space import Space, choose
+from normcheck.normalizers.subject import Answer, Domain
 
 DRAWS = 80
 SPACE = Space(values, widths=(*SMALL[1:], 127, 257, 1024), scales=(0, -4, 4))
@@ -47,7 +50,7 @@ Answers = Callable[[Case], Answer]
 
 def by_torch(kind: str) -> Answers:
     """torch's function of that name."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     function, parameters = torch_function.callable_and_parameters(TORCH[kind], normalizer)
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, kind, fallback="input")
     call = torch_function.make(function, binding, kind)
@@ -56,7 +59,7 @@ def by_torch(kind: str) -> Answers:
 
 def two_passes(kind: str) -> Answers:
     """Mean, then the mean of squared deviations, in plain numpy in the working format; only the ends are rounded."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
 
     def answer(case: Case) -> Answer:
         part = partition(normalizer, case)
@@ -102,14 +105,14 @@ def a_domain(normalizer: Normalizer) -> Domain:
 
 def random_cases(kind: str, format: str, count: int, seed: int) -> Iterator[Case]:
     rng = np.random.default_rng(seed)
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     space = replace(SPACE, formats=(format,))
     for _ in range(count):
         draw = choose(space, normalizer, a_domain(normalizer), lambda options: options[int(rng.integers(len(options)))])
         yield values(normalizer, draw)
 
 
-def share(got: Array | None, expected: Array | None, bound: bounds.Bound, mask: Array) -> float:
+def share(got: Array | None, expected: Array | None, bound: bounds.ErrorBound, mask: Array) -> float:
     """The largest error in units of the bound, where the conditioning allows an answer."""
     if got is None or expected is None:
         assert (got is None) == (expected is None)
@@ -122,7 +125,7 @@ def share(got: Array | None, expected: Array | None, bound: bounds.Bound, mask: 
 
 def shares_of(kind: str, case: Case, answer: Answer) -> dict[str, float]:
     """How much of each bound an answer uses, at the class that the entry demands of the format."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     truth = evaluate(normalizer, case)
     names = normalizer.narrow_accuracy if case.format.narrow else ("sound", "sound")
     first, second = (bounds.CLASSES[name] for name in names)
@@ -191,8 +194,8 @@ def offset_case(offset: float, seed: int, shape: tuple[int, int] = (6, 64)) -> C
 def test_one_pass_variance_exceeds_the_sound_bound(kind: str, shape: tuple[int, int], seed: int) -> None:
     """At an offset of 300 in float32 one pass errs by more than a sound bound, and stays within its own class."""
     case = offset_case(300.0, seed, shape)
-    truth = evaluate(catalog.get(kind), case)
-    y = evaluate(catalog.get(kind), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
+    truth = evaluate(families.get(kind), case)
+    y = evaluate(families.get(kind), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
     mask = truth.partition.per_set(bounds.resolved(truth, bounds.ONE_PASS))
 
     assert mask.all()
@@ -204,8 +207,8 @@ def test_one_pass_variance_exceeds_the_sound_bound(kind: str, shape: tuple[int, 
 def test_at_a_thousand_one_pass_is_far_outside(seed: int) -> None:
     """At an offset of 1000 in float32 one pass errs by more than five sound bounds."""
     case = offset_case(1e3, seed)
-    truth = evaluate(catalog.get("layer_norm"), case)
-    y = evaluate(catalog.get("layer_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
+    truth = evaluate(families.get("layer_norm"), case)
+    y = evaluate(families.get("layer_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
 
     assert share(y, truth.y, bounds.forward(truth, bounds.SOUND), np.asarray(True)) > 5.0
 
@@ -213,8 +216,8 @@ def test_at_a_thousand_one_pass_is_far_outside(seed: int) -> None:
 def test_the_one_pass_class_is_judged_where_its_analysis_holds() -> None:
     """Sets so badly conditioned that one pass keeps nothing of the variance are not judged by its class."""
     case = offset_case(1e3, 0)  # six members in a set of batch norm: u kappa^2 up to 0.6
-    truth = evaluate(catalog.get("batch_norm"), case)
-    y = evaluate(catalog.get("batch_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
+    truth = evaluate(families.get("batch_norm"), case)
+    y = evaluate(families.get("batch_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
     mask = truth.partition.per_set(bounds.resolved(truth, bounds.ONE_PASS))
 
     assert share(y, truth.y, bounds.forward(truth, bounds.ONE_PASS), mask) <= 1.0
@@ -224,8 +227,8 @@ def test_the_one_pass_class_is_judged_where_its_analysis_holds() -> None:
 def test_two_passes_are_sound_at_that_offset(seed: int) -> None:
     """On the same rows the kernel of two passes uses less than half of the sound bound."""
     case = offset_case(1e3, seed)
-    truth = evaluate(catalog.get("layer_norm"), case)
-    y = evaluate(catalog.get("layer_norm"), case, steps=Steps()).y.astype(np.float64)
+    truth = evaluate(families.get("layer_norm"), case)
+    y = evaluate(families.get("layer_norm"), case, steps=Steps()).y.astype(np.float64)
 
     assert share(y, truth.y, bounds.forward(truth, bounds.SOUND), np.asarray(True)) < 0.5
 
@@ -233,8 +236,8 @@ def test_two_passes_are_sound_at_that_offset(seed: int) -> None:
 def test_one_pass_is_sound_without_an_offset() -> None:
     """Without an offset one pass loses nothing, and the sound bound says so."""
     case = offset_case(0.0, 0)
-    truth = evaluate(catalog.get("layer_norm"), case)
-    y = evaluate(catalog.get("layer_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
+    truth = evaluate(families.get("layer_norm"), case)
+    y = evaluate(families.get("layer_norm"), case, steps=Steps(variance=one_pass)).y.astype(np.float64)
 
     assert share(y, truth.y, bounds.forward(truth, bounds.SOUND), np.asarray(True)) <= 1.0
 
@@ -248,9 +251,9 @@ def test_half_statistics_exceed_the_sound_bound(kind: str) -> None:
         s = bfloat16.round(np.sqrt(v + v.dtype.type(k.eps))).astype(v.dtype)
         return s, v.dtype.type(0.5) / s
 
-    case = values(catalog.get(kind), Draw(format="bfloat16", n=64, affine="weight"))
-    truth = evaluate(catalog.get(kind), case)
-    y = bfloat16.round(evaluate(catalog.get(kind), case, steps=Steps(scale=rounded)).y)
+    case = values(families.get(kind), Draw(format="bfloat16", n=64, affine="weight"))
+    truth = evaluate(families.get(kind), case)
+    y = bfloat16.round(evaluate(families.get(kind), case, steps=Steps(scale=rounded)).y)
     mask = truth.partition.per_set(bounds.resolved(truth, bounds.HALF))
 
     assert share(y, truth.y, bounds.forward(truth, bounds.HALF), mask) <= 1.0
@@ -262,7 +265,7 @@ def test_half_statistics_exceed_the_sound_bound(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, normalizer in catalog.ALL.items() if normalizer.scaled])
 def test_a_missing_term_of_the_backward_exceeds_its_bound(kind: str) -> None:
     """A gradient that does not pass through the variance is off by many bounds of dx."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
 
     def without_variance(saved: Saved, g: Array, k: Setting) -> Array:
         dx = g / saved.s
@@ -283,7 +286,7 @@ def truths() -> Iterator[tuple[str, Truth]]:
     for kind in catalog.ALL:
         for format in FORMATS:
             for case in random_cases(kind, format, 3, seed=5):
-                yield kind, evaluate(catalog.get(kind), case)
+                yield kind, evaluate(families.get(kind), case)
 
 
 def test_terms_add_up() -> None:
@@ -305,7 +308,7 @@ def test_terms_add_up() -> None:
 def test_bounds_are_finite_on_constant_rows() -> None:
     """eps keeps the conditioning of a constant row finite."""
     case = Case(x=np.full((2, 8), 3.0), eps=1e-5, format=FLOAT32, dy=np.ones((2, 8)))
-    truth = evaluate(catalog.get("layer_norm"), case)
+    truth = evaluate(families.get("layer_norm"), case)
 
     assert np.isfinite(truth.kappa).all()
     assert np.isfinite(bounds.forward(truth, bounds.SOUND).total).all()
@@ -319,20 +322,20 @@ def test_kappa_is_one_where_nothing_is_subtracted() -> None:
 
         assert kappa.shape == (truth.partition.sets, 1)
         assert (kappa >= 1.0).all()
-        assert catalog.get(kind).centered or (kappa == 1.0).all()
+        assert families.get(kind).centered or (kappa == 1.0).all()
 
 
 def test_kappa_is_the_offset() -> None:
     """For rows of unit variance kappa is about the ratio of mean to standard deviation."""
     case = offset_case(1e4, 0)
-    kappa = evaluate(catalog.get("layer_norm"), case).kappa
+    kappa = evaluate(families.get("layer_norm"), case).kappa
 
     assert np.all((kappa > 0.7e4) & (kappa < 1.5e4))
 
 
 def test_the_bound_grows_with_kappa() -> None:
     """Ten times the offset allows about ten times the error of two passes, and a hundred times that of one."""
-    near, far = (evaluate(catalog.get("layer_norm"), offset_case(offset, 0)) for offset in (1e2, 1e3))
+    near, far = (evaluate(families.get("layer_norm"), offset_case(offset, 0)) for offset in (1e2, 1e3))
 
     def ratio(accuracy: bounds.Accuracy) -> float:
         return float(np.median(bounds.forward(far, accuracy).total / bounds.forward(near, accuracy).total))
@@ -345,7 +348,7 @@ def test_what_is_not_resolved_is_not_judged() -> None:
     """At an offset of 1e9 float32 keeps nothing of the variance: no set is judged."""
     case = offset_case(1e9, 0)
 
-    assert not bounds.resolved(evaluate(catalog.get("layer_norm"), case), bounds.SOUND).any()
+    assert not bounds.resolved(evaluate(families.get("layer_norm"), case), bounds.SOUND).any()
 
 
 def test_a_norm_beyond_the_format_is_not_judged() -> None:
@@ -353,7 +356,7 @@ def test_a_norm_beyond_the_format_is_not_judged() -> None:
     x = np.array([[60000.0, 60000.0], [3.0, 4.0]])
     case = Case(x=x, eps=0.0, format=FORMATS["float16"], weight=np.ones((2, 1)))
 
-    assert bounds.resolved(evaluate(catalog.get("weight_norm"), case), bounds.SOUND)[:, 0].tolist() == [False, True]
+    assert bounds.resolved(evaluate(families.get("weight_norm"), case), bounds.SOUND)[:, 0].tolist() == [False, True]
 
 
 def test_classes_from_best_to_worst() -> None:

@@ -6,11 +6,13 @@ import re
 
 import pytest
 
-from normcheck import bounds, catalog
-from normcheck.adapters.binding import NAMES
-from normcheck.errors import UsageError
-from normcheck.spec import COLUMN_NAMES, Row, row
-from normcheck.transforms import COLUMNS, derived_row, holds
+from normcheck import families
+from normcheck.core.errors import UsageError
+from normcheck.core.spec import COLUMN_NAMES, Row, row
+from normcheck.frameworks.roles import NAMES
+from normcheck.normalizers import catalog
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.transforms import COLUMNS, derived_row, holds
 
 PRINTED = [(n.name, i) for n in catalog.ALL.values() for i in range(len(n.printed))]
 
@@ -41,14 +43,14 @@ ON_MAPS = {
 @pytest.mark.parametrize(("kind", "i"), PRINTED)
 def test_printed_rows_are_the_derived_ones(kind: str, i: int) -> None:
     """What a paper prints follows from which entries share a statistic."""
-    assert catalog.get(kind).printed[i].row == derived_row(catalog.get(kind))
+    assert families.get(kind).printed[i].row == derived_row(families.get(kind))
 
 
 def test_every_row_of_the_two_papers_is_there() -> None:
     """The layer-norm paper prints three rows, the RMSNorm paper the same three and two more."""
     by_paper: dict[str, set[str]] = {}
     for kind, i in PRINTED:
-        by_paper.setdefault(str(catalog.get(kind).printed[i].paper), set()).add(kind)
+        by_paper.setdefault(str(families.get(kind).printed[i].paper), set()).add(kind)
 
     assert by_paper == {
         "Ba, Kiros, Hinton 2016, Table 1": {"batch_norm", "weight_norm", "layer_norm"},
@@ -61,28 +63,28 @@ def test_every_row_of_the_two_papers_is_there() -> None:
 @pytest.mark.parametrize("kind", ON_VECTORS)
 def test_rows_on_vectors(kind: str) -> None:
     """On vectors the derived row is the one worked out by hand."""
-    assert derived_row(catalog.get(kind), spatial=False) == row(ON_VECTORS[kind])
+    assert derived_row(families.get(kind), spatial=False) == row(ON_VECTORS[kind])
 
 
 @pytest.mark.parametrize("kind", ON_MAPS)
 def test_rows_on_maps(kind: str) -> None:
     """On maps the derived row is the one worked out by hand."""
-    assert derived_row(catalog.get(kind), spatial=True) == row(ON_MAPS[kind])
+    assert derived_row(families.get(kind), spatial=True) == row(ON_MAPS[kind])
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_entry_has_a_row_worked_out_by_hand(kind: str) -> None:
     """A new entry needs its row in this file, on what Table 1 is measured on for it."""
-    by_hand = ON_MAPS if catalog.get(kind).spatial else ON_VECTORS
+    by_hand = ON_MAPS if families.get(kind).spatial else ON_VECTORS
 
     assert kind in by_hand
-    assert derived_row(catalog.get(kind)) == row(by_hand[kind])
+    assert derived_row(families.get(kind)) == row(by_hand[kind])
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_entry_can_be_looked_up(kind: str) -> None:
     """An entry names its paper with a link and the place in it, its formula, and the arguments of its function."""
-    entry = catalog.get(kind)
+    entry = families.get(kind)
 
     assert entry.name == kind
     assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", entry.paper.url)
@@ -99,7 +101,7 @@ def test_every_entry_can_be_looked_up(kind: str) -> None:
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_arguments_are_known_roles(kind: str) -> None:
     """The adapters know names for every argument of every entry, and what the entry has is among them."""
-    entry = catalog.get(kind)
+    entry = families.get(kind)
 
     assert set(entry.arguments) <= set(NAMES)
     assert len(set(entry.arguments)) == len(entry.arguments)
@@ -113,7 +115,7 @@ def test_arguments_are_known_roles(kind: str) -> None:
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_demanded_accuracy_is_a_known_class(kind: str) -> None:
     """The classes that an entry demands below float32, forward and backward, exist."""
-    assert set(catalog.get(kind).narrow_accuracy) <= set(bounds.CLASSES)
+    assert set(families.get(kind).narrow_accuracy) <= set(bounds.CLASSES)
 
 
 @pytest.mark.parametrize(("kind", "hint"), [
@@ -126,7 +128,7 @@ def test_demanded_accuracy_is_a_known_class(kind: str) -> None:
 def test_unknown_kind_suggests_the_nearest(kind: str, hint: str) -> None:
     """A misspelled kind is answered with the nearest one."""
     with pytest.raises(UsageError) as raised:
-        catalog.get(kind)
+        families.get(kind)
 
     assert str(raised.value) == f"unknown kind {kind!r}; {hint}"
 
@@ -134,9 +136,9 @@ def test_unknown_kind_suggests_the_nearest(kind: str, hint: str) -> None:
 def test_unknown_kind_lists_all_where_none_is_near() -> None:
     """A word that resembles none is answered with all kinds."""
     with pytest.raises(UsageError) as raised:
-        catalog.get("zzz")
+        families.get("zzz")
 
-    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(catalog.ENTRIES))
+    assert str(raised.value) == "unknown kind 'zzz'; known: " + ", ".join(sorted(families.ENTRIES))
 
 
 def test_columns_are_those_of_the_paper() -> None:

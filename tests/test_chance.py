@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
 
-from normcheck import faults
-from normcheck.adapters.base import Answer, Subject
-from normcheck.catalog import get
-from normcheck.checks import BY_NAME
-from normcheck.memory import NOTHING, Memory
-from normcheck.recipes import Draw
-from normcheck.replay import encode
-from normcheck.search import Effort, search, shared
+from normcheck.core.replay import encode
+from normcheck.engine.failing_cases import NOTHING, FailingCases
+from normcheck.engine.search import Effort, search, shared
+from normcheck.families import CHECKS_BY_NAME, get
+from normcheck.normalizers import faults
+from normcheck.normalizers.sampling.recipes import Draw
+from normcheck.normalizers.subject import Answer, Subject
 
 RARE = """
 import torch
@@ -143,8 +142,8 @@ def wrong_at(width: int) -> Subject:
 
 def test_a_case_that_is_remembered_is_asked() -> None:
     """The same search without a memory finds nothing; with it, the case that is kept, and keeps what is found."""
-    subject, check, database = wrong_at(WIDTH), BY_NAME["value"], InMemoryExampleDatabase()
-    memory = Memory(database)
+    subject, check, database = wrong_at(WIDTH), CHECKS_BY_NAME["value"], InMemoryExampleDatabase()
+    memory = FailingCases(database)
     memory.keep(subject, check, encode("value", Draw(n=WIDTH)))
 
     assert search(subject, check, Effort(2)).finding is None
@@ -152,12 +151,12 @@ def test_a_case_that_is_remembered_is_asked() -> None:
         found = search(subject, check, Effort(2, memory=memory)).finding
         assert found is not None
         assert found.replay == "value/n=37"
-    assert [draw.n for draw in memory.draws(subject, BY_NAME["value"])] == [WIDTH]
+    assert [draw.n for draw in memory.draws(subject, CHECKS_BY_NAME["value"])] == [WIDTH]
 
 
 def test_what_holds_again_is_forgotten() -> None:
     """So is what this version cannot read, and what another check has asked."""
-    subject, check, memory = wrong_at(0), BY_NAME["value"], Memory(InMemoryExampleDatabase())
+    subject, check, memory = wrong_at(0), CHECKS_BY_NAME["value"], FailingCases(InMemoryExampleDatabase())
     for text in (encode("value", Draw(n=WIDTH)), "value/wide=9", "moments/n=3", ""):
         memory.keep(subject, check, text)
 
@@ -166,12 +165,12 @@ def test_what_holds_again_is_forgotten() -> None:
 
 
 def test_each_check_of_each_target_has_its_own_cases() -> None:
-    subject, memory = wrong_at(WIDTH), Memory(InMemoryExampleDatabase())
-    memory.keep(subject, BY_NAME["value"], encode("value", Draw(n=WIDTH)))
+    subject, memory = wrong_at(WIDTH), FailingCases(InMemoryExampleDatabase())
+    memory.keep(subject, CHECKS_BY_NAME["value"], encode("value", Draw(n=WIDTH)))
 
-    assert not list(memory.draws(subject, BY_NAME["moments"]))
-    assert not list(memory.draws(replace(subject, name="mine.py:other"), BY_NAME["value"]))
-    assert not list(memory.draws(faults.subject(get("rms_norm")), BY_NAME["value"]))
+    assert not list(memory.draws(subject, CHECKS_BY_NAME["moments"]))
+    assert not list(memory.draws(replace(subject, name="mine.py:other"), CHECKS_BY_NAME["value"]))
+    assert not list(memory.draws(faults.subject(get("rms_norm")), CHECKS_BY_NAME["value"]))
 
 
 def test_the_hidden_folder_of_hypothesis_is_left_alone() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from normcheck import outputs
-from normcheck.accepted import known, settle
-from normcheck.errors import UsageError
+from normcheck.core.errors import UsageError
+from normcheck.core.result import FAILED, PASSED, Finding, Outcome
+from normcheck.engine.accepted_findings import known, settle
+from normcheck.pytest_plugin import report_options
 from normcheck.report import badge, files, github, gitlab, markdown, problems, sarif
-from normcheck.result import FAILED, PASSED, Finding, Outcome
 
 ROOT = Path(__file__).parent.parent
 HERE = Path()
@@ -57,7 +57,7 @@ def run(project: pytest.Pytester, *args: str) -> pytest.RunResult:
 
 
 def test_every_form_has_an_option_and_a_writer(document: dict[str, Any]) -> None:
-    assert tuple(files.FORMS) == outputs.FORMS
+    assert tuple(files.FORMS) == report_options.FORMS
     assert all(files.text(document, form, Path("x.svg"), HERE) for form in files.FORMS)
 
 
@@ -158,7 +158,7 @@ def test_a_problem_has_a_place_in_the_source(tmp_path: Path, target: str, path: 
 
 
 def test_all_forms_are_written_by_a_run(project: pytest.Pytester) -> None:
-    names = {form: f"out/run.{form}" for form in outputs.FORMS}
+    names = {form: f"out/run.{form}" for form in report_options.FORMS}
     result = run(project, "--norm", WRONG, *(f"--norm-{form}={name}" for form, name in names.items()))
 
     assert result.ret == 1

@@ -7,8 +7,8 @@ import functools
 import pytest
 import torch
 
-from normcheck.claim import Implementation, parse
-from normcheck.errors import UsageError
+from normcheck.core.claim import Implementation, parse
+from normcheck.core.errors import UsageError
 
 FORM = "is not KIND=TARGET, as in layer_norm=mypkg.kernels:fast_layer_norm"
 NEITHER = "is neither package.module:attribute nor path/to/file.py:attribute"

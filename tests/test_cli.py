@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from normcheck.cli import _is_claim, run
-from normcheck.errors import UsageError
+from normcheck.core.errors import UsageError
 
 WRONG = """
 import torch

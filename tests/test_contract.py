@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from normcheck.contract import CHOICES, GRADIENTS, Contract, contract, words
-from normcheck.errors import UsageError
+from normcheck.core.contract import CHOICES, GRADIENTS, Contract, contract, words
+from normcheck.core.errors import UsageError
 
 EVERY = [(key, value) for key, choices in CHOICES.items() for value in choices]
 

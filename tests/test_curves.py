@@ -8,19 +8,21 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from normcheck import catalog, faults, verdict
-from normcheck.adapters.base import Subject
-from normcheck.checks import BY_NAME
-from normcheck.recipes import Draw
-from normcheck.result import Outcome, outcome
-from normcheck.sweep import sweep
+from normcheck import families
+from normcheck.core.ask import run_check
+from normcheck.core.result import Outcome, outcome
+from normcheck.engine import verdict
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers import faults
+from normcheck.normalizers.sampling.recipes import Draw
+from normcheck.normalizers.subject import Subject
 
-LAYER_NORM = catalog.get("layer_norm")
+LAYER_NORM = families.get("layer_norm")
 
 
 def asked(subject: Subject, check: str, **changes: object) -> Outcome:
     draw = Draw(**{"n": 64, "sets": 12, "format": "float32", "offset": 300.0} | changes)
-    return sweep(subject, BY_NAME[check], [draw])
+    return run_check(subject, CHECKS_BY_NAME[check], [draw])
 
 
 def curves(subject: Subject, check: str, **changes: object) -> dict[str, dict[str, list[list[float]]]]:

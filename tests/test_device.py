@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog
-from normcheck.adapters.torch_tensors import DEVICE, array, given
+from normcheck import families
 from normcheck.bench import device
 from normcheck.bench.device import Cuda
-from normcheck.errors import UsageError
-from normcheck.recipes import Draw, values
+from normcheck.core.errors import UsageError
+from normcheck.frameworks.torch.tensors import DEVICE, array, given
+from normcheck.normalizers.sampling.recipes import Draw, values
 
 
 class Fake:
@@ -138,7 +138,7 @@ def test_a_device_that_is_there_is_found() -> None:
 
 def test_cases_lie_on_the_device() -> None:
     """Told by the device of torch that computes nothing."""
-    case = values(catalog.get("layer_norm"), Draw(n=8, sets=4, format="float32"))
+    case = values(families.get("layer_norm"), Draw(n=8, sets=4, format="float32"))
     token = DEVICE.set("meta")
     try:
         x = given(case.x, case, "x")

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import one_thread, subject
-from normcheck.claim import Implementation
-from normcheck.diagnose import Diagnosis, examine
-from normcheck.reference.oracle import evaluate
-from normcheck.result import FAILED, PASSED, Finding, Outcome
-from normcheck.spec import Normalizer
+from normcheck import families
+from normcheck.core.claim import Implementation
+from normcheck.core.result import FAILED, PASSED, Finding, Outcome
+from normcheck.diagnosis.fault_search import Diagnosis, examine
+from normcheck.families import bind as subject
+from normcheck.frameworks.torch.tensors import one_thread
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.subject import Subject
 
 HERE = Path(__file__).parent
 WRONG, PAIRS, CORRECT = (
@@ -151,7 +153,7 @@ def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_finding_no_diagnosis() -> None:
-    mine = faults.subject(catalog.get("layer_norm"), faults.get("eps-ignored"))
+    mine = faults.subject(families.get("layer_norm"), faults.get("eps-ignored"))
     passed = Outcome("layer_norm", mine.name, "value", PASSED)
 
     assert examine(mine, [passed]) == Diagnosis()
@@ -159,7 +161,7 @@ def test_no_finding_no_diagnosis() -> None:
 
 def test_what_nothing_explains_gets_no_name() -> None:
     """A fault that is in no catalog is not given the name of another; what it is not is said."""
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     sound = faults.subject(normalizer)
     strange = replace(
         sound,

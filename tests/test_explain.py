@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from normcheck import catalog, explain, families, faults
-from normcheck.checks import ALL, BY_NAME
-from normcheck.errors import UsageError
-from normcheck.examples import EXAMPLES, TEMPLATE, code
+from normcheck import families
+from normcheck.core.errors import UsageError
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.session import Session
+from normcheck.explain import pages
+from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
+from normcheck.families import CHECKS, CHECKS_BY_NAME
+from normcheck.normalizers import faults
 from normcheck.report.page import lines
-from normcheck.result import FAILED, PASSED
-from normcheck.session import Session
 
-WORDS = [word for some in explain.words().values() for word in some]
+WORDS = [word for some in pages.words().values() for word in some]
 
 EPS_OUTSIDE = """\
 eps-outside-root: a fault
@@ -37,19 +39,19 @@ right           xh = c / torch.sqrt(var + eps)"""
 
 
 def text(word: str, width: int = 80) -> str:
-    page = explain.page(word)
+    page = pages.page(word)
     return "\n".join(lines(page.title, page.sections, width))
 
 
 def test_everything_has_a_page() -> None:
-    assert [*catalog.ENTRIES, *BY_NAME, *families.FAULTS] == WORDS
+    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS] == WORDS
     assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_page_fits(word: str) -> None:
     """No line beyond 80 columns but those that one word fills, no section without text."""
-    page = explain.page(word)
+    page = pages.page(word)
 
     assert all(paragraphs and all(p.strip() for p in paragraphs) for _, paragraphs in page.sections)
     assert all(len(line) <= 80 or len(line.split()) <= 2 or "    " in line for line in text(word).splitlines())
@@ -79,7 +81,7 @@ def test_law_page_says_of_whom_it_is_asked() -> None:
 )  # fmt: skip
 def test_unknown(word: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        explain.page(word)
+        pages.page(word)
 
     assert says in str(caught.value)
 
@@ -89,7 +91,9 @@ def verdict(path: Path, source: str) -> str:
     path.write_text(source)
     session = Session.of([f"layer_norm={path}:f"], [], "quick")
     claim = session.claims[0]
-    return FAILED if any(session.ask(claim, check).status == FAILED for _, check in session.questions(ALL)) else PASSED
+    return (
+        FAILED if any(session.ask(claim, check).status == FAILED for _, check in session.questions(CHECKS)) else PASSED
+    )
 
 
 def test_the_template_is_right(tmp_path: Path) -> None:

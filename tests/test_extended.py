@@ -7,47 +7,48 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Answer, Subject
-from normcheck.case import Case
-from normcheck.checks import BY_NAME
-from normcheck.draws import edges
-from normcheck.result import FAILED, PASSED, WITNESS, Outcome
-from normcheck.spec import OF_BATCH, REPARAMETRIZES
-from normcheck.sweep import draws, sweep
-from normcheck.transforms import extended
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.result import FAILED, PASSED, WITNESS, Outcome
+from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.sampling.space import edges
+from normcheck.normalizers.subject import Answer, Subject
+from normcheck.normalizers.transforms import extended
 
 COLUMN = {"reparametrization": REPARAMETRIZES, "independence-of-batch": OF_BATCH}
 ASKED = [(kind, name) for kind in catalog.ALL for name in COLUMN]
 
 
 def asked(subject: Subject, name: str) -> Outcome:
-    check = BY_NAME[name]
+    check = CHECKS_BY_NAME[name]
     some = (*edges(check.space, subject.normalizer, subject.domain), *draws(subject, check, 6, 1))
-    return sweep(subject, check, some)
+    return run_check(subject, check, some)
 
 
 @pytest.mark.parametrize(("kind", "name"), ASKED)
 def test_a_cell_is_measured_as_derived_and_a_no_has_its_witness(kind: str, name: str) -> None:
-    outcome = asked(faults.subject(catalog.get(kind)), name)
+    outcome = asked(faults.subject(families.get(kind)), name)
     share = outcome.facts[f"extended/{COLUMN[name]}"]
 
     assert outcome.status == PASSED
     assert outcome.compared
-    assert (share <= 1.0) == extended(catalog.get(kind))[COLUMN[name]]
+    assert (share <= 1.0) == extended(families.get(kind))[COLUMN[name]]
     assert share <= 1.0 or share >= WITNESS
 
 
 def test_weight_norm_is_a_reparametrization_and_layer_norm_is_none() -> None:
-    assert extended(catalog.get("weight_norm"))[REPARAMETRIZES]
-    assert extended(catalog.get("batch_norm"), evaluation=True)[REPARAMETRIZES]
-    assert not extended(catalog.get("batch_norm"))[REPARAMETRIZES]
-    assert not extended(catalog.get("layer_norm"))[REPARAMETRIZES]
+    assert extended(families.get("weight_norm"))[REPARAMETRIZES]
+    assert extended(families.get("batch_norm"), evaluation=True)[REPARAMETRIZES]
+    assert not extended(families.get("batch_norm"))[REPARAMETRIZES]
+    assert not extended(families.get("layer_norm"))[REPARAMETRIZES]
 
 
 def test_a_layer_without_statistics_is_no_layer_norm() -> None:
     """What is affine in every case gives no witness that layer norm is not."""
-    sound = faults.subject(catalog.get("layer_norm"))
+    sound = faults.subject(families.get("layer_norm"))
 
     def identity(case: Case, gradient: bool) -> Answer:
         return Answer(np.array(case.x), case.format.name)
@@ -57,20 +58,20 @@ def test_a_layer_without_statistics_is_no_layer_norm() -> None:
 
 def test_layer_norm_over_the_batch_sees_other_cases() -> None:
     """Batch norm in the place of instance norm is found where another case moves."""
-    sound = faults.subject(catalog.get("instance_norm"))
-    batch = faults.subject(catalog.get("batch_norm"))
+    sound = faults.subject(families.get("instance_norm"))
+    batch = faults.subject(families.get("batch_norm"))
 
     assert asked(replace(sound, call=batch.call), "independence-of-batch").status == FAILED
 
 
 def test_batch_norm_that_sees_no_other_case_has_no_witness() -> None:
-    sound = faults.subject(catalog.get("batch_norm"))
-    alone = faults.subject(catalog.get("instance_norm"))
+    sound = faults.subject(families.get("batch_norm"))
+    alone = faults.subject(families.get("instance_norm"))
 
     assert asked(replace(sound, call=alone.call), "independence-of-batch").status == FAILED
 
 
 def test_weights_with_an_activation_fold_into_none() -> None:
-    weight = catalog.get("weight_norm")
+    weight = families.get("weight_norm")
 
     assert asked(faults.subject(weight, faults.get("output-absolute")), "reparametrization").status == FAILED

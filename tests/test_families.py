@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from normcheck.families.binders import BINDERS
 
-from normcheck import catalog, checks, families, verdict
-from normcheck.adapters.base import Bound
-from normcheck.adapters.binders import BINDERS
-from normcheck.cases import Cases, Pick
-from normcheck.checks.base import Check, differ
-from normcheck.contract import Contract
-from normcheck.floats import Array
-from normcheck.replay import decode, encode
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
+from normcheck.core.contract import Contract
+from normcheck.core.floats import Array
+from normcheck.core.replay import decode, encode
+from normcheck.core.result import FAILED, PASSED
+from normcheck.core.space import CaseSpace, Pick
+from normcheck.core.spec import COLUMN_NAMES, EXTENDED_NAMES, Paper
+from normcheck.core.subject import BoundSubject
+from normcheck.engine import verdict
+from normcheck.engine.search import Effort, search
+from normcheck.normalizers import catalog
+from normcheck.normalizers.normalizer import Normalizer
 from normcheck.report.terminal import NARROW, deviates, extended_row, table, tabled
-from normcheck.result import FAILED, PASSED
-from normcheck.search import Effort, search
-from normcheck.spec import COLUMN_NAMES, EXTENDED_NAMES, Normalizer, Paper
-from normcheck.sweep import draws, sweep
 
 PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
 
@@ -97,16 +101,16 @@ CHECK = Check("doubles", "y = 2 x", "nowhere", ask, Numbers())
 
 
 def test_the_interfaces_are_fulfilled() -> None:
-    space: Cases = Numbers()
-    subject: Bound = Mine(5)
+    space: CaseSpace = Numbers()
+    subject: BoundSubject = Mine(5)
     assert (space.plain, subject.entry.name) == (Number(), "doubler")
 
 
 def test_a_check_concerns_its_own_family_alone() -> None:
     """A predicate of one family is never asked about entries of another."""
     assert CHECK.concerns(Doubler())
-    assert not CHECK.concerns(catalog.get("layer_norm"))
-    assert not any(check.concerns(Doubler()) for check in checks.ALL)
+    assert not CHECK.concerns(families.get("layer_norm"))
+    assert not any(check.concerns(Doubler()) for check in families.CHECKS)
 
 
 def test_search_finds_and_shrinks() -> None:
@@ -122,40 +126,44 @@ def test_replay_is_of_the_family() -> None:
 
 
 def test_sweep_asks_plain_draws() -> None:
-    assert sweep(Mine(1), CHECK, draws(Mine(1), CHECK, 3, seed=0)).status == FAILED
+    assert run_check(Mine(1), CHECK, draws(Mine(1), CHECK, 3, seed=0)).status == FAILED
 
 
-@pytest.mark.parametrize("kind", catalog.ENTRIES)
+@pytest.mark.parametrize("kind", families.ENTRIES)
 def test_every_entry_has_a_family_and_a_binder(kind: str) -> None:
-    entry = catalog.get(kind)
+    entry = families.get(kind)
     family = families.of(entry)
     assert type(entry) is family.entries
     assert type(entry) in BINDERS
-    assert any(check.concerns(entry) for check in checks.ALL)
+    assert any(check.concerns(entry) for check in families.CHECKS)
     assert any(fault.concerns(entry) for fault in family.faults.values())
     assert list(family.sections(entry))
 
 
 def test_a_word_names_one_thing() -> None:
     """Kinds, checks and faults of all families have names of their own."""
-    words = [*catalog.ENTRIES, *(check.name for check in checks.ALL), *(n for f in families.ALL for n in f.faults)]
+    words = [
+        *families.ENTRIES,
+        *(check.name for check in families.CHECKS),
+        *(n for f in families.FAMILIES for n in f.faults),
+    ]
     assert len(set(words)) == len(words)
     assert all(isinstance(entry, Normalizer) for entry in catalog.ALL.values())
 
 
-ROWED = [kind for kind, entry in catalog.ENTRIES.items() if not isinstance(entry, Normalizer)]
+ROWED = [kind for kind, entry in families.ENTRIES.items() if not isinstance(entry, Normalizer)]
 
 
 @pytest.mark.parametrize("kind", ROWED)
 def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind: str) -> None:
     """Normalizers have theirs in test_catalog and test_extended."""
-    family = families.of(catalog.get(kind))
-    bound = family.faulty(catalog.get(kind), None, Contract())
-    facts = {"row": family.row(catalog.get(kind)) is not None, "extended": bool(family.extended(catalog.get(kind)))}
+    family = families.of(families.get(kind))
+    bound = family.faulty(families.get(kind), None, Contract())
+    facts = {"row": family.row(families.get(kind)) is not None, "extended": bool(family.extended(families.get(kind)))}
     outcomes = []
-    for check in checks.ALL:
+    for check in families.CHECKS:
         if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.refuses(bound)):
-            outcome = sweep(bound, check, draws(bound, check, 2, 1))
+            outcome = run_check(bound, check, draws(bound, check, 2, 1))
             if any(key.partition("/")[0] in ("row", "extended") for key in outcome.facts):
                 outcomes.append(outcome)
     record = verdict.implementation(outcomes)
@@ -165,5 +173,5 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
     assert not deviates(record)
     assert any(text.startswith(kind) for text, _ in table([record], 80))
     if facts["extended"]:
-        assert {name for name in EXTENDED_NAMES if cells[name][0]} == set(family.extended(catalog.get(kind)))
+        assert {name for name in EXTENDED_NAMES if cells[name][0]} == set(family.extended(families.get(kind)))
     assert {cells[name][0] for name in COLUMN_NAMES} <= {"invariant", "not invariant", "" if not facts["row"] else "-"}

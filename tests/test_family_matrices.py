@@ -12,27 +12,27 @@ from typing import Any
 
 import pytest
 
-from normcheck import catalog, checks, families
-from normcheck.checks import whitening_table
-from normcheck.checks.base import Check
-from normcheck.contract import Contract
-from normcheck.descent.entry import Descent
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.result import FAILED, PASSED
 from normcheck.families import Family
-from normcheck.refresh.entry import Refreshed
-from normcheck.result import FAILED, PASSED
-from normcheck.sweep import draws, sweep
-from normcheck.whitening.entry import Whitening
+from normcheck.families.path_optimizer.entry import PathOptimizer
+from normcheck.families.reparametrized.entry import Reparametrized
+from normcheck.families.whitening.checks import table
+from normcheck.families.whitening.entry import Whitening
 
 GOLDEN = Path(__file__).with_name("family_matrices.txt")
 COUNT, SEED = 6, 1
 
-LEAST = {Descent: 20, Whitening: 16, Refreshed: 20}
+LEAST = {PathOptimizer: 20, Whitening: 16, Reparametrized: 20}
 """The families, with the faults that each has at least."""
 
-FAMILIES = {family.entries: family for family in families.ALL if family.entries in LEAST}
+FAMILIES = {family.entries: family for family in families.FAMILIES if family.entries in LEAST}
 FAULTS = {name: family for family in FAMILIES.values() for name in family.faults}
-KINDS = [name for name, entry in catalog.ENTRIES.items() if type(entry) in FAMILIES]
-CHECKS = [check for check in checks.ALL if check.space.entries in FAMILIES]
+KINDS = [name for name, entry in families.ENTRIES.items() if type(entry) in FAMILIES]
+CHECKS = [check for check in families.CHECKS if check.space.entries in FAMILIES]
 
 REASONS = {
     "needs no closed form: it holds whatever ours is worth": (
@@ -60,7 +60,7 @@ REASONS = {
         "white-output",
         "refresh-step",
     ),
-    "a cell of Table 1, which is measured and printed": tuple(check.name for check in whitening_table.CHECKS),
+    "a cell of Table 1, which is measured and printed": tuple(check.name for check in table.CHECKS),
 }
 
 STAYS = {name: reason for reason, names in REASONS.items() for name in names}
@@ -70,7 +70,7 @@ STAYS = {name: reason for reason, names in REASONS.items() for name in names}
 @lru_cache(maxsize=512)
 def some(kind: str, check: Check) -> tuple[Any, ...]:
     """What the suite always asks, and a few draws at random."""
-    entry = catalog.get(kind)
+    entry = families.get(kind)
     plain = families.of(entry).faulty(entry, None, Contract())
     return (*check.space.always(plain), *draws(plain, check, int(COUNT / check.cost), SEED))
 
@@ -80,19 +80,19 @@ def asked_of(subject: Any) -> list[Check]:
 
 
 def killers(family: Family, kind: str, name: str) -> list[str]:
-    entry, fault = catalog.get(kind), family.faults[name]
+    entry, fault = families.get(kind), family.faults[name]
     able = asked_of(family.faulty(entry, fault, Contract()))
     return [
         check.name
         for check in able
-        if sweep(family.faulty(entry, fault, Contract()), check, some(kind, check)).status == FAILED
+        if run_check(family.faulty(entry, fault, Contract()), check, some(kind, check)).status == FAILED
     ]
 
 
 def lines(name: str) -> list[str]:
     """A fault on each entry that it can befall, with the checks that find it."""
     family = FAULTS[name]
-    kinds = [entry.name for entry in family.members() if family.faults[name].concerns(entry)]
+    kinds = [entry.name for entry in family.entries if family.faults[name].concerns(entry)]
     return [f"{name} / {kind}: {' '.join(killers(family, kind, name))}".rstrip() for kind in kinds]
 
 
@@ -131,14 +131,14 @@ def test_every_check_is_needed_or_says_why_it_stays() -> None:
 
     assert [check.name for check in CHECKS if check.name not in finds] == []
     assert [check.name for check in CHECKS if check.name not in alone and check.name not in STAYS] == []
-    assert [name for name in STAYS if name in alone or name not in checks.BY_NAME] == []
+    assert [name for name in STAYS if name in alone or name not in families.CHECKS_BY_NAME] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_correct_implementation_passes(kind: str) -> None:
-    entry = catalog.get(kind)
+    entry = families.get(kind)
     subject = families.of(entry).faulty(entry, None, Contract())
-    outcomes = [sweep(subject, check, some(kind, check)) for check in asked_of(subject)]
+    outcomes = [run_check(subject, check, some(kind, check)) for check in asked_of(subject)]
     assert outcomes
     assert not [(o.check, o.finding) for o in outcomes if o.status != PASSED]
 

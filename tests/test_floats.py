@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ALL = list(FORMATS.values())

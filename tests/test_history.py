@@ -8,22 +8,24 @@ import pytest
 import torch
 from torch import nn
 
-from normcheck import catalog, faults
-from normcheck.adapters.bind import subject
-from normcheck.checks import BY_NAME, folding, history
-from normcheck.claim import Implementation
-from normcheck.faults import history as known
-from normcheck.programs import ALL, BATCHES, MOMENTA, RARE, batch
-from normcheck.recipes import Draw
-from normcheck.replay import decode, encode
-from normcheck.result import FAILED, PASSED, SKIPPED, Outcome
-from normcheck.session import Session
-from normcheck.sweep import sweep
+from normcheck import families
+from normcheck.core.ask import run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.replay import decode, encode
+from normcheck.core.result import FAILED, PASSED, SKIPPED, Outcome
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.families import bind as subject
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.checks import folding, history
+from normcheck.normalizers.faults import history as known
+from normcheck.normalizers.programs import ALL, BATCHES, MOMENTA, RARE, batch
+from normcheck.normalizers.sampling.recipes import Draw
 
 
 def outcome(target: object, check: str, kind: str = "batch_norm", effort: str = "default") -> Outcome:
     session = Session.of([Implementation(kind, target)], [], effort)
-    return session.ask(session.claims[0], BY_NAME[check])
+    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
 
 
 class NotPersistent(nn.BatchNorm2d):
@@ -213,9 +215,9 @@ def test_instance_norm_of_torch(target: str, check: str) -> None:
 
     assert found.status == (SKIPPED if lifeless else PASSED)
     if check == "empty-batches":
-        mine, asked = subject(Implementation("instance_norm", target)), BY_NAME[check]
+        mine, asked = subject(Implementation("instance_norm", target)), CHECKS_BY_NAME[check]
         without = [replace(draw, affine="none") for draw in asked.space.always(mine)]
-        assert sweep(mine, asked, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
+        assert run_check(mine, asked, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
 
 
 def test_what_is_known_of_instance_norm_is_so() -> None:
@@ -267,7 +269,7 @@ def test_batches_have_two_values_where_they_must() -> None:
     """One case of a vector is one value for each channel, which only one operation asks for."""
     bound = subject(Implementation("batch_norm", "torch.nn:BatchNorm1d"))
     for rank in (2, 3):
-        case = BY_NAME["history"].space.recipe(bound.normalizer, Draw(n=4, rank=rank))
+        case = CHECKS_BY_NAME["history"].space.recipe(bound.normalizer, Draw(n=4, rank=rank))
         for name, asked in BATCHES.items():
             x = batch(case, name, 0).x
             values = x.size // x.shape[1]
@@ -278,9 +280,9 @@ def test_batches_have_two_values_where_they_must() -> None:
 @pytest.mark.parametrize("name", [fault.name for fault in known.FAULTS])
 def test_a_fault_leaves_single_calls_alone(name: str) -> None:
     """Whatever goes wrong over several calls, the first one is that of the reference."""
-    normalizer = catalog.get("batch_norm")
+    normalizer = families.get("batch_norm")
     fault = faults.get(name)
-    case = BY_NAME["history"].space.recipe(normalizer, Draw(n=4, rank=3))
+    case = CHECKS_BY_NAME["history"].space.recipe(normalizer, Draw(n=4, rank=3))
     if fault.where == "running":
         right, wrong = (faults.subject(normalizer, f).call(case, False) for f in (None, fault))
         assert (right.y == wrong.y).all()
@@ -296,9 +298,9 @@ def test_operations_have_distinct_names() -> None:
 
 def test_habits_compose() -> None:
     """Two faults over several calls at once: the effect of each is there."""
-    normalizer = catalog.get("batch_norm")
+    normalizer = families.get("batch_norm")
     both = faults.compose(faults.get("reset-clears-variance"), faults.get("frozen-parameters-freeze-state"))
-    case = BY_NAME["history"].space.recipe(normalizer, Draw(n=4, rank=3))
+    case = CHECKS_BY_NAME["history"].space.recipe(normalizer, Draw(n=4, rank=3))
     live = faults.subject(normalizer, both).live
     assert live is not None
     life = live(case)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normcheck import catalog
+from normcheck.normalizers import catalog
 
 ROOT = Path(__file__).parent.parent
 

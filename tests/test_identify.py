@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from normcheck import catalog
-from normcheck.card import Card
-from normcheck.contract import contract, words
-from normcheck.errors import UsageError
-from normcheck.identify import identify
+from normcheck import families
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import UsageError
+from normcheck.identify.identify import identify
+from normcheck.identify.identity_report import IdentityReport
 from normcheck.report.card import card_lines
 
 CODE = str(Path(__file__).parent / "user_code" / "conventions.py")
@@ -80,7 +80,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
 
 
 @pytest.fixture(scope="module")
-def cards() -> dict[str, Card]:
+def cards() -> dict[str, IdentityReport]:
     """Cards of the re-created conventions, made once."""
     return {name: identify(f"{CODE}:{name}") for name, *_ in OTHERS}
 
@@ -99,7 +99,7 @@ def test_torch(kind: str, target: Any, eps: Mapping[str, float], sums: str) -> N
     assert card.eps_place == ("inside" if any(eps.values()) else "none")
     assert card.divisor == ("" if kind == "weight_norm" else "n")
     assert card.affine.weight == "w"
-    assert card.affine.bias == ("added" if catalog.get(kind).bias else "none")
+    assert card.affine.bias == ("added" if families.get(kind).bias else "none")
     assert card.gradient is not None
     assert card.gradient.mode == "full"
     assert card.gradient.b == pytest.approx(1.0)
@@ -139,7 +139,7 @@ def test_the_default_momentum_is_measured(target: Any, default: float) -> None:
 
 @pytest.mark.parametrize(("attribute", "kind", "conventions", "eps"), OTHERS, ids=name)
 def test_conventions(
-    attribute: str, kind: str, conventions: Mapping[str, str], eps: float, cards: dict[str, Card]
+    attribute: str, kind: str, conventions: Mapping[str, str], eps: float, cards: dict[str, IdentityReport]
 ) -> None:
     """Each convention that differs from torch's is named, and no other."""
     card = cards[attribute]
@@ -153,7 +153,7 @@ def test_conventions(
     )
 
 
-def test_the_order_of_cast_and_weight(cards: dict[str, Card]) -> None:
+def test_the_order_of_cast_and_weight(cards: dict[str, IdentityReport]) -> None:
     """T5 casts down before the weight, Gemma and flax last; a batch norm in the format itself shows no order."""
     orders = {name: {half.cast for half in cards[name].half.values()} for name in cards}
 
@@ -162,7 +162,7 @@ def test_the_order_of_cast_and_weight(cards: dict[str, Card]) -> None:
     assert orders["biased_running_batch_norm"] == {"not visible"}
 
 
-def test_the_offset_at_which_accuracy_is_lost(cards: dict[str, Card]) -> None:
+def test_the_offset_at_which_accuracy_is_lost(cards: dict[str, IdentityReport]) -> None:
     """One pass loses a percent at a few hundred standard deviations, two passes at a hundred thousand."""
     one, two = cards["flax_layer_norm"].largest_offset, cards["unbiased_layer_norm"].largest_offset
     assert one is not None
@@ -172,7 +172,7 @@ def test_the_offset_at_which_accuracy_is_lost(cards: dict[str, Card]) -> None:
     assert 3e4 <= two <= 1e6
 
 
-def test_a_momentum_that_is_no_argument(cards: dict[str, Card]) -> None:
+def test_a_momentum_that_is_no_argument(cards: dict[str, IdentityReport]) -> None:
     """The weight of the new batch is measured."""
     found = cards["FixedMomentumBatchNorm"].running
     assert found is not None
@@ -181,7 +181,7 @@ def test_a_momentum_that_is_no_argument(cards: dict[str, Card]) -> None:
     assert found.new_weight == pytest.approx(0.01)
 
 
-def test_the_fingerprint_of_a_gradient(cards: dict[str, Card]) -> None:
+def test_the_fingerprint_of_a_gradient(cards: dict[str, IdentityReport]) -> None:
     """A and B of the closed form are fitted, not only the mode."""
     found = cards["mean_constant_layer_norm"].gradient
     assert found is not None
@@ -250,7 +250,7 @@ def test_wrong_input(target: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["KerasBatchNormalization", "T5LayerNorm", "mean_constant_layer_norm"])
-def test_the_card_fits_a_terminal(attribute: str, cards: dict[str, Card]) -> None:
+def test_the_card_fits_a_terminal(attribute: str, cards: dict[str, IdentityReport]) -> None:
     """Eighty columns, but for a target that is longer; the record is strict JSON and says all that the card does."""
     record = json.loads(json.dumps(cards[attribute].record(), allow_nan=False))
     record["line"] = record["line"].replace(CODE, "c.py")

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normcheck.adapters import wire
-from normcheck.adapters.remote import Limits, Remote
-from normcheck.adapters.traces import Traces
-from normcheck.claim import Implementation
-from normcheck.errors import LostError, UsageError
-from normcheck.recipes import Draw, values
-from normcheck.session import Session
+from normcheck import families
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import LostError, UsageError
+from normcheck.engine.session import Session
+from normcheck.frameworks.isolation import wire
+from normcheck.frameworks.isolation.remote import Limits, Remote
+from normcheck.frameworks.isolation.side_effects import SideEffects
+from normcheck.normalizers.sampling.recipes import Draw, values
 
 ROOT = Path(__file__).parent.parent
 HOSTILE = Path(__file__).parent / "hostile"
@@ -111,10 +112,10 @@ def test_the_others_are_complete(run: dict[str, dict]) -> None:
 
 def _checks() -> list:
     """Those that the run above chooses by name."""
-    from normcheck.checks import ALL
+    from normcheck.families import CHECKS
 
     words = ("value", "moments", "input-gradient")
-    return [check for check in ALL if any(word in check.name for word in words)]
+    return [check for check in CHECKS if any(word in check.name for word in words)]
 
 
 # In this process
@@ -125,7 +126,7 @@ def remote() -> Iterator:
     made: list[Remote] = []
 
     def make(name: str, kind: str = "layer_norm", seconds: float = SECONDS) -> Remote:
-        made.append(Remote(Implementation(kind, name), Limits(seconds, 1.0)))
+        made.append(Remote(Implementation(kind, name), families.get(kind), Limits(seconds, 1.0)))
         return made[-1]
 
     yield make
@@ -197,7 +198,7 @@ def test_no_expected_value_is_sent() -> None:
     """What a process is asked holds inputs and choices; a case has no field for what is right."""
     from dataclasses import fields
 
-    from normcheck.case import Case
+    from normcheck.normalizers.case import Case
 
     assert not {f.name for f in fields(Case)} & {"y", "dx", "expected", "truth", "bound", "allowed"}
 
@@ -232,7 +233,7 @@ def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
 
 
 def test_traces_see_what_is_replaced_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    traces = Traces(())
+    traces = SideEffects(())
     assert not [said for said in traces.left() if "replaces" in said]
     with monkeypatch.context() as patch:
         patch.setattr("math.sqrt", abs)

@@ -16,32 +16,34 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normcheck import catalog, checks, faults
-from normcheck.adapters.base import Subject
-from normcheck.case import Case
-from normcheck.checks import BY_NAME, extended
-from normcheck.checks.base import Check
-from normcheck.checks.invariance import EXPECTED_STATISTICS, TABLE
-from normcheck.contract import Contract
-from normcheck.draws import edges
-from normcheck.faults import Fault
-from normcheck.recipes import Draw, state, values
-from normcheck.result import FAILED, PASSED
-from normcheck.search import EFFORTS
-from normcheck.selfcheck import remembered
-from normcheck.spec import Normalizer
-from normcheck.sweep import draws, sweep
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.search import EFFORTS
+from normcheck.engine.self_check import remembered
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks import extended
+from normcheck.normalizers.checks.invariance import EXPECTED_STATISTICS, TABLE
+from normcheck.normalizers.faults import Fault
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Draw, state, values
+from normcheck.normalizers.sampling.space import edges
+from normcheck.normalizers.subject import Subject
 
 GOLDEN = Path(__file__).with_name("kill_matrix.txt")
 COUNT, SEED = EFFORTS["default"], 1
 
-ALL = tuple(check for check in checks.ALL if check.space.entries is Normalizer)
+ALL = tuple(check for check in families.CHECKS if check.space.entries is Normalizer)
 """The checks of this family; each other family has a matrix of its own."""
 
 
 def _needing(**offers: Any) -> set[str]:
     """The checks that cannot be asked of an implementation whose domain offers less."""
-    whole = faults.subject(catalog.get("batch_norm"))
+    whole = faults.subject(families.get("batch_norm"))
     less = replace(whole, domain=replace(whole.domain, **offers))
     return {check.name for check in ALL if check.lacks(less)}
 
@@ -70,7 +72,7 @@ def some(normalizer: Normalizer, check: Check) -> tuple[Draw, ...]:
 
 
 def finds(check: Check, subject: Subject) -> bool:
-    return sweep(subject, remembered(check), some(subject.normalizer, check)).status == FAILED
+    return run_check(subject, remembered(check), some(subject.normalizer, check)).status == FAILED
 
 
 def asking(normalizer: Normalizer, fault: Fault) -> list[Check]:
@@ -196,20 +198,20 @@ def test_every_check_is_needed_or_says_why_it_stays() -> None:
     alone = {next(iter(found)) for found in map(found_by, faults.ALL) if len(found) == 1}
 
     assert [check.name for check in ALL if check.name not in alone and check.name not in STAYS] == []
-    assert [name for name in STAYS if name in alone or name not in BY_NAME] == []
+    assert [name for name in STAYS if name in alone or name not in CHECKS_BY_NAME] == []
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_a_correct_implementation_passes(kind: str) -> None:
-    subject = faults.subject(catalog.get(kind))
-    outcomes = [sweep(subject, remembered(check), some(subject.normalizer, check)) for check in asked_of(subject)]
+    subject = faults.subject(families.get(kind))
+    outcomes = [run_check(subject, remembered(check), some(subject.normalizer, check)) for check in asked_of(subject)]
     assert len(outcomes) > 20
     assert not [(o.check, o.finding) for o in outcomes if o.status != PASSED]
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_a_fault_damages_what_it_says(kind: str) -> None:
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     draw = Draw(n=12, sets=6, rank=faults.subject(normalizer).domain.ranks[0], seed=3, dy="every second")
     plain = values(normalizer, draw)
     training = state(normalizer, draw, training=True) if normalizer.state else plain
@@ -233,7 +235,7 @@ def test_a_fault_damages_what_it_says(kind: str) -> None:
 
 def test_two_faults_compose() -> None:
     """Each change of the second is applied to what the first changed; where they do not meet, the order is free."""
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     case = values(normalizer, Draw(n=13, sets=6))
     pairs = [
         ("eps-hard-coded", "mean-term-missing"),
@@ -260,7 +262,7 @@ def test_two_faults_compose() -> None:
 
 def test_a_fault_breaks_a_convention_that_was_promised() -> None:
     """Under another contract the same fault is still one, and a correct subject follows the contract."""
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     promised = Contract(eps_place="outside", weight="1+w")
     check = next(c for c in ALL if c.name == "eps-is-read")
     assert not finds(check, faults.subject(normalizer, contract=promised))

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import expected
-from normcheck.adapters.torch_tensors import placed
-from normcheck.case import Case
-from normcheck.checks import BY_NAME, layout
-from normcheck.claim import Implementation
-from normcheck.floats import FLOAT32
-from normcheck.layouts import NAMES, applies, geometry
-from normcheck.result import ERROR, FAILED, PASSED
-from normcheck.session import Session
+from normcheck.core.claim import Implementation
+from normcheck.core.floats import FLOAT32
+from normcheck.core.layouts import NAMES, applies, geometry
+from normcheck.core.result import ERROR, FAILED, PASSED
+from normcheck.engine import known_bugs
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.frameworks.torch.tensors import placed
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks import layout
 
 F = torch.nn.functional
 
@@ -75,7 +76,7 @@ def test_reproduction() -> None:
 
     assert float((torch.nn.functional.group_norm(x, 2) - exact).abs().max()) < 1e-3
     assert float((last - exact).abs().max()) > 0.1
-    assert all(line in expected.ALL[0].reproduction for line in ("+ 1000.0", "memory_format=torch.channels_last"))
+    assert all(line in known_bugs.ALL[0].reproduction for line in ("+ 1000.0", "memory_format=torch.channels_last"))
 
 
 def test_reproduction_of_a_strided_weight() -> None:
@@ -101,7 +102,7 @@ def test_reproduction_of_a_strided_weight() -> None:
 def test_what_torch_gets_wrong_in_pairs_is_expected(kind: str, target: str) -> None:
     """The finding is there, and the rest holds; the same in a user's code is a finding."""
     outcome = Session.of([(kind, target)], [], "quick")
-    found = outcome.ask(outcome.claims[0], BY_NAME["layout-pairs"])
+    found = outcome.ask(outcome.claims[0], CHECKS_BY_NAME["layout-pairs"])
 
     assert (found.status, bool(found.expected)) == (PASSED, True), (found.finding, found.reason)
 
@@ -135,17 +136,17 @@ def test_a_pair_is_refused_or_right() -> None:
     """A forward may refuse two layouts together, and it is said; a backward that is wrong for a pair is found."""
     through = lambda x, eps=1e-5: CotangentThroughInput.apply(x, eps)  # a function of its own kind
     session = Session.of([("layer_norm", refusing), ("rms_norm", through)], [], "quick")
-    first, second = (session.ask(claim, BY_NAME["layout-pairs"]) for claim in session.claims)
+    first, second = (session.ask(claim, CHECKS_BY_NAME["layout-pairs"]) for claim in session.claims)
 
     assert first.status == PASSED, first.finding
     assert any("one of them must be contiguous" in why for why in first.absent.values())
     assert second.status == FAILED
-    assert session.ask(session.claims[1], BY_NAME["cotangent-layout"]).status == PASSED
-    assert session.ask(session.claims[1], BY_NAME["input-layout-gradient"]).status == PASSED
+    assert session.ask(session.claims[1], CHECKS_BY_NAME["cotangent-layout"]).status == PASSED
+    assert session.ask(session.claims[1], CHECKS_BY_NAME["input-layout-gradient"]).status == PASSED
 
 
 def test_reproduction_of_the_bias_alone() -> None:
-    entry = expected.of("torch.nn.functional:group_norm", "parameter-grid")
+    entry = known_bugs.of("torch.nn.functional:group_norm", "parameter-grid")
 
     assert entry is not None
     with pytest.raises(RuntimeError, match="tensor does not have a device"):
@@ -154,15 +155,15 @@ def test_reproduction_of_the_bias_alone() -> None:
 
 def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry whose finding is gone is an error that says to remove it."""
-    entry = expected.Expected(
+    entry = known_bugs.KnownBug(
         ("torch.nn.functional:layer_norm",), ("input-layout",), "reason", "source", "", layouts=("transposed",)
     )
-    monkeypatch.setattr(expected, "of", lambda target, check: entry if check == "input-layout" else None)
+    monkeypatch.setattr(known_bugs, "of", lambda target, check: entry if check == "input-layout" else None)
     session = Session.of([Implementation("layer_norm", "torch.nn.functional:layer_norm")], [], "quick")
     outcome = session.ask(session.claims[0], layout.CHECKS[0])
 
     assert outcome.status == ERROR
-    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/expected.py"
+    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/engine/known_bugs.py"
 
 
 def test_contiguous_only_is_reported() -> None:

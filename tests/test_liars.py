@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normcheck import bounds, catalog, faults
-from normcheck.adapters.base import Answer, Subject
-from normcheck.case import Case
-from normcheck.checks import ALL
-from normcheck.checks.base import Check, demanded
-from normcheck.contract import Contract
-from normcheck.draws import edges
-from normcheck.floats import Array
-from normcheck.recipes import Draw
-from normcheck.reference.oracle import evaluate
-from normcheck.result import FAILED
-from normcheck.sweep import draws, sweep
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.floats import Array
+from normcheck.core.result import FAILED
+from normcheck.families import CHECKS
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.within_bounds import demanded
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.recipes import Draw
+from normcheck.normalizers.sampling.space import edges
+from normcheck.normalizers.subject import Answer, Subject
 
 GRADIENTS = ("dx", "dweight", "dbias")
 EVERYTHING = ("y", *GRADIENTS, "running_mean", "running_var")
@@ -76,7 +79,7 @@ def zero_parameter_gradients(subject: Subject, case: Case, answer: Answer) -> An
 
 
 def lying(kind: str, lie: Lie) -> Subject:
-    honest = faults.subject(catalog.get(kind))
+    honest = faults.subject(families.get(kind))
 
     def call(case: Case, gradient: bool) -> Answer:
         with np.errstate(all="ignore"):
@@ -85,10 +88,10 @@ def lying(kind: str, lie: Lie) -> Subject:
     return replace(honest, name=f"{kind} by {lie.__name__}", call=call)
 
 
-def found_by(subject: Subject, checks: tuple[Check, ...] = ALL) -> list[str]:
+def found_by(subject: Subject, checks: tuple[Check, ...] = CHECKS) -> list[str]:
     """The checks that find a liar."""
     able = [check for check in checks if check.concerns(subject.normalizer) and not check.lacks(subject)]
-    return [check.name for check in able if sweep(subject, check, asked(subject, check)).status == FAILED]
+    return [check.name for check in able if run_check(subject, check, asked(subject, check)).status == FAILED]
 
 
 def asked(subject: Subject, check: Check) -> tuple[Draw, ...]:
@@ -96,7 +99,7 @@ def asked(subject: Subject, check: Check) -> tuple[Draw, ...]:
 
 
 def named(*names: str) -> tuple[Check, ...]:
-    return tuple(check for check in ALL if check.name in names)
+    return tuple(check for check in CHECKS if check.name in names)
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
@@ -112,18 +115,18 @@ def test_one_entry_off_by_ten_bounds_is_found(kind: str) -> None:
     checks = named("value", "evaluation", "eps-is-read", "constant-rows")
     found = found_by(lying(kind, one_entry), checks)
     assert "value" in found
-    able = {check.name for check in checks if check.concerns(catalog.get(kind))}
+    able = {check.name for check in checks if check.concerns(families.get(kind))}
     assert set(found) == able
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
 @pytest.mark.parametrize("lie", [zero_gradients, nan_gradients], ids=lambda lie: lie.__name__)
 def test_a_liar_about_gradients_alone_is_found(kind: str, lie: Lie) -> None:
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     asked = ["input-gradient", "parameter-gradients", "gradient-mode"]
     if not normalizer.partial and (lie is nan_gradients or normalizer.eps is not None):
         asked.append("gradient-sums")  # which no partial statistic obeys, and zeros do where there is no eps
-    assert found_by(lying(kind, lie), named(*asked)) == [check.name for check in ALL if check.name in asked]
+    assert found_by(lying(kind, lie), named(*asked)) == [check.name for check in CHECKS if check.name in asked]
 
 
 @pytest.mark.parametrize("kind", catalog.ALL)
@@ -146,6 +149,6 @@ def test_a_liar_about_running_statistics_is_found(kind: str, lie: Lie) -> None:
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_the_best_accuracy_is_within_reach(kind: str) -> None:
     """A sound implementation passes where the best class is demanded; the one off by ten bounds of it does not."""
-    honest = faults.subject(catalog.get(kind), contract=Contract(accuracy="sound"))
+    honest = faults.subject(families.get(kind), contract=Contract(accuracy="sound"))
     checks = named("value", "input-gradient", "parameter-gradients", "evaluation", "running-statistics")
     assert not found_by(honest, checks)

@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from normcheck.adapters.bind import subject
 from normcheck.bench import limits
 from normcheck.bench.bandwidth import Curve, Point
 from normcheck.bench.caches import Level
-from normcheck.bench.grid import Question
+from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, fit
 from normcheck.bench.speed import case_of
-from normcheck.claim import Implementation
-from normcheck.report import pace
+from normcheck.core.claim import Implementation
+from normcheck.families import bind as subject
+from normcheck.report import speed
 
 F = torch.nn.functional
 HONEST = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
 TEN = Curve((Point(1 << 12, 10e9, 11e9, "copy"), Point(1 << 26, 10e9, 11e9, "copy")), (Level("L2", 1 << 19),), 1e-6, 1)
 
 
-def measured(rate: float, part: str = "forward", limit: float | None = None, found: Any = HONEST) -> limits.Limits:
+def measured(rate: float, part: str = "forward", limit: float | None = None, found: Any = HONEST) -> limits.SpeedLimits:
     """A pass that moves its least at a rate, in bytes a second."""
-    case = case_of(found, Question(32, 768, part))
+    case = case_of(found, SpeedQuestion(32, 768, part))
     moved = limits.traffic(found.normalizer, case, part).bytes
     return limits.measure(found, case, part, moved / rate, limit, TEN)
 
@@ -86,7 +86,7 @@ def test_the_roofline_is_plain_data() -> None:
 
 
 def few_rows(found: Any) -> Callable[[int], Any]:
-    return lambda width: case_of(found, Question(4, width, "forward"))
+    return lambda width: case_of(found, SpeedQuestion(4, width, "forward"))
 
 
 def test_memory_tells_a_matrix_from_rows() -> None:
@@ -129,5 +129,5 @@ def test_growth_in_words_and_as_data() -> None:
 
     assert entry["time"]["verdict"] == LINEAR
     assert entry["time"]["jumps"][0]["above"] == 1024
-    assert pace.growth(entry).startswith("forward takes width^1.00 [")
-    assert pace.growth(entry).endswith(", 3.0 times at 512 to 1024: linear")
+    assert speed.growth(entry).startswith("forward takes width^1.00 [")
+    assert speed.growth(entry).endswith(", 3.0 times at 512 to 1024: linear")

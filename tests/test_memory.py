@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from normcheck.adapters.bind import subject
 from normcheck.bench import memory as m
-from normcheck.bench.grid import Question
-from normcheck.bench.memory import CAST, COPY, MORE, TEMPORARY, WITHIN, Memory, extras, judge, memory, needs
+from normcheck.bench.grid import SpeedQuestion
+from normcheck.bench.memory import CAST, COPY, MORE, TEMPORARY, WITHIN, MemoryUse, extras, judge, memory, needs
 from normcheck.bench.speed import case_of
-from normcheck.bench.trace import REGION, Step, live, traced
-from normcheck.claim import Implementation
-from normcheck.errors import CallError
+from normcheck.bench.trace import REGION, TraceStep, live, traced
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError
+from normcheck.families import bind as subject
 
 F = torch.nn.functional
 SETS, N = 32, 768
@@ -54,9 +54,9 @@ def hoards(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return F.layer_norm(Hoard.apply(x), normalized_shape, weight, bias, eps)
 
 
-def measured(target: Any, part: str = "forward", kind: str = "layer_norm", format: str = "float32") -> Memory:
+def measured(target: Any, part: str = "forward", kind: str = "layer_norm", format: str = "float32") -> MemoryUse:
     found = subject(Implementation(kind, target))
-    return memory(found, case_of(found, Question(SETS, N, part, format)), part)
+    return memory(found, case_of(found, SpeedQuestion(SETS, N, part, format)), part)
 
 
 def test_an_extra_clone_is_found_and_named() -> None:
@@ -133,11 +133,11 @@ def test_what_works_on_no_tensors_is_refused() -> None:
     )
 
     with pytest.raises(CallError, match="works on no tensors of torch"):
-        memory(found, case_of(found, Question(2, 8, "forward")), "forward")
+        memory(found, case_of(found, SpeedQuestion(2, 8, "forward")), "forward")
 
 
-def block(pointer: int, size: int, *path: str, part: str = "forward") -> Step:
-    return Step(part, path, size, pointer)
+def block(pointer: int, size: int, *path: str, part: str = "forward") -> TraceStep:
+    return TraceStep(part, path, size, pointer)
 
 
 def test_the_peak_is_of_what_is_held_at_once() -> None:
@@ -166,10 +166,12 @@ def test_a_copy_is_named_after_what_the_code_called() -> None:
     moved = ((4, 4), "float32", "float32")
     cast = ((4, 4), "float32", "float64")
     steps = [
-        Step("forward", ("aten::contiguous", "aten::clone", "aten::copy_"), moved=moved),
-        Step("forward", ("aten::rms_norm", "aten::to", "aten::_to_copy", "aten::copy_"), moved=cast),
-        Step("forward", ("aten::copy_",), moved=moved),
-        Step("backward", ("autograd::engine::evaluate_function: MulBackward0", "MulBackward0", "aten::mul"), 64, 1),
+        TraceStep("forward", ("aten::contiguous", "aten::clone", "aten::copy_"), moved=moved),
+        TraceStep("forward", ("aten::rms_norm", "aten::to", "aten::_to_copy", "aten::copy_"), moved=cast),
+        TraceStep("forward", ("aten::copy_",), moved=moved),
+        TraceStep(
+            "backward", ("autograd::engine::evaluate_function: MulBackward0", "MulBackward0", "aten::mul"), 64, 1
+        ),
     ]
 
     found = {e.operator: (e.kind, e.bytes, e.full) for e in extras(steps, 64, 16)}
@@ -181,7 +183,7 @@ def test_a_copy_is_named_after_what_the_code_called() -> None:
 
 
 def test_equal_extras_are_counted() -> None:
-    steps = [Step("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))] * 3
+    steps = [TraceStep("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))] * 3
 
     [one] = extras(steps, 32, 8)
 
@@ -190,10 +192,10 @@ def test_equal_extras_are_counted() -> None:
 
 
 def test_copies_of_parameters_are_small() -> None:
-    [one] = extras([Step("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))], 64, 16)
+    [one] = extras([TraceStep("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))], 64, 16)
 
     assert not one.full
-    assert Memory("forward", 10, {"y": 10}, 0, (one,)).hidden == ()
+    assert MemoryUse("forward", 10, {"y": 10}, 0, (one,)).hidden == ()
 
 
 def test_only_what_happens_in_a_pass_is_told() -> None:
@@ -208,7 +210,7 @@ def test_only_what_happens_in_a_pass_is_told() -> None:
 
 
 def test_the_limit_is_of_what_must_be_kept() -> None:
-    found = Memory("both", 250, {"y": 100, "dx": 100})
+    found = MemoryUse("both", 250, {"y": 100, "dx": 100})
 
     assert found.ratio == 1.25
     assert judge(found, 1.25).verdict == WITHIN
@@ -228,12 +230,12 @@ def test_a_verdict_names_the_largest_extra() -> None:
 @pytest.mark.parametrize("limit", [0.9, 0.0, -1.0, float("nan")])
 def test_a_limit_that_nothing_can_hold_is_refused(limit: float) -> None:
     with pytest.raises(ValueError, match="give 1 or more"):
-        judge(Memory("forward", 1, {"y": 1}), limit)
+        judge(MemoryUse("forward", 1, {"y": 1}), limit)
 
 
 def test_a_normalizer_without_mean_keeps_one_statistic() -> None:
     found = subject(Implementation("rms_norm", "torch.nn.functional:rms_norm"))
-    case = case_of(found, Question(SETS, N, "both"))
+    case = case_of(found, SpeedQuestion(SETS, N, "both"))
 
     assert needs(found, case, "forward") == {"y": X, "scale": 4 * SETS}
     assert needs(found, case, "both", m.CUDA_BLOCK)["scale"] == m.CUDA_BLOCK
@@ -275,6 +277,6 @@ def test_a_devices_peak_is_above_what_it_held_before() -> None:
 
 def test_a_meter_stands_in_for_the_steps() -> None:
     found = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
-    case = case_of(found, Question(SETS, N, "forward"))
+    case = case_of(found, SpeedQuestion(SETS, N, "forward"))
 
     assert memory(found, case, "forward", lambda run: 12345).peak == 12345

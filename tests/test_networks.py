@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Subject
-from normcheck.checks import BY_NAME
-from normcheck.contract import GRADIENTS, Contract
-from normcheck.draws import edges
-from normcheck.result import PASSED
-from normcheck.sweep import draws, sweep
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.contract import GRADIENTS, Contract
+from normcheck.core.result import PASSED
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.sampling.space import edges
+from normcheck.normalizers.subject import Subject
 
 BIAS, SCALE = "bias-drift-in-a-network", "weight-scale-drift"
 CENTERED = [n.name for n in catalog.ALL.values() if n.centered]
@@ -21,9 +22,9 @@ SCALED = [n.name for n in catalog.ALL.values() if n.scaled]
 
 
 def status(subject: Subject, name: str) -> str:
-    check = BY_NAME[name]
+    check = CHECKS_BY_NAME[name]
     some = (*edges(check.space, subject.normalizer, subject.domain), *draws(subject, check, 6, 1))
-    outcome = sweep(subject, check, some)
+    outcome = run_check(subject, check, some)
     assert outcome.compared
     return outcome.status
 
@@ -31,19 +32,19 @@ def status(subject: Subject, name: str) -> str:
 @pytest.mark.parametrize("mode", GRADIENTS)
 @pytest.mark.parametrize("kind", CENTERED)
 def test_the_drift_of_a_bias_is_that_of_the_claimed_gradient(kind: str, mode: str) -> None:
-    assert status(faults.subject(catalog.get(kind), contract=Contract(gradient=mode)), BIAS) == PASSED
+    assert status(faults.subject(families.get(kind), contract=Contract(gradient=mode)), BIAS) == PASSED
 
 
 @pytest.mark.parametrize("mode", GRADIENTS)
 @pytest.mark.parametrize("kind", SCALED)
 def test_the_drift_of_a_length_is_that_of_the_claimed_gradient(kind: str, mode: str) -> None:
-    assert status(faults.subject(catalog.get(kind), contract=Contract(gradient=mode)), SCALE) == PASSED
+    assert status(faults.subject(families.get(kind), contract=Contract(gradient=mode)), SCALE) == PASSED
 
 
 @pytest.mark.parametrize(("name", "wrong"), [(BIAS, "mean-constant"), (SCALE, "variance-constant")])
 def test_a_gradient_through_what_is_claimed_constant_is_found(name: str, wrong: str) -> None:
     """The full gradient does not drift, so it breaks the claim that a statistic is held constant."""
-    full = faults.subject(catalog.get("batch_norm"))
+    full = faults.subject(families.get("batch_norm"))
     claimed = replace(full, contract=Contract(gradient=wrong))
 
     assert status(claimed, name) != PASSED
@@ -56,11 +57,11 @@ def loss(y: np.ndarray, above: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", CENTERED)
 def test_with_a_constant_mean_the_bias_leaves_and_the_loss_stays(kind: str) -> None:
     """The story of section 2 in numbers: each step moves b by the same amount and the loss by none."""
-    from normcheck.checks import networks
-    from normcheck.reference.oracle import partition
+    from normcheck.normalizers.checks import networks
+    from normcheck.normalizers.reference.oracle import partition
 
-    subject = faults.subject(catalog.get(kind), contract=Contract(gradient="mean-constant"))
-    check = BY_NAME[BIAS]
+    subject = faults.subject(families.get(kind), contract=Contract(gradient="mean-constant"))
+    check = CHECKS_BY_NAME[BIAS]
     case = check.space.recipe(subject.normalizer, next(edges(check.space, subject.normalizer, subject.domain)))
     net = networks.initial(subject, case)
     part = partition(subject.normalizer, case)

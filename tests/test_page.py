@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from normcheck.errors import UsageError
+from normcheck.core.errors import UsageError
 from normcheck.report import files, html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)

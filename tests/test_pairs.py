@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from normcheck.bench.pairs import INCONCLUSIVE, MEASURED, SLOWER, WITHIN, Arm, Budget, Measured, compare, interval
-from normcheck.errors import CallError
+from normcheck.core.errors import CallError
 
 QUICK = Budget()
 

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog, checks
-from normcheck.adapters.binders import subject
-from normcheck.claim import Implementation
-from normcheck.descent.net import Net
-from normcheck.descent.space import NetDraw, net
-from normcheck.errors import UsageError
-from normcheck.explain import page
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import UsageError
+from normcheck.core.result import FAILED, PASSED
+from normcheck.explain.pages import page
+from normcheck.families import bind as subject
+from normcheck.families.path_optimizer import reference
+from normcheck.families.path_optimizer.case import OptimizerCase
+from normcheck.families.path_optimizer.space import NetDraw, net
 from normcheck.implementations.path_sgd import PathSGD
-from normcheck.reference import paths
 from normcheck.report.message import case_words
-from normcheck.result import FAILED, PASSED
-from normcheck.sweep import draws, sweep
 
-ENTRY = catalog.get("path_sgd")
-CHECKS = [check for check in checks.ALL if check.concerns(ENTRY)]
+ENTRY = families.get("path_sgd")
+CHECKS = [check for check in families.CHECKS if check.concerns(ENTRY)]
 
 
-def case(**changes) -> Net:
+def case(**changes) -> OptimizerCase:
     return net(ENTRY, NetDraw(**changes))
 
 
@@ -47,8 +47,8 @@ def test_kappa_is_the_sum_over_paths(nodes) -> None:
     net = case(nodes=nodes)
     total, kappas = enumerated(net.parameters)
 
-    assert total == pytest.approx(paths.path_norm(net.parameters), rel=1e-12)
-    for expected, got in zip(kappas, paths.kappas(net.parameters), strict=True):
+    assert total == pytest.approx(reference.path_norm(net.parameters), rel=1e-12)
+    for expected, got in zip(kappas, reference.kappas(net.parameters), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
@@ -56,14 +56,14 @@ def test_kappa_is_the_sum_over_paths(nodes) -> None:
 def test_kappa_is_half_the_second_derivative(biases) -> None:
     """J is quadratic in each edge alone, so a second difference of any width is exact."""
     parameters = case(nodes=(2, 3, 3, 2), biases=biases).parameters
-    kappas = paths.kappas(parameters)
+    kappas = reference.kappas(parameters)
     for i, p in enumerate(parameters):
         for where in np.ndindex(p.shape):
             norms = []
             for move in (-1.0, 0.0, 1.0):
                 moved = [q.copy() for q in parameters]
                 moved[i][where] += move
-                norms.append(paths.path_norm(moved))
+                norms.append(reference.path_norm(moved))
             assert (norms[0] - 2 * norms[1] + norms[2]) / 2 == pytest.approx(kappas[i][where], rel=1e-9)
 
 
@@ -73,11 +73,11 @@ def test_gradients_are_those_of_torch(biases) -> None:
     target = np.random.default_rng(3).standard_normal((5, 2))
     held = [torch.tensor(p, requires_grad=True) for p in net.parameters]
     h = torch.tensor(net.x)
-    for level, (weight, bias) in enumerate(paths.layers(held)):
+    for level, (weight, bias) in enumerate(reference.layers(held)):
         h = h @ weight.T + (0 if bias is None else bias)
         h = torch.relu(h) if level < 2 else h
     (0.5 * (h - torch.tensor(target)).square().sum(dim=1).mean()).backward()
-    for got, p in zip(paths.gradients(net.parameters, net.x, target), held, strict=True):
+    for got, p in zip(reference.gradients(net.parameters, net.x, target), held, strict=True):
         np.testing.assert_allclose(got, p.grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
@@ -91,7 +91,9 @@ def test_a_rescaled_case_is_exact_and_computes_the_same_function(factors, format
             assert np.array_equal(net.format.round(p), p)
             assert (p != 0).all()
         np.testing.assert_allclose(
-            paths.activations(net.parameters, net.x)[-1], paths.activations(other.parameters, net.x)[-1], rtol=1e-12
+            reference.activations(net.parameters, net.x)[-1],
+            reference.activations(other.parameters, net.x)[-1],
+            rtol=1e-12,
         )
 
 
@@ -99,8 +101,10 @@ def test_path_sgd_keeps_nets_alike_and_sgd_does_not() -> None:
     """Neyshabur 2015, section 4: the witness. Two nets that compute one function, one step each."""
     net = case(nodes=(5, 17, 3), seed=4)
     far = []
-    for step in (paths.step, lambda p, g, rate: tuple(q - rate * d for q, d in zip(p, g, strict=True))):
-        outputs = [paths.activations(step(n.parameters, n.gradients[0], n.rate), n.x)[-1] for n in (net, net.rescaled)]
+    for step in (reference.step, lambda p, g, rate: tuple(q - rate * d for q, d in zip(p, g, strict=True))):
+        outputs = [
+            reference.activations(step(n.parameters, n.gradients[0], n.rate), n.x)[-1] for n in (net, net.rescaled)
+        ]
         far.append(float(np.abs(outputs[0] - outputs[1]).max() / np.abs(outputs[0]).max()))
 
     assert far[0] < 1e-13
@@ -110,8 +114,8 @@ def test_path_sgd_keeps_nets_alike_and_sgd_does_not() -> None:
 @pytest.mark.parametrize("target", [torch.optim.SGD, torch.optim.Adam])
 def test_another_optimizer_is_found_out(target) -> None:
     bound = subject(Implementation("path_sgd", target))
-    check = checks.BY_NAME["path-function"]
-    assert sweep(bound, check, check.space.always(bound)).status == FAILED
+    check = families.CHECKS_BY_NAME["path-function"]
+    assert run_check(bound, check, check.space.always(bound)).status == FAILED
 
 
 class ByAutograd(PathSGD):
@@ -165,7 +169,7 @@ class ByRoots(PathSGD):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
 def test_correct_code_uses_at_most_half_of_a_bound(style, check) -> None:
     bound = subject(Implementation("path_sgd", style))
-    outcome = sweep(bound, check, [*check.space.always(bound), *draws(bound, check, 20, 5)])
+    outcome = run_check(bound, check, [*check.space.always(bound), *draws(bound, check, 20, 5)])
 
     assert outcome.status == PASSED, outcome.finding
     assert outcome.share <= 0.5
@@ -174,8 +178,8 @@ def test_correct_code_uses_at_most_half_of_a_bound(style, check) -> None:
 def test_the_bound_of_a_step_is_not_idle() -> None:
     """Correct code in float32 uses a twentieth of it: what is twenty bounds wrong is no matter of taste."""
     bound = subject(Implementation("path_sgd", PathSGD))
-    check = checks.BY_NAME["path-step"]
-    assert sweep(bound, check, [*check.space.always(bound), *draws(bound, check, 40, 2)]).share > 0.05
+    check = families.CHECKS_BY_NAME["path-step"]
+    assert run_check(bound, check, [*check.space.always(bound), *draws(bound, check, 40, 2)]).share > 0.05
 
 
 def test_a_promised_eps_is_part_of_the_closed_form() -> None:
@@ -183,17 +187,17 @@ def test_a_promised_eps_is_part_of_the_closed_form() -> None:
         @torch.no_grad()
         def step(self, closure=None):
             for group in self.param_groups:
-                for p, kappa in zip(group["params"], paths.kappas([q.detach().numpy() for q in group["params"]]),
+                for p, kappa in zip(group["params"], reference.kappas([q.detach().numpy() for q in group["params"]]),
                                     strict=True):  # fmt: skip
                     p.sub_(group["lr"] * p.grad / (torch.tensor(kappa) + 0.01))
 
-    check = checks.BY_NAME["path-step"]
+    check = families.CHECKS_BY_NAME["path-step"]
     plain = subject(Implementation("path_sgd", Dampened))
     promised = subject(Implementation("path_sgd", Dampened, {"eps": "0.01"}))
 
-    assert sweep(plain, check, check.space.always(plain)).status == FAILED
-    assert sweep(promised, check, check.space.always(promised)).status == PASSED
-    assert checks.BY_NAME["path-rescaling"].lacks(promised) == (
+    assert run_check(plain, check, check.space.always(plain)).status == FAILED
+    assert run_check(promised, check, check.space.always(promised)).status == PASSED
+    assert families.CHECKS_BY_NAME["path-rescaling"].lacks(promised) == (
         "kappa + 0.01, as the contract has it, follows no rescaling"
     )
 

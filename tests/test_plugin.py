@@ -292,7 +292,9 @@ def test_workers(project: pytest.Pytester) -> None:
 LIGHT = "import sys, {module}; sys.exit(bool({{'torch', 'numpy', 'hypothesis'}} & set(sys.modules)))"
 
 
-@pytest.mark.parametrize(("module", "heavy"), [("normcheck.plugin", False), ("normcheck.session", True)])
+@pytest.mark.parametrize(
+    ("module", "heavy"), [("normcheck.pytest_plugin.plugin", False), ("normcheck.engine.session", True)]
+)
 def test_costs_nothing(module: str, heavy: bool) -> None:
     """The plugin imports neither torch nor numpy nor hypothesis; and this test would see it if it did."""
     done = subprocess.run([sys.executable, "-c", LIGHT.format(module=module)], check=False)
@@ -302,7 +304,7 @@ def test_costs_nothing(module: str, heavy: bool) -> None:
 
 def test_properties_are_packaged() -> None:
     """The suite is found as a part of the package."""
-    from normcheck.plugin import properties
+    from normcheck.pytest_plugin.plugin import properties
 
     names = {path.name for path in Path(properties()).glob("test_*.py")}
     assert {"test_table.py", "test_gradients.py"} <= names

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck.checks import BY_NAME
-from normcheck.result import FAILED, PASSED
-from normcheck.session import Session
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
 
 F = torch.nn.functional
 
@@ -106,7 +106,7 @@ def _restored():
 
 def asked(function, kind: str, check: str):
     session = Session.of([(kind, function)], [], "quick")
-    return session.ask(session.claims[0], BY_NAME[check])
+    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from normcheck.adapters.load import load
+from normcheck.frameworks.load import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,12 +52,17 @@ def test_table(pytester: pytest.Pytester) -> None:
 
 def test_kinds_and_options_are_named() -> None:
     """Every kind of the catalog, every option and every contract key is in the README."""
-    from normcheck import catalog, contract, outputs
+    from normcheck import families
+    from normcheck.core import contract
+    from normcheck.pytest_plugin import report_options
 
-    sources = ((ROOT / "normcheck" / name).read_text(encoding="utf-8") for name in ("plugin.py", "pace.py"))
+    sources = (
+        (ROOT / "normcheck" / "pytest_plugin" / name).read_text(encoding="utf-8")
+        for name in ("plugin.py", "speed_options.py")
+    )
     options = {option for text in sources for option in re.findall(r'"(--norm-[a-z-]+)"', text)}
-    forms = {f"--norm-{form}" for form in outputs.FORMS}
-    for word in (*catalog.ENTRIES, *contract.CHOICES, *options, *forms, "--norm-baseline", "--norm-isolate"):
+    forms = {f"--norm-{form}" for form in report_options.FORMS}
+    for word in (*families.ENTRIES, *contract.CHOICES, *options, *forms, "--norm-baseline", "--norm-isolate"):
         assert word in README, word
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normcheck import catalog
-from normcheck.adapters.base import Domain
-from normcheck.adapters.probe import fit, ranks
-from normcheck.case import Case
-from normcheck.draws import OFFSETS, Space, choose, edges
-from normcheck.floats import FLOAT32, FORMATS, Array
-from normcheck.recipes import (
+from normcheck import families
+from normcheck.core.floats import FLOAT32, FORMATS, Array
+from normcheck.normalizers import catalog
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate, partition
+from normcheck.normalizers.sampling.fit import fit, ranks
+from normcheck.normalizers.sampling.recipes import (
     SMALL,
     WIDTHS,
     Draw,
@@ -31,12 +32,12 @@ from normcheck.recipes import (
     state,
     values,
 )
-from normcheck.reference.oracle import evaluate, partition
-from normcheck.spec import Normalizer
-from normcheck.transforms import COLUMNS, summed
+from normcheck.normalizers.sampling.space import OFFSETS, Space, choose, edges
+from normcheck.normalizers.subject import Domain
+from normcheck.normalizers.transforms import COLUMNS, summed
 
 KINDS = list(catalog.ALL)
-CENTERED = [kind for kind in KINDS if catalog.get(kind).centered]
+CENTERED = [kind for kind in KINDS if families.get(kind).centered]
 DELTAS = (2.0, 4.0, 0.5, 0.25, 3.0, 1.5, 0.75)
 SEEDS = range(200)
 DY_LAYOUTS = ("contiguous", "expanded", "every second")
@@ -55,7 +56,7 @@ def every_shape(normalizer: Normalizer, widths: Sequence[int]) -> Iterator[Draw]
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_have_the_wanted_members(kind: str) -> None:
     """For every rank, number of normalized axes and dim, exactly n entries share a statistic."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for draw in every_shape(normalizer, (*SMALL, *WIDTHS)):
         size, groups = shape(normalizer, draw)
         part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
@@ -69,7 +70,7 @@ def test_shapes_have_the_wanted_members(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_have_about_the_wanted_sets(kind: str) -> None:
     """The number of statistics is what was wanted, to a factor of two; a norm of everything has one."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for draw in every_shape(normalizer, (8, 17, 64)):
         size, groups = shape(normalizer, draw)
         sets = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim).sets
@@ -96,7 +97,7 @@ def arrays(case: Case) -> Iterator[tuple[str, Array]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_are_of_the_format(kind: str, format: str) -> None:
     """Every number of a case is finite, and what the format holds: reference and implementation see the same."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for seed, offset in itertools.product(range(12), OFFSETS[format]):
         rank = ranks(normalizer)[seed % len(ranks(normalizer))]
         draw = Draw(seed=seed, n=SMALL[seed], rank=rank, format=format, offset=offset, dy=DY_LAYOUTS[seed % 3])
@@ -111,7 +112,7 @@ def test_values_are_of_the_format(kind: str, format: str) -> None:
 
 def test_a_draw_is_a_case() -> None:
     """The same draw gives the same case, another seed another one."""
-    layer_norm = catalog.get("layer_norm")
+    layer_norm = families.get("layer_norm")
     one, same, other = (values(layer_norm, Draw(seed=seed)) for seed in (1, 1, 2))
 
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(arrays(one), arrays(same), strict=True))
@@ -122,7 +123,7 @@ def test_a_draw_is_a_case() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameters_are_those_drawn(kind: str, affine: str) -> None:
     """A case has the parameters that were drawn and that the entry has; a norm of weights always has its gain."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     case = values(normalizer, Draw(rank=ranks(normalizer)[0], affine=affine))
     part = partition(normalizer, case)
 
@@ -145,14 +146,14 @@ def test_parameters_are_told_apart() -> None:
 
 def test_eps_is_zero_where_the_formula_has_none() -> None:
     """A case of weight norm has no eps, whatever was drawn."""
-    assert values(catalog.get("weight_norm"), Draw(eps=0.1)).eps == 0.0
-    assert values(catalog.get("layer_norm"), Draw(eps=0.1)).eps == 0.1
+    assert values(families.get("weight_norm"), Draw(eps=0.1)).eps == 0.0
+    assert values(families.get("layer_norm"), Draw(eps=0.1)).eps == 0.1
 
 
 def test_state_is_away_from_its_start() -> None:
     """Running statistics are neither zeros nor ones, and the variance is positive."""
     for seed in range(20):
-        case = state(catalog.get("batch_norm"), Draw(seed=seed), training=True)
+        case = state(families.get("batch_norm"), Draw(seed=seed), training=True)
 
         assert not (case.running_mean == 0).any()
         assert not (case.running_var == 1).any()
@@ -172,7 +173,7 @@ def grid(array: Array) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_summed_inputs_are_exact(kind: str, scale: int) -> None:
     """Summed inputs and weights are exact in float32 before and after every column, whatever the order of summation."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for seed, delta in itertools.product(range(8), DELTAS):
         rank = ranks(normalizer)[seed % len(ranks(normalizer))]
         case = network(normalizer, Draw(seed=seed, delta=delta, scale=scale, rank=rank, format="float32", n=6))
@@ -186,10 +187,10 @@ def test_summed_inputs_are_exact(kind: str, scale: int) -> None:
             assert sizes.max() / (grid(linear.data) * grid(linear.weights)) < 2.0**24
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if catalog.get(kind).acts_on == "activation"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if families.get(kind).acts_on == "activation"])
 def test_a_network_feeds_its_normalizer(kind: str) -> None:
     """The input is the summed inputs of the linear layer, on every rank, and a moved one keeps its shape."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for rank, seed in itertools.product(ranks(normalizer), range(6)):
         case = network(normalizer, Draw(seed=seed, rank=rank, n=6))
         moved = on_network(normalizer, case, COLUMNS[0].apply(case.linear, case.move))
@@ -203,7 +204,7 @@ def test_a_network_feeds_its_normalizer(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_moves_move(kind: str) -> None:
     """Every column changes what it says: a factor that is not 1, a direction without zeros only, one unit, one case."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for seed in range(20):
         case = network(normalizer, Draw(seed=seed, rank=ranks(normalizer)[0]))
         assert 0 <= case.move.unit < len(case.linear.weights)
@@ -306,7 +307,7 @@ def test_outliers_are_reached() -> None:
 
 def outside(case: Case, kind: str) -> Array:
     """The share of dL/dxh outside the span of 1 and xh, for each set that is not nearly constant."""
-    truth = evaluate(catalog.get(kind), case)
+    truth = evaluate(families.get(kind), case)
     g, xh = truth.g, truth.saved.xh
     rest = g - g.mean(axis=1, keepdims=True)
     size = np.square(xh).sum(axis=1, keepdims=True)
@@ -319,7 +320,7 @@ def outside(case: Case, kind: str) -> Array:
 @pytest.mark.parametrize("kind", CENTERED)
 def test_cotangents_are_off_the_null_space(kind: str, dy: str) -> None:
     """A tenth of the cotangent, at least, lies outside the span of 1 and xh, which a full gradient annihilates."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for seed in range(40):
         case = values(normalizer, Draw(seed=seed, n=12, dy=dy, rank=ranks(normalizer)[0]))
 
@@ -329,7 +330,7 @@ def test_cotangents_are_off_the_null_space(kind: str, dy: str) -> None:
 @pytest.mark.parametrize("kind", CENTERED)
 def test_cotangents_in_the_null_space_where_asked(kind: str) -> None:
     """Asked for the null space, dL/dxh lies in the span of 1 and xh, to rounding."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for seed in range(40):
         case = values(normalizer, Draw(seed=seed, n=12, dy_kind="null space", rank=ranks(normalizer)[0]))
 
@@ -339,7 +340,7 @@ def test_cotangents_in_the_null_space_where_asked(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_cotangents_are_not_blind(kind: str) -> None:
     """A random cotangent has a part along 1 and one along xh, so that no term of the backward goes unseen."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     along_one, along_xh = [], []
     for seed in range(40):
         truth = evaluate(
@@ -355,7 +356,7 @@ def test_cotangents_are_not_blind(kind: str) -> None:
 
 def test_an_expanded_cotangent_is_one_value() -> None:
     """What stride 0 can hold: one value everywhere, not zero."""
-    case = values(catalog.get("layer_norm"), Draw(dy="expanded"))
+    case = values(families.get("layer_norm"), Draw(dy="expanded"))
 
     assert len(np.unique(case.dy)) == 1
     assert case.dy.flat[0] != 0.0
@@ -375,7 +376,7 @@ SPACE = Space(values, edges=WIDTHS, deltas=DELTAS, dy=tuple((layout, "random") f
 
 def drawn(kind: str, domain: Domain, space: Space = SPACE) -> Iterator[Draw]:
     """The decisive draws and many random ones."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     yield from edges(space, normalizer, domain)
     for seed in SEEDS:
         yield choose(space, normalizer, domain, picker(seed))
@@ -384,7 +385,7 @@ def drawn(kind: str, domain: Domain, space: Space = SPACE) -> Iterator[Draw]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_choose_stays_inside_a_domain(kind: str) -> None:
     """Formats, ranks, refused widths, parameters, axes and dims of a draw are those that the domain allows."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     some = tuple(r for r in ranks(normalizer) if r > 1)[-2:]
     domain = Domain(
         ranks=some, formats=("float32", "float16"), affine=("weight",), dims=(1,), eps=1e-6,
@@ -411,7 +412,7 @@ def test_choose_stays_inside_a_domain(kind: str) -> None:
 ])  # fmt: skip
 def test_choose_keeps_fixed_sizes(kind: str, sizes: Sizes) -> None:
     """Cases and networks for a layer of fixed size have its shape and its groups."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for draw in drawn(kind, Domain(ranks=ranks(normalizer), sizes=sizes)):
         for case in (values(normalizer, draw), network(normalizer, draw)):
             if normalizer.sets.layout == "trailing":
@@ -443,7 +444,7 @@ def test_small_eps_is_not_asked_of_float16() -> None:
 
 def test_edges_ask_every_format_rank_and_width() -> None:
     """Formats, ranks, threshold widths and the offset that kills one pass are asked without luck."""
-    some = list(edges(SPACE, catalog.get("layer_norm"), Domain()))
+    some = list(edges(SPACE, families.get("layer_norm"), Domain()))
 
     assert {draw.format for draw in some} == set(FORMATS)
     assert {draw.rank for draw in some} == {2, 3, 4}
@@ -455,6 +456,6 @@ def test_fit_leaves_free_sizes_alone() -> None:
     """Without fixed sizes a draw stays what it is."""
     draw = Draw(n=17)
 
-    assert fit(catalog.get("layer_norm"), draw, None) == draw
-    assert fit(catalog.get("layer_norm"), draw, Sizes(16, 1, (16,))).n == 16
-    assert replace(fit(catalog.get("batch_norm"), draw, Sizes(6)), fixed=None) == replace(draw, sets=6)
+    assert fit(families.get("layer_norm"), draw, None) == draw
+    assert fit(families.get("layer_norm"), draw, Sizes(16, 1, (16,))).n == 16
+    assert replace(fit(families.get("batch_norm"), draw, Sizes(6)), fixed=None) == replace(draw, sets=6)

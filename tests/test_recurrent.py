@@ -10,33 +10,33 @@ import numpy as np
 import pytest
 
 from normcheck import Implementation
-from normcheck.adapters.torch_recurrent import subject
-from normcheck.contract import Contract
-from normcheck.errors import CallError, UsageError
-from normcheck.faults import recurrent as faults
-from normcheck.recurrence.diagnosis import diagnose
-from normcheck.recurrence.entry import ENTRIES, Recurrent
-from normcheck.recurrence.series import Series
-from normcheck.recurrence.space import SeriesDraw, series
-from normcheck.reference.recurrent import unroll
-from normcheck.result import FAILED, PASSED
-from normcheck.session import Session
+from normcheck.core.contract import Contract
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.session import Session
+from normcheck.families import bind as subject
+from normcheck.families.recurrent import faults
+from normcheck.families.recurrent.case import RecurrentCase
+from normcheck.families.recurrent.diagnosis import diagnose
+from normcheck.families.recurrent.entry import ENTRIES, Recurrent
+from normcheck.families.recurrent.reference.nets import unroll
+from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 DRAWS = {
-    "training": SeriesDraw(),
-    "evaluation beyond the statistics": SeriesDraw(training=False, beyond=2),
-    "padded": SeriesDraw(padded=True, steps=5),
+    "training": RecurrentDraw(),
+    "evaluation beyond the statistics": RecurrentDraw(training=False, beyond=2),
+    "padded": RecurrentDraw(padded=True, steps=5),
 }
 
 
-def loss(entry: Recurrent, case: Series) -> float:
+def loss(entry: Recurrent, case: RecurrentCase) -> float:
     found = unroll(entry, case.but(dy=None, dh=None, dc=None))
     pairs = [(found.y, case.dy), (found.last["h"], case.dh), (found.last.get("c"), case.dc)]
     return float(sum((y[0] * dy).sum() for y, dy in pairs if y is not None and dy is not None))
 
 
-def moved(case: Series, name: str, by: np.ndarray) -> Series:
+def moved(case: RecurrentCase, name: str, by: np.ndarray) -> RecurrentCase:
     if name in case.parameters:
         return case.having(**{name: case.parameters[name] + by})
     return case.but(**{name: getattr(case, name) + by})
@@ -47,7 +47,7 @@ def moved(case: Series, name: str, by: np.ndarray) -> Series:
 def test_the_backward_is_the_derivative_of_the_forward(kind: str, draw: str) -> None:
     """Along a random direction for each parameter, the input and the first state; error of order step^2."""
     entry = BY_NAME[kind]
-    case = series(entry, replace(DRAWS[draw], eps=1e-2))
+    case = recurrent_case(entry, replace(DRAWS[draw], eps=1e-2))
     grads = unroll(entry, case).grads
     rng = np.random.default_rng(5)
     for name, gradient in grads.items():
@@ -277,7 +277,7 @@ def test_a_plain_lstm_is_none_of_them() -> None:
 
 def test_a_net_that_starts_from_noise_is_asked_with_a_state_in_training(mine: Any) -> None:
     net = subject(Implementation("recurrent_batch_norm", mine("batch", "Mine")))
-    from normcheck.checks import BY_NAME as checks
+    from normcheck.families import CHECKS_BY_NAME as checks
 
     assert net.domain.noise
     space = checks["recurrent-output"].space
@@ -287,7 +287,7 @@ def test_a_net_that_starts_from_noise_is_asked_with_a_state_in_training(mine: An
 def test_the_gain_decides_how_steep_tanh_is() -> None:
     """Normal inputs times a gain: E tanh' = 0.990, 0.827, 0.606 for 0.1, 0.5, 1 (Cooijmans 2016, section 4)."""
     entry = replace(BY_NAME["recurrent_batch_norm_rnn"], places=("hh",))
-    case = series(entry, SeriesDraw(steps=2, cases=4000, units=4, eps=1e-12))
+    case = recurrent_case(entry, RecurrentDraw(steps=2, cases=4000, units=4, eps=1e-12))
     h = np.random.default_rng(0).standard_normal(case.h.shape)
     means = {}
     for gain in (0.1, 0.5, 1.0):

@@ -11,34 +11,34 @@ from pathlib import Path
 
 import pytest
 
-from normcheck import checks
-from normcheck.checks.base import Check
-from normcheck.contract import Contract
-from normcheck.faults import recurrent as faults
-from normcheck.recurrence.entry import ENTRIES, Recurrent
-from normcheck.recurrence.subject import Net
-from normcheck.result import FAILED, PASSED
-from normcheck.sweep import draws, sweep
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.result import FAILED, PASSED
+from normcheck.families.recurrent import faults
+from normcheck.families.recurrent.entry import ENTRIES, Recurrent
+from normcheck.families.recurrent.subject import RecurrentSubject
 
 GOLDEN = Path(__file__).with_name("recurrent_kill_matrix.txt")
-ALL = tuple(check for check in checks.ALL if check.space.entries is Recurrent)
+ALL = tuple(check for check in families.CHECKS if check.space.entries is Recurrent)
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 
 
-def net(entry: Recurrent, fault: faults.Fault | None = None) -> Net:
+def net(entry: Recurrent, fault: faults.RecurrentFault | None = None) -> RecurrentSubject:
     return faults.subject(entry, fault, Contract())
 
 
-def asked_of(subject: Net) -> list[Check]:
+def asked_of(subject: RecurrentSubject) -> list[Check]:
     return [check for check in ALL if check.concerns(subject.entry) and not check.lacks(subject)]
 
 
-def finds(check: Check, subject: Net) -> bool:
+def finds(check: Check, subject: RecurrentSubject) -> bool:
     """Whether what is always tried finds a fault."""
-    return sweep(subject, check, check.space.always(subject)).status == FAILED
+    return run_check(subject, check, check.space.always(subject)).status == FAILED
 
 
-def lines(fault: faults.Fault) -> list[str]:
+def lines(fault: faults.RecurrentFault) -> list[str]:
     """Fault and entry with the checks that find it: all on the first entry, one on each of the others."""
     first, *others = (entry for entry in ENTRIES if fault.concerns(entry))
     subject = net(first, fault)
@@ -119,7 +119,9 @@ def test_a_correct_net_passes(kind: str) -> None:
     """In working precision, always asked draws and random ones, within half of what is allowed."""
     subject = net(BY_NAME[kind])
     for check in asked_of(subject):
-        outcome = sweep(subject, check, (*check.space.always(subject), *draws(subject, check, int(24 / check.cost), 1)))
+        outcome = run_check(
+            subject, check, (*check.space.always(subject), *draws(subject, check, int(24 / check.cost), 1))
+        )
         assert outcome.status == PASSED, (check.name, outcome.finding)
         assert outcome.share <= 0.5, check.name
 

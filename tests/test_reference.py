@@ -12,12 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcheck import bounds, catalog
-from normcheck.case import Case
-from normcheck.contract import GRADIENTS, contract
-from normcheck.floats import FLOAT64, Array
-from normcheck.reference import oracle, standardize
-from normcheck.reference.standardize import Setting, Steps
+from normcheck import families
+from normcheck.core.contract import GRADIENTS, contract
+from normcheck.core.floats import FLOAT64, Array
+from normcheck.normalizers import catalog
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.reference import oracle, standardize
+from normcheck.normalizers.reference.standardize import Setting, Steps
 
 SHAPES: dict[str, tuple[dict[str, Any], ...]] = {
     "batch_norm": ({"shape": (5, 3)}, {"shape": (3, 2, 2)}),
@@ -55,7 +57,7 @@ def apart(actual: Array, expected: Array) -> float:
 
 def a_case(kind: str, shape: tuple[int, ...], eps: float, affine: str = "both", **more: Any) -> Case:
     """A well-conditioned case with a cotangent that no term of the backward is blind to."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     rng = np.random.default_rng(11)
     x = rng.standard_normal(shape) + 0.7
     case = Case(x=x, eps=0.0 if normalizer.eps is None else eps, dy=rng.standard_normal(shape) + 0.4, **more)
@@ -93,7 +95,7 @@ def complex_step(kind: str, case: Case, conventions: dict[str, str], mode: str, 
         moved = at.copy()
         moved[i] += 1j * STEP
         y = oracle.evaluate(
-            catalog.get(kind), case.but(**{leaf: moved, "dy": None}), contract(conventions), steps=frozen(mode)
+            families.get(kind), case.but(**{leaf: moved, "dy": None}), contract(conventions), steps=frozen(mode)
         ).y
         out[i] = (case.dy * y.imag).sum() / STEP
     return out
@@ -109,7 +111,7 @@ def settings() -> list[Any]:
 
 
 def every_eps(kind: str) -> tuple[float, ...]:
-    return (0.0,) if catalog.get(kind).eps is None else (0.0, 1e-5, 0.3)
+    return (0.0,) if families.get(kind).eps is None else (0.0, 1e-5, 0.3)
 
 
 @pytest.mark.parametrize("mode", GRADIENTS)
@@ -119,7 +121,7 @@ def test_dx_is_the_complex_step_derivative(kind: str, how: dict[str, Any], mode:
     for conventions in CONVENTIONS:
         for eps in every_eps(kind):
             case = a_case(kind, eps=eps, **how)
-            truth = oracle.evaluate(catalog.get(kind), case, contract(conventions | {"gradient": mode}))
+            truth = oracle.evaluate(families.get(kind), case, contract(conventions | {"gradient": mode}))
             derived = complex_step(kind, case, conventions, mode, "x")
 
             assert apart(truth.dx, derived) < 1e-13, (conventions, eps)
@@ -132,7 +134,7 @@ def test_dx_without_parameters(kind: str, mode: str) -> None:
     """Without bias, and without weight where none is needed, dx is the complex-step derivative too."""
     for affine in ("weight", "none"):
         case = a_case(kind, eps=1e-5, affine=affine, **SHAPES[kind][0])
-        truth = oracle.evaluate(catalog.get(kind), case, contract({"gradient": mode}))
+        truth = oracle.evaluate(families.get(kind), case, contract({"gradient": mode}))
 
         assert apart(truth.dx, complex_step(kind, case, {}, mode, "x")) < 1e-13
         assert truth.dbias is None
@@ -147,12 +149,12 @@ def test_parameter_gradients_are_complex_step_derivatives(kind: str, how: dict[s
             for leaf in (name for name in ("weight", "bias") if getattr(case, name) is not None):
                 derived = complex_step(kind, case, conventions, "full", leaf)
                 for mode in GRADIENTS:
-                    truth = oracle.evaluate(catalog.get(kind), case, contract(conventions | {"gradient": mode}))
+                    truth = oracle.evaluate(families.get(kind), case, contract(conventions | {"gradient": mode}))
 
                     assert apart(getattr(truth, f"d{leaf}"), derived) < 1e-13, (conventions, eps)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in catalog.ALL if catalog.get(kind).state])
+@pytest.mark.parametrize("kind", [kind for kind in catalog.ALL if families.get(kind).state])
 def test_evaluation_is_an_affine_map(kind: str) -> None:
     """With given statistics dx is the complex-step derivative of an affine map, whatever the mode claimed."""
     case = a_case(kind, eps=1e-3, **SHAPES[kind][1])
@@ -160,7 +162,7 @@ def test_evaluation_is_an_affine_map(kind: str) -> None:
     case = case.but(training=False, running_mean=np.linspace(-1, 1, units), running_var=np.linspace(0.5, 2, units))
     derived = complex_step(kind, case, {}, "full", "x")
     for mode in GRADIENTS:
-        truth = oracle.evaluate(catalog.get(kind), case, contract({"gradient": mode}))
+        truth = oracle.evaluate(families.get(kind), case, contract({"gradient": mode}))
 
         assert apart(truth.dx, derived) < 1e-13
         assert np.array_equal(truth.running_mean, case.running_mean)
@@ -172,7 +174,7 @@ def test_evaluation_is_an_affine_map(kind: str) -> None:
 
 def fifty_digits(kind: str, case: Case, conventions: dict[str, str]) -> list[mpmath.mpf]:
     """y, flattened, with every operation in 50 digits; sets and parameters as the partition gathers them."""
-    normalizer, made = catalog.get(kind), contract(conventions)
+    normalizer, made = families.get(kind), contract(conventions)
     part = oracle.partition(normalizer, case)
     k = oracle.setting(normalizer, case, made, part)
     gain = np.ones(()) if case.weight is None else part.spread(case.weight)
@@ -197,7 +199,7 @@ def fifty_digits(kind: str, case: Case, conventions: dict[str, str]) -> list[mpm
 
 def wide_case(kind: str, n: int, fill: Callable[[np.random.Generator, tuple[int, int]], Array]) -> Case:
     """A case with n members in each of a few sets, filled set by set."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     shape, more = {
         "batch_norm": ((n, 4), {}),
         "mean_only_batch_norm": ((n, 4), {}),
@@ -223,14 +225,14 @@ FILLS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
 
 def error_and_truth(kind: str, case: Case, conventions: dict[str, str]) -> tuple[Array, oracle.Truth]:
     """|y - exact y| entry by entry, and the reference's answer."""
-    truth = oracle.evaluate(catalog.get(kind), case, contract(conventions))
+    truth = oracle.evaluate(families.get(kind), case, contract(conventions))
     with mpmath.workdps(50):
         exact = fifty_digits(kind, case, conventions)
         error = [float(abs(mpmath.mpf(float(y)) - e)) for y, e in zip(truth.y.flat, exact, strict=True)]
     return np.array(error).reshape(case.x.shape), truth
 
 
-CENTERED = [kind for kind in catalog.ALL if catalog.get(kind).centered]
+CENTERED = [kind for kind in catalog.ALL if families.get(kind).centered]
 TO_FIFTY_DIGITS: tuple[dict[str, str], ...] = ({}, {"eps-place": "outside"}, {"variance": "unbiased"})
 
 
@@ -262,7 +264,7 @@ def test_well_conditioned_rows_to_fifty_digits(kind: str, fill: str, n: int) -> 
     for conventions in TO_FIFTY_DIGITS:
         if (
             oracle.setting(
-                catalog.get(kind), case, contract(conventions), oracle.partition(catalog.get(kind), case)
+                families.get(kind), case, contract(conventions), oracle.partition(families.get(kind), case)
             ).divisor
             == 0
         ):
@@ -314,7 +316,7 @@ def torch_says(kind: str, case: Case, x: Any, weight: Any, bias: Any, state: Any
 
 
 def assert_as_torch(kind: str, case: Case, state: Any = (None, None)) -> None:
-    truth = oracle.evaluate(catalog.get(kind), case)
+    truth = oracle.evaluate(families.get(kind), case)
     tensors = leaves(case)
     y = torch_says(kind, case, *tensors, state)
     y.backward(torch.tensor(case.dy))
@@ -344,7 +346,7 @@ def test_running_statistics_are_those_of_torch(kind: str, shape: tuple[int, ...]
     case = case.but(running_mean=np.linspace(-1.0, 1.0, shape[1]), running_var=np.linspace(0.5, 2.0, shape[1]))
     buffers = (torch.tensor(case.running_mean), torch.tensor(case.running_var))
     assert_as_torch(kind, case, buffers)
-    truth = oracle.evaluate(catalog.get(kind), case)
+    truth = oracle.evaluate(families.get(kind), case)
 
     assert apart(truth.running_mean, buffers[0].numpy()) < 1e-12
     assert apart(truth.running_var, buffers[1].numpy()) < 1e-12
@@ -355,7 +357,7 @@ def test_batch_norm_of_vectors_keeps_torch_statistics() -> None:
     case = a_case("batch_norm", (4, 3), 1e-5).but(running_mean=np.zeros(3), running_var=np.ones(3))
     buffers = (torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
     assert_as_torch("batch_norm", case, buffers)
-    truth = oracle.evaluate(catalog.get("batch_norm"), case)
+    truth = oracle.evaluate(families.get("batch_norm"), case)
 
     assert apart(truth.running_var, buffers[1].numpy()) < 1e-12
 
@@ -363,7 +365,7 @@ def test_batch_norm_of_vectors_keeps_torch_statistics() -> None:
 def test_partial_rms_norm_with_all_entries_is_rms_norm() -> None:
     """With p = 1 every entry is read, and the answer is that of RMSNorm, bit for bit."""
     case = a_case("partial_rms_norm", (3, 8), 1e-5, part=1.0)
-    partial, whole = (oracle.evaluate(catalog.get(kind), case) for kind in ("partial_rms_norm", "rms_norm"))
+    partial, whole = (oracle.evaluate(families.get(kind), case) for kind in ("partial_rms_norm", "rms_norm"))
 
     assert np.array_equal(partial.y, whole.y)
     assert np.array_equal(partial.dx, whole.dx)
@@ -372,7 +374,7 @@ def test_partial_rms_norm_with_all_entries_is_rms_norm() -> None:
 def test_partial_rms_norm_reads_the_first_entries() -> None:
     """With p = 1/4 of 8 entries the divisor is the root mean square of the first two."""
     case = a_case("partial_rms_norm", (3, 8), 0.0, affine="none", part=0.25)
-    truth = oracle.evaluate(catalog.get("partial_rms_norm"), case)
+    truth = oracle.evaluate(families.get("partial_rms_norm"), case)
     by_hand = case.x / np.sqrt((case.x[:, :2] ** 2).mean(axis=1, keepdims=True))
 
     assert apart(truth.y, by_hand) < 1e-15
@@ -381,8 +383,8 @@ def test_partial_rms_norm_reads_the_first_entries() -> None:
 def test_momentum_of_the_old_state() -> None:
     """With momentum=old, 0.75 keeps what 0.25 keeps with momentum=new."""
     case = a_case("batch_norm", (4, 3), 1e-5).but(running_mean=np.ones(3), running_var=np.ones(3), momentum=0.25)
-    new = oracle.evaluate(catalog.get("batch_norm"), case)
-    old = oracle.evaluate(catalog.get("batch_norm"), case.but(momentum=0.75), contract({"momentum": "old"}))
+    new = oracle.evaluate(families.get("batch_norm"), case)
+    old = oracle.evaluate(families.get("batch_norm"), case.but(momentum=0.75), contract({"momentum": "old"}))
 
     assert np.array_equal(new.running_mean, old.running_mean)
     assert np.array_equal(new.running_var, old.running_var)
@@ -391,7 +393,7 @@ def test_momentum_of_the_old_state() -> None:
 def test_running_variance_biased() -> None:
     """With running-variance=biased the stored variance divides by n."""
     case = a_case("batch_norm", (4, 3), 1e-5).but(running_mean=np.zeros(3), running_var=np.zeros(3), momentum=1.0)
-    truth = oracle.evaluate(catalog.get("batch_norm"), case, contract({"running-variance": "biased"}))
+    truth = oracle.evaluate(families.get("batch_norm"), case, contract({"running-variance": "biased"}))
 
     assert apart(truth.running_var, case.x.var(axis=0)) < 1e-15
 
@@ -399,10 +401,10 @@ def test_running_variance_biased() -> None:
 def test_a_fault_is_one_replaced_step() -> None:
     """A replaced step changes the answer, and nothing else of the kernel needs to know."""
     case = a_case("layer_norm", (3, 5), 0.3)
-    right = oracle.evaluate(catalog.get("layer_norm"), case)
+    right = oracle.evaluate(families.get("layer_norm"), case)
     exact = Steps(compute=standardize.exactly)
-    wrong = oracle.evaluate(catalog.get("layer_norm"), case, steps=replace(exact, scale=standardize.scale_eps_outside))
-    claimed = oracle.evaluate(catalog.get("layer_norm"), case, contract({"eps-place": "outside"}))
+    wrong = oracle.evaluate(families.get("layer_norm"), case, steps=replace(exact, scale=standardize.scale_eps_outside))
+    claimed = oracle.evaluate(families.get("layer_norm"), case, contract({"eps-place": "outside"}))
 
     assert not np.array_equal(right.y, wrong.y)
     assert np.array_equal(claimed.y, wrong.y)

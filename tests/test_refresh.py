@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch.nn.functional import linear as affine_of
 
-from normcheck import catalog, checks, families
-from normcheck.adapters.binders import subject
-from normcheck.claim import Implementation
-from normcheck.contract import Contract
-from normcheck.errors import CallError, UsageError
-from normcheck.explain import page
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.result import FAILED, PASSED
+from normcheck.explain.pages import page
+from normcheck.families import bind as subject
+from normcheck.families.reparametrized import affine, perceptron
+from normcheck.families.reparametrized.case import ReparametrizedCase
+from normcheck.families.reparametrized.entry import ENTRIES, Reparametrized
+from normcheck.families.reparametrized.reference import truth
+from normcheck.families.reparametrized.space import SPREADS, LayerDraw, layer
 from normcheck.implementations import refreshed
-from normcheck.reference import affine, perceptron
-from normcheck.refresh.entry import ENTRIES, Refreshed
-from normcheck.refresh.layer import Layer
-from normcheck.refresh.space import SPREADS, LayerDraw, layer
-from normcheck.refresh.truth import truth
-from normcheck.result import FAILED, PASSED
-from normcheck.sweep import draws, sweep
 
 BUNDLED = {
     "mean_normalized_sgd": refreshed.MeanNormalizedLinear,
@@ -33,13 +33,15 @@ each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
 each_affine = pytest.mark.parametrize("entry", AFFINE, ids=lambda e: e.name)
 
 
-def case(entry: Refreshed, **changes) -> Layer:
+def case(entry: Reparametrized, **changes) -> ReparametrizedCase:
     return layer(entry, LayerDraw(**{"damping": entry.dampings[0], **changes}))
 
 
 def outcomes(bound, *names: str) -> dict[str, str]:
-    found = [c for c in checks.ALL if c.concerns(bound.entry) and not c.lacks(bound) and (not names or c.name in names)]
-    return {c.name: sweep(bound, c, [*c.space.always(bound), *draws(bound, c, 4, 2)]).status for c in found}
+    found = [
+        c for c in families.CHECKS if c.concerns(bound.entry) and not c.lacks(bound) and (not names or c.name in names)
+    ]
+    return {c.name: run_check(bound, c, [*c.space.always(bound), *draws(bound, c, 4, 2)]).status for c in found}
 
 
 def failed(bound) -> set[str]:
@@ -66,7 +68,7 @@ def test_a_step_is_that_of_torch_in_new_coordinates(geometry, style) -> None:
 
 def test_a_natural_gradient_is_a_sum_over_cases() -> None:
     """Case by case, as the paper writes it, with the sums of squares kept on both sides."""
-    entry = catalog.get("natural_gradient_sgd")
+    entry = families.get("natural_gradient_sgd")
     asked = case(entry)
     (x0, dy0), (x, dy) = asked.batches[:2]
     turned = []
@@ -81,7 +83,7 @@ def test_a_natural_gradient_is_a_sum_over_cases() -> None:
 
 
 def test_gradients_of_a_bent_layer_are_those_of_torch() -> None:
-    asked = case(catalog.get("linear_transformations"))
+    asked = case(families.get("linear_transformations"))
     x, dy = asked.batches[0]
     bend = perceptron.chosen(asked.weights, x)
     held = [torch.tensor(w, requires_grad=True) for w in asked.weights]
@@ -94,7 +96,7 @@ def test_gradients_of_a_bent_layer_are_those_of_torch() -> None:
 
 
 def test_a_bend_is_zero_on_average_in_value_and_slope_and_changes_no_function() -> None:
-    asked = case(catalog.get("linear_transformations"))
+    asked = case(families.get("linear_transformations"))
     x, weights = asked.batches[0][0], asked.weights
     straight, bend = perceptron.straight(weights), perceptron.chosen(weights, x)
     h = 1e-6
@@ -129,7 +131,7 @@ def test_a_step_commutes_with_what_the_entry_says_and_with_no_more(entry, map_) 
 
 
 def test_with_eps_a_natural_network_follows_no_stretching() -> None:
-    entry = catalog.get("natural_neural_network")
+    entry = families.get("natural_neural_network")
     asked = case(entry, damping=1.0)
     mapped = asked.mapped(*MAPS["linear"], np.eye(2))
 
@@ -151,8 +153,8 @@ def test_plain_gradient_descent_follows_rotations_alone() -> None:
 def test_the_bundled_layers_use_at_most_half_of_a_bound(kind) -> None:
     bound = subject(Implementation(kind, BUNDLED[kind]))
     assert set(bound.absent) == {"gradient"}
-    for check in (c for c in checks.ALL if c.concerns(bound.entry)):
-        outcome = sweep(bound, check, [*check.space.always(bound), *draws(bound, check, 8, 5)])
+    for check in (c for c in families.CHECKS if c.concerns(bound.entry)):
+        outcome = run_check(bound, check, [*check.space.always(bound), *draws(bound, check, 8, 5)])
         assert outcome.status == PASSED, outcome.finding
         assert outcome.share <= 0.5
 
@@ -175,8 +177,8 @@ def test_the_bounds_are_not_idle(entry, format, error) -> None:
     wrong = type(wrong)("long", entry, Contract(), right.domain, Long)
     for spread in SPREADS:
         asked = case(entry, spread=spread, format=format)
-        assert checks.BY_NAME["refresh-step"].ask(right, asked).share <= 1.0
-        assert checks.BY_NAME["refresh-step"].ask(wrong, asked).share > 1.0
+        assert families.CHECKS_BY_NAME["refresh-step"].ask(right, asked).share <= 1.0
+        assert families.CHECKS_BY_NAME["refresh-step"].ask(wrong, asked).share > 1.0
 
 
 class Principal(refreshed.NaturalLinear):
@@ -320,7 +322,7 @@ def test_a_parameter_of_another_shape_is_said_so() -> None:
 
     bound = subject(Implementation("linear_transformations", Flat))
     with pytest.raises(CallError, match="0 of its parameters have the shape 2x5; there must be one"):
-        checks.BY_NAME["refresh-mean-output"].ask(bound, case(bound.entry))
+        families.CHECKS_BY_NAME["refresh-mean-output"].ask(bound, case(bound.entry))
 
 
 @each

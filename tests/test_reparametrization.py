@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from normcheck import catalog, faults
-from normcheck.adapters.bind import subject
-from normcheck.checks import BY_NAME, reparametrization
-from normcheck.claim import Implementation
-from normcheck.draws import edges
-from normcheck.result import FAILED, PASSED, SKIPPED
-from normcheck.session import Session
-from normcheck.sweep import draws, sweep
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.result import FAILED, PASSED, SKIPPED
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.families import bind as subject
+from normcheck.normalizers import faults
+from normcheck.normalizers.checks import reparametrization
+from normcheck.normalizers.sampling.space import edges
 
 TORCH = ("torch.nn.utils:weight_norm", "torch.nn.utils.parametrizations:weight_norm")
 
@@ -102,7 +104,7 @@ def leaves_the_weight(module, name="weight", dim=0):
 
 def asked(target, check):
     session = Session.of([("weight_norm", target)], [], "quick")
-    return session.ask(session.claims[0], BY_NAME[check])
+    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])
@@ -110,8 +112,11 @@ def asked(target, check):
 def test_torchs_transforms_live_it(target: str, check: str) -> None:
     """Both transforms, over many seeds, along every dim and at every rank that they take."""
     found = subject(Implementation("weight_norm", target))
-    some = (*edges(BY_NAME[check].space, found.normalizer, found.domain), *draws(found, BY_NAME[check], 60, 3))
-    outcome = sweep(found, BY_NAME[check], some)
+    some = (
+        *edges(CHECKS_BY_NAME[check].space, found.normalizer, found.domain),
+        *draws(found, CHECKS_BY_NAME[check], 60, 3),
+    )
+    outcome = run_check(found, CHECKS_BY_NAME[check], some)
 
     assert outcome.status == PASSED, outcome.finding
     assert outcome.absent == {}
@@ -193,16 +198,16 @@ def test_functions_are_not_asked() -> None:
 @pytest.mark.parametrize("name", [fault.name for fault in faults.reparametrization.FAULTS])
 def test_one_check_finds_each_fault(name: str) -> None:
     """Each part of the life has its own check."""
-    normalizer = catalog.get("weight_norm")
+    normalizer = families.get("weight_norm")
     wrong = faults.subject(normalizer, faults.get(name))
     found = [c.name for c in reparametrization.CHECKS
-             if sweep(wrong, c, edges(c.space, normalizer, wrong.domain)).status == FAILED]  # fmt: skip
+             if run_check(wrong, c, edges(c.space, normalizer, wrong.domain)).status == FAILED]  # fmt: skip
 
     assert len(found) == 1
 
 
 @pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])
 def test_the_reference_lives_it(check: str) -> None:
-    right_one = faults.subject(catalog.get("weight_norm"))
+    right_one = faults.subject(families.get("weight_norm"))
 
-    assert sweep(right_one, BY_NAME[check], draws(right_one, BY_NAME[check], 60, 5)).status == PASSED
+    assert run_check(right_one, CHECKS_BY_NAME[check], draws(right_one, CHECKS_BY_NAME[check], 60, 5)).status == PASSED

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from test_user_code import HERE, WRONG, name
 
-from normcheck.checks import BY_NAME
-from normcheck.errors import UsageError
-from normcheck.recipes import Draw
-from normcheck.replay import decode, encode
-from normcheck.result import FAILED, Outcome
-from normcheck.session import Session
+from normcheck.core.errors import UsageError
+from normcheck.core.replay import decode, encode
+from normcheck.core.result import FAILED, Outcome
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.normalizers.sampling.recipes import Draw
 
 RIGHT = """
 import torch
@@ -30,7 +30,7 @@ SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MO
 
 def found(one: dict[str, str], replay: str | None = None) -> Outcome:
     session = Session.of([f"{one['kind']}={HERE.parent / one['target']}"], [], "quick", None, replay)
-    return session.ask(session.claims[0], BY_NAME[one["check"]])
+    return session.ask(session.claims[0], CHECKS_BY_NAME[one["check"]])
 
 
 @pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")

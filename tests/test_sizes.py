@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog, faults, sizes
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import one_thread, subject
-from normcheck.checks import sizes as checks
-from normcheck.checks.base import Check
-from normcheck.claim import Implementation
-from normcheck.draws import formats
-from normcheck.recipes import Draw, small
-from normcheck.reference.oracle import partition
-from normcheck.result import FAILED, PASSED, Outcome
-from normcheck.search import Effort, search
+from normcheck import families
+from normcheck.core.check import Check
+from normcheck.core.claim import Implementation
+from normcheck.core.result import FAILED, PASSED, Outcome
+from normcheck.engine.search import Effort, search
+from normcheck.families import bind as subject
+from normcheck.frameworks.torch.tensors import one_thread
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.checks import sizes as checks
+from normcheck.normalizers.reference.oracle import partition
+from normcheck.normalizers.sampling import sizes
+from normcheck.normalizers.sampling.recipes import Draw, small
+from normcheck.normalizers.sampling.space import formats
+from normcheck.normalizers.subject import Subject
 
 BY_NAME = {check.name: check for check in checks.CHECKS}
 KINDS = list(catalog.ALL)
@@ -171,7 +174,7 @@ def test_slow_code_is_not_asked_for_what_would_take_minutes() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_large_cases_have_the_sets_that_were_asked_for(kind: str) -> None:
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     for rank in faults.subject(normalizer).domain.ranks:
         if rank == 1:  # each entry is a set of its own
             continue
@@ -185,7 +188,7 @@ def test_large_cases_have_the_sets_that_were_asked_for(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_shapes_have_statistics(kind: str) -> None:
-    mine = faults.subject(catalog.get(kind))
+    mine = faults.subject(families.get(kind))
     case = small(mine.normalizer, Draw(rank=mine.domain.ranks[0], format="float32"))
     shapes = list(sizes.odd(mine.normalizer, case, mine.domain.ranks, mine.domain.normalized))
 
@@ -199,7 +202,7 @@ def test_odd_shapes_have_statistics(kind: str) -> None:
 
 
 def test_an_empty_case_keeps_its_parameters_where_they_belong() -> None:
-    normalizer = catalog.get("layer_norm")
+    normalizer = families.get("layer_norm")
     case = small(normalizer, Draw(n=6, sets=4))
     found = {what: sizes.hollow(case, axis) for what, axis in sizes.hollows(normalizer, case).items()}
 
@@ -208,4 +211,4 @@ def test_an_empty_case_keeps_its_parameters_where_they_belong() -> None:
     assert found["members"].x.shape == (4, 0)
     assert found["members"].weight is not None
     assert found["members"].weight.shape == (0,)
-    assert sizes.hollows(catalog.get("weight_norm"), case) == {}
+    assert sizes.hollows(families.get("weight_norm"), case) == {}

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 import pytest
 from sound_code import SLACK, Asked, ask, implementations, questions, random_draws, short
 
-from normcheck import catalog, checks, replay
-from normcheck.adapters.base import Bound
-from normcheck.adapters.binders import one_thread, subject
-from normcheck.checks import BY_NAME
-from normcheck.checks.base import Check
+from normcheck import families
+from normcheck.core import replay
+from normcheck.core.check import Check
+from normcheck.core.subject import BoundSubject
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.families import bind as subject
+from normcheck.frameworks.torch.tensors import one_thread
 
 HALF = 0.5
 EXACT = "exact"
@@ -28,19 +30,19 @@ SEED = 20_000
 """Beyond the seeds with which the cases were found."""
 
 
-def hardest(kind: str) -> Iterator[tuple[str, str, Bound, Check, str]]:
+def hardest(kind: str) -> Iterator[tuple[str, str, BoundSubject, Check, str]]:
     """What is kept of a kind, each with its implementation, bound once."""
-    bound: dict[str, dict[str, Bound]] = {}
+    bound: dict[str, dict[str, BoundSubject]] = {}
     for used, its, target, case in HARDEST:
         if its == kind:
             if target not in bound:
                 able = questions(subject(TARGETS[target]))
                 bound[target] = {check.name: one for one, check in able}
-            check = BY_NAME[replay.named(case)]
+            check = CHECKS_BY_NAME[replay.named(case)]
             yield used, target, bound[target][check.name], check, case
 
 
-@pytest.mark.parametrize("kind", catalog.ENTRIES)
+@pytest.mark.parametrize("kind", families.ENTRIES)
 def test_the_hardest_cases_use_half_of_a_bound_at_most(kind: str) -> None:
     """Prints, for each check, what correct code uses: pytest -s."""
     over, lines = [], []
@@ -70,7 +72,7 @@ def sampled(kind: str) -> Iterator[tuple[str, Check, Asked]]:
             yield short(implementation), check, ask(one, check, some)
 
 
-@pytest.mark.parametrize("kind", catalog.ENTRIES)
+@pytest.mark.parametrize("kind", families.ENTRIES)
 def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
     """A sample of what no run has measured."""
     over: dict[str, list[str]] = defaultdict(list)
@@ -88,9 +90,9 @@ def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
 def test_every_check_has_a_hardest_case() -> None:
     """But those that only show a "no", which have no bound, and those of the deepest effort."""
     kept = {replay.named(case) for *_, case in HARDEST}
-    deep = {check.name for check in checks.ALL if check.least == "deep"}
+    deep = {check.name for check in families.CHECKS if check.least == "deep"}
 
-    assert {check.name for check in checks.ALL} - kept - deep == ALWAYS_NO
+    assert {check.name for check in families.CHECKS} - kept - deep == ALWAYS_NO
 
 
 ALWAYS_NO = {

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog, faults
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import subject
-from normcheck.case import Case
-from normcheck.checks import special
-from normcheck.checks.base import Check
-from normcheck.claim import Implementation
-from normcheck.draws import formats
-from normcheck.floats import FLOAT16, FLOAT32, FORMATS
-from normcheck.recipes import Draw, small
-from normcheck.reference.oracle import evaluate, partition
-from normcheck.result import FAILED, PASSED, Outcome
-from normcheck.search import Effort, search
+from normcheck import families
+from normcheck.core.check import Check
+from normcheck.core.claim import Implementation
+from normcheck.core.floats import FLOAT16, FLOAT32, FORMATS
+from normcheck.core.result import FAILED, PASSED, Outcome
+from normcheck.engine.search import Effort, search
+from normcheck.families import bind as subject
+from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks import special
+from normcheck.normalizers.reference.oracle import evaluate, partition
+from normcheck.normalizers.sampling.recipes import Draw, small
+from normcheck.normalizers.sampling.space import formats
+from normcheck.normalizers.subject import Subject
 
 BY_NAME = {check.name: check for check in special.CHECKS}
 KINDS = list(catalog.ALL)
@@ -139,7 +140,7 @@ def test_right_torch_code_passes() -> None:
 @pytest.mark.parametrize("format", ["float32", "float64", "bfloat16"])
 def test_magnitudes_stay_in_the_range_that_is_asked(kind: str, format: str) -> None:
     """The square of a sum, and for gradients the cube of the scale and of its inverse, are normal numbers."""
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     largest, least = FORMATS[format].largest, 2.0 ** FORMATS[format].smallest
     for seed in range(8):
         case = small(normalizer, Draw(seed=seed, rank=faults.subject(normalizer).domain.ranks[0], format=format))
@@ -161,7 +162,7 @@ def test_magnitudes_stay_in_the_range_that_is_asked(kind: str, format: str) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tiny_sets_are_subnormal_where_there_is_an_eps(kind: str) -> None:
-    normalizer = catalog.get(kind)
+    normalizer = families.get(kind)
     case = special.tiny(2)(normalizer, Draw(format="float32", rank=faults.subject(normalizer).domain.ranks[0]))
     rows = np.abs(partition(normalizer, case).gather(case.x)).max(axis=1)
     if case.eps:
@@ -176,7 +177,7 @@ def test_the_eps_is_zero_in_half_precision() -> None:
 
 
 def test_a_poisoned_case_differs_in_one_entry() -> None:
-    mine = faults.subject(catalog.get("group_norm"))
+    mine = faults.subject(families.get("group_norm"))
     case: Case = small(mine.normalizer, Draw(seed=3, rank=4))
     for _, here, entry, own in special._poisoned(mine, case):
         assert entry.sum() == 1

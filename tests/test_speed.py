@@ -17,23 +17,24 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog, faults
-from normcheck.adapters.bind import subject
+from normcheck import families
 from normcheck.bench import limits, speed
 from normcheck.bench.bandwidth import ERROR
 from normcheck.bench.device import HOST
-from normcheck.bench.grid import Question
+from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.pairs import Budget
-from normcheck.bench.speed import OVER, Setting, case_of, grow, measure, record, right
+from normcheck.bench.speed import OVER, SpeedSetting, case_of, grow, measure, record, right
 from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
 from normcheck.bench.traffic import PASSES
-from normcheck.claim import Implementation
-from normcheck.errors import CallError
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError
+from normcheck.families import bind as subject
+from normcheck.normalizers import catalog, faults
 
-FEW = Setting(slowdown=100.0, budget=Budget(seconds=0.05, rounds=3, precision=9.0))
+FEW = SpeedSetting(slowdown=100.0, budget=Budget(seconds=0.05, rounds=3, precision=9.0))
 HERE = Path(__file__).parent / "user_code" / "cheats" / "cheats.py"
 HONEST = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
-SMALL = Question(4, 64, "forward")
+SMALL = SpeedQuestion(4, 64, "forward")
 SCHEMA = json.loads((files("normcheck") / "report" / "schema.json").read_text())
 
 
@@ -43,7 +44,7 @@ def timed_and_validated(arm: Timed, calls: int = 40) -> int:
     return validate(arm.kept, arm.subject, arm.case, lambda case, answer: right(arm.subject, case, answer))
 
 
-def timed(found: Any = HONEST, question: Question = SMALL, device: Any = HOST) -> Timed:
+def timed(found: Any = HONEST, question: SpeedQuestion = SMALL, device: Any = HOST) -> Timed:
     return Timed(found, case_of(found, question), question, device)
 
 
@@ -78,7 +79,7 @@ def test_a_cheat_is_refused_by_name(cheats: ModuleType, cheat: str, name: str, p
         return given(x, normalized_shape, weight, bias, eps)
 
     found = subject(Implementation("layer_norm", mine))
-    arm = timed(found, Question(4, 64, part))
+    arm = timed(found, SpeedQuestion(4, 64, part))
     turned[0] = True
 
     with pytest.raises(RefusedError, match=rf"^{name}: "):
@@ -116,7 +117,7 @@ def test_a_liar_is_refused(lie: str, part: str) -> None:
             return Liar.apply(x, normalized_shape, weight, bias, eps, lie)
         return x.clone() if lie == "identity" else torch.full_like(x, LIES[lie])
 
-    arm = timed(subject(Implementation("layer_norm", mine)), Question(4, 64, part))
+    arm = timed(subject(Implementation("layer_norm", mine)), SpeedQuestion(4, 64, part))
     turned[0] = True
 
     with pytest.raises(RefusedError, match="unwritten-output: " if lie == "nan" else "wrong-when-timed: "):
@@ -127,12 +128,12 @@ def test_a_liar_is_refused(lie: str, part: str) -> None:
 @pytest.mark.parametrize("format", ["float64", "float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("target", ["torch.nn:LayerNorm", "torch.nn.functional:layer_norm"])
 def test_right_code_is_not_refused(target: str, format: str, part: str) -> None:
-    timed_and_validated(timed(subject(Implementation("layer_norm", target)), Question(4, 64, part, format)))
+    timed_and_validated(timed(subject(Implementation("layer_norm", target)), SpeedQuestion(4, 64, part, format)))
 
 
 @pytest.mark.parametrize("part", PASSES)
 def test_honest_code_is_timed(part: str) -> None:
-    found = measure(HONEST, Question(7, 64, part), FEW)
+    found = measure(HONEST, SpeedQuestion(7, 64, part), FEW)
 
     assert found.measured.ratio.repetitions >= FEW.budget.least
     assert (found.baseline, set(found.beside)) == ("fused", {"eager"})
@@ -154,7 +155,7 @@ TARGETS = {
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_kind_is_timed(kind: str) -> None:
     """Those of which torch has no function beside its eager composition."""
-    found = measure(subject(TARGETS[kind]), Question(4, 16, "both"), FEW)
+    found = measure(subject(TARGETS[kind]), SpeedQuestion(4, 16, "both"), FEW)
 
     assert found.measured.seconds > 0.0
     assert found.baseline in ("fused", "eager")
@@ -162,7 +163,7 @@ def test_every_kind_is_timed(kind: str) -> None:
 
 def test_numpy_is_not_timed() -> None:
     with pytest.raises(CallError, match="works on no tensors of torch, and is not timed"):
-        timed(faults.subject(catalog.get("layer_norm"), None))
+        timed(faults.subject(families.get("layer_norm"), None))
 
 
 def test_threads_of_a_compiler_are_no_cheat() -> None:
@@ -190,7 +191,7 @@ def test_threads_of_a_compiler_are_no_cheat() -> None:
 
 def test_no_two_calls_have_the_same_content() -> None:
     """Neither inputs nor output gradients: a bias's is a sum of these alone."""
-    arm = timed(question=Question(4, 64, "both"))
+    arm = timed(question=SpeedQuestion(4, 64, "both"))
     for made in zip(*(contents(arm) for _ in range(10)), strict=True):
         assert not any(torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
@@ -202,7 +203,7 @@ def contents(arm: Timed) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_nobody_can_foresee_the_content() -> None:
-    one, other = (contents(timed(question=Question(4, 64, "both"))) for _ in range(2))
+    one, other = (contents(timed(question=SpeedQuestion(4, 64, "both"))) for _ in range(2))
 
     assert not torch.equal(one[0], other[0])
     assert not torch.equal(one[1], other[1])
@@ -233,7 +234,7 @@ def test_a_cold_call_finds_nothing_in_the_caches() -> None:
             self.evicted += 1
 
     device = Told()
-    timed(question=Question(4, 64, "forward", cold=True), device=device)()
+    timed(question=SpeedQuestion(4, 64, "forward", cold=True), device=device)()
     timed(question=SMALL, device=device)()
 
     assert device.evicted == 1

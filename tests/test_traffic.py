@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from normcheck import catalog
+from normcheck import families
 from normcheck.bench.traffic import PASSES, Traffic, traffic
-from normcheck.case import Case
-from normcheck.contract import GRADIENTS
-from normcheck.recipes import Draw, state, values
+from normcheck.core.contract import GRADIENTS
+from normcheck.normalizers import catalog
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.sampling.recipes import Draw, state, values
 
 N = 32 * 768
 
 
 def ordinary(kind: str, **choices: object) -> Case:
-    return values(catalog.get(kind), Draw(n=768, sets=32, format="float32", **choices))
+    return values(families.get(kind), Draw(n=768, sets=32, format="float32", **choices))
 
 
 def moved(found: Traffic) -> dict[str, int]:
@@ -45,7 +46,7 @@ def test_both_passes_move_what_each_does() -> None:
 
 
 def test_a_normalizer_without_bias_and_mean_does_less() -> None:
-    layer, rms = (traffic(catalog.get(k), ordinary(k), "forward") for k in ("layer_norm", "rms_norm"))
+    layer, rms = (traffic(families.get(k), ordinary(k), "forward") for k in ("layer_norm", "rms_norm"))
 
     assert layer.bytes - rms.bytes == 4 * 768
     assert rms.flops == 4 * N
@@ -109,8 +110,8 @@ def test_the_norm_of_a_weight_moves_weights_and_lengths() -> None:
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_kind_is_bound_by_memory(kind: str, part: str) -> None:
     """About one operation per byte: far below the tens that a machine can do while it moves one."""
-    case = values(catalog.get(kind), Draw(n=64, sets=6, rank=3, format="float32"))
-    found = traffic(catalog.get(kind), case, part)
+    case = values(families.get(kind), Draw(n=64, sets=6, rank=3, format="float32"))
+    found = traffic(families.get(kind), case, part)
 
     assert 0.1 < found.intensity < 2.0
     assert found.bytes == found.read + found.written

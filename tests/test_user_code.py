@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from normcheck import faults
-from normcheck.adapters.bind import subject
-from normcheck.checks import ALL, BY_NAME
-from normcheck.claim import Implementation
-from normcheck.draws import formats
-from normcheck.result import FAILED, PASSED
-from normcheck.search import Effort, search
+from normcheck.core.claim import Implementation
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.search import Effort, search
+from normcheck.families import CHECKS, CHECKS_BY_NAME
+from normcheck.families import bind as subject
+from normcheck.normalizers import faults
+from normcheck.normalizers.sampling.space import formats
 
 HERE = Path(__file__).parent
 CORRECT = json.loads((HERE / "user_code" / "correct.json").read_text())
@@ -43,7 +43,7 @@ def test_correct(one: dict[str, str]) -> None:
     """Every law holds, in the style that this code is written in."""
     mine = bound(one)
     asked = 0
-    for check in ALL:
+    for check in CHECKS:
         if check.concerns(mine.normalizer) and not check.lacks(mine) and formats(check.space, mine.domain):
             if check.least == "deep":  # compiling takes seconds for each case
                 continue
@@ -60,7 +60,7 @@ def test_wrong(one: dict[str, Any]) -> None:
     """The check that exists for this fault finds it, whatever else finds it too."""
     mine = bound(one)
 
-    assert search(mine, BY_NAME[one["check"]], Effort(20)).status == FAILED
+    assert search(mine, CHECKS_BY_NAME[one["check"]], Effort(20)).status == FAILED
 
 
 def test_every_fault_is_written() -> None:

@@ -7,17 +7,17 @@ import itertools
 import pytest
 import torch
 
-from normcheck.checks import BY_NAME
-from normcheck.claim import Implementation
-from normcheck.result import FAILED, PASSED, SKIPPED, Outcome
-from normcheck.session import Session
+from normcheck.core.claim import Implementation
+from normcheck.core.result import FAILED, PASSED, SKIPPED, Outcome
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
 
 F = torch.nn.functional
 
 
 def outcome(target: object, check: str, effort: str = "default") -> Outcome:
     session = Session.of([Implementation("layer_norm", target)], [], effort)
-    return session.ask(session.claims[0], BY_NAME[check])
+    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
 
 
 def without_gradients(x, normalized_shape, weight=None, bias=None, eps=1e-5):

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog, checks, families
-from normcheck.adapters.binders import subject
-from normcheck.claim import Implementation
-from normcheck.contract import Contract
-from normcheck.errors import UsageError
-from normcheck.explain import page
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
+from normcheck.core.errors import UsageError
+from normcheck.core.result import FAILED, PASSED
+from normcheck.engine.verdict import gradient_mode
+from normcheck.explain.pages import page
+from normcheck.families import bind as subject
+from normcheck.families.whitening import reference
+from normcheck.families.whitening.case import WhiteningCase, fold, true
+from normcheck.families.whitening.entry import ENTRIES, Whitening
+from normcheck.families.whitening.reference import ROOTS, flip
+from normcheck.families.whitening.space import SPECTRA, WhiteningDraw, whitening_case
 from normcheck.implementations import whitening
-from normcheck.reference import whiten
-from normcheck.reference.whiten import ROOTS, flip
 from normcheck.report.message import case_words
-from normcheck.result import FAILED, PASSED
-from normcheck.sweep import draws, sweep
-from normcheck.verdict import gradient_mode
-from normcheck.whitening.batch import Batch, fold, true
-from normcheck.whitening.entry import ENTRIES, Whitening
-from normcheck.whitening.space import SPECTRA, BatchDraw, batch
 
 TARGETS = {
     "zca_whitening": (whitening.zca_whitening, whitening.ZCAWhitening),
@@ -32,8 +32,8 @@ PAIRS = [(kind, target) for kind, targets in TARGETS.items() for target in targe
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
 
 
-def case(entry: Whitening, **changes) -> Batch:
-    return batch(entry, BatchDraw(**changes))
+def case(entry: Whitening, **changes) -> WhiteningCase:
+    return whitening_case(entry, WhiteningDraw(**changes))
 
 
 def by_torch(entry: Whitening, x: torch.Tensor, eps: float) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_gradient_is_that_of_differences_where_eigenvalues_meet(entry, spectrum)
 
 
 def test_the_equal_spectrum_is_exactly_equal() -> None:
-    done = whiten.forward(ROOTS["zca"], fold(case(ENTRIES[0], spectrum="equal").x, 1), 0.0)
+    done = reference.forward(ROOTS["zca"], fold(case(ENTRIES[0], spectrum="equal").x, 1), 0.0)
     np.testing.assert_array_equal(done.covariance[0], np.eye(4))
 
 
@@ -94,7 +94,7 @@ def test_torch_own_derivative_is_no_number_there() -> None:
 
 @pytest.mark.parametrize("root", ["zca", "cholesky"])
 def test_the_matrix_whitens(root) -> None:
-    done = whiten.forward(ROOTS[root], fold(case(ENTRIES[0]).x, 1), 0.25)
+    done = reference.forward(ROOTS[root], fold(case(ENTRIES[0]).x, 1), 0.25)
     np.testing.assert_allclose(done.matrix @ done.damped @ flip(done.matrix), np.eye(4)[None], atol=1e-12)
 
 
@@ -102,8 +102,8 @@ def test_the_matrix_whitens(root) -> None:
 def test_the_bundled_layers_use_at_most_half_of_a_bound(kind, target) -> None:
     bound = subject(Implementation(kind, target))
     assert not bound.absent
-    for check in (c for c in checks.ALL if c.concerns(bound.entry)):
-        outcome = sweep(bound, check, [*check.space.always(bound), *draws(bound, check, 10, 5)])
+    for check in (c for c in families.CHECKS if c.concerns(bound.entry)):
+        outcome = run_check(bound, check, [*check.space.always(bound), *draws(bound, check, 10, 5)])
         assert outcome.status == PASSED, outcome.finding
         assert outcome.share <= 0.5
 
@@ -113,7 +113,7 @@ def test_the_bounds_are_not_idle(entry) -> None:
     """An error of one in a hundred thousand of an output or a gradient is seen in float64 at every spectrum."""
     right = subject(Implementation(entry.name, TARGETS[entry.name][0]))
     for name, factor in (("white-output", 1.0 + 1e-5), ("white-gradient", 1.0 + 1e-5)):
-        check = checks.BY_NAME[name]
+        check = families.CHECKS_BY_NAME[name]
         for spectrum in SPECTRA:
             asked = case(entry, spectrum=spectrum)
 
@@ -138,9 +138,9 @@ def test_autograd_through_eigh_is_found_out() -> None:
         return y.reshape(input.shape[1], input.shape[0], *input.shape[2:]).movedim(0, 1)
 
     bound = subject(Implementation("zca_whitening", naive))
-    check = checks.BY_NAME["white-gradient"]
-    found = sweep(bound, check, [d for d in check.space.always(bound) if d.spectrum == "equal"])
-    plain = sweep(bound, check, [BatchDraw(affine=False)])
+    check = families.CHECKS_BY_NAME["white-gradient"]
+    found = run_check(bound, check, [d for d in check.space.always(bound) if d.spectrum == "equal"])
+    plain = run_check(bound, check, [WhiteningDraw(affine=False)])
 
     assert (found.status, plain.status) == (FAILED, PASSED)
     assert bound.absent["groups"] == "has no parameter for groups"
@@ -165,8 +165,8 @@ def test_what_is_no_whitening_is_said_in_a_sentence(target, contract, said) -> N
 @pytest.mark.parametrize("liar", [torch.zeros_like, lambda x: x * 1.0, lambda x: x * torch.nan], ids="0xN")
 def test_a_liar_passes_no_check_of_the_output(liar) -> None:
     bound = subject(Implementation("zca_whitening", lambda x, eps=0.1: liar(x)))
-    check = checks.BY_NAME["white-output"]
-    assert sweep(bound, check, check.space.always(bound)).status == FAILED
+    check = families.CHECKS_BY_NAME["white-output"]
+    assert run_check(bound, check, check.space.always(bound)).status == FAILED
 
 
 @each
@@ -174,13 +174,13 @@ def test_the_page_tells_how_it_is_called(entry) -> None:
     said = " ".join(text for _, some in page(entry.name).sections for text in some)
     assert "running_cov" in said
     assert entry.paper.authors in said
-    assert catalog.get(entry.name) is entry
+    assert families.get(entry.name) is entry
 
 
 @each
 def test_the_gradient_that_it_has_is_named(entry) -> None:
     """Full in the bundled layer; through no statistic where they are detached."""
-    check = checks.BY_NAME["white-gradient"]
+    check = families.CHECKS_BY_NAME["white-gradient"]
     full = subject(Implementation(entry.name, TARGETS[entry.name][0]))
     constant = families.of(entry).faulty(entry, families.fault("white-statistics-constant"), Contract())
     modes = [gradient_mode(check.ask(s, case(entry)).facts, "full") for s in (full, constant)]

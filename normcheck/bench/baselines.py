@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from normcheck import catalog
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import subject
-from normcheck.adapters.load import first_line, quiet
-from normcheck.adapters.torch_layer import Layer
-from normcheck.adapters.torch_tensors import given
-from normcheck.adapters.torch_uses import make
 from normcheck.bench.eager import Composed, composed
-from normcheck.case import Case
-from normcheck.claim import Implementation
-from normcheck.errors import CallError, UsageError, suggest
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, UsageError, suggest
+from normcheck.core.foreign_code import first_line, quiet
+from normcheck.frameworks.binder import subject
+from normcheck.frameworks.torch.layer import PreparedLayer
+from normcheck.frameworks.torch.tensors import given
+from normcheck.frameworks.torch.uses import make
+from normcheck.normalizers import catalog
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Subject
 
 FUSED, EAGER, COMPILED = "fused", "eager", "compiled"
 NAMES = (FUSED, EAGER, COMPILED)
@@ -54,16 +54,16 @@ class _Latest:
         return self.function
 
 
-def _layer(name: str, case: Case, forward: Composed) -> Layer:
+def _layer(name: str, case: Case, forward: Composed) -> PreparedLayer:
     x, weight, bias = (given(a, case, n) for a, n in ((case.x, "x"), (case.weight, "weight"), (case.bias, "bias")))
-    return Layer(name, (x, weight, bias), forward)
+    return PreparedLayer(name, (x, weight, bias), forward)
 
 
 def _fused(found: Subject) -> Subject:
     kind = found.normalizer.name
     if kind not in FUNCTIONS:
         raise CallError(f"torch has no function of its own for {kind}", "torch has none")
-    return subject(Implementation(kind, FUNCTIONS[kind]))
+    return subject(Implementation(kind, FUNCTIONS[kind]), catalog.ALL[kind])
 
 
 def _composition(found: Subject, name: str, forward: Callable[[Case], Composed]) -> Subject:

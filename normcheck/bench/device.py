@@ -14,7 +14,7 @@ import torch
 
 from normcheck.bench.caches import levels
 from normcheck.bench.pairs import now
-from normcheck.errors import UsageError
+from normcheck.core.errors import UsageError
 
 CPU, CUDA = "cpu", "cuda"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from normcheck.adapters.torch_layer import Leaf
-from normcheck.adapters.torch_tensors import DTYPES
-from normcheck.case import Case
-from normcheck.spec import Normalizer
+from normcheck.frameworks.torch.layer import Leaf
+from normcheck.frameworks.torch.tensors import DTYPES
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
 
 Composed = Callable[[torch.Tensor, Leaf, Leaf], torch.Tensor]
 

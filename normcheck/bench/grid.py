@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from normcheck.bench.traffic import BOTH, FORWARD, PASSES, itemsize
-from normcheck.floats import FORMATS
+from normcheck.core.floats import FORMATS
 
 USUAL = ((1, 768), (7, 1024), (512, 768), (512, 4096))
 """Sets of entries that share a statistic, and entries of each: one token, a few, a batch, a wide batch."""
@@ -21,7 +21,7 @@ LARGEST = 4 * 4096 * 12288
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SpeedQuestion:
     """A shape, a pass, and how it is met. sets: how many share nothing; n: entries of each.
 
     cold: nothing of it is in a cache when the call begins; else it was written just before.
@@ -37,25 +37,25 @@ class Question:
         return f"{self.sets}x{self.n}-{self.format}-{self.part}" + ("-cold" if self.cold else "")
 
 
-def _quick() -> Iterator[Question]:
+def _quick() -> Iterator[SpeedQuestion]:
     for shape in ((7, 1024), (512, 768)):
-        yield from (Question(*shape, part) for part in (FORWARD, BOTH))
+        yield from (SpeedQuestion(*shape, part) for part in (FORWARD, BOTH))
 
 
-def _usual() -> Iterator[Question]:
+def _usual() -> Iterator[SpeedQuestion]:
     for shape in USUAL:
-        yield from (Question(*shape, part) for part in PASSES)
-    yield from (Question(512, 768, part, "bfloat16") for part in (FORWARD, BOTH))
-    yield Question(512, 768, FORWARD, cold=True)
+        yield from (SpeedQuestion(*shape, part) for part in PASSES)
+    yield from (SpeedQuestion(512, 768, part, "bfloat16") for part in (FORWARD, BOTH))
+    yield SpeedQuestion(512, 768, FORWARD, cold=True)
 
 
-def _whole() -> Iterator[Question]:
+def _whole() -> Iterator[SpeedQuestion]:
     shapes = {(rows, n) for rows in SIDES for n in SIDES} | {(rows, n) for rows in ROWS for n in WIDTHS}
     for shape in sorted(shapes):
         for format in (name for name in FORMATS if shape[0] * shape[1] * itemsize(FORMATS[name]) <= LARGEST):
             for part in PASSES:
-                yield Question(*shape, part, format)
-            yield Question(*shape, FORWARD, format, cold=True)
+                yield SpeedQuestion(*shape, part, format)
+            yield SpeedQuestion(*shape, FORWARD, format, cold=True)
 
 
 GRIDS = {"quick": tuple(_quick()), "default": tuple(_usual()), "deep": tuple(_whole())}

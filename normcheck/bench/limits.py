@@ -16,17 +16,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from normcheck.adapters.base import Subject
-from normcheck.adapters.load import quiet
 from normcheck.bench import growth
 from normcheck.bench.bandwidth import CALL, ERROR, Curve, Share, share
 from normcheck.bench.ceilings import machine, near
 from normcheck.bench.device import CPU, HOST, Device
 from normcheck.bench.growth import Growth, sweep
-from normcheck.bench.memory import CUDA_BLOCK, Judged, Memory, cuda_meter, judge, memory
+from normcheck.bench.memory import CUDA_BLOCK, Judged, MemoryUse, cuda_meter, judge, memory
 from normcheck.bench.pairs import Arm
 from normcheck.bench.traffic import BACKWARD, BOTH, Traffic, traffic
-from normcheck.case import Case
+from normcheck.core.foreign_code import quiet
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Subject
 
 ROWS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 12288, 24576)
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
@@ -39,13 +39,13 @@ MEMORY_WIDTHS = (32, 64, 128, 256, 512, 1024, 2048)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpeedLimits:
     """One pass of a subject on one case, against the machine. memory: None for a backward alone."""
 
     part: str
     traffic: Traffic
     share: Share
-    memory: Memory | None
+    memory: MemoryUse | None
     judged: Judged | None
     limit: float | None
 
@@ -61,7 +61,7 @@ def measure(
     device: Device = HOST,
     *,
     cold: bool = False,
-) -> Limits:
+) -> SpeedLimits:
     """Share of the bandwidth for a time that was measured, and peak memory.
 
     seconds: of one call of the pass. limit: of `--norm-max-memory`. ceilings, again: the machine's curve, and how it
@@ -75,10 +75,10 @@ def measure(
     meter, block = (None, 1) if device.name == CPU else (cuda_meter(device.name), CUDA_BLOCK)
     held = memory(found, case, part, meter, block) if part != BACKWARD else None
     judged = judge(held, limit) if held is not None and limit is not None else None
-    return Limits(part, least, reached, held, judged, limit)
+    return SpeedLimits(part, least, reached, held, judged, limit)
 
 
-def entry(found: Limits) -> dict[str, Any]:
+def entry(found: SpeedLimits) -> dict[str, Any]:
     """The keys that an entry of the record's `speed` list gets; see the top of this file."""
     least = found.traffic
     return {
@@ -121,7 +121,7 @@ def size_in_words(count: float) -> str:
     return f"{count:.3g} GiB"
 
 
-def said(found: Limits) -> str:
+def said(found: SpeedLimits) -> str:
     """The result in a few words: share of the bandwidth, memory, and what is hidden."""
     reached = found.share
     if reached.verdict == ERROR:

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from normcheck.adapters.base import Subject
-from normcheck.adapters.load import quiet
-from normcheck.adapters.torch_layer import Layer
-from normcheck.adapters.torch_tensors import cotangent, output
-from normcheck.adapters.torch_uses import Asked
-from normcheck.bench.trace import REGION, Step, live, traced
+from normcheck.bench.trace import REGION, TraceStep, live, traced
 from normcheck.bench.traffic import BACKWARD, BOTH, FORWARD, itemsize
-from normcheck.case import Case
-from normcheck.errors import CallError
+from normcheck.core.errors import CallError
+from normcheck.core.foreign_code import quiet
+from normcheck.frameworks.torch.layer import PreparedLayer
+from normcheck.frameworks.torch.tensors import cotangent, output
+from normcheck.frameworks.torch.uses import TorchCall
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Subject
 
 MORE, WITHIN = "more", "within"
 COPY, CAST, TEMPORARY = "copy", "cast", "temporary"
@@ -72,7 +72,7 @@ class Extra:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUse:
     """Bytes allocated at once during a pass, beyond what the caller holds already (input, parameters, cotangent).
 
     needs: what an implementation must hold at its end, by name. kept: bytes held between forward and backward
@@ -132,7 +132,9 @@ def _operator(path: Sequence[str]) -> str:
     return next((name for name in named if name in COPIERS), named[0] if named else (path or ("code",))[-1])
 
 
-def extras(steps: Sequence[Step], size: int, entries: int, outputs: frozenset[int] = frozenset()) -> tuple[Extra, ...]:
+def extras(
+    steps: Sequence[TraceStep], size: int, entries: int, outputs: frozenset[int] = frozenset()
+) -> tuple[Extra, ...]:
     """Copies, casts and temporaries of a pass, equal ones together, the largest first.
 
     size, entries: of the input, in bytes and in numbers. outputs: pointers of what the pass returned.
@@ -159,7 +161,7 @@ def _pointers(values: Iterable[Any]) -> frozenset[int]:
     return frozenset(v.untyped_storage().data_ptr() for v in values if isinstance(v, torch.Tensor))
 
 
-def _passes(layer: Layer, case: Case, part: str) -> Callable[[], list[Any]]:
+def _passes(layer: PreparedLayer, case: Case, part: str) -> Callable[[], list[Any]]:
     """A call that runs the passes in their regions and returns all that the caller would hold."""
     leaves = tuple(None if leaf is None else leaf.detach().clone() for leaf in layer.leaves)
     asked = [leaf for leaf in leaves if leaf is not None and part == BOTH]
@@ -204,14 +206,14 @@ CUDA_BLOCK = 512
 """Bytes that CUDA's caching allocator of torch rounds up to (kMinBlockSize in its source)."""
 
 
-def memory(found: Subject, case: Case, part: str, meter: Meter | None = None, block: int = 1) -> Memory:
+def memory(found: Subject, case: Case, part: str, meter: Meter | None = None, block: int = 1) -> MemoryUse:
     """Peak memory of a forward ("forward") or of forward and backward ("both") of a case, with what is extra.
 
     meter, block: those of a device; without, allocations on the processor are followed one by one.
     Raises `CallError` where there is nothing to measure.
     """
     call = found.call
-    if not isinstance(call, Asked):
+    if not isinstance(call, TorchCall):
         raise CallError(f"{found.name} works on no tensors of torch, and its memory is not measured")
     if part not in (FORWARD, BOTH):
         raise ValueError(f"memory is measured of {FORWARD!r} and of {BOTH!r}, not of {part!r}")
@@ -225,7 +227,7 @@ def memory(found: Subject, case: Case, part: str, meter: Meter | None = None, bl
     y = next((step.bytes for step, _ in seen.blocks if step.pointer in _pointers(held[:1])), 0)
     kept = max(0, seen.left.get(FORWARD, 0) - y) if part == BOTH else 0
     size = case.x.size * itemsize(case.format)
-    return Memory(
+    return MemoryUse(
         part,
         seen.peak if told is None else told,
         needs(found, case, part, block),
@@ -242,7 +244,7 @@ class Judged:
     reason: str = ""
 
 
-def judge(found: Memory, limit: float) -> Judged:
+def judge(found: MemoryUse, limit: float) -> Judged:
     """The verdict of `--norm-max-memory R`: the peak may be R times what must be kept. No noise, so no third verdict.
 
     Raises `ValueError` for a limit below 1, which nothing can hold.

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.bench.student import quantile
-from normcheck.errors import CallError
+from normcheck.core.errors import CallError
 
 now = time.perf_counter
 _generator, _exp, _log, _sqrt = np.random.default_rng, math.exp, math.log, math.sqrt

@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from normcheck.adapters.base import Answer, Subject
-from normcheck.adapters.load import quiet
 from normcheck.bench import bandwidth, limits
 from normcheck.bench.baselines import NAMES, WORDS, beside
 from normcheck.bench.ceilings import machine
 from normcheck.bench.device import CPU, HOST, Device
-from normcheck.bench.grid import Question
+from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import QUADRATIC
-from normcheck.bench.limits import ROWS, WIDTHS, Limits
+from normcheck.bench.limits import ROWS, WIDTHS, SpeedLimits
 from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, Measured, Ratio, compare
 from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
 from normcheck.bench.traffic import BACKWARD, traffic
-from normcheck.case import Case
-from normcheck.checks.base import gradients_within, output_within, truth_of
-from normcheck.errors import CallError
-from normcheck.recipes import Draw, values
+from normcheck.core.errors import CallError
+from normcheck.core.foreign_code import quiet
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
+from normcheck.normalizers.sampling.recipes import Draw, values
+from normcheck.normalizers.subject import Answer, Subject
 
 __all__ = ["QUADRATIC", "SLOWER", "RefusedError"]
 
@@ -48,7 +48,7 @@ GROWTH_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SpeedSetting:
     """What a run asks. slowdown, memory: limits; None: measured and not judged. beside: baselines, the first judges."""
 
     slowdown: float | None = None
@@ -62,16 +62,16 @@ class Setting:
 class Result:
     """What one question came to. beside: ratios over the further baselines; absent: why others are not there."""
 
-    question: Question
+    question: SpeedQuestion
     measured: Measured
     baseline: str
-    limits: Limits
-    setting: Setting
+    limits: SpeedLimits
+    setting: SpeedSetting
     beside: Mapping[str, Ratio]
     absent: Mapping[str, str]
 
 
-def case_of(found: Subject, question: Question) -> Case:
+def case_of(found: Subject, question: SpeedQuestion) -> Case:
     """Ordinary data of that shape: of unit scale, no hard rows, as a kernel meets it in a network.
 
     Raises `CallError` for a format or sizes that the subject does not take.
@@ -94,7 +94,9 @@ def right(found: Subject, case: Case, answer: Answer) -> bool:
     return answer.dx is None or all(one.holds for one in gradients_within(found, truth, answer, "timed"))
 
 
-def measure(found: Subject, question: Question, setting: Setting = Setting()) -> Result:  # a frozen value
+def measure(
+    found: Subject, question: SpeedQuestion, setting: SpeedSetting = SpeedSetting()
+) -> Result:  # a frozen value
     """Time a subject beside its baselines, and hold its best time and its memory against the machine.
 
     Raises `CallError` where there is nothing to time, `RefusedError` where the time would mean nothing.
@@ -116,7 +118,7 @@ def measure(found: Subject, question: Question, setting: Setting = Setting()) ->
     return Result(question, measured, baseline, held, setting, dict(zip(further, measured.beside, strict=True)), absent)
 
 
-def _possible(measured: Measured, held: Limits) -> Measured:
+def _possible(measured: Measured, held: SpeedLimits) -> Measured:
     """No verdict from a time in which memory cannot be moved."""
     if held.share.verdict != bandwidth.ERROR:
         return measured
@@ -180,15 +182,15 @@ def said(result: Result) -> str:
     )
 
 
-def grow(found: Subject, part: str, over: str, setting: Setting = Setting()) -> dict[str, Any]:
+def grow(found: Subject, part: str, over: str, setting: SpeedSetting = SpeedSetting()) -> dict[str, Any]:
     """How time and peak memory grow with one size: an entry of the list `growth`, as `schema.json` describes it.
 
     over: "rows" or "width". floor: the seconds in which memory can move the least traffic at each size.
     Raises `CallError` where there is nothing to time.
     """
 
-    def question(size: int) -> Question:
-        return Question(GROWN_ROWS, size, part) if over == WIDTH else Question(size, GROWN_WIDTH, part)
+    def question(size: int) -> SpeedQuestion:
+        return SpeedQuestion(GROWN_ROWS, size, part) if over == WIDTH else SpeedQuestion(size, GROWN_WIDTH, part)
 
     @cache
     def case(size: int) -> Case:

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from normcheck.adapters.base import Answer, Subject
-from normcheck.adapters.torch_layer import Layer
-from normcheck.adapters.torch_tensors import NAMES, array, output, tensor
-from normcheck.adapters.torch_uses import Asked
 from normcheck.bench.device import HOST, Device, tampered
-from normcheck.bench.grid import Question
+from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.pairs import Arm
 from normcheck.bench.traffic import BACKWARD, FORWARD
-from normcheck.case import Case
-from normcheck.errors import CallError
+from normcheck.core.errors import CallError
+from normcheck.frameworks.torch.layer import PreparedLayer
+from normcheck.frameworks.torch.tensors import NAMES, array, output, tensor
+from normcheck.frameworks.torch.uses import TorchCall
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Answer, Subject
 
 _alive: Callable[[], list[threading.Thread]] = threading.enumerate
 _join = threading.Thread.join
@@ -143,16 +143,16 @@ class Timed:
 
     subject: Subject
     case: Case
-    question: Question
+    question: SpeedQuestion
     device: Device = HOST
     kept: Kept = field(default_factory=Kept)
     contents: Contents | None = None
     calls: int = 0
-    _layer: Layer = field(init=False)
+    _layer: PreparedLayer = field(init=False)
 
     def __post_init__(self) -> None:
         call = self.subject.call
-        if not isinstance(call, Asked):
+        if not isinstance(call, TorchCall):
             raise CallError(f"{self.subject.name} works on no tensors of torch, and is not timed")
         self._layer = call.prepare(self.case)
         self.contents = self.contents or Contents(self.case)
@@ -224,7 +224,7 @@ class Timed:
 
 
 def arms(
-    subjects: Sequence[Subject], case: Case, question: Question, device: Device, kept: Sequence[Kept]
+    subjects: Sequence[Subject], case: Case, question: SpeedQuestion, device: Device, kept: Sequence[Kept]
 ) -> Callable[[np.random.Generator], list[Arm]]:
     """What makes the arms of a repetition: in an order and at places that are drawn, each called a few times."""
     warm = chain((WARM,), repeat(1))  # what was compiled once stays compiled

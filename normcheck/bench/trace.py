@@ -8,14 +8,14 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from normcheck.adapters.load import quiet
+from normcheck.core.foreign_code import quiet
 
 REGION = "normcheck::"
 """Begins the names of the profiler's regions, one for each pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One allocation (bytes > 0), release (bytes < 0) or move of a tensor's content.
 
     path: the operators that it happened in, outermost first, below the region of its pass. pointer: of the memory.
@@ -33,11 +33,11 @@ def _dtype(value: Any) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _steps(event: Any, part: str, path: tuple[str, ...]) -> Iterator[Step]:
+def _steps(event: Any, part: str, path: tuple[str, ...]) -> Iterator[TraceStep]:
     """Steps of an event and of those in it, in order."""
     name = event.name
     if event.tag.name == "Allocation":
-        yield Step(part, path, event.extra_fields.alloc_size, event.extra_fields.ptr)
+        yield TraceStep(part, path, event.extra_fields.alloc_size, event.extra_fields.ptr)
         return
     if name.startswith(REGION):
         part, path = name.removeprefix(REGION), ()
@@ -46,12 +46,12 @@ def _steps(event: Any, part: str, path: tuple[str, ...]) -> Iterator[Step]:
     if name == "aten::copy_" and part:
         to, source = event.extra_fields.inputs[:2]
         if hasattr(to, "dtype") and hasattr(source, "dtype"):
-            yield Step(part, path, moved=(tuple(to.sizes), _dtype(source), _dtype(to)))
+            yield TraceStep(part, path, moved=(tuple(to.sizes), _dtype(source), _dtype(to)))
     for child in event.children:
         yield from _steps(child, part, path)
 
 
-def traced(run: Callable[[], Any]) -> tuple[Any, tuple[Step, ...]]:
+def traced(run: Callable[[], Any]) -> tuple[Any, tuple[TraceStep, ...]]:
     """What a call returned, and what happened within the regions of its passes; releases also between them."""
     with quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, record_shapes=True) as seen:
         returned = run()
@@ -67,13 +67,13 @@ class Live:
 
     peak: int
     left: Mapping[str, int]
-    blocks: tuple[tuple[Step, bool], ...]  # every allocation, and whether it was there at the end
+    blocks: tuple[tuple[TraceStep, bool], ...]  # every allocation, and whether it was there at the end
 
 
-def live(steps: Iterable[Step]) -> Live:
+def live(steps: Iterable[TraceStep]) -> Live:
     """Follow allocations and releases; the release of memory from before is not counted."""
     held: dict[int, int] = {}
-    blocks: list[Step] = []
+    blocks: list[TraceStep] = []
     gone: set[int] = set()
     now = peak = 0
     left: dict[str, int] = {}

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from normcheck.case import Case
-from normcheck.floats import Array, Format
-from normcheck.spec import Normalizer, Partition
+from normcheck.core.floats import Array, Format
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer, Partition
 
 FORWARD, BACKWARD, BOTH = "forward", "backward", "both"
 PASSES = (FORWARD, BACKWARD, BOTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class DataMovement:
     """One tensor moved once. written: or read. again: a second reading, of what fast memory could not hold."""
 
     name: str
@@ -34,7 +34,7 @@ class Move:
 class Traffic:
     """The least that one pass moves, and the operations of its formulas."""
 
-    moves: tuple[Move, ...]
+    moves: tuple[DataMovement, ...]
     flops: int
 
     @property
@@ -96,11 +96,11 @@ class _Facts:
         """Whether the backward reads the input (or the output, which is as large)."""
         return self.through[1] or (self.scaled and self.weight > 0)
 
-    def again(self, name: str, tensors: int) -> Move:
+    def again(self, name: str, tensors: int) -> DataMovement:
         """The second reading of sets that fast memory does not hold."""
         size = int(self.part.n * self.share) * self.item * tensors
         left = 0 if self.fast is None else max(0, size - self.fast)
-        return Move(name, self.part.sets * left, again=True)
+        return DataMovement(name, self.part.sets * left, again=True)
 
 
 def _count(values: Array | None) -> int:
@@ -126,32 +126,32 @@ def _facts(normalizer: Normalizer, case: Case, through: tuple[int, int], fast: i
     )
 
 
-def _forward(f: _Facts) -> Iterator[Move]:
+def _forward(f: _Facts) -> Iterator[DataMovement]:
     x = f.entries * f.item
-    yield Move("x", x)
+    yield DataMovement("x", x)
     if f.own:
         yield f.again("x", 1)
-    yield Move("weight", f.weight * f.item)
-    yield Move("bias", f.bias * f.item)
-    yield Move("running statistics", f.state * f.item)
+    yield DataMovement("weight", f.weight * f.item)
+    yield DataMovement("bias", f.bias * f.item)
+    yield DataMovement("running statistics", f.state * f.item)
     if f.own:
-        yield Move("running statistics", f.state * f.item, written=True)
-    yield Move("y", x, written=True)
+        yield DataMovement("running statistics", f.state * f.item, written=True)
+    yield DataMovement("y", x, written=True)
 
 
-def _backward(f: _Facts) -> Iterator[Move]:
+def _backward(f: _Facts) -> Iterator[DataMovement]:
     x = f.entries * f.item
-    yield Move("dy", x)
+    yield DataMovement("dy", x)
     if f.wants_x:
-        yield Move("x", x)
+        yield DataMovement("x", x)
     elif f.scaled:
-        yield Move("statistics", f.part.sets * f.item)
+        yield DataMovement("statistics", f.part.sets * f.item)
     if any(f.through):
         yield f.again("dy", 1 + f.wants_x)
-    yield Move("weight", f.weight * f.item)
-    yield Move("dx", x, written=True)
-    yield Move("dweight", f.weight * f.item, written=True)
-    yield Move("dbias", f.bias * f.item, written=True)
+    yield DataMovement("weight", f.weight * f.item)
+    yield DataMovement("dx", x, written=True)
+    yield DataMovement("dweight", f.weight * f.item, written=True)
+    yield DataMovement("dbias", f.bias * f.item, written=True)
 
 
 def _flops_forward(f: _Facts) -> float:
@@ -177,7 +177,7 @@ def traffic(
     fast: bytes of memory that count as fast; None: all of it, so nothing is read twice.
     """
     f = _facts(normalizer, case, through, fast)
-    moves: tuple[Move, ...] = ()
+    moves: tuple[DataMovement, ...] = ()
     flops = 0.0
     if part in (FORWARD, BOTH):
         moves, flops = (*moves, *_forward(f)), flops + _flops_forward(f)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from normcheck.errors import UsageError
+from normcheck.core.errors import UsageError
 
 FORMS = {
     "json": "the run as a JSON document",

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import pace, plots
+from normcheck.report import plots, speed
 from normcheck.report.message import case_words
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
@@ -100,7 +100,7 @@ def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
         "speed": speeds,
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
         "memory_plot": Markup(plots.memory([one for one in speeds if one["memory"] is not None], f"m{index}")),  # noqa: S704
-        "growth": [pace.growth(one) for one in record.get("growth", [])],
+        "growth": [speed.growth(one) for one in record.get("growth", [])],
         "growth_plots": [Markup(plots.growth(own, f"t{index}{over}")) for over, own in _by_size(record)],  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
         "not_checked": with_reason(record.get("not_checked", {})),
@@ -175,13 +175,13 @@ def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         ratio, reached, held = one["ratio"], one["bandwidth"], one["memory"]
         low, value, high = float(ratio["low"]), float(ratio["value"]), float(ratio["high"])
         yield {
-            "label": pace.label(one, " x "), "verdict": one["verdict"], "reason": one["reason"],
+            "label": speed.label(one, " x "), "verdict": one["verdict"], "reason": one["reason"],
             "seconds": f"{1e6 * one['seconds']:,.1f}", "value": value, "low": low, "high": high,
             "ratio": f"{value:.2f} [{low:.2f}, {high:.2f}] of {one['baseline']}",
             "beside": ", ".join(f"{other['value']:.2f} of {name}" for name, other in one["beside"].items()),
             "bandwidth": f"{100.0 * reached['share']:.0f} % of {reached['level']}",
             "memory": None if held is None else float(held["ratio"]),
-            "hidden": pace.hidden(one),
+            "hidden": speed.hidden(one),
         }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report import pace
+from normcheck.report import speed
 
 HEADS = (
     ("weight", "matrix", "scale"),
@@ -185,11 +185,11 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
 def _pace(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """What was timed, where anything was."""
     if record["speed"]:
-        yield from _wrapped("speed", pace.heading(record["speed"][0]), width)
-        for line, slower in pace.lines(record["speed"], width):
+        yield from _wrapped("speed", speed.heading(record["speed"][0]), width)
+        for line, slower in speed.lines(record["speed"], width):
             yield line, {"red": slower}
     for one in record.get("growth", ()):
-        yield from _wrapped("growth", pace.growth(one), width)
+        yield from _wrapped("growth", speed.growth(one), width)
 
 
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:

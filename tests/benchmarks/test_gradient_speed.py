@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from normcheck import catalog
-from normcheck.adapters.base import Subject
-from normcheck.adapters.bind import subject
-from normcheck.checks import BY_NAME
-from normcheck.claim import Implementation
-from normcheck.recipes import Draw, small
+from normcheck import families
+from normcheck.core.claim import Implementation
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.families import bind as subject
+from normcheck.normalizers.sampling.recipes import Draw, small
+from normcheck.normalizers.subject import Subject
 
 ROWS, WIDTH = 32, 128
-CHECK = BY_NAME["input-gradient"]
+CHECK = CHECKS_BY_NAME["input-gradient"]
 
 
 def layer_norm(x: torch.Tensor, normalized_shape: tuple[int, ...], eps: float = 1e-5) -> torch.Tensor:
@@ -62,7 +62,7 @@ WRONG = {
 
 def case():
     draw = Draw(seed=1, n=WIDTH, sets=ROWS, format="float64", affine="none")
-    return small(catalog.get("layer_norm"), draw), draw
+    return small(families.get("layer_norm"), draw), draw
 
 
 def bound(function) -> Subject:

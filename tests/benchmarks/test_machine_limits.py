@@ -8,16 +8,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from normcheck.adapters.bind import subject
 from normcheck.bench import limits
 from normcheck.bench.bandwidth import ERROR
 from normcheck.bench.ceilings import machine
-from normcheck.bench.grid import Question
+from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import LINEAR, QUADRATIC, Arm
 from normcheck.bench.speed import case_of
 from normcheck.bench.timing import Timed
 from normcheck.bench.traffic import PASSES
-from normcheck.claim import Implementation
+from normcheck.core.claim import Implementation
+from normcheck.families import bind as subject
 
 
 def eager(x, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -43,7 +43,7 @@ def arms(name: str, sets: int | None, n: int | None, part: str = "forward"):
     found = subject(Implementation("layer_norm", TARGETS[name]))
 
     def make(size: int) -> Arm:
-        question = Question(sets or size, n or size, part)
+        question = SpeedQuestion(sets or size, n or size, part)
         return Timed(found, case_of(found, question), question)
 
     return make
@@ -80,7 +80,7 @@ def test_growth_with_rows(name: str) -> None:
 def test_share_of_bandwidth(shape: tuple[int, int], part: str) -> None:
     """No pass of torch's own function moves its bytes faster than this machine can."""
     found = subject(Implementation("layer_norm", TARGETS["fused"]))
-    question = Question(*shape, part)
+    question = SpeedQuestion(*shape, part)
     timed = Timed(found, case_of(found, question), question)
     times = sorted(timed() for _ in range(15))
     measured = limits.measure(found, case_of(found, question), part, times[0])

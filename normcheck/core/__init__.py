@@ -1,0 +1,1 @@
+"""What all families share. Knows no normalizer, no framework and no pytest."""

@@ -1,0 +1,98 @@
+"""The conventions in which correct implementations differ, as one frozen value with torch's as default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from normcheck.core.errors import UsageError, suggest
+from normcheck.core.floats import FORMATS
+
+GRADIENTS = {
+    "full": (1, 1),
+    "mean-constant": (0, 1),
+    "variance-constant": (1, 0),
+    "statistics-constant": (0, 0),
+}
+"""Which statistics the gradient passes through: (mean, variance). Ioffe and Szegedy 2015, section 2."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "variance": ("biased", "unbiased"),
+    "running-variance": ("unbiased", "biased"),
+    "momentum": ("new", "old"),
+    "eps-place": ("inside", "outside"),
+    "weight": ("w", "1+w"),
+    "gradient": tuple(GRADIENTS),
+    "accuracy": ("default", "sound", "half", "one-pass"),
+}
+"""Each convention with its choices; the first is the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an implementation claims to follow. The defaults are those of torch's function of that name."""
+
+    variance: str = "biased"  # divisor of the variance that normalizes: n, or n - 1
+    running_variance: str = "unbiased"  # divisor of the variance that is stored
+    momentum: str = "new"  # momentum is the weight of the new batch (torch), or of the old state (Keras)
+    eps_place: str = "inside"  # sqrt(v + eps), or sqrt(v) + eps
+    weight: str = "w"  # multiplies by w, or by 1 + w (Gemma)
+    gradient: str = "full"
+    accuracy: str = "default"  # the class demanded: torch's own for that kind, or the one named
+    eps: float | None = None  # the eps of an implementation that takes none as an argument
+    formats: tuple[str, ...] = tuple(FORMATS)  # those that the implementation claims to serve
+    slack: float = 1.0  # every bound is multiplied by it
+
+    @property
+    def through(self) -> tuple[int, int]:
+        """(A, B): whether the claimed gradient passes through the mean and through the variance."""
+        return GRADIENTS[self.gradient]
+
+
+def _value(key: str, text: str) -> object:
+    if key in ("eps", "slack"):
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not number > 0 or number == float("inf"):
+            raise UsageError(f"contract {key}={text}: {key} takes a positive number")
+        return number
+    if key == "formats":
+        names = tuple(name.strip() for name in text.split(","))
+        for name in names:
+            if name not in FORMATS:
+                raise UsageError(f"contract formats={text}: unknown format {name!r}; {suggest(name, FORMATS)}")
+        return names
+    if text not in CHOICES[key]:
+        raise UsageError(f"contract {key}={text}: {suggest(text, CHOICES[key])}")
+    return text
+
+
+def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Contract:
+    """A contract from words, as the command line and the ini table give them.
+
+    Raises `UsageError` with the known keys or values for a word that is not one.
+
+    >>> contract({"eps-place": "outside"}).eps_place
+    'outside'
+    """
+    known = {f.name.replace("_", "-"): f.name for f in fields(Contract)}
+    changes: dict[str, object] = {}
+    for key, text in conventions.items():
+        plain = key.strip().replace("_", "-")
+        if plain not in known:
+            raise UsageError(f"unknown contract key {key!r}; {suggest(plain, known)}")
+        changes[known[plain]] = _value(plain, str(text).strip())
+    return replace(base or Contract(), **changes)  # type: ignore[arg-type]  # values checked one by one above
+
+
+def words(made: Contract) -> dict[str, str]:
+    """The conventions that differ from the default, as words: the inverse of `contract`."""
+    default = Contract()
+    out = {}
+    for f in fields(Contract):
+        value = getattr(made, f.name)
+        if value != getattr(default, f.name):
+            out[f.name.replace("_", "-")] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return out

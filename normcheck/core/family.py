@@ -1,0 +1,77 @@
+"""A family: a kind of thing that is checked, with its entries, checks, faults and binder, as one value.
+
+A family's catalog entries have one type, its cases another, and its implementations are called in its own way.
+Everything between a claim and a verdict (asking, search, shrinking, replay, report, explanation, self-check) is the
+same for all families and reads this value alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from normcheck.core.check import Check
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
+from normcheck.core.page import Section
+from normcheck.core.result import Outcome
+from normcheck.core.spec import Row
+from normcheck.core.subject import BoundSubject
+
+
+class KnownFault(Protocol):
+    """A known way to be wrong, as far as every family describes it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def story(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def concerns(self) -> Callable[[Any], bool]: ...
+    @property
+    def damages(self) -> str: ...
+
+
+def _no_row(entry: Any) -> Row | None:
+    return None
+
+
+def _no_cells(entry: Any) -> Mapping[str, bool]:
+    return {}
+
+
+def _no_names(subject: Any, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return ()
+
+
+def _no_remedy(subject: Any, check: Any, draw: Any) -> str:
+    return ""
+
+
+def _no_script(subject: Any, case: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One family. What it leaves out (diagnosis, remedy, script, row of Table 1) is left out of reports."""
+
+    entries: tuple[Any, ...]  # of the catalog: values that fulfill `core.spec.Entry`, all of one type
+    bind: Callable[[Implementation, Any], BoundSubject]  # from a claim and the entry that it names
+    checks: tuple[Check, ...]  # in the order in which a reader wants the answers
+    faults: Mapping[str, Any]  # `KnownFault`s by name
+    faulty: Callable[[Any, Any, Contract], Any]  # the reference with one fault, or without any, under a contract
+    sections: Callable[[Any], Iterable[Section]]  # of an entry's page
+    row: Callable[[Any], Row | None] = _no_row  # of Table 1
+    extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has
+    diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
+    remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
+    script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
+
+    @property
+    def entry_type(self) -> type:
+        """The type of its entries."""
+        return type(self.entries[0])

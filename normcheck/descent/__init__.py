@@ -1,1 +1,0 @@
-"""Optimizers that follow the geometry of a net: the family's entries, cases and subjects."""

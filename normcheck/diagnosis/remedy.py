@@ -1,0 +1,33 @@
+"""The declared convention that would turn a finding into a pass, where there is one: it may be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from normcheck.core.ask import run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import CHOICES, Contract, words
+from normcheck.core.result import PASSED
+
+
+def remedy(subject: Any, check: Check, draw: Any) -> str:
+    """The convention as KEY=VALUE; empty if no single one makes the check hold on this case and the decisive ones."""
+    for promised in _others(subject.contract):
+        other = replace(subject, contract=promised)
+        if check.lacks(other) or run_check(other, check, [draw]).status != PASSED:
+            continue
+        if run_check(other, check, check.space.always(subject)).status == PASSED:
+            changed = set(words(promised).items()) - set(words(subject.contract).items())
+            return ", ".join(f"{key}={value}" for key, value in changed)
+    return ""
+
+
+def _others(contract: Contract) -> Iterator[Contract]:
+    """Contracts that differ in one convention; accuracy last, because a lower class excuses much."""
+    for key, choices in CHOICES.items():
+        field = key.replace("-", "_")
+        for choice in choices:
+            if choice not in (getattr(contract, field), choices[0]):
+                yield replace(contract, **{field: choice})  # type: ignore[arg-type]  # the keys of CHOICES are words

@@ -1,0 +1,68 @@
+"""The suite's own teeth at the settings in force: which known faults are found, and what gets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from normcheck import families
+from normcheck.core.ask import draws, run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.family import Family, KnownFault
+from normcheck.core.result import FAILED
+from normcheck.core.subject import BoundSubject
+from normcheck.families import CHECKS
+
+RANDOM = 4
+"""Random draws beyond the decisive ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class MutationScore:
+    """A fault on one entry of the catalog, and the first check that found it; empty if none did."""
+
+    fault: str
+    kind: str
+    check: str
+
+
+@lru_cache(maxsize=512)
+def remembered(check: Check) -> Check:
+    """The same check; a case that was made once is not made again for the next fault."""
+    space: Any = check.space
+    return replace(check, space=replace(space, recipe=lru_cache(maxsize=128)(space.recipe)))
+
+
+@lru_cache(maxsize=512)
+def _some(entry: Any, check: Check) -> tuple[Any, ...]:
+    plain = families.of(entry).faulty(entry, None, Contract())
+    return (*check.space.always(plain), *draws(plain, check, RANDOM, 0))
+
+
+def _asked(subject: BoundSubject) -> list[Check]:
+    return [check for check in CHECKS if check.concerns(subject.entry) and not check.lacks(subject)]
+
+
+def _finds(subject: BoundSubject, entry: Any, check: Check) -> bool:
+    return run_check(subject, remembered(check), _some(entry, check)).status == FAILED
+
+
+def mutation_scores(promised: Contract) -> Iterator[MutationScore]:
+    """Each fault on the first entry that it can befall; the checks that found its neighbors are asked first."""
+    lately: list[str] = []
+    for family in families.FAMILIES:
+        for fault in family.faults.values():
+            entry = next(entry for entry in family.entries if fault.concerns(entry))
+            check = _first(family, entry, fault, promised, lately)
+            if check:
+                lately = [check, *(name for name in lately if name != check)]
+            yield MutationScore(fault.name, entry.name, check)
+
+
+def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, lately: list[str]) -> str:
+    subject = family.faulty(entry, fault, promised)
+    able = sorted(_asked(subject), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
+    return next((check.name for check in able if _finds(subject, entry, check)), "")

@@ -1,0 +1,156 @@
+"""From the outcomes of many checks to one record for each implementation: what the JSON document and reports hold."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from normcheck import families
+from normcheck.core.contract import GRADIENTS, contract
+from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
+from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, merge, number
+from normcheck.core.spec import COLUMN_NAMES
+from normcheck.normalizers.bounds.bounds import CLASSES
+
+
+def gradient_mode(facts: Mapping[str, float], claimed: str) -> str:
+    """The mode whose closed form fits: the claimed one if it does, else the first that does, or none."""
+    fits = [name for name in GRADIENTS if facts.get(f"gradient/{name}", float("inf")) <= 1.0]
+    return claimed if claimed in fits else fits[0] if fits else "none"
+
+
+def accuracy(facts: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Accuracy class by pass and format, with the largest share of that class's bound."""
+    shares: dict[str, dict[str, float]] = {}
+    for key, share in facts.items():
+        topic, _, rest = key.partition("/")
+        if topic == "accuracy":
+            place, _, name = rest.rpartition("/")
+            shares.setdefault(place, {})[name] = share
+    out: dict[str, dict[str, Any]] = {}
+    for place in sorted(shares):
+        fit = next((name for name in CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
+        out[place] = {"class": fit, "share": number(shares[place].get(fit, max(shares[place].values())))}
+    return out
+
+
+def gradient_shares(facts: Mapping[str, float]) -> dict[str, Any]:
+    """How far the gradient is from each closed form, in what rounding allows; empty where none was seen."""
+    return {name: number(facts[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in facts}
+
+
+def curves(facts: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
+    """By pass and format: pairs (2^k, share) over conditioning, (n, share) over width, in units of the sound bound."""
+    points: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for key, share in facts.items():
+        topic, _, rest = key.partition("/")
+        if topic == "curve":
+            place, axis, at = rest.split("/")
+            points.setdefault(place, {"condition": [], "width": []})[axis].append((int(at), share))
+    return {
+        place: {
+            "condition": [[2.0**k, number(share)] for k, share in sorted(axes["condition"])],
+            "width": [[n, number(share)] for n, share in sorted(axes["width"])],
+        }
+        for place, axes in sorted(points.items())
+    }
+
+
+def _verdict(outcomes: Sequence[Outcome]) -> str:
+    statuses = {o.status for o in outcomes}
+    for status in (ERROR, FAILED):
+        if status in statuses:
+            return status
+    return PASSED if any(o.compared for o in outcomes) else INCONCLUSIVE
+
+
+def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The record of one implementation."""
+    first = outcomes[0]
+    facts = merge(o.facts for o in outcomes)
+    counts = dict.fromkeys((PASSED, FAILED, INCONCLUSIVE, SKIPPED, ERROR), 0)
+    for o in outcomes:
+        counts[o.status] += 1
+    declared: dict[str, str] = {}
+    absent: dict[str, str] = {}
+    for o in outcomes:
+        absent |= o.absent
+        declared |= o.contract
+    passing = [o for o in outcomes if o.status == PASSED and o.share > 0.0]
+    tightest = max(passing, key=lambda o: o.share, default=None)
+    record: dict[str, Any] = {
+        "kind": first.kind,
+        "target": first.target,
+        "verdict": _verdict(outcomes),
+        "row": measured_row(facts),
+        "extended": {},
+        "gradient": gradient_mode(facts, contract(declared).gradient),
+        "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
+        "findings": [o.finding.record() for o in outcomes if o.finding is not None],
+        "checks": counts,
+        "compared": sum(o.compared for o in outcomes),
+        "seconds": round(sum(o.seconds for o in outcomes), 3),
+        "invariances": {
+            key.partition("/")[2]: cell(share) for key, share in facts.items() if key.startswith("invariance/")
+        },
+        "speed": [],
+        "growth": [],
+        "contract": declared,
+        "accuracy": accuracy(facts),
+        "curves": curves(facts),
+        "gradient_shares": gradient_shares(facts),
+        "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.share)},
+        "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
+        "information": {what: said for o in outcomes for what, said in o.notes.items()},
+        "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
+        "errors": [o.reason for o in outcomes if o.status == ERROR],
+        "expected": None,
+        "expected_extended": {},
+        "printed": [],
+    }
+    if first.kind in families.ENTRIES:
+        entry = families.get(first.kind)
+        family = families.of(entry)
+        row, extended = family.row(entry), family.extended(entry)
+        record["expected"] = None if row is None else _words(row.cells)
+        record["extended"] = measured_extension(facts, extended)
+        record["expected_extended"] = {name: _word(yes) for name, yes in extended.items()}
+        record["printed"] = [
+            {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in families.printed(entry)
+        ]
+        if any(key.startswith("row in evaluation/") for key in facts):
+            record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
+            record["extended_expected_statistics"] = measured_extension(facts, extended, "extended in evaluation")
+    return record
+
+
+def _word(yes: bool) -> str:
+    return INVARIANT if yes else NOT_INVARIANT
+
+
+def _words(cells: tuple[bool, ...]) -> dict[str, str]:
+    return {name: _word(yes) for name, yes in zip(COLUMN_NAMES, cells, strict=True)}
+
+
+def environment() -> dict[str, str]:
+    """Versions of what the run depends on."""
+    out = {"python": platform.python_version(), "platform": platform.platform(), "machine": platform.machine()}
+    for name in ("numpy", "torch", "hypothesis", "pytest"):
+        if name in sys.modules:
+            out[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
+    return out
+
+
+def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole document, implementations in the order in which they were first seen."""
+    grouped: dict[tuple[str, str], list[Outcome]] = {}
+    for o in outcomes:
+        grouped.setdefault((o.kind, o.target), []).append(o)
+    return {
+        "normcheck": version,
+        "environment": environment(),
+        "settings": dict(settings),
+        "implementations": [implementation(group) for group in grouped.values()],
+    }

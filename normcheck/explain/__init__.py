@@ -1,0 +1,1 @@
+"""Pages of documentation for entries, laws and faults."""

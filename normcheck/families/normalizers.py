@@ -1,0 +1,34 @@
+"""The main family, put together from its rooms: normalizers, frameworks, diagnosis."""
+
+from __future__ import annotations
+
+from normcheck.core.contract import Contract
+from normcheck.core.family import Family
+from normcheck.diagnosis.fault_search import diagnose
+from normcheck.diagnosis.remedy import remedy
+from normcheck.diagnosis.script import script
+from normcheck.frameworks import binder
+from normcheck.normalizers import catalog, explain, faults, transforms
+from normcheck.normalizers.checks import CHECKS
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Subject
+
+
+def _faulty(normalizer: Normalizer, fault: faults.Fault | None, promised: Contract) -> Subject:
+    under = Contract() if fault is None else fault.under
+    return faults.subject(normalizer, fault, promised if under == Contract() else under)
+
+
+FAMILY = Family(
+    entries=tuple(catalog.ALL.values()),
+    bind=binder.subject,
+    checks=CHECKS,
+    faults=faults.ALL,
+    faulty=_faulty,
+    sections=explain.sections,
+    row=transforms.derived_row,
+    extended=transforms.extended,
+    diagnose=diagnose,
+    remedy=remedy,
+    script=script,
+)

@@ -1,0 +1,17 @@
+"""Optimizers of nets that are invariant to rescaling of units: path-SGD."""
+
+from __future__ import annotations
+
+from normcheck.core.family import Family
+from normcheck.families.path_optimizer import checks, explain, faults
+from normcheck.families.path_optimizer.entry import ENTRIES
+from normcheck.frameworks.registry import binder_of
+
+FAMILY = Family(
+    entries=ENTRIES,
+    bind=binder_of(__name__),
+    checks=checks.CHECKS,
+    faults=faults.ALL,
+    faulty=faults.faulty,
+    sections=explain.sections,
+)

@@ -1,0 +1,157 @@
+"""Optimizers with torch's interface: classes that take parameters and a learning rate, and step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.floats import Array
+from normcheck.core.foreign_code import first_line, quiet
+from normcheck.families.path_optimizer.case import OptimizerCase
+from normcheck.families.path_optimizer.entry import PathOptimizer
+from normcheck.families.path_optimizer.reference import Parameters
+from normcheck.families.path_optimizer.space import NetDraw, net
+from normcheck.families.path_optimizer.subject import Called, OptimizerDomain, OptimizerRun, OptimizerSubject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.roles import from_signature
+from normcheck.frameworks.torch.tensors import DTYPES, array
+
+KEYS = ("eps", "formats", "slack")
+"""Keys of a contract that mean something here."""
+
+
+RATES = ("lr", "learning_rate", "rate", "eta", "step_size")
+"""Names under which a constructor takes the learning rate."""
+
+
+class _TorchRun:
+    """One optimizer of a user's at work."""
+
+    def __init__(
+        self, target: Callable[..., Any], rate_name: str, case: OptimizerCase, name: str, *, grouped: bool
+    ) -> None:
+        self.target, self.rate_name, self.name, self.case, self.grouped = target, rate_name, name, case, grouped
+        dtype = DTYPES[case.format.name]
+        self.held = [torch.nn.Parameter(torch.tensor(p, dtype=dtype)) for p in case.parameters]
+        self.optimizer = self._guarded(self._built, "its constructor")
+
+    def _built(self) -> Any:
+        given: Any = [{"params": [p]} for p in self.held] if self.grouped else list(self.held)
+        return self.target(given, **{self.rate_name: self.case.rate})
+
+    def _guarded(self, doing: Callable[[], Any], where: str) -> Any:
+        try:
+            return doing()
+        except (Exception, SystemExit) as error:
+            said = f"{where} raised {first_line(error)}"
+            raise CallError(f"{self.name}: {said} (a net of {self._sizes()} weights)", said) from error
+
+    def _sizes(self) -> str:
+        return ", ".join("x".join(map(str, p.shape)) for p in self.held)
+
+    def parameters(self) -> Parameters:
+        return tuple(array(p) for p in self.held)
+
+    def gradients(self) -> tuple[Array | None, ...]:
+        return tuple(None if p.grad is None else array(p.grad) for p in self.held)
+
+    def _set(self, gradients: Sequence[Array | None]) -> None:
+        for p, g in zip(self.held, gradients, strict=True):
+            p.grad = None if g is None else torch.tensor(g, dtype=p.dtype)
+
+    def step(self, gradients: Sequence[Array | None]) -> None:
+        self._set(gradients)
+        self._guarded(self.optimizer.step, "step()")
+
+    def step_with_closure(self, gradients: Sequence[Array], loss: float) -> Called:
+        seen: list[bool] = []
+
+        def closure() -> torch.Tensor:
+            seen.append(torch.is_grad_enabled())
+            self._set(gradients)
+            return torch.tensor(loss)
+
+        returned = self._guarded(lambda: self.optimizer.step(closure), "step(closure)")
+        number = float(returned) if isinstance(returned, (float, int, torch.Tensor)) else None
+        return Called(len(seen), all(seen), number)
+
+    def set_rate(self, rate: float) -> None:
+        def write() -> None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+
+        self._guarded(write, "setting lr in param_groups")
+
+    def resume(self) -> None:
+        saved = self._guarded(self.optimizer.state_dict, "state_dict()")
+        self.optimizer = self._guarded(self._built, "its constructor")
+        for group in getattr(self.optimizer, "param_groups", ()):
+            group["lr"] = 2.0 * self.case.rate  # what a saved state must replace
+        self._guarded(lambda: self.optimizer.load_state_dict(saved), "load_state_dict()")
+
+
+def _works(subject: OptimizerSubject, draw: NetDraw, *, grouped: bool = False) -> str:
+    """Why a step on an ordinary net fails; empty if it does not."""
+    case = net(subject.entry, draw)
+    try:
+        subject.start(case, grouped).step(case.gradients[0])
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def subject(claim: Implementation, entry: PathOptimizer) -> OptimizerSubject:
+    """Bind an optimizer.
+
+    Raises `UsageError` where the target cannot be loaded or is no optimizer, or a convention says nothing of one;
+    `CallError` where it fails on every ordinary net.
+    """
+    promised = contract(claim.contract)
+    for key in words(promised):
+        if key not in KEYS:
+            raise UsageError(f"contract {key}: an optimizer has no such convention; known: {', '.join(KEYS)}")
+    with quiet():
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        made = _constructed(target, claim.name)
+        domain = OptimizerDomain(formats=tuple(f for f in promised.formats if f in OptimizerDomain().formats))
+        bound = OptimizerSubject(claim.name, entry, promised, domain, made)
+        return replace(bound, domain=_discovered(bound))
+
+
+def _constructed(target: Any, name: str) -> Callable[[OptimizerCase, bool], OptimizerRun]:
+    if isinstance(target, torch.optim.Optimizer):
+        raise UsageError(f"{name} is an optimizer of some net already: name the class, or a function that builds one")
+    if not callable(target) or (inspect.isclass(target) and issubclass(target, torch.nn.Module)):
+        raise UsageError(
+            f"{name} is no optimizer: name a class or function that takes (params, lr), as torch.optim.SGD does"
+        )
+    found = from_signature(target) or []
+    names = [p.name for p in found]
+    rate = next((n for n in RATES if n in names), "lr")
+    missing = [p.name for p in found[1:] if p.required and p.name != rate]
+    if missing:
+        raise UsageError(f"{name} also requires {', '.join(missing)}; give defaults: it is called as (params, lr)")
+    return lambda case, grouped: _TorchRun(target, rate, case, name, grouped=grouped)
+
+
+def _discovered(bound: OptimizerSubject) -> OptimizerDomain:
+    """What it accepts, found by a step on small nets."""
+    absent = {"gradient": "an optimizer is given its gradients"}
+    whys = {f: _works(bound, NetDraw(format=f)) for f in bound.domain.formats}
+    formats = tuple(f for f, why in whys.items() if not why)
+    if not formats:
+        raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
+    absent |= {f: why for f, why in whys.items() if why}
+    plain = NetDraw(format=formats[0])
+    biases = _works(bound, replace(plain, biases=True))
+    groups = _works(bound, plain, grouped=True)
+    absent |= {"biases": biases} if biases else {}
+    absent |= {"groups": groups} if groups else {}
+    return OptimizerDomain(formats, not biases, not groups, absent)

@@ -1,0 +1,53 @@
+"""One layer with the batches that it is given, as the input is and as it is mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.floats import Array, Format
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReparametrizedCase:
+    """Every number is representable in the format.
+
+    weights: W (outputs, inputs) and b (outputs,) of an affine layer, or `reference.perceptron.Weights`. batches: pairs
+    of x (cases, inputs) and the loss's derivatives by outputs (cases, outputs). probe: (cases, inputs), on which
+    functions are compared. damping: eps, or alpha.
+    """
+
+    weights: tuple[Array, ...]
+    batches: tuple[tuple[Array, Array], ...]
+    probe: Array
+    rate: float
+    damping: float
+    format: Format
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+
+    def but(self, **changes: Any) -> ReparametrizedCase:
+        return replace(self, **changes)
+
+    def mapped(self, inner: Array, shift: Array, outer: Array) -> ReparametrizedCase:
+        """An affine layer's function seen through x -> inner x + shift and y -> outer y, outer orthogonal."""
+        weight, bias = self.weights
+        weight = outer @ weight @ np.linalg.inv(inner)
+        return self.but(
+            weights=(weight, outer @ bias - weight @ shift),
+            batches=tuple((x @ inner.T + shift, dy @ outer.T) for x, dy in self.batches),
+            probe=self.probe @ inner.T + shift,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The case in a few plain values."""
+        return {
+            "shape": list(self.batches[0][0].shape),
+            "format": self.format.name,
+            "outputs": self.batches[0][1].shape[1],
+            "damping": self.damping,
+            "lr": self.rate,
+            **self.drawn,
+        }

@@ -1,0 +1,174 @@
+"""Layers of torch in refreshed coordinates: modules made of linear layers, with a method refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.floats import Array
+from normcheck.core.foreign_code import first_line, quiet
+from normcheck.families.reparametrized.case import ReparametrizedCase
+from normcheck.families.reparametrized.entry import Reparametrized
+from normcheck.families.reparametrized.space import LayerDraw, layer
+from normcheck.families.reparametrized.subject import ReparametrizedDomain, ReparametrizedSubject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.roles import from_signature
+from normcheck.frameworks.torch.tensors import DTYPES, array
+
+KEYS = ("eps", "formats", "momentum", "slack")
+"""Keys of a contract that mean something here."""
+
+DAMPINGS = {"eps": ("eps", "epsilon", "damping"), "alpha": ("alpha", "smoothing", "damping")}
+"""Names under which a constructor takes what an entry's formula calls so."""
+
+
+class _TorchLife:
+    """One layer of a user's at work."""
+
+    def __init__(
+        self, target: Callable[..., Any], taken: Mapping[str, str], newest: float, case: ReparametrizedCase, name: str
+    ) -> None:
+        self.name, self.dtype = name, DTYPES[case.format.name]
+        given = self._linears(case)
+        settings = {
+            taken[role]: value for role, value in (("damping", case.damping), ("momentum", newest)) if role in taken
+        }
+        self.module = self._guarded(lambda: target(*given, **settings), "its constructor")
+        for method in ("refresh", "parameters", "__call__"):
+            if not callable(getattr(self.module, method, None)):
+                said = f"it returns {type(self.module).__name__}, which has no {method}"
+                raise CallError(f"{name}: {said}; it must be a torch.nn.Module with a method refresh(x)", said)
+
+    def _linears(self, case: ReparametrizedCase) -> list[torch.nn.Linear]:
+        """An affine layer, or inner, outer and shortcut: a matrix and the vector that follows it are one layer."""
+        out: list[torch.nn.Linear] = []
+        for i, part in enumerate(case.weights):
+            if part.ndim == 1:
+                continue
+            after = case.weights[i + 1] if i + 1 < len(case.weights) else None
+            bias = after if after is not None and after.ndim == 1 else None
+            made = torch.nn.Linear(part.shape[1], part.shape[0], bias=bias is not None, dtype=self.dtype)
+            with torch.no_grad():
+                made.weight.copy_(self._tensor(part))
+                if bias is not None:
+                    made.bias.copy_(self._tensor(bias))
+            out.append(made)
+        return out
+
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.tensor(values, dtype=self.dtype)
+
+    def _guarded(self, doing: Callable[[], Any], where: str) -> Any:
+        try:
+            return doing()
+        except (Exception, SystemExit) as error:
+            said = f"{where} raised {first_line(error)}"
+            raise CallError(f"{self.name}: {said}", said) from error
+
+    def outputs(self, x: Array) -> Array:
+        with torch.no_grad():
+            got = self._guarded(lambda: self.module(self._tensor(x)), "a call")
+        if not isinstance(got, torch.Tensor) or got.ndim != 2 or len(got) != len(x):
+            raise CallError(f"{self.name}: a call returned no tensor (cases, outputs) for {len(x)} cases")
+        return array(got)
+
+    def refresh(self, x: Array, dy: Array) -> None:
+        taken = from_signature(self.module.refresh) or ()
+        given = [self._tensor(part) for part in ((x, dy) if len(taken) > 1 else (x,))]
+        self._guarded(lambda: self.module.refresh(*given), "refresh")
+
+    def _backward(self, x: Array, dy: Array) -> list[torch.nn.Parameter]:
+        held = list(self.module.parameters())
+        for p in held:
+            p.grad = None
+        y = self._guarded(lambda: self.module(self._tensor(x)), "a call")
+        self._guarded(lambda: y.backward(self._tensor(dy)), "backward")
+        return held
+
+    def step(self, x: Array, dy: Array, rate: float) -> None:
+        held = self._backward(x, dy)
+        with torch.no_grad():
+            for p in held:  # as torch.optim.SGD does it, whose first use imports a compiler for seconds
+                if p.grad is not None:
+                    p.sub_(p.grad, alpha=rate)
+
+    def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
+        found = [p for p in self._backward(x, dy) if tuple(p.shape) == shape]
+        if len(found) != 1:
+            size = "x".join(map(str, shape))
+            raise CallError(f"{self.name}: {len(found)} of its parameters have the shape {size}; there must be one")
+        return array(torch.zeros_like(found[0]) if found[0].grad is None else found[0].grad)
+
+
+def _why(bound: ReparametrizedSubject, draw: LayerDraw) -> str:
+    """Why a refresh and a step of an ordinary layer fail; empty if they do not."""
+    case = layer(bound.entry, draw)
+    try:
+        life = bound.start(case)
+        life.refresh(*case.batches[0])
+        life.step(*case.batches[1], case.rate)
+        life.outputs(case.probe)
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def _taken(entry: Reparametrized, target: Callable[..., Any], name: str) -> dict[str, str]:
+    """The parameters of the constructor that are damping and momentum, where there are any."""
+    known, count = DAMPINGS.get(entry.damping, ()), len(entry.arguments) - bool(entry.damping)
+    parameters = from_signature(target) or []
+    missing = [p.name for p in parameters[count:] if p.required and p.name not in (*known, "momentum")]
+    if missing:
+        layers = ", ".join(entry.arguments[:count])
+        raise UsageError(f"{name} also requires {', '.join(missing)}; give defaults: it is called with {layers}")
+    roles = {"damping": known, "momentum": ("momentum",)}
+    return {role: p.name for role, names in roles.items() for p in parameters if p.name in names}
+
+
+def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubject:
+    """Bind a layer in refreshed coordinates.
+
+    Raises `UsageError` where the target cannot be loaded or bound, or a convention says nothing of one; `CallError`
+    where it fails on every ordinary layer.
+    """
+    promised = contract(claim.contract)
+    for key in words(promised):
+        if key not in KEYS:
+            raise UsageError(f"contract {key}: refreshed layers have no such convention; known: {', '.join(KEYS)}")
+    with quiet():
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        if not callable(target) or isinstance(target, torch.nn.Module):
+            layers = ", ".join(entry.arguments)
+            raise UsageError(f"{claim.name} is no class or function that makes a module of {layers}")
+        taken = _taken(entry, target, claim.name)
+        if entry.damping and "damping" not in taken and promised.eps is None:
+            raise UsageError(f"{claim.name} takes no {entry.damping}; say its value with --norm-contract eps=E")
+        formats = tuple(f for f in promised.formats if f in ReparametrizedDomain().formats)
+        name, newest = claim.name, 1.0 if promised.momentum == "new" else 0.0
+        bound = ReparametrizedSubject(
+            name,
+            entry,
+            promised,
+            ReparametrizedDomain(formats),
+            lambda case: _TorchLife(target, taken, newest, case, name),
+        )
+        return replace(bound, domain=_discovered(bound))
+
+
+def _discovered(bound: ReparametrizedSubject) -> ReparametrizedDomain:
+    """What it accepts, found by trying."""
+    usual = bound.entry.dampings[0] if bound.contract.eps is None else bound.contract.eps
+    whys = {f: _why(bound, LayerDraw(format=f, damping=usual)) for f in bound.domain.formats}
+    formats = tuple(f for f, why in whys.items() if not why)
+    if not formats:
+        raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
+    undamped = _why(bound, LayerDraw(format=formats[0])) if bound.entry.damping else ""
+    absent = {"gradient": "the layer's steps are asked, not its gradients"}
+    absent |= {what: why for what, why in {**whys, "eps 0": undamped}.items() if why}
+    return ReparametrizedDomain(formats, not undamped, absent)

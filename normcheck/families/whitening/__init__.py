@@ -1,0 +1,19 @@
+"""Layers that decorrelate channels: ZCA, Cholesky and iterative whitening."""
+
+from __future__ import annotations
+
+from normcheck.core.family import Family
+from normcheck.families.whitening import checks, explain, faults
+from normcheck.families.whitening.entry import ENTRIES
+from normcheck.frameworks.registry import binder_of
+
+FAMILY = Family(
+    entries=ENTRIES,
+    bind=binder_of(__name__),
+    checks=checks.CHECKS,
+    faults=faults.ALL,
+    faulty=faults.faulty,
+    sections=explain.sections,
+    row=lambda entry: entry.row,
+    extended=lambda entry: entry.extended,
+)

@@ -1,0 +1,214 @@
+"""Whitening layers of torch: functions and module classes over (cases, channels, *space)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.floats import Array
+from normcheck.core.foreign_code import first_line, quiet
+from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
+from normcheck.families.whitening.entry import Whitening
+from normcheck.families.whitening.space import WhiteningDraw, whitening_case
+from normcheck.families.whitening.subject import WhiteningDomain, WhiteningSubject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.roles import NAMES, from_signature
+from normcheck.frameworks.torch.tensors import DTYPES, array
+
+KEYS = ("eps", "formats", "slack")
+"""Keys of a contract that mean something here."""
+
+CALLED = {
+    **{role: NAMES[role] for role in ("input", "running_mean", "weight", "bias", "training", "momentum", "eps")},
+    "running_cov": ("running_cov", "running_covariance", "moving_cov", "running_matrix", "cov"),
+    "groups": NAMES["num_groups"],
+}
+"""Role of a function's parameter to the names under which code has it."""
+
+BUILT = {
+    "channels": NAMES["num_channels"],
+    "groups": NAMES["num_groups"],
+    "eps": NAMES["eps"],
+    "momentum": NAMES["momentum"],
+    "affine": NAMES["affine"],
+}
+"""The same for the constructor of a module."""
+
+Tensors = dict[str, torch.Tensor | None]
+Forward = Callable[[Tensors, WhiteningCase], tuple[Any, Tensors]]
+"""Runs on the arrays of a case; returns the output and the tensors that hold parameters and buffers."""
+
+
+def _roles(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: str) -> dict[str, str]:
+    """Parameter's name by role, in the order of the signature. Raises `UsageError` for a required one of no role."""
+    out: dict[str, str] = {}
+    for p in from_signature(target) or ():
+        role = next((r for r, names in known.items() if p.name.lower().strip("_") in names and r not in out), "")
+        if role:
+            out[role] = p.name
+        elif p.required:
+            raise UsageError(f"{name} requires {p.name}, which is no part of whitening; known: {', '.join(known)}")
+    if first not in out:
+        raise UsageError(f"{name} has no parameter for {first}; name it {known[first][0]}")
+    return out
+
+
+@contextmanager
+def _guarded(case: WhiteningCase, name: str, doing: str = "") -> Iterator[None]:
+    """Code that is not ours; whatever it raises becomes one sentence."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        shape = "x".join(map(str, case.x.shape))
+        said = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
+
+
+def _function(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
+    roles = _roles(target, CALLED, name, "input")
+
+    def forward(held: Tensors, case: WhiteningCase) -> tuple[Any, Tensors]:
+        values: dict[str, Any] = {**held, "training": case.training, "momentum": case.momentum, "eps": case.eps,
+                                  "groups": case.groups}  # fmt: skip
+        x, rest = values.pop("input"), {roles[r]: v for r, v in values.items() if r in roles}
+        return target(x, **rest), held
+
+    return forward, roles
+
+
+def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
+    roles = _roles(target, BUILT, name, "channels")
+
+    def forward(held: Tensors, case: WhiteningCase) -> tuple[Any, Tensors]:
+        values = {"channels": case.x.shape[1], "groups": case.groups, "eps": case.eps, "momentum": case.momentum,
+                  "affine": case.weight is not None}  # fmt: skip
+        module = target(**{roles[r]: v for r, v in values.items() if r in roles}).to(DTYPES[case.format.name])
+        inside: Tensors = {"input": held["input"]}
+        with torch.no_grad():
+            for role in ("weight", "bias", "running_mean", "running_cov"):
+                own, value = getattr(module, role, None), held[role]
+                inside[role] = own
+                if own is not None and value is not None:
+                    own.copy_(value.reshape(own.shape))
+        return module.train(case.training)(held["input"]), inside
+
+    try:
+        probe = target(**{roles["channels"]: 2})
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{name} cannot be constructed for 2 channels: {first_line(error)}") from error
+    there = {role: role for role in ("weight", "bias", "running_mean", "running_cov") if getattr(probe, role, None)
+             is not None}  # fmt: skip
+    return forward, {**roles, **there, "training": "training"}
+
+
+def _tensors(case: WhiteningCase, *, gradient: bool) -> Tensors:
+    dtype = DTYPES[case.format.name]
+    arrays = {"input": case.x, "weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
+              "running_cov": case.running_cov}  # fmt: skip
+    held: Tensors = {n: None if a is None else torch.tensor(a.copy(), dtype=dtype) for n, a in arrays.items()}
+    for role in ("input", "weight", "bias"):
+        value = held[role]
+        if value is not None:
+            value.requires_grad_(gradient)
+    return held
+
+
+def _call(forward: Forward, name: str, case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
+    with _guarded(case, name):
+        out, held = forward(_tensors(case, gradient=gradient), case)
+    y = out[0] if isinstance(out, (tuple, list)) else out
+    if not isinstance(y, torch.Tensor) or tuple(y.shape) != case.x.shape:
+        got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
+        raise CallError(f"{name} returned {got} for an input of shape {case.x.shape}: it must have the input's shape")
+    grads: dict[str, Array | None] = {}
+    if gradient:
+        leaves = {role: held[role] for role in ("input", "weight", "bias")}
+        there = [leaf for leaf in leaves.values() if leaf is not None]
+        dy = torch.tensor(case.dy, dtype=y.dtype)
+        if not y.requires_grad:
+            raise CallError(f"{name} returned an output that does not require grad", "the output has no gradient")
+        with _guarded(case, name, " in its backward"):
+            found = iter(torch.autograd.grad(y, there, dy, allow_unused=True))
+        for role, leaf in leaves.items():
+            got_one = None if leaf is None else next(found)
+            missing = None if leaf is None else array(torch.zeros_like(leaf))
+            grads[role] = missing if got_one is None else array(got_one)
+    mean, cov = held["running_mean"], held["running_cov"]
+    return WhiteningAnswer(
+        array(y), grads.get("input"), grads.get("weight"), grads.get("bias"), None if mean is None else array(mean),
+        None if cov is None else array(cov).reshape(case.running_cov.shape),
+    )  # fmt: skip
+
+
+def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
+    """Bind a whitening layer.
+
+    Raises `UsageError` where the target cannot be loaded or bound, or a convention says nothing of whitening;
+    `CallError` where it fails on every ordinary batch.
+    """
+    promised = contract(claim.contract)
+    for key in words(promised):
+        if key not in KEYS:
+            raise UsageError(f"contract {key}: whitening has no such convention; known: {', '.join(KEYS)}")
+    with quiet():
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        if not callable(target) or isinstance(target, torch.nn.Module):
+            raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
+        a_module = inspect.isclass(target)
+        forward, roles = (_module if a_module else _function)(target, claim.name)
+        if "eps" not in roles and promised.eps is None:
+            raise UsageError(f"{claim.name} takes no eps; say which it has with --norm-contract eps=E")
+
+        def call(case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
+            return _call(forward, claim.name, case, gradient)
+
+        formats = tuple(f for f in promised.formats if f in WhiteningDomain().formats)
+        bound = WhiteningSubject(claim.name, entry, promised, WhiteningDomain(formats=formats), call)
+        return replace(bound, domain=_discovered(bound, roles))
+
+
+def _why(bound: WhiteningSubject, draw: WhiteningDraw, *, gradient: bool = False) -> str:
+    """Why a call on an ordinary batch fails; empty if it does not."""
+    try:
+        bound.call(whitening_case(bound.entry, draw), gradient)
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def _discovered(bound: WhiteningSubject, roles: Mapping[str, str]) -> WhiteningDomain:
+    """What it accepts: by its parameters, then by trying."""
+    there = {role: role in roles for role in (*CALLED, *BUILT)}
+    affine = there["weight"] and there["bias"]
+    eps = bound.contract.eps
+    plain = WhiteningDraw(affine=affine) if eps is None else WhiteningDraw(affine=affine, eps=eps)
+    whys: dict[str, str] = {f: _why(bound, replace(plain, format=f)) for f in bound.domain.formats}
+    formats = tuple(f for f, why in whys.items() if not why)
+    if not formats:
+        raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
+    plain = replace(plain, format=formats[0])
+    ranks = {r: _why(bound, replace(plain, rank=r)) for r in WhiteningDomain().ranks}
+    statistics = there["running_mean"] and there["running_cov"]
+    offered = {
+        "groups": _why(bound, replace(plain, groups=2)) if there["groups"] else "has no parameter for groups",
+        "weight and bias": "" if affine else "has no weight and bias",
+        "running statistics": "" if statistics and there["momentum"] else "keeps no running_mean and running_cov",
+        "evaluation": _why(bound, replace(plain, training=False))
+        if statistics and there["training"]
+        else "takes no running_mean, running_cov and training",
+        "gradient": _why(bound, plain, gradient=True),
+    }
+    lacking = {**whys, **{f"rank {r}": why for r, why in ranks.items()}, **offered}
+    return WhiteningDomain(
+        formats, tuple(r for r, why in ranks.items() if not why), not offered["groups"], affine,
+        not offered["evaluation"], not offered["running statistics"], not offered["gradient"],
+        {what: why for what, why in lacking.items() if why},
+    )  # fmt: skip

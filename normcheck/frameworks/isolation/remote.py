@@ -1,0 +1,267 @@
+"""Isolation, the judge's side: an implementation in a process of its own, and a subject that asks it.
+
+References, bounds and verdicts stay here. From there come numbers and words, checked for shape and type and judged as
+anybody's. What the process says of itself (formats, what a call changed, how it was called) is taken at its word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from normcheck.core import uses
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.floats import Array
+from normcheck.frameworks import binder
+from normcheck.frameworks.isolation.process import Limits
+from normcheck.frameworks.isolation.worker import Worker
+from normcheck.frameworks.probe import Offer
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Sizes
+from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
+
+__all__ = ["Limits", "Remote"]
+
+COMPILING = 10.0
+"""Times the limit where something is compiled."""
+
+BINDING = 3.0
+"""Times the limit for all calls by which it is found out what an implementation takes."""
+
+MOST = 3
+"""Processes that an implementation may lose; after that it is asked no more."""
+
+
+class Remote:
+    """An implementation in a process, which is started anew where it was lost."""
+
+    def __init__(self, claim: Implementation, normalizer: Normalizer, limits: Limits) -> None:
+        self._claim, self._normalizer, self._limits = claim, normalizer, limits
+        self._worker: Worker | None = None
+        self._lost, self._deaths = "", 0
+        self._offers: list[dict[str, Any]] = []
+        self._until, self._refused = math.inf, ""  # while it is being bound: when that must be done, and what it raised
+
+    def renew(self) -> None:
+        """Before each question: what was lost may be started anew, a few times."""
+        if self._lost and self._deaths < MOST:
+            self._lost = ""
+
+    def end(self) -> None:
+        """Let the process end. Raises `LostError` where it does not."""
+        if self._worker is not None:
+            with self._watched("when it ends"):
+                self._worker.end()
+            self._worker = None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+
+    @contextlib.contextmanager
+    def _watched(self, doing: str) -> Iterator[None]:
+        """A process that is lost is gone for the rest of this question."""
+        try:
+            yield
+        except LostError as error:
+            self._deaths += 1
+            self._lost = f"{self._claim.name}: {error} ({doing})"
+            if self._deaths == MOST:
+                self._lost += f"; it is asked no more, after {MOST} processes"
+            self.close()
+            raise LostError(self._lost) from None
+
+    def hold(self) -> list[dict[str, Any]]:
+        """A process that holds the implementation is there; what each way of calling offers, as it says."""
+        if self._lost:
+            raise LostError(self._lost)
+        if self._worker is None:
+            claim = self._claim
+            with self._watched("when it is imported"):
+                self._worker = Worker(self._limits)
+                words = ("hold", self._normalizer, claim.target, dict(claim.contract))
+                self._offers = list(self._result(self._worker.ask(words)))
+        return self._offers
+
+    def ask(self, *words: Any, read: Callable[[Any], Any]) -> Any:
+        """The result of a request, read and checked. Raises what the implementation raised, or `LostError`.
+
+        read: takes what was sent; anything that it raises says that this was no answer.
+        """
+        self.hold()
+        assert self._worker is not None, "what was lost has raised"
+        case = next((word for word in words if isinstance(word, Case)), None)
+        if time.monotonic() > self._until:
+            with self._watched("at its first calls"):
+                raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._refused}")
+        slow = case is not None and case.use in (uses.COMPILED, uses.EXPORTED)
+        shape = "" if case is None else "x".join(map(str, case.x.shape))
+        with self._watched(words[0] if case is None else f"a {shape} {case.format.name} input"):
+            result = self._result(self._worker.ask(words, COMPILING if slow else 1.0))
+            try:
+                return read(result)
+            except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
+                raise LostError("what it sent is no answer") from None
+
+    def _result(self, record: Mapping[str, Any]) -> Any:
+        if "usage" in record:
+            raise UsageError(str(record["usage"]))
+        if "call" in record:
+            self._refused = f", and {record.get('reason', '')}"
+            raise CallError(str(record["call"]), str(record.get("reason", "")))
+        return record["result"]
+
+    def subject(self) -> Subject:
+        """Bind what the process holds, and let that process end: questions begin with a new one.
+
+        Raises `UsageError`, `CallError` as binding does, and `LostError`.
+        """
+        try:
+            offers = self.hold()
+            self._until = time.monotonic() + BINDING * self._limits.seconds
+            attempts = [(self._call(way), self._offer(way, offer)) for way, offer in enumerate(offers)]
+            module, transforms = offers[0]["module"], offers[0]["transforms"]
+            held = binder.LoadedTarget(
+                attempts,
+                (lambda case: _RemoteTransformed(self, case)) if transforms else None,
+                (lambda: self.ask("operations", read=_words)) if module else None,
+                (lambda case: _RemoteLife(self, case)) if module else None,
+            )
+            found = binder.bound(held, self._claim, self._normalizer)
+            self._until = math.inf
+            self.end()
+        except Exception:
+            self.close()
+            raise
+        return found
+
+    def _call(self, way: int) -> Call:
+        return lambda case, gradient: self.ask("call", way, case, gradient, read=lambda sent: _answer(sent, case))
+
+    def _offer(self, way: int, record: Mapping[str, Any]) -> Offer:
+        """An offer as the process tells it: it may claim to offer less, and is then asked less."""
+        sizes, eps = record["sizes"], record["eps_attribute"]
+        return Offer(
+            affine=tuple(str(one) for one in record["affine"]),
+            takes_eps=bool(record["takes_eps"]),
+            eps_attribute=None if eps is None else float(eps),
+            normalized=tuple(int(one) for one in record["normalized"]),
+            dims=tuple(None if one is None else int(one) for one in record["dims"]),
+            state=bool(record["state"]),
+            evaluation=bool(record["evaluation"]),
+            sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
+            strided=bool(record["strided"]),
+            watched=bool(record["watched"]),
+            uses=tuple(use for use in record["uses"] if use in uses.ALL),
+            own_parameters=bool(record["own_parameters"]),
+            spell=(lambda case: self.ask("spell", way, case, read=_lines)) if record["spell"] else None,
+            absent=tuple((str(what), str(why)) for what, why in record["absent"]),
+        )
+
+
+def _lines(sent: Any) -> tuple[str, ...]:
+    return tuple(str(line) for line in sent)
+
+
+def _words(sent: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in sent.items()}
+
+
+def _like(value: Any, other: Array | None) -> Array | None:
+    """An array that was sent, of the shape of another where there is another."""
+    if value is None:
+        return None
+    assert isinstance(value, np.ndarray)
+    assert other is None or value.shape == other.shape
+    return value
+
+
+def _some(value: Any, other: Array | None = None) -> Array:
+    found = _like(value, other)
+    assert found is not None
+    return found
+
+
+def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
+    return Answer(
+        y=_some(sent["y"], case.x),
+        format=str(sent["format"]),
+        dx=_like(sent["dx"], case.x),
+        dweight=_like(sent["dweight"], case.weight),
+        dbias=_like(sent["dbias"], case.bias),
+        running_mean=_like(sent["running_mean"], case.running_mean),
+        running_var=_like(sent["running_var"], case.running_var),
+        jv=_like(sent["jv"], case.x),
+        ddx=_like(sent["ddx"], case.x),
+        called=_lines(sent["called"]),
+        kept_format=bool(sent["kept_format"]),
+        changed=_lines(sent["changed"]),
+    )
+
+
+def _state(sent: Mapping[str, Any]) -> State:
+    count = sent["count"]
+    return State(_some(sent["mean"]), _some(sent["var"]), str(sent["format"]), None if count is None else int(count))
+
+
+class _There:
+    """Something that lives on in the process, by its number."""
+
+    def __init__(self, remote: Remote, kind: str, case: Case) -> None:
+        self._remote = remote
+        self._number = remote.ask("live", kind, case, read=int)
+
+    def _do(self, method: str, *words: Any, read: Callable[[Any], Any] = lambda sent: None) -> Any:
+        return self._remote.ask("does", self._number, method, *words, read=read)
+
+
+class _RemoteLife(_There, Life):
+    """A layer over several calls."""
+
+    def __init__(self, remote: Remote, case: Case) -> None:
+        super().__init__(remote, "live", case)
+
+    def call(self, case: Case, gradient: bool) -> Answer:
+        found: Answer = self._do("call", case, gradient, read=lambda sent: _answer(sent, case))
+        return found
+
+    def do(self, operation: str) -> None:
+        self._do("do", operation)
+
+    def state(self) -> State:
+        found: State = self._do("state", read=_state)
+        return found
+
+
+class _RemoteTransformed(_There, Transformed):
+    """A module whose weight follows from a direction and a length."""
+
+    def __init__(self, remote: Remote, case: Case) -> None:
+        super().__init__(remote, "transformed", case)
+
+    def weight(self) -> Array:
+        found: Array = self._do("weight", read=_some)
+        return found
+
+    def trained(self) -> Mapping[str, Array]:
+        read = lambda sent: {str(name): _some(value) for name, value in sent.items()}  # a reader
+        found: Mapping[str, Array] = self._do("trained", read=read)
+        return found
+
+    def step(self, case: Case) -> None:
+        self._do("step", case)
+
+    def load(self, other: Case) -> None:
+        self._do("load", other)
+
+    def remove(self) -> str:
+        return str(self._do("remove", read=str))

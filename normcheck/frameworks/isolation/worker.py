@@ -1,0 +1,145 @@
+"""A process for one implementation, seen from the judge's side: started, asked with a time limit, ended, explained."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import socket
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from normcheck.core.errors import LostError, UsageError
+from normcheck.frameworks.isolation import wire
+from normcheck.frameworks.isolation.process import SILENT, Limits, serve
+
+PRELOADED = ["normcheck.frameworks.isolation.process", "pytest"]
+"""What a server imports once; each process is a fork of it, made in milliseconds."""
+
+STARTING = 120.0
+"""Seconds for a process to be there: the server may still import a framework, on a busy machine."""
+
+
+WHY = {
+    "SIGXFSZ": ", as code is that writes without end",
+    "SIGKILL": ", as a process is when the system runs out of memory",
+}
+"""What a signal is sent for, where its name does not tell."""
+
+
+def _context() -> ForkServerContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise UsageError("--norm-isolate needs a system with fork; this one has none")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """A process is not told of the script that runs this one: it would run it again."""
+    own = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = own
+
+
+def _kill(process: ForkServerProcess, connection: socket.socket, output: str) -> None:
+    """End a process and all that it started in its session."""
+    connection.close()
+    if process.pid is not None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(process.pid, signal.SIGKILL)
+    process.join(5.0)
+    Path(output).unlink(missing_ok=True)
+
+
+class Worker:
+    """One process, from its start to its end."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        handle, self._output = tempfile.mkstemp(prefix="normcheck-")
+        os.close(handle)
+        self._connection, other = socket.socketpair()
+        self._process = _context().Process(target=serve, args=(other, limits, self._output))
+        with _no_main():
+            self._process.start()
+        other.close()
+        self.kill = weakref.finalize(self, _kill, self._process, self._connection, self._output)
+        with self._explained(STARTING):
+            wire.receive(self._connection, STARTING)
+
+    def ask(self, words: tuple[Any, ...], patience: float = 1.0) -> dict[str, Any]:
+        """The record of an answer. Raises `LostError` where there is none, or one that cannot be trusted.
+
+        patience: times the limit of seconds.
+        """
+        seconds = self._limits.seconds * patience
+        with self._explained(seconds):
+            self._connection.settimeout(seconds)
+            wire.send(self._connection, pickle.dumps(words))
+            record = wire.unpacked(wire.receive(self._connection, seconds))
+        if record.get("left"):
+            raise LostError("; ".join(str(one) for one in record["left"][:4]))
+        return record
+
+    @contextlib.contextmanager
+    def _explained(self, seconds: float) -> Iterator[None]:
+        """What was wrong with the connection becomes what was wrong with the process."""
+        try:
+            yield
+        except wire.Closed:
+            raise LostError(self._ended()) from None
+        except wire.Late:
+            raise LostError(f"it does not answer within {seconds:g} s") from None
+        except wire.WireError as error:
+            raise LostError(str(error)) from None
+
+    def end(self) -> None:
+        """Let the process end by itself. Raises `LostError` where it does not, or not well."""
+        threads = ", ".join(str(name) for name in self.ask(("end",)).get("threads", []))
+        self._process.join(self._limits.seconds)
+        status = self._process.exitcode
+        if status is None:
+            held = f", threads still running: {threads}" if threads else ""
+            raise LostError(f"its process does not end within {self._limits.seconds:g} s{held}")
+        if status != 0:
+            raise LostError(self._ended())
+        self.kill()
+
+    def _ended(self) -> str:
+        """How the process ended, in a clause."""
+        self._process.join(5.0)
+        status = self._process.exitcode
+        if status is None:
+            return "it closes the file descriptors of its process"
+        if status == SILENT:
+            return "it closes the file descriptors of its process, which can answer no more"
+        if status >= 0:
+            return f"it ends its process with status {status}"
+        number = -status
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        why = WHY.get(name, "")
+        return f"its process was ended by {name} ({signal.strsignal(number)}{why}){self._where()}"
+
+    def _where(self) -> str:
+        """The line on which a crash happened, if the process could still say it."""
+        with contextlib.suppress(OSError):
+            text = Path(self._output).read_bytes()[-20_000:].decode(errors="replace")
+            found = re.search(r'most recent call first\):\n  File "([^"]+)", line (\d+) in (\w+)', text)
+            return f", in {found[3]} at {Path(found[1]).name}:{found[2]}" if found else ""
+        return ""

@@ -1,0 +1,74 @@
+"""From the text of a target to the object it names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from normcheck.core.errors import UsageError, suggest
+from normcheck.core.foreign_code import first_line
+
+
+def _from_file(path: Path, target: str) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"{target}: there is no file {str(path)!r} (relative to {Path.cwd()})")
+    name = f"_normcheck_target_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{target}: {str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # so that the file's own imports of its neighbors work
+        sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def load(target: str) -> Any:
+    """The object that a target names.
+
+    Raises `UsageError` in one sentence for a missing file, module or attribute, and for code that fails at import.
+    """
+    place, _, attribute = target.rpartition(":")
+    if not place or not attribute:
+        raise UsageError(f"target {target!r} is neither package.module:attribute nor path/to/file.py:attribute")
+    try:
+        if place.endswith(".py") or "/" in place:
+            found: Any = _from_file(Path(place).expanduser(), target)
+        else:
+            if str(Path.cwd()) not in sys.path:  # the pytest script, unlike python -m pytest, leaves it out
+                sys.path.append(str(Path.cwd()))
+            found = importlib.import_module(place)
+    except UsageError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (place == error.name or place.startswith(error.name + ".")):
+            hint = "is it installed, or is the working directory another?"
+            raise UsageError(f"{target}: there is no module {error.name!r}; {hint}") from None
+        raise UsageError(f"{target}: importing {place!r} raised {first_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{target}: importing {place!r} raised {first_line(error)}") from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [name for name in dir(found) if not name.startswith("_")]
+            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_near(part, names)}")
+        found = getattr(found, part)
+    return found
+
+
+def _near(word: str, names: list[str]) -> str:
+    if not names:
+        return "it defines nothing public"
+    hint = suggest(word, names)
+    return hint if hint.startswith("did") or len(names) <= 8 else "see its public names with dir()"

@@ -1,0 +1,295 @@
+"""What an implementation accepts, found by calling it on small ordinary inputs. Right or raises: raising narrows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normcheck.core import uses
+from normcheck.core.contract import Contract
+from normcheck.core.errors import CallError
+from normcheck.core.layouts import NAMES, applies
+from normcheck.frameworks.call_source import Spell
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.fit import fit, ranks
+from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
+from normcheck.normalizers.sampling.sizes import hollow, hollows
+from normcheck.normalizers.subject import Call, Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the binding says is there, before anything was called."""
+
+    affine: tuple[str, ...]
+    takes_eps: bool
+    eps_attribute: float | None = None
+    normalized: tuple[int, ...] = (1,)
+    dims: tuple[int | None, ...] = (0,)
+    state: bool = False
+    evaluation: bool = False
+    sizes: Sizes | None = None
+    strided: bool = True  # arrays can be handed over in any layout
+    watched: bool = True  # what a call changes can be seen
+    uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
+    own_parameters: bool = True
+    spell: Spell | None = None
+    absent: tuple[tuple[str, str], ...] = ()
+
+
+def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
+    draw = Draw(seed=7, n=8, sets=6, rank=rank, format=format, affine=affine, eps=1e-5)
+    return fit(normalizer, draw, offer.sizes)
+
+
+def _tries(call: Call, case: Case, gradient: bool = False) -> str:
+    """Why a call fails; empty if it does not."""
+    try:
+        call(case, gradient)
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
+    """The domain. Raises `CallError` with the first failure if nothing works."""
+    absent = dict(offer.absent)
+    formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
+    first: CallError | None = None
+    base: Draw | None = None
+    for format in formats:
+        for rank in ranks(normalizer):
+            draw = _base(normalizer, offer, rank, format, offer.affine[0])
+            try:
+                call(values(normalizer, draw), False)
+            except CallError as error:
+                first = first or error
+                continue
+            base = draw
+            break
+        if base is not None:
+            break
+    if base is None:
+        raise first or CallError("none of the formats that the contract claims is known")
+
+    def works(what: str, **changes: object) -> bool:
+        assert base is not None
+        why = _tries(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        if why:
+            absent[what] = why
+        return not why
+
+    good_ranks = _ranks(normalizer, call, base, absent)
+    good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
+    affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
+    dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
+    normalized = [k for k in offer.normalized if k == 1 or works(f"{k} normalized axes", rank=k + 1, normalized=k)]
+    domain = Domain(
+        ranks=tuple(sorted(good_ranks, key=lambda r: r != base.rank)),
+        formats=tuple(good_formats),
+        normalized=tuple(normalized),
+        affine=tuple(affine),
+        dims=tuple(dims),
+        sizes=offer.sizes,
+        layouts=_layouts(normalizer, call, base, good_ranks, absent) if offer.strided else (),
+        own_parameters=offer.own_parameters,
+        watched=offer.watched,
+        uses=offer.uses,
+        spell=offer.spell,
+        refused=_refused(normalizer, call, base, offer, absent),
+        empty=_empty(normalizer, call, base, offer, absent),
+        eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
+        least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,
+        eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
+        state=offer.state,
+        evaluation=offer.evaluation,
+        absent=absent,
+    )
+    return _modes(normalizer, call, base, domain)
+
+
+def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
+    """Ranks of input that are answered."""
+    why: dict[int, str] = {}
+    for r in ranks(normalizer):
+        case = values(normalizer, replace(base, rank=r))
+        why[r] = "" if r == base.rank else _tries(call, case) or _unbatched(normalizer, call, case)
+    refused = sorted(r for r, text in why.items() if text)
+    if refused:
+        absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
+    return [r for r, text in why.items() if not text]
+
+
+def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
+    """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
+    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
+        return ""
+    if case.weight is not None and len(case.weight) != len(case.x):  # the weight says which axis holds the units
+        return ""
+    y = call(case, False).y
+    as_batch = evaluate(normalizer, case).y
+    as_one = evaluate(normalizer, case.but(x=case.x[None], dy=None)).y[0]
+    unlike, like = (float(np.median(np.abs(y - other))) for other in (as_batch, as_one))
+    return "takes it for one case without the axis of cases" if like < 1e-3 < unlike else ""
+
+
+def _layouts(
+    normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], absent: dict[str, str]
+) -> tuple[str, ...]:
+    """Layouts of the input that are answered wherever they apply: right or raises."""
+    cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
+    cases.append(values(normalizer, replace(base, sets=1)))
+    why: dict[str, str] = {}
+    for case in cases:
+        for name in NAMES[1:]:
+            if applies(case.x.shape, name):
+                why[name] = why.get(name) or _tries(call, case.but(layouts={"x": name}))
+    refused = [name for name, text in why.items() if text]
+    if refused:
+        absent["layouts" if len(refused) == len(why) else f"inputs {', '.join(refused)}"] = why[refused[0]]
+    return tuple(name for name in NAMES[1:] if not why.get(name))
+
+
+def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
+    """Widths that raise: right or raises, so they are reported and not asked."""
+    if offer.sizes is not None:
+        return frozenset()
+    why = {n: _tries(call, values(normalizer, replace(base, n=n, sets=4))) for n in sorted(set(WIDTHS) | set(SMALL))}
+    refused = {n: text for n, text in why.items() if text}
+    if refused:
+        some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
+        absent[f"sets of {some}"] = next(iter(refused.values()))
+    return frozenset(refused)
+
+
+def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> tuple[str, ...]:
+    """What an input may have none of: right or raises."""
+    case = values(normalizer, base)
+    out = []
+    for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
+        why = _tries(call, hollow(case, axis))
+        if why:
+            absent[f"inputs without {what}"] = why
+        else:
+            out.append(what)
+    return tuple(out)
+
+
+def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
+    """Gradients, evaluation and state, each tried once."""
+    absent = dict(domain.absent)
+    try:
+        answer = call(values(normalizer, base), True)
+        why = "" if answer.dx is not None else "the output does not require grad"
+    except CallError:  # the forward answers, so what fails is its backward: a fault to report, not a missing capability
+        why = ""
+    if why:
+        absent["gradient"] = why
+    evaluation = domain.evaluation
+    if evaluation and (failed := _tries(call, state(normalizer, base, training=False))):
+        absent["evaluation with running statistics"], evaluation = failed, False
+    updates = domain.state
+    if updates and (failed := _tries(call, state(normalizer, base, training=True))):
+        absent["running statistics"], updates = failed, False
+    return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
+
+
+EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)
+"""Values of eps from one that changes nothing to the one that every layer takes."""
+
+
+def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
+    """The smallest eps that is answered: some kernels refuse what their library could not hold."""
+    if normalizer.eps is None:
+        return 0.0
+    why = ""
+    for eps in EPS:
+        refused = _tries(call, values(normalizer, replace(base, eps=eps)))
+        if not refused:
+            if why:
+                absent[f"eps below {eps:g}"] = why
+                return eps
+            return 0.0
+        why = refused
+    return EPS[-1]
+
+
+def _eps64(
+    normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw, formats: list[str]
+) -> float | None:
+    """The fixed eps in float64, which is another one where eps is machine epsilon of the format."""
+    known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
+    if known or normalizer.eps is None or "float64" not in formats:
+        return None
+    return _fixed_eps(normalizer, contract, call, offer, replace(base, format="float64"))
+
+
+def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
+    """The eps of an implementation that takes none: declared, an attribute, or read off rows of tiny variance.
+
+    With xh = c / s known from the output, s^2 - v is eps inside the root and s - sqrt(v) outside. What is not
+    one plausible constant is not believed, and torch's default is demanded.
+    """
+    default = normalizer.eps or 0.0
+    if contract.eps is not None:
+        return contract.eps
+    if offer.eps_attribute is not None:
+        return offer.eps_attribute
+    if not default:
+        return 0.0
+    case = values(normalizer, replace(base, affine=base.affine))
+    part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((part.sets, part.n))
+    tiny = 1e-5 if case.format.name != "float64" else 1e-9
+    flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * tiny)
+    probe = case.but(x=part.scatter(flat))
+    try:
+        y = call(probe, False).y
+    except CallError:
+        return default
+    xh = y if probe.bias is None else y - part.spread(probe.bias)
+    if probe.weight is not None:
+        gain = probe.weight + (1.0 if contract.weight == "1+w" else 0.0)
+        xh = xh / part.spread(gain)
+    c = flat - flat.mean(axis=1, keepdims=True) if normalizer.centered else flat
+    v = np.square(c).mean(axis=1)
+    if contract.variance == "unbiased":
+        v = v * part.n / (part.n - 1.0)
+    with np.errstate(all="ignore"):
+        s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
+        eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
+    middle, width = float(np.median(eps)), float(np.ptp(eps))
+    if not (math.isfinite(middle) and 1e-17 < middle < 0.2 and width < 0.02 * middle):
+        return default
+    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # as people write it, or machine epsilon
+    return next((nice for nice in round_ones if abs(nice - middle) < 1e-4 * nice), middle)
+
+
+def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
+    """Which combinations of parameters can be passed, the fullest first.
+
+    "both" is all that the normalizer has: a bias alone where its formula has no weight.
+
+    >>> from normcheck.catalog import layer_norm, mean_only_batch_norm
+    >>> offered_affine(["weight", "bias"], [], layer_norm)
+    ('both', 'weight', 'none', 'bias')
+    >>> offered_affine(["bias"], [], mean_only_batch_norm)
+    ('both', 'none')
+    """
+    weight, bias = "weight" in roles, "bias" in roles and normalizer.bias
+    out = []
+    if bias and (weight or not normalizer.weight):
+        out.append("both")
+    if weight and "bias" not in required:
+        out.append("weight")
+    if "weight" not in required and "bias" not in required:
+        out.append("none")
+    if weight and bias and "weight" not in required:
+        out.append("bias")
+    return tuple(out) or ("none",)

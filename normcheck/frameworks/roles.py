@@ -1,0 +1,170 @@
+"""Which parameter of a callable plays which role, by name. Knows names, not frameworks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from normcheck.core.errors import UsageError
+from normcheck.normalizers.normalizer import Normalizer
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "input": ("input", "x", "inp", "inputs", "a", "input_tensor", "hidden_states", "data", "tensor"),
+    "normalized_shape": (
+        "normalized_shape", "shape", "normalized_dims", "normalized_size", "hidden_size", "hidden_dim", "features",
+        "num_features", "d_model", "n_embd", "embed_dim", "width", "size", "ndim", "dim_size", "d", "n", "h",
+    ),
+    "weight": ("weight", "gamma", "scale", "gain", "g", "w", "weights"),
+    "bias": ("bias", "beta", "shift", "b", "offset"),
+    "eps": ("eps", "epsilon", "variance_epsilon", "layer_norm_eps", "rms_norm_eps", "norm_eps", "norm_epsilon", "e"),
+    "num_groups": ("num_groups", "groups", "n_groups", "ngroups", "group", "g_count", "g"),
+    "num_channels": (
+        "num_channels", "num_features", "channels", "features", "c", "n_channels", "planes", "dim", "in_channels",
+    ),
+    "running_mean": ("running_mean", "moving_mean", "rm", "mean"),
+    "running_var": ("running_var", "running_variance", "moving_var", "moving_variance", "rv", "var"),
+    "training": ("training", "is_training", "train"),
+    "use_input_stats": ("use_input_stats", "training", "is_training", "train"),
+    "momentum": ("momentum", "exponential_average_factor", "decay"),
+    "p": ("p", "partial", "fraction", "part"),
+    "dim": ("dim", "axis"),
+    "affine": ("elementwise_affine", "affine", "use_affine", "learnable", "scale"),
+    "use_bias": ("bias", "use_bias", "beta", "shift"),
+    "track_running_stats": ("track_running_stats", "track"),
+    "dy": ("dy", "dout", "grad_output", "grad", "gy", "grad_y", "dl_dy", "upstream", "gradient", "grad_out", "do"),
+    "module": ("module", "m", "layer", "mod"),
+    "name": ("name", "tensor_name", "parameter"),
+    "backend": ("cudnn_enabled", "cudnn_enable", "use_cudnn"),
+    "cache": ("cache", "saved", "ctx", "context", "state", "residuals"),
+}  # fmt: skip
+"""Role to the names under which code has it, compared in lower case without trailing underscores."""
+
+ROLES_TO_NAME = (
+    "input", "normalized_shape", "num_groups", "num_channels", "running_mean", "running_var", "weight", "bias",
+    "training", "use_input_stats", "momentum", "eps", "p", "dim", "affine", "use_bias", "dy", "cache",
+)  # fmt: skip
+"""Roles that a message offers for a parameter that plays none."""
+
+WEIGHT_NAMES = {"input": ("v", "weight_v", "input", "w", "weight", "x"), "weight": ("g", "weight_g", "gain", "scale")}
+"""The same for normalizers that act on weights: the input is v, the parameter is g."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a callable."""
+
+    name: str
+    required: bool
+    keyword: bool  # can be passed by name
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Roles in the order of the callable's parameters."""
+
+    parameters: tuple[tuple[str, str, bool, bool], ...]  # role, name, required, by keyword
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(role for role, *_ in self.parameters)
+
+    def name(self, role: str) -> str:
+        """The parameter that plays a role; empty if none does."""
+        return next((name for r, name, *_ in self.parameters if r == role), "")
+
+    def required(self, role: str) -> bool:
+        return any(role == r and required for r, _, required, _ in self.parameters)
+
+    def without(self, role: str) -> Binding:
+        """The binding that leaves an optional role as it is by default."""
+        return Binding(tuple(one for one in self.parameters if one[0] != role or one[2]))
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments for the values of roles; a missing optional role is left out, or None."""
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        last = max((i for i, (role, *_) in enumerate(self.parameters) if role in values), default=-1)
+        for i, (role, name, required, keyword) in enumerate(self.parameters):
+            if keyword:
+                if role in values or required:
+                    kwargs[name] = values.get(role)
+            elif required or i < last or role in values:  # what comes before a given one cannot be left out
+                args.append(values.get(role))
+        return args, kwargs
+
+
+def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
+    """The parameters of a Python callable; None where it has no signature or only *args."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    out = []
+    for p in signature.parameters.values():
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        out.append(Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY))
+    return out or None
+
+
+def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:
+    if normalizer.acts_on == "weight" and role in WEIGHT_NAMES:
+        return WEIGHT_NAMES[role]
+    return NAMES[role]
+
+
+def _first_letter(parameters: Sequence[Parameter], normalizer: Normalizer, fallback: str | None) -> dict[str, str]:
+    """A single letter in the first place is what the function is of, whatever else the letter may mean: f(h, g, b)."""
+    if fallback is None or not parameters or len(plain(parameters[0].name)) != 1:
+        return {}
+    known = names_of(normalizer, fallback)
+    named = any(plain(p.name) in known for p in parameters)
+    return {} if named else {parameters[0].name: fallback}
+
+
+def plain(name: str) -> str:
+    return name.lower().strip("_")
+
+
+def bind(
+    parameters: Sequence[Parameter],
+    roles: Iterable[str],
+    normalizer: Normalizer,
+    target: str,
+    *,
+    fallback: str | None = None,
+    more: Mapping[str, tuple[str, ...]] | None = None,
+) -> Binding:
+    """Match parameters to roles by name; the first required parameter without a known name takes `fallback`.
+
+    more: names of a role beyond `NAMES`.
+
+    Raises `UsageError` for a required parameter that plays no role, naming what would be understood.
+    """
+    wanted = list(roles)
+    taken: dict[str, str] = _first_letter(parameters, normalizer, fallback)
+    for role in wanted:
+        if role in taken.values():
+            continue
+        known = names_of(normalizer, role) + (more or {}).get(role, ())
+        best = min(
+            (p for p in parameters if p.name not in taken and plain(p.name) in known),
+            key=lambda p: known.index(plain(p.name)),
+            default=None,
+        )
+        if best is not None:
+            taken[best.name] = role
+    if fallback is not None and fallback not in taken.values():
+        free = next((p for p in parameters if p.name not in taken and (p.required or p is parameters[0])), None)
+        if free is not None:
+            taken[free.name] = fallback
+    unknown = [p.name for p in parameters if p.required and p.name not in taken]
+    if unknown:
+        understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)
+        raise UsageError(
+            f"{target}: as {normalizer.name} it gets no value for its parameter {unknown[0]!r}; give it a default, "
+            f"or name it as one of {understood}"
+        )
+    return Binding(tuple((taken[p.name], p.name, p.required, p.keyword) for p in parameters if p.name in taken))

@@ -1,0 +1,1 @@
+"""Targets of torch: functions, modules, transforms of modules."""

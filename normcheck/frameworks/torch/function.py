@@ -1,0 +1,113 @@
+"""Functions of torch tensors: Python functions, builtins, scripted and compiled ones, custom ops, autograd.Function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from normcheck.frameworks.roles import Binding, Parameter, from_signature
+from normcheck.frameworks.torch import tensors
+from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
+from normcheck.frameworks.torch.uses import make as make_call
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Call
+
+
+def _from_schema(schema: Any, *, keyword: bool) -> list[Parameter]:
+    return [
+        Parameter(a.name, not a.has_default_value(), keyword or bool(getattr(a, "kwarg_only", False)))
+        for a in schema.arguments
+    ]
+
+
+def _schema(function: Any) -> Any:
+    """The schema of a scripted function, an operator or a custom op; None for other callables."""
+    for path in (("schema",), ("_schema",), ("default", "_schema"), ("_opoverload", "_schema")):
+        found = function
+        for part in path:
+            found = getattr(found, part, None)
+        if found is not None and hasattr(found, "arguments"):
+            return found
+    return None
+
+
+def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callable[..., Any], list[Parameter]]:
+    """What to call, and its parameters, from whatever tells them: signature, schema, or torch's own order."""
+    if inspect.isclass(target) and issubclass(target, torch.autograd.Function):
+        found = from_signature(target.forward) or []
+        plain = target.setup_context is not torch.autograd.Function.setup_context
+        own = found if plain else found[1:]  # without ctx
+        return target.apply, [Parameter(p.name, p.required, keyword=False) for p in own]
+    if _schema(target) is not None:
+        return target, _from_schema(_schema(target), keyword=True)
+    python = from_signature(target)
+    if python is not None:
+        return target, python
+    name = f"aten::{getattr(target, '__name__', '')}"
+    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins tell their names nowhere else
+        return target, _from_schema(schema, keyword=False)
+    return target, [Parameter(role, True, keyword=False) for role in normalizer.arguments]
+
+
+def make(
+    function: Callable[..., Any],
+    binding: Binding,
+    name: str,
+    *,
+    shape_as: type = tuple,
+    always_state: bool = False,
+    flat_weight: bool = False,
+) -> Call:
+    """Answers cases by calling the function with tensors.
+
+    shape_as: tuple or int, what normalized_shape is passed as. always_state: pass buffers even where none matter.
+    flat_weight: the weight has one axis, also where it would keep the input's rank to broadcast.
+    """
+
+    def prepare(case: Case) -> PreparedLayer:
+        x = tensors.given(case.x, case, "x")
+        weight, bias = tensors.given(case.weight, case, "weight"), tensors.given(case.bias, case, "bias")
+        assert x is not None
+        mean, var = (None if b is None else tensors.tensor(b, case) for b in (case.running_mean, case.running_var))
+        if flat_weight and weight is not None:
+            weight = weight.flatten()
+        if always_state and mean is None:
+            units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
+            mean, var = x.new_zeros(units), x.new_ones(units)
+        shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
+        values: dict[str, Any] = {
+            "normalized_shape": shape[0] if shape_as is int else shape,
+            "num_groups": case.groups,
+            "training": case.training,
+            "use_input_stats": case.training,
+            "momentum": case.momentum,
+            "eps": case.eps,
+            "p": case.part,
+            "dim": case.dim,
+            "backend": False,
+        }
+
+        def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
+            given = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+            there = {role: value for role, value in given.items() if value is not None}
+            args, kwargs = binding.arguments(values | there)
+            return function(*args, **kwargs)
+
+        return PreparedLayer(name, (x, weight, bias), forward, mean, var, lambda r: _statistics(r, case, mean, var))
+
+    return make_call(prepare)
+
+
+def _statistics(
+    returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Running statistics after the call: updated in place, or else returned beside the output as new ones."""
+    if mean is None or var is None or not isinstance(returned, (tuple, list)):
+        return mean, var
+    kept = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
+    new = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
+    return (new[0].flatten(), new[1].flatten()) if kept and case.training and len(new) >= 2 else (mean, var)

@@ -1,0 +1,180 @@
+"""Cases as torch tensors and back: format, strides, gradients. The only place where arrays change hands with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+
+from normcheck.core.errors import CallError
+from normcheck.core.floats import Array
+from normcheck.core.foreign_code import first_line
+from normcheck.core.layouts import geometry
+from normcheck.core.uses import WIDE
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Answer
+
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
+"""Where the tensors of cases and the modules that they are given to lie, as torch writes it."""
+
+IN_BACKWARD = " in its backward"
+"""Ends what is said of code that raised there."""
+
+
+def dtype_of(case: Case, name: str) -> torch.dtype:
+    """The dtype of an array of the case: parameters may be wider than the input."""
+    wide = case.use == WIDE and name in ("weight", "bias")
+    return DTYPES[case.format.wide.name if wide else case.format.name]
+
+
+def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
+    """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
+    return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name), device=DEVICE.get())
+
+
+def array(value: torch.Tensor) -> Array:
+    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # a buffer changes at the next call
+    return out
+
+
+def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """An array of the case in its layout, and the buffer around it, filled with NaN."""
+    shape = tuple(values.shape)
+    where = geometry(shape, case.layout(name))
+    buffer = torch.full((where.length,), float("nan"), dtype=dtype_of(case, name), device=DEVICE.get())
+    view = buffer.as_strided(shape, where.strides, where.offset)
+    plain = tensor(values, case, name)
+    if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
+        view[:1].copy_(plain[:1])
+    else:
+        view.copy_(plain)
+    return view, buffer
+
+
+def given(values: Array | None, case: Case, name: str) -> torch.Tensor | None:
+    """An array of the case as the call gets it; None stays None."""
+    if values is None:
+        return None
+    return tensor(values, case, name) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
+
+
+def cotangent(case: Case) -> torch.Tensor:
+    """The output gradient in the case's layout."""
+    assert case.dy is not None, "the case has no cotangent"
+    if case.layout("dy") == "expanded":  # one value for all, every stride 0: what y.sum().backward() sends
+        return tensor(case.dy, case).flatten()[:1].reshape((1,) * case.dy.ndim).expand(case.dy.shape)
+    dy = given(case.dy, case, "dy")
+    assert dy is not None
+    return dy
+
+
+def output(value: Any, case: Case, name: str) -> torch.Tensor:
+    """The normalized tensor among what was returned: the value itself, or the first of several with its shape."""
+    several = value if isinstance(value, (tuple, list)) else (value,)
+    tensors = [v for v in several if isinstance(v, torch.Tensor)]
+    shape = tuple(case.x.shape)
+    for one in tensors:
+        if tuple(one.shape) == shape or not case.x.size:  # of an empty input the shape is what is asked
+            return one
+    if tensors and not case.x.size:  # not a refusal: what comes out of nothing is for a check to see
+        return tensors[0]
+    got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
+    raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
+
+
+def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
+    """Call code that is not ours; whatever it raises becomes one sentence."""
+    try:
+        return function()
+    except CallError:
+        raise
+    except (Exception, SystemExit) as error:
+        shape = "x".join(map(str, case.x.shape))
+        said = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Cases are small: on a busy machine torch's threads wait for each other far longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Send(torch.autograd.Function):
+    """A scalar whose gradient with respect to y is the given cotangent itself, strides and all.
+
+    `torch.autograd.grad(y, ..., dy)` would do, but imports torch's symbolic shapes, most of a second, to compare sizes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+        ctx.dy = dy
+        return y.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        return ctx.dy, None
+
+
+def send(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+    """A scalar whose backward sends the cotangent dy into y."""
+    out: torch.Tensor = _Send.apply(y, dy)
+    return out
+
+
+def gradients(
+    y: torch.Tensor,
+    leaves: Sequence[torch.Tensor | None],
+    case: Case,
+    name: str,
+    dy: torch.Tensor | None = None,
+) -> list[Array | None]:
+    """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
+    if not y.requires_grad:
+        return [None for _ in leaves]
+    asked = [leaf for leaf in leaves if leaf is not None]
+    got = guarded(
+        lambda: torch.autograd.grad(send(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
+        case,
+        name,
+        IN_BACKWARD,
+    )
+    found = iter(got)
+    out: list[Array | None] = []
+    for leaf in leaves:
+        if leaf is None:
+            out.append(None)
+            continue
+        value = next(found)
+        if value is not None and value.shape != leaf.shape:
+            raise CallError(
+                f"{name} returned a gradient of shape {tuple(value.shape)} for a tensor of shape {tuple(leaf.shape)}"
+            )
+        out.append(np.zeros(tuple(leaf.shape)) if value is None else array(value))
+    return out
+
+
+def answer(y: torch.Tensor, grads: Sequence[Array | None], buffers: Sequence[torch.Tensor | None]) -> Answer:
+    """Everything in float64."""
+    dx, dweight, dbias = grads
+    mean, var = (None if b is None else array(b) for b in buffers)
+    format_name = NAMES.get(y.dtype, str(y.dtype).removeprefix("torch."))
+    return Answer(array(y), format_name, dx, dweight, dbias, mean, var)

@@ -1,0 +1,210 @@
+"""Every way to call a torch layer, one Answer each: plain, frozen, copied, transformed, compiled, from two threads."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from normcheck.core import uses
+from normcheck.core.errors import CallError
+from normcheck.frameworks.torch import functional, tensors
+from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, asked, measured
+from normcheck.frameworks.torch.watch import Watch
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Answer, Call
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TorchCall:
+    """Answers cases with layers made ready for each, called as the case's use says."""
+
+    prepare: Prepare
+
+    def __call__(self, case: Case, gradient: bool) -> Answer:
+        return USES[case.use](self.prepare, case, gradient)
+
+
+def make(prepare: Prepare) -> Call:
+    """A call that also tells how a layer is made ready, for whoever times it."""
+    return TorchCall(prepare)
+
+
+def _plain(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    layer = prepare(case)
+    if not case.watched:
+        return measured(layer, case, gradient)
+    wanted = asked(layer, case.use, gradient=gradient)
+    dy = tensors.cotangent(case) if gradient else None
+    x, weight, bias = layer.leaves
+    held: dict[str, Leaf] = {"x": x, "weight": weight, "bias": bias, "dy": dy}
+    if not case.training:
+        held |= {"running mean": layer.mean, "running var": layer.var}
+    watch = Watch(held)
+    returned = layer.returned(case)
+    y = tensors.output(returned, case, layer.name)
+    grads = tensors.gradients(y, wanted, case, layer.name, dy) if gradient else NO_GRADIENTS
+    found = answer(layer, case, returned, grads)
+
+    def again() -> Any:
+        return _plain(prepare, case.but(x=-case.x, watched=False), False)
+
+    return replace(found, changed=watch.changed(y, again))
+
+
+def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool) -> Callable[..., Answer]:
+    def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+        layer = prepare(case)
+
+        def run() -> Any:
+            with context():
+                return layer.forward(*layer.leaves)
+
+        return measured(layer, case, gradient and backward, run)
+
+    return use
+
+
+def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:
+    """A module that was called, copied; the copy is called with parameters of its own."""
+
+    def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+        layer = prepare(case)
+        if layer.module is None or layer.rebuilt is None:
+            raise CallError(f"{layer.name} is no module")
+        module, rebuilt = layer.module, layer.rebuilt
+        layer.returned(case)
+        another = tensors.guarded(lambda: copied(module), case, layer.name)
+        return measured(rebuilt(another), case, gradient)
+
+    return use
+
+
+def _pickled(module: torch.nn.Module) -> torch.nn.Module:
+    out: torch.nn.Module = pickle.loads(pickle.dumps(module))  # noqa: S301  # what was pickled the moment before
+    return out
+
+
+def _rewritten(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The same tensors held other content at the call before."""
+    layer = prepare(case)
+    kept = [None if leaf is None else leaf.detach().clone() for leaf in layer.leaves]
+    for fill in (lambda value: 0.5 - 1.5 * value, lambda value: value):
+        with torch.no_grad():
+            for leaf, value in zip(layer.leaves, kept, strict=True):
+                if leaf is not None:
+                    leaf.copy_(fill(value))
+        out = measured(layer, case, gradient)
+    return out
+
+
+def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """Two backwards into .grad, halved."""
+    layer = prepare(case)
+    wanted = asked(layer, case.use, gradient=True)
+    for leaf in wanted:
+        if leaf is not None:
+            leaf.grad = None
+    for _ in range(2):
+        returned = layer.returned(case)
+        y = tensors.output(returned, case, layer.name)
+        if y.requires_grad:
+            tensors.guarded(tensors.send(y, tensors.cotangent(case)).backward, case, layer.name, tensors.IN_BACKWARD)
+    grads = [None if leaf is None or leaf.grad is None else tensors.array(leaf.grad) / 2.0 for leaf in wanted]
+    for leaf in wanted:
+        if leaf is not None:
+            leaf.grad = None
+    return answer(layer, case, returned, grads)
+
+
+ROUNDS = 6
+"""Calls of each of two threads: enough for a switch in the middle of one where switches are made frequent."""
+
+
+def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """Another thread calls the layer on other content all the while; the answer that is farthest from the first."""
+    layer = prepare(case)
+    wanted = asked(layer, case.use, gradient=gradient)
+    x = wanted[0]
+    assert x is not None
+    alone = measured(layer, case, gradient)
+    other = (1.0 - 3.0 * x.detach()).requires_grad_(gradient)
+    found: list[Answer] = []
+    failed: list[BaseException] = []
+    start = threading.Barrier(2)
+
+    def work(leaves: Leaves, kept: list[Answer] | None) -> None:
+        try:
+            start.wait(10.0)
+            for _ in range(ROUNDS):
+                returned = layer.returned(case, leaves)
+                y = tensors.output(returned, case, layer.name)
+                grads = tensors.gradients(y, leaves, case, layer.name) if gradient else NO_GRADIENTS
+                if kept is not None:
+                    kept.append(answer(layer, case, returned, grads))
+        except BaseException as error:  # handed to the thread that asked
+            failed.append(error)
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        workers = [
+            threading.Thread(target=work, args=(wanted, found)),
+            threading.Thread(target=work, args=((other, wanted[1], wanted[2]), None)),
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(switch)
+    for error in failed:
+        raise error
+    return max(found, key=lambda one: _distance(one, alone))
+
+
+def _distance(one: Answer, other: Answer) -> float:
+    pairs = ((one.y, other.y), (one.dx, other.dx), (one.dweight, other.dweight), (one.dbias, other.dbias))
+    far = [float(abs(a - b).max()) for a, b in pairs if a is not None and b is not None and a.size]
+    return max((float("inf") if d != d else d for d in far), default=0.0)  # noqa: PLR0124  # NaN is as far as can be
+
+
+def _checkpointed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    from torch.utils.checkpoint import checkpoint  # noqa: PLC0415  # imports symbolic shapes, most of a second
+
+    layer = prepare(case)
+    return measured(layer, case, gradient, lambda: checkpoint(layer.forward, *layer.leaves, use_reentrant=False))
+
+
+USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
+    uses.PLAIN: _plain,
+    **{use: lambda prepare, case, gradient: measured(prepare(case), case, gradient) for use in uses.FROZEN},
+    uses.WIDE: lambda prepare, case, gradient: measured(prepare(case), case, gradient),
+    "no grad": _under(torch.no_grad, backward=False),
+    "inference mode": _under(torch.inference_mode, backward=False),
+    uses.AUTOCAST: _under(lambda: torch.autocast("cpu", dtype=torch.bfloat16), backward=True),
+    "deep copy": _copied(copy.deepcopy),
+    "pickle": _copied(_pickled),
+    "rewritten storage": _rewritten,
+    "accumulated gradient": _accumulated,
+    "two threads": _threads,
+    "vjp": functional.vjp,
+    "jacrev": functional.jacrev,
+    "vmap": functional.vmap,
+    uses.JVP: functional.jvp,
+    uses.SECOND: functional.second,
+    uses.CHECKPOINT: _checkpointed,
+    uses.COMPILED: functional.compiled,
+    uses.OBSERVED: functional.observed,
+    uses.EXPORTED: functional.exported,
+}
+"""Every use by its name."""
+
+assert set(USES) == {uses.PLAIN, *uses.ALL}

@@ -1,0 +1,1 @@
+"""What an unknown callable is, found by measuring it."""

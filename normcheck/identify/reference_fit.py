@@ -1,0 +1,206 @@
+"""How a bound callable goes about it: what its gradient passes through, what it keeps, where it loses accuracy.
+
+Asked once it is known what is computed: each answer is held against the reference under the contract found.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normcheck.core.contract import GRADIENTS
+from normcheck.core.errors import CallError
+from normcheck.core.floats import Array
+from normcheck.identify import measure
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.reference.oracle import evaluate, gradient, partition
+from normcheck.normalizers.sampling.recipes import small, state, values
+from normcheck.normalizers.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """mode: of the four, "none" if it is none of them, or "not offered". a, b: the fingerprint, theory 2.1."""
+
+    mode: str
+    a: float = math.nan
+    b: float = math.nan
+    why: str = ""
+
+
+def passes_through(subject: Subject) -> Gradient:
+    """dx = (g - a mean(g) - b xh mean(g xh)) / s, a and b fitted to all entries; the mode if both are 0 or 1."""
+    domain = subject.domain
+    if not domain.gradient:
+        return Gradient("not offered", why=domain.absent.get("gradient", ""))
+    case = small(subject.normalizer, measure.drawn(subject, measure.usual_format(subject)))
+    try:
+        dx = subject.call(case, True).dx
+    except CallError as error:
+        return Gradient("none", why=error.reason)
+    if dx is None:
+        return Gradient("not offered")
+    truth = evaluate(subject.normalizer, case, subject.contract)
+    modes = {through: gradient(truth, name) for name, through in GRADIENTS.items()}
+    still = modes[0, 0]
+    ways = {"a": modes[1, 0] - still, "b": modes[0, 1] - still}
+    there = [name for name, way in ways.items() if np.any(np.abs(way) > measure.PLAIN * np.abs(still).max())]
+    basis = np.stack([ways[name].ravel() for name in there], axis=1)
+    found = dict(zip(there, np.linalg.lstsq(basis, (dx - still).ravel(), rcond=None)[0], strict=True))
+    off = measure.relative(still.ravel() + basis @ np.asarray([found[name] for name in there]), dx.ravel())
+    a, b = float(found.get("a", math.nan)), float(found.get("b", math.nan))
+    if off > measure.PLAIN:
+        return Gradient("none", why="no combination of the closed form's terms")
+    for name, (in_mean, in_variance) in GRADIENTS.items():
+        fits = [
+            abs(found[key] - one) < measure.PLAIN for key, one in (("a", in_mean), ("b", in_variance)) if key in found
+        ]
+        if all(fits):
+            return Gradient(name, a, b)
+    return Gradient("none", a, b)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What becomes of running statistics. momentum: "new", "old", "fixed" or "unknown"."""
+
+    momentum: str
+    new_weight: float  # of the new batch, in the update that was seen
+    variance: str  # "unbiased", "biased" or "unknown"
+    evaluation: str  # "running statistics", "statistics of the batch", "unknown" or "not offered"
+
+
+def running(subject: Subject) -> Running | None:
+    """One update: r' = r + a (m - r) for the mean gives a, and with it the variance that was stored."""
+    if not subject.normalizer.state or not (subject.domain.evaluation or subject.domain.state):
+        return None
+    evaluation = _evaluation(subject)
+    case = _with_state(subject, training=True)
+    answer = subject.call(case, False)
+    if answer.running_mean is None or answer.running_var is None or case.running_mean is None:
+        return Running(measure.UNKNOWN, math.nan, measure.UNKNOWN, evaluation)
+    part = partition(subject.normalizer, case)
+    units = case.running_mean.size
+    flat = part.gather(case.x)
+    mean = flat.mean(axis=1).reshape(-1, units).mean(axis=0)
+    weight = _slope(mean - case.running_mean, answer.running_mean - case.running_mean)
+    momentum = next((name for name, m in (("new", case.momentum), ("old", 1.0 - case.momentum))
+                     if abs(weight - m) < measure.PLAIN), "fixed")  # fmt: skip
+    if not abs(weight) > measure.PLAIN:
+        return Running("never updated", 0.0, measure.UNKNOWN, evaluation)
+    assert case.running_var is not None
+    stored = (answer.running_var - (1.0 - weight) * case.running_var) / weight
+    biased = flat.var(axis=1).reshape(-1, units).mean(axis=0)
+    options = {"unbiased": biased * part.n / (part.n - 1.0), "biased": biased}
+    variance = next((name for name, v in options.items() if measure.relative(stored, v) < 10.0 * measure.PLAIN), "")
+    return Running(momentum, weight, variance or measure.UNKNOWN, evaluation)
+
+
+def _slope(x: Array, y: Array) -> float:
+    """Of the line through zero; NaN where the points are on none."""
+    slope = float((x * y).sum() / (x * x).sum())
+    return slope if float(np.abs(y - slope * x).max()) < measure.PLAIN * float(np.abs(x).max()) else math.nan
+
+
+def _with_state(subject: Subject, *, training: bool) -> Case:
+    format = measure.usual_format(subject)
+    case = state(subject.normalizer, measure.drawn(subject, format), training=training)
+    return case.but(x=measure.plain(subject, format).x, dy=None, momentum=0.25)
+
+
+def _evaluation(subject: Subject) -> str:
+    if not subject.domain.evaluation:
+        return "not offered"
+    case = _with_state(subject, training=False)
+    y = subject.call(case, False).y
+    for words, training in (("running statistics", False), ("statistics of the batch", True)):
+        if measure.relative(y, evaluate(subject.normalizer, case.but(training=training), subject.contract).y) < 1e-3:
+            return words
+    return measure.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A format below float32: where sums are kept ("wide" or "own"), when it is cast down, what comes out."""
+
+    sums: str
+    cast: str
+    output: str
+    accuracy: str
+
+
+def half(subject: Subject, format: str) -> Half:
+    """Sums kept in the format make slopes wrong by its roundoff; those of outputs rounded once average it away."""
+    case = measure.plain(subject, format, n=256, sets=32)
+    case = case.but(x=case.format.round(case.x - 0.5))
+    gain = 2.0 if subject.contract.weight == "1+w" else 1.0
+    truth = evaluate(subject.normalizer, case, subject.contract)
+    exact = measure.fitted(truth.partition.gather(case.x), truth.saved.xh)
+    seen = measure.lines(subject, case, gain)
+    with np.errstate(all="ignore"):
+        off = float(np.sqrt(np.square(seen.slope / exact.slope - 1.0).mean())) / case.format.u
+    sums = "wide" if off < 1.5 * OWN_RATIO / math.sqrt(truth.setting.n / 256.0) else "own"
+    cast, output = _cast(subject, format) if sums == "wide" else ("not visible", subject.call(case, False).format)
+    return Half(sums, cast, output, accuracy(subject, format, offset=10.0))
+
+
+OWN_RATIO = 0.1
+"""In roundoffs, the error of a slope over 256 entries: rounded outputs leave 0.03, a rounded root 0.3 or more."""
+
+
+def _cast(subject: Subject, format: str) -> tuple[str, str]:
+    """Whether the weight multiplies before or after the cast down: the two round differently, entry by entry."""
+    case = small(subject.normalizer, measure.drawn(subject, format, n=64, sets=8))
+    case = case.but(bias=None if case.bias is None else np.zeros(case.bias.shape))
+    answer = subject.call(case, False)
+    if case.weight is None:
+        return "no weight", answer.format
+    truth = evaluate(subject.normalizer, case, subject.contract)
+    number = case.format.round
+    weight = truth.partition.spread(case.weight) + (1.0 if subject.contract.weight == "1+w" else 0.0)
+    ways = {
+        "cast last": number(truth.xh * weight),
+        "cast before the weight": number(number(truth.xh) * number(weight)),
+        "output wider": truth.xh * weight,
+    }
+    same = {name: float((np.abs(answer.y - y) <= 1e-6 * np.abs(y)).mean()) for name, y in ways.items()}
+    best = max(same, key=lambda name: same[name])
+    return (best if same[best] > 0.97 else "not visible"), answer.format
+
+
+def accuracy(subject: Subject, format: str, *, offset: float) -> str:
+    """The best class whose bound holds on rows of every kind up to that offset; "none" if not even the worst does."""
+    case = values(subject.normalizer, replace(measure.drawn(subject, format, n=64, sets=8), offset=offset))
+    truth = evaluate(subject.normalizer, case, subject.contract)
+    error = np.abs(subject.call(case, False).y - truth.y)
+    for one in bounds.classes(case.format):
+        mask = truth.partition.per_set(bounds.resolved(truth, one))
+        allowed = np.broadcast_to(bounds.forward(truth, one).total, error.shape)
+        if np.all((error <= allowed) | ~mask):
+            return one.name
+    return "none"
+
+
+KAPPAS = tuple(10.0 ** (k / 2.0) for k in range(15))
+"""Ratios of mean to standard deviation at which accuracy is looked at, to 1e7: the end of float32."""
+
+LOST = 0.01
+"""Share of the output's size from which accuracy counts as lost."""
+
+
+def largest_offset(subject: Subject) -> float | None:
+    """The ratio of mean to standard deviation up to which float32 loses less than one percent; None without float32."""
+    if "float32" not in subject.domain.formats:
+        return None
+    case = measure.plain(subject, "float32", n=64)
+    kept = 0.0
+    for ratio in KAPPAS:
+        here = case.but(x=case.format.round(case.x - 0.5 + ratio))
+        exact = evaluate(subject.normalizer, here, subject.contract).y
+        if not measure.relative(subject.call(here, False).y, exact) < LOST:
+            break
+        kept = ratio
+    return kept

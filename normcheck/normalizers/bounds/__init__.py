@@ -1,0 +1,1 @@
+"""What a correct implementation may be off by, from the conditioning of each case."""

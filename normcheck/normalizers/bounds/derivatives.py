@@ -1,0 +1,88 @@
+"""Bounds of what follows from a gradient: identities, differences, forward mode, a second derivative."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.reference.oracle import Truth
+
+
+def tangent(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
+    """Bound of the derivative of y along the case's tangent: that of dx with the tangent for the cotangent."""
+    fmt, part = truth.case.format, truth.partition
+    assert truth.case.tangent is not None, "the case has no tangent"
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    scale = gain * part.scatter(
+        bounds.conditioning(truth, accuracy) * bounds.scale_of(truth, part.gather(truth.case.tangent))
+    )
+    terms = {"statistics": accuracy.growth(truth.setting.n) * accuracy.unit(fmt) * scale}
+    terms["underflow"] = np.asarray(4.0 * fmt.floor)
+    if fmt.narrow:
+        terms["paths rounded"] = 4.2 * fmt.u * scale
+    return bounds.ErrorBound(terms)
+
+
+def second(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
+    """Bound of the derivative of <dx, v> by x, v the case's tangent.
+
+    Differentiating T once more along v, term by term: the scale s moves by at most the mean of |v xh|, each xh by V,
+    T of the tangent; conditioning counts once for each of the two derivatives.
+    """
+    case, part, k = truth.case, truth.partition, truth.setting
+    assert case.tangent is not None, "the case has no tangent"
+    assert truth.g is not None, "the case has no cotangent"
+    v, g, s = np.abs(part.gather(case.tangent)), np.abs(truth.g), truth.saved.s
+    size = 1.0 + np.abs(truth.saved.xh)
+    if bounds.given(truth):
+        return bounds.ErrorBound({"affine": np.asarray(4.0 * case.format.floor)})
+    along, across = bounds.scale_of(truth, v), bounds.scale_of(truth, g)
+    shrinks = (v * size).sum(axis=1, keepdims=True) / k.divisor / s
+    turns = along * (g * size).sum(axis=1, keepdims=True) + size * (g * along).sum(axis=1, keepdims=True)
+    scale = shrinks * across + turns / k.divisor / s
+    scale = scale + scale.mean(axis=1, keepdims=True)
+    unit = accuracy.growth(k.n) * accuracy.unit(case.format)
+    terms = {"statistics": part.scatter(unit * np.square(bounds.conditioning(truth, accuracy)) * scale)}
+    terms["underflow"] = np.asarray(4.0 * case.format.floor)
+    return bounds.ErrorBound(terms)
+
+
+def identity_sum(truth: Truth, accuracy: bounds.Accuracy) -> Array:
+    """Bound of the sum of dx over a set, (sets,): every dx may be off by its own bound."""
+    flat = truth.partition.gather(np.broadcast_to(bounds.backward(truth, accuracy).total, truth.case.x.shape))
+    out: Array = flat.sum(axis=1)
+    return out
+
+
+def identity_inner(truth: Truth, accuracy: bounds.Accuracy, other: Array) -> Array:
+    """Bound of <dx, other> over a set, (sets,); other: (sets, members)."""
+    flat = truth.partition.gather(np.broadcast_to(bounds.backward(truth, accuracy).total, truth.case.x.shape))
+    out: Array = (flat * np.abs(other)).sum(axis=1)
+    return out
+
+
+def _reach(truth: Truth) -> float:
+    """Smallest distance over which a set changes by its own scale, along a direction of entries 1 and -1."""
+    k = truth.setting
+    return float(truth.saved.s.min()) / max(1.0, float(np.sqrt(k.part / k.divisor)))
+
+
+def richardson_step(truth: Truth) -> float:
+    """Step of the fourth-order difference along a direction of entries 1 and -1: a thousandth of the reach."""
+    return 1e-3 * _reach(truth)
+
+
+def directional(truth: Truth, step: float, inner: float) -> float:
+    """Bound of a fourth-order central difference of <u, y(x + h v)> against <dx, v>, in float64.
+
+    inner: sum |u| |bound of y|, what rounding does to one evaluation. Four evaluations divided by h with weights
+    that sum to 3/2, a truncation of order (h / s)^4 / 5 of the scale of the derivative, and dx's own bound.
+    """
+    rounding = 1.5 * inner / step
+    assert truth.g is not None
+    scale = bounds.backward_scale(truth)
+    # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
+    # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.
+    truncation = 32.0 * (step / _reach(truth)) ** 4
+    return rounding + truncation * float(scale.sum())

@@ -1,0 +1,48 @@
+"""One file for each question; `CHECKS` is every check of a normalizer, in the order in which a reader wants them."""
+
+from __future__ import annotations
+
+from normcheck.core.check import Check
+from normcheck.normalizers.checks import (
+    accuracy,
+    activations,
+    call_modes,
+    epsilon,
+    extended,
+    folding,
+    gradient,
+    history,
+    invariance,
+    laws,
+    layout,
+    networks,
+    purity,
+    reparametrization,
+    sizes,
+    special,
+    statistics,
+    weight_norm_nets,
+)
+
+CHECKS: tuple[Check, ...] = (
+    accuracy.CHECKS
+    + invariance.CHECKS
+    + extended.CHECKS
+    + laws.CHECKS
+    + epsilon.CHECKS
+    + gradient.CHECKS
+    + statistics.CHECKS
+    + history.CHECKS
+    + folding.CHECKS
+    + activations.CHECKS
+    + networks.CHECKS
+    + weight_norm_nets.CHECKS
+    + layout.CHECKS
+    + purity.CHECKS
+    + call_modes.CHECKS
+    + reparametrization.CHECKS
+    + special.CHECKS
+    + sizes.CHECKS
+)
+
+CHECKS_BY_NAME = {check.name: check for check in CHECKS}

@@ -1,0 +1,106 @@
+"""How close is the output to the exact one: against float64 and the bound, over conditioning, width, scale, format."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.check import Check, nothing
+from normcheck.core.compare import differ, shares
+from normcheck.core.floats import Array
+from normcheck.core.result import Comparison
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.curves import curve
+from normcheck.normalizers.checks.within_bounds import answer_of, demanded, resolved, rounded_once, truth_of
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth
+from normcheck.normalizers.sampling.recipes import Draw, small, state, values
+from normcheck.normalizers.sampling.space import ALL_WIDTHS, Space
+from normcheck.normalizers.subject import Subject
+
+LAW = "|y - exact y| <= bound(width, conditioning, format)"
+
+
+def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Comparison:
+    """The output against its bound, with the share of every class up to the demanded one as facts."""
+    case = truth.case
+    wanted, rounding = demanded(subject, case), rounded_once(case, truth.y)
+    facts: dict[str, float] = {}
+    found = None
+    for accuracy in bounds.classes(case.format):
+        bound: ErrorBound = bounds.forward(truth, accuracy)
+        limit = subject.contract.slack * bound.total
+        one = differ(LAW, y, truth.y, limit, resolved(truth, accuracy), rounding=rounding)
+        if one.compared:
+            facts[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.share
+        if accuracy is bounds.SOUND and case.training:
+            facts |= curve(truth, pass_name, shares(y, truth.y, limit, rounding)[1])
+        if accuracy is wanted:
+            term = bound.largest(one.where) if one.compared else ""
+            detail = f"the bound is mostly {term}" if not one.holds else ""
+            found = Comparison(LAW, one.compared, one.share, one.observed, one.allowed, one.where, detail, facts)
+        if found is not None and one.holds:
+            break
+    assert found is not None
+    return found
+
+
+def value(subject: Subject, case: Case) -> Comparison:
+    """Y against the float64 reference."""
+    truth = truth_of(subject, case)
+    return compare(subject, truth, answer_of(subject, case).y, "forward")
+
+
+def finite(subject: Subject, case: Case) -> Comparison:
+    """Finite input gives finite output, however badly the rows are conditioned."""
+    y = answer_of(subject, case).y
+    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), np.asarray(0.5))
+
+
+def output_format(subject: Subject, case: Case) -> Comparison:
+    """The output has the input's format."""
+    got = answer_of(subject, case).format
+    law = "the output has the input's format"
+    return Comparison(law, 1, 0.0 if got == case.format.name else float("inf"), detail=f"the output is {got}")
+
+
+def evaluation(subject: Subject, case: Case) -> Comparison:
+    """With given statistics the output is the affine map (x - running mean) / sqrt(running variance + eps)."""
+    truth = truth_of(subject, case)
+    return compare(subject, truth, answer_of(subject, case).y, "evaluation")
+
+
+def has_state(normalizer: Normalizer) -> bool:
+    return normalizer.state
+
+
+def needs_evaluation(subject: Subject) -> str:
+    domain = subject.domain
+    why = domain.absent.get("evaluation with running statistics", "keeps no running statistics")
+    return "" if domain.evaluation else f"no evaluation mode: {why}"
+
+
+def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
+    return state(normalizer, draw, training=False)
+
+
+CHECKS = (
+    Check(
+        "value", LAW, "theory of rounding errors: Chan, Golub, LeVeque 1983",
+        value, Space(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
+    ),
+    Check(
+        "finite", "finite input gives finite output", "pytorch/pytorch#51102",
+        finite, Space(values, widths=(8, 16, 64), scales=(0, -6, 6)),
+    ),
+    Check(
+        "output-format", "the output has the input's format", "huggingface/transformers#30236",
+        output_format, Space(small, widths=(8,), offsets=False), lacks=nothing,
+    ),
+    Check(
+        "evaluation", "y = (x - running mean) / sqrt(running var + eps) weight + bias",
+        "Ioffe, Szegedy 2015, Algorithm 2",
+        evaluation, Space(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
+    ),
+)  # fmt: skip

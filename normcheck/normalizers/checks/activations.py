@@ -1,0 +1,311 @@
+"""What ReLU, sigmoid and tanh get from a normalizer below them: which units live, what is lost, how far they saturate.
+
+Everything follows from |xh| <= r, r = sqrt(n - 1) where the mean is subtracted and sqrt(n) where it is not (`reach`),
+and from sum xh = 0 where it is. n counts the entries of a set; for batch and instance norm a set is one unit's, for
+the others it spans units, and then what is said of a unit holds of the set, with weights of one sign.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.check import Check  # fmt: skip
+from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.contract import Contract
+from normcheck.core.floats import Array
+from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.within_bounds import (
+    answer_of,
+    demanded,
+    forward_bound,
+    gradients_of,
+    needs_gradient,
+    plain,
+    resolved,
+    truth_of,
+)
+from normcheck.normalizers.normalizer import Normalizer, Partition
+from normcheck.normalizers.reference.nonlinear import SLOPES, rounding
+from normcheck.normalizers.reference.oracle import Truth
+from normcheck.normalizers.reference.standardize import Setting, reach
+from normcheck.normalizers.sampling.recipes import small
+from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.subject import Subject
+
+PAPER = "Ioffe, Szegedy 2015, section 2"
+
+
+def one_unit(normalizer: Normalizer) -> bool:
+    """Every set lies within one unit, so all of it has the same weight and bias."""
+    return not {"group", "unit"} & normalizer.sets.members
+
+
+def unbiased(case: Case) -> Case:
+    """The case with bias 0."""
+    return case if case.bias is None else case.but(bias=np.zeros(case.bias.shape))
+
+
+def standing_out(case: Case, truth: Truth, signs: Array) -> tuple[Case, Array]:
+    """One entry of the first set and one of the last stand out alone; where they are, of the input's shape.
+
+    signs: of the input's shape; the entry of the first set has the sign there, that of the last the other.
+    """
+    part = truth.partition
+    flat, sign = part.gather(case.x).copy(), part.gather(np.broadcast_to(signs, case.x.shape))
+    where = np.zeros(flat.shape, dtype=bool)
+    for row, size in ((0, 4.0), (-1, -4.0)):
+        flat[row] = 0.0
+        flat[row, 0] = size * sign[row, 0]
+        where[row, 0] = True
+    return case.but(x=part.scatter(flat)), part.scatter(where)
+
+
+def _gain(truth: Truth) -> Array:
+    return np.ones(()) if truth.gain is None else truth.gain
+
+
+def _read(part: Partition, k: Setting) -> Array:
+    """Entries that the statistic reads, (1, members)."""
+    return np.arange(part.n)[None, :] < k.part
+
+
+def alive(subject: Subject, case: Case) -> Comparison:
+    """ReLU with bias 0: every unit passes a case and cuts one, of any batch that is not constant.
+
+    Where the mean is subtracted the largest entry is at least sqrt(v / (v + eps)) / sqrt(n - 1), and so is the
+    smallest below 0, whatever the weight's sign. Where it is not, ReLU passes what has the sign of the weight, and a
+    set of one sign is passed or lost as a whole.
+    """
+    case = unbiased(case)
+    truth = truth_of(subject, case)
+    y = answer_of(subject, case).y
+    law = _passes if subject.normalizer.centered else _keeps_signs
+    return worst(law(subject, truth, y), _lost(subject, case))
+
+
+def _passes(subject: Subject, truth: Truth, y: Array) -> Comparison:
+    """Each set has an entry above and one below 0, by what its variance asks for."""
+    part, k, saved = truth.partition, truth.setting, truth.saved
+    xh, off = (part.gather(np.broadcast_to(a, y.shape)) for a in plain(subject, truth, y))
+    least = (np.sqrt(saved.v * k.divisor / (k.n * (k.n - 1.0))) / saved.s)[:, 0]
+    allowed = off.max(axis=1)
+    well = bounds.resolved(truth, demanded(subject, truth.case))[:, 0] & (least > 2.0 * allowed)
+    reached = np.minimum(xh.max(axis=1), -xh.min(axis=1))
+    units = "each unit" if one_unit(subject.normalizer) else "each set, with weights of one sign,"
+    law = f"at bias 0 {units} is above 0 somewhere and below 0 somewhere"
+    return differ(law, np.minimum(reached - least, 0.0), np.zeros(part.sets), allowed, well)
+
+
+def _keeps_signs(subject: Subject, truth: Truth, y: Array) -> Comparison:
+    clear = np.abs(truth.y) > 2.0 * forward_bound(subject, truth)
+    expected = np.sign(truth.case.x * _gain(truth))
+    return differ("without a mean, ReLU passes what has the sign of the weight", np.sign(y), expected,
+                  np.asarray(0.5), clear & resolved(truth, demanded(subject, truth.case)))  # fmt: skip
+
+
+def _lost(subject: Subject, case: Case) -> Comparison:
+    """What ReLU cuts at weight 1 and bias 0, measured on the case's sets: information."""
+    weight = None if case.weight is None else np.full(case.weight.shape, 1.0 - _offset(subject.contract))
+    y = answer_of(subject, case.but(weight=weight)).y
+    cut, whole = np.square(np.minimum(y, 0.0)).sum(), np.square(y).sum()
+    if not (np.isfinite(whole) and whole > 0.0):
+        return Comparison("", 0, 0.0)
+    said = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
+    return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": said})
+
+
+def _offset(contract: Contract) -> float:
+    """What is added to the weight that is given."""
+    return 1.0 if contract.weight == "1+w" else 0.0
+
+
+def loses_nothing(subject: Subject, case: Case) -> Comparison:
+    """ReLU with bias |weight| r cuts nothing, r = sqrt(n - 1); and nothing less would do.
+
+    The second is seen where one entry stands out against the weight's sign: it comes to
+    |weight| r (1 - sqrt(v / (v + eps))), no farther above 0 than eps puts it.
+    """
+    truth = truth_of(subject, case)
+    gain = np.abs(_gain(truth))
+    case, where = standing_out(case, truth, -np.sign(_gain(truth)))
+    top = reach(truth.setting)
+    assert case.bias is not None, "the case has no bias"
+    full = np.broadcast_to(gain * top, case.x.shape)
+    count = truth.partition.collect(np.ones(case.x.shape))
+    case = case.but(bias=case.format.round(truth.partition.collect(full) / count))
+    truth = truth_of(subject, case)
+    y = answer_of(subject, case).y
+    allowed = forward_bound(subject, truth) + 2.0 * case.format.u * full  # the bias is rounded
+    mask = resolved(truth, demanded(subject, case))
+    still = differ("at bias |w| r nothing is below 0", np.minimum(y, 0.0), np.zeros(y.shape), allowed, mask)
+    ratio = truth.partition.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
+    first = np.zeros(truth.partition.sets, dtype=bool)
+    first[0] = True
+    least = differ("nothing less than |w| r would do", y, full * (1.0 - ratio), allowed,
+                   where & mask & truth.partition.per_set(first))  # fmt: skip
+    return worst(still, least)
+
+
+def restored(subject: Subject, case: Case) -> Comparison:
+    """Weight s and bias mean give the input back: the normalizer can represent the identity, s = sqrt(v + eps).
+
+    Where several sets share a weight, of one case.
+    """
+    case = _one_set_for_each_weight(subject.normalizer, case.but(dy=None))
+    truth = truth_of(subject, case)
+    part, saved = truth.partition, truth.saved
+    count = part.collect(np.ones(case.x.shape))
+    s, mean = (part.collect(part.per_set(statistic)) / count for statistic in (saved.s, saved.mu))
+    offset = _offset(subject.contract)
+    here = case.but(
+        weight=case.format.round(s - offset) if subject.normalizer.weight else None,
+        bias=case.format.round(mean) if subject.normalizer.centered else None,
+    )
+    truth = truth_of(subject, here)
+    rounded = 2.0 * case.format.u * (np.abs(truth.xh) * (part.spread(s) + 2.0 * offset) + np.abs(part.spread(mean)))
+    allowed = forward_bound(subject, truth) + rounded + 4.0 * case.format.floor * np.abs(truth.xh)
+    law = "weight s and bias mean restore the input" if subject.normalizer.centered else "weight s restores the input"
+    return differ(law, answer_of(subject, truth.case).y, case.x, allowed, resolved(truth, demanded(subject, case)))
+
+
+def _one_set_for_each_weight(normalizer: Normalizer, case: Case) -> Case:
+    """The case's first training case, where each has statistics of its own and the weights are theirs in common."""
+    if normalizer.acts_on == "weight" or "case" in normalizer.sets.members:
+        return case
+    lead = case.x.ndim - case.normalized if normalizer.sets.layout == "trailing" else 1
+    return case.but(x=case.x[(slice(0, 1),) * lead])
+
+
+def slopes(subject: Subject, case: Case) -> Comparison:
+    """Sigmoid and tanh never saturate beyond what |y| <= |weight| r + |bias| allows, on any case of any batch.
+
+    So their slopes are at least those at that bound: no unit dies. An entry that stands out reaches it, up to eps.
+    Of a partial statistic it holds for the entries that it reads.
+    """
+    truth = truth_of(subject, case)
+    shift = np.zeros(()) if truth.bias is None else truth.bias
+    case, where = standing_out(case, truth, -np.sign(_gain(truth)) * np.where(shift < 0, -1.0, 1.0))
+    truth = truth_of(subject, case)
+    part, k = truth.partition, truth.setting
+    y, off = answer_of(subject, case).y, forward_bound(subject, truth)
+    read = part.scatter(np.broadcast_to(_read(part, k), (part.sets, part.n)).copy())
+    mask = read & resolved(truth, demanded(subject, case))
+    gain, top = np.abs(_gain(truth)), reach(k)
+    z = gain * top + np.abs(shift)
+    found = []
+    for name, slope in SLOPES.items():
+        least = slope(np.broadcast_to(z + off, y.shape))
+        law = f"the slope of {name} is at least that at |w| r + |b|"
+        found.append(differ(law, np.minimum(slope(y) / least, 1.0), np.ones(y.shape), rounding(z + off), mask))
+    last = np.zeros(part.sets, dtype=bool)
+    last[-1] = True
+    ratio = part.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
+    law = "an entry that stands out comes to |w| r + |b|, up to eps"
+    found.append(differ(law, np.abs(y), gain * top * ratio + np.abs(shift), off, where & mask & part.per_set(last)))
+    return worst(*found)
+
+
+def negatives(subject: Subject, case: Case) -> Comparison:
+    """Above sigmoid and tanh a negative input is no zero: what is negative stays so, and is told from other values."""
+    truth = truth_of(subject, case)
+    y, off = answer_of(subject, case).y, forward_bound(subject, truth)
+    clear = (truth.y < -2.0 * off) & resolved(truth, demanded(subject, case))
+    return differ("a negative input is not cut to zero", np.sign(y), np.full(y.shape, -1.0), np.asarray(0.5), clear)
+
+
+def learns(subject: Subject, case: Case) -> Comparison:
+    """No bias is without gradient: with a cotangent r > 0 above sigmoid, tanh or ReLU, dbias > 0.
+
+    Above sigmoid and tanh at least the smallest slope, that at |weight| r + |bias|, times sum r, on any batch.
+    Above ReLU, at bias 0, at least r of the one case that is passed, where a set is one unit's and its mean is
+    subtracted; without that a unit can be dead.
+    """
+    rng = np.random.default_rng((int(case.drawn["seed"]), 5))
+    above = rng.uniform(0.5, 1.5, case.x.shape)
+    truth = truth_of(subject, case)
+    if truth.bias is None:
+        return Comparison("every bias has a gradient", 0, 0.0)
+    z = np.abs(_gain(truth)) * reach(truth.setting) + np.abs(truth.bias) + forward_bound(subject, truth)
+    y, full = answer_of(subject, case).y, np.broadcast_to(z, case.x.shape)
+    found = []
+    for name, slope in SLOPES.items():
+        law = f"above {name} every bias has a gradient"
+        found.append(_gradient_of_bias(subject, case, law, slope(y) * above, slope(full) * above))
+    if subject.normalizer.centered and one_unit(subject.normalizer):
+        case = unbiased(case)
+        passed = answer_of(subject, case).y > 0.0
+        least = np.full(
+            case.x.shape, 0.5 * truth.partition.parameter[0] / case.x.size
+        )  # the least r, once for each unit
+        law = "above ReLU at bias 0 every bias has a gradient"
+        found.append(_gradient_of_bias(subject, case, law, passed * above, least))
+    return worst(*found)
+
+
+def _gradient_of_bias(subject: Subject, case: Case, law: str, cotangent: Array, least: Array) -> Comparison:
+    """Whether each dbias is at least a sum over the entries of its unit. cotangent, least: of the input's shape."""
+    here = case.but(dy=case.format.round(cotangent))
+    truth = truth_of(subject, here)
+    assert truth.dbias is not None, "the case has no bias"
+    needed, got = truth.partition.collect(least), gradients_of(subject, here).dbias
+    short = np.full(needed.shape, np.nan) if got is None else np.minimum(got - needed, 0.0)
+    allowed = subject.contract.slack * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
+    return differ(law, short, np.zeros(needed.shape), allowed, needed > 2.0 * allowed)
+
+
+def _activates(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "activation"
+
+
+def _scaled(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "activation" and normalizer.scaled
+
+
+def _moved(normalizer: Normalizer) -> bool:
+    """A bias is added to what is bounded."""
+    return _scaled(normalizer) and normalizer.bias and not normalizer.partial
+
+
+def _lacks_bias(subject: Subject) -> str:
+    there = {"both", "bias"} & set(subject.domain.affine)
+    return "" if there else "takes no bias"
+
+
+def _cannot_learn(subject: Subject) -> str:
+    return needs_gradient(subject) or _lacks_bias(subject)
+
+
+def _lacks_parameters(subject: Subject) -> str:
+    n, affine = subject.normalizer, subject.domain.affine
+    needed = "both" if n.weight and n.centered else "weight" if n.weight else "bias"
+    said = "weight and bias" if needed == "both" else needed
+    return "" if needed in affine or "both" in affine else f"takes no {said}"
+
+
+_SPACE = Space(small, formats=("float64", "float32"), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
+_BIASED = Space(
+    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
+)
+_WHOLE = Space(
+    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
+)
+_MANY = Space(
+    small, formats=("float64", "float32"), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
+)  # many cotangents of one sign, as no random draw gives them
+
+CHECKS = (
+    Check("relu-alive", "at weight != 0 and bias 0 no unit is dead, and none passes all", "Samuelson 1968",
+          alive, _SPACE, _activates, cost=4.0),
+    Check("relu-loses-nothing", "at bias |w| sqrt(n - 1) ReLU cuts nothing, and no less will do", "Samuelson 1968",
+          loses_nothing, _BIASED, _moved, _lacks_bias, cost=4.0),
+    Check("input-restored", "weight s and bias mean restore the input", "Ioffe, Szegedy 2015, section 3",
+          restored, _WHOLE, lacks=_lacks_parameters, cost=4.0),
+    Check("slopes-bounded", "|y| <= |w| r + |b|: the slopes of sigmoid and tanh are bounded away from 0", PAPER,
+          slopes, _SPACE, _scaled, cost=4.0),
+    Check("negatives-kept", "above sigmoid and tanh a negative input is no zero", PAPER,
+          negatives, _SPACE, _activates, cost=4.0),
+    Check("no-unit-dies", "above sigmoid and tanh, and above ReLU at bias 0, every bias has a gradient", PAPER,
+          learns, _MANY, _moved, _cannot_learn, cost=4.0),
+)  # fmt: skip

@@ -1,0 +1,298 @@
+"""Every way to call a layer gives what a plain call gives: frozen, copied, transformed, compiled, from two threads.
+
+What a layer may refuse it must refuse: right or raises. Copies, transforms and second derivatives that raise are
+reported as not offered; a grad mode, a frozen parameter or a second thread is no option, and has to work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core import uses
+from normcheck.core.check import Check  # fmt: skip
+from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, Array
+from normcheck.core.layouts import applies
+from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.within_bounds import (
+    Ask,
+    answer_of,
+    demanded,
+    forward_bound,
+    gradients_within,
+    needs_gradient,
+    output_within,
+    resolved,
+    truth_of,
+)
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference import oracle
+from normcheck.normalizers.reference.oracle import Truth
+from normcheck.normalizers.sampling.recipes import Draw, parameters, small
+from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.subject import Answer, Subject
+
+Within = Callable[[Subject, Truth, Answer, str], Iterator[Comparison]]
+"""The comparisons of one answer; the text is the use."""
+
+
+def _applies(case: Case, use: str) -> bool:
+    """Whether a use differs from a plain call: some leaf is frozen, and some is not."""
+    if use not in uses.FROZEN:
+        return True
+    there = (True, case.weight is not None, case.bias is not None)
+    wanted = [want and here for want, here in zip(uses.asks(use), there, strict=True)]
+    return any(wanted) and wanted != list(there)
+
+
+def _asked(use: str) -> tuple[bool, bool, bool]:
+    """Of which of input, weight and bias a use gives a gradient."""
+    if use in uses.WITHOUT_GRADIENT or use == uses.EXPORTED:
+        return False, False, False
+    return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
+
+
+def _plain(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    yield output_within(subject, truth, answer.y, use)
+    if subject.domain.gradient:
+        yield from gradients_within(subject, truth, answer, use, _asked(use))
+
+
+def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within = _plain) -> Ask:
+    """The check of some uses; refusable: whether raising is an answer."""
+
+    def ask(subject: Subject, case: Case) -> Comparison:
+        found: list[Comparison] = []
+        refused: dict[str, str] = {}
+        for use in names:
+            here = case.but(use=use)
+            if use not in subject.domain.uses or not _applies(case, use):
+                continue
+            try:
+                answer = subject.call(here, subject.domain.gradient)
+                found += within(subject, truth_of(subject, here), answer, use)
+            except CallError as error:
+                if not refusable:
+                    raise
+                refused[use] = error.reason
+        return replace(worst(*found) if found else Comparison(law, 0, 0.0), refused=refused)
+
+    return ask
+
+
+def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
+    narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
+    mask = resolved(narrow, bounds.HALF)
+    slack = subject.contract.slack
+    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
+    allowed = slack * np.broadcast_to(within, truth.y.shape)
+    yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
+    if answer.dx is not None and truth.dx is not None:
+        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, slack * within, mask)
+
+
+def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    yield from _plain(subject, truth, answer, use)
+    formats = (truth.case.format.name, truth.case.format.wide.name)
+    law = f"the output, {use}, has the format of the input or of the parameters"
+    strange = 0.0 if answer.format in formats else float("inf")
+    yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
+
+
+def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """The derivative of y along a tangent."""
+    yield output_within(subject, truth, answer.y, use)
+    yield _along(subject, truth, answer, use)
+
+
+def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparison:
+    accuracy = demanded(subject, truth.case, backward=True)
+    expected = oracle.tangent(truth, subject.contract)
+    got = np.full(expected.shape, np.nan) if answer.jv is None else answer.jv
+    allowed = subject.contract.slack * np.broadcast_to(derivatives.tangent(truth, accuracy).total, expected.shape)
+    return differ(f"J v, {use}", got, expected, allowed, resolved(truth, accuracy))
+
+
+ONCE = "its backward keeps statistics as constants, so it can be differentiated once: mark it once_differentiable"
+"""Reported, not failed: so is every hand-written backward that keeps what its forward computed (functorch#807)."""
+
+
+def _through_statistics(truth: Truth, missing: Array, allowed: Array) -> bool:
+    """Whether all that is missing came through the mean and the scale, whose derivatives are along 1 and xh."""
+    part = truth.partition
+    flat, limit = part.gather(missing), part.gather(allowed)
+    base = [truth.saved.xh, np.ones_like(flat)] if truth.setting.centered else [truth.saved.xh]
+    for one, axes, bound in zip(flat, np.stack(base, axis=2), limit, strict=True):
+        rest = one - axes @ np.linalg.lstsq(axes, one, rcond=None)[0]
+        if not np.all(np.abs(rest) <= bound):
+            return False
+    return True
+
+
+def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """The gradients of a backward that is itself differentiated, and its derivatives by input and cotangent."""
+    yield from gradients_within(subject, truth, answer, use)
+    accuracy = demanded(subject, truth.case, backward=True)
+    expected = oracle.second(subject.normalizer, truth.case, subject.contract)
+    got = np.full(expected.shape, np.nan) if answer.ddx is None else answer.ddx
+    allowed = subject.contract.slack * np.broadcast_to(derivatives.second(truth, accuracy).total, expected.shape)
+    mask = resolved(truth, accuracy)
+    found = differ("d<dx, v>/dx", got, expected, allowed, mask)
+    if not found.holds and _through_statistics(truth, got - expected, allowed):
+        raise CallError(f"{subject.name}: {ONCE}", ONCE)
+    yield found
+    yield replace(_along(subject, truth, answer, use), law="d<dx, v>/d(dy) = J v")
+
+
+CALLS = 101
+"""More than a test makes, and more than a benchmark of a hundred."""
+
+
+def many_calls(subject: Subject, case: Case) -> Comparison:
+    """Every call on the same content gives the right output, up to the hundred and first."""
+    truth = truth_of(subject, case)
+    allowed = forward_bound(subject, truth)
+    found = [differ(f"y, call {call}", answer_of(subject, case).y, truth.y, allowed) for call in range(1, CALLS + 1)]
+    return replace(worst(*found), notes=_seen(subject, case))
+
+
+def _seen(subject: Subject, case: Case) -> dict[str, str]:
+    """Information: operators of the framework that do the work, and whether the memory format is kept."""
+    if uses.OBSERVED not in subject.domain.uses:
+        return {}
+    here = case.but(use=uses.OBSERVED)
+    names = subject.call(here, False).called
+    notes = {"calls": ", ".join(names)} if names else {}
+    last = "channels last"
+    images = subject.normalizer.sets.layout == "channels" and applies(case.x.shape, last)
+    if images and last in subject.domain.layouts and not subject.call(here.but(layouts={"x": last}), False).kept_format:
+        notes[last] = "the output does not keep the memory format of its input, as torch's convolutions do"
+    return notes
+
+
+def directed(normalizer: Normalizer, draw: Draw) -> Case:
+    """A small case with a tangent."""
+    case = small(normalizer, draw)
+    rng = np.random.default_rng((draw.seed, 5))
+    return case.but(tangent=case.format.round(rng.standard_normal(case.x.shape) + 0.25))
+
+
+def finer(normalizer: Normalizer, draw: Draw) -> Case:
+    """A small case whose parameters need the wide format."""
+    case = small(normalizer, draw)
+    rng = np.random.default_rng((draw.seed, 6))
+    shape = next((own.shape for own in (case.weight, case.bias) if own is not None), ())
+    weight, bias = parameters(rng, shape, case.format.wide)
+    return case.but(
+        weight=None if case.weight is None else weight, bias=None if case.bias is None else bias, use=uses.WIDE
+    )
+
+
+def _offers(*names: str) -> Callable[[Subject], str]:
+    def lacks(subject: Subject) -> str:
+        return "" if set(names) & set(subject.domain.uses) else f"{names[0]}: not a use of this kind of code"
+
+    return lacks
+
+
+def _offers_gradient(*names: str) -> Callable[[Subject], str]:
+    offered = _offers(*names)
+    return lambda subject: needs_gradient(subject) or offered(subject)
+
+
+def _derivative(*names: str) -> Callable[[Subject], str]:
+    offered = _offers_gradient(*names)
+
+    def lacks(subject: Subject) -> str:
+        claimed = subject.contract.gradient
+        return offered(subject) or ("" if claimed == "full" else f"the claimed gradient is {claimed}")
+
+    return lacks
+
+
+def _no_state(normalizer: Normalizer) -> bool:
+    """Textbook code reads from the grad mode whether it trains."""
+    return not normalizer.state
+
+
+def _activation(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "activation"
+
+
+_SPACE = Space(small, formats=("float32", "float64"), widths=(4, 6), sets=(4, 6), offsets=False)
+_ONCE = replace(_SPACE, formats=("float32",), once=True)
+_DIRECTED = replace(
+    _SPACE, recipe=directed, formats=("float64", "float32"), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1)
+)
+_FUNCTIONAL = "pytorch/functorch#534"
+
+
+def _check(name: str, law: str, source: str, names: tuple[str, ...], space: Space = _SPACE, *, refusable: bool = True,
+           within: Within = _plain, least: str = "default", cost: float = 4.0) -> Check:  # fmt: skip
+    lacks = _offers(*names)
+    return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
+                 least=least, cost=cost)  # fmt: skip
+
+
+CHECKS = (
+    replace(
+        _check("grad-mode", "without gradients y is the same", "intel/intel-extension-for-pytorch#597",
+               uses.WITHOUT_GRADIENT,
+               replace(_SPACE, once=True), refusable=False, least="quick"),
+        concerns=_no_state,
+    ),
+    replace(
+        _check("frozen", "input, weight or bias may be frozen: the other gradients stay", "pytorch/pytorch#80952",
+               uses.FROZEN, refusable=False, least="quick"),
+        lacks=_offers_gradient(*uses.FROZEN),
+    ),
+    _check("memory-reused", "other content in the same memory, two backwards, two threads: the same answer",
+           "gpu-mode/reference-kernels#162", uses.REUSED, refusable=False, least="quick"),
+    _check("copies", "a copy of a module answers as the module", "pytorch/pytorch#102983", uses.COPIES,
+           replace(_SPACE, once=True), least="quick"),
+    replace(
+        _check("function-transforms", "vjp, jacrev and vmap give what a plain call gives", _FUNCTIONAL, uses.FUNCTIONAL,
+               replace(_SPACE, widths=(3, 4, 6), sets=(4,))),
+        lacks=_offers_gradient(*uses.FUNCTIONAL),
+    ),
+    replace(
+        _check("checkpoint", "recomputed in the backward, the gradients are the same", "pytorch/pytorch#96136",
+               (uses.CHECKPOINT,)),
+        lacks=_offers_gradient(uses.CHECKPOINT),
+    ),
+    replace(
+        _check("forward-derivative", "forward mode gives J v", "pytorch/pytorch#196700", (uses.JVP,), _DIRECTED,
+               within=_pushed),
+        lacks=_derivative(uses.JVP),
+    ),
+    replace(
+        _check("second-derivative", "a backward that can be differentiated has the right derivative",
+               "pytorch/pytorch#41595", (uses.SECOND,), _DIRECTED, within=_twice),
+        concerns=lambda n: n.scaled,  # without a scale it is linear, and has none
+        lacks=_derivative(uses.SECOND),
+    ),
+    _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",
+           (uses.AUTOCAST,), replace(_SPACE, formats=("float32",)), within=_mixed, least="quick"),
+    replace(
+        _check("wide-parameters", "narrow input with wide parameters gives the exact output within the narrow format",
+               "pytorch/pytorch#190054", (uses.WIDE,),
+               replace(_SPACE, recipe=finer, formats=("bfloat16", "float16"), affine=("both", "weight")),
+               within=_wide, least="quick"),
+        concerns=_activation,
+    ),
+    _check("compiled", "compiled, the layer is as near to float64 as eager", "pytorch/pytorch#143182", (uses.COMPILED,),
+           _ONCE, least="deep", cost=math.inf),
+    _check("exported", "exported, the module is as near to float64 as eager", "pytorch/pytorch#18525",
+           (uses.EXPORTED,), _ONCE, least="deep", cost=math.inf),
+    Check("many-calls", "the first call and the hundred and first give the same output", "karpathy/llm.c#852",
+          many_calls, _ONCE, least="default", cost=math.inf),
+)  # fmt: skip

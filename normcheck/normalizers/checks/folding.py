@@ -1,0 +1,126 @@
+"""Evaluation is an affine map of each channel, so it folds into the linear layer below it.
+
+y(x) = a x + b with a = y(1) - y(0) and b = y(0), which the implementation tells itself. For a layer W d + c below,
+y(W d + c) = (a W) d + (a c + b) with a and b from the running statistics; where there is a bias c, it is scaled too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
+from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.result import Comparison, worst
+from normcheck.core.spec import REPARAMETRIZES
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
+from normcheck.normalizers.checks.within_bounds import answer_of, forward_bound, gradients_of, rounded_once, truth_of
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Draw, network, state
+from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.subject import Subject
+
+Read = tuple[Array, Array]
+"""A value for each entry, and what it may be off by."""
+
+
+def _constant(subject: Subject, case: Case, value: float) -> Read:
+    """The output where every input is this number."""
+    here = case.but(x=np.full(case.x.shape, value), dy=None)
+    return answer_of(subject, here).y, forward_bound(subject, truth_of(subject, here))
+
+
+def _map(subject: Subject, case: Case) -> tuple[Read, Read]:
+    """Scale a and shift b of the affine map, of the input's shape, read off the implementation at 0 and 1."""
+    (shift, lost), (top, more) = _constant(subject, case, 0.0), _constant(subject, case, 1.0)
+    return (top - shift, lost + more), (shift, lost)
+
+
+def affine(subject: Subject, case: Case) -> Comparison:
+    """Against itself: far inputs too lie on the line through y(0) and y(1), and dx is its slope times dy."""
+    (scale, scale_lost), (shift, shift_lost) = _map(subject, case)
+    truth = truth_of(subject, case)
+    allowed = np.abs(case.x) * scale_lost + shift_lost + forward_bound(subject, truth)
+    predicted = scale * case.x + shift
+    differs = differ("y(x) = y(0) + x (y(1) - y(0))", answer_of(subject, case.but(dy=None)).y, predicted, allowed)
+    if not subject.domain.gradient or case.dy is None:
+        return differs
+    found = gradients_of(subject, case)
+    assert found.dx is not None
+    accuracy = bounds.SOUND
+    allowed = np.abs(case.dy) * scale_lost + subject.contract.slack * bounds.backward(truth, accuracy).total
+    return worst(differs, differ("dx = (y(1) - y(0)) dy", found.dx, scale * case.dy, allowed))
+
+
+def folded(subject: Subject, case: Case) -> Comparison:
+    """Running statistics put into the linear layer below, in float64, give what both layers give."""
+    linear = case.linear
+    assert linear is not None
+    rng = np.random.default_rng((int(case.drawn["seed"]), 7))
+    drawn = rng.integers(-8, 9, linear.weights.shape[0]) / 4.0
+    data = linear.data.reshape(-1, linear.data.shape[-1])
+    a, b, terms = _from_statistics(subject, case)
+    found = []
+    for said, c in (("", np.zeros_like(drawn)), (" + c", drawn)):
+        here = case.but(x=case.x + c.reshape((1, -1, *(1,) * (case.x.ndim - 2))))
+        weights, constant = a[:, None] * linear.weights, a * c + b
+        rounding = bounds.product(data, ErrorBound({}), weights) + 8.0 * FLOAT64.u * (np.abs(a * c) + terms)
+        own = _rows(forward_bound(subject, truth_of(subject, here)))
+        law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
+        y = _rows(answer_of(subject, here).y)
+        expected = data @ weights.T + constant
+        found.append(differ(law, y, expected, own + rounding, rounding=rounded_once(here, expected)))
+    whole = worst(*found)
+    return replace(whole, facts={f"extended in evaluation/{REPARAMETRIZES}": whole.share})
+
+
+def _from_statistics(subject: Subject, case: Case) -> tuple[Array, Array, Array]:
+    """Scale and shift of each channel, a = w / s and b = bias - a mean, and the size of the shift's terms."""
+    truth = truth_of(subject, case.but(x=np.zeros(case.x.shape)))
+    gain = np.ones(()) if truth.gain is None else truth.gain
+    scale, shift = truth.partition.per_set(1.0 / truth.saved.s) * gain, np.broadcast_to(truth.y, case.x.shape)
+    offset = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
+    return _units(scale), _units(shift), _units(np.abs(shift) + 2.0 * offset)
+
+
+def _rows(full: Array) -> Array:
+    """One row for each case and position, as the linear layer below has them."""
+    return np.asarray(np.moveaxis(full, 1, -1).reshape(-1, full.shape[1]))
+
+
+def _units(full: Array) -> Array:
+    """One value for each channel of something that is the same for all its entries."""
+    return np.asarray(np.moveaxis(full, 1, 0).reshape(full.shape[1], -1)[:, 0])
+
+
+def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
+    return state(normalizer, draw, training=False)
+
+
+def below(normalizer: Normalizer, draw: Draw) -> Case:
+    """A linear layer of exact numbers below an evaluation with running statistics."""
+    case = network(normalizer, draw)
+    assert case.linear is not None
+    rng = np.random.default_rng((draw.seed, 8))
+    units = case.x.shape[1]
+    mean = case.format.round(rng.standard_normal((units,)))
+    var = case.format.round(np.exp2(rng.uniform(-8, 8, (units,))))
+    return case.but(training=False, running_mean=mean, running_var=var, dy=None)
+
+
+# far inputs first: the decisive draws take the first scale
+_FAR = Space(_evaluated, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False, scales=(10, 0, -6))
+
+CHECKS = (
+    Check("evaluation-affine", "y(x) = y(0) + x (y(1) - y(0)), and dx is that slope times dy", "pytorch/pytorch#586",
+          affine, _FAR, has_state, needs_evaluation),
+    Check("folding", "y(W d + c) = (a W) d + (a c + b)", "pytorch/pytorch#34932", folded,
+          Space(below, formats=("float64", "float32"), widths=(4, 6, 12), sets=(4, 6), offsets=False,
+                affine=("both", "weight", "none", "bias"), scales=(0, 6, 10)),
+          has_state, needs_evaluation, cost=2.0),
+)  # fmt: skip

@@ -1,0 +1,242 @@
+"""Laws of the forward that follow from which entries share a statistic, and from the formula: no table needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.check import Check  # fmt: skip
+from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.floats import Array
+from normcheck.core.result import WITNESS, Comparison, worst
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.within_bounds import (
+    answer_of,
+    demanded,
+    exact,
+    forward_bound,
+    plain,
+    resolved,
+    rounded_once,
+    truth_of,
+)
+from normcheck.normalizers.normalizer import AXES, Normalizer
+from normcheck.normalizers.reference.standardize import reach
+from normcheck.normalizers.sampling.recipes import small, values
+from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.subject import Subject
+
+
+def _rng(case: Case) -> np.random.Generator:
+    return np.random.default_rng((int(case.drawn.get("seed", 0)), 2))
+
+
+def _shift_holds(normalizer: Normalizer, axis: str) -> bool:
+    """A shift that varies along an axis is removed if the mean is, and if no set holds several values of it."""
+    varies = {"group", "unit"} if axis == "unit" else {axis}
+    return normalizer.centered and not varies & normalizer.sets.members
+
+
+def _shift(axis: str) -> Check:
+    """Summed inputs shifted by a constant for each case, or for each unit (a bias before the normalizer)."""
+    law = {"case": "y(a_n + c_n) = y(a_n)", "unit": "y(a + b) = y(a), b a bias for each unit"}[axis]
+
+    def ask(subject: Subject, case: Case) -> Comparison:
+        truth = truth_of(subject, case)
+        seen = truth.partition.seen
+        size = [1, 1, 1, 1]
+        for a in (1, 2) if axis == "unit" else (0,):
+            size[a] = seen[a]
+        c = _rng(case).integers(-16, 17, size) / 4.0 + 1.0
+        x = case.format.round(truth.partition.restore(np.broadcast_to(truth.partition.canonical(case.x) + c, seen)))
+        moved = case.but(x=x)
+        # Rounding x + c is a change of the input, not a fault: it counts through the reference's own difference.
+        other = truth_of(subject, moved)
+        allowed = forward_bound(subject, truth) + forward_bound(subject, other)
+        if not _shift_holds(subject.normalizer, axis):
+            no = f"not invariant to a shift of each {axis}: a witness is {WITNESS:g} bounds"
+            if not np.any(np.abs(other.y - truth.y) > 2.0 * WITNESS * allowed):  # no set sees two values of the shift
+                return Comparison(no, 0, 0.0, seeks=True)
+            found = differ(no, answer_of(subject, moved).y, answer_of(subject, case).y, allowed)
+            return replace(found, seeks=True)
+        quantized = np.abs(other.y - truth.y)
+        y, moved_y = answer_of(subject, case).y, answer_of(subject, moved).y
+        return differ(law, moved_y, y, allowed + quantized)
+
+    return Check(
+        f"shift-of-each-{axis}", law, "Ba, Kiros, Hinton 2016, section 5.1", ask,
+        Space(small, formats=("float64", "float32"), widths=(4, 5, 8, 12, 31), offsets=False, eps=(1e-5,)),
+        concerns=lambda n: n.acts_on == "activation",
+    )  # fmt: skip
+
+
+def permutation(subject: Subject, case: Case) -> Comparison:
+    """Permuted cases, units or positions give a permuted output; parameters move with their units."""
+    rng = _rng(case)
+    truth = truth_of(subject, case)
+    part = truth.partition
+    found = []
+    for a, axis in enumerate(AXES):
+        partial = subject.normalizer.partial and a in part.members
+        if part.seen[a] < 2 or axis == "group" or partial:
+            continue
+        order = rng.permutation(part.seen[a])
+
+        def moved(array: Array, order: Array = order, a: int = a) -> Array:
+            return part.restore(part.canonical(array).take(order, axis=a))
+
+        changes = {"x": moved(case.x)}
+        if axis == "unit":
+            for name in ("weight", "bias"):
+                value = getattr(case, name)
+                if value is not None:
+                    units = value.reshape(part.seen[1], part.seen[2]).take(order, axis=1)
+                    changes[name] = units.reshape(value.shape)
+        other = case.but(**changes)
+        law = f"y(P x) = P y(x), P a permutation along {axis}"
+        allowed = moved(forward_bound(subject, truth)) + forward_bound(subject, truth_of(subject, other))
+        found.append(differ(law, answer_of(subject, other).y, moved(answer_of(subject, case).y), allowed))
+    return worst(*found) if found else Comparison("y(P x) = P y(x)", 0, 0.0)
+
+
+def _independent(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "activation" and "case" not in normalizer.sets.members
+
+
+def batch_independence(subject: Subject, case: Case) -> Comparison:
+    """Some of the cases alone give what they give within the batch."""
+    rows = case.x.shape[0]
+    start = int(_rng(case).integers(rows))
+    stop = min(rows, start + 1 + rows // 3)
+    truth = truth_of(subject, case)
+    alone = case.but(x=case.x[start:stop], dy=None)
+    whole = answer_of(subject, case).y[start:stop]
+    allowed = 2.0 * forward_bound(subject, truth)[start:stop]
+    mask = resolved(truth, demanded(subject, case))[start:stop]
+    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, alone).y, whole, allowed, mask)
+
+
+def sign(subject: Subject, case: Case) -> Comparison:
+    """y(-x, -bias) = -y(x, bias), bit for bit."""
+    flipped = case.but(x=-case.x, bias=None if case.bias is None else -case.bias)
+    truth = truth_of(subject, case)
+    observed, expected = answer_of(subject, flipped).y, -answer_of(subject, case).y
+    return differ("y(-x; -bias) = -y(x; bias)", observed, expected, exact(subject, truth), detail="exact")
+
+
+def moments(subject: Subject, case: Case) -> Comparison:
+    """Mean 0 (if centered), mean square v / (v + eps), and no entry beyond sqrt(n - 1), or sqrt(n) if not centered."""
+    truth = truth_of(subject, case)
+    part, k = truth.partition, truth.setting
+    xh, bound = (
+        part.gather(np.broadcast_to(a, case.x.shape)) for a in plain(subject, truth, answer_of(subject, case).y)
+    )
+    mask = np.all(part.gather(resolved(truth, demanded(subject, case))), axis=1)
+    ratio = (truth.saved.v / (truth.saved.s * truth.saved.s))[:, 0]
+    read = xh[:, : k.part]
+    square = np.square(read).sum(axis=1) / k.divisor
+    spread = ((2.0 * np.abs(read) + bound[:, : k.part]) * bound[:, : k.part]).sum(axis=1) / k.divisor
+    law = "mean(xh^2) = v / (v + eps)" if subject.normalizer.mean_square else "|w| = g"
+    found = [differ(law, square, ratio, spread + 8.0 * case.format.u * np.maximum(ratio, 1.0), mask)]
+    if k.centered:
+        allowed = bound.mean(axis=1) + 8.0 * case.format.u
+        found.append(differ("mean(xh) = 0", xh.mean(axis=1), np.zeros(len(xh)), allowed, mask))
+    top = reach(k)
+    if k.part == k.n and math.isfinite(top):
+        over = np.maximum(np.abs(xh) - top, 0.0)
+        name = "|xh| <= sqrt(n - 1)" if k.centered else "|xh| <= sqrt(n)" if k.divisor > 1 else "|w_i| <= |g|"
+        found.append(differ(name, over, np.zeros(xh.shape), bound + 4.0 * top * case.format.u, mask[:, None]))
+    return worst(*found)
+
+
+def _has_both(subject: Subject) -> str:
+    both = len(subject.domain.affine) > 1 and "none" in subject.domain.affine
+    return "" if both else "the parameters cannot be left out"
+
+
+def affine_map(subject: Subject, case: Case) -> Comparison:
+    """The affine parameters act after the normalization: y(w, b) = w y(1, 0) + b."""
+    plain = case.but(weight=None, bias=None)
+    truth, alone = truth_of(subject, case), truth_of(subject, plain)
+    xh = answer_of(subject, plain).y
+    gain = np.ones(()) if truth.gain is None else truth.gain
+    expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
+    allowed = forward_bound(subject, truth) + np.abs(gain) * forward_bound(subject, alone)
+    rounding = rounded_once(case, truth.y) + np.abs(gain) * rounded_once(case, alone.y)
+    y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
+    return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
+
+
+def affine_scale(subject: Subject, case: Case) -> Comparison:
+    """y(4 w, 4 b) = 4 y(w, b) and y(-w, -b) = -y(w, b), bit for bit: the map is linear in its parameters."""
+    truth = truth_of(subject, case)
+    y = answer_of(subject, case).y
+    found = []
+    for factor in (4.0, -1.0):
+        scaled = case.but(
+            weight=None if case.weight is None else factor * case.weight,
+            bias=None if case.bias is None else factor * case.bias,
+        )
+        law = f"y({factor:g} w, {factor:g} b) = {factor:g} y(w, b)"
+        found.append(differ(law, answer_of(subject, scaled).y, factor * y, abs(factor) * exact(subject, truth)))
+    return worst(*found)
+
+
+def _weight_only(subject: Subject) -> str:
+    if subject.contract.weight != "w":
+        return "declared weight=1+w is not linear in w"
+    return "" if subject.domain.affine != ("none",) else "takes no parameters"
+
+
+def dependency(subject: Subject, case: Case) -> Comparison:
+    """Move one entry: exactly the outputs that share its statistic move. Needs no reference value of the output."""
+    truth = truth_of(subject, case)
+    y = answer_of(subject, case).y
+    rng = _rng(case)
+    base = forward_bound(subject, truth)
+    found = []
+    for _ in range(6):
+        at = np.unravel_index(int(rng.integers(case.x.size)), case.x.shape)
+        x = case.x.copy()
+        x[at] += 2.0 if x[at] <= 0 else -2.5
+        moved = case.but(x=case.format.round(x))
+        other = truth_of(subject, moved)
+        allowed = base + forward_bound(subject, other)
+        change = np.abs(answer_of(subject, moved).y - y)
+        predicted = np.abs(other.y - truth.y)
+        spot = tuple(int(i) for i in at)
+        stays = differ(f"entry {spot} moved: outputs outside its set stay", change, np.zeros(y.shape), allowed,
+                       predicted == 0.0)  # fmt: skip
+        must = predicted > WITNESS * allowed
+        with np.errstate(divide="ignore"):
+            shortfall = np.where(must, allowed / change, 0.0)
+        moves = differ(f"entry {spot} moved: every output of its set moves", shortfall, np.zeros(y.shape),
+                       np.asarray(1.0), must)  # fmt: skip
+        found += [stays, moves]
+    return worst(*found)
+
+
+_EXACT = ("float64", "float32")
+
+CHECKS = (
+    _shift("case"),
+    _shift("unit"),
+    Check("permutation", "y(P x) = P y(x)", "Ba, Kiros, Hinton 2016, section 5.1",
+          permutation, Space(small, formats=_EXACT, widths=(4, 6, 9, 16), offsets=False)),
+    Check("batch-independence", "y(X)[i:j] = y(X[i:j])", "tensorflow/addons#2745",
+          batch_independence, Space(values, formats=_EXACT), concerns=_independent),
+    Check("sign", "y(-x; -bias) = -y(x; bias)", "rounding to nearest commutes with negation",
+          sign, Space(values, formats=_EXACT)),
+    Check("moments", "mean(xh) = 0, mean(xh^2) = v / (v + eps), |xh| <= sqrt(n - 1)", "Samuelson 1968",
+          moments, Space(values, formats=_EXACT, edges=(2, 3, 17, 129))),
+    Check("affine-map", "y(w, b) = w y(1, 0) + b", "Ioffe, Szegedy 2015, Algorithm 1",
+          affine_map, Space(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
+          lacks=_has_both),
+    Check("affine-scale", "y(4 w, 4 b) = 4 y(w, b)", "scaling by powers of two is exact",
+          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
+          lacks=_weight_only),
+    Check("dependency", "one entry moved: exactly the outputs of its set move", "tensorflow/addons#751",
+          dependency, Space(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
+)  # fmt: skip

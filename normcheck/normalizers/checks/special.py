@@ -1,0 +1,264 @@
+"""Special values: NaN, infinities, signed zeros, subnormal, tiny and huge numbers, one outlier, an eps beyond a format.
+
+No law asks for more than the format can: what may be flushed to zero is allowed, and no square is asked for that
+overflows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.check import Check  # fmt: skip
+from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.floats import Array, Format
+from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.epsilon import constant, has_eps
+from normcheck.normalizers.checks.within_bounds import (
+    answer_of,
+    demanded,
+    exact,
+    forward_bound,
+    gradients_of,
+    gradients_within,
+    needs_gradient,
+    output_within,
+    resolved,
+    rounded_once,
+    truth_of,
+)
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth, partition
+from normcheck.normalizers.sampling.recipes import Draw, small
+from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.subject import Subject
+
+EPS_BELOW_HALF = 1e-8
+"""An eps as people write it, which float16 rounds to 0."""
+
+
+def _poisoned(subject: Subject, case: Case) -> Iterator[tuple[str, Case, Array, Array]]:
+    """The case with one entry that is no finite number: which, the case, that entry and its set as masks."""
+    part = partition(subject.normalizer, case)
+    rng = np.random.default_rng((int(case.drawn["seed"]), 5))
+    for name, value in (("NaN", math.nan), ("infinity", math.inf), ("-infinity", -math.inf)):
+        flat = np.zeros((part.sets, part.n), dtype=bool)
+        flat[int(rng.integers(part.sets)), int(rng.integers(part.n)) if name == "NaN" else 0] = True
+        entry = part.scatter(flat)
+        yield name, case.but(x=np.where(entry, value, case.x)), entry, part.per_set(np.asarray(flat.any(axis=1)))
+
+
+def contained(subject: Subject, case: Case) -> Comparison:
+    """A NaN or an infinity is seen in its own set, and in no other."""
+    case = case.but(dy=None)
+    truth = truth_of(subject, case)
+    allowed, mask = forward_bound(subject, truth), resolved(truth, demanded(subject, case))
+    found = []
+    for name, here, entry, own in _poisoned(subject, case):
+        y = answer_of(subject, here).y
+        others = f"{name} in one set leaves y of the others"
+        found.append(differ(others, y, truth.y, allowed, mask & ~own, rounding=rounded_once(case, truth.y)))
+        lost = np.isnan(truth_of(subject, here).y) & own if name == "NaN" else entry
+        seen = (~np.isfinite(y)).astype(float)
+        found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), np.zeros(()), lost))
+    return worst(*found)
+
+
+def contained_gradient(subject: Subject, case: Case) -> Comparison:
+    """A NaN or an infinity in one set leaves the input gradient of the others."""
+    truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
+    assert truth.dx is not None
+    allowed = subject.contract.slack * bounds.backward(truth, accuracy).total
+    mask = resolved(truth, accuracy)
+    found = []
+    for name, here, _, own in _poisoned(subject, case):
+        dx = gradients_of(subject, here).dx
+        assert dx is not None
+        found.append(differ(f"{name} in one set leaves dx of the others", dx, truth.dx, allowed, mask & ~own))
+    return worst(*found)
+
+
+def zeros(normalizer: Normalizer, draw: Draw) -> Case:
+    """Every third entry of a set is zero, but not the first."""
+    case = small(normalizer, draw)
+    part = partition(normalizer, case)
+    flat = part.gather(case.x).copy()
+    flat[:, 1::3] = 0.0
+    return case.but(x=part.scatter(flat))
+
+
+def signed_zero(subject: Subject, case: Case) -> Comparison:
+    """y(-0) = y(+0), bit for bit: no sum of other numbers and no square tells them apart."""
+    case = case.but(dy=None)
+    truth = truth_of(subject, case)
+    y = answer_of(subject, case).y
+    negative = case.but(x=np.where(case.x == 0, -0.0, case.x))
+    return differ("y(-0) = y(+0)", answer_of(subject, negative).y, y, exact(subject, truth))
+
+
+def _exponent(format: Format) -> int:
+    """Of the largest power of two."""
+    return int(math.frexp(format.largest)[1]) - 1
+
+
+def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
+    """Sets below and near the smallest normal number; without an eps, numbers whose power of that order is normal."""
+
+    def recipe(normalizer: Normalizer, draw: Draw) -> Case:
+        case = small(normalizer, draw)
+        part, least = partition(normalizer, case), case.format.smallest
+        near = least + np.resize((-6, -2, 1), part.sets)
+        exponents = near if case.eps > 0 else np.full(part.sets, least // power + 4)
+        return case.but(x=case.format.round(np.ldexp(case.x, part.per_set(exponents))))
+
+    return recipe
+
+
+def _flushed(truth: Truth) -> Array:
+    """What is lost where input, deviation, normalized input and output below the smallest normal become zero."""
+    least = 2.0**truth.case.format.smallest
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    per_set = truth.partition.per_set(least + 3.0 * least / truth.saved.s)
+    return np.asarray(gain * per_set + least)
+
+
+def subnormal(subject: Subject, case: Case) -> Comparison:
+    """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
+    truth = truth_of(subject, case.but(dy=None))
+    allowed = forward_bound(subject, truth) + subject.contract.slack * _flushed(truth)
+    y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
+    return differ("y of tiny sets", y, truth.y, allowed, mask, rounding=rounded_once(case, truth.y))
+
+
+def subnormal_gradient(subject: Subject, case: Case) -> Comparison:
+    """Against an ordinary eps tiny sets have the gradient of an affine map, (g - mean g) w / sqrt(eps)."""
+    return worst(*gradients_within(subject, truth_of(subject, case), gradients_of(subject, case), "of tiny sets"))
+
+
+def _within_squares(truth: Truth) -> tuple[int, int]:
+    """Exponents between which the square of a sum over a set, and v with all its digits, are normal numbers."""
+    format = truth.case.format
+    largest = truth.setting.n * float(np.abs(truth.saved.x).max())
+    smallest = float(truth.saved.s.min()) * math.sqrt(format.wide.u)
+    half = (_exponent(format) - 2) / 2
+    return math.floor(half - math.log2(largest)), math.ceil(-half - math.log2(smallest))
+
+
+def _within_cubes(truth: Truth) -> tuple[int, int]:
+    """Exponents between which the cubes of s and of 1 / s are normal numbers: fused backwards use them."""
+    size = truth.setting.n * float(np.abs(truth.saved.x).max())
+    size = max(size, 1.0 / float(truth.saved.s.min()))
+    reach = math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
+    return reach, -reach
+
+
+def _scaled(case: Case, reach: Callable[[Truth], tuple[int, int]], truth: Truth) -> Iterator[tuple[str, Case]]:
+    for exponent in reach(truth):
+        yield f"of x times 2^{exponent}", case.but(x=case.format.round(np.ldexp(case.x, exponent)))
+
+
+def magnitudes(subject: Subject, case: Case) -> Comparison:
+    """Large and small numbers are normalized like others, as far as the format can square them."""
+    case = case.but(dy=None)
+    found = []
+    for said, here in _scaled(case, _within_squares, truth_of(subject, case)):
+        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, said))
+    return worst(*found)
+
+
+def magnitudes_gradient(subject: Subject, case: Case) -> Comparison:
+    """Gradients at large and small numbers, as far as the format holds the cubes of their scale."""
+    found: list[Comparison] = []
+    for said, here in _scaled(case, _within_cubes, truth_of(subject, case)):
+        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), said)
+    return worst(*found)
+
+
+def spiked(normalizer: Normalizer, draw: Draw) -> Case:
+    """One entry of each set is 2^12 to 2^16 times the rest."""
+    case = small(normalizer, draw)
+    part = partition(normalizer, case)
+    rng = np.random.default_rng((draw.seed, 6))
+    flat = part.gather(case.x).copy()
+    height = np.ldexp(rng.choice((-1.0, 1.0), part.sets), rng.integers(12, 17, part.sets))
+    flat[np.arange(part.sets), rng.integers(part.n, size=part.sets)] = height
+    return case.but(x=part.scatter(flat))
+
+
+def outlier(subject: Subject, case: Case) -> Comparison:
+    """One entry far from the others is normalized like any other: nothing is clipped."""
+    truth = truth_of(subject, case.but(dy=None))
+    return output_within(subject, truth, answer_of(subject, case).y, "one entry far from the others")
+
+
+def outlier_gradient(subject: Subject, case: Case) -> Comparison:
+    """Gradients where one entry is far from the others."""
+    truth = truth_of(subject, case)
+    return worst(*gradients_within(subject, truth, gradients_of(subject, case), "one entry far from the others"))
+
+
+def constant_in_half(normalizer: Normalizer, draw: Draw) -> Case:
+    """Sets of one value each, with an eps that their own format rounds to 0."""
+    return constant(normalizer, draw).but(eps=EPS_BELOW_HALF)
+
+
+def eps_below_half(subject: Subject, case: Case) -> Comparison:
+    """A constant set gives the bias although eps is 0 in the input's format: it is added in a wider one."""
+    truth = truth_of(subject, case.but(dy=None))
+    y = answer_of(subject, case).y
+    law = "finite where eps is 0 in the input's own format"
+    found = differ(law, np.isfinite(y).astype(float), np.ones(y.shape), np.zeros(()))
+    return worst(found, output_within(subject, truth, y, f"eps = {case.eps:g}"))
+
+
+def _owes_eps(normalizer: Normalizer) -> bool:
+    return has_eps(normalizer) and normalizer.narrow_accuracy[0] == "sound"
+
+
+def _takes_eps(subject: Subject) -> str:
+    domain = subject.domain
+    if domain.eps is not None:
+        return f"takes no eps; the fixed one is {domain.eps:g}"
+    if subject.contract.accuracy not in ("default", "sound"):
+        return f"its accuracy is declared {subject.contract.accuracy}"
+    return "" if domain.least_eps <= EPS_BELOW_HALF else f"takes no eps below {domain.least_eps:g}"
+
+
+_NUMBERS = Space(
+    small, formats=("float32", "float64", "bfloat16"), widths=(8, 5, 17), sets=(6, 4), offsets=False,
+    affine=("both", "weight", "none"),
+)  # fmt: skip
+_WIDE = ("float32", "float64")
+
+_ALL = (
+    Check("containment", "a NaN is seen in its own set and in no other", "ragulpr/wtte-rnn#50",
+          contained, _NUMBERS),
+    Check("containment-gradient", "a NaN leaves the input gradient of other sets", "ragulpr/wtte-rnn#50",
+          contained_gradient, _NUMBERS, lacks=needs_gradient),
+    Check("signed-zero", "y(-0) = y(+0)", "openvinotoolkit/openvino#19361",
+          signed_zero, replace(_NUMBERS, recipe=zeros)),
+    Check("subnormal", "tiny sets give the bias", "tenstorrent/tt-metal#55294",
+          subnormal, replace(_NUMBERS, recipe=tiny(2))),
+    Check("subnormal-gradient", "tiny sets have the gradient of their formula", "tensorflow/tensorflow#118644",
+          subnormal_gradient, replace(_NUMBERS, recipe=tiny(3)), lacks=needs_gradient),
+    Check("magnitudes", "y of numbers whose squares the format holds", "tenstorrent/tt-metal#55159",
+          magnitudes, _NUMBERS),
+    Check("magnitudes-gradient", "gradients of numbers whose cubes the format holds", "flagos-ai/FlagGems#4381",
+          magnitudes_gradient, _NUMBERS, lacks=needs_gradient),
+    Check("outlier", "y where one entry is far from the others", "apple/coremltools#2821",
+          outlier, replace(_NUMBERS, recipe=spiked, formats=_WIDE, widths=(8, 64, 257))),
+    Check("outlier-gradient", "gradients where one entry is far from the others", "apple/coremltools#2821",
+          outlier_gradient, replace(_NUMBERS, recipe=spiked, formats=_WIDE, widths=(8, 64, 257)),
+          lacks=needs_gradient),
+    Check("eps-below-half", "a constant set gives the bias although eps is 0 in its format",
+          "deepspeedai/DeepSpeed#581", eps_below_half,
+          replace(_NUMBERS, recipe=constant_in_half, formats=("float16",)), concerns=_owes_eps, lacks=_takes_eps),
+)  # fmt: skip
+
+CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)
+"""Decisive draws say most of what there is to say about a special value."""

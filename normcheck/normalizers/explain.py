@@ -1,0 +1,69 @@
+"""What there is to say about a normalizer, as sections of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from normcheck.core.contract import CHOICES
+from normcheck.core.page import Section, paper
+from normcheck.core.spec import Row
+from normcheck.frameworks.roles import names_of
+from normcheck.normalizers import transforms
+from normcheck.normalizers.normalizer import Normalizer
+
+
+def sections(n: Normalizer) -> Iterator[Section]:
+    """All but the note and how to check one, which every page has."""
+    shared = " and ".join(sorted(n.sets.members))
+    center = "the mean is subtracted" if n.centered else "no mean is subtracted"
+    squares = "mean square" if n.mean_square else "sum of squares"
+    scale = f"divided by the root of their {squares}" if n.scaled else "nothing is divided by"
+    yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; {scale}.")
+    yield "paper", paper(n)
+    yield "Table 1", tuple(_rows(n))
+    yield "arguments", tuple(_arguments(n))
+    yield "conventions", tuple(conventions(_without(n)))
+    yield "accuracy", (_accuracy(n),)
+
+
+def _rows(n: Normalizer) -> Iterator[str]:
+    row = transforms.derived_row(n)
+    yield f"invariant to {named(row, True)}"
+    yield f"not invariant to {named(row, False)}"
+    for printed in n.printed:
+        same = "the same" if printed.row == row else f"invariant to {named(printed.row, True)}"
+        yield f"{printed.paper}: {same}"
+
+
+def named(row: Row, yes: bool) -> str:
+    """The columns of Table 1 that a row has, or has not."""
+    titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
+    return ", ".join(titles) or "none of the six"
+
+
+def _arguments(n: Normalizer) -> Iterator[str]:
+    yield "In torch's order; each may have any of these names, and any but the input may be missing."
+    for role in n.arguments:
+        yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
+
+
+def _without(n: Normalizer) -> set[str]:
+    """Conventions about what it has not."""
+    scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
+    return scale | (set() if n.weight else {"weight"})
+
+
+def conventions(without: Collection[str] = ()) -> Iterator[str]:
+    """What may be declared; without: keys that mean nothing here."""
+    yield "--norm-contract KEY=VALUE, the default first."
+    for key, choices in CHOICES.items():
+        if key not in without:
+            yield f"{key}: {', '.join(choices)}"
+
+
+def _accuracy(n: Normalizer) -> str:
+    forward, backward = n.narrow_accuracy
+    return (
+        f"float64 and float32: sound. bfloat16 and float16: {forward} forward, {backward} backward, the class that "
+        "torch's function of this kind reaches on the CPU."
+    )

@@ -1,0 +1,40 @@
+"""Known ways to be wrong, as data: mutants for the suite, hypotheses for a diagnosis, and documentation."""
+
+from __future__ import annotations
+
+from normcheck.core.errors import UsageError, suggest
+from normcheck.normalizers.faults import (
+    backward,
+    call_modes,
+    forward,
+    history,
+    memory,
+    reparametrization,
+    running,
+    special,
+    sums,
+    unit_killing,
+)
+from normcheck.normalizers.faults.base import Fault, FaultQuestion, compose, subject
+from normcheck.normalizers.normalizer import Normalizer
+
+__all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "subject"]
+
+_FILES = (
+    forward.FAULTS, sums.FAULTS, backward.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS, call_modes.FAULTS,
+    special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS,
+)  # fmt: skip
+
+ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}
+
+
+def get(name: str) -> Fault:
+    """The fault of that name. Raises `UsageError` with the nearest name for an unknown one."""
+    if name not in ALL:
+        raise UsageError(f"unknown fault {name!r}; {suggest(name, ALL)}")
+    return ALL[name]
+
+
+def concerning(normalizer: Normalizer) -> tuple[Fault, ...]:
+    """The faults that can befall a normalizer."""
+    return tuple(fault for fault in ALL.values() if fault.concerns(normalizer))

@@ -1,0 +1,249 @@
+"""What a fault is, how two of them compose, and a subject that has one: the reference, broken, in working precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.contract import Contract
+from normcheck.core.errors import CallError
+from normcheck.core.floats import Array
+from normcheck.core.uses import JVP, SECOND
+from normcheck.normalizers import programs
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults import life, transformed
+from normcheck.normalizers.faults.life import LayerHooks
+from normcheck.normalizers.faults.transformed import ParametrizationHooks
+from normcheck.normalizers.normalizer import Normalizer, Partition
+from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
+from normcheck.normalizers.reference.standardize import Steps
+from normcheck.normalizers.sampling.fit import ranks
+from normcheck.normalizers.subject import Answer, Call, Domain, Subject
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaultQuestion:
+    """The question that a faulty implementation is asked, as it was asked."""
+
+    normalizer: Normalizer
+    case: Case
+    contract: Contract
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _case(asked: FaultQuestion) -> Case:
+    return asked.case
+
+
+def _partition(part: Partition, case: Case) -> Partition:
+    return part
+
+
+def _answer(answer: Answer, asked: FaultQuestion) -> Answer:
+    return answer
+
+
+WHERE = {
+    "forward": "the output, and the gradients through it",
+    "backward": "gradients alone: every output is right",
+    "running": "running statistics in training",
+    "evaluation": "evaluation with running statistics",
+    "format": "the format of the output",
+    "memory": "what lies around arrays in memory, or belongs to others",
+    "use": "a way of calling other than plainly",
+}
+"""What a fault damages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A known way to be wrong: what it does, who did it, which normalizers it can befall, how it breaks the reference.
+
+    The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
+    statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
+    each other, and the habits of a layer that lives over several calls or the manners of a transformed module. A
+    repartition sees the case as asked.
+
+    under: what must be promised for this to be a fault, where torch's conventions do not promise it.
+    """
+
+    name: str
+    story: str
+    source: str
+    concerns: Callable[[Normalizer], bool]
+    where: str = "forward"
+    under: Contract = Contract()  # noqa: RUF009  # frozen value
+    contract: Callable[[Contract], Contract] = _same
+    before: Callable[[FaultQuestion], Case] = _case
+    repartition: Callable[[Partition, Case], Partition] = _partition
+    steps: Callable[[Steps], Steps] = _same
+    after: Callable[[Answer, FaultQuestion], Answer] = _answer
+    around: Callable[[Call], Call] = _same
+    habits: Callable[[LayerHooks], LayerHooks] = _same
+    manners: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
+
+    def __post_init__(self) -> None:
+        if self.where not in WHERE:
+            raise ValueError(f"{self.name}: a fault damages one of {', '.join(WHERE)}, not {self.where!r}")
+
+    @property
+    def transforms(self) -> bool:
+        """Whether it is one of the manners of a transformed module."""
+        return self.manners is not _same
+
+    @property
+    def damages(self) -> str:
+        """What it damages, in words."""
+        return WHERE[self.where]
+
+
+def compose(first: Fault, second: Fault) -> Fault:
+    """Both faults at once: each change of the second is applied to what the first has changed."""
+    return Fault(
+        name=f"{first.name}+{second.name}",
+        story=f"{first.story} {second.story}",
+        source=f"{first.source}, {second.source}",
+        concerns=lambda n: first.concerns(n) and second.concerns(n),
+        where=first.where if first.where == second.where else "forward",
+        under=first.under if first.under != Contract() else second.under,
+        contract=lambda contract: second.contract(first.contract(contract)),
+        before=lambda asked: second.before(replace(asked, case=first.before(asked))),
+        repartition=lambda part, case: second.repartition(first.repartition(part, case), case),
+        steps=lambda steps: second.steps(first.steps(steps)),
+        after=lambda answer, asked: second.after(first.after(answer, asked), asked),
+        around=lambda call: second.around(first.around(call)),
+        habits=lambda habits: second.habits(first.habits(habits)),
+        manners=lambda manners: second.manners(first.manners(manners)),
+    )
+
+
+NONE = Fault(name="none", story="Nothing is wrong.", source="", concerns=lambda normalizer: True)
+"""The fault of a correct implementation."""
+
+
+def subject(
+    normalizer: Normalizer,
+    fault: Fault | None = None,
+    contract: Contract = Contract(),  # noqa: B008  # frozen value
+) -> Subject:
+    """An implementation with one fault, or a sound one without any; everything that a check can ask is offered."""
+    broken = fault or NONE
+    promised = broken.contract(contract)
+    steps = broken.steps(contract_steps(promised))
+    # These conventions are in the steps by now, where a fault may have replaced them.
+    rest = replace(promised, eps_place="inside", weight="w", momentum="new")
+
+    def call(case: Case, gradient: bool) -> Answer:
+        asked = FaultQuestion(normalizer, case if gradient else case.but(dy=None), contract)
+        with np.errstate(all="ignore"):
+            try:
+                return answer(asked, broken, rest, steps)
+            except (ZeroDivisionError, ValueError, IndexError) as error:
+                if case.x.size:
+                    raise
+                raise CallError(f"{name} raised {error!r} on an empty input", "raised on an empty input") from error
+
+    name = f"{normalizer.name} with {broken.name}"
+    around = broken.around(call)
+    live = life.of(around, contract, broken.habits(LayerHooks())) if normalizer.state else None
+    weights = normalizer.acts_on == "weight"
+    made = transformed.of(around, normalizer, broken.manners(ParametrizationHooks())) if weights else None
+    return Subject(name, normalizer, contract, domain(normalizer), around, live, made)
+
+
+def domain(normalizer: Normalizer) -> Domain:
+    """The widest domain that implementations of this normalizer have."""
+    layout = normalizer.sets.layout
+    if normalizer.acts_on == "weight":
+        affine: tuple[str, ...] = ("weight",)
+    else:
+        affine = ("both", "weight", "none", "bias") if normalizer.bias else ("weight", "none")
+        affine = affine if normalizer.weight else ("both", "none")
+    return Domain(
+        ranks=ranks(normalizer),
+        normalized=(1, 2) if layout == "trailing" else (1,),
+        affine=affine,
+        dims=(0, 1, None) if layout == "rows" else (0,),
+        refused=frozenset({1}) if layout == "channels" else frozenset(),
+        eps=None if normalizer.eps is not None else 0.0,
+        evaluation=normalizer.state,
+        state=normalizer.state,
+        operations=_operations(normalizer) if normalizer.state else (),
+    )
+
+
+def _operations(normalizer: Normalizer) -> tuple[str, ...]:
+    """Where cases do not share a statistic torch takes momentum None for 0, and nobody is asked for another meaning."""
+    unsaid = () if "case" in normalizer.sets.members else tuple(o for o, m in programs.MOMENTA.items() if m is None)
+    return tuple(operation for operation in programs.ALL if operation not in unsaid)
+
+
+def answer(asked: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) -> Answer:
+    """What an implementation with this fault answers, every array rounded to the case's format."""
+    case = asked.case
+    seen = fault.before(asked)
+    bare = seen.but(running_mean=None, running_var=None) if seen.training and seen.running_mean is not None else seen
+    truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+    mean, var = _running(truth, seen, case, rest, steps)
+    found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
+    return _rounded(fault.after(_derived(found, asked), asked), case)
+
+
+def _derived(found: Answer, asked: FaultQuestion) -> Answer:
+    """The answer with the derivatives that some uses ask for, as they should be."""
+    case, normalizer = asked.case, asked.normalizer
+    if case.tangent is None or case.use not in (JVP, SECOND):
+        return found
+    found = replace(found, jv=tangent(evaluate(normalizer, case, asked.contract), asked.contract))
+    return replace(found, ddx=second(normalizer, case, asked.contract)) if case.use == SECOND else found
+
+
+def _running(
+    truth: Truth, seen: Case, case: Case, contract: Contract, steps: Steps
+) -> tuple[Array | None, Array | None]:
+    """Running statistics after the call: each unit averages the statistics of its entries, whoever shares them.
+
+    Evaluation leaves them as they are; code that takes a training batch for evaluation stores what it read.
+    """
+    part = truth.partition
+    if case.running_mean is None or case.running_var is None or not case.training:
+        return case.running_mean, case.running_var
+    assert seen.running_mean is not None
+    assert seen.running_var is not None
+    if not seen.training:
+        return seen.running_mean, seen.running_var
+    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
+    mean, var = (
+        part.canonical(part.per_set(statistic.astype(np.float64))).mean(axis=(0, 3)).reshape(-1)
+        for statistic in (truth.saved.mu, truth.saved.v)
+    )
+    return (
+        steps.blend(seen.running_mean, mean, seen.momentum),
+        steps.blend(seen.running_var, var * factor, seen.momentum) if truth.setting.scaled else seen.running_var,
+    )
+
+
+def _rounded(found: Answer, case: Case) -> Answer:
+    """The answer as the case's format holds it; an output of another format is not rounded to this one."""
+    own = found.format == case.format.name
+
+    def held(array: Array | None) -> Array | None:
+        return None if array is None else case.format.round(array)
+
+    return replace(
+        found,
+        y=case.format.round(found.y) if own else found.y.astype(np.float64),
+        dx=held(found.dx),
+        dweight=held(found.dweight),
+        dbias=held(found.dbias),
+        jv=held(found.jv),
+        ddx=held(found.ddx),
+        running_mean=held(found.running_mean),
+        running_var=held(found.running_var),
+    )

@@ -1,0 +1,100 @@
+"""A layer of the reference that lives over several calls, habit by habit: a fault replaces one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from normcheck.core.contract import Contract
+from normcheck.core.floats import Array, Format
+from normcheck.normalizers import programs
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Answer, Call, Life, State
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldStatistics:
+    """What a layer remembers."""
+
+    mean: Array
+    var: Array
+    format: Format
+    momentum: float | None
+    count: int = 0  # training batches so far
+    frozen: bool = False
+    trained: bool | None = None  # whether the last call was a training call; None before the first
+
+
+def factor(held: HeldStatistics) -> float:
+    """Momentum of the update after this many batches, this one counted."""
+    return 1.0 / held.count if held.momentum is None else held.momentum
+
+
+def kept(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
+    """What is kept after a call: as the call left it, but a batch of no cases leaves no trace."""
+    return after if case.x.size else before
+
+
+def begun(held: HeldStatistics) -> HeldStatistics:
+    """Running statistics as every layer begins with them."""
+    return replace(held, mean=np.zeros_like(held.mean), var=np.ones_like(held.var), count=0)
+
+
+def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
+    """What a layer made for a case holds after something was done to it."""
+    if operation in programs.MOMENTA:
+        return replace(held, momentum=programs.MOMENTA[operation])
+    if operation in programs.MOVES:
+        format = programs.moved(made, operation).format
+        return replace(held, format=format, mean=format.round(held.mean), var=format.round(held.var))
+    if operation == programs.RENEW:
+        return replace(begun(held), momentum=made.momentum, frozen=False)
+    if operation == programs.RESET:
+        return begun(held)
+    return replace(held, frozen=operation == programs.FREEZE or (held.frozen and operation == programs.COPY))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerHooks:
+    """How a layer lives, beside how it answers one call."""
+
+    factor: Callable[[HeldStatistics], float] = factor
+    kept: Callable[[HeldStatistics, HeldStatistics, Case], HeldStatistics] = kept
+    done: Callable[[HeldStatistics, str, Case], HeldStatistics] = done
+
+
+class FaultyLife:
+    """A life over a call that takes running statistics and returns them."""
+
+    def __init__(self, call: Call, contract: Contract, habits: LayerHooks, case: Case) -> None:
+        assert case.running_mean is not None, "a life begins with running statistics"
+        assert case.running_var is not None, "a life begins with running statistics"
+        self._call, self._contract, self._habits, self._made = call, contract, habits, case
+        self._held = HeldStatistics(case.running_mean, case.running_var, case.format, case.momentum)
+
+    def call(self, case: Case, gradient: bool) -> Answer:
+        held = self._held
+        counted = replace(held, count=held.count + int(case.training))
+        share = self._habits.factor(counted) if case.training else 0.0
+        if held.momentum is None and self._contract.momentum == "old":
+            share = 1.0 - share
+        answer = self._call(case.but(running_mean=held.mean, running_var=held.var, momentum=share), gradient)
+        assert answer.running_mean is not None, "the reference returns running statistics"
+        assert answer.running_var is not None, "the reference returns running statistics"
+        after = replace(counted, mean=answer.running_mean, var=answer.running_var)
+        self._held = replace(self._habits.kept(held, after, case), trained=case.training)
+        return answer
+
+    def do(self, operation: str) -> None:
+        self._held = self._habits.done(self._held, operation, self._made)
+
+    def state(self) -> State:
+        held = self._held
+        return State(held.mean, held.var, held.format.name, held.count)
+
+
+def of(call: Call, contract: Contract, habits: LayerHooks) -> Callable[[Case], Life]:
+    """Lives of the reference with these habits."""
+    return lambda case: FaultyLife(call, contract, habits, case)

@@ -1,0 +1,61 @@
+"""Faults of a module's life with a direction and a length for its weight, each behind a sound w = g v / |v|."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.normalizers.faults.base import Fault
+from normcheck.normalizers.faults.transformed import HeldParameters, ParametrizationHooks
+from normcheck.normalizers.normalizer import Normalizer
+
+
+def _weights(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "weight"
+
+
+def _fault(name: str, story: str, source: str, **habits: Any) -> Fault:
+    def manners(own: ParametrizationHooks) -> ParametrizationHooks:
+        return replace(own, **habits)
+
+    return Fault(name=name, story=story, source=source, concerns=_weights, where="use", manners=manners)
+
+
+def _stale(before: HeldParameters, after: HeldParameters) -> HeldParameters:
+    return replace(after, w=before.w)
+
+
+FAULTS = (
+    _fault(
+        "g-initialized-to-one",
+        "The length begins as one instead of the norm, so the transform alone changes what a network computes. Hides "
+        "where g and v are set by the test.",
+        "sony/nnabla#862", length=np.ones_like,
+    ),
+    _fault(
+        "weight-stale-after-step",
+        "Keeps the weight that it computed and does not notice that an optimizer wrote to v and g: the loss stays "
+        "where it is, with the right gradients.",
+        "ooples/AiDotNet#1488", stepped=_stale,
+    ),
+    _fault(
+        "state-dict-ignored",
+        "v and g of a state that is loaded do not reach the weight that is used: a checkpoint is read without a word, "
+        "and the network answers as before.",
+        "pytorch/pytorch#47588", loaded=lambda before, after: before,
+    ),
+    _fault(
+        "removal-gives-v",
+        "Removal leaves the direction in the place of the weight. Right at initialization, where they are equal, and "
+        "wrong in every trained network.",
+        "NVIDIA/waveglow#21", removed=lambda held: held.v,
+    ),
+    _fault(
+        "weight-left-among-parameters",
+        "The weight stays a parameter beside v and g: it is decayed, counted and saved, and trained for nothing.",
+        "FluxML/Flux.jl#2550",
+        trained=lambda held: {"direction": held.v, "length": held.g, "weight": held.w},
+    ),
+)  # fmt: skip

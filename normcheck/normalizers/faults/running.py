@@ -1,0 +1,267 @@
+"""Faults of the running statistics, and of evaluation with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.structure import batched, keeps_variance, stateful
+from normcheck.normalizers.normalizer import AXES, Partition
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.subject import Answer
+
+_UNITS = tuple(AXES.index(name) for name in ("group", "unit"))
+
+
+def _evaluating(asked: FaultQuestion) -> bool:
+    """Whether the case asks for evaluation with given statistics."""
+    case = asked.case
+    return not case.training and case.running_mean is not None and case.running_var is not None
+
+
+def _updated(asked: FaultQuestion) -> tuple[Array | None, Array | None]:
+    """The running statistics after this batch, as a correct implementation has them."""
+    truth = evaluate(asked.normalizer, asked.case.but(training=True, dy=None), asked.contract)
+    return truth.running_mean, truth.running_var
+
+
+def _stays(answer: Answer, asked: FaultQuestion) -> Answer:
+    return replace(answer, running_mean=asked.case.running_mean, running_var=asked.case.running_var)
+
+
+def _variance_stays(answer: Answer, asked: FaultQuestion) -> Answer:
+    return replace(answer, running_var=asked.case.running_var)
+
+
+def _moves(answer: Answer, asked: FaultQuestion) -> Answer:
+    """Evaluation updates as training does."""
+    if not _evaluating(asked):
+        return answer
+    mean, var = _updated(asked)
+    return replace(answer, running_mean=mean, running_var=var)
+
+
+def _twice(steps: Steps) -> Steps:
+    return replace(steps, blend=lambda old, new, m: steps.blend(steps.blend(old, new, m), new, m))
+
+
+def _counts_cases(answer: Answer, asked: FaultQuestion) -> Answer:
+    """The factor n / (n - 1) with the number of cases for n."""
+    case, var = asked.case, answer.running_var
+    cases, n = case.x.shape[0], case.x.size // max(case.x.shape[1], 1)
+    if var is None or case.running_var is None or not case.training or cases < 2 or n < 2:
+        return answer
+    kept = (1.0 - case.momentum if asked.contract.momentum == "new" else case.momentum) * case.running_var
+    wrong = cases / (cases - 1.0) * ((n - 1.0) / n if asked.contract.running_variance == "unbiased" else 1.0)
+    return replace(answer, running_var=kept + (var - kept) * wrong)
+
+
+def _root_stored(answer: Answer, asked: FaultQuestion) -> Answer:
+    """The standard deviation takes the variance's place."""
+    case = asked.case
+    if not case.training or case.running_mean is None or case.running_var is None:
+        return answer
+    truth = evaluate(asked.normalizer, case.but(running_var=np.zeros_like(case.running_var), dy=None), asked.contract)
+    assert truth.running_var is not None
+    share = case.momentum if asked.contract.momentum == "new" else 1.0 - case.momentum
+    return replace(answer, running_var=(1.0 - share) * case.running_var + share * np.sqrt(truth.running_var / share))
+
+
+def _blended(asked: FaultQuestion) -> Case:
+    """Training normalizes with the statistics that it has just stored."""
+    case = asked.case
+    if not case.training or case.running_mean is None:
+        return case
+    mean, var = _updated(asked)
+    return case.but(training=False, running_mean=mean, running_var=var)
+
+
+def _trained(asked: FaultQuestion) -> Case:
+    """Evaluation is taken for training."""
+    return asked.case.but(training=True) if _evaluating(asked) else asked.case
+
+
+def _trained_without_eps(asked: FaultQuestion) -> Case:
+    return asked.case.but(training=True, eps=0.0) if _evaluating(asked) else asked.case
+
+
+def _each_position(part: Partition, case: Case) -> Partition:
+    return part if case.training else replace(part, members=_UNITS)
+
+
+def _initial(asked: FaultQuestion) -> Case:
+    case = asked.case
+    if not _evaluating(asked):
+        return case
+    assert case.running_mean is not None
+    assert case.running_var is not None
+    return case.but(running_mean=np.zeros_like(case.running_mean), running_var=np.ones_like(case.running_var))
+
+
+def _inverse(asked: FaultQuestion) -> Case:
+    case = asked.case
+    if not _evaluating(asked):
+        return case
+    assert case.running_var is not None
+    return case.but(running_var=1.0 / np.square(case.running_var))
+
+
+def _no_eps(asked: FaultQuestion) -> Case:
+    return asked.case.but(eps=0.0) if _evaluating(asked) else asked.case
+
+
+def _through_statistics(steps: Steps) -> Steps:
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        return steps.backward(saved, g, replace(k, through=(1, 1)))
+
+    return replace(steps, backward=backward)
+
+
+def _usual_momentum(asked: FaultQuestion) -> Case:
+    return asked.case.but(momentum=0.1)
+
+
+STORED = (
+    Fault(
+        name="running-variance-biased",
+        story="Stores the variance that divides by n, where n - 1 is promised (or the reverse). Hides in large "
+        "batches.",
+        source="ml-explore/mlx#3817",
+        concerns=keeps_variance,
+        where="running",
+        contract=lambda c: replace(c, running_variance="biased" if c.running_variance == "unbiased" else "unbiased"),
+    ),
+    Fault(
+        name="running-variance-counts-cases",
+        story="The factor n / (n - 1) takes the number of cases for n. Hides on vectors.",
+        source="tinygrad/tinygrad#807",
+        concerns=batched,
+        where="running",
+        after=_counts_cases,
+    ),
+    Fault(
+        name="running-deviation-stored",
+        story="Stores the standard deviation in the place of the variance. Hides where it is 1.",
+        source="ROCm/rocm-libraries#2459",
+        concerns=stateful,
+        where="running",
+        after=_root_stored,
+    ),
+    Fault(
+        name="momentum-swapped",
+        story="Takes the weight of the new batch for that of the old state (or the reverse). Hides at momentum 0.5.",
+        source="PaddlePaddle/Paddle#51120",
+        concerns=stateful,
+        where="running",
+        contract=lambda c: replace(c, momentum="old" if c.momentum == "new" else "new"),
+    ),
+    Fault(
+        name="momentum-hard-coded",
+        story="Uses momentum 0.1 whatever it is given. Hides at the default.",
+        source="Jermmy/pytorch-quantization-demo#17",
+        concerns=stateful,
+        where="running",
+        before=_usual_momentum,
+    ),
+    Fault(
+        name="running-statistics-not-updated",
+        story="Training leaves the running statistics at what they were. Hides until evaluation.",
+        source="paiml/aprender#2166",
+        concerns=stateful,
+        where="running",
+        after=_stays,
+    ),
+    Fault(
+        name="running-mean-only",
+        story="Only the running mean is updated. Hides until evaluation, and where the variance is 1.",
+        source="torch/nn#1271",
+        concerns=keeps_variance,
+        where="running",
+        after=_variance_stays,
+    ),
+    Fault(
+        name="running-statistics-updated-twice",
+        story="A forward that is computed again for the backward updates again. Hides in outputs and gradients.",
+        source="pytorch/pytorch#96136",
+        concerns=stateful,
+        where="running",
+        steps=_twice,
+    ),
+    Fault(
+        name="training-uses-running-statistics",
+        story="Training normalizes with the blended statistics instead of the batch's own. Hides without running "
+        "statistics.",
+        source="onnx/onnx#8442",
+        concerns=stateful,
+        where="running",
+        before=_blended,
+    ),
+)
+
+EVALUATION = (
+    Fault(
+        name="eval-uses-batch-statistics",
+        story="Evaluation normalizes with the batch's own statistics. Hides until a case is evaluated alone.",
+        source="jax-ml/jax#139",
+        concerns=stateful,
+        where="evaluation",
+        before=_trained,
+    ),
+    Fault(
+        name="eval-normalizes-units",
+        story="Evaluation normalizes the units of each case and position, without eps. Hides in tests of training.",
+        source="pytorch/pytorch#4444",
+        concerns=stateful,
+        where="evaluation",
+        before=_trained_without_eps,
+        repartition=_each_position,
+    ),
+    Fault(
+        name="eval-ignores-running-statistics",
+        story="Evaluation uses mean 0 and variance 1. Hides before the first update.",
+        source="LaurentMazare/tch-rs#628",
+        concerns=stateful,
+        where="evaluation",
+        before=_initial,
+    ),
+    Fault(
+        name="eval-takes-inverse-deviation",
+        story="Evaluation takes the stored variance for an inverse deviation. Hides where the variance is 1.",
+        source="ROCm/rocm-libraries#2459",
+        concerns=keeps_variance,
+        where="evaluation",
+        before=_inverse,
+    ),
+    Fault(
+        name="eval-eps-ignored",
+        story="Evaluation divides by the root of the running variance alone. Hides where the variance is far above "
+        "eps.",
+        source="torchcvnn/torchcvnn#32",
+        concerns=keeps_variance,
+        where="evaluation",
+        before=_no_eps,
+    ),
+    Fault(
+        name="eval-gradient-through-statistics",
+        story="Evaluation has the gradient of training. Hides where nobody differentiates in evaluation.",
+        source="pytorch/xla#913",
+        concerns=stateful,
+        where="evaluation",
+        steps=_through_statistics,
+    ),
+    Fault(
+        name="eval-updates-state",
+        story="Evaluation updates the running statistics. Hides in a single evaluation.",
+        source="mf1024/Batch-Renormalization-PyTorch#1",
+        concerns=stateful,
+        where="evaluation",
+        after=_moves,
+    ),
+)
+
+FAULTS = STORED + EVALUATION

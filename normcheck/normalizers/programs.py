@@ -1,0 +1,108 @@
+"""What can happen to one layer while it lives: batches, and what is done to it between them. Names and their meaning.
+
+A program is a short tuple of these names, asked of one layer in turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.core.floats import FORMATS
+from normcheck.normalizers.case import Case
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramBatch:
+    """A call of the layer on fresh numbers."""
+
+    cases: int
+    training: bool = True
+    backward: bool = False
+    single: bool = False  # one position only: of one case, a single value for each channel
+
+
+BATCHES = {
+    "train on 4 cases": ProgramBatch(4),
+    "train on 1 case": ProgramBatch(1),
+    "train on 2 cases": ProgramBatch(2),
+    "train on 3 cases": ProgramBatch(3),
+    "train with a backward": ProgramBatch(3, backward=True),
+    "evaluate 3 cases": ProgramBatch(3, training=False),
+    "evaluate 1 case": ProgramBatch(1, training=False),
+    "train on no cases": ProgramBatch(0),
+    "train on one value": ProgramBatch(1, single=True),
+}
+
+MOMENTA: dict[str, float | None] = {
+    "momentum 0": 0.0,
+    "momentum 0.1": 0.1,
+    "momentum 1": 1.0,
+    "momentum None": None,
+}
+"""None is the cumulative average: each of k batches so far has weight 1 / k."""
+
+FREEZE = "freeze the parameters"
+RESET = "reset the statistics"
+RENEW = "construct anew"
+RELOAD = "save and load into a new layer"
+COPY = "go on with a deep copy"
+WIDEN, NARROW = "move to float64", "move to float32"
+
+MOVES = {WIDEN: "float64", NARROW: "float32"}
+
+RARE = ("train on no cases", "train on one value")
+"""Batches that may be refused, and from which a state must come out as numbers."""
+
+EVALUATIONS = tuple(name for name, batch in BATCHES.items() if not batch.training)
+
+ORDINARY = (
+    *(name for name in BATCHES if name not in RARE), *MOMENTA, FREEZE, RESET, RENEW,
+)  # fmt: skip
+"""What every training run may do."""
+
+OF_FUNCTIONS = (*BATCHES, *(name for name, value in MOMENTA.items() if value is not None))
+"""A function has no life of its own: it is handed the statistics that its last call returned."""
+
+ALL = (*BATCHES, *MOMENTA, FREEZE, RESET, RENEW, RELOAD, COPY, WIDEN, NARROW)
+
+
+def offered(operations: Iterable[str], formats: Iterable[str], *, evaluation: bool) -> tuple[str, ...]:
+    """The operations that a layer can be asked which answers in these formats, and has an evaluation mode or not.
+
+    >>> offered((WIDEN, "evaluate 1 case", RESET), ("float32",), evaluation=False)
+    ('reset the statistics',)
+    """
+    both = set(MOVES.values()) <= set(formats)
+    return tuple(name for name in operations if (both or name not in MOVES) and (evaluation or name not in EVALUATIONS))
+
+
+def batch(case: Case, name: str, step: int) -> Case:
+    """The case of one call in a program: as many fresh cases as its name says, of the case's channels and positions.
+
+    At least two values for each channel, except where none or one are asked for.
+    """
+    asked = BATCHES[name]
+    channels, space = case.x.shape[1], case.x.shape[2:]
+    if asked.single:
+        space = (1,) * len(space)
+    cases = asked.cases
+    if cases == 1 and asked.training and not asked.single and math.prod(space) < 2:
+        cases = 2
+    rng = np.random.default_rng((int(case.drawn["seed"]), 2, step))
+    size = (cases, channels, *space)
+    per_channel = (1, channels, *(1,) * len(space))
+    spread = 2.0 ** rng.integers(-4, 4, per_channel).astype(np.float64)
+    x = spread * (rng.standard_normal(size) + 2.0 * rng.standard_normal(per_channel))
+    dy = case.format.round(rng.standard_normal(size)) if asked.backward else None
+    return case.but(x=case.format.round(x), dy=dy, training=asked.training)
+
+
+def moved(case: Case, name: str) -> Case:
+    """The case in the format that a move is to, with parameters as they are after it."""
+    format = FORMATS[MOVES[name]]
+    weight, bias = (None if p is None else format.round(p) for p in (case.weight, case.bias))
+    return case.but(format=format, weight=weight, bias=bias)

@@ -1,0 +1,28 @@
+"""Slopes of the nonlinearities that stand above a normalizer, accurate to a few roundings for any input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.floats import FLOAT64, Array
+
+
+def sigmoid_slope(y: Array) -> Array:
+    """The derivative of the sigmoid, 1 / (2 + 2 cosh y): no cancelation at either end."""
+    out: Array = 0.5 / (1.0 + np.cosh(y))
+    return out
+
+
+def tanh_slope(y: Array) -> Array:
+    """The derivative of tanh, 1 / cosh^2 y."""
+    out: Array = 1.0 / np.square(np.cosh(y))
+    return out
+
+
+SLOPES = {"sigmoid": sigmoid_slope, "tanh": tanh_slope}
+
+
+def rounding(y: Array) -> Array:
+    """Relative error of a slope at y: cosh errs by |y| roundings of its argument and a few of its own."""
+    out: Array = 8.0 * FLOAT64.u * (1.0 + np.abs(y))
+    return out

@@ -1,0 +1,185 @@
+"""The answer to a case: a normalizer's choice put together with the kernel, in float64 or step by step as a fault.
+
+Statistics given (evaluation with running statistics) make the gradient that of an affine map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.contract import GRADIENTS, Contract
+from normcheck.core.floats import Array
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer, Partition
+from normcheck.normalizers.reference import standardize
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The reference's answer with all that the bounds need. y, xh, dx, g have the input's shape unless said."""
+
+    case: Case
+    partition: Partition
+    setting: Setting
+    saved: Saved  # (sets, members)
+    y: Array
+    xh: Array
+    weight: Array | None  # as given, broadcasting against the input
+    gain: Array | None  # what multiplies xh: the weight, or 1 + weight under that contract
+    bias: Array | None
+    g: Array | None  # dL/dxh, (sets, members)
+    dx: Array | None
+    dweight: Array | None
+    dbias: Array | None
+    running_mean: Array | None
+    running_var: Array | None
+
+    @cached_property
+    def kappa(self) -> Array:
+        """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted or divided by. Shape (sets, 1)."""
+        conditioned = self.setting.centered and self.setting.scaled
+        return condition(self.saved.x, self.saved.s) if conditioned else np.ones_like(self.saved.s)
+
+
+def condition(x: Array, s: Array) -> Array:
+    """rms(x) / s of each set, at least 1, (sets, 1)."""
+    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
+    with np.errstate(all="ignore"):
+        out: Array = np.maximum(rms / s, 1.0)
+    return out
+
+
+def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
+    """The steps under a contract."""
+    if contract.eps_place == "outside":
+        steps = replace(steps, scale=standardize.scale_eps_outside)
+    if contract.weight == "1+w":
+        steps = replace(steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one)
+    if contract.momentum == "old":
+        steps = replace(steps, blend=standardize.blend_momentum_old)
+    return steps
+
+
+def partition(normalizer: Normalizer, case: Case) -> Partition:
+    return normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+
+
+def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partition) -> Setting:
+    read = max(1, math.floor(part.n * case.part)) if normalizer.partial else part.n
+    lost = 1 if contract.variance == "unbiased" else 0
+    divisor = float(read - lost) if normalizer.mean_square else 1.0
+    through = contract.through if case.training else GRADIENTS["statistics-constant"]
+    return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through, normalizer.scaled)
+
+
+def evaluate(
+    normalizer: Normalizer,
+    case: Case,
+    contract: Contract = Contract(),  # noqa: B008  # frozen value
+    *,
+    steps: Steps = Steps(compute=standardize.exactly),  # noqa: B008  # frozen value
+    repartition: Callable[[Partition, Case], Partition] | None = None,
+) -> Truth:
+    """Forward, and backward if the case has a cotangent. Nothing is rounded to the case's format here."""
+    with np.errstate(all="ignore"):
+        return _evaluate(normalizer, case, contract, contract_steps(contract, steps), repartition)
+
+
+def _evaluate(
+    normalizer: Normalizer,
+    case: Case,
+    contract: Contract,
+    steps: Steps,
+    repartition: Callable[[Partition, Case], Partition] | None,
+) -> Truth:
+    part = partition(normalizer, case)
+    if repartition is not None:
+        part = repartition(part, case)
+    k = setting(normalizer, case, contract, part)
+    number: Any = steps.compute(case.format)
+
+    def cast(array: Array | None) -> Array | None:
+        return None if array is None else array.astype(number, copy=False)
+
+    x: Array = case.x.astype(number, copy=False)
+    weight, bias = (None if p is None else part.spread(p) for p in (cast(case.weight), cast(case.bias)))
+    given: tuple[Array, Array] | None = None
+    if not case.training and case.running_mean is not None and case.running_var is not None:
+        given = (_by_set(part, case.running_mean).astype(number), _by_set(part, case.running_var).astype(number))
+    saved = standardize.forward(part.gather(x), k, steps, given)
+    xh = part.scatter(saved.xh)
+    y = steps.affine(xh, weight, bias)
+    g = dx = dw = db = None
+    if case.dy is not None:
+        dy: Array = case.dy.astype(number, copy=False)
+        g = part.gather(np.broadcast_to(steps.cotangent(dy, weight), x.shape))
+        dx = part.scatter(steps.backward(saved, g, k))
+        dw = None if case.weight is None else part.collect(steps.dweight(dy, xh, x))
+        db = None if case.bias is None else part.collect(steps.dbias(dy))
+    mean, var = case.running_mean, case.running_var
+    if mean is not None and var is not None and given is None:
+        mean, updated = _updated(part, case, contract, steps, saved)
+        var = updated if k.scaled else var  # what divides by no variance keeps none
+    gain = None if weight is None else weight + 1.0 if contract.weight == "1+w" else weight
+    return Truth(case, part, k, saved, y, xh, weight, gain, bias, g, dx, dw, db, mean, var)
+
+
+def _by_set(part: Partition, per_unit: Array) -> Array:
+    """A statistic per unit, as (sets, 1)."""
+    seen = per_unit.reshape(1, part.seen[1], part.seen[2], 1)
+    full = np.broadcast_to(seen, part.seen)
+    return full.transpose(part.order).reshape(part.sets, part.n)[:, :1]
+
+
+def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, saved: Saved) -> tuple[Array, Array]:
+    """Running statistics after this batch: one value for each unit, averaged over cases where cases do not share."""
+    assert case.running_mean is not None
+    assert case.running_var is not None
+    units = part.seen[1] * part.seen[2]
+    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
+    mean = saved.mu.reshape(-1, units).mean(axis=0)
+    var = saved.v.reshape(-1, units).mean(axis=0) * factor
+    return (
+        steps.blend(case.running_mean, mean, case.momentum),
+        steps.blend(case.running_var, var, case.momentum),
+    )
+
+
+def tangent(truth: Truth, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
+    """The derivative of y along the case's tangent v, of the input's shape."""
+    assert truth.case.tangent is not None, "the case has no tangent"
+    moved = standardize.tangent(truth.saved, truth.partition.gather(truth.case.tangent), truth.setting)
+    return contract_steps(contract).cotangent(truth.partition.scatter(moved), truth.weight)
+
+
+STEP = 1e-30
+"""Of the complex-step derivative: exact to rounding, because nothing is subtracted (Squire, Trapp 1998)."""
+
+
+def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
+    """The derivative of <dx, v> by x: of the gradient dx along v, since it is a gradient and its derivative symmetric.
+
+    v: the case's tangent. The gradient is the full one; exact to rounding, of the input's shape.
+    """
+    assert case.tangent is not None, "the case has no tangent"
+    moved = case.but(x=case.x + 1j * STEP * case.tangent)
+    if case.training:
+        moved = moved.but(running_mean=None, running_var=None)
+    truth = evaluate(normalizer, moved, contract, steps=Steps(compute=lambda format: np.complex128))
+    assert truth.dx is not None, "the case has no cotangent"
+    out: Array = truth.dx.imag / STEP
+    return out
+
+
+def gradient(truth: Truth, mode: str) -> Array:
+    """dL/dx in one of the four gradient modes, of the input's shape."""
+    assert truth.g is not None, "the case has no cotangent"
+    k = replace(truth.setting, through=GRADIENTS[mode])
+    return truth.partition.scatter(standardize.backward(truth.saved, truth.g, k))

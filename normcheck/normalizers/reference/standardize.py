@@ -1,0 +1,201 @@
+"""Subtract the mean (or not), divide by a root of the mean (or sum of) squares: the kernel of the whole family.
+
+Input is always (sets, members): which entries share a statistic is decided elsewhere. Every step is a function of
+its own, so that a convention or a known fault is the replacement of one step. All steps are analytic (no abs,
+no conj, no max on the differentiated path), so complex-step differentiation works, and they run in whatever number
+type their input has.
+
+Derivation of the backward, for one set, with m the divisor of the squares and s = s(v):
+
+    1. xh = c / s,  c = x - A mean(x),  v = sum over the part (c^2) / m
+    2. dL/dc = g / s - (sum g c) / s^2 * ds/dv * 2 c / m       the second term inside the part only, times B
+    3. dL/dx = dL/dc - A mean(dL/dc)                           if the mean is subtracted
+
+A and B say whether the gradient passes through the mean and through the variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.core.floats import Array, Format
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the steps need to know beside the data."""
+
+    n: int  # members of a set
+    part: int  # how many of them, from the first, the statistic reads
+    divisor: float  # of the squares: n, n - 1, or 1 for a sum
+    eps: float
+    format: Format
+    centered: bool
+    through: tuple[int, int]  # (A, B)
+    scaled: bool = True  # False: nothing is divided by, s = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the forward leaves for the backward. x, c, xh: (sets, members); mu, v, s, slope: (sets, 1)."""
+
+    x: Array
+    mu: Array
+    c: Array
+    v: Array
+    s: Array
+    slope: Array  # ds/dv
+    xh: Array
+
+
+def reach(k: Setting) -> float:
+    """The largest |xh| of an entry that the statistic reads, whatever the input, and reached by one that stands out.
+
+    sqrt(m (n - 1) / n) where the mean is subtracted, m the divisor of the squares (Samuelson 1968; sqrt(n - 1) for
+    m = n), sqrt(m) where it is not; infinite where nothing is divided by.
+    """
+    if not k.scaled:
+        return math.inf
+    return math.sqrt(k.divisor * (k.n - 1.0) / k.n) if k.centered else math.sqrt(k.divisor)
+
+
+def center(x: Array, k: Setting) -> tuple[Array, Array]:
+    """Mean and centered input; the second subtraction removes the rounding of the mean."""
+    if not k.centered:
+        return np.zeros_like(x[:, :1]), x
+    mu = x.mean(axis=1, keepdims=True)
+    c = x - mu
+    return mu, c - c.mean(axis=1, keepdims=True)
+
+
+def variance(c: Array, x: Array, k: Setting) -> Array:
+    """Sum of squares over the part, divided by the divisor."""
+    read = c[:, : k.part]
+    total: Array = (read * read).sum(axis=1, keepdims=True)
+    out: Array = total / x.dtype.type(k.divisor)
+    return out
+
+
+def scale(v: Array, k: Setting) -> tuple[Array, Array]:
+    """The scale s = sqrt(v + eps) and ds/dv."""
+    s = np.sqrt(v + v.dtype.type(k.eps))
+    return s, v.dtype.type(0.5) / s
+
+
+def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
+    """The scale s = sqrt(v) + eps and ds/dv; at v = 0 every c is 0, so the slope there multiplies zero."""
+    root = np.sqrt(v)
+    slope = np.divide(v.dtype.type(0.5), root, out=np.zeros_like(root), where=root != 0)
+    return root + v.dtype.type(k.eps), slope
+
+
+def normalize(c: Array, s: Array, k: Setting) -> Array:
+    return c / s
+
+
+def backward(saved: Saved, g: Array, k: Setting) -> Array:
+    """dL/dx from g = dL/dxh; the derivation is the module's docstring."""
+    a, b = k.through
+    dx = g / saved.s
+    if b:
+        pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+        number = saved.x.dtype.type  # of no members it is an infinity, not an exception
+        pull = pull * (number(2.0) / number(k.divisor))
+        if k.part == k.n:
+            dx = dx - pull * saved.c
+        else:
+            dx[:, : k.part] -= pull * saved.c[:, : k.part]
+    if a and k.centered:
+        dx = dx - dx.mean(axis=1, keepdims=True)
+    return dx
+
+
+def tangent(saved: Saved, v: Array, k: Setting) -> Array:
+    """The derivative of xh along v, (sets, members): what `backward` is the transpose of, for the same (A, B)."""
+    a, b = k.through
+    moved = v - v.mean(axis=1, keepdims=True) if a and k.centered else v
+    out = moved / saved.s
+    if b:
+        push = (saved.c[:, : k.part] * moved[:, : k.part]).sum(axis=1, keepdims=True) * saved.slope
+        out = out - saved.c * push * saved.x.dtype.type(2.0 / k.divisor) / (saved.s * saved.s)
+    return out
+
+
+def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
+    """The affine map xh w + b, all of the input's shape or broadcasting against it."""
+    y = xh if weight is None else xh * weight
+    return y if bias is None else y + bias
+
+
+def affine_offset_one(xh: Array, weight: Array | None, bias: Array | None) -> Array:
+    return affine(xh, None if weight is None else weight + weight.dtype.type(1), bias)
+
+
+def cotangent(dy: Array, weight: Array | None) -> Array:
+    """dL/dxh."""
+    return dy if weight is None else dy * weight
+
+
+def cotangent_offset_one(dy: Array, weight: Array | None) -> Array:
+    return cotangent(dy, None if weight is None else weight + weight.dtype.type(1))
+
+
+def dweight(dy: Array, xh: Array, x: Array) -> Array:
+    """dL/dweight before the sum over the entries that one weight multiplies."""
+    return dy * xh
+
+
+def dbias(dy: Array) -> Array:
+    return dy
+
+
+def blend(old: Array, new: Array, momentum: float) -> Array:
+    """Exponential running statistic; momentum is the weight of the new batch."""
+    return (1.0 - momentum) * old + momentum * new
+
+
+def blend_momentum_old(old: Array, new: Array, momentum: float) -> Array:
+    return momentum * old + (1.0 - momentum) * new
+
+
+def working(format: Format) -> type:
+    """The number type of a sound implementation: float32 for the narrow formats, else the format itself."""
+    return np.float64 if format.name == "float64" else np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """One implementation of the kernel, step by step; a convention or a fault replaces a step."""
+
+    compute: Callable[[Format], type] = working
+    center: Callable[[Array, Setting], tuple[Array, Array]] = center
+    variance: Callable[[Array, Array, Setting], Array] = variance
+    scale: Callable[[Array, Setting], tuple[Array, Array]] = scale
+    normalize: Callable[[Array, Array, Setting], Array] = normalize
+    backward: Callable[[Saved, Array, Setting], Array] = backward
+    affine: Callable[[Array, Array | None, Array | None], Array] = affine
+    cotangent: Callable[[Array, Array | None], Array] = cotangent
+    dweight: Callable[[Array, Array, Array], Array] = dweight
+    dbias: Callable[[Array], Array] = dbias
+    blend: Callable[[Array, Array, float], Array] = blend
+
+
+def exactly(format: Format) -> type:
+    """The number type of the reference: float64 for every format."""
+    return np.float64
+
+
+def forward(x: Array, k: Setting, steps: Steps, given: tuple[Array, Array] | None = None) -> Saved:
+    """Normalize each set; given: (mean, variance) of shape (sets, 1) that replace the set's own."""
+    if given is None:
+        mu, c = steps.center(x, k)
+        v = steps.variance(c, x, k)
+    else:
+        mu, v = given
+        c = x - mu
+    s, slope = steps.scale(v, k) if k.scaled else (np.ones_like(v), np.zeros_like(v))
+    return Saved(x, mu, c, v, s, slope, steps.normalize(c, s, k))

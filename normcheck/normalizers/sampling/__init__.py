@@ -1,0 +1,1 @@
+"""Which cases a check of normalizers asks."""

@@ -1,0 +1,31 @@
+"""Ranks of input that a normalizer has, and draws with the sizes that an implementation cannot change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Draw, Sizes
+
+
+def ranks(normalizer: Normalizer) -> tuple[int, ...]:
+    """Ranks of input to try, the one on which Table 1 is measured first."""
+    if normalizer.sets.layout == "channels":
+        least = 2 if normalizer.sets.members & {"case", "unit"} else 3
+        rest = tuple(r for r in (2, 3, 4, 5) if r >= least)
+        return (4, *(r for r in rest if r != 4)) if normalizer.spatial else rest
+    return (2, 3, 4) if normalizer.sets.layout == "trailing" else (2, 3, 4, 1, 5)
+
+
+def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:
+    """The draw with the sizes that an implementation cannot change."""
+    if sizes is None:
+        return draw
+    draw = replace(draw, fixed=sizes)
+    if normalizer.sets.layout == "trailing":
+        extra = len(sizes.shape) - draw.normalized
+        return replace(draw, n=math.prod(sizes.shape), normalized=len(sizes.shape), rank=draw.rank + extra)
+    if "case" in normalizer.sets.members:
+        return replace(draw, sets=sizes.units)
+    return draw

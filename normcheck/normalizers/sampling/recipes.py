@@ -1,0 +1,315 @@
+"""From a few integers to a case: shapes with a wanted number of members, rows of every conditioning, linear nets.
+
+A recipe draws a seed and a handful of choices, never thousands of floats, so drawing is cheap and shrinking short.
+Sets of one case differ in distribution, scale and offset: one call asks many questions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.core.floats import FORMATS, Array, Format
+from normcheck.normalizers.case import Case, Linear, Move
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.transforms import summed
+
+DISTRIBUTIONS = ("normal", "uniform", "sorted", "outlier", "constant", "one ulp off constant")
+DY_KINDS = ("random", "random", "null space")
+
+WIDTHS = (1, 2, 3, 7, 17, 63, 64, 65, 127, 128, 129, 512, 769, 1023, 1024, 1025, 4095, 4096, 4097)
+"""Members of a set around the thresholds at which kernels change their path (blocks, warps, vector tails)."""
+
+
+SMALL = (*range(2, 18), 31, 33, 64, 65)
+"""Members of a set for cases drawn at random: small enough to be fast, odd and even, on both sides of a warp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of a layer that cannot change them: units or channels, groups, normalized_shape."""
+
+    units: int
+    groups: int = 1
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a strategy chooses; everything else follows from the seed."""
+
+    seed: int = 0
+    n: int = 8  # members of a set
+    sets: int = 6
+    rank: int = 2
+    normalized: int = 1  # trailing axes that are normalized together
+    format: str = "float64"
+    offset: float = 1.0  # largest ratio of mean to standard deviation among the sets
+    eps: float = 1e-5
+    affine: str = "both"  # which parameters there are: "both", "weight", "bias", "none"
+    dy: str = "contiguous"
+    dy_kind: str = "random"
+    dim: int | None = 0
+    delta: float = 2.0
+    fixed: Sizes | None = None  # of a layer that cannot change them
+    scale: int = 0  # exponent of two that scales the whole input
+    program: tuple[str, ...] = ()  # what happens to one layer in turn
+    layouts: tuple[str, ...] = ()  # of input, weight, bias and cotangent together
+
+    @property
+    def weighted(self) -> bool:
+        return self.affine in ("both", "weight")
+
+    @property
+    def biased(self) -> bool:
+        return self.affine in ("both", "bias")
+
+    def words(self) -> dict[str, object]:
+        """The choices that say how hard the case is."""
+        return {"seed": self.seed, "offset": self.offset}
+
+
+def split(count: int, parts: int, first: int = 1) -> tuple[int, ...]:
+    """`count` as a product of `parts` sizes, as even as its divisors allow, the earlier ones at least `first`.
+
+    >>> split(12, 2)
+    (3, 4)
+    """
+    if parts == 1:
+        return (count,)
+    target = max(first, round(count ** (1.0 / parts)))
+    near = [d for d in range(1, count + 1) if count % d == 0] if count <= 8192 else [1, count]
+    head = min(near, key=lambda d: (abs(d - target), d)) if near else 1
+    return (head, *split(count // max(head, 1), parts - 1))
+
+
+def shape(normalizer: Normalizer, draw: Draw) -> tuple[tuple[int, ...], int]:
+    """Input shape with n members in each of about `sets` sets, and the number of groups."""
+    if normalizer.sets.layout == "trailing":
+        lead = draw.rank - draw.normalized
+        tail = draw.fixed.shape if draw.fixed is not None else split(draw.n, draw.normalized)
+        return (*(split(draw.sets, lead) if lead else ()), *tail), 1
+    if normalizer.sets.layout == "rows":
+        return _vectors(draw), 1
+    return _channels(normalizer.sets.members, draw)
+
+
+def _vectors(draw: Draw) -> tuple[int, ...]:
+    """A weight with `sets` vectors of n entries along its axis `dim`."""
+    if draw.dim is None:
+        return split(draw.n, draw.rank)
+    rest = split(draw.n, draw.rank - 1) if draw.rank > 1 else ()
+    axis = draw.dim % draw.rank
+    return (*rest[:axis], draw.sets, *rest[axis:])
+
+
+def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int]:
+    """(cases, channels, *space) and groups: n counts the entries along the axes in `members`."""
+    axes = draw.rank - 2
+    if "case" in members:
+        cases, *space = split(draw.n, axes + 1, 2)
+        return (cases, draw.sets, *space), 1
+    cases = max(1, min(3, draw.sets // 2))
+    if "unit" not in members:
+        channels = draw.fixed.units if draw.fixed is not None else max(1, draw.sets // cases)
+        return (cases, channels, *split(draw.n, axes)), 1
+    if draw.fixed is None:
+        units, *space = split(draw.n, axes + 1)
+        groups = max(2, draw.sets // cases)
+        return (cases, groups * units, *space), groups
+    per = max(1, draw.fixed.units // draw.fixed.groups)
+    space = list(split(max(1, draw.n // per), axes)) if axes else []
+    return (cases, draw.fixed.units, *space), draw.fixed.groups
+
+
+def _offsets(rng: np.random.Generator, draw: Draw, sets: int) -> Array:
+    """Mean over standard deviation for each set, log-uniform up to the largest, signed, the first 0."""
+    top = math.log10(max(draw.offset, 1.0))
+    out = 10.0 ** rng.uniform(0.0, top, sets) if top else np.ones(sets)
+    out *= rng.choice((-1.0, 1.0), sets)
+    out[0] = 0.0
+    if sets > 1:
+        out[-1] = draw.offset
+    return out[:, None]
+
+
+def _spread(rng: np.random.Generator, n: int, kinds: list[str]) -> Array:
+    """Rows of about unit variance, one for each kind of distribution."""
+    out = rng.standard_normal((len(kinds), n))
+    for i, kind in enumerate(kinds):
+        if kind == "uniform":
+            out[i] = rng.uniform(-1.7320508, 1.7320508, n)
+        elif kind == "sorted":
+            out[i].sort()
+        elif kind == "outlier":
+            out[i] *= 0.1
+            out[i, rng.integers(n)] += math.sqrt(n)
+        elif kind in ("constant", "one ulp off constant"):
+            out[i] = 0.0
+    return out
+
+
+def rows(rng: np.random.Generator, draw: Draw, sets: int, n: int, format: Format) -> Array:
+    """(sets, n) values of the format, every set with its own distribution, scale and offset."""
+    kinds = ["normal"] + [str(k) for k in rng.choice(DISTRIBUTIONS[:4], max(sets - 1, 0))]
+    if sets > 3:
+        kinds[2] = DISTRIBUTIONS[4 + int(rng.integers(2))]
+    reach = 2 if format.name == "float16" else 6
+    scale = 2.0 ** (draw.scale + rng.integers(-reach, reach + 1, (sets, 1)).astype(np.float64))
+    scale[0] = 2.0**draw.scale
+    if sets > 1 and draw.eps > 0:  # one set with a variance near eps
+        scale[1] = math.sqrt(draw.eps) * 2.0 ** int(rng.integers(-3, 4))
+    x = format.round((_spread(rng, n, kinds) + _offsets(rng, draw, sets)) * scale)
+    for i, kind in enumerate(kinds):
+        if kind == "one ulp off constant":
+            base = x[i, 0] if x[i, 0] != 0 else scale[i, 0]
+            x[i] = format.round(np.asarray(base))
+            x[i, n // 2] = x[i, 0] * (1 + 2 * format.u)
+    return format.round(x)
+
+
+def parameters(rng: np.random.Generator, shape: tuple[int, ...], format: Format) -> tuple[Array, Array]:
+    """Weight and bias with distinct entries of both signs, away from zero and one."""
+    weight = rng.uniform(0.4, 2.0, shape) * rng.choice((-1.0, 1.0, 1.0), shape)
+    return format.round(weight), format.round(rng.standard_normal(shape) + 0.1)
+
+
+def has_weight(normalizer: Normalizer, draw: Draw) -> bool:
+    """Whether a case has a weight: what acts on weights always does."""
+    return normalizer.acts_on == "weight" or (normalizer.weight and draw.weighted)
+
+
+def values(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case for accuracy and gradients."""
+    rng = np.random.default_rng(draw.seed)
+    format = FORMATS[draw.format]
+    size, groups = shape(normalizer, draw)
+    part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
+    flat = rows(rng, draw, part.sets, part.n, format)
+    x = part.scatter(flat)
+    weight, bias = parameters(rng, part.parameter, format)
+    dy = _cotangent(rng, draw, part.scatter(_standard(flat)), size, format, part.spread(weight))
+    return Case(
+        x=x,
+        eps=draw.eps if normalizer.eps is not None else 0.0,
+        format=format,
+        weight=weight if has_weight(normalizer, draw) else None,
+        bias=bias if normalizer.bias and draw.biased else None,
+        dy=dy,
+        groups=groups,
+        normalized=draw.normalized,
+        dim=draw.dim if normalizer.sets.layout == "rows" else 0,
+        part=0.25 if normalizer.partial else 1.0,
+        layouts={"dy": draw.dy},
+        drawn=draw.words(),
+    )
+
+
+def _standard(flat: Array) -> Array:
+    """Roughly normalized rows, to aim the cotangent with; never compared."""
+    deviation: Array = flat.std(axis=1, keepdims=True)
+    out: Array = (flat - flat.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+    return out
+
+
+def _cotangent(
+    rng: np.random.Generator, draw: Draw, xh: Array, size: tuple[int, ...], format: Format, spread: Array
+) -> Array:
+    """A cotangent with a mean and a part along xh, so that no term of the backward is blind to it."""
+    if draw.dy == "expanded":  # one value everywhere, stride 0: what y.sum().backward() sends
+        return np.full(size, float(format.round(np.asarray(rng.uniform(0.5, 2.0)))))
+    if draw.dy_kind == "null space":  # dL/dxh in the span of 1 and xh, which a full gradient annihilates
+        return format.round((rng.uniform(0.5, 2.0) + rng.uniform(0.5, 2.0) * xh) / spread)
+    return format.round(rng.standard_normal(size) + 0.5 + 0.5 * xh)
+
+
+def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
+    """A case with running statistics, none of them at their initial value; a variance that nobody keeps is one."""
+    case = values(normalizer, draw)
+    rng = np.random.default_rng((draw.seed, 1))
+    units = case.x.shape[1]
+    mean = case.format.round(rng.standard_normal((units,)))
+    var = case.format.round(rng.uniform(0.3, 3.0, (units,)))
+    momentum = float(rng.choice((0.1, 0.25, 0.7)))
+    var = var if normalizer.scaled else np.ones_like(var)
+    return case.but(running_mean=mean, running_var=var, momentum=momentum, training=training, program=draw.program)
+
+
+def small(normalizer: Normalizer, draw: Draw) -> Case:
+    """A well-conditioned case of unit scale, for laws that compare the implementation with itself."""
+    rng = np.random.default_rng(draw.seed)
+    format = FORMATS[draw.format]
+    size, groups = shape(normalizer, draw)
+    part = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim)
+    x = part.scatter(format.round(rng.standard_normal((part.sets, part.n)) + draw.offset * rng.uniform(-1, 1)))
+    return values(normalizer, draw).but(x=x)
+
+
+def network(normalizer: Normalizer, draw: Draw) -> Case:
+    """A linear layer below the normalizer, for Table 1: dyadic data, so every summed input is exact.
+
+    Weights and data are multiples of 1/4 up to 2 in size, scaled by a power of two: products and sums of up to
+    nine inputs, scaled by 3 or shifted by another such sum, fit in 24 bits.
+    """
+    rng = np.random.default_rng(draw.seed)
+    format = FORMATS[draw.format]
+    maps = draw.rank > 2 and normalizer.sets.layout == "channels"
+    space = draw.n if maps else 1
+    inputs, cases = 5 + draw.seed % 5, 4 + draw.seed % 3
+    grouped = "unit" in normalizer.sets.members and normalizer.sets.layout == "channels"
+    groups = 2 if grouped else 1
+    units = 4 * groups if grouped else draw.sets
+    if draw.fixed is not None:
+        units, groups = draw.fixed.units, draw.fixed.groups
+    unit = 2.0**draw.scale
+
+    def grid(*size: int) -> Array:
+        return rng.integers(-8, 9, size) / 4.0
+
+    linear = Linear(grid(cases, space, inputs) * unit, grid(units, inputs))
+    if normalizer.acts_on == "weight":
+        linear = Linear(linear.data, linear.weights + np.where(np.arange(inputs) == 0, 0.25, 0.0) * unit)
+    move = Move(
+        draw.delta,
+        int(rng.integers(cases)),
+        int(rng.integers(units)),
+        tuple(float(v) for v in grid(inputs) * unit + 0.25 * unit),
+    )
+    weight, bias = parameters(rng, (units, 1) if normalizer.acts_on == "weight" else (units,), format)
+    case = Case(
+        x=linear.weights,
+        eps=draw.eps if normalizer.eps is not None else 0.0,
+        format=format,
+        weight=weight if has_weight(normalizer, draw) else None,
+        bias=bias if normalizer.bias and draw.biased else None,
+        groups=groups,
+        part=0.25 if normalizer.partial else 1.0,
+        linear=linear,
+        move=move,
+        drawn={"seed": draw.seed, "delta": draw.delta},
+    )
+    if draw.fixed is not None and len(draw.fixed.shape) > 1:
+        shape = draw.fixed.shape
+        case = case.but(
+            x=np.empty((cases, *shape)),
+            normalized=len(shape),
+            weight=None if case.weight is None else case.weight.reshape(shape),
+            bias=None if case.bias is None else case.bias.reshape(shape),
+        )
+        return on_network(normalizer, case, linear)
+    return on_network(normalizer, case, linear, draw.rank)
+
+
+def on_network(normalizer: Normalizer, case: Case, linear: Linear, rank: int | None = None) -> Case:
+    """The case with another linear layer below: its summed inputs, or its weights, become the input."""
+    if normalizer.acts_on == "weight":
+        return case.but(x=linear.weights, linear=linear)
+    a = summed(linear)
+    if normalizer.sets.layout == "trailing":
+        x = np.moveaxis(a, 1, 2).reshape(-1, a.shape[1])
+        return case.but(x=x.reshape(case.x.shape if rank is None else (1,) * (rank - 2) + x.shape), linear=linear)
+    if rank is None:
+        return case.but(x=a.reshape(case.x.shape), linear=linear)
+    return case.but(x=a.reshape(*a.shape[:2], *split(a.shape[2], rank - 2)) if rank > 2 else a[:, :, 0], linear=linear)

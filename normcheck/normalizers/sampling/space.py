@@ -1,0 +1,200 @@
+"""Which draws a check wants, and how one is chosen: the same code for hypothesis and for a plain random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import ClassVar
+
+from normcheck.core.contract import Contract
+from normcheck.core.floats import FORMATS
+from normcheck.core.layouts import NAMES, applies
+from normcheck.core.space import Pick
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.fit import fit
+from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, shape
+from normcheck.normalizers.subject import Domain, Subject
+
+OFFSETS = {
+    "float64": (1.0, 10.0, 1e3, 1e6, 1e9),
+    "float32": (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
+    "bfloat16": (1.0, 3.0, 10.0, 100.0),
+    "float16": (1.0, 3.0, 10.0, 100.0),
+}
+"""Largest ratio of mean to standard deviation in a case, as far as the format can resolve the rest."""
+
+EPS = (1e-5, 1e-3, 1e-6, 0.1, 1e-8)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a check of normalizers draws: `cases.Cases`."""
+
+    entries: ClassVar[type] = Normalizer
+    plain: ClassVar[Draw] = Draw()
+
+    recipe: Callable[[Normalizer, Draw], Case]
+    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    widths: tuple[int, ...] = SMALL  # members of a set
+    edges: tuple[int, ...] = ()  # widths that are always tried, once each
+    sets: tuple[int, ...] = (6, 4, 5, 7, 8, 12)
+    offsets: bool = True
+    eps: tuple[float, ...] = EPS
+    affine: tuple[str, ...] = ("both", "weight", "none")
+    dy: tuple[tuple[str, str], ...] = (("contiguous", "random"),)
+    deltas: tuple[float, ...] = (2.0,)
+    scales: tuple[int, ...] = (0,)
+    worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
+    once: bool = False  # one draw is always tried, not one for every format and rank
+    together: bool = False  # layouts of all arrays are drawn together
+    operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
+    programs: tuple[tuple[str, ...], ...] = ()  # always tried
+
+    def refuses(self, subject: Subject) -> str:
+        return "" if formats(self, subject.domain) else f"serves none of {', '.join(self.formats)}"
+
+    def always(self, subject: Subject) -> Iterator[Draw]:
+        return edges(self, subject.normalizer, subject.domain)
+
+    def choose(self, subject: Subject, pick: Pick) -> Draw:
+        return choose(self, subject.normalizer, subject.domain, pick)
+
+    def fit(self, subject: Subject, draw: Draw) -> Draw:
+        return fit(subject.normalizer, draw, subject.domain.sizes)
+
+    def words(self) -> str:
+        drawn = f"Formats {', '.join(self.formats)}; {min(self.widths)} to {max(self.widths)} members of a set"
+        return f"{drawn}; always tried: {len(self.edges)} threshold widths." if self.edges else f"{drawn}."
+
+
+def formats(space: Space, domain: Domain) -> tuple[str, ...]:
+    return tuple(f for f in space.formats if f in domain.formats)
+
+
+def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
+    """One draw inside a space and a domain."""
+    format = pick(formats(space, domain))
+    affine = [a for a in space.affine if a in domain.affine] or list(domain.affine)
+    normalized = pick(domain.normalized)
+    ranks = [r for r in domain.ranks if r > normalized]
+    dy, dy_kind = pick(space.dy)
+    rank = pick(ranks)
+    draw = Draw(
+        seed=pick(range(1 << 16)),
+        n=pick([n for n in space.widths if n not in domain.refused] or space.widths),
+        sets=pick(space.sets),
+        rank=rank,
+        normalized=normalized,
+        format=format,
+        offset=pick(OFFSETS[format]) if space.offsets else 1.0,
+        eps=_eps(space, domain, format, pick),
+        affine=pick(affine),
+        dy=dy,
+        dy_kind=dy_kind,
+        dim=pick([d for d in domain.dims if d is None or d < rank]),
+        delta=pick(space.deltas),
+        scale=pick(space.scales),
+        program=_program(space, domain, pick),
+    )
+    draw = fit(normalizer, draw, domain.sizes)
+    return replace(draw, layouts=_layouts(normalizer, domain, draw, pick)) if space.together else draw
+
+
+LONGEST = 8
+"""Operations of a program."""
+
+
+def _possible(normalizer: Normalizer, domain: Domain, draw: Draw) -> tuple[list[str], list[str], list[str]]:
+    """Layouts of input, parameters and cotangent that their shapes allow; contiguous where they are not ours."""
+    size, groups = shape(normalizer, draw)
+    parameter = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim).parameter
+    own = NAMES if domain.own_parameters else NAMES[:1]
+    return (
+        [name for name in (NAMES[0], *domain.layouts) if applies(size, name)],
+        [name for name in own if applies(parameter, name)],
+        [name for name in NAMES if applies(size, name)],
+    )
+
+
+def _layouts(normalizer: Normalizer, domain: Domain, draw: Draw, pick: Pick) -> tuple[str, ...]:
+    """Layouts of input, weight, bias and cotangent."""
+    x, own, dy = _possible(normalizer, domain, draw)
+    return pick(x), pick(own), pick(own), pick(dy)
+
+
+def _together(normalizer: Normalizer, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+    """The draws with every layout of the input: in turn with that of the cotangent, and with another.
+
+    Where both are the same, parameters have one that is not: kernels choose their path by input and cotangent alone.
+    """
+    for i, draw in enumerate(some):
+        x, own, dy = _possible(normalizer, domain, draw)
+        for k, name in enumerate(x):
+            same = (i + k) % 2 == 0
+            other = dy[(i + 2 * k + 1) % len(dy)]
+            weight, bias = (own[-1], own[-1]) if same else (own[k % len(own)], own[(i + k) % len(own)])
+            yield replace(draw, layouts=(name, weight, bias, name if same else other))
+
+
+def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
+    operations = tuple(name for name in space.operations if name in domain.operations)
+    return tuple(pick(operations) for _ in range(pick(range(1, LONGEST + 1)))) if operations else ()
+
+
+def _programs(space: Space, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+    """The draws with each program that is always tried, without what the implementation does not offer."""
+    for draw, (seed, program) in product(some, enumerate(space.programs)):
+        offered = tuple(name for name in program if name in domain.operations)
+        if offered:
+            yield replace(draw, program=offered, seed=seed)
+
+
+def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
+    """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
+    if domain.eps is not None:
+        return domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
+    least = max(256.0 * domain.least_eps, 1e-5 if format == "float16" else 0.0)  # laws also ask a part of it
+    return float(pick([e for e in space.eps if e >= least] or [max(EPS)]))
+
+
+def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
+    """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
+    first: Pick = lambda options: options[0]
+    plain = choose(space, normalizer, domain, first)
+    found = iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
+    return _together(normalizer, domain, found) if space.together else found
+
+
+def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
+    served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
+    wide = 64 if 64 not in domain.refused else plain.n
+    for draw in served.values():
+        for i, (dy, dy_kind) in enumerate(space.dy):
+            yield replace(draw, dy=dy, dy_kind=dy_kind, seed=i)
+    for format, offset in space.worst_offset if space.offsets else ():
+        if format in served:
+            yield fit(normalizer, replace(served[format], offset=offset, n=wide, sets=8, seed=1), domain.sizes)
+    if max(space.scales) > 0 and "float16" in served:  # squares beyond the format's range
+        for seed in (1, 2):
+            large = replace(served["float16"], n=wide, sets=8, seed=seed, scale=max(space.scales))
+            yield fit(normalizer, large, domain.sizes)
+    yield from _programs(space, domain, served.values())
+    for rank in domain.ranks[1:]:
+        yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
+    if domain.sizes is None:
+        order = tuple(served)
+        for i, n in enumerate(n for n in space.edges if n not in domain.refused):
+            draw = served[order[i % len(order)]]
+            rank = domain.ranks[i % len(domain.ranks)] if n < 4096 else domain.ranks[0]
+            sets = 6 if n < 1000 else 4
+            yield replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n)
+
+
+ALL_WIDTHS = WIDTHS
+
+
+def narrowed(domain: Domain, contract: Contract) -> Domain:
+    """The domain without the formats that the contract does not claim."""
+    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.formats and f in FORMATS))

@@ -1,0 +1,81 @@
+"""Other forms of the faults that ordinary calls do not show, or only in some of their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.floats import BFLOAT16, FLOAT32, Array
+from normcheck.core.uses import SECOND, asks
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults import Fault, FaultQuestion
+from normcheck.normalizers.faults.backward import with_cotangent
+from normcheck.normalizers.faults.history import clipped_evaluation, clipped_evaluation_gradient, copied_in
+from normcheck.normalizers.reference.oracle import partition
+from normcheck.normalizers.subject import Answer
+from normcheck.normalizers.variants.variant import form
+
+LIMITS = (64.0, 256.0, 1024.0)
+"""Standard deviations at which people clip, roughly: what lies between two of them is clipped by both."""
+
+
+def _early_return(answer: Answer, asked: FaultQuestion) -> Answer:
+    """No gradient of any parameter where the input needs none."""
+    if asks(asked.case.use)[0]:
+        return answer
+    zeros = {n: 0.0 * v for n in ("dweight", "dbias") if (v := getattr(answer, n)) is not None}
+    return replace(answer, **zeros)
+
+
+def _sum_of_first_axis(answer: Answer, asked: FaultQuestion) -> Answer:
+    """Flattened first: whatever has no axis of cases is a lone vector."""
+    if answer.dweight is None or partition(asked.normalizer, asked.case).sets != 1:
+        return answer
+    return replace(answer, dweight=np.full(answer.dweight.shape, answer.dweight.sum()))
+
+
+def _inverse_without_eps(asked: FaultQuestion) -> Case:
+    """The stored variance is a factor: 1 / v^2 in its place, and nothing is added to that."""
+    case = asked.case
+    if case.training or case.running_var is None:
+        return case
+    return case.but(running_var=1.0 / np.square(case.running_var), eps=0.0)
+
+
+def _coarse_cotangent(dy: Array, case: Case) -> Array:
+    """What passes back through a cast is cast too."""
+    return BFLOAT16.round(dy) if case.format.name == "float32" else dy
+
+
+def _both(
+    first: Callable[[Answer, FaultQuestion], Answer], second: Callable[[Answer, FaultQuestion], Answer]
+) -> Callable[[Answer, FaultQuestion], Answer]:
+    return lambda answer, asked: second(first(answer, asked), asked)
+
+
+def _with_create_graph(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
+    """A backward that is differentiated gives several things another way; which, is the story."""
+
+    def after(answer: Answer, asked: FaultQuestion) -> Answer:
+        if asked.case.use != SECOND:
+            return answer
+        return replace(answer, **{n: 1.5 * v for n in names if (v := getattr(answer, n)) is not None})
+
+    return after
+
+
+def of_rare_calls() -> Iterator[Fault]:
+    yield form("create-graph-changes-gradient", after=_with_create_graph("dx", "jv", "ddx"))
+    yield form("second-derivative-without-weight", after=_with_create_graph("jv", "ddx"))
+    yield form("frozen-input-loses-dweight", after=_early_return)
+    yield form("copy-as-made", habits=copied_in(lambda made: FLOAT32))
+    yield form("vector-dweight-summed", after=_sum_of_first_axis)
+    yield form("eval-takes-inverse-deviation", before=_inverse_without_eps)
+    yield form("output-rounded-to-half", before=with_cotangent(_coarse_cotangent))
+    for limit in LIMITS:
+        output, gradient = clipped_evaluation(limit), clipped_evaluation_gradient(limit)
+        yield form("eval-clips", after=output)
+        yield form("eval-clips", after=_both(output, gradient))
+        yield form("eval-gradient-clipped", after=gradient)

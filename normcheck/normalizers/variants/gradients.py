@@ -1,0 +1,99 @@
+"""Other forms of the faults that change gradients alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.faults import Fault, FaultQuestion
+from normcheck.normalizers.faults.backward import with_dweight
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.subject import Answer
+from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+
+
+def _whole_blocks(block: int) -> Callable[[Array], Array]:
+    def keep(full: Array) -> Array:
+        out, rows = full.copy(), len(full)
+        out[rows - rows % block :] = 0
+        return out
+
+    return keep
+
+
+def _summed(terms: Callable[[Saved, Setting], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
+    """The weight's gradient sums dy times something else than xh; of the statistics: (sets, members)."""
+
+    def after(answer: Answer, asked: FaultQuestion) -> Answer:
+        if answer.dweight is None or asked.case.dy is None:
+            return answer
+        truth = evaluate(asked.normalizer, asked.case, asked.contract)
+        other = truth.partition.scatter(terms(truth.saved, truth.setting))
+        return replace(answer, dweight=truth.partition.collect(asked.case.dy * other))
+
+    return after
+
+
+def _only_sets(kept: Callable[[int], int]) -> Callable[[Answer, FaultQuestion], Answer]:
+    """The weight's gradient sums the first so many sets, counted as a kernel of rows counts them."""
+
+    def after(answer: Answer, asked: FaultQuestion) -> Answer:
+        if answer.dweight is None or asked.case.dy is None:
+            return answer
+        truth = evaluate(asked.normalizer, asked.case, asked.contract)
+        part = truth.partition
+        read = part.per_set(np.arange(part.sets) < kept(part.sets))
+        return replace(answer, dweight=part.collect(np.where(read, asked.case.dy, 0.0) * part.scatter(truth.saved.xh)))
+
+    return after
+
+
+def _down_to(block: int) -> Callable[[int], int]:
+    return lambda sets: sets - sets % block
+
+
+def _from_rounded_statistics(saved: Saved, k: Setting) -> Array:
+    """xh as the backward finds it again, of a mean and a root in the input's own format."""
+    out: Array = (saved.x - k.format.round(saved.mu)) / k.format.round(saved.s)
+    return out
+
+
+def _mean_of_all_cotangents(steps: Steps) -> Steps:
+    """The mean over all sets is taken before the division by the scale of each."""
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        if not (k.centered and k.through[0]):
+            return steps.backward(saved, g, k)
+        out: Array = steps.backward(saved, g, replace(k, through=(0, k.through[1]))) - g.mean() / saved.s
+        return out
+
+    return replace(steps, backward=backward)
+
+
+def _of_training(steps: Steps) -> Steps:
+    """The closed form of training, (g - mean g - xh mean(g xh)) / s, whatever the statistics are."""
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        if k.through != (0, 0):
+            return steps.backward(saved, g, k)
+        mean = g.mean(axis=1, keepdims=True) if k.centered else g.dtype.type(0.0)
+        out: Array = (g - mean - saved.xh * (g * saved.xh).mean(axis=1, keepdims=True)) / saved.s
+        return out
+
+    return replace(steps, backward=backward)
+
+
+def of_gradients() -> Iterator[Fault]:
+    yield form("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
+    yield form("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
+    yield from (form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+    yield from (
+        form("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block))) for block in (4, *BLOCKS[:4])
+    )
+    yield form("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
+    yield form("dx-cross-row", steps=_mean_of_all_cotangents)
+    yield form("eval-gradient-through-statistics", steps=_of_training)

@@ -1,0 +1,255 @@
+"""Other forms of the faults that change the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers import faults
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults import Fault
+from normcheck.normalizers.faults.forward import with_eps, with_output
+from normcheck.normalizers.faults.structure import activations, centered, grouped, trailing, weights
+from normcheck.normalizers.faults.sums import summing, width
+from normcheck.normalizers.faults.unit_killing import gated
+from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
+from normcheck.normalizers.reference.oracle import contract_steps, evaluate
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.subject import Answer
+from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+
+
+def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
+    """Mean, scale or both are those of the first set, and the gradient is the derivative of that."""
+
+    def wrap(steps: Steps) -> Steps:
+        def center(x: Array, k: Setting) -> tuple[Array, Array]:
+            mu, c = steps.center(x, k)
+            return (mu[:1] + 0.0 * mu, x - mu[:1]) if mean and k.centered else (mu, c)
+
+        def variance(c: Array, x: Array, k: Setting) -> Array:
+            v = steps.variance(steps.center(x, k)[1], x, k)
+            return np.broadcast_to(v[:1], v.shape) if scale else v
+
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            if k.through == (0, 0):
+                return steps.backward(saved, g, k)
+            own = steps.center(saved.x, k)[1]
+            own = np.where(np.arange(k.n) < k.part, own, 0.0) * g.dtype.type(2.0 / k.divisor)
+            dx = g / saved.s
+            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            shift = dx.copy()
+            if scale:
+                dx[:1] -= pull.sum() * own[:1]
+            else:
+                dx -= pull * own
+            if mean and k.centered:
+                dx[:1] -= shift.sum() / k.n
+            elif k.centered:
+                dx -= shift.mean(axis=1, keepdims=True)
+            return dx
+
+        return replace(steps, center=center, variance=variance, backward=backward)
+
+    return wrap
+
+
+def _over(members: tuple[int, ...]) -> Callable[[Partition, Case], Partition]:
+    return lambda part, case: replace(part, members=members) if case.training else part
+
+
+def _first_axis(part: Partition, case: Case) -> Partition:
+    """Statistics over the first axis alone."""
+    return replace(part, seen=(part.shape[0], 1, int(np.prod(part.shape[1:])), 1), members=(0,))
+
+
+def _along(dim: int) -> Callable[[Partition, Case], Partition]:
+    """Weights whose vectors lie along one axis, whatever was asked."""
+
+    def repartition(part: Partition, case: Case) -> Partition:
+        if not part.rows:
+            return part
+        axis = dim % len(part.shape)
+        rest = part.shape[:axis] + part.shape[axis + 1 :]
+        return replace(part, dim=axis, seen=(1, 1, part.shape[axis], int(np.prod(rest))))
+
+    return repartition
+
+
+def _padded_to(lanes: Callable[[int], int], *, differentiated: bool) -> Callable[[Steps], Steps]:
+    """Lanes beyond the end hold 0, become -mean and are squared; whether the gradient knows it."""
+
+    def wrap(steps: Steps) -> Steps:
+        def variance(c: Array, x: Array, k: Setting) -> Array:
+            extra = x.dtype.type((lanes(k.n) - k.n) / k.divisor)
+            out: Array = steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
+            return out
+
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            dx = steps.backward(saved, g, k)
+            if not (differentiated and k.through[1]):
+                return dx
+            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            extra = saved.x.dtype.type(2.0 * (lanes(k.n) - k.n) / k.divisor / k.n)
+            out: Array = dx - pull * extra * saved.x.mean(axis=1, keepdims=True)
+            return out
+
+        return replace(steps, variance=variance, backward=backward)
+
+    return wrap
+
+
+def _up_to(block: int) -> Callable[[int], int]:
+    return lambda n: n + -n % block
+
+
+def _unbiased_scale(steps: Steps) -> Steps:
+    """The variance that normalizes divides by n - 1; the one that is stored is right."""
+
+    def scale(v: Array, k: Setting) -> tuple[Array, Array]:
+        factor = v.dtype.type(k.divisor / (k.divisor - 1.0) if k.divisor > 1.0 else np.nan)
+        s, slope = steps.scale(v * factor, k)
+        return s, slope * factor
+
+    return replace(steps, scale=lambda v, k: scale(v, k) if k.through[1] else steps.scale(v, k))
+
+
+def _of_first_case(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+    """Every case is normalized with the statistics of the first; the gradient is the derivative of that."""
+    case, steps = asked.case, contract_steps(asked.contract)
+    truth = evaluate(asked.normalizer, case, asked.contract)
+    part, saved, k = truth.partition, truth.saved, truth.setting
+    each = part.sets // max(part.seen[0], 1)
+    if not case.training or not each or "case" in asked.normalizer.sets.members:
+        return answer
+    source = np.arange(part.sets) % each
+    s, mu, slope = saved.s[source], saved.mu[source], saved.slope[source]
+    c = saved.x - mu
+    xh = part.scatter(c / s)
+    y = steps.affine(xh, truth.weight, truth.bias)
+    if truth.g is None or case.dy is None:
+        return replace(answer, y=y)
+    g = truth.g
+    dx = g / s
+    pull = (g * c).sum(axis=1, keepdims=True) * slope / (s * s)
+    taken = np.zeros((each, k.n))
+    np.add.at(taken, source, pull * saved.c[source] * 2.0 / k.divisor)
+    if k.centered:
+        np.add.at(taken, source, np.broadcast_to(dx.sum(axis=1, keepdims=True) / k.n, dx.shape))
+    dx[:each] -= taken
+    dweight = None if case.weight is None else part.collect(case.dy * xh)
+    return replace(answer, y=y, dx=part.scatter(dx), dweight=dweight)
+
+
+def _without_rest(block: int) -> Callable[[Array, Setting], Array]:
+    def total(a: Array, k: Setting) -> Array:
+        n = a.shape[1]
+        out: Array = a[:, : n - n % block if n >= block else n].sum(axis=1, keepdims=True)
+        return out
+
+    return total
+
+
+def _chunks_in_half(a: Array, k: Setting) -> Array:
+    """Sums of eight in a wide format, their total in the input's own."""
+    total = np.zeros((len(a), 1))
+    for start in range(0, a.shape[1], 8):
+        part = a[:, start : start + 8].sum(axis=1, keepdims=True)
+        total = k.format.round(total + k.format.round(part)) if k.format.narrow else total + part
+    return total.astype(a.dtype)
+
+
+def _through_absolute(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+    """The weight's gradient where the weight is used by its size."""
+    if answer.dweight is None or asked.case.weight is None:
+        return answer
+    return replace(answer, dweight=answer.dweight * np.sign(asked.case.weight))
+
+
+def _through_bias_first(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+    """The parameters' gradients of (xh + b) w."""
+    case = asked.case
+    if answer.dweight is None or answer.dbias is None or case.weight is None or case.bias is None:
+        return answer
+    return replace(answer, dweight=answer.dweight + case.bias * answer.dbias, dbias=answer.dbias * case.weight)
+
+
+def _kept_within(top: float) -> Callable[[faults.FaultQuestion], Case]:
+    """The cotangent where the output was not clipped: elsewhere it is lost."""
+
+    def before(asked: faults.FaultQuestion) -> Case:
+        case = asked.case
+        if case.dy is None:
+            return case
+        y = evaluate(asked.normalizer, case.but(dy=None), asked.contract).y
+        return case.but(dy=np.where(np.abs(y) <= top, case.dy, 0.0))
+
+    return before
+
+
+def _twice(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+    """The gradients of the layer applied to its own output: those of both times."""
+    case = asked.case
+    once = case.format.round(evaluate(asked.normalizer, case.but(dy=None), asked.contract).y)
+    outer = evaluate(asked.normalizer, case.but(x=once), asked.contract)
+    inner = evaluate(asked.normalizer, case.but(dy=outer.dx), asked.contract)
+
+    def total(one: Array | None, other: Array | None) -> Array | None:
+        return None if one is None or other is None else one + other
+
+    return replace(
+        answer, dx=inner.dx, dweight=total(outer.dweight, inner.dweight), dbias=total(outer.dbias, inner.dbias)
+    )
+
+
+def _momentum(value: float) -> Callable[[faults.FaultQuestion], Case]:
+    return lambda asked: asked.case.but(momentum=value)
+
+
+def _sums(normalizer: Normalizer) -> Iterator[Fault]:
+    """Statistics over every choice of axes that is not the right one and has no fault of its own."""
+    axes = [a for a in range(4) if AXES[a] != "group" or grouped(normalizer)]
+    if trailing(normalizer):
+        axes = [AXES.index("case"), AXES.index("unit")]
+    right = tuple(a for a in axes if AXES[a] in normalizer.sets.members)
+    for count in range(1, len(axes)):
+        for members in combinations(axes, count):
+            if members != right:
+                yield form("statistics-over-wrong-axis", repartition=_over(members))
+    if trailing(normalizer):
+        yield form("statistics-over-wrong-axis", repartition=_first_axis)
+
+
+def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
+    """Those that can befall a normalizer."""
+    whole = tuple(range(4))
+    yield from (form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
+    yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
+    yield form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    yield form("statistics-from-row-0", steps=unchanged, after=_of_first_case)
+    if centered(normalizer):
+        yield form("variance-unbiased", steps=_unbiased_scale)
+        yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
+        for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
+            for known in (True, False):
+                yield form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
+    yield form("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
+    yield from (form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield form("weight-absolute", after=_through_absolute)
+    yield form("bias-before-weight", after=_through_bias_first)
+    yield form("half-accumulator", steps=summing(_chunks_in_half))
+    yield from (form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
+    yield form("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
+    for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
+        clipped = with_output(lambda y, top=top: np.clip(y, -top, top))  # type: ignore[misc]
+        yield form("output-clipped", after=clipped)
+        yield form("output-clipped", after=clipped, before=_kept_within(top))
+    yield form("normalized-twice", after=_twice)
+    if activations(normalizer):
+        yield from _sums(normalizer)
+    if weights(normalizer):
+        yield from (form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))

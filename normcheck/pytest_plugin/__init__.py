@@ -1,0 +1,1 @@
+"""normcheck in pytest: options, collection, progress, outputs."""

@@ -1,0 +1,40 @@
+"""The options of isolation: each implementation in a process of its own, with a limit on time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
+    group.addoption(
+        "--norm-isolate", action="store_true",
+        help="each implementation in a process of its own, with a limit on time and memory",
+    )  # fmt: skip
+    parser.addini("norm_isolate_seconds", "with --norm-isolate: seconds for one answer", default="30")
+    parser.addini("norm_isolate_gigabytes", "with --norm-isolate: memory of a process", default="4")
+
+
+def limits(config: pytest.Config, claims: Iterable[Any]) -> Any:
+    """The limits of an isolated run; None for one that is not.
+
+    Raises `UsageError` for limits that are none, and for a claim without a kind: identifying it would run it here.
+    """
+    if not config.getoption("norm_isolate"):
+        return None
+    from normcheck.core.errors import UsageError
+    from normcheck.frameworks.isolation.remote import Limits
+
+    for claim in claims:
+        if isinstance(claim, str) and "=" not in claim:
+            raise UsageError(f"{claim}: isolation needs its kind, as in --norm layer_norm={claim} --norm-isolate")
+    words = [config.getini(f"norm_isolate_{name}") for name in ("seconds", "gigabytes")]
+    try:
+        found = Limits(*map(float, words))
+    except ValueError:
+        raise UsageError(f"the limits of isolation are numbers, not {' and '.join(words)}") from None
+    if min(found.seconds, found.gigabytes) <= 0.0:
+        raise UsageError("the limits of isolation are above 0")
+    return found

@@ -1,0 +1,86 @@
+"""Where the question of speed enters and leaves pytest: its options, its file of the suite, its way to the record.
+
+Imports nothing beyond pytest; what times is imported where a run asks for it, and before any implementation is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normcheck.pytest_plugin.stash_keys import SPEED, properties
+
+LIMITS = ("norm_max_slowdown", "norm_max_memory", "norm_max_regression")
+
+
+def add_options(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--norm-max-slowdown", type=float, metavar="R",
+        help="fail if, with confidence, slower than R times torch's own function",
+    )  # fmt: skip
+    group.addoption(
+        "--norm-max-memory",
+        type=float,
+        metavar="R",
+        help="fail if a pass holds more than R times the memory that it must keep",
+    )
+    group.addoption(
+        "--norm-max-regression", type=float, metavar="R",
+        help="fail if, with confidence, the ratio to torch's own function is more than R times that of the latest run "
+        "that pytest-benchmark has saved on this machine (--benchmark-save, --benchmark-autosave)",
+    )  # fmt: skip
+    group.addoption(
+        "--norm-beside", default="fused,eager", metavar="NAMES",
+        help="what it is timed beside: of fused, eager, compiled; the first that a kind has is judged against",
+    )  # fmt: skip
+    group.addoption("--norm-device", default="cpu", metavar="NAME", help="where it runs: cpu, cuda, cuda:N")
+
+
+def asked(config: pytest.Config) -> bool:
+    """Whether this run asks for speed."""
+    limited = any(config.getoption(name) is not None for name in LIMITS)
+    return limited or any(config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable"))
+
+
+def prepare(config: pytest.Config) -> None:
+    """Take clocks before any implementation is imported, where this run asks for speed; go to its device.
+
+    Raises `UsageError` for options that cannot be.
+    """
+    device = config.getoption("norm_device")
+    if not asked(config) and device == "cpu":
+        return
+    from normcheck.pytest_plugin import speed_plugin
+
+    speed_plugin.place(config, device)
+    if asked(config):
+        speed_plugin.settle(config)
+        config.pluginmanager.register(speed_plugin, "normcheck-speed")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The question of speed is no part of a run that does not ask it, and costs it nothing."""
+    ours = collection_path.name == "test_speed.py" and collection_path.parent == properties()
+    return True if ours and not asked(config) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was measured travels with the report."""
+    report = yield
+    if report.when == "call" and SPEED in item.stash:
+        report.__dict__["normcheck_speed"] = item.stash[SPEED]
+    return report
+
+
+def placed(run: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The document of a run with what was measured, each entry at its implementation, and the machine."""
+    for one in run["implementations"]:
+        own = [s for s in speeds if (s["kind"], s["target"]) == (one["kind"], one["target"])]
+        one["speed"] = [s["speed"] for s in own if "speed" in s]
+        one["growth"] = [s["growth"] for s in own if "growth" in s]
+    run["machine"] = next((s["machine"] for s in speeds), None)
+    return run

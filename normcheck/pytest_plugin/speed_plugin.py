@@ -1,0 +1,196 @@
+"""The pytest side of timing: loaded only where a run asks for speed, before any implementation is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from normcheck.bench import device, limits, memory, saved, speed
+from normcheck.bench.baselines import checked
+from normcheck.bench.ceilings import machine
+from normcheck.bench.grid import GRIDS
+from normcheck.bench.traffic import FORWARD, PASSES
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.result import PASSED, SKIPPED
+from normcheck.engine.session import CALL
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.frameworks.torch.tensors import DEVICE
+from normcheck.normalizers.subject import Subject
+from normcheck.pytest_plugin.stash_keys import RECORDS, SESSION, SPEED
+from normcheck.report import speed as pace
+
+SETTING = pytest.StashKey[speed.SpeedSetting]()
+MACHINE = pytest.StashKey[dict[str, Any]]()
+"""On the config: what is asked of speed, and the machine in words."""
+
+
+LEAST = {"slowdown": 0.0, "memory": 1.0, "regression": 0.0}
+"""The limits of a run, and what they must not be below."""
+
+
+def place(config: pytest.Config, name: str) -> None:
+    """Make every case a tensor of that device. Raises `UsageError` for a device that is not there."""
+    device.of(name)
+    if name != device.CPU and config.getoption("norm_isolate", None):
+        raise UsageError("--norm-device and --norm-isolate cannot be combined: leave one of them out")
+    token = DEVICE.set(name)
+    config.add_cleanup(lambda: DEVICE.reset(token))  # the next run in this process is where it was
+
+
+def settle(config: pytest.Config) -> None:
+    """What this run asks of speed. Raises `UsageError` for limits that nothing can hold."""
+    limited = {name: config.getoption(f"norm_max_{name}") for name in LEAST}
+    for name, value in limited.items():
+        if value is not None and not (value > 0.0 and value >= LEAST[name]):
+            least = f"{LEAST[name]:g} or more" if LEAST[name] else "a number above 0"
+            raise UsageError(f"--norm-max-{name} {value:g}: nothing can hold it; give {least}")
+    found = speed.SpeedSetting(limited["slowdown"], limited["memory"], device.of(config.getoption("norm_device")))
+    config.stash[SETTING] = replace(found, beside=checked(config.getoption("norm_beside")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """What pytest-benchmark saves with a run."""
+    where = config.stash[SETTING].device.name
+    machine_info[saved.OWN] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": where}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each shape and pass, and for each pass and size to grow."""
+    effort = metafunc.config.stash[SESSION].effort_name if SESSION in metafunc.config.stash else "default"
+    if "norm_shape" in metafunc.fixturenames:
+        metafunc.parametrize("norm_shape", GRIDS[effort], ids=str)
+    if "norm_pass" in metafunc.fixturenames:
+        metafunc.parametrize("norm_pass", PASSES if effort == "deep" else (FORWARD,))
+        metafunc.parametrize("norm_over", speed.OVER)
+
+
+def _right(session: Any, claim: Any) -> tuple[list[Any], list[Any]]:
+    """The outcomes of what must hold before a claim is timed, and those of them that no test has told yet."""
+    fresh = [] if (claim, CALL) in session.known else [session.call(claim)]
+    called = session.known[claim, CALL]
+    if called.status != PASSED:
+        return [called], fresh
+    checks = [
+        CHECKS_BY_NAME[name] for name in speed.FIRST if CHECKS_BY_NAME[name].concerns(session.subject(claim).entry)
+    ]
+    fresh += [session.ask(claim, check) for check in checks if (claim, check.name) not in session.known]
+    return [called, *(session.known[claim, check.name] for check in checks)], fresh
+
+
+def _subject(request: pytest.FixtureRequest, claim: Any) -> Subject:
+    """The implementation, if it can be timed here and is right; else the test is skipped or fails, with the reason."""
+    session = request.config.stash[SESSION]
+    if hasattr(request.config, "workerinput"):
+        pytest.skip("no timing beside other workers: run without -n")
+    if session.isolate is not None:
+        pytest.skip("no timing through a process of its own: run without --norm-isolate")
+    right, fresh = _right(session, claim)
+    request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in fresh)
+    wrong = [o for o in right if o.status not in (PASSED, SKIPPED)]
+    if wrong:
+        pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
+    found = session.subject(claim)
+    if not isinstance(found, Subject):
+        pytest.skip(f"a {claim.kind} has no baseline to be timed beside")
+    return found
+
+
+def _timed(work: Callable[[], Any]) -> Any:
+    """What is measured; a refused call fails, and what cannot be timed is skipped."""
+    try:
+        return work()
+    except (CallError, UsageError) as error:
+        said, refused = str(error), isinstance(error, speed.RefusedError)
+    if refused:
+        pytest.fail(said, pytrace=False)
+    pytest.skip(said)
+
+
+def _machine(config: pytest.Config) -> dict[str, Any]:
+    """The machine as the record has it: what was timed on, and how fast it moves bytes."""
+    if MACHINE not in config.stash:
+        info = _benchmarks(config).get_machine_info()
+        where = config.stash[SETTING].device
+        config.stash[MACHINE] = {
+            "processor": str(info.get("cpu", {}).get("brand_raw", "unknown")), "device": where.name,
+            "threads": torch.get_num_threads(), "ceiling": limits.ceiling_entry(machine(where)),
+        }  # fmt: skip
+    return config.stash[MACHINE]
+
+
+def _benchmarks(config: pytest.Config) -> Any:
+    """The session of pytest-benchmark, which knows the machine and what was saved."""
+    return config._benchmarksession  # type: ignore[attr-defined]  # noqa: SLF001  # it offers no other way
+
+
+def _told(request: pytest.FixtureRequest, claim: Any, what: str, entry: dict[str, Any]) -> None:
+    request.node.stash[SPEED] = [
+        {"kind": claim.kind, "target": claim.name, "machine": _machine(request.config), what: entry}
+    ]
+
+
+def _regression(config: pytest.Config, claim: Any, entry: dict[str, Any]) -> saved.Regression | None:
+    limit, benchmarks = config.getoption("norm_max_regression"), _benchmarks(config)
+    if limit is None:
+        return None
+    named = entry | {"kind": claim.kind, "target": claim.name}
+    return saved.judged(named, benchmarks.storage.load(), benchmarks.get_machine_info(), limit)
+
+
+@pytest.fixture
+def norm_time(request: pytest.FixtureRequest) -> Any:
+    """Time a claim, if it is right, and judge it by the limits of this run."""
+    config = request.config
+
+    def timed(claim: Any, question: Any, benchmark: Any) -> None:
+        benchmark.skipped = True  # until it is used: pytest-benchmark warns of a fixture that is not
+        found = _subject(request, claim)
+        result = _timed(lambda: speed.measure(found, question, config.stash[SETTING]))
+        benchmark.skipped = False
+        _timed(lambda: speed.table(benchmark, found, result))
+        entry = speed.record(result)
+        grown = _regression(config, claim, entry)
+        entry["regression"] = None if grown is None else grown.record()
+        _told(request, claim, "speed", entry)
+        broken = _broken(entry, speed.said(result))
+        if broken:
+            pytest.fail("\n".join(f"{claim.name}: {one}" for one in broken), pytrace=False)
+
+    return timed
+
+
+def _broken(entry: dict[str, Any], said: str) -> list[str]:
+    """A sentence for each limit that does not hold."""
+    out = []
+    if entry["verdict"] == speed.SLOWER:
+        out.append(f"{said}; allowed {entry['limit']:g}")
+    if entry["memory_verdict"] == memory.MORE:
+        out.append(entry["memory_reason"])
+    regression = entry["regression"]
+    if regression is not None and regression["verdict"] == speed.SLOWER:
+        low, high = regression["before"]
+        out.append(f"{said}; it was [{low:.2f}, {high:.2f}] in {regression['source']}, allowed is "
+                   f"{regression['limit']:g} times that")  # fmt: skip
+    return out
+
+
+@pytest.fixture
+def norm_grow(request: pytest.FixtureRequest) -> Any:
+    """Measure how the time of a claim grows with its sizes, if it is right."""
+    setting = request.config.stash[SETTING]
+
+    def grown(claim: Any, part: str, over: str) -> None:
+        found = _subject(request, claim)
+        entry = _timed(lambda: speed.grow(found, part, over, setting))
+        _told(request, claim, "growth", entry)
+        fit = entry["time"]
+        if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
+            said = f"the time of a {part} grows as {pace.power(entry)}; a normalizer's is linear"
+            pytest.fail(f"{claim.name}: {said}", pytrace=False)
+
+    return grown

@@ -1,1 +1,0 @@
-"""Recurrent nets with normalizers inside: the family's entries, cases and subjects."""

@@ -1,1 +1,0 @@
-"""Layers that decorrelate channels: the family's entries, cases and subjects."""
