@@ -34,7 +34,7 @@ def measured(implementation: Implementation, seeds: range) -> dict[str, Any]:
     started, cases, hard, alarms = time.perf_counter(), 0, {}, []
     bound = subject(implementation)
     for one, check in questions(bound):
-        always = () if seeds.start else check.space.always(one)
+        always = () if seeds.start else check.space.explicit_examples(one)
         answer = ask(one, check, chain(always, random_draws(one, check, seeds)))
         cases += answer.cases
         hard[check.name] = list(astuple(answer.used))
@@ -67,7 +67,7 @@ def worst(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[Used, 
     for line in lines:
         for check, values in line["hard"].items():
             used, place = Used(*values), (check, line["kind"])
-            if used.share >= 0.0 and (place not in out or used.share > out[place][0].share):
+            if used.bound_ratio >= 0.0 and (place not in out or used.bound_ratio > out[place][0].bound_ratio):
                 out[place] = used, line["target"]
     return out
 
@@ -87,7 +87,7 @@ def report(lines: list[dict[str, Any]]) -> int:
     """Print what the state files say; the number of alarms."""
     top: dict[str, Used] = {}
     for (check, _), (used, _) in worst(lines).items():
-        top[check] = max(top.get(check, used), used, key=lambda one: one.share)
+        top[check] = max(top.get(check, used), used, key=lambda one: one.bound_ratio)
     for check, used in top.items():
         print(f"{check:<45}{used.words()}")
     alarms = [f"ALARM {line['kind']}={line['target']}: {alarm}" for line in lines for alarm in line["alarms"]]

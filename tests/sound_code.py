@@ -54,7 +54,7 @@ def questions(bound: BoundSubject) -> Iterator[tuple[BoundSubject, Check]]:
             continue
         known = known_bugs.of(bound.name, check.name)
         one = bound if known is None or not isinstance(bound, Subject) else known_bugs.without(bound, known)
-        if not (check.lacks(one) or check.space.refuses(one)):
+        if not (check.lacks(one) or check.space.unsupported_reason(one)):
             yield one, check
 
 
@@ -98,6 +98,8 @@ def ask(one: BoundSubject, check: Check, some: Iterable[Any]) -> Asked:
             if comparison.seeks or not comparison.compared:  # a witness has no bound to stay below
                 continue
             exact = found.exact and comparison.allowed == 0.0
-            if comparison.share > found.share or exact != found.exact:
-                found = Used(max(comparison.share, found.share), comparison.law, encode(check.name, draw), exact)
+            if comparison.bound_ratio > found.bound_ratio or exact != found.exact:
+                found = Used(
+                    max(comparison.bound_ratio, found.bound_ratio), comparison.law, encode(check.name, draw), exact
+                )
     return Asked(count, found, fold.outcome().finding)

@@ -26,7 +26,7 @@ def asked(subject: Subject, check: str, **changes: object) -> Outcome:
 
 
 def curves(subject: Subject, check: str, **changes: object) -> dict[str, dict[str, list[list[float]]]]:
-    return verdict.curves(asked(subject, check, **changes).facts)
+    return verdict.curves(asked(subject, check, **changes).metrics)
 
 
 def test_an_error_that_grows_with_conditioning_is_seen_to_grow() -> None:
@@ -49,16 +49,16 @@ def test_a_sound_kernel_stays_below_one_everywhere(check: str, place: str) -> No
 
 def test_the_largest_share_of_the_curve_is_that_of_the_bound() -> None:
     one = asked(faults.subject(LAYER_NORM), "value")
-    found = verdict.curves(one.facts)["forward float32"]
+    found = verdict.curves(one.metrics)["forward float32"]
 
-    assert max(share for _, share in found["condition"]) == one.share == found["width"][0][1]
+    assert max(share for _, share in found["condition"]) == one.bound_ratio == found["width"][0][1]
 
 
 def test_infinity_travels_as_a_word_and_fits_the_schema() -> None:
     schema = json.loads((files("normcheck") / "report" / "schema.json").read_text())
     one = asked(faults.subject(LAYER_NORM, faults.get("one-pass-variance")), "value", offset=1e5)
-    facts = {**one.facts, "curve/forward float32/condition/9": float("inf")}
-    record = json.loads(json.dumps(verdict.implementation([outcome({**one.record(), "facts": facts})])))
+    metrics = {**one.metrics, "curve/forward float32/condition/9": float("inf")}
+    record = json.loads(json.dumps(verdict.implementation([outcome({**one.record(), "metrics": metrics})])))
 
     assert [512.0, "inf"] in record["curves"]["forward float32"]["condition"]
     jsonschema.validate(record, {"$defs": schema["$defs"], "$ref": "#/$defs/implementation"})
@@ -66,7 +66,7 @@ def test_infinity_travels_as_a_word_and_fits_the_schema() -> None:
 
 def test_the_distance_from_every_gradient_mode_is_kept() -> None:
     one = asked(faults.subject(LAYER_NORM), "gradient-mode", offset=1.0)
-    found = verdict.gradient_shares(one.facts)
+    found = verdict.gradient_shares(one.metrics)
 
     assert found["full"] < 1.0
     assert min(found[name] for name in found if name != "full") > 10.0

@@ -31,7 +31,7 @@ def asked(subject: Subject, name: str) -> Outcome:
 @pytest.mark.parametrize(("kind", "name"), ASKED)
 def test_a_cell_is_measured_as_derived_and_a_no_has_its_witness(kind: str, name: str) -> None:
     outcome = asked(faults.subject(families.get(kind)), name)
-    share = outcome.facts[f"extended/{COLUMN[name]}"]
+    share = outcome.metrics[f"extended/{COLUMN[name]}"]
 
     assert outcome.status == PASSED
     assert outcome.compared

@@ -55,16 +55,16 @@ class Numbers:
     def recipe(self, entry: Doubler, draw: Number) -> Asked:
         return Asked(np.array(float(draw.value)))
 
-    def refuses(self, subject: Any) -> str:
+    def unsupported_reason(self, subject: Any) -> str:
         return ""
 
-    def always(self, subject: Any) -> Iterator[Number]:
+    def explicit_examples(self, subject: Any) -> Iterator[Number]:
         yield Number()
 
-    def choose(self, subject: Any, pick: Pick) -> Number:
+    def sample(self, subject: Any, pick: Pick) -> Number:
         return Number(pick(range(1, 1000)))
 
-    def fit(self, subject: Any, draw: Number) -> Number:
+    def adapt(self, subject: Any, draw: Number) -> Number:
         return draw
 
     def words(self) -> str:
@@ -159,12 +159,12 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
     """Normalizers have theirs in test_catalog and test_extended."""
     family = families.of(families.get(kind))
     bound = family.faulty(families.get(kind), None, Contract())
-    facts = {"row": family.row(families.get(kind)) is not None, "extended": bool(family.extended(families.get(kind)))}
+    metrics = {"row": family.row(families.get(kind)) is not None, "extended": bool(family.extended(families.get(kind)))}
     outcomes = []
     for check in families.CHECKS:
-        if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.refuses(bound)):
+        if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.unsupported_reason(bound)):
             outcome = run_check(bound, check, draws(bound, check, 2, 1))
-            if any(key.partition("/")[0] in ("row", "extended") for key in outcome.facts):
+            if any(key.partition("/")[0] in ("row", "extended") for key in outcome.metrics):
                 outcomes.append(outcome)
     record = verdict.implementation(outcomes)
     cells = dict(zip(NARROW, extended_row(record), strict=True))
@@ -172,6 +172,10 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
     assert tabled(record)
     assert not deviates(record)
     assert any(text.startswith(kind) for text, _ in table([record], 80))
-    if facts["extended"]:
+    if metrics["extended"]:
         assert {name for name in EXTENDED_NAMES if cells[name][0]} == set(family.extended(families.get(kind)))
-    assert {cells[name][0] for name in COLUMN_NAMES} <= {"invariant", "not invariant", "" if not facts["row"] else "-"}
+    assert {cells[name][0] for name in COLUMN_NAMES} <= {
+        "invariant",
+        "not invariant",
+        "" if not metrics["row"] else "-",
+    }

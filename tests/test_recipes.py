@@ -308,7 +308,7 @@ def test_outliers_are_reached() -> None:
 def outside(case: Case, kind: str) -> Array:
     """The share of dL/dxh outside the span of 1 and xh, for each set that is not nearly constant."""
     truth = evaluate(families.get(kind), case)
-    g, xh = truth.g, truth.saved.xh
+    g, xh = truth.normalized_cotangent, truth.saved.xh
     rest = g - g.mean(axis=1, keepdims=True)
     size = np.square(xh).sum(axis=1, keepdims=True)
     along = (rest * xh).sum(axis=1, keepdims=True) / np.where(size > 0, size, 1.0)
@@ -346,7 +346,7 @@ def test_cotangents_are_not_blind(kind: str) -> None:
         truth = evaluate(
             normalizer, values(normalizer, Draw(seed=seed, n=12, rank=ranks(normalizer)[0], affine="weight"))
         )
-        g, xh = truth.g, truth.saved.xh
+        g, xh = truth.normalized_cotangent, truth.saved.xh
         along_one.append(float(np.max(np.abs(g.mean(axis=1)))))
         along_xh.append(float(np.max(np.abs((g * xh).mean(axis=1)))))
 

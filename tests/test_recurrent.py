@@ -281,7 +281,7 @@ def test_a_net_that_starts_from_noise_is_asked_with_a_state_in_training(mine: An
 
     assert net.domain.noise
     space = checks["recurrent-output"].space
-    assert all(draw.states for draw in space.always(net))
+    assert all(draw.states for draw in space.explicit_examples(net))
 
 
 def test_the_gain_decides_how_steep_tanh_is() -> None:

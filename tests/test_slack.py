@@ -48,11 +48,11 @@ def test_the_hardest_cases_use_half_of_a_bound_at_most(kind: str) -> None:
     over, lines = [], []
     with one_thread():
         for used, target, one, check, case in hardest(kind):
-            draw = check.space.fit(one, replay.decode(case, check.space.plain)[1])
+            draw = check.space.adapt(one, replay.decode(case, check.space.plain)[1])
             answer = ask(one, check, [draw])
             said = f"{check.name:<42}{answer.used.words():>6} (kept: {used})  {target}"
             lines.append(said)
-            if answer.used.share > HALF or (used == EXACT and not answer.used.exact):
+            if answer.used.bound_ratio > HALF or (used == EXACT and not answer.used.exact):
                 over.append(f"{said}: {case}")
     print(f"\n{kind}", *lines, sep="\n")
 
@@ -67,7 +67,7 @@ def sampled(kind: str) -> Iterator[tuple[str, Check, Asked]]:
         for k, (one, check) in enumerate(questions(subject(implementation))):
             if check.cost > 1.0 and (i + k) % 8:
                 continue
-            every = list(check.space.always(one))
+            every = list(check.space.explicit_examples(one))
             some = [every[(7 * i + k) % len(every)], *random_draws(one, check, range(SEED + i, SEED + i + 1))]
             yield short(implementation), check, ask(one, check, some)
 
@@ -80,7 +80,7 @@ def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
     with one_thread():
         for target, check, answer in sampled(kind):
             count += 1
-            if answer.used.share > HALF:
+            if answer.used.bound_ratio > HALF:
                 over[check.name].append(f"{answer.used.share:.3f} {target} {answer.used.law} {answer.used.replay}")
 
     assert over == {}

@@ -259,7 +259,7 @@ def test_arms_of_a_repetition_are_made_in_any_order() -> None:
 
 
 def test_a_time_in_which_memory_cannot_be_moved_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = limits.share
+    share = limits.bound_ratio
     monkeypatch.setattr(limits, "share", lambda *a, **k: replace(share(*a, **k), verdict=ERROR, reason="900 GB/s"))
     found = measure(HONEST, SMALL, FEW).measured
 

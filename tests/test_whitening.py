@@ -103,9 +103,9 @@ def test_the_bundled_layers_use_at_most_half_of_a_bound(kind, target) -> None:
     bound = subject(Implementation(kind, target))
     assert not bound.absent
     for check in (c for c in families.CHECKS if c.concerns(bound.entry)):
-        outcome = run_check(bound, check, [*check.space.always(bound), *draws(bound, check, 10, 5)])
+        outcome = run_check(bound, check, [*check.space.explicit_examples(bound), *draws(bound, check, 10, 5)])
         assert outcome.status == PASSED, outcome.finding
-        assert outcome.share <= 0.5
+        assert outcome.bound_ratio <= 0.5
 
 
 @each
@@ -126,8 +126,8 @@ def test_the_bounds_are_not_idle(entry) -> None:
                     dx = None if found.dx is None else found.dx * factor
                     return type(found)(found.y * factor, dx, found.dweight, found.dbias)
 
-            assert check.ask(right, asked).share <= 1.0
-            assert check.ask(Off(), asked).share > 1.0
+            assert check.ask(right, asked).bound_ratio <= 1.0
+            assert check.ask(Off(), asked).bound_ratio > 1.0
 
 
 def test_autograd_through_eigh_is_found_out() -> None:
@@ -139,7 +139,7 @@ def test_autograd_through_eigh_is_found_out() -> None:
 
     bound = subject(Implementation("zca_whitening", naive))
     check = families.CHECKS_BY_NAME["white-gradient"]
-    found = run_check(bound, check, [d for d in check.space.always(bound) if d.spectrum == "equal"])
+    found = run_check(bound, check, [d for d in check.space.explicit_examples(bound) if d.spectrum == "equal"])
     plain = run_check(bound, check, [WhiteningDraw(affine=False)])
 
     assert (found.status, plain.status) == (FAILED, PASSED)
@@ -166,7 +166,7 @@ def test_what_is_no_whitening_is_said_in_a_sentence(target, contract, said) -> N
 def test_a_liar_passes_no_check_of_the_output(liar) -> None:
     bound = subject(Implementation("zca_whitening", lambda x, eps=0.1: liar(x)))
     check = families.CHECKS_BY_NAME["white-output"]
-    assert run_check(bound, check, check.space.always(bound)).status == FAILED
+    assert run_check(bound, check, check.space.explicit_examples(bound)).status == FAILED
 
 
 @each
@@ -183,7 +183,7 @@ def test_the_gradient_that_it_has_is_named(entry) -> None:
     check = families.CHECKS_BY_NAME["white-gradient"]
     full = subject(Implementation(entry.name, TARGETS[entry.name][0]))
     constant = families.of(entry).faulty(entry, families.fault("white-statistics-constant"), Contract())
-    modes = [gradient_mode(check.ask(s, case(entry)).facts, "full") for s in (full, constant)]
+    modes = [gradient_mode(check.ask(s, case(entry)).metrics, "full") for s in (full, constant)]
 
     assert modes == ["full", "statistics-constant"]
 

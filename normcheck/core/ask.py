@@ -32,8 +32,8 @@ class Fold:
 
     def __init__(self, subject: BoundSubject, check: Check) -> None:
         self.subject, self.check = subject, check
-        self.compared, self.share = 0, 0.0
-        self.facts: dict[str, float] = {}
+        self.compared, self.bound_ratio = 0, 0.0
+        self.metrics: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         self.notes: dict[str, str] = {}
         self.finding: Finding | None = None
@@ -44,16 +44,16 @@ class Fold:
     def add(self, draw: Any, case: Any, comparison: Comparison) -> bool:
         """Take a comparison in; whether it breaks the law."""
         self.compared += comparison.compared
-        self.facts = merge((self.facts, comparison.facts))
+        self.metrics = merge((self.metrics, comparison.metrics))
         self.refused |= comparison.refused
         self.notes |= comparison.notes
         if comparison.seeks:
             # A NaN or an exception is no witness: what moved must be a number.
-            self.witnessed |= comparison.share >= WITNESS and math.isfinite(comparison.observed)
-            if comparison.compared and (self.best is None or comparison.share > self.best[2].share):
+            self.witnessed |= comparison.bound_ratio >= WITNESS and math.isfinite(comparison.observed)
+            if comparison.compared and (self.best is None or comparison.bound_ratio > self.best[2].bound_ratio):
                 self.best = (draw, case, comparison)
             return False
-        self.share = max(self.share, comparison.share)
+        self.bound_ratio = max(self.bound_ratio, comparison.bound_ratio)
         if comparison.holds:
             return False
         self.finding = finding(self.check, draw, case, comparison)
@@ -67,8 +67,8 @@ class Fold:
         status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
         why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
-            self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.share,
-            self.facts, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
+            self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.bound_ratio,
+            self.metrics, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
             notes=self.notes,
         )  # fmt: skip
 
@@ -85,7 +85,7 @@ def draws(subject: BoundSubject, check: Check, count: int, seed: int) -> Iterato
     rng = np.random.default_rng(seed)
     pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # a value of type Pick
     for _ in range(count):
-        yield check.space.choose(subject, pick)
+        yield check.space.sample(subject, pick)
 
 
 def run_check(subject: BoundSubject, check: Check, some: Iterable[Any]) -> Outcome:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.floats import FORMATS
@@ -41,12 +42,17 @@ class Contract:
     accuracy: str = "default"  # the class demanded: torch's own for that kind, or the one named
     eps: float | None = None  # the eps of an implementation that takes none as an argument
     formats: tuple[str, ...] = tuple(FORMATS)  # those that the implementation claims to serve
-    slack: float = 1.0  # every bound is multiplied by it
+    bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
 
     @property
     def through(self) -> tuple[int, int]:
         """(A, B): whether the claimed gradient passes through the mean and through the variance."""
         return GRADIENTS[self.gradient]
+
+
+def _key(of: Field[Any]) -> str:
+    """The word by which users name a field: its own name, unless it has another."""
+    return str(of.metadata.get("key", of.name.replace("_", "-")))
 
 
 def _value(key: str, text: str) -> object:
@@ -77,7 +83,7 @@ def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Co
     >>> contract({"eps-place": "outside"}).eps_place
     'outside'
     """
-    known = {f.name.replace("_", "-"): f.name for f in fields(Contract)}
+    known = {_key(f): f.name for f in fields(Contract)}
     changes: dict[str, object] = {}
     for key, text in conventions.items():
         plain = key.strip().replace("_", "-")
@@ -94,5 +100,5 @@ def words(made: Contract) -> dict[str, str]:
     for f in fields(Contract):
         value = getattr(made, f.name)
         if value != getattr(default, f.name):
-            out[f.name.replace("_", "-")] = ",".join(value) if isinstance(value, tuple) else str(value)
+            out[_key(f)] = ",".join(value) if isinstance(value, tuple) else str(value)
     return out

@@ -17,11 +17,11 @@ def cell(share: float | None) -> str:
     return INVARIANT if share <= 1.0 else NOT_INVARIANT
 
 
-def measured_row(facts: Mapping[str, float], prefix: str = "row") -> dict[str, str]:
+def measured_row(metrics: Mapping[str, float], prefix: str = "row") -> dict[str, str]:
     """The six cells as measured."""
-    return {name: cell(facts.get(f"{prefix}/{name}")) for name in COLUMN_NAMES}
+    return {name: cell(metrics.get(f"{prefix}/{name}")) for name in COLUMN_NAMES}
 
 
-def measured_extension(facts: Mapping[str, float], names: Iterable[str], prefix: str = "extended") -> dict[str, str]:
+def measured_extension(metrics: Mapping[str, float], names: Iterable[str], prefix: str = "extended") -> dict[str, str]:
     """The cells beyond the six as measured, of the columns that a family has."""
-    return {name: cell(facts.get(f"{prefix}/{name}")) for name in names}
+    return {name: cell(metrics.get(f"{prefix}/{name}")) for name in names}

@@ -13,7 +13,7 @@ WITNESS = 10.0
 PASSED, FAILED, INCONCLUSIVE, ERROR = "passed", "failed", "inconclusive", "error"
 SKIPPED = "skipped"
 
-Facts = Mapping[str, float]
+Metrics = Mapping[str, float]
 """Measured shares by key; two measurements of one key merge into the larger.
 
 Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE", "curve/PASS FORMAT/AXIS/PLACE"."""
@@ -25,37 +25,37 @@ class Comparison:
 
     law: str
     compared: int
-    share: float  # largest of error / allowed; above 1 the law does not hold
+    bound_ratio: float  # largest of error / allowed; above 1 the law does not hold
     observed: float = 0.0
     allowed: float = 0.0
     where: tuple[int, ...] = ()
     detail: str = ""
-    facts: Facts = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
     notes: Mapping[str, str] = field(default_factory=dict)  # information, never a finding
     seeks: bool = False  # the law is a "no" on this case: a share from WITNESS on shows it, none breaks it
 
     @property
     def holds(self) -> bool:
-        return self.share <= 1.0
+        return self.bound_ratio <= 1.0
 
 
 def worst(*comparisons: Comparison) -> Comparison:
     """The comparison nearest to failing, with the counts and facts of all."""
-    top = max(comparisons, key=lambda c: c.share)
-    facts = merge(c.facts for c in comparisons)
+    top = max(comparisons, key=lambda c: c.bound_ratio)
+    metrics = merge(c.metrics for c in comparisons)
     count = sum(c.compared for c in comparisons)
     refused = {what: why for c in comparisons for what, why in c.refused.items()}
     notes = {what: said for c in comparisons for what, said in c.notes.items()}
     return Comparison(
-        top.law, count, top.share, top.observed, top.allowed, top.where, top.detail, facts, refused, notes
+        top.law, count, top.bound_ratio, top.observed, top.allowed, top.where, top.detail, metrics, refused, notes
     )
 
 
-def merge(facts: Iterable[Facts]) -> dict[str, float]:
+def merge(metrics: Iterable[Metrics]) -> dict[str, float]:
     """Facts of several measurements: the largest share for each key."""
     out: dict[str, float] = {}
-    for part in facts:
+    for part in metrics:
         for key, share in part.items():
             out[key] = max(out.get(key, 0.0), share)
     return out
@@ -110,8 +110,8 @@ class Outcome:
     check: str
     status: str  # passed, failed, inconclusive, error, skipped
     compared: int = 0
-    share: float = 0.0
-    facts: Facts = field(default_factory=dict)
+    bound_ratio: float = 0.0
+    metrics: Metrics = field(default_factory=dict)
     finding: Finding | None = None
     reason: str = ""  # why it was skipped, or what went wrong
     usage: bool = False  # the reason is the caller's: the target cannot be loaded or bound
@@ -128,8 +128,8 @@ class Outcome:
             name: getattr(self, name)
             for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds", "expected")
         }
-        out["share"] = number(self.share)
-        out["facts"] = {key: number(share) for key, share in self.facts.items()}
+        out["bound_ratio"] = number(self.bound_ratio)
+        out["metrics"] = {key: number(share) for key, share in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
         out["finding"] = None if self.finding is None else self.finding.record()
@@ -139,8 +139,8 @@ class Outcome:
 def outcome(record: Mapping[str, Any]) -> Outcome:
     """The inverse of `Outcome.record`."""
     values = dict(record)
-    values["share"] = float(values["share"])
-    values["facts"] = {key: float(share) for key, share in values["facts"].items()}
+    values["bound_ratio"] = float(values["bound_ratio"])
+    values["metrics"] = {key: float(share) for key, share in values["metrics"].items()}
     values["diagnosis"] = tuple(values["diagnosis"])
     found = values["finding"]
     if found is not None:

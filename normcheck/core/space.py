@@ -34,19 +34,19 @@ class CaseSpace(Protocol):
         """From entry and draw to the case."""
         ...
 
-    def refuses(self, subject: Any) -> str:
+    def unsupported_reason(self, subject: Any) -> str:
         """Why no draw suits a subject; empty if one does."""
         ...
 
-    def always(self, subject: Any) -> Iterator[Any]:
+    def explicit_examples(self, subject: Any) -> Iterator[Any]:
         """The draws that are always tried, the decisive ones first."""
         ...
 
-    def choose(self, subject: Any, pick: Pick) -> Any:
+    def sample(self, subject: Any, pick: Pick) -> Any:
         """One draw."""
         ...
 
-    def fit(self, subject: Any, draw: Any) -> Any:
+    def adapt(self, subject: Any, draw: Any) -> Any:
         """A draw from elsewhere with what this subject cannot change."""
         ...
 
@@ -77,20 +77,20 @@ class ChoiceSpace:
         held: Any = self
         return self._served(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
 
-    def refuses(self, subject: Any) -> str:
+    def unsupported_reason(self, subject: Any) -> str:
         empty = [name for name, some in self.options(subject).items() if not some]
         return f"serves no {' and no '.join(empty)} of this check" if empty else ""
 
-    def fit(self, subject: Any, draw: Any) -> Any:
+    def adapt(self, subject: Any, draw: Any) -> Any:
         options = self.options(subject)
         served = self._served(subject, {name: (getattr(draw, name),) for name in options})
         return replace(draw, **{name: (some or options[name])[0] for name, some in served.items()})
 
-    def choose(self, subject: Any, pick: Pick) -> Any:
+    def sample(self, subject: Any, pick: Pick) -> Any:
         some = {name: pick(options) for name, options in self.options(subject).items()}
         return replace(self.plain, seed=pick(range(1 << 16)), **some)
 
-    def always(self, subject: Any) -> Iterator[Any]:
+    def explicit_examples(self, subject: Any) -> Iterator[Any]:
         """The plain draw in each format, then each other choice once, in turn with the formats."""
         options = self.options(subject)
         plain = replace(self.plain, **{name: some[0] for name, some in options.items()})

@@ -104,7 +104,7 @@ def call_traces(subject: Subject, name: str) -> list[Trace]:
     made = {kind: followed(kind, make) for kind in KINDS if (make := getattr(subject, kind)) is not None}
     listener = replace(subject, live=made.get("live"), transformed=made.get("transformed"))
     check, right, wrong = CHECKS_BY_NAME[name], list[Trace](), list[Trace]()
-    for draw in chain(check.space.always(subject), draws(subject, check, LOOKED_AT, seed=1)) if made else ():
+    for draw in chain(check.space.explicit_examples(subject), draws(subject, check, LOOKED_AT, seed=1)) if made else ():
         begun.clear()
         with quiet():
             _, comparison = run_case(listener, check, draw)

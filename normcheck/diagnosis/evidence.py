@@ -135,7 +135,7 @@ def items(subject: Subject, question: Question, answer: Answer) -> Iterator[Obse
             continue
         with np.errstate(all="ignore"):
             allowed, counted = _allowed(subject, truth, name, expected)
-        allowed = subject.contract.slack * np.where(np.isnan(allowed), np.inf, allowed)
+        allowed = subject.contract.bound_multiplier * np.where(np.isnan(allowed), np.inf, allowed)
         counted = counted | ~np.isfinite(expected)
         wrong = not _near(got, expected, allowed, counted)
         yield Observation(name, truth, got, expected, allowed, counted, wrong)

@@ -18,7 +18,7 @@ def remedy(subject: Any, check: Check, draw: Any) -> str:
         other = replace(subject, contract=promised)
         if check.lacks(other) or run_check(other, check, [draw]).status != PASSED:
             continue
-        if run_check(other, check, check.space.always(subject)).status == PASSED:
+        if run_check(other, check, check.space.explicit_examples(subject)).status == PASSED:
             changed = set(words(promised).items()) - set(words(subject.contract).items())
             return ", ".join(f"{key}={value}" for key, value in changed)
     return ""

@@ -55,7 +55,7 @@ def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
     except CallError:
         return None
     beyond = [(name, one) for name, one in _compared(subject, case, answer) if not one.holds]
-    return max(beyond, key=lambda pair: (pair[0] == "y", pair[1].share), default=None)
+    return max(beyond, key=lambda pair: (pair[0] == "y", pair[1].bound_ratio), default=None)
 
 
 def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[str, Comparison]]:

@@ -37,7 +37,7 @@ class FailingCases:
         for value in sorted(self.database.fetch(key)):
             draw = _draw(value, check)
             if draw is not None:
-                yield check.space.fit(subject, draw)  # whoever asks goes on only if the law holds
+                yield check.space.adapt(subject, draw)  # whoever asks goes on only if the law holds
             self.database.delete(key, value)
 
     def keep(self, subject: BoundSubject, check: Check, replay: str) -> None:

@@ -100,7 +100,7 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
 def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any]:
     """What broke the law before, the decisive draws, and where hypothesis draws none a few more."""
     yield from effort.memory.draws(subject, check)
-    yield from check.space.always(subject)
+    yield from check.space.explicit_examples(subject)
     if not effort.examples:
         yield from draws(subject, check, _affordable(check, PLAIN), effort.seed or 0)
 

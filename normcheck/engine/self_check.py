@@ -39,7 +39,7 @@ def remembered(check: Check) -> Check:
 @lru_cache(maxsize=512)
 def _some(entry: Any, check: Check) -> tuple[Any, ...]:
     plain = families.of(entry).faulty(entry, None, Contract())
-    return (*check.space.always(plain), *draws(plain, check, RANDOM, 0))
+    return (*check.space.explicit_examples(plain), *draws(plain, check, RANDOM, 0))
 
 
 def _asked(subject: BoundSubject) -> list[Check]:

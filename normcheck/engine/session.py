@@ -236,7 +236,7 @@ class Session:
             return replace(plain, status=ERROR, reason=str(error))
 
     def _answered(self, claim: Claim, check: Check, found: BoundSubject, plain: Outcome) -> Outcome:
-        lacks = check.lacks(found) or self._later(check) or check.space.refuses(found)
+        lacks = check.lacks(found) or self._later(check) or check.space.unsupported_reason(found)
         if lacks:
             return replace(plain, reason=lacks)
         with one_thread():
@@ -244,7 +244,7 @@ class Session:
         if outcome.finding is None:
             return accepted_findings.settle(outcome, self.accepted, _today())
         case = outcome.finding.replay
-        draw, family = check.space.fit(found, _repeated(case)[1]), families.of(found.entry)
+        draw, family = check.space.adapt(found, _repeated(case)[1]), families.of(found.entry)
         with one_thread(), quiet():
             lines = family.script(found, check.space.recipe(found.entry, draw))
             meant = family.remedy(found, check, draw)
@@ -263,7 +263,7 @@ class Session:
 
     def _asked(self, claim: Claim, check: Check, found: BoundSubject) -> Outcome:
         if self.only is not None:
-            return run_check(found, check, [check.space.fit(found, self.only[1])])
+            return run_check(found, check, [check.space.adapt(found, self.only[1])])
         entry = known_bugs.of(claim.name, check.name)
         if entry is None or not isinstance(found, Subject):
             return search(found, check, self.effort)

@@ -29,4 +29,4 @@ def draws_from(draw: st.DrawFn, space: CaseSpace, subject: BoundSubject) -> Any:
             return options[0]
         return options[draw(st.integers(FAR, FAR + len(options) - 1)) - FAR]
 
-    return space.choose(subject, pick)
+    return space.sample(subject, pick)

@@ -15,16 +15,16 @@ from normcheck.core.spec import COLUMN_NAMES
 from normcheck.normalizers.bounds.bounds import CLASSES
 
 
-def gradient_mode(facts: Mapping[str, float], claimed: str) -> str:
+def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
     """The mode whose closed form fits: the claimed one if it does, else the first that does, or none."""
-    fits = [name for name in GRADIENTS if facts.get(f"gradient/{name}", float("inf")) <= 1.0]
+    fits = [name for name in GRADIENTS if metrics.get(f"gradient/{name}", float("inf")) <= 1.0]
     return claimed if claimed in fits else fits[0] if fits else "none"
 
 
-def accuracy(facts: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def accuracy(metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """Accuracy class by pass and format, with the largest share of that class's bound."""
     shares: dict[str, dict[str, float]] = {}
-    for key, share in facts.items():
+    for key, share in metrics.items():
         topic, _, rest = key.partition("/")
         if topic == "accuracy":
             place, _, name = rest.rpartition("/")
@@ -36,15 +36,15 @@ def accuracy(facts: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def gradient_shares(facts: Mapping[str, float]) -> dict[str, Any]:
+def gradient_shares(metrics: Mapping[str, float]) -> dict[str, Any]:
     """How far the gradient is from each closed form, in what rounding allows; empty where none was seen."""
-    return {name: number(facts[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in facts}
+    return {name: number(metrics[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in metrics}
 
 
-def curves(facts: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
+def curves(metrics: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
     """By pass and format: pairs (2^k, share) over conditioning, (n, share) over width, in units of the sound bound."""
     points: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for key, share in facts.items():
+    for key, share in metrics.items():
         topic, _, rest = key.partition("/")
         if topic == "curve":
             place, axis, at = rest.split("/")
@@ -69,7 +69,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> str:
 def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The record of one implementation."""
     first = outcomes[0]
-    facts = merge(o.facts for o in outcomes)
+    metrics = merge(o.metrics for o in outcomes)
     counts = dict.fromkeys((PASSED, FAILED, INCONCLUSIVE, SKIPPED, ERROR), 0)
     for o in outcomes:
         counts[o.status] += 1
@@ -78,30 +78,30 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for o in outcomes:
         absent |= o.absent
         declared |= o.contract
-    passing = [o for o in outcomes if o.status == PASSED and o.share > 0.0]
-    tightest = max(passing, key=lambda o: o.share, default=None)
+    passing = [o for o in outcomes if o.status == PASSED and o.bound_ratio > 0.0]
+    tightest = max(passing, key=lambda o: o.bound_ratio, default=None)
     record: dict[str, Any] = {
         "kind": first.kind,
         "target": first.target,
         "verdict": _verdict(outcomes),
-        "row": measured_row(facts),
+        "row": measured_row(metrics),
         "extended": {},
-        "gradient": gradient_mode(facts, contract(declared).gradient),
+        "gradient": gradient_mode(metrics, contract(declared).gradient),
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
         "seconds": round(sum(o.seconds for o in outcomes), 3),
         "invariances": {
-            key.partition("/")[2]: cell(share) for key, share in facts.items() if key.startswith("invariance/")
+            key.partition("/")[2]: cell(share) for key, share in metrics.items() if key.startswith("invariance/")
         },
         "speed": [],
         "growth": [],
         "contract": declared,
-        "accuracy": accuracy(facts),
-        "curves": curves(facts),
-        "gradient_shares": gradient_shares(facts),
-        "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.share)},
+        "accuracy": accuracy(metrics),
+        "curves": curves(metrics),
+        "gradient_shares": gradient_shares(metrics),
+        "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.bound_ratio)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
         "information": {what: said for o in outcomes for what, said in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
@@ -115,14 +115,14 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         family = families.of(entry)
         row, extended = family.row(entry), family.extended(entry)
         record["expected"] = None if row is None else _words(row.cells)
-        record["extended"] = measured_extension(facts, extended)
+        record["extended"] = measured_extension(metrics, extended)
         record["expected_extended"] = {name: _word(yes) for name, yes in extended.items()}
         record["printed"] = [
             {"paper": str(p.paper), "short": p.paper.short, "row": _words(p.row.cells)} for p in families.printed(entry)
         ]
-        if any(key.startswith("row in evaluation/") for key in facts):
-            record["row_expected_statistics"] = measured_row(facts, "row in evaluation")
-            record["extended_expected_statistics"] = measured_extension(facts, extended, "extended in evaluation")
+        if any(key.startswith("row in evaluation/") for key in metrics):
+            record["row_expected_statistics"] = measured_row(metrics, "row in evaluation")
+            record["extended_expected_statistics"] = measured_extension(metrics, extended, "extended in evaluation")
     return record
 
 

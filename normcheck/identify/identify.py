@@ -246,14 +246,14 @@ DRAWS = 4
 def _measured_row(subject: Subject) -> dict[str, str]:
     """The six columns on a few networks, with an eps that counts for nothing where it can be chosen."""
     free = subject.domain.eps is None and not subject.domain.least_eps
-    facts = []
+    metrics = []
     for check in TABLE:
         rng = random.Random(check.name)  # noqa: S311  # chooses cases
         for i in range(DRAWS):
             pick = rng.choice if i else (lambda options: options[0])
-            case = check.space.recipe(subject.normalizer, check.space.choose(subject, pick))
-            facts.append(check.ask(subject, case.but(eps=case.eps * NEGLIGIBLE) if free else case).facts)
-    return measured.measured_row(merge(facts))
+            case = check.space.recipe(subject.normalizer, check.space.sample(subject, pick))
+            metrics.append(check.ask(subject, case.but(eps=case.eps * NEGLIGIBLE) if free else case).metrics)
+    return measured.measured_row(merge(metrics))
 
 
 def _known(card: IdentityReport, seen: Seen, alone: Subject | None, thing: Any) -> IdentityReport:

@@ -92,7 +92,7 @@ def properties(outcomes: list[Any]) -> list[tuple[str, object]]:
     out: list[tuple[str, object]] = []
     for o in outcomes:
         head = f"{o.kind} {o.target} {o.check}"
-        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.share)]
+        out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.bound_ratio)]
         out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
         out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
         out += [(f"{head}: expected", o.expected)] if o.expected else []

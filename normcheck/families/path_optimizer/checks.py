@@ -33,7 +33,7 @@ def flat(parts: Parameters) -> Array:
 def _alike(
     subject: OptimizerSubject, law: str, got: Parameters, expected: Parameters, allowed: Parameters
 ) -> Comparison:
-    return differ(law, flat(got), flat(expected), subject.contract.slack * flat(allowed))
+    return differ(law, flat(got), flat(expected), subject.contract.bound_multiplier * flat(allowed))
 
 
 def _one_step(
@@ -82,7 +82,7 @@ def ask_total(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
         # to first order, and only where most digits of a step are left
         read = float((passing * blur).sum()) if np.all(blur < math.sqrt(u)) else math.inf
         law = "sum over a layer of kappa_e w_e^2 = J, the same for every layer"
-        allowed = np.array(subject.contract.slack * 2.0 * read)
+        allowed = np.array(subject.contract.bound_multiplier * 2.0 * read)
         out.append(differ(law, np.array(passing.sum()), np.array(total), allowed, np.isfinite(allowed)))
     return worst(*out)
 
@@ -109,8 +109,8 @@ def ask_function(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
         error = step_bound(net.parameters, stepped, case.format)
         allowed = allowed + output_bound(stepped, error, case.x)
     law = "stepped nets that computed one function compute one function"
-    found = differ(law, outputs[1], outputs[0], subject.contract.slack * allowed)
-    return replace(found, facts={"row/weight_vector_rescaling": found.share})
+    found = differ(law, outputs[1], outputs[0], subject.contract.bound_multiplier * allowed)
+    return replace(found, metrics={"row/weight_vector_rescaling": found.bound_ratio})
 
 
 def ask_rate(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:

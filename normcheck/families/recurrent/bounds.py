@@ -77,7 +77,7 @@ class _Signs:
         return self._moved(saved.xh, bounds.statistic(saved, condition(saved.x, saved.s), k, bounds.SOUND))
 
     def pulled(self, dx: Array, saved: Saved, g: Array, k: Setting) -> Array:
-        scale = bounds.pull(saved, k, g, fixed=self.fixed)
+        scale = bounds.scale_from_saved(saved, k, g, fixed=self.fixed)
         if self.fixed:
             return self._moved(dx, FEW * self.unit * scale)
         loss = condition(saved.x, saved.s) + 0.5 * np.square(saved.xh[:, :1])
@@ -102,10 +102,10 @@ def truth(entry: Recurrent, case: RecurrentCase, contract: Contract) -> Recurren
     floor = 4.0 * fmt.floor
 
     def allowed(some: Mapping[str, Array], right: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: contract.slack * _spread(value, right[name], floor) for name, value in some.items()}
+        return {name: contract.bound_multiplier * _spread(value, right[name], floor) for name, value in some.items()}
 
     limits = Unrolled(
-        contract.slack * _spread(moved.y, exact.y, floor),
+        contract.bound_multiplier * _spread(moved.y, exact.y, floor),
         allowed(moved.last, exact.last),
         allowed(moved.means, exact.means),
         allowed(moved.variances, exact.variances),

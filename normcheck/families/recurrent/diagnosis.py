@@ -45,7 +45,7 @@ def _draws(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> Iterator[Recur
     for outcome in outcomes:
         if outcome.finding is not None:
             space = CHECKS_BY_NAME[outcome.check].space
-            yield space.fit(net, decode(outcome.finding.replay, space.plain)[1])
+            yield space.adapt(net, decode(outcome.finding.replay, space.plain)[1])
 
 
 def _parts(answer: RecurrentAnswer, case: RecurrentCase) -> Parts:

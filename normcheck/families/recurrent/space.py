@@ -145,21 +145,21 @@ class Spans:
         out["eps"] = out["eps"] if domain.eps is None else (domain.eps,)
         return out
 
-    def refuses(self, subject: RecurrentSubject) -> str:
+    def unsupported_reason(self, subject: RecurrentSubject) -> str:
         empty = [name for name, some in self._options(subject).items() if not some]
         return f"offers no {empty[0].replace('_', ' ')} that is asked for" if empty else ""
 
-    def fit(self, subject: RecurrentSubject, draw: RecurrentDraw) -> RecurrentDraw:
+    def adapt(self, subject: RecurrentSubject, draw: RecurrentDraw) -> RecurrentDraw:
         return replace(draw, fixed=subject.domain.roles, momentum=subject.domain.momentum)
 
-    def choose(self, subject: RecurrentSubject, pick: Pick) -> RecurrentDraw:
+    def sample(self, subject: RecurrentSubject, pick: Pick) -> RecurrentDraw:
         some = {name: pick(options) for name, options in self._options(subject).items()}
-        return self.fit(subject, RecurrentDraw(seed=pick(range(1 << 16)), **some))
+        return self.adapt(subject, RecurrentDraw(seed=pick(range(1 << 16)), **some))
 
-    def always(self, subject: RecurrentSubject) -> Iterator[RecurrentDraw]:
+    def explicit_examples(self, subject: RecurrentSubject) -> Iterator[RecurrentDraw]:
         """The plain draw in each format, then every other choice once, several together, in turn with the formats."""
         options = self._options(subject)
-        plain = self.fit(subject, RecurrentDraw(**{name: some[0] for name, some in options.items()}))
+        plain = self.adapt(subject, RecurrentDraw(**{name: some[0] for name, some in options.items()}))
         formats = options.pop("format")
         yield from (replace(plain, format=format) for format in formats)
         most = max(len(some) for some in options.values())

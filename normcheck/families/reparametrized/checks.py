@@ -28,7 +28,7 @@ CONSTANT = "between refreshes statistics are constant"
 def _same(
     subject: ReparametrizedSubject, law: str, got: Array, expected: Array, off: Array, *, seen: bool = True
 ) -> Comparison:
-    return differ(law, got, expected, subject.contract.slack * off, np.array(seen))
+    return differ(law, got, expected, subject.contract.bound_multiplier * off, np.array(seen))
 
 
 def _advanced(subject: ReparametrizedSubject, case: ReparametrizedCase) -> ReparametrizedLife:
@@ -49,14 +49,14 @@ def ask_function(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Co
         life.refresh(*case.batches[batch])
         off = off + true.kept(batch)
         out.append(_same(subject, KEEPS, life.outputs(case.probe), expected, off))
-    facts = {f"extended/{REPARAMETRIZES}": worst(*out).share}
+    metrics = {f"extended/{REPARAMETRIZES}": worst(*out).bound_ratio}
     life = _advanced(subject, case)
     before = life.outputs(case.probe)
     life.refresh(*case.batches[2])
     # of the weights after the step: a few times as large as those before, as the rate is chosen
     moved = true.stepped().off + 4.0 * (true.kept(0) + true.kept(2))
     out.append(_same(subject, f"{KEEPS}, after a step", life.outputs(case.probe), before, moved))
-    return replace(worst(*out), facts=facts)
+    return replace(worst(*out), metrics=metrics)
 
 
 def ask_step(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
@@ -84,7 +84,7 @@ def ask_constant(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Co
     life.outputs(case.batches[2][0])
     alone = np.vstack([life.outputs(case.probe[i : i + 1]) for i in range(len(case.probe))])
     found = _same(subject, f"{CONSTANT}: a case alone has the output that it has among others", alone, whole, 2.0 * off)
-    return replace(found, facts={f"extended/{OF_BATCH}": found.share})
+    return replace(found, metrics={f"extended/{OF_BATCH}": found.bound_ratio})
 
 
 def _commutes(

@@ -113,8 +113,8 @@ def _in_range(truth: Truth) -> Array:
     cube = saved.s * saved.s * saved.s
     sums = np.maximum(np.abs(saved.x), np.square(saved.c)).sum(axis=1, keepdims=True)
     fits = (saved.s * saved.s >= 2.0**fmt.smallest) & (cube <= room) & (sums <= room)
-    if truth.g is not None:
-        pull = np.abs(truth.g) * (1.0 + np.abs(saved.xh))
+    if truth.normalized_cotangent is not None:
+        pull = np.abs(truth.normalized_cotangent) * (1.0 + np.abs(saved.xh))
         fits &= pull.sum(axis=1, keepdims=True) <= room * np.minimum(saved.s * saved.s, 1.0)
     out: Array = fits
     return out
@@ -174,7 +174,7 @@ def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
 def read_rounded(truth: Truth) -> Array:
     """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
 
-    To first order |dy/dx| u |x| summed over the set, as `pull` bounds it, and the affine map's own share.
+    To first order |dy/dx| u |x| summed over the set, as `scale_from_saved` bounds it, and the affine map's own share.
     """
     u, part = truth.case.format.u, truth.partition
     gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
@@ -204,16 +204,16 @@ def backward_scale(truth: Truth) -> Array:
 
     T = (|g| + mean|g| + (1 + |xh|) mean(|g| (1 + |xh|))) / s; without the mean's terms where none is subtracted.
     """
-    assert truth.g is not None, "the case has no cotangent"
-    return scale_of(truth, truth.g)
+    assert truth.normalized_cotangent is not None, "the case has no cotangent"
+    return scale_of(truth, truth.normalized_cotangent)
 
 
 def scale_of(truth: Truth, to: Array) -> Array:
     """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
-    return pull(truth.saved, truth.setting, to, fixed=given(truth))
+    return scale_from_saved(truth.saved, truth.setting, to, fixed=given(truth))
 
 
-def pull(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
+def scale_from_saved(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
     """The same from what a kernel saved; fixed: the statistics are given."""
     g, xh = np.abs(to), np.abs(saved.xh)
     if fixed:

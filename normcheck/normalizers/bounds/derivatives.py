@@ -32,8 +32,8 @@ def second(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
     """
     case, part, k = truth.case, truth.partition, truth.setting
     assert case.tangent is not None, "the case has no tangent"
-    assert truth.g is not None, "the case has no cotangent"
-    v, g, s = np.abs(part.gather(case.tangent)), np.abs(truth.g), truth.saved.s
+    assert truth.normalized_cotangent is not None, "the case has no cotangent"
+    v, g, s = np.abs(part.gather(case.tangent)), np.abs(truth.normalized_cotangent), truth.saved.s
     size = 1.0 + np.abs(truth.saved.xh)
     if bounds.given(truth):
         return bounds.ErrorBound({"affine": np.asarray(4.0 * case.format.floor)})
@@ -80,7 +80,7 @@ def directional(truth: Truth, step: float, inner: float) -> float:
     that sum to 3/2, a truncation of order (h / s)^4 / 5 of the scale of the derivative, and dx's own bound.
     """
     rounding = 1.5 * inner / step
-    assert truth.g is not None
+    assert truth.normalized_cotangent is not None
     scale = bounds.backward_scale(truth)
     # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
     # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.

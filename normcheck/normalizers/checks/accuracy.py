@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from normcheck.core.check import Check, nothing
-from normcheck.core.compare import differ, shares
+from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds
@@ -26,20 +26,22 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
     """The output against its bound, with the share of every class up to the demanded one as facts."""
     case = truth.case
     wanted, rounding = demanded(subject, case), rounded_once(case, truth.y)
-    facts: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     found = None
     for accuracy in bounds.classes(case.format):
         bound: ErrorBound = bounds.forward(truth, accuracy)
-        limit = subject.contract.slack * bound.total
+        limit = subject.contract.bound_multiplier * bound.total
         one = differ(LAW, y, truth.y, limit, resolved(truth, accuracy), rounding=rounding)
         if one.compared:
-            facts[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.share
+            metrics[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.bound_ratio
         if accuracy is bounds.SOUND and case.training:
-            facts |= curve(truth, pass_name, shares(y, truth.y, limit, rounding)[1])
+            metrics |= curve(truth, pass_name, bound_ratios(y, truth.y, limit, rounding)[1])
         if accuracy is wanted:
             term = bound.largest(one.where) if one.compared else ""
             detail = f"the bound is mostly {term}" if not one.holds else ""
-            found = Comparison(LAW, one.compared, one.share, one.observed, one.allowed, one.where, detail, facts)
+            found = Comparison(
+                LAW, one.compared, one.bound_ratio, one.observed, one.allowed, one.where, detail, metrics
+            )
         if found is not None and one.holds:
             break
     assert found is not None

@@ -251,7 +251,10 @@ def _gradient_of_bias(subject: Subject, case: Case, law: str, cotangent: Array, 
     assert truth.dbias is not None, "the case has no bias"
     needed, got = truth.partition.collect(least), gradients_of(subject, here).dbias
     short = np.full(needed.shape, np.nan) if got is None else np.minimum(got - needed, 0.0)
-    allowed = subject.contract.slack * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
+    allowed = (
+        subject.contract.bound_multiplier
+        * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
+    )
     return differ(law, short, np.zeros(needed.shape), allowed, needed > 2.0 * allowed)
 
 

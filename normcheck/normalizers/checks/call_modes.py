@@ -91,13 +91,13 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
     """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
-    slack = subject.contract.slack
+    multiplier = subject.contract.bound_multiplier
     within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
-    allowed = slack * np.broadcast_to(within, truth.y.shape)
+    allowed = multiplier * np.broadcast_to(within, truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
         within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
-        yield differ(f"dx, {use}", answer.dx, truth.dx, slack * within, mask)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * within, mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
@@ -118,7 +118,9 @@ def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparis
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.tangent(truth, subject.contract)
     got = np.full(expected.shape, np.nan) if answer.jv is None else answer.jv
-    allowed = subject.contract.slack * np.broadcast_to(derivatives.tangent(truth, accuracy).total, expected.shape)
+    allowed = subject.contract.bound_multiplier * np.broadcast_to(
+        derivatives.tangent(truth, accuracy).total, expected.shape
+    )
     return differ(f"J v, {use}", got, expected, allowed, resolved(truth, accuracy))
 
 
@@ -144,7 +146,9 @@ def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.second(subject.normalizer, truth.case, subject.contract)
     got = np.full(expected.shape, np.nan) if answer.ddx is None else answer.ddx
-    allowed = subject.contract.slack * np.broadcast_to(derivatives.second(truth, accuracy).total, expected.shape)
+    allowed = subject.contract.bound_multiplier * np.broadcast_to(
+        derivatives.second(truth, accuracy).total, expected.shape
+    )
     mask = resolved(truth, accuracy)
     found = differ("d<dx, v>/dx", got, expected, allowed, mask)
     if not found.holds and _through_statistics(truth, got - expected, allowed):

@@ -96,7 +96,7 @@ def constant_gradient(subject: Subject, case: Case) -> Comparison:
     got = subject.call(case, True).dx
     assert got is not None
     assert truth.dx is not None
-    allowed = subject.contract.slack * bounds.backward(truth, accuracy).total
+    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
     return differ("a constant set has the gradient of its formula", got, truth.dx, allowed, resolved(truth, accuracy))
 
 

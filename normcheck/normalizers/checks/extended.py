@@ -76,7 +76,7 @@ def reparametrization(subject: Subject, case: Case) -> Comparison:
     )
     if extended(normalizer)[REPARAMETRIZES]:
         found = differ("y(W x) = W' x with the folded weights W'", y3, (t1 + t2) / 2.0, 2.0 * (b1 + b2) + b3)
-        return replace(found, facts={f"extended/{REPARAMETRIZES}": found.share})
+        return replace(found, metrics={f"extended/{REPARAMETRIZES}": found.bound_ratio})
     law = f"no weights make it the same affine map: a witness is a bend of {WITNESS:g} bounds"
     return _witness(law, REPARAMETRIZES, (y3, (y1 + y2) / 2.0), (t3, (t1 + t2) / 2.0), b3 + (b1 + b2) / 2.0)
 
@@ -88,7 +88,7 @@ def _witness(
     if not np.any(np.abs(predicted[0] - predicted[1]) > 2.0 * WITNESS * allowed):  # this case cannot show it
         return Comparison(law, 0, 0.0, seeks=True)
     found = differ(law, *seen, allowed)
-    return replace(found, facts={f"extended/{column}": found.share}, seeks=True)
+    return replace(found, metrics={f"extended/{column}": found.bound_ratio}, seeks=True)
 
 
 def ask_independence(*, evaluation: bool) -> Ask:
@@ -107,7 +107,7 @@ def ask_independence(*, evaluation: bool) -> Ask:
         (y1, t1, b1), (y2, t2, b2) = _read(subject, here), _read(subject, there)
         if evaluation or extended(normalizer)[OF_BATCH]:
             found = differ("y of a case is the same among other cases", y2, y1, b1 + b2)
-            return replace(found, facts={f"{prefix}/{OF_BATCH}": found.share})
+            return replace(found, metrics={f"{prefix}/{OF_BATCH}": found.bound_ratio})
         law = f"y of a case depends on the others: a witness is a change of {WITNESS:g} bounds"
         return _witness(law, OF_BATCH, (y2, y1), (t2, t1), b1 + b2)
 

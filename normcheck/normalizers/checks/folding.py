@@ -53,7 +53,7 @@ def affine(subject: Subject, case: Case) -> Comparison:
     found = gradients_of(subject, case)
     assert found.dx is not None
     accuracy = bounds.SOUND
-    allowed = np.abs(case.dy) * scale_lost + subject.contract.slack * bounds.backward(truth, accuracy).total
+    allowed = np.abs(case.dy) * scale_lost + subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
     return worst(differs, differ("dx = (y(1) - y(0)) dy", found.dx, scale * case.dy, allowed))
 
 
@@ -76,7 +76,7 @@ def folded(subject: Subject, case: Case) -> Comparison:
         expected = data @ weights.T + constant
         found.append(differ(law, y, expected, own + rounding, rounding=rounded_once(here, expected)))
     whole = worst(*found)
-    return replace(whole, facts={f"extended in evaluation/{REPARAMETRIZES}": whole.share})
+    return replace(whole, metrics={f"extended in evaluation/{REPARAMETRIZES}": whole.bound_ratio})
 
 
 def _from_statistics(subject: Subject, case: Case) -> tuple[Array, Array, Array]:

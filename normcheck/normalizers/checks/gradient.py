@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
-from normcheck.core.compare import differ, shares
+from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.contract import GRADIENTS
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
@@ -45,21 +45,21 @@ def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Compa
     """Compare under every class up to the demanded one; the shares become facts."""
     assert callable(compare)
     wanted = demanded(subject, truth.case, backward=True)
-    facts: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     found: Comparison | None = None
     for accuracy in bounds.classes(truth.case.format):
         one: Comparison = compare(accuracy)
         if one.compared:
-            facts[f"accuracy/{key} {truth.case.format.name}/{accuracy.name}"] = one.share
+            metrics[f"accuracy/{key} {truth.case.format.name}/{accuracy.name}"] = one.bound_ratio
         found = one if accuracy is wanted else found
         if found is not None and one.holds:
             break
     assert found is not None
-    return replace(found, facts=facts)
+    return replace(found, metrics=metrics)
 
 
 def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
-    return np.asarray(subject.contract.slack * bounds.backward(truth, accuracy).total)
+    return np.asarray(subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total)
 
 
 def input_gradient(subject: Subject, case: Case) -> Comparison:
@@ -76,8 +76,8 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
         return differ(law, dx, expected, allowed, resolved(truth, accuracy), rounding=rounding)
 
     found = _classes(subject, truth, "backward", compare)
-    drawn = curve(truth, "backward", shares(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
-    return replace(found, facts={**found.facts, **drawn})
+    drawn = curve(truth, "backward", bound_ratios(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
+    return replace(found, metrics={**found.metrics, **drawn})
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
@@ -93,7 +93,7 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
             if expected is None:
                 continue
             seen = np.full(expected.shape, np.nan) if got is None else got
-            allowed = subject.contract.slack * bounds.parameter(truth, accuracy, bias=bias).total
+            allowed = subject.contract.bound_multiplier * bounds.parameter(truth, accuracy, bias=bias).total
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
             mask = None if bias else read
             found.append(differ(law, seen, expected, allowed, mask, rounding=rounded_once(case, expected)))
@@ -124,11 +124,11 @@ def mode(subject: Subject, case: Case) -> Comparison:
     allowed, mask = _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy)
     shares = {name: differ("", dx, gradient(truth, name), allowed, mask) for name in GRADIENTS}
     claimed = shares[subject.contract.gradient]
-    facts = {f"gradient/{name}": one.share for name, one in shares.items()}
+    metrics = {f"gradient/{name}": one.bound_ratio for name, one in shares.items()}
     fits = [name for name, one in shares.items() if one.holds]
     seen = f"dx is that of {' or '.join(fits)}" if fits else "dx follows none of the four closed forms"
     law = f"the gradient is {subject.contract.gradient}"
-    return replace(claimed, law=law, facts=facts, detail="" if claimed.holds else seen)
+    return replace(claimed, law=law, metrics=metrics, detail="" if claimed.holds else seen)
 
 
 def sums(subject: Subject, case: Case) -> Comparison:
@@ -137,23 +137,23 @@ def sums(subject: Subject, case: Case) -> Comparison:
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
     assert dx is not None
-    assert truth.g is not None
+    assert truth.normalized_cotangent is not None
     part, saved, k = truth.partition, truth.saved, truth.setting
     a, b = k.through
     flat = part.gather(dx)
     mask = bounds.resolved(truth, accuracy)[:, 0]
-    slack = subject.contract.slack
+    multiplier = subject.contract.bound_multiplier
     found = []
     s = saved.s[:, 0]
     if k.centered:
-        total = (1 - a) * truth.g.sum(axis=1) / s
+        total = (1 - a) * truth.normalized_cotangent.sum(axis=1) / s
         law = "sum of dx over a set = 0" if a else "sum of dx over a set = sum g / s"
-        found.append(differ(law, flat.sum(axis=1), total, slack * derivatives.identity_sum(truth, accuracy), mask))
-    pull = (truth.g * saved.xh).sum(axis=1)
+        found.append(differ(law, flat.sum(axis=1), total, multiplier * derivatives.identity_sum(truth, accuracy), mask))
+    variance_term = (truth.normalized_cotangent * saved.xh).sum(axis=1)
     kept = 1.0 - 2.0 * b * (saved.slope * saved.v / saved.s)[:, 0]
     law = "<dx, xh> = (1 - B v / (v + eps)) sum g xh / s"
-    allowed = slack * derivatives.identity_inner(truth, accuracy, saved.xh)
-    found.append(differ(law, (flat * saved.xh).sum(axis=1), kept * pull / s, allowed, mask))
+    allowed = multiplier * derivatives.identity_inner(truth, accuracy, saved.xh)
+    found.append(differ(law, (flat * saved.xh).sum(axis=1), kept * variance_term / s, allowed, mask))
     return worst(*found)
 
 
@@ -186,7 +186,7 @@ def adjoint(subject: Subject, case: Case) -> Comparison:
     assert dx is not None
     h = derivatives.richardson_step(truth)
     noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
-    allowed = subject.contract.slack * (
+    allowed = subject.contract.bound_multiplier * (
         derivatives.directional(truth, h, noise)
         + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
     )
@@ -221,12 +221,12 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
     """
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
-    assert truth.g is not None
+    assert truth.normalized_cotangent is not None
     a, _ = k.through
     steps, rate = 8, 0.25
     s = truth.saved.s[:, 0]
-    push = (1 - a) * truth.g.sum(axis=1) / s
-    scale = np.abs(truth.g).sum(axis=1) / s
+    push = (1 - a) * truth.normalized_cotangent.sum(axis=1) / s
+    scale = np.abs(truth.normalized_cotangent).sum(axis=1) / s
     rate /= max(1.0, float((scale / s).max()) / 4.0)  # the largest drift stays within a few standard deviations
     b = np.zeros(part.sets)
     allowed = np.zeros(part.sets)
@@ -236,14 +236,19 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
         here = case.but(x=case.x + part.per_set(b))
         dx = gradients_of(subject, here).dx
         assert dx is not None
-        allowed += rate * subject.contract.slack * derivatives.identity_sum(truth_of(subject, here), accuracy)
+        allowed += (
+            rate * subject.contract.bound_multiplier * derivatives.identity_sum(truth_of(subject, here), accuracy)
+        )
         b = b - rate * part.gather(dx).sum(axis=1)
     law = "through E[x] a bias before the normalizer stands still" if a else "b grows by eta sum g / s each step"
     moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))
     here = case.but(x=case.x + part.per_set(b))
     bound = bounds.forward(truth, accuracy).total + bounds.forward(truth_of(subject, here), accuracy).total
     still = differ(
-        "the loss stands still while b drifts", answer_of(subject, here).y, first, subject.contract.slack * bound
+        "the loss stands still while b drifts",
+        answer_of(subject, here).y,
+        first,
+        subject.contract.bound_multiplier * bound,
     )
     return worst(moved, still)
 

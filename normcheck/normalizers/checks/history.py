@@ -42,9 +42,9 @@ def recomputed(subject: Subject, case: Case) -> Comparison:
             allowed = updates * bounds.running(truth, demanded(subject, case), variance=variance).total
             law = f"recomputed in the backward, the {name.replace('_', ' ')} is that of one update, or of two"
             got = np.full(expected.shape, np.nan) if got is None else got
-            both.append(differ(law, got, expected, subject.contract.slack * allowed))
+            both.append(differ(law, got, expected, subject.contract.bound_multiplier * allowed))
         found.append(worst(*both))
-    best = min(found, key=lambda c: c.share)
+    best = min(found, key=lambda c: c.bound_ratio)
     notes = {"under checkpointing": "running statistics are updated twice"} if best is found[1] else {}
     return replace(best, notes=notes if best.holds else {})
 

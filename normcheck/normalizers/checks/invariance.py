@@ -141,16 +141,16 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         resolved = np.isfinite(allowed)
         rough = differ(column.law, moved_y, expected, allowed, resolved)
         mode = "row in evaluation" if evaluation else "row"
-        facts = {f"{mode}/{column.name}": rough.share}
+        metrics = {f"{mode}/{column.name}": rough.bound_ratio}
         if is_no:
             law = f"not invariant to {column.title}: a witness is a change of {WITNESS:g} bounds"
-            return replace(rough, law=law, facts=facts, seeks=True)
+            return replace(rough, law=law, metrics=metrics, seeks=True)
         follows = subject.domain.eps is None or normalizer.eps is None
         power = np.log2(move.delta) % 1 == 0
         if column.kind == "scale" and power and follows and normalizer.acts_on == "activation" and not evaluation:
             sharp = differ(column.law, moved_y, expected, exact(subject, truth))
-            return replace(sharp, facts=facts, detail="exact for powers of two")
-        return replace(rough, facts=facts)
+            return replace(sharp, metrics=metrics, detail="exact for powers of two")
+        return replace(rough, metrics=metrics)
 
     return ask
 

@@ -120,7 +120,8 @@ class Story:
         assert truth.running_var is not None
         old = 1.0 - share if subject.contract.momentum == "new" else share
         losses = [
-            old * lost + subject.contract.slack * bounds.running(truth, demanded(subject, here), variance=var).total
+            old * lost
+            + subject.contract.bound_multiplier * bounds.running(truth, demanded(subject, here), variance=var).total
             for var, lost in zip((False, True), ledger.loss, strict=True)
         ]
         count = None if ledger.count is None else ledger.count + 1

@@ -91,7 +91,7 @@ def step_of(subject: Subject, net: NetCase, *, biased: bool) -> NetStep:
     answer, truth = gradients_of(subject, here), truth_of(subject, here)
     assert answer.dx is not None
     off = bounds.backward(truth, demanded(subject, here, backward=True)).total
-    allowed = subject.contract.slack * np.broadcast_to(off, y.shape)
+    allowed = subject.contract.bound_multiplier * np.broadcast_to(off, y.shape)
     return NetStep(y, answer.dx, answer.dweight, answer.dbias, truth, allowed)
 
 
@@ -105,17 +105,17 @@ def together(normalizer: Normalizer, part: Partition, full: Array) -> Array:
 
 def _pushed(truth: Truth) -> Array:
     """Each entry's share of the sum of dx over its set, (1 - A) sum g / s; of the input's shape."""
-    assert truth.g is not None
-    out: Array = (1 - truth.setting.through[0]) * truth.partition.scatter(truth.g / truth.saved.s)
+    assert truth.normalized_cotangent is not None
+    out: Array = (1 - truth.setting.through[0]) * truth.partition.scatter(truth.normalized_cotangent / truth.saved.s)
     return out
 
 
 def _pulled(truth: Truth) -> Array:
     """Each entry's share of <dx, x> over its set, (1 - B v / (v + eps)) sum g xh + (1 - A) mean sum g / s."""
-    assert truth.g is not None
+    assert truth.normalized_cotangent is not None
     saved, (_, through_scale) = truth.saved, truth.setting.through
     kept = 1.0 - 2.0 * through_scale * saved.slope * saved.v / saved.s
-    own = truth.partition.scatter(kept * truth.g * saved.xh)
+    own = truth.partition.scatter(kept * truth.normalized_cotangent * saved.xh)
     out: Array = own + truth.partition.per_set(saved.mu) * _pushed(truth)
     return out
 

@@ -70,7 +70,7 @@ def repeats_gradient(subject: Subject, case: Case) -> Comparison:
         before, after = getattr(first, name), getattr(again, name)
         if before is not None and after is not None:
             law = f"the same call again gives the same {name}"
-            found.append(differ(law, after, before, 2.0 * subject.contract.slack * bound))
+            found.append(differ(law, after, before, 2.0 * subject.contract.bound_multiplier * bound))
     return worst(*found)
 
 

@@ -73,7 +73,7 @@ def contained_gradient(subject: Subject, case: Case) -> Comparison:
     """A NaN or an infinity in one set leaves the input gradient of the others."""
     truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
     assert truth.dx is not None
-    allowed = subject.contract.slack * bounds.backward(truth, accuracy).total
+    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
     mask = resolved(truth, accuracy)
     found = []
     for name, here, _, own in _poisoned(subject, case):
@@ -130,7 +130,7 @@ def _flushed(truth: Truth) -> Array:
 def subnormal(subject: Subject, case: Case) -> Comparison:
     """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
     truth = truth_of(subject, case.but(dy=None))
-    allowed = forward_bound(subject, truth) + subject.contract.slack * _flushed(truth)
+    allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * _flushed(truth)
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y of tiny sets", y, truth.y, allowed, mask, rounding=rounded_once(case, truth.y))
 

@@ -34,7 +34,7 @@ def update(subject: Subject, case: Case) -> Comparison:
     found = []
     for law, got, expected, variance in pairs:
         assert expected is not None
-        allowed = subject.contract.slack * bounds.running(truth, accuracy, variance=variance).total
+        allowed = subject.contract.bound_multiplier * bounds.running(truth, accuracy, variance=variance).total
         found.append(differ(law, np.full(expected.shape, np.nan) if got is None else got, expected, allowed))
     return worst(*found)
 

@@ -52,7 +52,7 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
         own, truth = gradients_of(subject, here).dx, truth_of(subject, here)
         assert own is not None
         assert truth.dx is not None
-        lost = subject.contract.slack * bounds.backward(truth, demanded(subject, here, backward=True)).total
+        lost = subject.contract.bound_multiplier * bounds.backward(truth, demanded(subject, here, backward=True)).total
         lost = np.broadcast_to(lost, dy.shape) + 8.0 * dy.size * FLOAT64.u * np.abs(truth.dx)
         own, exact, off = (
             np.einsum("nms,nsd->md", by_layer(normalizer, here, full), seen)

@@ -52,7 +52,7 @@ def resolved(truth: Truth, accuracy: Accuracy) -> Array:
 def forward_bound(subject: Subject, truth: Truth) -> Array:
     """What the demanded class may be off by, of the output's shape."""
     accuracy = demanded(subject, truth.case)
-    return subject.contract.slack * np.broadcast_to(bounds.forward(truth, accuracy).total, truth.y.shape)
+    return subject.contract.bound_multiplier * np.broadcast_to(bounds.forward(truth, accuracy).total, truth.y.shape)
 
 
 def gradients_of(subject: Subject, case: Case) -> Answer:
@@ -87,11 +87,11 @@ def gradients_within(
 ) -> Iterator[Comparison]:
     """The gradients of a call against their bounds; asks: of which of input, weight and bias there must be one."""
     accuracy = demanded(subject, truth.case, backward=True)
-    slack = subject.contract.slack
+    multiplier = subject.contract.bound_multiplier
     if asks[0]:
         assert truth.dx is not None
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
-        allowed = slack * bounds.backward(truth, accuracy).total
+        allowed = multiplier * bounds.backward(truth, accuracy).total
         rounding = rounded_once(truth.case, truth.dx)
         yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
     read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
@@ -100,7 +100,7 @@ def gradients_within(
         if expected is None or not asked:
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
-        allowed = slack * bounds.parameter(truth, accuracy, bias=bias).total
+        allowed = multiplier * bounds.parameter(truth, accuracy, bias=bias).total
         rounding = rounded_once(truth.case, expected)
         yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read, rounding=rounding)
 
@@ -110,4 +110,6 @@ def exact(subject: Subject, truth: Truth) -> Array:
     gain = 1.0 if truth.gain is None else np.abs(truth.gain)
     shift = 0.0 if truth.bias is None else np.abs(truth.bias)
     size = gain * np.abs(truth.xh) + shift
-    return np.asarray(subject.contract.slack * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor))
+    return np.asarray(
+        subject.contract.bound_multiplier * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor)
+    )

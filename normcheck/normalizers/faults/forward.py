@@ -106,8 +106,8 @@ def _about_the_mean(steps: Steps) -> Steps:
     def backward(saved: Saved, g: Array, k: Setting) -> Array:
         dx = g / saved.s
         if k.through[1]:
-            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
-            dx[:, : k.part] -= pull * g.dtype.type(2.0 / k.divisor) * _deviations(saved.x, k)
+            variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            dx[:, : k.part] -= variance_term * g.dtype.type(2.0 / k.divisor) * _deviations(saved.x, k)
         return dx
 
     return replace(steps, center=lambda x, k: (steps.center(x, k)[0], x), variance=variance, backward=backward)

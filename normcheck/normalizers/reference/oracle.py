@@ -34,7 +34,7 @@ class Truth:
     weight: Array | None  # as given, broadcasting against the input
     gain: Array | None  # what multiplies xh: the weight, or 1 + weight under that contract
     bias: Array | None
-    g: Array | None  # dL/dxh, (sets, members)
+    normalized_cotangent: Array | None  # dL/dxh, (sets, members)
     dx: Array | None
     dweight: Array | None
     dbias: Array | None
@@ -180,6 +180,6 @@ def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) 
 
 def gradient(truth: Truth, mode: str) -> Array:
     """dL/dx in one of the four gradient modes, of the input's shape."""
-    assert truth.g is not None, "the case has no cotangent"
+    assert truth.normalized_cotangent is not None, "the case has no cotangent"
     k = replace(truth.setting, through=GRADIENTS[mode])
-    return truth.partition.scatter(standardize.backward(truth.saved, truth.g, k))
+    return truth.partition.scatter(standardize.backward(truth.saved, truth.normalized_cotangent, k))

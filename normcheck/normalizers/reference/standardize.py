@@ -102,13 +102,13 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
     a, b = k.through
     dx = g / saved.s
     if b:
-        pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+        variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
         number = saved.x.dtype.type  # of no members it is an infinity, not an exception
-        pull = pull * (number(2.0) / number(k.divisor))
+        variance_term = variance_term * (number(2.0) / number(k.divisor))
         if k.part == k.n:
-            dx = dx - pull * saved.c
+            dx = dx - variance_term * saved.c
         else:
-            dx[:, : k.part] -= pull * saved.c[:, : k.part]
+            dx[:, : k.part] -= variance_term * saved.c[:, : k.part]
     if a and k.centered:
         dx = dx - dx.mean(axis=1, keepdims=True)
     return dx

@@ -52,16 +52,16 @@ class Space:
     operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
     programs: tuple[tuple[str, ...], ...] = ()  # always tried
 
-    def refuses(self, subject: Subject) -> str:
+    def unsupported_reason(self, subject: Subject) -> str:
         return "" if formats(self, subject.domain) else f"serves none of {', '.join(self.formats)}"
 
-    def always(self, subject: Subject) -> Iterator[Draw]:
+    def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
         return edges(self, subject.normalizer, subject.domain)
 
-    def choose(self, subject: Subject, pick: Pick) -> Draw:
+    def sample(self, subject: Subject, pick: Pick) -> Draw:
         return choose(self, subject.normalizer, subject.domain, pick)
 
-    def fit(self, subject: Subject, draw: Draw) -> Draw:
+    def adapt(self, subject: Subject, draw: Draw) -> Draw:
         return fit(subject.normalizer, draw, subject.domain.sizes)
 
     def words(self) -> str:

@@ -41,12 +41,12 @@ def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
             own = steps.center(saved.x, k)[1]
             own = np.where(np.arange(k.n) < k.part, own, 0.0) * g.dtype.type(2.0 / k.divisor)
             dx = g / saved.s
-            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
             shift = dx.copy()
             if scale:
-                dx[:1] -= pull.sum() * own[:1]
+                dx[:1] -= variance_term.sum() * own[:1]
             else:
-                dx -= pull * own
+                dx -= variance_term * own
             if mean and k.centered:
                 dx[:1] -= shift.sum() / k.n
             elif k.centered:
@@ -93,9 +93,9 @@ def _padded_to(lanes: Callable[[int], int], *, differentiated: bool) -> Callable
             dx = steps.backward(saved, g, k)
             if not (differentiated and k.through[1]):
                 return dx
-            pull = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
             extra = saved.x.dtype.type(2.0 * (lanes(k.n) - k.n) / k.divisor / k.n)
-            out: Array = dx - pull * extra * saved.x.mean(axis=1, keepdims=True)
+            out: Array = dx - variance_term * extra * saved.x.mean(axis=1, keepdims=True)
             return out
 
         return replace(steps, variance=variance, backward=backward)
@@ -131,13 +131,13 @@ def _of_first_case(answer: Answer, asked: faults.FaultQuestion) -> Answer:
     c = saved.x - mu
     xh = part.scatter(c / s)
     y = steps.affine(xh, truth.weight, truth.bias)
-    if truth.g is None or case.dy is None:
+    if truth.normalized_cotangent is None or case.dy is None:
         return replace(answer, y=y)
-    g = truth.g
+    g = truth.normalized_cotangent
     dx = g / s
-    pull = (g * c).sum(axis=1, keepdims=True) * slope / (s * s)
+    variance_term = (g * c).sum(axis=1, keepdims=True) * slope / (s * s)
     taken = np.zeros((each, k.n))
-    np.add.at(taken, source, pull * saved.c[source] * 2.0 / k.divisor)
+    np.add.at(taken, source, variance_term * saved.c[source] * 2.0 / k.divisor)
     if k.centered:
         np.add.at(taken, source, np.broadcast_to(dx.sum(axis=1, keepdims=True) / k.n, dx.shape))
     dx[:each] -= taken

@@ -51,9 +51,9 @@ def batch_independence(net: RecurrentSubject, case: RecurrentCase) -> Comparison
 
 
 def _dependence(found: Comparison, *names: str, no: bool) -> Comparison:
-    facts = {f"extended/{name}": found.share for name in names}
+    metrics = {f"extended/{name}": found.bound_ratio for name in names}
     law = f"not so: {found.law} has a counterexample of {WITNESS:g} bounds" if no else found.law
-    return replace(found, law=law, facts=facts, seeks=no)
+    return replace(found, law=law, metrics=metrics, seeks=no)
 
 
 def own_step(net: RecurrentSubject, case: RecurrentCase) -> Comparison:

@@ -153,15 +153,15 @@ def _asked(column: RecurrentColumn) -> Callable[[RecurrentSubject, RecurrentCase
         right, other = truth_of(net, case), truth_of(net, moved)
         allowed = right.allowed.y + other.allowed.y
         predicted = other.exact.y - right.exact.y  # exactly: a fixed eps does not follow a scale, products are rounded
-        facts = f"{column.topic}/{column.name}"
+        metrics = f"{column.topic}/{column.name}"
         if is_no and not np.any(np.abs(predicted) > 2.0 * WITNESS * allowed):
             return Comparison(column.law, 0, 0.0, seeks=True)
         expected = net.call(case, False).y + (0.0 if is_no else predicted)
         found = differ(column.law, net.call(moved, False).y, expected, allowed)
         if is_no:
             law = f"not invariant: {column.law} has a witness of {WITNESS:g} bounds"
-            return replace(found, law=law, facts={facts: found.share}, seeks=True)
-        return replace(found, facts={facts: found.share})
+            return replace(found, law=law, metrics={metrics: found.bound_ratio}, seeks=True)
+        return replace(found, metrics={metrics: found.bound_ratio})
 
     return ask
 

@@ -96,7 +96,7 @@ def gradient(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """The gradient of every parameter, of the inputs and of the first state, through all steps."""
     right = truth_of(net, case)
     found = worst(*gradients_within(right, net.call(case, True), _mode(case)))
-    return replace(found, facts={f"gradient/{net.contract.gradient}": found.share}) if case.training else found
+    return replace(found, metrics={f"gradient/{net.contract.gradient}": found.bound_ratio}) if case.training else found
 
 
 def statistics(net: RecurrentSubject, case: RecurrentCase) -> Comparison:

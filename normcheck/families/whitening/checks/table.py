@@ -111,7 +111,7 @@ def _asked(column: WhiteningColumn) -> Callable[[WhiteningSubject, WhiteningCase
         seen = slice(0, 1) if column.first else slice(None)
         off, other = errors(subject, case), errors(subject, moved)
         mask = np.broadcast_to(visible(off, case) & visible(other, moved), case.x.shape)[seen]
-        allowed = subject.contract.slack * (off.y + other.y)[seen]
+        allowed = subject.contract.bound_multiplier * (off.y + other.y)[seen]
         predicted = (true(root, moved).y - true(root, case).y)[seen]  # exactly: a fixed eps does not follow a scale
         if is_no and not np.any(mask & (np.abs(predicted) > 2.0 * WITNESS * allowed)):
             return Comparison(column.law, 0, 0.0, seeks=True)
@@ -119,8 +119,8 @@ def _asked(column: WhiteningColumn) -> Callable[[WhiteningSubject, WhiteningCase
         found = differ(column.law, subject.call(moved, False).y[seen], expected, allowed, mask)
         if is_no:
             law = f"not invariant: {column.law} has a witness of {WITNESS:g} bounds"
-            return replace(found, law=law, facts=dict.fromkeys(cells, found.share), seeks=True)
-        return replace(found, facts=dict.fromkeys(cells, found.share))
+            return replace(found, law=law, metrics=dict.fromkeys(cells, found.bound_ratio), seeks=True)
+        return replace(found, metrics=dict.fromkeys(cells, found.bound_ratio))
 
     return ask
 

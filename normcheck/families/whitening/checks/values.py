@@ -55,7 +55,7 @@ def _same(
     """An array of the input's shape against its bound."""
     got = np.full(expected.shape, np.nan) if got is None else got
     mask = np.broadcast_to(visible(errors(subject, case), case), expected.shape)
-    return differ(law, got, expected, subject.contract.slack * times * off, mask)
+    return differ(law, got, expected, subject.contract.bound_multiplier * times * off, mask)
 
 
 def _output(subject: WhiteningSubject, case: WhiteningCase, law: str) -> Comparison:
@@ -67,12 +67,12 @@ def _gradients(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     expected, off = true(ROOTS[subject.entry.root], case), errors(subject, case)
     got = subject.call(case, True)
     out = [_same(subject, case, "dx", got.dx, expected.dx if expected.dx is not None else got.y, off.dx)]
-    seen, slack = visible(off, case).reshape(-1), subject.contract.slack
+    seen, multiplier = visible(off, case).reshape(-1), subject.contract.bound_multiplier
     for name, there in (("dweight", case.weight), ("dbias", case.bias)):
         value = getattr(got, name)
         if there is not None:
             value = np.full(there.shape, np.nan) if value is None else value
-            out.append(differ(name, value, getattr(expected, name), slack * getattr(off, name), seen))
+            out.append(differ(name, value, getattr(expected, name), multiplier * getattr(off, name), seen))
     return worst(*out)
 
 
@@ -86,11 +86,11 @@ def ask_gradient(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     dx, off = subject.call(case, True).dx, errors(subject, case).dx
     full, found = true(ROOTS[subject.entry.root], case).dx, _gradients(subject, case)
     assert full is not None
-    facts = {
-        f"gradient/{mode}": _same(subject, case, mode, dx, expected, off).share
+    metrics = {
+        f"gradient/{mode}": _same(subject, case, mode, dx, expected, off).bound_ratio
         for mode, expected in (("full", full), ("statistics-constant", constant))
     }
-    return replace(found, facts=facts)
+    return replace(found, metrics=metrics)
 
 
 def ask_variance(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
@@ -110,7 +110,9 @@ def ask_variance(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     there = np.isfinite(product).all()  # eigvalsh raises on NaN
     got = np.linalg.eigvalsh(product) if there else np.full(least.shape, np.nan)
     law = "the eigenvalues of cov(y) are l / (l + eps)"
-    return differ(law, got, least / (least + case.eps), subject.contract.slack * limit, found.resolved[:, None])
+    return differ(
+        law, got, least / (least + case.eps), subject.contract.bound_multiplier * limit, found.resolved[:, None]
+    )
 
 
 def ask_rotation(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
@@ -139,7 +141,7 @@ def ask_turning_gradient(subject: WhiteningSubject, case: WhiteningCase) -> Comp
     u, size = case.format.u, np.where(np.isfinite(dx), np.abs(dx), 0.0)
     limit = (off_x + u * size) @ flip(np.abs(x)) + np.abs(dy) @ flip(off_y + u * np.abs(y))
     law = "dx x^T - dy y^T is symmetric: the output turns as the input does"
-    return differ(law, skew, np.zeros_like(skew), subject.contract.slack * (limit + flip(limit)),
+    return differ(law, skew, np.zeros_like(skew), subject.contract.bound_multiplier * (limit + flip(limit)),
                   found.resolved[:, None, None])  # fmt: skip
 
 
@@ -153,7 +155,7 @@ def ask_triangle(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     worse = np.maximum(errors(subject, case).y, errors(subject, moved).y)
     kept = (last == 0) & np.broadcast_to(visible(errors(subject, moved), case), last.shape)
     law = "a channel does not read those after it"
-    return differ(law, other, one, subject.contract.slack * 2.0 * worse, np.broadcast_to(kept, one.shape))
+    return differ(law, other, one, subject.contract.bound_multiplier * 2.0 * worse, np.broadcast_to(kept, one.shape))
 
 
 def ask_groups(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
@@ -165,7 +167,7 @@ def ask_groups(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     law = "a group does not read another"
     off = errors(subject, case)
     mask = np.broadcast_to(visible(off, case), case.x.shape)[:, half:]
-    return differ(law, other[:, half:], one[:, half:], subject.contract.slack * 2.0 * off.y[:, half:], mask)
+    return differ(law, other[:, half:], one[:, half:], subject.contract.bound_multiplier * 2.0 * off.y[:, half:], mask)
 
 
 def ask_scale(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
@@ -187,10 +189,10 @@ def ask_shift(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
 def ask_running(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     """Running mean and covariance after a call in training."""
     expected, off, got = true(ROOTS[subject.entry.root], case), errors(subject, case), subject.call(case, False)
-    slack = subject.contract.slack
+    multiplier = subject.contract.bound_multiplier
     return worst(*(
         differ(f"{name} = (1 - momentum) {name} + momentum of the batch", _there(got, name), getattr(expected, name),
-               slack * getattr(off, name))
+               multiplier * getattr(off, name))
         for name in ("running_mean", "running_cov")
     ))  # fmt: skip
 
