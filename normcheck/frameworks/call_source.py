@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
 
@@ -37,20 +38,7 @@ def imported(target: str) -> tuple[tuple[str, ...], str]:
 
 
 def _words(case: Case, shape_as: type) -> dict[str, Any]:
-    shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
-    return {
-        "input": Word("x"),
-        "normalized_shape": shape[0] if shape_as is int else shape,
-        "num_groups": case.groups,
-        "num_channels": case.x.shape[1] if case.x.ndim > 1 else case.x.shape[0],
-        "training": case.training,
-        "use_input_stats": case.training,
-        "momentum": case.momentum,
-        "eps": case.eps,
-        "p": case.part,
-        "dim": case.dim,
-        "backend": False,
-    }
+    return {"input": Word("x"), **role_values(case, shape_as)}
 
 
 def _written(name: str, binding: Binding, values: Mapping[str, Any]) -> str:

@@ -6,17 +6,25 @@ dx, or (dx, dweight, dbias), or a dict with those names.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line
-from normcheck.frameworks.roles import Binding
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.floats import BFLOAT16, FORMATS, Array
+from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
+from normcheck.frameworks.registry import pair
+from normcheck.frameworks.role_values import role_values
+from normcheck.frameworks.roles import Binding, Parameter, bind, from_signature
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Answer, Call
+
+FORMAT_NAMES = tuple(one.name for one in FORMATS.values() if one is not BFLOAT16)
 
 GRADIENTS = {
     "input": ("dx", "grad_x", "grad_input", "dv", "x", "input", "v"),
@@ -25,14 +33,10 @@ GRADIENTS = {
 }
 
 
-def _guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    try:
-        with np.errstate(all="ignore"):
-            return function()
-    except (Exception, SystemExit) as error:
-        shape = "x".join(map(str, case.x.shape))
-        said = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
+def _run(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
+    """A guarded call without numpy's warnings about overflow and the like."""
+    with np.errstate(all="ignore"):
+        return guarded(function, case, name, doing)
 
 
 def _checked(value: Any, shape: tuple[int, ...], name: str, what: str) -> Array:
@@ -59,32 +63,25 @@ def make(
     backward: Callable[..., Any] | None,
     backward_binding: Binding | None,
     name: str,
-    *,
-    shape_as: type = tuple,
+    style: FunctionStyle,
 ) -> Call:
     """Answers cases by calling the functions with arrays of the case's format."""
 
     def call(case: Case, gradient: bool) -> Answer:
-        if case.format.name == "bfloat16":
-            raise CallError(f"{name} works on numpy arrays, and numpy has no bfloat16")
+        if case.format.name not in FORMAT_NAMES:
+            raise CallError(f"{name} works on numpy arrays, and numpy has no {case.format.name}")
         number = np.dtype(case.format.name)
 
         def cast(array: Array | None) -> Array | None:
             return None if array is None else np.array(array, dtype=number)
 
-        shape = case.x.shape[case.x.ndim - case.normalized :]
         arrays = {
             "input": cast(case.x), "weight": cast(case.weight), "bias": cast(case.bias),
             "running_mean": cast(case.running_mean), "running_var": cast(case.running_var),
         }  # fmt: skip
-        values: dict[str, Any] = {
-            "normalized_shape": shape[0] if shape_as is int else shape, "num_groups": case.groups,
-            "training": case.training, "use_input_stats": case.training, "momentum": case.momentum,
-            "eps": case.eps, "p": case.part, "dim": case.dim,
-        }  # fmt: skip
-        values |= {role: a for role, a in arrays.items() if a is not None}
+        values = role_values(case, style.shape_as) | {role: a for role, a in arrays.items() if a is not None}
         args, kwargs = forward_binding.arguments(values)
-        returned = _guarded(lambda: forward(*args, **kwargs), case, name)
+        returned = _run(lambda: forward(*args, **kwargs), case, name)
         y, cache = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
         y = y[0] if isinstance(y, tuple) else y
         y = _checked(y, case.x.shape, name, "y")
@@ -93,7 +90,7 @@ def make(
             assert case.dy is not None, "the case has no cotangent"
             more = values | {"dy": cast(case.dy), "cache": cache}
             args, kwargs = backward_binding.arguments(more)
-            given = _three(_guarded(lambda: backward(*args, **kwargs), case, name, " in its backward"), name)
+            given = _three(_run(lambda: backward(*args, **kwargs), case, name, IN_BACKWARD), name)
             owners = (case.x, case.weight, case.bias)
             for i, (value, owner, what) in enumerate(zip(given, owners, ("dx", "dweight", "dbias"), strict=True)):
                 if owner is None:
@@ -105,3 +102,60 @@ def make(
         return Answer(y.astype(np.float64), y.dtype.name, grads[0], grads[1], grads[2], mean, var)
 
     return call
+
+
+class NumpyFramework:
+    """Functions of numpy arrays (`Framework`): a forward with its own backward, or a forward alone."""
+
+    name = "numpy"
+    formats = FORMAT_NAMES
+    layouts = ()
+    styles = (FunctionStyle(), FunctionStyle(shape_as=int))
+    uses = ()
+    layer_uses = ()
+    watched = False
+    scripted = False
+    layers: Layers | None = None
+    untimed = "functions of numpy are not timed"
+
+    def settings(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def tensor(self, values: Array, format: str, layout: str = "contiguous") -> Array:
+        assert layout == "contiguous", "numpy arrays are passed contiguous"
+        return np.array(values, dtype=np.dtype(format))
+
+    def array(self, tensor: Array) -> Array:
+        return np.array(tensor, dtype=np.float64)
+
+    def format_of(self, tensor: Array) -> str:
+        return str(tensor.dtype.name)
+
+    def accepts(self, target: Any) -> str:
+        own = pair(target) is not None or (not inspect.isclass(target) and from_signature(target) is not None)
+        return "" if own else f"{type(target).__name__}, not a pair (forward, backward) of numpy functions"
+
+    def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
+        found = pair(target)
+        if found is None:
+            return target, from_signature(target) or []
+        parameters = from_signature(found[0])
+        if parameters is None:
+            raise UsageError(f"its forward has no named parameters, such as {', '.join(normalizer.arguments)}")
+        return found, parameters
+
+    def function(
+        self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
+    ) -> Call:
+        if not isinstance(function_, tuple):
+            return make(function_, binding, None, None, name, style)
+        forward, backward = function_
+        roles = ("dy", "cache", *normalizer.arguments)
+        back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
+        return make(forward, binding, backward, back, name, style)
+
+    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
+        return None
+
+
+FRAMEWORK = NumpyFramework()

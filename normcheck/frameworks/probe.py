@@ -34,12 +34,20 @@ class Offer:
     state: bool = False
     evaluation: bool = False
     sizes: Sizes | None = None
-    strided: bool = True  # arrays can be handed over in any layout
+    layouts: tuple[str, ...] = NAMES[1:]  # beside contiguous, that arrays of the framework can have
     watched: bool = True  # what a call changes can be seen
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     spell: Spell | None = None
     absent: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """A way to call a target, with what it offers when it is called so."""
+
+    call: Call
+    offer: Offer
 
 
 def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
@@ -96,7 +104,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         affine=tuple(affine),
         dims=tuple(dims),
         sizes=offer.sizes,
-        layouts=_layouts(normalizer, call, base, good_ranks, absent) if offer.strided else (),
+        layouts=_layouts(normalizer, call, base, good_ranks, offer, absent) if offer.layouts else (),
         own_parameters=offer.own_parameters,
         watched=offer.watched,
         uses=offer.uses,
@@ -139,20 +147,20 @@ def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
 
 
 def _layouts(
-    normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], absent: dict[str, str]
+    normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], offer: Offer, absent: dict[str, str]
 ) -> tuple[str, ...]:
     """Layouts of the input that are answered wherever they apply: right or raises."""
     cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
     cases.append(values(normalizer, replace(base, sets=1)))
     why: dict[str, str] = {}
     for case in cases:
-        for name in NAMES[1:]:
+        for name in offer.layouts:
             if applies(case.x.shape, name):
                 why[name] = why.get(name) or _tries(call, case.but(layouts={"x": name}))
     refused = [name for name, text in why.items() if text]
     if refused:
         absent["layouts" if len(refused) == len(why) else f"inputs {', '.join(refused)}"] = why[refused[0]]
-    return tuple(name for name in NAMES[1:] if not why.get(name))
+    return tuple(name for name in offer.layouts if not why.get(name))
 
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:

@@ -24,10 +24,9 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import first_line, quiet
 from normcheck.core.uses import COMPILED, EXPORTED
-from normcheck.frameworks import binder
+from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation import wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
-from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.normalizers.normalizer import Normalizer
 
 SILENT = 97
@@ -72,7 +71,7 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
     holder = _Holder()
     compiled = False
     _say(connection, {"ready": True})
-    with one_thread(), quiet():
+    with quiet():
         while True:
             try:
                 words = pickle.loads(wire.receive(connection))  # noqa: S301  # from the judge, who is trusted
@@ -80,7 +79,8 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
                 os._exit(SILENT)
             if words[0] == "end":
                 break
-            record = _answered(holder, words)
+            with registry.settings():
+                record = _answered(holder, words)
             if traces.forked:
                 os._exit(0)  # a copy that the implementation made: it has nothing to say
             if words[0] == "hold":
@@ -123,15 +123,16 @@ class _Holder:
         """Load and bind; what each way of calling offers."""
         self.held = held = binder.hold(Implementation(normalizer.name, target, contract), normalizer)
         has = {"module": held.live is not None, "transforms": held.transformed is not None}
-        return [_fields(offer) | {"spell": offer.spell is not None} | has for _, offer in held.attempts]
+        offers = [attempt.offer for attempt in held.attempts]
+        return [_fields(offer) | {"spell": offer.spell is not None} | has for offer in offers]
 
     def call(self, way: int, case: Any, gradient: bool) -> dict[str, Any]:
         assert self.held is not None, "nothing is held yet"
-        return _fields(self.held.attempts[way][0](case, gradient))
+        return _fields(self.held.attempts[way].call(case, gradient))
 
     def spell(self, way: int, case: Any) -> list[str]:
         assert self.held is not None, "nothing is held yet"
-        spell = self.held.attempts[way][1].spell
+        spell = self.held.attempts[way].offer.spell
         return [] if spell is None else list(spell(case))
 
     def operations(self) -> dict[str, str]:

@@ -18,10 +18,11 @@ from normcheck.core import uses
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
+from normcheck.core.layouts import NAMES
 from normcheck.frameworks import binder
 from normcheck.frameworks.isolation.process import Limits
 from normcheck.frameworks.isolation.worker import Worker
-from normcheck.frameworks.probe import Offer
+from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
@@ -128,7 +129,7 @@ class Remote:
         try:
             offers = self.hold()
             self._until = time.monotonic() + BINDING * self._limits.seconds
-            attempts = [(self._call(way), self._offer(way, offer)) for way, offer in enumerate(offers)]
+            attempts = [Attempt(self._call(way), self._offer(way, offer)) for way, offer in enumerate(offers)]
             module, transforms = offers[0]["module"], offers[0]["transforms"]
             held = binder.LoadedTarget(
                 attempts,
@@ -159,7 +160,7 @@ class Remote:
             state=bool(record["state"]),
             evaluation=bool(record["evaluation"]),
             sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
-            strided=bool(record["strided"]),
+            layouts=tuple(name for name in record["layouts"] if name in NAMES),
             watched=bool(record["watched"]),
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),

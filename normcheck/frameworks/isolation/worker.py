@@ -22,7 +22,7 @@ from normcheck.core.errors import LostError, UsageError
 from normcheck.frameworks.isolation import wire
 from normcheck.frameworks.isolation.process import SILENT, Limits, serve
 
-PRELOADED = ["normcheck.frameworks.isolation.process", "pytest"]
+PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
 """What a server imports once; each process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0

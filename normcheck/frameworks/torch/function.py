@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from normcheck.frameworks.protocol import FunctionStyle
+from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
@@ -57,39 +59,21 @@ def make(
     function: Callable[..., Any],
     binding: Binding,
     name: str,
-    *,
-    shape_as: type = tuple,
-    always_state: bool = False,
-    flat_weight: bool = False,
+    style: FunctionStyle = FunctionStyle(),  # noqa: B008  # frozen value
 ) -> Call:
-    """Answers cases by calling the function with tensors.
-
-    shape_as: tuple or int, what normalized_shape is passed as. always_state: pass buffers even where none matter.
-    flat_weight: the weight has one axis, also where it would keep the input's rank to broadcast.
-    """
+    """Answers cases by calling the function with tensors."""
 
     def prepare(case: Case) -> PreparedLayer:
         x = tensors.given(case.x, case, "x")
         weight, bias = tensors.given(case.weight, case, "weight"), tensors.given(case.bias, case, "bias")
         assert x is not None
         mean, var = (None if b is None else tensors.tensor(b, case) for b in (case.running_mean, case.running_var))
-        if flat_weight and weight is not None:
+        if style.flat_weight and weight is not None:
             weight = weight.flatten()
-        if always_state and mean is None:
+        if style.always_state and mean is None:
             units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
             mean, var = x.new_zeros(units), x.new_ones(units)
-        shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
-        values: dict[str, Any] = {
-            "normalized_shape": shape[0] if shape_as is int else shape,
-            "num_groups": case.groups,
-            "training": case.training,
-            "use_input_stats": case.training,
-            "momentum": case.momentum,
-            "eps": case.eps,
-            "p": case.part,
-            "dim": case.dim,
-            "backend": False,
-        }
+        values = role_values(case, style.shape_as)
 
         def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
             given = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}

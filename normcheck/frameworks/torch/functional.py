@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode  # torch names no public place for it
 
 from normcheck.core.errors import CallError
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaves, Prepare, PreparedLayer, answer, asked, measured
 from normcheck.normalizers.case import Case
@@ -37,7 +38,7 @@ def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         y, pull, *_ = torch.func.vjp(lambda *leaves: layer.output(case, back(*leaves)), *given)
         return y, back(*pull(tensors.cotangent(case)))
 
-    y, grads = tensors.guarded(run, case, layer.name)
+    y, grads = guarded(run, case, layer.name)
     return answer(layer, case, y, [None if g is None else tensors.array(g) for g in grads])
 
 
@@ -50,7 +51,7 @@ def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         jacobian = torch.func.jacrev(lambda value: layer.output(case, (value, weight, bias)))(x)
         return layer.output(case, (x, weight, bias)), jacobian
 
-    y, jacobian = tensors.guarded(run, case, layer.name)
+    y, jacobian = guarded(run, case, layer.name)
     assert case.dy is not None
     rows = tensors.array(jacobian).reshape(case.dy.size, case.x.size)
     return answer(layer, case, y, [case.dy.reshape(-1) @ rows, None, None])
@@ -67,7 +68,7 @@ def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         out: torch.Tensor = torch.func.vmap(lambda value: layer.output(case, (value, weight, bias)))(stack)
         return out[1]
 
-    y = tensors.guarded(run, case, layer.name)
+    y = guarded(run, case, layer.name)
     grads = tensors.gradients(y, (stack, None, None), case, layer.name) if gradient else NO_GRADIENTS
     return answer(layer, case, y, [None if grads[0] is None else grads[0][1], None, None])
 
@@ -85,7 +86,7 @@ def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
             primal, pushed = forward_ad.unpack_dual(y)
             return primal, pushed
 
-    y, pushed = tensors.guarded(run, case, layer.name)
+    y, pushed = guarded(run, case, layer.name)
     if pushed is None:  # an operator without a forward derivative drops the tangent and says nothing
         raise CallError(f"{layer.name} returned no tangent in forward mode", "returned no tangent")
     return replace(answer(layer, case, y, NO_GRADIENTS), jv=tensors.array(pushed))
@@ -107,7 +108,7 @@ def second(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         first = torch.autograd.grad((y * dy).sum(), there, create_graph=True)
         return first, torch.autograd.grad((first[0] * v).sum(), (x, dy))
 
-    first, second = tensors.guarded(run, case, layer.name)
+    first, second = guarded(run, case, layer.name)
     grads = iter([tensors.array(one) for one in first])
     found = answer(layer, case, returned, [None if leaf is None else next(grads) for leaf in wanted])
     return replace(found, ddx=tensors.array(second[0]), jv=tensors.array(second[1]))
@@ -157,5 +158,5 @@ def exported(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         raise CallError(f"{layer.name} is no module")
     module, x = layer.module, layer.leaves[0]
     assert x is not None
-    exported = tensors.guarded(lambda: torch.export.export(module, (x.detach(),)).module(), case, layer.name)
+    exported = guarded(lambda: torch.export.export(module, (x.detach(),)).module(), case, layer.name)
     return measured(layer, case, False, lambda: exported(x))

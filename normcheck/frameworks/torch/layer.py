@@ -10,6 +10,7 @@ import torch
 
 from normcheck.core import uses
 from normcheck.core.floats import Array
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.torch import tensors
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
@@ -44,7 +45,7 @@ class PreparedLayer:
     def returned(self, case: Case, leaves: Leaves | None = None) -> Any:
         """What the code returns; whatever it raises becomes one sentence."""
         given = self.leaves if leaves is None else leaves
-        return tensors.guarded(lambda: self.forward(*given), case, self.name)
+        return guarded(lambda: self.forward(*given), case, self.name)
 
     def output(self, case: Case, leaves: Leaves | None = None) -> torch.Tensor:
         """The normalized tensor among what is returned."""
@@ -78,7 +79,7 @@ def measured(layer: PreparedLayer, case: Case, gradient: bool, run: Callable[[],
     """One call and one backward."""
     wanted = asked(layer, case.use, gradient=gradient)
     # Gradients stay enabled: textbook code reads from them whether it trains.
-    returned = layer.returned(case) if run is None else tensors.guarded(run, case, layer.name)
+    returned = layer.returned(case) if run is None else guarded(run, case, layer.name)
     y = tensors.output(returned, case, layer.name)
     grads = tensors.gradients(y, wanted, case, layer.name) if gradient else NO_GRADIENTS
     return answer(layer, case, returned, grads)

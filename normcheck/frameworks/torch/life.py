@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, answer
@@ -92,7 +93,7 @@ class TorchLife:
         return answer(layer, case, returned, tensors.gradients(y, asked, case, self._name))
 
     def do(self, operation: str) -> None:
-        tensors.guarded(lambda: self._do(operation), self._case, self._name)
+        guarded(lambda: self._do(operation), self._case, self._name)
 
     def _do(self, operation: str) -> None:
         module = self._module

@@ -10,47 +10,21 @@ from typing import Any
 
 import torch
 
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line
-from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, plain
+from normcheck.frameworks.protocol import LayerParts
+from normcheck.frameworks.roles import NAMES, plain
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
 from normcheck.frameworks.torch.uses import make as make_call
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
 from normcheck.normalizers.subject import Call
-
-CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
-               "track_running_stats")  # fmt: skip
-
-WIDTHS = ("dim", "dims", "size", "hidden")
-"""Further names of a width in a constructor, where a function means an axis by them."""
 
 
 def is_module(target: object) -> bool:
     """Whether the target is a module class or instance."""
     return isinstance(target, torch.nn.Module) or (inspect.isclass(target) and issubclass(target, torch.nn.Module))
-
-
-def constructor(target: type[torch.nn.Module], normalizer: Normalizer, name: str) -> Binding:
-    """The constructor's parameters by role; raises `UsageError` where a required one has none."""
-    own = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
-    other = "num_channels" if own == "normalized_shape" else "normalized_shape"
-    missing = {
-        "num_groups": "num_groups" not in normalizer.arguments,
-        "momentum": not normalizer.state,
-        "track_running_stats": not normalizer.state,
-        "p": not normalizer.partial,
-        "use_bias": not normalizer.bias,
-        other: True,
-    }
-    roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
-    roles.sort(key=lambda role: role == own)  # a width is told last: its names are the least particular
-    found = from_signature(target) or []
-    fallback = own if any(p.required for p in found) else None
-    return bind(found, roles, normalizer, name, fallback=fallback, more={own: WIDTHS})
 
 
 def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.Tensor]) -> torch.Tensor | None:
@@ -99,56 +73,20 @@ def momentum_name(module: torch.nn.Module) -> str:
     return next((name for name in found if plain(name) in NAMES["momentum"]), "")
 
 
-def with_momentum(module: torch.nn.Module, case: Case) -> torch.nn.Module:
-    """The module with the case's momentum: some take none, but hold one."""
-    name = momentum_name(module) if case.running_mean is not None else ""
-    if name:
-        setattr(module, name, case.momentum)
-    return module
-
-
-def places(module: torch.nn.Module) -> dict[str, str]:
-    """Names in the module of its parameters and of its running statistics, by role."""
+def parts(module: torch.nn.Module) -> LayerParts:
+    """Names in the module of its parameters, of its running statistics and of its momentum; its eps."""
     weight, bias = parameter_names(module)
     mean, var = buffers(module)
-    own = {id(value): name for name, value in module.named_buffers()}
-    found = {"weight": weight, "bias": bias, "running_mean": own.get(id(mean)), "running_var": own.get(id(var))}
-    return {role: name for role, name in found.items() if name}
-
-
-def _sizes(case: Case, shape_as: type) -> dict[str, Any]:
-    shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
-    channels = case.x.shape[1] if case.x.ndim > 1 else case.x.shape[0]
-    return {
-        "normalized_shape": shape[0] if shape_as is int and len(shape) == 1 else shape,
-        "num_channels": channels,
-        "num_groups": case.groups,
-        "eps": case.eps,
-        "momentum": case.momentum,
-        "p": case.part,
-    }
-
-
-def factory(
-    target: type[torch.nn.Module], binding: Binding, name: str, *, shape_as: type
-) -> Callable[[Case], torch.nn.Module]:
-    """Builds the module that a case needs. Raises `UsageError` where the class cannot be constructed."""
-
-    def build(case: Case) -> torch.nn.Module:
-        values = _sizes(case, shape_as)
-        values["affine"] = case.weight is not None or case.bias is not None
-        values["use_bias"] = case.bias is not None
-        values["track_running_stats"] = case.running_mean is not None
-        args, kwargs = binding.arguments(values)
-        try:
-            return with_momentum(target(*args, **kwargs), case)
-        except (Exception, SystemExit) as error:
-            said = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
-            raise UsageError(
-                f"{name}: constructing it as {target.__name__}({said}) raised {first_line(error)}"
-            ) from None
-
-    return build
+    own = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
+    eps = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon"))
+    return LayerParts(
+        weight=weight,
+        bias=bias,
+        running_mean="" if mean is None else own[id(mean)],
+        running_var="" if var is None else own[id(var)],
+        momentum=momentum_name(module),
+        eps=next((value for value in eps if isinstance(value, float)), None),
+    )
 
 
 def give(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
@@ -217,8 +155,13 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     return make_call(prepare)
 
 
-def fixed(instance: torch.nn.Module) -> tuple[Callable[[Case], torch.nn.Module], Sizes | None]:
-    """A builder that copies an instance, with the sizes that it cannot change."""
+def copied(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy that shares nothing with the module."""
+    return copy.deepcopy(module)
+
+
+def sizes(instance: torch.nn.Module) -> Sizes | None:
+    """The sizes that an instance cannot change; None where it does not tell them."""
     weight, bias = parameters(instance, parameter_names(instance))
     shape = getattr(instance, "normalized_shape", ())
     shape = tuple(int(size) for size in shape) if isinstance(shape, (tuple, list)) else ()
@@ -228,10 +171,6 @@ def fixed(instance: torch.nn.Module) -> tuple[Callable[[Case], torch.nn.Module],
     for parameter in (weight, bias):
         units = parameter.numel() if units is None and parameter is not None else units
     groups = getattr(instance, "num_groups", 1)
-
-    def build(case: Case) -> torch.nn.Module:
-        return with_momentum(copy.deepcopy(instance), case)
-
     if not isinstance(units, int):
-        return build, None
-    return build, Sizes(units, groups if isinstance(groups, int) else 1, shape or (units,))
+        return None
+    return Sizes(units, groups if isinstance(groups, int) else 1, shape or (units,))

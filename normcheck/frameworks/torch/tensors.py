@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -12,9 +12,9 @@ import torch
 
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line
 from normcheck.core.layouts import geometry
 from normcheck.core.uses import WIDE
+from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
@@ -29,9 +29,6 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
 """Where the tensors of cases and the modules that they are given to lie, as torch writes it."""
-
-IN_BACKWARD = " in its backward"
-"""Ends what is said of code that raised there."""
 
 
 def dtype_of(case: Case, name: str) -> torch.dtype:
@@ -50,13 +47,23 @@ def array(value: torch.Tensor) -> Array:
     return out
 
 
+def format_of(value: torch.Tensor) -> str:
+    """The name of a tensor's dtype."""
+    return NAMES.get(value.dtype, str(value.dtype).removeprefix("torch."))
+
+
 def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """An array of the case in its layout, and the buffer around it, filled with NaN."""
+    return laid_out(values, dtype_of(case, name), case.layout(name))
+
+
+def laid_out(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A tensor of these values in a layout, and the buffer around it, filled with NaN."""
     shape = tuple(values.shape)
-    where = geometry(shape, case.layout(name))
-    buffer = torch.full((where.length,), float("nan"), dtype=dtype_of(case, name), device=DEVICE.get())
+    where = geometry(shape, layout)
+    buffer = torch.full((where.length,), float("nan"), dtype=dtype, device=DEVICE.get())
     view = buffer.as_strided(shape, where.strides, where.offset)
-    plain = tensor(values, case, name)
+    plain = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
     if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
         view[:1].copy_(plain[:1])
     else:
@@ -93,18 +100,6 @@ def output(value: Any, case: Case, name: str) -> torch.Tensor:
         return tensors[0]
     got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
     raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
-
-
-def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    """Call code that is not ours; whatever it raises becomes one sentence."""
-    try:
-        return function()
-    except CallError:
-        raise
-    except (Exception, SystemExit) as error:
-        shape = "x".join(map(str, case.x.shape))
-        said = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
 
 
 @contextmanager
@@ -176,5 +171,4 @@ def answer(y: torch.Tensor, grads: Sequence[Array | None], buffers: Sequence[tor
     """Everything in float64."""
     dx, dweight, dbias = grads
     mean, var = (None if b is None else array(b) for b in buffers)
-    format_name = NAMES.get(y.dtype, str(y.dtype).removeprefix("torch."))
-    return Answer(array(y), format_name, dx, dweight, dbias, mean, var)
+    return Answer(array(y), format_of(y), dx, dweight, dbias, mean, var)

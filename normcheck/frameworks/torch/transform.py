@@ -11,6 +11,7 @@ import torch
 from normcheck.core import uses
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
+from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.frameworks.roles import Binding, from_signature
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import PreparedLayer
@@ -72,7 +73,7 @@ class _TorchTransformed:
     def __init__(self, transform: Callable[..., Any], binding: Binding, name: str, case: Case) -> None:
         holder = Holder(tensors.tensor(case.x, case))
         args, kwargs = binding.arguments({"module": holder, "name": WEIGHT, "dim": case.dim})
-        module = tensors.guarded(lambda: transform(*args, **kwargs), case, name)
+        module = guarded(lambda: transform(*args, **kwargs), case, name)
         if not isinstance(module, torch.nn.Module):
             raise CallError(f"{name} returned {type(module).__name__}; expected the module that it was given")
         self.module, self._case, self._name = module, case, name
@@ -94,7 +95,7 @@ class _TorchTransformed:
             g.copy_(tensors.tensor(case.weight.reshape(tuple(g.shape)), case))
 
     def _output(self) -> torch.Tensor:
-        return tensors.output(tensors.guarded(self.module, self._case, self._name), self._case, self._name)
+        return tensors.output(guarded(self.module, self._case, self._name), self._case, self._name)
 
     def weight(self) -> Array:
         return tensors.array(self._output())
@@ -106,7 +107,7 @@ class _TorchTransformed:
     def step(self, case: Case) -> None:
         own = [p for p in self.module.parameters() if p.requires_grad]
         y = self._output()
-        tensors.guarded(tensors.send(y, tensors.cotangent(case)).backward, case, self._name, tensors.IN_BACKWARD)
+        guarded(tensors.send(y, tensors.cotangent(case)).backward, case, self._name, IN_BACKWARD)
         with torch.no_grad():  # by hand: torch's optimizers import its compiler
             for parameter in own:
                 if parameter.grad is not None:
@@ -118,13 +119,13 @@ class _TorchTransformed:
         source.give(other)
         source.weight()  # what is kept between calls follows
         state = source.module.state_dict()
-        tensors.guarded(lambda: self.module.load_state_dict(state), self._case, self._name, " in load_state_dict")
+        guarded(lambda: self.module.load_state_dict(state), self._case, self._name, " in load_state_dict")
 
     def remove(self) -> str:
         if self._remover is None:
             return "its module has no function named remove_*"
         remover, doing = self._remover, " in its removal"
-        left = tensors.guarded(lambda: remover(self.module), self._case, self._name, doing)
+        left = guarded(lambda: remover(self.module), self._case, self._name, doing)
         self.module = left if isinstance(left, torch.nn.Module) else self.module
         return ""
 

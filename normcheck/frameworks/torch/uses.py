@@ -15,6 +15,7 @@ import torch
 
 from normcheck.core import uses
 from normcheck.core.errors import CallError
+from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.frameworks.torch import functional, tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, asked, measured
 from normcheck.frameworks.torch.watch import Watch
@@ -81,7 +82,7 @@ def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..
             raise CallError(f"{layer.name} is no module")
         module, rebuilt = layer.module, layer.rebuilt
         layer.returned(case)
-        another = tensors.guarded(lambda: copied(module), case, layer.name)
+        another = guarded(lambda: copied(module), case, layer.name)
         return measured(rebuilt(another), case, gradient)
 
     return use
@@ -116,7 +117,7 @@ def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         returned = layer.returned(case)
         y = tensors.output(returned, case, layer.name)
         if y.requires_grad:
-            tensors.guarded(tensors.send(y, tensors.cotangent(case)).backward, case, layer.name, tensors.IN_BACKWARD)
+            guarded(tensors.send(y, tensors.cotangent(case)).backward, case, layer.name, IN_BACKWARD)
     grads = [None if leaf is None or leaf.grad is None else tensors.array(leaf.grad) / 2.0 for leaf in wanted]
     for leaf in wanted:
         if leaf is not None:

@@ -1,0 +1,28 @@
+"""Calls of code that is not ours: whatever it raises becomes one `CallError` that names the target and the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from normcheck.core.errors import CallError
+from normcheck.core.foreign_code import first_line
+from normcheck.normalizers.case import Case
+
+IN_BACKWARD = " in its backward"
+"""Ends the description of an exception that was raised in a backward pass."""
+
+
+def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
+    """The result of a call. Raises `CallError` in one sentence for whatever it raises.
+
+    name: of the implementation. doing: ends the sentence, as in " in its backward".
+    """
+    try:
+        return function()
+    except CallError:
+        raise
+    except (Exception, SystemExit) as error:
+        shape = "x".join(map(str, case.x.shape))
+        said = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
