@@ -25,8 +25,8 @@ from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.known_bugs import KnownBug
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.families import CHECKS, CHECKS_BY_NAME
+from normcheck.frameworks import registry
 from normcheck.frameworks.isolation.remote import Limits, Remote
-from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.identify.identify import identify
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
@@ -166,7 +166,7 @@ class Session:
         assert claim.implementation is not None, "a claim with an error has no subject"
         if claim not in self._bound:
             try:
-                with one_thread():
+                with registry.settings():
                     self._bound[claim] = self._bind(claim, claim.implementation)
             except (UsageError, CallError, LostError) as error:
                 self._bound[claim] = error
@@ -239,13 +239,13 @@ class Session:
         lacks = check.lacks(found) or self._later(check) or check.space.unsupported_reason(found)
         if lacks:
             return replace(plain, reason=lacks)
-        with one_thread():
+        with registry.settings():
             outcome = self._asked(claim, check, found)
         if outcome.finding is None:
             return accepted_findings.settle(outcome, self.accepted, _today())
         case = outcome.finding.replay
         draw, family = check.space.adapt(found, _repeated(case)[1]), families.of(found.entry)
-        with one_thread(), quiet():
+        with registry.settings(), quiet():
             lines = family.script(found, check.space.recipe(found.entry, draw))
             meant = family.remedy(found, check, draw)
             names = self._diagnosis(claim, found, outcome)

@@ -25,7 +25,7 @@ from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.frameworks.binder import subject as bound
 from normcheck.frameworks.load import load
-from normcheck.frameworks.torch.tensors import one_thread
+from normcheck.frameworks import registry
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
@@ -74,7 +74,7 @@ def identify(target: Any) -> IdentityReport:
     """
     started = time.perf_counter()
     name = Implementation("", target).name
-    with one_thread(), quiet():
+    with registry.settings(), quiet():
         thing = load(target) if isinstance(target, str) else target
         seen = _best(target, name)
         alone = _alone(seen, thing)
