@@ -104,7 +104,7 @@ def _first(attempts: Sequence[Attempt], normalizer: Normalizer, promised: Contra
     failure: CallError | None = None
     for attempt in attempts:
         try:
-            return attempt.call, discover(normalizer, promised, attempt.call, attempt.offer)
+            return attempt.call, discover(normalizer, promised, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

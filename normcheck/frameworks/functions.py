@@ -30,15 +30,12 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
         return [Attempt(transforming.call, offer)]
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(framework, binding, normalizer)
-    return [
-        Attempt(
-            framework.function(function, binding, normalizer, name, style),
-            replace(
-                offer, spell=call_source.of_function(name, binding, style.shape_as) if framework.scripted else None
-            ),
-        )
-        for style in framework.styles
-    ]
+    out = []
+    for style in framework.styles:
+        call = framework.function(function, binding, normalizer, name, style)
+        spell = call_source.of_function(name, binding, style.shape_as) if framework.scripted else None
+        out.append(Attempt(call, replace(offer, spell=spell), framework.trial(call)))
+    return out
 
 
 def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:
@@ -91,6 +88,7 @@ def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Of
         evaluation=has_state and mode,
         layouts=framework.layouts,
         watched=framework.watched,
+        compiles_per_shape=framework.compiles_per_shape,
         uses=framework.uses,
         absent=_missing(roles, normalizer),
     )

@@ -33,7 +33,8 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     """
     if not layers.is_class(target):
         offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
-        return [Attempt(layers.call(_copies(layers, target), name), replace(offer, sizes=layers.sizes(target)))]
+        call = layers.call(_copies(layers, target), name, normalizer)
+        return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     asked = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
     failure: UsageError | None = None
@@ -47,7 +48,8 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         lacks = tuple((f"{role}=False", "needs running statistics") for role in asked.roles - binding.roles)
         spell = call_source.of_module(name, binding, shape_as, _names(parts)) if framework.scripted else None
-        out.append(Attempt(layers.call(build, name), replace(offer, spell=spell, absent=offer.absent + lacks)))
+        call = layers.call(build, name, normalizer)
+        out.append(Attempt(call, replace(offer, spell=spell, absent=offer.absent + lacks), framework.trial(call)))
     if not out:
         assert failure is not None
         raise failure
@@ -159,6 +161,7 @@ def _offer(
         evaluation=has_state,
         layouts=framework.layouts,
         watched=framework.watched,
+        compiles_per_shape=framework.compiles_per_shape,
         own_parameters=False,
         uses=tuple(use for use in uses.ALL if use in framework.layer_uses),
         absent=tuple(absent),

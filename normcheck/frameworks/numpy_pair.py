@@ -116,6 +116,7 @@ class NumpyFramework:
     watched = False
     scripted = False
     layers: Layers | None = None
+    compiles_per_shape = False
     untimed = "functions of numpy are not timed"
 
     def settings(self) -> AbstractContextManager[None]:
@@ -153,6 +154,9 @@ class NumpyFramework:
         roles = ("dy", "cache", *normalizer.arguments)
         back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
         return make(forward, binding, backward, back, name, style)
+
+    def trial(self, call: Call) -> Call:
+        return call
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
         return None

@@ -36,6 +36,7 @@ class Offer:
     sizes: Sizes | None = None
     layouts: tuple[str, ...] = NAMES[1:]  # beside contiguous, that arrays of the framework can have
     watched: bool = True  # what a call changes can be seen
+    compiles_per_shape: bool = False  # each new shape or format costs a compilation
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     spell: Spell | None = None
@@ -44,10 +45,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A way to call a target, with what it offers when it is called so."""
+    """A way to call a target, with what it offers when it is called so.
+
+    trial: raises for the cases for which the call raises, at less cost; None: the call itself is tried.
+    """
 
     call: Call
     offer: Offer
+    trial: Call | None = None
 
 
 def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
@@ -64,8 +69,9 @@ def _tries(call: Call, case: Case, gradient: bool = False) -> str:
     return ""
 
 
-def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
+def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Domain:
     """The domain. Raises `CallError` with the first failure if nothing works."""
+    call, offer, trial = attempt.call, attempt.offer, attempt.trial or attempt.call
     absent = dict(offer.absent)
     formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
     first: CallError | None = None
@@ -87,12 +93,12 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
 
     def works(what: str, **changes: object) -> bool:
         assert base is not None
-        why = _tries(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        why = _tries(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
         if why:
             absent[what] = why
         return not why
 
-    good_ranks = _ranks(normalizer, call, base, absent)
+    good_ranks = _ranks(normalizer, attempt, base, absent)
     good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
@@ -104,15 +110,16 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         affine=tuple(affine),
         dims=tuple(dims),
         sizes=offer.sizes,
-        layouts=_layouts(normalizer, call, base, good_ranks, offer, absent) if offer.layouts else (),
+        layouts=_layouts(normalizer, trial, base, good_ranks, offer, absent) if offer.layouts else (),
         own_parameters=offer.own_parameters,
         watched=offer.watched,
+        compiles_per_shape=offer.compiles_per_shape,
         uses=offer.uses,
         spell=offer.spell,
-        refused=_refused(normalizer, call, base, offer, absent),
-        empty=_empty(normalizer, call, base, offer, absent),
+        refused=_refused(normalizer, trial, base, offer, absent),
+        empty=_empty(normalizer, trial, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
-        least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,
+        least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
         state=offer.state,
         evaluation=offer.evaluation,
@@ -121,12 +128,13 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
     return _modes(normalizer, call, base, domain)
 
 
-def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
+def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
     """Ranks of input that are answered."""
+    trial = attempt.trial or attempt.call
     why: dict[int, str] = {}
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
-        why[r] = "" if r == base.rank else _tries(call, case) or _unbatched(normalizer, call, case)
+        why[r] = "" if r == base.rank else _tries(trial, case) or _unbatched(normalizer, attempt.call, case)
     refused = sorted(r for r, text in why.items() if text)
     if refused:
         absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]

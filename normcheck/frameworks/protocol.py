@@ -88,10 +88,11 @@ class Layers(Protocol):
         """The sizes that an instance cannot change; None where they are not known."""
         ...
 
-    def call(self, build: Build, name: str) -> Call:
+    def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         """Answers cases with layers from `build`, whose parameters and state are set to those of the case.
 
-        name: of the target, for messages.
+        name: of the target, for messages. normalizer: says which axis of a case's input holds the channels, for
+        frameworks whose layers have them elsewhere.
         """
         ...
 
@@ -156,6 +157,11 @@ class Framework(Protocol):
         ...
 
     @property
+    def compiles_per_shape(self) -> bool:
+        """Whether each new shape or format costs a compilation, so that fewer of them are called."""
+        ...
+
+    @property
     def untimed(self) -> str:
         """Why speed and memory of its implementations are not measured; empty where they are (timing hooks exist)."""
         ...
@@ -196,6 +202,10 @@ class Framework(Protocol):
         running statistics after the call. It raises `CallError`, in one sentence, for whatever the function raises
         and for results that are not an output.
         """
+        ...
+
+    def trial(self, call: Call) -> Call:
+        """A cheaper call that raises for the cases for which a call raises, and returns nothing; or the call itself."""
         ...
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:

@@ -102,6 +102,7 @@ class Domain:
     eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
     watched: bool = True  # what a call changes can be seen
+    compiles_per_shape: bool = False  # each new shape or format costs a compilation: few are called
     uses: tuple[str, ...] = uses.ALL  # ways to call it that can be tried
     own_parameters: bool = True  # parameters are arguments, not kept inside
     gradient: bool = True

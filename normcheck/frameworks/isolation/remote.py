@@ -162,6 +162,7 @@ class Remote:
             sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
             layouts=tuple(name for name in record["layouts"] if name in NAMES),
             watched=bool(record["watched"]),
+            compiles_per_shape=bool(record["compiles_per_shape"]),
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),
             spell=(lambda case: self.ask("spell", way, case, read=_lines)) if record["spell"] else None,

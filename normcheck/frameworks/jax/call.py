@@ -60,8 +60,8 @@ class JaxCall:
         with arrays.precision(case.format.name):
             return _answer(self._results(made, case, gradient), case, gradient)
 
-    def refuse(self, case: Case) -> None:
-        """Trace a call without compiling it. Raises `CallError` where the call would."""
+    def traced(self, case: Case, gradient: bool) -> Answer:
+        """Trace a call without compiling it; nothing is computed. Raises `CallError` where the call would."""
         made = self._prepare(case)
         given = layer.inputs(case)
         with arrays.precision(case.format.name):
@@ -70,7 +70,8 @@ class JaxCall:
             except Exception as error:
                 if not _needs_values(error):
                     guarded(lambda: _raise(error), case, made.name)
-                self(case, False)
+                return self(case, gradient)
+        return Answer(case.x, case.format.name)
 
     def _results(self, made: PureLayer, case: Case, gradient: bool) -> Results:
         body = BODIES[case.use]

@@ -40,6 +40,7 @@ class JaxFramework:
     layer_uses = uses
     watched = False
     scripted = False
+    compiles_per_shape = True
     untimed = "functions of JAX are not timed"
 
     @property
@@ -81,6 +82,10 @@ class JaxFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return JaxCall(preparing(function_, binding, normalizer, name, style))
+
+    def trial(self, call: Call) -> Call:
+        assert isinstance(call, JaxCall)
+        return call.traced
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
         return None

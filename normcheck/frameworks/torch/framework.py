@@ -45,7 +45,7 @@ class TorchLayers:
     def sizes(self, layer: Any) -> Sizes | None:
         return module.sizes(layer)
 
-    def call(self, build: Build, name: str) -> Call:
+    def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return module.make(build, name)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
@@ -72,6 +72,7 @@ class TorchFramework:
     watched = True
     scripted = True
     layers = TorchLayers()
+    compiles_per_shape = False
     untimed = ""
 
     def settings(self) -> AbstractContextManager[None]:
@@ -106,6 +107,9 @@ class TorchFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return function.make(function_, binding, name, style)
+
+    def trial(self, call: Call) -> Call:
+        return call
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming:
         return Transforming(
