@@ -87,7 +87,8 @@ def _shared(space: Space, domain: Domain) -> tuple[Space, Domain]:
     if WIDE in space.widths and WIDE not in domain.refused:
         widths.append(WIDE)
     sets = [n for n in SHARED_SETS if n in space.sets][:1] or list(space.sets)
-    few = replace(space, widths=tuple(widths), sets=tuple(sets), affine=space.affine[:1])
+    affine = [a for a in space.affine if a in domain.affine][:1] or list(domain.affine[:1])
+    few = replace(space, widths=tuple(widths), sets=tuple(sets), affine=tuple(affine))
     if space.edges:
         return few, domain
     return few, replace(domain, ranks=domain.ranks[:1], normalized=domain.normalized[:1])
