@@ -41,12 +41,23 @@ def _words(case: Case, shape_as: type) -> dict[str, Any]:
     return {"input": Word("x"), **role_values(case, shape_as)}
 
 
+def constructed(name: str, binding: Binding, case: Case, shape_as: type) -> str:
+    """The call of the constructor of a layer for a case."""
+    values = _words(case, shape_as) | {
+        "affine": case.weight is not None,
+        "use_bias": case.bias is not None,
+        "track_running_stats": case.running_mean is not None,
+    }
+    return _written(name, binding, values)
+
+
 def _written(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
     args, kwargs = binding.arguments(values)
     return f"{name}({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in kwargs.items())])})"
 
 
-def _given(case: Case) -> dict[str, Any]:
+def given(case: Case) -> dict[str, Any]:
+    """The names of the arrays that a case has beside its input, by role."""
     arrays = {"weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
               "running_var": case.running_var}  # fmt: skip
     return {role: Word(role) for role, value in arrays.items() if value is not None}
@@ -57,7 +68,7 @@ def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
     lines, name = imported(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        return (*lines, f"y = {_written(name, binding, _words(case, shape_as) | _given(case))}")
+        return (*lines, f"y = {_written(name, binding, _words(case, shape_as) | given(case))}")
 
     return spell
 
@@ -67,16 +78,11 @@ def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping
     lines, name = imported(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        values = _words(case, shape_as) | {
-            "affine": case.weight is not None,
-            "use_bias": case.bias is not None,
-            "track_running_stats": case.running_mean is not None,
-        }
-        made = f"m = {_written(name, binding, values)}.to(x.dtype).train({case.training})"
+        made = f"m = {constructed(name, binding, case, shape_as)}.to(x.dtype).train({case.training})"
         put = [
             f"m.{parameters[role]}.data = {role}.detach().reshape(m.{parameters[role]}.shape)"
             + (f"; {role} = m.{parameters[role]}" if role in ("weight", "bias") else "")
-            for role in _given(case)
+            for role in given(case)
             if role in parameters
         ]
         return (*lines, made, *put, "y = m(x)")

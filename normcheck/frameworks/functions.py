@@ -33,8 +33,8 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
     out = []
     for style in framework.styles:
         call = framework.function(function, binding, normalizer, name, style)
-        spell = call_source.of_function(name, binding, style.shape_as) if framework.scripted else None
-        out.append(Attempt(call, replace(offer, spell=spell), framework.trial(call)))
+        spell = call_source.of_function(name, binding, style.shape_as)
+        out.append(Attempt(call, replace(offer, spell=spell, language=framework.language), framework.trial(call)))
     return out
 
 
@@ -90,5 +90,5 @@ def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Of
         watched=framework.watched,
         compiles_per_shape=framework.compiles_per_shape,
         uses=framework.uses,
-        absent=_missing(roles, normalizer),
+        absent=(*_missing(roles, normalizer), *framework.absent.items()),
     )

@@ -9,7 +9,6 @@ from typing import Any
 from normcheck.core import uses
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
-from normcheck.frameworks import call_source
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
@@ -47,9 +46,10 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         lacks = tuple((f"{role}=False", "needs running statistics") for role in asked.roles - binding.roles)
-        spell = call_source.of_module(name, binding, shape_as, _names(parts)) if framework.scripted else None
+        spell = layers.spell(target, name, binding, shape_as, _names(parts))
+        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + lacks)
         call = layers.call(build, name, normalizer)
-        out.append(Attempt(call, replace(offer, spell=spell, absent=offer.absent + lacks), framework.trial(call)))
+        out.append(Attempt(call, offer, framework.trial(call)))
     if not out:
         assert failure is not None
         raise failure
@@ -164,5 +164,5 @@ def _offer(
         compiles_per_shape=framework.compiles_per_shape,
         own_parameters=False,
         uses=tuple(use for use in uses.ALL if use in framework.layer_uses),
-        absent=tuple(absent),
+        absent=(*absent, *framework.absent.items()),
     )

@@ -19,7 +19,7 @@ from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.fit import fit, ranks
 from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
 from normcheck.normalizers.sampling.sizes import hollow, hollows
-from normcheck.normalizers.subject import Call, Domain
+from normcheck.normalizers.subject import Call, Domain, ScriptLanguage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Offer:
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     spell: Spell | None = None
+    language: ScriptLanguage | None = None
     absent: tuple[tuple[str, str], ...] = ()
 
 
@@ -116,6 +117,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         compiles_per_shape=offer.compiles_per_shape,
         uses=offer.uses,
         spell=offer.spell,
+        language=offer.language,
         refused=_refused(normalizer, trial, base, offer, absent),
         empty=_empty(normalizer, trial, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from normcheck.core.floats import Array
+from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.roles import Binding, Parameter
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call, Life, Transformed
+from normcheck.normalizers.subject import Call, Life, ScriptLanguage, Transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ class Layers(Protocol):
         """
         ...
 
+    def spell(
+        self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
+    ) -> Spell | None:
+        """Writes the call of a layer of a class as lines of a script; None: not offered.
+
+        shape_as: the type in which the constructor gets its sizes. parameters: role to the name in the layer.
+        """
+        ...
+
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
         """Layers that keep their state over several calls; None: not offered, state is passed from call to call."""
         ...
@@ -152,8 +162,13 @@ class Framework(Protocol):
         ...
 
     @property
-    def scripted(self) -> bool:
-        """Whether a call can be written as lines of a script, which reproduces a finding without normcheck."""
+    def language(self) -> ScriptLanguage | None:
+        """How the script is written that reproduces a finding without normcheck; None: not offered."""
+        ...
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """What its arithmetic does not offer to any implementation, with the reason; measured, not assumed."""
         ...
 
     @property

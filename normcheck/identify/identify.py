@@ -23,9 +23,9 @@ from normcheck.core.floats import FORMATS
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
+from normcheck.frameworks import registry
 from normcheck.frameworks.binder import subject as bound
 from normcheck.frameworks.load import load
-from normcheck.frameworks import registry
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,6 +61,42 @@ class Life(Protocol):
     def state(self) -> State: ...
 
 
+class ScriptLanguage(Protocol):
+    """How a framework writes the script of a finding. Values are names and expressions of that script, as text."""
+
+    @property
+    def framework(self) -> str:
+        """The framework's name."""
+        ...
+
+    def opening(self, format: str) -> tuple[str, ...]:
+        """The first lines, for arrays of a format."""
+        ...
+
+    def array(self, values: Array, format: str, *, leaf: bool) -> str:
+        """An array with these values; leaf: a gradient of it is computed later."""
+        ...
+
+    def reduced(self, kind: str, values: str, axes: tuple[int, ...]) -> str:
+        """The mean or the sum (kind) over axes, which are kept with size 1."""
+        ...
+
+    def square(self, values: str) -> str: ...
+
+    def root(self, values: str) -> str: ...
+
+    def compared(
+        self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
+    ) -> tuple[tuple[str, ...], str]:
+        """The lines that call the implementation and the reference, and the largest difference of the two in float64.
+
+        call: lines of which the last is `y = ...`. names: the arrays that there are, of x, weight, bias; the reference
+        reads float64 copies of them with names in capitals. reference: the input less its mean, named c, and the
+        output that follows from it. leaf: the array whose gradient for the cotangent dy is compared; empty: outputs.
+        """
+        ...
+
+
 class Transformed(Protocol):
     """A module whose weight follows from a direction v and a length g. Raises `CallError` for what it refuses."""
 
@@ -110,7 +146,8 @@ class Domain:
     evaluation: bool = False  # offers given statistics
     state: bool = False  # updates running statistics
     operations: tuple[str, ...] = ()  # what can happen to a layer that lives on: names from `programs`
-    spell: Callable[[Case], tuple[str, ...]] | None = None  # a call as a user would write it
+    spell: Callable[[Case], tuple[str, ...]] | None = None  # a call as a user would write it; empty: it cannot be
+    language: ScriptLanguage | None = None  # in which it is written
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 

@@ -19,14 +19,14 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
-from normcheck.frameworks import binder
+from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation.process import Limits
 from normcheck.frameworks.isolation.worker import Worker
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Life, ScriptLanguage, State, Subject, Transformed
 
 __all__ = ["Limits", "Remote"]
 
@@ -165,9 +165,15 @@ class Remote:
             compiles_per_shape=bool(record["compiles_per_shape"]),
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),
+            language=_language(record["language"]),
             spell=(lambda case: self.ask("spell", way, case, read=_lines)) if record["spell"] else None,
             absent=tuple((str(what), str(why)) for what, why in record["absent"]),
         )
+
+
+def _language(sent: Any) -> ScriptLanguage | None:
+    """The language of scripts of the framework that an offer names."""
+    return None if sent is None else registry.get(str(sent["framework"])).language
 
 
 def _lines(sent: Any) -> tuple[str, ...]:

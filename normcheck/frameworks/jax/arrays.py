@@ -13,7 +13,7 @@ from normcheck.core.floats import FLOAT64, FORMATS, Array
 from normcheck.core.uses import WIDE
 from normcheck.normalizers.case import Case
 
-DTYPES = {name: np.dtype(getattr(jnp, name)) for name in FORMATS}
+DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(getattr(jnp, name)) for name in FORMATS}
 
 
 def dtype_of(case: Case, name: str) -> np.dtype[Any]:

@@ -64,13 +64,13 @@ class JaxCall:
         """Trace a call without compiling it; nothing is computed. Raises `CallError` where the call would."""
         made = self._prepare(case)
         given = layer.inputs(case)
-        with arrays.precision(case.format.name):
-            try:
-                jax.eval_shape(lambda held: forward(made.run, held), given)
-            except Exception as error:
-                if not _needs_values(error):
-                    guarded(lambda: _raise(error), case, made.name)
-                return self(case, gradient)
+        try:
+            with arrays.precision(case.format.name):
+                guarded(lambda: jax.eval_shape(lambda held: forward(made.run, held), given), case, made.name)
+        except CallError as error:
+            if not _needs_values(error):
+                raise
+            return self(case, gradient)
         return Answer(case.x, case.format.name)
 
     def _results(self, made: PureLayer, case: Case, gradient: bool) -> Results:
@@ -119,10 +119,6 @@ class JaxCall:
             )
         held = given if mode == TRACED else given | {"numbers": {}}
         return _fetched(self._programs[key](held))
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 def _fetched(results: Results) -> Results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any
@@ -17,9 +18,9 @@ from normcheck.frameworks.jax import arrays
 from normcheck.frameworks.jax.bodies import BODIES
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.function import preparing
+from normcheck.frameworks.jax.script import JaxScript
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
@@ -39,7 +40,7 @@ class JaxFramework:
     uses = tuple(use for use in BODIES if use != "plain")
     layer_uses = uses
     watched = False
-    scripted = False
+    language = JaxScript()
     compiles_per_shape = True
     untimed = "functions of JAX are not timed"
 
@@ -50,6 +51,11 @@ class JaxFramework:
             return None
         found: Layers = import_module("normcheck.frameworks.jax.nnx").LAYERS
         return found
+
+    @functools.cached_property
+    def absent(self) -> Mapping[str, str]:
+        formats = arrays.flushed()
+        return {"subnormal numbers": f"XLA makes them zero in {', '.join(formats)}"} if formats else {}
 
     def settings(self) -> AbstractContextManager[None]:
         return nullcontext()

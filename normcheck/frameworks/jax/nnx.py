@@ -16,11 +16,12 @@ import numpy as np
 from flax import nnx
 
 from normcheck.core.errors import CallError
+from normcheck.frameworks.call_source import Spell, constructed, given, imported
 from normcheck.frameworks.jax import arrays, layer
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State
 from normcheck.frameworks.protocol import Build, LayerParts
-from normcheck.frameworks.roles import NAMES, Parameter, from_signature, plain
+from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
@@ -97,7 +98,7 @@ def _channels_last(build: Build, normalizer: Normalizer) -> bool:
 
     def fails(shape: tuple[int, ...]) -> bool:
         try:
-            jax.eval_shape(lambda x: build(case)(x), jnp.zeros(shape, jnp.float32))
+            jax.eval_shape(lambda x: build(case)(x), jnp.zeros(shape, jnp.float32))  # noqa: PLW0108  # built while traced
         except Exception:
             return True
         return False
@@ -112,7 +113,7 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
     def prepare(case: Case) -> PureLayer:
         last[:] = last or [_channels_last(build, normalizer)]
         dtype = arrays.dtype_of(case, "weight")
-        updated, given = layer.updates(case), case.running_mean is not None
+        updated, stateful = layer.updates(case), case.running_mean is not None
 
         def run(leaves: Leaves, state: State, numbers: Numbers) -> tuple[Any, State]:
             module = build(case.but(**numbers))
@@ -129,15 +130,37 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
             x = jnp.moveaxis(leaves[0], 1, -1) if last[0] else leaves[0]
             y = layer.output(module(x), x, name)
             kept = tuple(
-                own[path].get_value().reshape(before.shape) if path and given else before
+                own[path].get_value().reshape(before.shape) if path and stateful else before
                 for path, before in zip((known.running_mean, known.running_var), state, strict=True)
             )
             return jnp.moveaxis(y, -1, 1) if last[0] else y, (kept[0], kept[1])
 
-        options = (case.weight is None, case.bias is None, given, updated, case.training, case.part, dtype.name)
+        options = (case.weight is None, case.bias is None, stateful, updated, case.training, case.part, dtype.name)
         return PureLayer(name, (case.x.shape, case.normalized, case.groups, options), run)
 
     return prepare
+
+
+def spelled(
+    name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str], case: Case, *, keys: bool
+) -> tuple[str, ...]:
+    """A layer as a function of its arrays, and its call; nothing where the input has channels elsewhere."""
+    if case.x.ndim > 2 and binding.name("num_channels"):
+        return ()
+    lines, called = imported(name)
+    roles = [role for role in given(case) if role in parameters]
+    made = constructed(called, binding, case, shape_as)
+    own = ", ".join(["x", *roles])
+    return (
+        *lines,
+        *(("from flax import nnx",) if keys else ()),
+        f"def layer({own}):",
+        f"    m = {made[:-1]}, {KEYS}=nnx.Rngs(0))" if keys else f"    m = {made}",
+        f"    m.{'train' if case.training else 'eval'}()",
+        *(f"    m.{parameters[role]}.set_value({role})" for role in roles),
+        "    return m(x)",
+        f"y = layer({own})",
+    )
 
 
 class NnxLayers:
@@ -170,6 +193,10 @@ class NnxLayers:
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
+
+    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+        keys = any(one.name == KEYS for one in _own(target))
+        return lambda case: spelled(name, binding, shape_as, parameters, case, keys=keys)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
         """State is passed from call to call, as JAX does it."""
