@@ -10,6 +10,7 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.within_bounds import answer_of, demanded, resolved, rounded_once, truth_of
@@ -57,7 +58,7 @@ def value(subject: Subject, case: Case) -> Comparison:
 def finite(subject: Subject, case: Case) -> Comparison:
     """Finite input gives finite output, however badly the rows are conditioned."""
     y = answer_of(subject, case).y
-    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), np.asarray(0.5))
+    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP)
 
 
 def output_format(subject: Subject, case: Case) -> Comparison:

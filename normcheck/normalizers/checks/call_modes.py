@@ -19,7 +19,7 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, Array
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.bounds import bounds, derivatives, mixed_precision
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     Ask,
@@ -92,12 +92,10 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     multiplier = subject.contract.bound_multiplier
-    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
-    allowed = multiplier * np.broadcast_to(within, truth.y.shape)
+    allowed = multiplier * np.broadcast_to(mixed_precision.output(narrow), truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
-        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
-        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * within, mask)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * mixed_precision.gradient(narrow), mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:

@@ -8,6 +8,7 @@ from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.epsilon import follows
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
@@ -37,7 +38,7 @@ def co_scaling(subject: Subject, case: Case) -> Comparison:
     """y(d x; d^2 eps) = y(x; eps), bit for bit for powers of two."""
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
-    power = 2 if subject.contract.eps_place == "inside" else 1
+    power = follows(subject.contract)
     found = []
     for d in (0.25, 8.0):
         moved = case.but(x=case.x * d, eps=case.eps * d**power)

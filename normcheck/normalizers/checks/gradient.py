@@ -17,6 +17,8 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.bounds import Accuracy
+from normcheck.normalizers.bounds.exactness import scaled_gradient
+from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.curves import curve
@@ -161,12 +163,11 @@ def linear(subject: Subject, case: Case) -> Comparison:
     """Every gradient is linear in the cotangent: -4 dy gives -4 times all of them, bit for bit."""
     once, other = gradients_of(subject, case), gradients_of(subject, case.but(dy=-4.0 * _dy(case)))
     found = []
-    u, floor = case.format.u, 16.0 * case.format.floor
     for name in ("dx", "dweight", "dbias"):
         before, after = getattr(once, name), getattr(other, name)
         if before is None or after is None:
             continue
-        allowed = 8.0 * u * np.abs(before) + floor
+        allowed = scaled_gradient(case.format, before)
         found.append(differ(f"{name}(-4 dy) = -4 {name}(dy)", after, -4.0 * before, allowed, detail="exact"))
     return worst(*found)
 
@@ -179,17 +180,13 @@ def _dy(case: Case) -> Array:
 def adjoint(subject: Subject, case: Case) -> Comparison:
     """<u, J v> = <J^T u, v> in signed random directions: Jv by differences of the forward, J^T u by the backward."""
     truth = truth_of(subject, case)
-    if float(truth.kappa.max()) > 100.0:
+    if not derivatives.differences_resolve(truth):
         return Comparison("<u, J v> = <J^T u, v>", 0, 0.0)
     rng = np.random.default_rng((int(case.drawn["seed"]), 3))
     dx, u = gradients_of(subject, case).dx, _dy(case)
     assert dx is not None
     h = derivatives.richardson_step(truth)
-    noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
-    allowed = subject.contract.bound_multiplier * (
-        derivatives.directional(truth, h, noise)
-        + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
-    )
+    allowed = np.asarray(subject.contract.bound_multiplier * derivatives.directional(truth, h))
     found = []
     for _ in range(3):
         v = rng.choice((-1.0, 1.0), case.x.shape)
@@ -207,9 +204,7 @@ def adjoint(subject: Subject, case: Case) -> Comparison:
         )
         numeric = (8.0 * near - far) / (12.0 * h)
         analytic = float((dx * v).sum())
-        found.append(
-            differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), np.asarray(allowed))
-        )
+        found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), allowed))
     return worst(*found)
 
 
@@ -241,7 +236,7 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
         )
         b = b - rate * part.gather(dx).sum(axis=1)
     law = "through E[x] a bias before the normalizer stands still" if a else "b grows by eta sum g / s each step"
-    moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))
+    moved = differ(law, b, -rate * steps * push, allowed + descent(steps, np.abs(b)))
     here = case.but(x=case.x + part.per_set(b))
     bound = bounds.forward(truth, accuracy).total + bounds.forward(truth_of(subject, here), accuracy).total
     still = differ(

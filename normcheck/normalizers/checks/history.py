@@ -15,7 +15,7 @@ from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, history
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state
 from normcheck.normalizers.checks.ledger import LAW, told
@@ -35,11 +35,11 @@ def recomputed(subject: Subject, case: Case) -> Comparison:
     one = truth_of(subject, case)
     two = truth_of(subject, case.but(running_mean=one.running_mean, running_var=one.running_var))
     found = []
-    for truth, updates in ((one, 1.0), (two, 2.0)):
+    for truth, updates in ((one, 1), (two, 2)):
         both = []
         for name, variance in (("running_mean", False), ("running_var", True)):
             expected, got = getattr(truth, name), getattr(seen, name)
-            allowed = updates * bounds.running(truth, demanded(subject, case), variance=variance).total
+            allowed = history.updates(bounds.running(truth, demanded(subject, case), variance=variance).total, updates)
             law = f"recomputed in the backward, the {name.replace('_', ' ')} is that of one update, or of two"
             got = np.full(expected.shape, np.nan) if got is None else got
             both.append(differ(law, got, expected, subject.contract.bound_multiplier * allowed))

@@ -7,6 +7,7 @@ from normcheck.core.compare import differ
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.layout import laid
 from normcheck.normalizers.checks.within_bounds import demanded, forward_bound, gradients_of, needs_gradient, truth_of
@@ -52,7 +53,7 @@ def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer
 def repeats(subject: Subject, case: Case) -> Comparison:
     """The same call gives the same output, whatever was called in between."""
     first, again = _calls(subject, case, gradient=False)
-    allowed = 2.0 * forward_bound(subject, truth_of(subject, case))
+    allowed = two_answers(forward_bound(subject, truth_of(subject, case)))
     return differ("the same call again gives the same y", again.y, first.y, allowed)
 
 
@@ -70,7 +71,7 @@ def repeats_gradient(subject: Subject, case: Case) -> Comparison:
         before, after = getattr(first, name), getattr(again, name)
         if before is not None and after is not None:
             law = f"the same call again gives the same {name}"
-            found.append(differ(law, after, before, 2.0 * subject.contract.bound_multiplier * bound))
+            found.append(differ(law, after, before, two_answers(subject.contract.bound_multiplier * bound)))
     return worst(*found)
 
 

@@ -17,6 +17,7 @@ from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, needs_gradient, output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
@@ -112,7 +113,7 @@ def _nothing_back(subject: Subject, case: Case, answer: Answer, said: str) -> It
         if parameter is not None and (name == "dbias" or sets == 0):
             got: Array | None = getattr(answer, name)
             seen = np.full(parameter.shape, np.nan) if got is None else got
-            yield differ(f"{name} over no rows is 0, {said}", seen, np.zeros(parameter.shape), np.zeros(()))
+            yield differ(f"{name} over no rows is 0, {said}", seen, np.zeros(parameter.shape), NOTHING)
 
 
 def _seconds(subject: Subject, case: Case, gradient: bool) -> float:

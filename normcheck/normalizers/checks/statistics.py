@@ -8,9 +8,11 @@ from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.exactness import NOTHING
+from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import Space
@@ -57,7 +59,7 @@ def evaluation_keeps(subject: Subject, case: Case) -> Comparison:
     for name in ("running_mean", "running_var"):
         before, after = getattr(case, name), getattr(answer, name)
         law = f"evaluation leaves the {name.replace('_', ' ')} unchanged"
-        found.append(differ(law, np.full(before.shape, np.nan) if after is None else after, before, np.asarray(0.0)))
+        found.append(differ(law, np.full(before.shape, np.nan) if after is None else after, before, NOTHING))
     return worst(*found)
 
 
@@ -66,8 +68,8 @@ def evaluation_alone(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     alone = case.but(x=case.x[:1], dy=None)
     law = "in evaluation y(X)[i] = y(X[i])"
-    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], 2.0 * bounds.forward(
-        truth, demanded(subject, case)).total[:1])  # fmt: skip
+    allowed = two_answers(forward_bound(subject, truth))[:1]
+    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], allowed)
 
 
 def training(normalizer: Normalizer, draw: Draw) -> Case:

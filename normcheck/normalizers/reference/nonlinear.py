@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import Array
 
 
 def sigmoid_slope(y: Array) -> Array:
@@ -20,9 +20,3 @@ def tanh_slope(y: Array) -> Array:
 
 
 SLOPES = {"sigmoid": sigmoid_slope, "tanh": tanh_slope}
-
-
-def rounding(y: Array) -> Array:
-    """Relative error of a slope at y: cosh errs by |y| roundings of its argument and a few of its own."""
-    out: Array = 8.0 * FLOAT64.u * (1.0 + np.abs(y))
-    return out
