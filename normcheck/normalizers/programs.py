@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.core.floats import FORMATS
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS
 from normcheck.normalizers.case import Case
 
 
@@ -50,9 +50,9 @@ RESET = "reset the statistics"
 RENEW = "construct anew"
 RELOAD = "save and load into a new layer"
 COPY = "go on with a deep copy"
-WIDEN, NARROW = "move to float64", "move to float32"
+WIDEN, NARROW = f"move to {FLOAT64.name}", f"move to {FLOAT32.name}"
 
-MOVES = {WIDEN: "float64", NARROW: "float32"}
+MOVES = {WIDEN: FLOAT64.name, NARROW: FLOAT32.name}
 
 RARE = ("train on no cases", "train on one value")
 """Batches that may be refused, and from which a state must come out as numbers."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import NAMES
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -90,7 +90,7 @@ class Domain:
     """What an implementation accepts, found by trying. The first rank and format are those that everything can use."""
 
     ranks: tuple[int, ...] = (2, 3, 4)
-    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    formats: tuple[str, ...] = tuple(FORMATS)
     normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
     affine: tuple[str, ...] = ("both",)  # which of both, weight, none, bias
     dims: tuple[int | None, ...] = (0,)

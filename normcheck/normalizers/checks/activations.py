@@ -12,7 +12,7 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import activations as bounds_above
 from normcheck.normalizers.bounds import bounds
@@ -33,7 +33,7 @@ from normcheck.normalizers.reference.nonlinear import SLOPES
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Setting, reach
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 PAPER = "Ioffe, Szegedy 2015, section 2"
@@ -290,15 +290,15 @@ def _lacks_parameters(subject: Subject) -> str:
     return "" if needed in affine or "both" in affine else f"takes no {said}"
 
 
-_SPACE = Space(small, formats=("float64", "float32"), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
-_BIASED = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
+_SPACE = NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
+_BIASED = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
 )
-_WHOLE = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
+_WHOLE = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
 )
-_MANY = Space(
-    small, formats=("float64", "float32"), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
+_MANY = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
 )  # many cotangents of one sign, as no random draw gives them
 
 CHECKS = (

@@ -14,7 +14,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
 from normcheck.normalizers.bounds import linear_maps
@@ -25,7 +25,7 @@ from normcheck.normalizers.checks.invariance import estimated, expects_statistic
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import extended
 
@@ -118,8 +118,8 @@ def ask_independence(*, evaluation: bool) -> Ask:
     return ask
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.core.spec import REPARAMETRIZES
 from normcheck.normalizers.bounds import linear_maps
@@ -21,7 +21,7 @@ from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import answer_of, forward_bound, gradients_of, rounded_once, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, network, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 Read = tuple[Array, Array]
@@ -112,13 +112,13 @@ def below(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 # far inputs first: the decisive draws take the first scale
-_FAR = Space(_evaluated, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False, scales=(10, 0, -6))
+_FAR = NormalizerSpace(_evaluated, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), offsets=False, scales=(10, 0, -6))
 
 CHECKS = (
     Check("evaluation-affine", "y(x) = y(0) + x (y(1) - y(0)), and dx is that slope times dy", "pytorch/pytorch#586",
           affine, _FAR, has_state, needs_evaluation),
     Check("folding", "y(W d + c) = (a W) d + (a c + b)", "pytorch/pytorch#34932", folded,
-          Space(below, formats=("float64", "float32"), widths=(4, 6, 12), sets=(4, 6), offsets=False,
+          NormalizerSpace(below, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), sets=(4, 6), offsets=False,
                 affine=("both", "weight", "none", "bias"), scales=(0, 6, 10)),
           has_state, needs_evaluation, cost=2.0),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.contract import GRADIENTS
-from normcheck.core.floats import Array
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.bounds import Accuracy
@@ -37,7 +37,7 @@ from normcheck.normalizers.checks.within_bounds import (
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, gradient
 from normcheck.normalizers.sampling.recipes import DY_KINDS, Draw, small, state, values
-from normcheck.normalizers.sampling.space import ALL_WIDTHS, Space
+from normcheck.normalizers.sampling.space import ALL_WIDTHS, NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 SOURCE = "Ioffe, Szegedy 2015, section 2"
@@ -293,27 +293,30 @@ assert set(DY_KINDS) == {kind for _, kind in _DY}
 
 CHECKS = (
     Check("input-gradient", "dx = (g - A mean g - B xh mean(g xh)) / s", SOURCE, input_gradient,
-          Space(values, edges=ALL_WIDTHS, dy=_DY,
-                worst_offset=(("float64", 1e5), ("float32", 1e3), ("bfloat16", 10.0))),
+          NormalizerSpace(values, edges=ALL_WIDTHS, dy=_DY,
+                          worst_offset=((FLOAT64, 1e5), (FLOAT32, 1e3), (BFLOAT16, 10.0))),
           lacks=needs_gradient),
     Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
-          parameter_gradients, Space(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
+          parameter_gradients,
+          NormalizerSpace(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
           lacks=_has_parameters),
     Check("parameter-grid", "any parameter may be left out", "pytorch/pytorch#79705", grid,
-          Space(small, formats=("float32", "float64", "bfloat16"), affine=("both",), sets=(4, 6), offsets=False),
+          NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), affine=("both",), sets=(4, 6), offsets=False),
           concerns=lambda n: n.bias, lacks=_several),
     Check("gradient-mode", "the gradient passes through the statistics it claims", SOURCE, mode,
-          Space(small, formats=("float64", "float32"), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
+          NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
           lacks=needs_gradient),
     Check("gradient-sums", "sum dx = 0 and <dx, xh> = eps / (v + eps) sum g xh / s", "theory: null space {1, xh}",
-          sums, Space(values, formats=("float64", "float32"), dy=_DY), lambda n: not n.partial, needs_gradient),
+          sums, NormalizerSpace(values, formats=(FLOAT64, FLOAT32), dy=_DY), lambda n: not n.partial, needs_gradient),
     Check("gradient-linear", "the backward is linear in the cotangent", "tensorflow/tensorflow#107705", linear,
-          Space(small, formats=("float64", "float32"), dy=_DY[:3]), lacks=needs_gradient),
+          NormalizerSpace(small, formats=(FLOAT64, FLOAT32), dy=_DY[:3]), lacks=needs_gradient),
     Check("gradient-adjoint", "<u, J v> = <J^T u, v>", "definition of the adjoint", adjoint,
-          Space(small, formats=("float64",), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)), lacks=_full),
+          NormalizerSpace(small, formats=(FLOAT64,), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)),
+          lacks=_full),
     Check("bias-drift", "a bias before the normalizer stands still if E[x] is differentiated", SOURCE, bias_drift,
-          Space(small, formats=("float64",), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
+          NormalizerSpace(small, formats=(FLOAT64,), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
           concerns=_centered, lacks=needs_float64),
     Check("evaluation-gradient", "dx = weight dy / sqrt(running var + eps)", "pytorch/xla#913", evaluation_gradient,
-          Space(_evaluated, formats=("float64", "float32"), offsets=False), concerns=has_state, lacks=_evaluation),
+          NormalizerSpace(_evaluated, formats=(FLOAT64, FLOAT32), offsets=False), concerns=has_state,
+          lacks=_evaluation),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.normalizers.bounds import epsilon, linear_maps
 from normcheck.normalizers.bounds.exactness import can_show
@@ -23,7 +23,7 @@ from normcheck.normalizers.checks.within_bounds import Ask, answer_of, exact, fo
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import COLUMNS, Column, holds
 
@@ -147,8 +147,8 @@ def expects_statistics(normalizer: Normalizer) -> bool:
     return has_state(normalizer) and "case" in normalizer.sets.members
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"), deltas=(2.0, 4.0, 0.5, 0.25, 3.0, 1.5, 0.75), scales=(0, -3, -8, 5),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison, worst
 from normcheck.normalizers.bounds import exactness, laws
 from normcheck.normalizers.bounds.exactness import can_show
@@ -27,7 +27,7 @@ from normcheck.normalizers.checks.within_bounds import (
 from normcheck.normalizers.normalizer import AXES, Normalizer
 from normcheck.normalizers.reference.standardize import reach
 from normcheck.normalizers.sampling.recipes import small, values
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -68,7 +68,7 @@ def _shift(axis: str) -> Check:
 
     return Check(
         f"shift-of-each-{axis}", law, "Ba, Kiros, Hinton 2016, section 5.1", ask,
-        Space(small, formats=("float64", "float32"), widths=(4, 5, 8, 12, 31), offsets=False, eps=(1e-5,)),
+        NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 5, 8, 12, 31), offsets=False, eps=(1e-5,)),
         concerns=lambda n: n.acts_on == "activation",
     )  # fmt: skip
 
@@ -217,25 +217,25 @@ def dependency(subject: Subject, case: Case) -> Comparison:
     return worst(*found)
 
 
-_EXACT = ("float64", "float32")
+_EXACT = (FLOAT64, FLOAT32)
 
 CHECKS = (
     _shift("case"),
     _shift("unit"),
     Check("permutation", "y(P x) = P y(x)", "Ba, Kiros, Hinton 2016, section 5.1",
-          permutation, Space(small, formats=_EXACT, widths=(4, 6, 9, 16), offsets=False)),
+          permutation, NormalizerSpace(small, formats=_EXACT, widths=(4, 6, 9, 16), offsets=False)),
     Check("batch-independence", "y(X)[i:j] = y(X[i:j])", "tensorflow/addons#2745",
-          batch_independence, Space(values, formats=_EXACT), concerns=_independent),
+          batch_independence, NormalizerSpace(values, formats=_EXACT), concerns=_independent),
     Check("sign", "y(-x; -bias) = -y(x; bias)", "rounding to nearest commutes with negation",
-          sign, Space(values, formats=_EXACT)),
+          sign, NormalizerSpace(values, formats=_EXACT)),
     Check("moments", "mean(xh) = 0, mean(xh^2) = v / (v + eps), |xh| <= sqrt(n - 1)", "Samuelson 1968",
-          moments, Space(values, formats=_EXACT, edges=(2, 3, 17, 129))),
+          moments, NormalizerSpace(values, formats=_EXACT, edges=(2, 3, 17, 129))),
     Check("affine-map", "y(w, b) = w y(1, 0) + b", "Ioffe, Szegedy 2015, Algorithm 1",
-          affine_map, Space(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
+          affine_map, NormalizerSpace(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
           lacks=_has_both),
     Check("affine-scale", "y(4 w, 4 b) = 4 y(w, b)", "scaling by powers of two is exact",
-          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
+          affine_scale, NormalizerSpace(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
           lacks=_weight_only),
     Check("dependency", "one entry moved: exactly the outputs of its set move", "tensorflow/addons#751",
-          dependency, Space(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
+          dependency, NormalizerSpace(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
 )  # fmt: skip

@@ -29,7 +29,7 @@ from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference.nonlinear import tanh_slope
 from normcheck.normalizers.reference.oracle import Truth, partition
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 SOURCE = "Ioffe, Szegedy 2015, section 2"
@@ -236,9 +236,9 @@ def _scaled(normalizer: Normalizer) -> bool:
     return normalizer.scaled
 
 
-SPACE = Space(
+SPACE = NormalizerSpace(
     network,
-    formats=("float64",),
+    formats=(FLOAT64,),
     widths=(4, 6),
     sets=(4, 6),
     offsets=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
@@ -12,7 +13,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.layout import laid
 from normcheck.normalizers.checks.within_bounds import demanded, forward_bound, gradients_of, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 AROUND = ("row slice", "expanded")
@@ -83,7 +84,7 @@ def _watched_gradient(subject: Subject) -> str:
     return needs_gradient(subject) or _watched(subject)
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 16), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 16), sets=(4, 6), offsets=False)
 
 CHECKS = (
     Check("forward-is-pure", "a forward changes nothing but its output", "linkedin/Liger-Kernel#1305",

@@ -9,6 +9,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import laws
 from normcheck.normalizers.case import Case
@@ -16,7 +17,7 @@ from normcheck.normalizers.checks.within_bounds import forward_bound, output_wit
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject, Transformed
 
 DIRECTION, LENGTH, WEIGHT = "direction", "length", "weight"
@@ -111,7 +112,7 @@ def _weights(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight"
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 3), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 3), sets=(4, 6), offsets=False)
 
 
 def _check(name: str, law: str, source: str, ask: Callable[[Subject, Case], Comparison]) -> Check:

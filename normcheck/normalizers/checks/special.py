@@ -14,7 +14,7 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, Format
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.exactness import NOTHING
@@ -37,7 +37,7 @@ from normcheck.normalizers.checks.within_bounds import (
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, partition
 from normcheck.normalizers.sampling.recipes import Draw, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 EPS_BELOW_HALF = 1e-8
@@ -223,11 +223,11 @@ def _takes_eps(subject: Subject) -> str:
     return "" if domain.least_eps <= EPS_BELOW_HALF else f"takes no eps below {domain.least_eps:g}"
 
 
-_NUMBERS = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(8, 5, 17), sets=(6, 4), offsets=False,
+_NUMBERS = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(8, 5, 17), sets=(6, 4), offsets=False,
     affine=("both", "weight", "none"),
 )  # fmt: skip
-_WIDE = ("float32", "float64")
+_WIDE = (FLOAT32, FLOAT64)
 
 _ALL = (
     Check("containment", "a NaN is seen in its own set and in no other", "ragulpr/wtte-rnn#50",
@@ -251,7 +251,7 @@ _ALL = (
           lacks=needs_gradient),
     Check("eps-below-half", "a constant set gives the bias although eps is 0 in its format",
           "deepspeedai/DeepSpeed#581", eps_below_half,
-          replace(_NUMBERS, recipe=constant_in_half, formats=("float16",)), concerns=_owes_eps, lacks=_takes_eps),
+          replace(_NUMBERS, recipe=constant_in_half, formats=(FLOAT16,)), concerns=_owes_eps, lacks=_takes_eps),
 )  # fmt: skip
 
 CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)

@@ -6,6 +6,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.exactness import NOTHING
@@ -15,7 +16,7 @@ from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, small, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -80,8 +81,8 @@ def _evaluating(normalizer: Normalizer, draw: Draw) -> Case:
     return state(normalizer, draw, training=False)
 
 
-_SPACE = Space(training, formats=("float64", "float32"), widths=(2, 3, 4, 6, 12), offsets=False)
-_EVAL = Space(_evaluating, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False)
+_SPACE = NormalizerSpace(training, formats=(FLOAT64, FLOAT32), widths=(2, 3, 4, 6, 12), offsets=False)
+_EVAL = NormalizerSpace(_evaluating, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), offsets=False)
 
 CHECKS = (
     Check("running-statistics", "new = (1 - momentum) old + momentum batch", "Ioffe, Szegedy 2015, Algorithm 2",

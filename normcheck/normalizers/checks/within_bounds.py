@@ -8,7 +8,7 @@ import numpy as np
 
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds, exactness, laws
 from normcheck.normalizers.bounds.bounds import Accuracy
@@ -24,7 +24,9 @@ def needs_gradient(subject: Subject) -> str:
 
 
 def needs_float64(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+    return needs_gradient(subject) or (
+        "" if FLOAT64.name in subject.domain.formats else f"does not serve {FLOAT64.name}"
+    )
 
 
 def truth_of(subject: Subject, case: Case) -> Truth:

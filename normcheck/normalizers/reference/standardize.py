@@ -164,7 +164,7 @@ def blend_momentum_old(old: Array, new: Array, momentum: float) -> Array:
 
 def working(format: Format) -> type:
     """The number type of a sound implementation: float32 for the narrow formats, else the format itself."""
-    return np.float64 if format.name == "float64" else np.float32
+    return np.dtype(format.wide.name).type
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.core.floats import FORMATS, Array, Format
+from normcheck.core.floats import FLOAT16, FLOAT64, FORMATS, Array, Format
 from normcheck.normalizers.case import Case, Linear, Move
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.transforms import summed
@@ -45,7 +45,7 @@ class Draw:
     sets: int = 6
     rank: int = 2
     normalized: int = 1  # trailing axes that are normalized together
-    format: str = "float64"
+    format: str = FLOAT64.name
     offset: float = 1.0  # largest ratio of mean to standard deviation among the sets
     eps: float = 1e-5
     affine: str = "both"  # which parameters there are: "both", "weight", "bias", "none"
@@ -156,7 +156,7 @@ def rows(rng: np.random.Generator, draw: Draw, sets: int, n: int, format: Format
     kinds = ["normal"] + [str(k) for k in rng.choice(DISTRIBUTIONS[:4], max(sets - 1, 0))]
     if sets > 3:
         kinds[2] = DISTRIBUTIONS[4 + int(rng.integers(2))]
-    reach = 2 if format.name == "float16" else 6
+    reach = 2 if format == FLOAT16 else 6
     scale = 2.0 ** (draw.scale + rng.integers(-reach, reach + 1, (sets, 1)).astype(np.float64))
     scale[0] = 2.0**draw.scale
     if sets > 1 and draw.eps > 0:  # one set with a variance near eps

@@ -8,7 +8,7 @@ from itertools import product
 from typing import ClassVar
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import FORMATS
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.space import Pick
 from normcheck.normalizers.case import Case
@@ -18,10 +18,10 @@ from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, shape
 from normcheck.normalizers.subject import Domain, Subject
 
 OFFSETS = {
-    "float64": (1.0, 10.0, 1e3, 1e6, 1e9),
-    "float32": (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
-    "bfloat16": (1.0, 3.0, 10.0, 100.0),
-    "float16": (1.0, 3.0, 10.0, 100.0),
+    FLOAT64.name: (1.0, 10.0, 1e3, 1e6, 1e9),
+    FLOAT32.name: (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
+    BFLOAT16.name: (1.0, 3.0, 10.0, 100.0),
+    FLOAT16.name: (1.0, 3.0, 10.0, 100.0),
 }
 """Largest ratio of mean to standard deviation in a case, as far as the format can resolve the rest."""
 
@@ -29,14 +29,14 @@ EPS = (1e-5, 1e-3, 1e-6, 0.1, 1e-8)
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class NormalizerSpace:
     """What a check of normalizers draws: `cases.Cases`."""
 
     entries: ClassVar[type] = Normalizer
     plain: ClassVar[Draw] = Draw()
 
     recipe: Callable[[Normalizer, Draw], Case]
-    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    formats: tuple[Format, ...] = tuple(FORMATS.values())
     widths: tuple[int, ...] = SMALL  # members of a set
     edges: tuple[int, ...] = ()  # widths that are always tried, once each
     sets: tuple[int, ...] = (6, 4, 5, 7, 8, 12)
@@ -46,14 +46,14 @@ class Space:
     dy: tuple[tuple[str, str], ...] = (("contiguous", "random"),)
     deltas: tuple[float, ...] = (2.0,)
     scales: tuple[int, ...] = (0,)
-    worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
+    worst_offset: tuple[tuple[Format, float], ...] = ((FLOAT64, 1e5), (FLOAT32, 1e3))  # always tried, at these formats
     once: bool = False  # one draw is always tried, not one for every format and rank
     together: bool = False  # layouts of all arrays are drawn together
     operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
     programs: tuple[tuple[str, ...], ...] = ()  # always tried
 
     def unsupported_reason(self, subject: Subject) -> str:
-        return "" if formats(self, subject.domain) else f"serves none of {', '.join(self.formats)}"
+        return "" if formats(self, subject.domain) else f"serves none of {', '.join(f.name for f in self.formats)}"
 
     def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
         return edges(self, subject.normalizer, subject.domain)
@@ -65,15 +65,16 @@ class Space:
         return fit(subject.normalizer, draw, subject.domain.sizes)
 
     def words(self) -> str:
-        drawn = f"Formats {', '.join(self.formats)}; {min(self.widths)} to {max(self.widths)} members of a set"
+        names = ", ".join(format.name for format in self.formats)
+        drawn = f"Formats {names}; {min(self.widths)} to {max(self.widths)} members of a set"
         return f"{drawn}; always tried: {len(self.edges)} threshold widths." if self.edges else f"{drawn}."
 
 
-def formats(space: Space, domain: Domain) -> tuple[str, ...]:
-    return tuple(f for f in space.formats if f in domain.formats)
+def formats(space: NormalizerSpace, domain: Domain) -> tuple[str, ...]:
+    return tuple(f.name for f in space.formats if f.name in domain.formats)
 
 
-def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
+def choose(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
     """One draw inside a space and a domain."""
     format = pick(formats(space, domain))
     affine = [a for a in space.affine if a in domain.affine] or list(domain.affine)
@@ -138,12 +139,12 @@ def _together(normalizer: Normalizer, domain: Domain, some: Iterable[Draw]) -> I
             yield replace(draw, layouts=(name, weight, bias, name if same else other))
 
 
-def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
+def _program(space: NormalizerSpace, domain: Domain, pick: Pick) -> tuple[str, ...]:
     operations = tuple(name for name in space.operations if name in domain.operations)
     return tuple(pick(operations) for _ in range(pick(range(1, LONGEST + 1)))) if operations else ()
 
 
-def _programs(space: Space, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+def _programs(space: NormalizerSpace, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
     """The draws with each program that is always tried, without what the implementation does not offer."""
     for draw, (seed, program) in product(some, enumerate(space.programs)):
         offered = tuple(name for name in program if name in domain.operations)
@@ -151,15 +152,15 @@ def _programs(space: Space, domain: Domain, some: Iterable[Draw]) -> Iterator[Dr
             yield replace(draw, program=offered, seed=seed)
 
 
-def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
+def _eps(space: NormalizerSpace, domain: Domain, format: str, pick: Pick) -> float:
     """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
     if domain.eps is not None:
-        return domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
-    least = max(256.0 * domain.least_eps, 1e-5 if format == "float16" else 0.0)  # laws also ask a part of it
+        return domain.eps64 if format == FLOAT64.name and domain.eps64 is not None else domain.eps
+    least = max(256.0 * domain.least_eps, 1e-5 if format == FLOAT16.name else 0.0)  # laws also ask a part of it
     return float(pick([e for e in space.eps if e >= least] or [max(EPS)]))
 
 
-def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
+def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
     """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
@@ -167,18 +168,18 @@ def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw
     return _together(normalizer, domain, found) if space.together else found
 
 
-def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
+def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
     served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
     wide = 64 if 64 not in domain.refused else plain.n
     for draw in served.values():
         for i, (dy, dy_kind) in enumerate(space.dy):
             yield replace(draw, dy=dy, dy_kind=dy_kind, seed=i)
     for format, offset in space.worst_offset if space.offsets else ():
-        if format in served:
-            yield fit(normalizer, replace(served[format], offset=offset, n=wide, sets=8, seed=1), domain.sizes)
-    if max(space.scales) > 0 and "float16" in served:  # squares beyond the format's range
+        if format.name in served:
+            yield fit(normalizer, replace(served[format.name], offset=offset, n=wide, sets=8, seed=1), domain.sizes)
+    if max(space.scales) > 0 and FLOAT16.name in served:  # squares beyond the format's range
         for seed in (1, 2):
-            large = replace(served["float16"], n=wide, sets=8, seed=seed, scale=max(space.scales))
+            large = replace(served[FLOAT16.name], n=wide, sets=8, seed=seed, scale=max(space.scales))
             yield fit(normalizer, large, domain.sizes)
     yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:
