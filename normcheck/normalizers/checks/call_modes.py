@@ -237,7 +237,8 @@ _FUNCTIONAL = "pytorch/functorch#534"
 
 
 def _check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
-           refusable: bool = True, within: Within = _plain, least: str = "default", cost: float = 4.0) -> Check:  # fmt: skip
+           refusable: bool = True, within: Within = _plain, least: str = "default",
+           cost: float = 4.0) -> Check:  # fmt: skip
     lacks = _offers(*names)
     return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
                  least=least, cost=cost)  # fmt: skip

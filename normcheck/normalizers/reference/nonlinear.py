@@ -1,4 +1,4 @@
-"""Slopes of the nonlinearities that stand above a normalizer, accurate to a few roundings for any input."""
+"""Slopes of sigmoid and tanh, accurate to a few roundings for any input (`bounds.activations.slope`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from normcheck.core.floats import Array
 
 
 def sigmoid_slope(y: Array) -> Array:
-    """The derivative of the sigmoid, 1 / (2 + 2 cosh y): no cancelation at either end."""
+    """The derivative of the sigmoid, 1 / (2 + 2 cosh y): no cancellation at either end."""
     out: Array = 0.5 / (1.0 + np.cosh(y))
     return out
 
@@ -20,3 +20,4 @@ def tanh_slope(y: Array) -> Array:
 
 
 SLOPES = {"sigmoid": sigmoid_slope, "tanh": tanh_slope}
+"""Slopes by the name of the nonlinearity."""
