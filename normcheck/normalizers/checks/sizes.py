@@ -1,6 +1,6 @@
-"""Unusual sizes: no rows, odd shapes, rows of a million members, rows in numbers around sixteen bits.
+"""Unusual sizes: empty inputs, odd shapes, sets of a million members, numbers of sets around 2^16.
 
-An implementation may refuse a size: right or raises. What it refuses is reported as not offered.
+An implementation may raise on a size, which is then reported as not offered; otherwise it must be right.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 PATIENCE = 2.0
-"""Seconds that one call may take; code that would take longer is not asked."""
+"""Seconds that one call may take; the check does not run on code that would take longer."""
 
 SHARE = 256
-"""By how much smaller the case is that tells what a large one costs."""
+"""By how much smaller than a large case is the one from whose time that of the large one is estimated."""
 
 Within = Callable[[Subject, Case, Answer, str], Iterator[Comparison]]
+"""The comparisons of what was returned for a case; the text describes its shape, for the law."""
 
 
 def _output(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
@@ -45,7 +46,7 @@ def _gradients(subject: Subject, case: Case, answer: Answer, said: str) -> Itera
 
 
 def _whole(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """Output and gradients of one call: a large one is dear."""
+    """Output and gradients of one call: large calls are expensive."""
     truth = truth_of(subject, case)
     yield output_within(subject, truth, answer.y, said)
     yield from gradients_within(subject, truth, answer, said)
@@ -58,7 +59,7 @@ def _shape(case: Case) -> str:
 
 
 def _asking(law: str, cases: Callable[[Subject, Case], Iterator[Case]], within: Within, gradient: bool) -> Ask:
-    """The check of some cases made from the drawn one; those that are refused are not compared."""
+    """The check of several cases made from the drawn one; those on which the implementation raises are not compared."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
@@ -81,7 +82,7 @@ def _odd(subject: Subject, case: Case) -> Iterator[Case]:
 
 
 def _empty(subject: Subject, case: Case) -> Iterator[Case]:
-    """The drawn rows, then none of them, and for normalized trailing axes rows of no width."""
+    """The drawn case, then without sets, and for normalized trailing axes with sets of no members."""
     yield case
     fixed = subject.domain.sizes is not None
     for what, axis in sizes.hollows(subject.normalizer, case, fixed=fixed).items():
@@ -90,7 +91,7 @@ def _empty(subject: Subject, case: Case) -> Iterator[Case]:
 
 
 def _nothing_out(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """As many entries come out as went in."""
+    """The output has the shape of the input."""
     law = f"an empty input gives an empty output, {said}"
     if case.x.size:
         yield from _output(subject, case, answer, said)
@@ -99,9 +100,9 @@ def _nothing_out(subject: Subject, case: Case, answer: Answer, said: str) -> Ite
 
 
 def _nothing_back(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """dx is as empty as x; sums over no sets are zero.
+    """dx has the shape of x, and sums over no sets are zero.
 
-    A set without members has no statistics: what multiplies its normalized entries, of which there are none, is free.
+    dweight over sets without members is free: such a set has no statistics.
     """
     if case.x.size:
         yield from _gradients(subject, case, answer, said)
@@ -117,7 +118,7 @@ def _nothing_back(subject: Subject, case: Case, answer: Answer, said: str) -> It
 
 
 def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
-    """What a call on a large case may take, from a smaller one; the first call of a shape may have to compile."""
+    """Estimated seconds of a call on a large case, from a smaller one, called twice: the first call may compile."""
     part = sizes.fraction(subject.normalizer, case, SHARE)
     seconds = math.inf
     for _ in range(2):
@@ -130,7 +131,7 @@ def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
 
 
 def _large(within: Within, gradient: bool) -> Ask:
-    """The check of a large case; code that loops over what is many would take minutes, and is not asked."""
+    """The check of a large case; it does not run on code with a slow loop over sets or members, which takes minutes."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         said = _shape(case)
