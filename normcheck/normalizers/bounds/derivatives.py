@@ -81,7 +81,7 @@ The forward's rounding grows with kappa, and a difference divides it by the step
 
 
 def differences_resolve(truth: Truth) -> bool:
-    """Whether finite differences of the forward tell a right derivative from a wrong one."""
+    """Whether kappa is small enough for finite differences to distinguish a right derivative from a wrong one."""
     return float(truth.kappa.max()) <= WELL_CONDITIONED
 
 

@@ -116,8 +116,8 @@ def _lost(subject: Subject, case: Case) -> Comparison:
     cut, whole = np.square(np.minimum(y, 0.0)).sum(), np.square(y).sum()
     if not (np.isfinite(whole) and whole > 0.0):
         return Comparison("", 0, 0.0)
-    said = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
-    return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": said})
+    label = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
+    return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": label})
 
 
 def _offset(contract: Contract) -> float:
@@ -287,8 +287,8 @@ def _cannot_learn(subject: Subject) -> str:
 def _lacks_parameters(subject: Subject) -> str:
     n, affine = subject.normalizer, subject.domain.affine
     needed = "both" if n.weight and n.centered else "weight" if n.weight else "bias"
-    said = "weight and bias" if needed == "both" else needed
-    return "" if needed in affine or "both" in affine else f"takes no {said}"
+    label = "weight and bias" if needed == "both" else needed
+    return "" if needed in affine or "both" in affine else f"takes no {label}"
 
 
 _SPACE = NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)

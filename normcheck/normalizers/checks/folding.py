@@ -64,12 +64,12 @@ def folded(subject: Subject, case: Case) -> Comparison:
     data = linear.data.reshape(-1, linear.data.shape[-1])
     a, b, terms = _from_statistics(subject, case)
     found = []
-    for said, c in (("", np.zeros_like(drawn)), (" + c", drawn)):
+    for label, c in (("", np.zeros_like(drawn)), (" + c", drawn)):
         here = case.but(x=case.x + c.reshape((1, -1, *(1,) * (case.x.ndim - 2))))
         weights, constant = a[:, None] * linear.weights, a * c + b
         rounding = linear_maps.folded(data, weights, a * c, terms)
         own = _rows(forward_bound(subject, truth_of(subject, here)))
-        law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
+        law = f"y(W d{label}) = (a W) d{' + a c' if label else ''} + b"
         y = _rows(answer_of(subject, here).y)
         expected = data @ weights.T + constant
         found.append(differ(law, y, expected, own + rounding, rounding=rounded_once(here, expected)))

@@ -177,31 +177,26 @@ def _dy(case: Case) -> Array:
     return case.dy
 
 
+def _difference(subject: Subject, case: Case, step: Array) -> float:
+    """<dy, y(x + step) - y(x - step)>."""
+    after, before = (answer_of(subject, case.but(x=x)).y for x in (case.x + step, case.x - step))
+    return float((_dy(case) * (after - before)).sum())
+
+
 def adjoint(subject: Subject, case: Case) -> Comparison:
     """<u, J v> = <J^T u, v>, v a random vector of signs: J v by differences of the forward, J^T u by the backward."""
     truth = truth_of(subject, case)
     if not derivatives.differences_resolve(truth):
         return Comparison("<u, J v> = <J^T u, v>", 0, 0.0)
     rng = np.random.default_rng((int(case.drawn["seed"]), 3))
-    dx, u = gradients_of(subject, case).dx, _dy(case)
+    dx = gradients_of(subject, case).dx
     assert dx is not None
     h = derivatives.richardson_step(truth)
     allowed = np.asarray(subject.contract.bound_multiplier * derivatives.directional(truth, h))
     found = []
     for _ in range(3):
         v = rng.choice((-1.0, 1.0), case.x.shape)
-        far, near = (
-            float(
-                (
-                    u
-                    * (
-                        answer_of(subject, case.but(x=case.x + t * v)).y
-                        - answer_of(subject, case.but(x=case.x - t * v)).y
-                    )
-                ).sum()
-            )
-            for t in (2.0 * h, h)
-        )
+        far, near = (_difference(subject, case, t * v) for t in (2.0 * h, h))
         numeric = (8.0 * near - far) / (12.0 * h)
         analytic = float((dx * v).sum())
         found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), allowed))

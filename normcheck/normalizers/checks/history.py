@@ -70,7 +70,7 @@ def _needs(*operations: str) -> Callable[[Subject], str]:
             return needs_state(subject) or "its calls cannot follow each other"
         if set(operations) & set(offered):
             return ""
-        return absent.get(operations[0], "a function has no life of its own")
+        return absent.get(operations[0], "a function keeps no state")
 
     return lacks
 

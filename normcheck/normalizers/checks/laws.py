@@ -111,11 +111,11 @@ def batch_independence(subject: Subject, case: Case) -> Comparison:
     start = int(_rng(case).integers(rows))
     stop = min(rows, start + 1 + rows // 3)
     truth = truth_of(subject, case)
-    alone = case.but(x=case.x[start:stop], dy=None)
+    piece = case.but(x=case.x[start:stop], dy=None)
     whole = answer_of(subject, case).y[start:stop]
     allowed = laws.two_answers(forward_bound(subject, truth))[start:stop]
     mask = resolved(truth, demanded(subject, case))[start:stop]
-    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, alone).y, whole, allowed, mask)
+    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, piece).y, whole, allowed, mask)
 
 
 def sign(subject: Subject, case: Case) -> Comparison:
@@ -158,12 +158,12 @@ def _has_both(subject: Subject) -> str:
 def affine_map(subject: Subject, case: Case) -> Comparison:
     """Weight and bias act after the normalization: y(w, b) = w y(1, 0) + b."""
     plain = case.but(weight=None, bias=None)
-    truth, alone = truth_of(subject, case), truth_of(subject, plain)
+    truth, bare = truth_of(subject, case), truth_of(subject, plain)
     xh = answer_of(subject, plain).y
     gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
-    allowed = laws.affine_map(gain, forward_bound(subject, truth), forward_bound(subject, alone))
-    rounding = laws.affine_map(gain, rounded_once(case, truth.y), rounded_once(case, alone.y))
+    allowed = laws.affine_map(gain, forward_bound(subject, truth), forward_bound(subject, bare))
+    rounding = laws.affine_map(gain, rounded_once(case, truth.y), rounded_once(case, bare.y))
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
 

@@ -63,16 +63,16 @@ def together(normalizer: Normalizer, draw: Draw) -> Case:
 def pairs(subject: Subject, case: Case) -> Comparison:
     """Output and gradients with several arrays that are not contiguous; the forward may raise."""
     gradient = subject.domain.gradient
-    said = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
+    label = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
     try:
         answer = subject.call(case, gradient)
     except CallError as error:
         if IN_BACKWARD in error.reason:
             raise
-        return Comparison(f"y, {said}", 0, 0.0, refused=_refused(subject, case, error.reason))
+        return Comparison(f"y, {label}", 0, 0.0, refused=_refused(subject, case, error.reason))
     truth = truth_of(subject, case)
-    found = [output_within(subject, truth, answer.y, said)]
-    return worst(*found, *(gradients_within(subject, truth, answer, said) if gradient else ()))
+    found = [output_within(subject, truth, answer.y, label)]
+    return worst(*found, *(gradients_within(subject, truth, answer, label) if gradient else ()))
 
 
 def _refused(subject: Subject, case: Case, reason: str) -> dict[str, str]:
@@ -98,12 +98,12 @@ def _accepted(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
         return None
 
 
-def _gradients(subject: Subject, truth: Truth, case: Case, said: str) -> Iterator[Comparison]:
+def _gradients(subject: Subject, truth: Truth, case: Case, label: str) -> Iterator[Comparison]:
     """Compare all gradients of a case; nothing if the forward refuses its layout."""
     answer = _accepted(subject, case, gradient=True)
     if answer is None:
         return
-    yield from gradients_within(subject, truth, answer, said)
+    yield from gradients_within(subject, truth, answer, label)
 
 
 def _outputs(role: str) -> Ask:

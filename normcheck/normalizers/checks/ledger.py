@@ -81,9 +81,9 @@ class ProgramRun:
     def run(self) -> Comparison:
         """Run the program, up to the first operation after which a law does not hold."""
         for step, operation in enumerate(self.case.program):
-            said = f"after: {', '.join(self.case.program[: step + 1])}"
+            label = f"after: {', '.join(self.case.program[: step + 1])}"
             for one in self._after(operation, step):
-                self.found.append(replace(one, detail=said))
+                self.found.append(replace(one, detail=label))
                 if not one.holds:
                     return self._result()
         return self._result()

@@ -161,16 +161,16 @@ def magnitudes(subject: Subject, case: Case) -> Comparison:
     """Large and small numbers are normalized like others, as long as the format holds their squares."""
     case = case.but(dy=None)
     found = []
-    for said, here in _scaled(case, _within_squares, truth_of(subject, case)):
-        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, said))
+    for label, here in _scaled(case, _within_squares, truth_of(subject, case)):
+        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, label))
     return worst(*found)
 
 
 def magnitudes_gradient(subject: Subject, case: Case) -> Comparison:
     """Gradients at large and small numbers are right, as long as the format holds the cubes of their scale."""
     found: list[Comparison] = []
-    for said, here in _scaled(case, _within_cubes, truth_of(subject, case)):
-        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), said)
+    for label, here in _scaled(case, _within_cubes, truth_of(subject, case)):
+        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), label)
     return worst(*found)
 
 

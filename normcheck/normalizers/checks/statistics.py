@@ -68,10 +68,10 @@ def evaluation_keeps(subject: Subject, case: Case) -> Comparison:
 def evaluation_alone(subject: Subject, case: Case) -> Comparison:
     """In evaluation a training case gives the same output by itself as within its batch."""
     truth = truth_of(subject, case)
-    alone = case.but(x=case.x[:1], dy=None)
+    single = case.but(x=case.x[:1], dy=None)
     law = "in evaluation y(X)[i] = y(X[i])"
     allowed = two_answers(forward_bound(subject, truth))[:1]
-    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], allowed)
+    return differ(law, answer_of(subject, single).y, answer_of(subject, case).y[:1], allowed)
 
 
 def training(normalizer: Normalizer, draw: Draw) -> Case:

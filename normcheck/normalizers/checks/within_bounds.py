@@ -82,34 +82,34 @@ def normalized_of(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Arra
     return (y - shift) / gain, laws.normalized(gain, forward_bound(subject, truth))
 
 
-def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:
-    """Compare the output of a call with the reference. said: what is particular about the call, for the law."""
+def output_within(subject: Subject, truth: Truth, y: Array, label: str) -> Comparison:
+    """Compare the output of a call with the reference. label: what is particular about the call, for the law."""
     mask = resolved(truth, demanded(subject, truth.case))
     allowed, rounding = forward_bound(subject, truth), rounded_once(truth.case, truth.y)
-    return differ(f"y, {said}", y, truth.y, allowed, mask, rounding=rounding)
+    return differ(f"y, {label}", y, truth.y, allowed, mask, rounding=rounding)
 
 
 def gradients_within(
-    subject: Subject, truth: Truth, answer: Answer, said: str, asks: tuple[bool, bool, bool] = (True, True, True)
+    subject: Subject, truth: Truth, answer: Answer, label: str, wanted: tuple[bool, bool, bool] = (True, True, True)
 ) -> Iterator[Comparison]:
-    """Compare the gradients of a call with the reference; asks: whether input, weight and bias must have one."""
+    """Compare the gradients of a call with the reference; wanted: whether input, weight and bias must have one."""
     accuracy = demanded(subject, truth.case, backward=True)
     multiplier = subject.contract.bound_multiplier
-    if asks[0]:
+    if wanted[0]:
         assert truth.dx is not None
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
         allowed = multiplier * bounds.backward(truth, accuracy).total
         rounding = rounded_once(truth.case, truth.dx)
-        yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
+        yield differ(f"dx, {label}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
     read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
-    for name, bias, asked in (("dweight", False, asks[1]), ("dbias", True, asks[2])):
+    for name, bias, must in (("dweight", False, wanted[1]), ("dbias", True, wanted[2])):
         expected, got = getattr(truth, name), getattr(answer, name)
-        if expected is None or not asked:
+        if expected is None or not must:
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
         allowed = multiplier * bounds.parameter(truth, accuracy, bias=bias).total
         rounding = rounded_once(truth.case, expected)
-        yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read, rounding=rounding)
+        yield differ(f"{name}, {label}", got, expected, allowed, None if bias else read, rounding=rounding)
 
 
 def exact(subject: Subject, truth: Truth) -> Array:
