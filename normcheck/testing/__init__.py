@@ -1,0 +1,1 @@
+"""Test-kits for those who extend normcheck."""
