@@ -17,7 +17,7 @@ from normcheck.frameworks.protocol import Framework, FunctionStyle
 from normcheck.frameworks.torch import framework as torch_framework
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
-from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples, unfulfilled, without
+from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples, unfulfilled
 
 TORCH: Framework = torch_framework.FRAMEWORK
 NUMPY: Framework = numpy_pair.FRAMEWORK
@@ -208,4 +208,4 @@ def test_a_right_sample_that_is_none_is_found() -> None:
 
 
 def test_layers_without_a_sample_are_told() -> None:
-    assert "give a sample" in unfulfilled(TORCH, without(OF_TORCH, "layer"))["layers"]
+    assert "give a sample" in unfulfilled(TORCH, replace(OF_TORCH, layer=None))["layers"]

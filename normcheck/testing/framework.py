@@ -119,7 +119,7 @@ def _widest(framework: Framework) -> str:
 
 
 def _case(framework: Framework, normalizer: Normalizer = LAYER_NORM, **changes: Any) -> Case:
-    draw = Draw(**({"format": _widest(framework), "n": 8, "sets": 5} | changes))
+    draw = replace(Draw(format=_widest(framework), n=8, sets=5), **changes)
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
 
 
@@ -135,7 +135,8 @@ def _close(found: Array | None, expected: Array | None, allowed: Array, what: st
 
 def _allowed(truth: Truth, bound: Callable[[Truth, bounds.Accuracy], bounds.ErrorBound]) -> Array:
     """What the least accurate class may be off by: a sample may compute inaccurately, but not something else."""
-    return np.maximum.reduce([bound(truth, one).total for one in bounds.classes(truth.case.format)])
+    out: Array = np.maximum.reduce([bound(truth, one).total for one in bounds.classes(truth.case.format)])
+    return out
 
 
 def _right(answer: Answer, truth: Truth, what: str, *, gradient: bool) -> None:
@@ -310,6 +311,7 @@ def _lives(framework: Framework, samples: Samples) -> None:
     for _ in range(2):
         life.call(case, False)
         mean, var = held.running_mean, held.running_var
+        assert mean is not None
         _close(life.state().mean, mean, 1e-3 * np.abs(mean) + 1e-6, "the running mean that a layer keeps")
         held = evaluate(BATCH_NORM, case.but(running_mean=mean, running_var=var))
 
@@ -358,8 +360,3 @@ REQUIREMENTS = (
     Requirement("faults", "ten faulty functions are told from a right one", _faults),
 )
 """Everything that is required, in the order in which a new framework fulfills it."""
-
-
-def without(samples: Samples, *names: str) -> Samples:
-    """The samples without some that a framework does not offer."""
-    return replace(samples, **dict.fromkeys(names))
