@@ -14,7 +14,7 @@ GOOD, BAD = "#1a7f37", "#cf222e"
 
 
 def fragment(record: Mapping[str, Any]) -> str:
-    """The verdict, the findings and the row of Table 1. record: of one implementation, as `schema.json` describes it."""
+    """Verdict, findings and row of Table 1. record: of one implementation, as `schema.json` describes it."""
     return f"<div>{''.join(_parts(record))}</div>"
 
 
