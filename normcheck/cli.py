@@ -64,21 +64,23 @@ def _pytest(arguments: Sequence[str]) -> int:
     return int(pytest.main(words))
 
 
-def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
+def _table(targets: Sequence[str], words: Sequence[str]) -> int:
     """Table 1, extended, as measured."""
+    from normcheck.core.events import ClaimBound
     from normcheck.engine import verdict
-    from normcheck.engine.session import Session
+    from normcheck.engine.claims import claims, conventions
+    from normcheck.engine.run import events
+    from normcheck.engine.settings import Settings
     from normcheck.normalizers.checks import extended, folding, invariance
     from normcheck.report.terminal import deviates, table
 
     checks = invariance.CHECKS + extended.CHECKS + folding.CHECKS
-    session = Session.of(targets or TORCH, conventions, "quick")
-    outcomes = [session.call(claim) for claim in session.claims]
-    for outcome in outcomes:
-        if outcome.reason:
-            raise UsageError(outcome.reason)
-    outcomes += [session.ask(claim, check) for claim, check in session.questions(checks)]
-    run = verdict.run(__version__, outcomes, {})
+    seen = []
+    for event in events(claims(targets or TORCH, conventions(words)), Settings("quick"), checks):
+        if isinstance(event, ClaimBound) and event.outcome.reason:
+            raise UsageError(event.outcome.reason)
+        seen.append(event)
+    run = verdict.document(__version__, seen, {})
     for text, _ in table(run["implementations"], _width()):
         print(text)
     return int(any(deviates(one) for one in run["implementations"]))

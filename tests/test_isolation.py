@@ -16,7 +16,11 @@ import pytest
 from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError, UsageError
-from normcheck.engine.session import Session
+from normcheck.core.events import outcomes_of
+from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
 from normcheck.frameworks.isolation import wire
 from normcheck.frameworks.isolation.remote import Limits, Remote
 from normcheck.frameworks.isolation.side_effects import SideEffects
@@ -100,9 +104,8 @@ def test_a_lie_is_found_out_by_its_numbers(run: dict[str, dict], name: str) -> N
 
 def test_the_others_are_complete(run: dict[str, dict]) -> None:
     """Every implementation has its verdict, and those that are right the same counts as in a run of their own."""
-    alone = Session.of([("layer_norm", f"{HOSTILE / 'sound.py'}:f")], [], "quick")
-    (claim,) = alone.claims
-    compared = sum(alone.ask(claim, check).compared for _, check in alone.questions(_checks()))
+    (claim,), asker = claims([("layer_norm", f"{HOSTILE / 'sound.py'}:f")], {}), Asker(Settings("quick"))
+    compared = sum(asker.run_check(claim, check).compared for check in checks_of(claim, _checks(), asker.settings))
 
     assert len(run) == len(ENDS) + len(JUDGED) + 2
     for name in ("sound", "sound.py:g"):
@@ -144,16 +147,13 @@ def remote() -> Iterator:
 )
 def test_isolated_answers_are_the_same_answers(claim: str) -> None:
     """Functions, modules with lives, and transforms of modules: each check comes to the same."""
-    here, there = (Session.of([claim], [], "quick") for _ in range(2))
-    there.isolate = Limits(60.0)
 
-    def outcomes(session: Session) -> list[dict]:
-        records = [outcome.record() for outcome in session.all()]
+    def outcomes(settings: Settings) -> list[dict]:
+        records = [outcome.record() for outcome in outcomes_of(events(claims([claim], {}), settings))]
         return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
-    found = outcomes(there)
-    there.close()
-    assert found == outcomes(here)
+    found = outcomes(Settings("quick", isolate=Limits(60.0)))
+    assert found == outcomes(Settings("quick"))
     assert sum(record["compared"] for record in found) > 10_000
 
 
@@ -183,10 +183,9 @@ def test_what_is_lost_in_one_question_is_there_in_the_next(remote, tmp_path: Pat
 
 
 def test_an_object_cannot_be_isolated() -> None:
-    session = Session.of([("layer_norm", lambda x, normalized_shape: x)], [], "quick")
-    session.isolate = Limits()
+    (claim,) = claims([("layer_norm", lambda x, normalized_shape: x)], {})
 
-    assert "isolation needs a target as text" in session.call(session.claims[0]).reason
+    assert "isolation needs a target as text" in Asker(Settings("quick", isolate=Limits())).run_call(claim).reason
 
 
 def test_a_target_that_cannot_be_loaded_is_said_as_ever(remote) -> None:

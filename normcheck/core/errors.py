@@ -29,6 +29,10 @@ class LostError(NormcheckError):
     """The process that held an implementation has ended, or had to be ended; the text says what happened."""
 
 
+class FindingsError(NormcheckError, AssertionError):
+    """A law does not hold, or nothing was compared; the text is what pytest prints of it."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """A clause that names the nearest known word, or all of them.
 

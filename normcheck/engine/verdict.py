@@ -9,6 +9,7 @@ from typing import Any
 
 from normcheck import families
 from normcheck.core.contract import GRADIENTS, contract
+from normcheck.core.events import Event, outcomes_of
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
 from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, merge, number
 from normcheck.core.spec import COLUMN_NAMES
@@ -141,6 +142,11 @@ def environment() -> dict[str, str]:
         if name in sys.modules:
             out[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
     return out
+
+
+def document(version: str, events: Iterable[Event], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON document of a stream of events. settings: those that the run was made with."""
+    return run(version, outcomes_of(events), settings)
 
 
 def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:

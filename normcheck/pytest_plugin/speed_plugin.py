@@ -15,12 +15,15 @@ from normcheck.bench.ceilings import machine
 from normcheck.bench.grid import GRIDS
 from normcheck.bench.traffic import FORWARD, PASSES
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.result import PASSED, SKIPPED
-from normcheck.engine.session import CALL
+from normcheck.core.events import Event, record
+from normcheck.core.result import PASSED, SKIPPED, Outcome
+from normcheck.engine.asker import CALL, checks_of
+from normcheck.engine.claims import Claim
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.frameworks.torch.tensors import DEVICE
 from normcheck.normalizers.subject import Subject
-from normcheck.pytest_plugin.stash_keys import RECORDS, SESSION, SPEED
+from normcheck.pytest_plugin.stash_keys import EVENTS, SPEED, SUITE
+from normcheck.pytest_plugin.suite_run import SuiteRun
 from normcheck.report import speed as pace
 
 SETTING = pytest.StashKey[speed.SpeedSetting]()
@@ -61,7 +64,8 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each shape and pass, and for each pass and size to grow."""
-    effort = metafunc.config.stash[SESSION].effort_name if SESSION in metafunc.config.stash else "default"
+    suite = metafunc.config.stash.get(SUITE, None)
+    effort = "default" if suite is None else suite.asker.settings.effort
     if "norm_shape" in metafunc.fixturenames:
         metafunc.parametrize("norm_shape", GRIDS[effort], ids=str)
     if "norm_pass" in metafunc.fixturenames:
@@ -69,32 +73,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("norm_over", speed.OVER)
 
 
-def _right(session: Any, claim: Any) -> tuple[list[Any], list[Any]]:
-    """The outcomes of what must hold before a claim is timed, and those of them that no test has told yet."""
-    fresh = [] if (claim, CALL) in session.known else [session.call(claim)]
-    called = session.known[claim, CALL]
+def _correctness(suite: SuiteRun, claim: Claim) -> tuple[list[Outcome], list[Event]]:
+    """The outcomes of what must hold before a claim is timed, and the events of those checks that had not run yet."""
+    events = [] if (claim, CALL) in suite.outcomes else suite.ask(claim, None)
+    called = suite.outcomes[claim, CALL]
     if called.status != PASSED:
-        return [called], fresh
-    checks = [
-        CHECKS_BY_NAME[name] for name in speed.FIRST if CHECKS_BY_NAME[name].concerns(session.subject(claim).entry)
-    ]
-    fresh += [session.ask(claim, check) for check in checks if (claim, check.name) not in session.known]
-    return [called, *(session.known[claim, check.name] for check in checks)], fresh
+        return [called], events
+    checks = checks_of(claim, [CHECKS_BY_NAME[name] for name in speed.FIRST], suite.asker.settings)
+    for check in checks:
+        if (claim, check.name) not in suite.outcomes:
+            events += suite.ask(claim, check)
+    return [called, *(suite.outcomes[claim, check.name] for check in checks)], events
 
 
-def _subject(request: pytest.FixtureRequest, claim: Any) -> Subject:
+def _subject(request: pytest.FixtureRequest, claim: Claim) -> Subject:
     """The implementation, if it can be timed here and is right; else the test is skipped or fails, with the reason."""
-    session = request.config.stash[SESSION]
+    suite: SuiteRun = request.config.stash[SUITE]
     if hasattr(request.config, "workerinput"):
         pytest.skip("no timing beside other workers: run without -n")
-    if session.isolate is not None:
+    if suite.asker.settings.isolate is not None:
         pytest.skip("no timing through a process of its own: run without --norm-isolate")
-    right, fresh = _right(session, claim)
-    request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in fresh)
+    right, events = _correctness(suite, claim)
+    request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
     wrong = [o for o in right if o.status not in (PASSED, SKIPPED)]
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
-    found = session.subject(claim)
+    found = suite.asker.subject(claim)
     if not isinstance(found, Subject):
         pytest.skip(f"a {claim.kind} has no baseline to be timed beside")
     return found
