@@ -1,4 +1,4 @@
-"""From a claim to a subject: load the target, find its framework, match its parameters, try what it accepts."""
+"""From a claim to a subject: load the target, find its framework, match its parameters, test what it accepts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transform
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedTarget:
-    """A target in the process that runs it: ways to call it, and factories of layers that keep state between calls.
+    """A loaded target: the ways it can be called, and factories for layers that keep state over several calls.
 
-    operations: of a layer, every operation of `programs` with the reason why it cannot be asked, empty if it can.
+    operations: for a layer, every operation of `normalizers.programs` with the reason why the layer does not support
+    it, empty if it does.
     """
 
     attempts: Sequence[Attempt]
-    transformed: Callable[[Case], Transformed] | None = None  # of a function that transforms modules
+    transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
 
@@ -36,7 +37,7 @@ class LoadedTarget:
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
     """Bind an implementation.
 
-    Raises `UsageError` where the target cannot be loaded, constructed or bound, `CallError` where it fails on every
+    Raises `UsageError` if the target cannot be loaded, constructed or bound, and `CallError` if it fails on every
     ordinary input.
     """
     with quiet():
@@ -44,7 +45,10 @@ def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
 
 
 def hold(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
-    """Load a target, find its framework, and match its parameters; it is not called yet. Raises `UsageError`."""
+    """Load a target, find its framework, and match its parameters, without calling it.
+
+    Raises `UsageError` if the target cannot be loaded, constructed or bound.
+    """
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
     found: LoadedTarget | None = None
     refused = ""
@@ -55,7 +59,7 @@ def hold(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
             refused = refused or why
         elif found is None:
             found = _held(framework, target, normalizer, claim.name)
-        else:  # a function that may be of several frameworks
+        else:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
     if found is None:
@@ -64,7 +68,7 @@ def hold(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
 
 
 def _held(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:
-    """What one framework makes of a target that it accepts."""
+    """A target that a framework accepts, with the calls that the framework makes for it."""
     own = framework.layers
     if own is None or not own.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
@@ -77,7 +81,7 @@ def _held(framework: Framework, target: Any, normalizer: Normalizer, name: str) 
         return own.operations(
             build(layers.sample_case(normalizer)),
             rebuilt=own.is_class(target),
-            cumulative="case" in normalizer.sets.members,  # elsewhere torch takes None for 0
+            cumulative="case" in normalizer.sets.members,  # without that axis torch treats None as 0
         )
 
     living = own.live(build, name)
@@ -85,7 +89,10 @@ def _held(framework: Framework, target: Any, normalizer: Normalizer, name: str) 
 
 
 def bound(held: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
-    """What a loaded target answers, found by calling it. Raises `CallError` where it fails on every ordinary input."""
+    """The subject of a loaded target; its domain is found by calling it.
+
+    Raises `CallError` if it fails on every ordinary input.
+    """
     promised = contract(claim.contract)
     with registry.settings():
         call, domain = _first(held.attempts, normalizer, promised)
@@ -100,7 +107,7 @@ def bound(held: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> 
 
 
 def _first(attempts: Sequence[Attempt], normalizer: Normalizer, promised: Contract) -> tuple[Call, Domain]:
-    """The first way of calling that works. Raises the first failure if none does."""
+    """The first way of calling that succeeds, with its domain. Raises the first `CallError` if none does."""
     failure: CallError | None = None
     for attempt in attempts:
         try:

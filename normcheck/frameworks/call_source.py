@@ -1,4 +1,4 @@
-"""A call as a user would write it in torch: the lines of a reproduction. Knows names and numbers, no framework."""
+"""The source code of a call as a user would write it, for scripts that reproduce a finding."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
 
 Spell = Callable[[Case], tuple[str, ...]]
-"""The lines that call an implementation on `x`, `weight`, `bias`, and leave `y`; the last line is the call."""
+"""Returns the lines that call an implementation on `x`, `weight`, `bias` and assign `y`; the last line is the call."""
 
 
 class Word(str):
-    """Text that is written as it is: a name in the code."""
+    """A variable name: its representation is the text without quotes."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class Word(str):
 
 
 def imported(target: str) -> tuple[tuple[str, ...], str]:
-    """The lines that import a target, and its name in them.
+    """The lines that import a target, and the expression that refers to it after them.
 
     >>> imported("mypkg.kernels:Norms.fast")
     (('from mypkg.kernels import Norms',), 'Norms.fast')
@@ -53,7 +53,7 @@ def _given(case: Case) -> dict[str, Any]:
 
 
 def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
-    """A function that takes its parameters as arguments."""
+    """Source of a call of a function that takes weight and bias as arguments."""
     lines, name = imported(target)
 
     def spell(case: Case) -> tuple[str, ...]:
@@ -63,7 +63,10 @@ def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
 
 
 def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-    """A module class that keeps its parameters; parameters: role to the name that the module gives it."""
+    """Source of construction and call of a module class.
+
+    parameters: the attribute of the module for each of the roles weight, bias, running_mean and running_var.
+    """
     lines, name = imported(target)
 
     def spell(case: Case) -> tuple[str, ...]:

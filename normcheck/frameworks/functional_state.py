@@ -1,4 +1,4 @@
-"""The life of a function: it is handed the running statistics that its last call returned."""
+"""A function over several calls: each call gets the running statistics that the previous call returned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from normcheck.normalizers.subject import Answer, Call, Life, State
 
 
 class Handed:
-    """Holds what a layer around the function would hold."""
+    """Keeps the running statistics and the momentum between calls of a function, as a layer would (`Life`)."""
 
     def __init__(self, call: Call, case: Case) -> None:
         assert case.running_mean is not None, "a life begins with running statistics"
@@ -36,5 +36,5 @@ class Handed:
 
 
 def of(call: Call) -> Callable[[Case], Life]:
-    """Lives of a function behind its call."""
+    """Starts a sequence of calls of a function with the running statistics of a case."""
     return lambda case: Handed(call, case)

@@ -1,6 +1,6 @@
-"""A pair of numpy functions (forward, backward), or a forward alone.
+"""The framework numpy: a pair of functions (forward, backward), or a forward function without a backward.
 
-forward returns y or (y, cache); backward takes dy, the cache and any of the forward's arguments by name, and returns
+forward returns y or (y, cache). backward takes dy, the cache and any of the forward's arguments by name, and returns
 dx, or (dx, dweight, dbias), or a dict with those names.
 """
 
@@ -34,7 +34,7 @@ GRADIENTS = {
 
 
 def _run(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    """A guarded call without numpy's warnings about overflow and the like."""
+    """A guarded call in which numpy does not warn about floating-point exceptions such as overflow."""
     with np.errstate(all="ignore"):
         return guarded(function, case, name, doing)
 
@@ -47,7 +47,7 @@ def _checked(value: Any, shape: tuple[int, ...], name: str, what: str) -> Array:
 
 
 def _three(value: Any, name: str) -> tuple[Any, Any, Any]:
-    """dx, dweight, dbias from what a backward returned."""
+    """dx, dweight and dbias from the return value of a backward function; None for those that it does not return."""
     if isinstance(value, Mapping):
         found = [next((value[key] for key in keys if key in value), None) for keys in GRADIENTS.values()]
         return found[0], found[1], found[2]
@@ -65,7 +65,7 @@ def make(
     name: str,
     style: FunctionStyle,
 ) -> Call:
-    """Answers cases by calling the functions with arrays of the case's format."""
+    """A call that runs the functions on arrays of the case's format."""
 
     def call(case: Case, gradient: bool) -> Answer:
         if case.format.name not in FORMAT_NAMES:
@@ -105,7 +105,7 @@ def make(
 
 
 class NumpyFramework:
-    """Functions of numpy arrays (`Framework`): a forward with its own backward, or a forward alone."""
+    """Functions of numpy arrays (`Framework`): a forward with or without a backward function."""
 
     name = "numpy"
     formats = FORMAT_NAMES

@@ -1,4 +1,7 @@
-"""What an implementation accepts, found by calling it on small ordinary inputs. Right or raises: raising narrows."""
+"""What an implementation accepts, found by calling it on small ordinary inputs.
+
+A capability is removed from the domain only if the implementation raises; a wrong result is left for the checks.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from normcheck.normalizers.subject import Call, Domain
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the binding says is there, before anything was called."""
+    """What an implementation supports according to its parameters, before it is called."""
 
     affine: tuple[str, ...]
     takes_eps: bool
@@ -34,8 +37,8 @@ class Offer:
     state: bool = False
     evaluation: bool = False
     sizes: Sizes | None = None
-    layouts: tuple[str, ...] = NAMES[1:]  # beside contiguous, that arrays of the framework can have
-    watched: bool = True  # what a call changes can be seen
+    layouts: tuple[str, ...] = NAMES[1:]  # of arrays of the framework, except contiguous
+    watched: bool = True  # the framework reports what a call changes
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     spell: Spell | None = None
@@ -44,7 +47,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A way to call a target, with what it offers when it is called so."""
+    """A way to call a target, with what the target supports when called in this way."""
 
     call: Call
     offer: Offer
@@ -56,7 +59,7 @@ def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: 
 
 
 def _tries(call: Call, case: Case, gradient: bool = False) -> str:
-    """Why a call fails; empty if it does not."""
+    """Why a call on a case raises `CallError`; empty if it does not."""
     try:
         call(case, gradient)
     except CallError as error:
@@ -65,7 +68,7 @@ def _tries(call: Call, case: Case, gradient: bool = False) -> str:
 
 
 def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
-    """The domain. Raises `CallError` with the first failure if nothing works."""
+    """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     absent = dict(offer.absent)
     formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
     first: CallError | None = None
@@ -122,7 +125,7 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
 
 
 def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
-    """Ranks of input that are answered."""
+    """The ranks of input that the implementation accepts."""
     why: dict[int, str] = {}
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
@@ -134,10 +137,10 @@ def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str
 
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
-    """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
+    """The reason if an input of a smaller rank is treated as a single case without the batch axis; else empty."""
     if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
         return ""
-    if case.weight is not None and len(case.weight) != len(case.x):  # the weight says which axis holds the units
+    if case.weight is not None and len(case.weight) != len(case.x):  # the weight has the size of the axis of units
         return ""
     y = call(case, False).y
     as_batch = evaluate(normalizer, case).y
@@ -149,7 +152,7 @@ def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
 def _layouts(
     normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], offer: Offer, absent: dict[str, str]
 ) -> tuple[str, ...]:
-    """Layouts of the input that are answered wherever they apply: right or raises."""
+    """The layouts of the input that the implementation accepts for every shape to which they apply."""
     cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
     cases.append(values(normalizer, replace(base, sets=1)))
     why: dict[str, str] = {}
@@ -164,7 +167,7 @@ def _layouts(
 
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
-    """Widths that raise: right or raises, so they are reported and not asked."""
+    """The numbers of members of a set for which the implementation raises: they are reported and not tested."""
     if offer.sizes is not None:
         return frozenset()
     why = {n: _tries(call, values(normalizer, replace(base, n=n, sets=4))) for n in sorted(set(WIDTHS) | set(SMALL))}
@@ -176,7 +179,7 @@ def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absen
 
 
 def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> tuple[str, ...]:
-    """What an input may have none of: right or raises."""
+    """The axes of which an input may have size 0, as words: those for which the implementation does not raise."""
     case = values(normalizer, base)
     out = []
     for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
@@ -189,12 +192,12 @@ def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent:
 
 
 def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
-    """Gradients, evaluation and state, each tried once."""
+    """The domain with gradients, evaluation mode and updates of running statistics, each tested by one call."""
     absent = dict(domain.absent)
     try:
         answer = call(values(normalizer, base), True)
         why = "" if answer.dx is not None else "the output does not require grad"
-    except CallError:  # the forward answers, so what fails is its backward: a fault to report, not a missing capability
+    except CallError:  # the forward pass works, so its backward pass fails: a fault to report, not a missing capability
         why = ""
     if why:
         absent["gradient"] = why
@@ -208,11 +211,11 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
 
 
 EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)
-"""Values of eps from one that changes nothing to the one that every layer takes."""
+"""Values of eps, from one that changes no result to one that every layer accepts."""
 
 
 def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
-    """The smallest eps that is answered: some kernels refuse what their library could not hold."""
+    """The smallest eps that the implementation accepts, 0 if it accepts all: some kernels raise for a small eps."""
     if normalizer.eps is None:
         return 0.0
     why = ""
@@ -230,7 +233,7 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
 def _eps64(
     normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw, formats: list[str]
 ) -> float | None:
-    """The fixed eps in float64, which is another one where eps is machine epsilon of the format."""
+    """The fixed eps in float64, which differs if eps is the machine epsilon of the format; None if it is known."""
     known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
     if known or normalizer.eps is None or "float64" not in formats:
         return None
@@ -238,10 +241,10 @@ def _eps64(
 
 
 def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
-    """The eps of an implementation that takes none: declared, an attribute, or read off rows of tiny variance.
+    """The eps of an implementation that takes none: of the contract, an attribute, or measured on rows of tiny variance.
 
-    With xh = c / s known from the output, s^2 - v is eps inside the root and s - sqrt(v) outside. What is not
-    one plausible constant is not believed, and torch's default is demanded.
+    With xh = c / s known from the output, eps is s^2 - v if it is added inside the root, and s - sqrt(v) if outside. If
+    the measured values are not one plausible constant, eps is the default of torch's function.
     """
     default = normalizer.eps or 0.0
     if contract.eps is not None:
@@ -275,16 +278,16 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     middle, width = float(np.median(eps)), float(np.ptp(eps))
     if not (math.isfinite(middle) and 1e-17 < middle < 0.2 and width < 0.02 * middle):
         return default
-    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # as people write it, or machine epsilon
+    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # two decimal digits, or machine epsilon
     return next((nice for nice in round_ones if abs(nice - middle) < 1e-4 * nice), middle)
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
-    """Which combinations of parameters can be passed, the fullest first.
+    """The combinations of parameters that can be passed, the most complete first.
 
-    "both" is all that the normalizer has: a bias alone where its formula has no weight.
+    "both" means all parameters of the normalizer: only a bias if its formula has no weight.
 
-    >>> from normcheck.catalog import layer_norm, mean_only_batch_norm
+    >>> from normcheck.normalizers.catalog import layer_norm, mean_only_batch_norm
     >>> offered_affine(["weight", "bias"], [], layer_norm)
     ('both', 'weight', 'none', 'bias')
     >>> offered_affine(["bias"], [], mean_only_batch_norm)
