@@ -241,10 +241,10 @@ def _eps64(
 
 
 def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
-    """The eps of an implementation that takes none: of the contract, an attribute, or measured on rows of tiny variance.
+    """The eps of an implementation without that argument: of the contract, an attribute, or measured.
 
-    With xh = c / s known from the output, eps is s^2 - v if it is added inside the root, and s - sqrt(v) if outside. If
-    the measured values are not one plausible constant, eps is the default of torch's function.
+    It is measured on rows of tiny variance. With xh = c / s known from the output, eps is s^2 - v if it is added inside
+    the root, and s - sqrt(v) if outside. If the values are not one plausible constant, eps is torch's default.
     """
     default = normalizer.eps or 0.0
     if contract.eps is not None:

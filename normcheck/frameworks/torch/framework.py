@@ -1,4 +1,4 @@
-"""torch behind `frameworks.protocol`: the one value through which everything else reaches it."""
+"""torch as a `Framework` of `frameworks.protocol`: the value through which all other code uses it."""
 
 from __future__ import annotations
 

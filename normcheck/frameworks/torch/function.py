@@ -1,4 +1,4 @@
-"""Functions of torch tensors: Python functions, builtins, scripted and compiled ones, custom ops, autograd.Function."""
+"""Functions of torch tensors: Python, builtin, scripted and compiled functions, custom operators, autograd.Function."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _from_schema(schema: Any, *, keyword: bool) -> list[Parameter]:
 
 
 def _schema(function: Any) -> Any:
-    """The schema of a scripted function, an operator or a custom op; None for other callables."""
+    """The schema of a scripted function, an operator or a custom operator; None for other callables."""
     for path in (("schema",), ("_schema",), ("default", "_schema"), ("_opoverload", "_schema")):
         found = function
         for part in path:
@@ -38,7 +38,10 @@ def _schema(function: Any) -> Any:
 
 
 def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callable[..., Any], list[Parameter]]:
-    """What to call, and its parameters, from whatever tells them: signature, schema, or torch's own order."""
+    """The object to call and its parameters, from its signature or schema.
+
+    A callable without either is taken to have the parameters of torch's function, in that order.
+    """
     if inspect.isclass(target) and issubclass(target, torch.autograd.Function):
         found = from_signature(target.forward) or []
         plain = target.setup_context is not torch.autograd.Function.setup_context
@@ -50,7 +53,7 @@ def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callab
     if python is not None:
         return target, python
     name = f"aten::{getattr(target, '__name__', '')}"
-    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins tell their names nowhere else
+    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins have the names of their parameters nowhere else
         return target, _from_schema(schema, keyword=False)
     return target, [Parameter(role, True, keyword=False) for role in normalizer.arguments]
 
@@ -61,7 +64,7 @@ def make(
     name: str,
     style: FunctionStyle = FunctionStyle(),  # noqa: B008  # frozen value
 ) -> Call:
-    """Answers cases by calling the function with tensors."""
+    """A call that runs the function on tensors."""
 
     def prepare(case: Case) -> PreparedLayer:
         x = tensors.given(case.x, case, "x")
@@ -71,7 +74,7 @@ def make(
         if style.flat_weight and weight is not None:
             weight = weight.flatten()
         if style.always_state and mean is None:
-            units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
+            units = case.x.shape[min(1, case.x.ndim - 1)]  # an input that is a weight may be a vector
             mean, var = x.new_zeros(units), x.new_ones(units)
         values = role_values(case, style.shape_as)
 
@@ -89,7 +92,7 @@ def make(
 def _statistics(
     returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Running statistics after the call: updated in place, or else returned beside the output as new ones."""
+    """The running statistics after a call: updated in place, or returned as new tensors after the output."""
     if mean is None or var is None or not isinstance(returned, (tuple, list)):
         return mean, var
     kept = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False

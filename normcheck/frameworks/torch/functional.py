@@ -1,4 +1,4 @@
-"""A torch layer through function transforms, a second backward, the compiler and the exporter."""
+"""Calls of a torch layer under function transforms, with second derivatives, compiled, exported, or recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import TorchDispatchMode  # torch names no public place for it
+from torch.utils._python_dispatch import TorchDispatchMode  # there is no public import of it
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.guard import guarded
@@ -20,7 +20,7 @@ from normcheck.normalizers.subject import Answer
 
 
 def _given(layer: PreparedLayer) -> tuple[list[torch.Tensor], Callable[..., Leaves]]:
-    """The leaves that are there, and how to put them back in their places."""
+    """The leaves that are not None, detached, and a function that puts as many values in their places."""
     places = [i for i, leaf in enumerate(layer.leaves) if leaf is not None]
 
     def back(*values: torch.Tensor) -> Leaves:
@@ -31,6 +31,7 @@ def _given(layer: PreparedLayer) -> tuple[list[torch.Tensor], Callable[..., Leav
 
 
 def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The gradients as a vector-Jacobian product of `torch.func.vjp`."""
     layer = prepare(case)
     given, back = _given(layer)
 
@@ -43,7 +44,7 @@ def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The whole Jacobian of the input; the gradient is its product with the cotangent."""
+    """The gradient of the input as the product of the cotangent with the Jacobian of `torch.func.jacrev`."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
 
@@ -58,7 +59,7 @@ def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The second of a stack of three inputs."""
+    """The result for the second input of a stack of three, by `torch.func.vmap`."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
     assert x is not None
@@ -74,6 +75,7 @@ def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The derivative along the case's tangent, in forward mode."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
     assert case.tangent is not None, "the case has no tangent"
@@ -87,13 +89,13 @@ def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
             return primal, pushed
 
     y, pushed = guarded(run, case, layer.name)
-    if pushed is None:  # an operator without a forward derivative drops the tangent and says nothing
+    if pushed is None:  # an operator without a forward derivative silently drops the tangent
         raise CallError(f"{layer.name} returned no tangent in forward mode", "returned no tangent")
     return replace(answer(layer, case, y, NO_GRADIENTS), jv=tensors.array(pushed))
 
 
 def second(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The gradients with a graph of their own, and the derivatives of <dx, v> by input and cotangent."""
+    """The gradients, computed with a graph, and the derivatives of <dx, v> by the input and by the cotangent dy."""
     layer = prepare(case)
     wanted = asked(layer, case.use, gradient=True)
     assert case.dy is not None, "the case has no cotangent"
@@ -115,7 +117,7 @@ def second(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 class _Listener(TorchDispatchMode):
-    """Keeps the names of operators that normalize."""
+    """Records the names of the called operators that normalize."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,18 +134,18 @@ NORMALIZES = re.compile("(batch|group|instance|layer|rms|weight)_norm")
 
 
 def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """A forward, with the operators of torch that normalize for it."""
+    """A forward pass that records the normalizing operators of torch, and whether the memory format is kept."""
     layer, listener = prepare(case), _Listener()
     with listener:
         returned = layer.returned(case)
     x, y = layer.leaves[0], tensors.output(returned, case, layer.name)
-    last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # the rank of images
+    last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # images have rank 4, volumes rank 5
     kept = x is None or y.ndim not in (4, 5) or y.is_contiguous(memory_format=last) or x.is_contiguous()
     return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(listener.heard)), kept_format=kept)
 
 
 def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Compiled anew for this case."""
+    """The layer compiled by `torch.compile` for this case alone."""
     layer = prepare(case)
     compiled = torch.compile(layer.forward)
     try:
@@ -153,6 +155,7 @@ def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def exported(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The forward pass of the module as exported by `torch.export`."""
     layer = prepare(case)
     if layer.module is None or layer.rebuilt is None:
         raise CallError(f"{layer.name} is no module")

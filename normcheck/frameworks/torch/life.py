@@ -1,4 +1,4 @@
-"""A torch module that lives over several calls: its own buffers, saved, copied, moved and reset as its users do it."""
+"""A torch module over several calls with its own buffers: saved, copied, moved and reset as users do it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Life, State
 
 COUNTS = ("num_batches_tracked", "batches_tracked", "num_batches", "n_batches", "batches_seen")
-"""Names under which modules count their training batches."""
+"""Names of the attribute or buffer in which modules count training batches."""
 
 RESETS = "reset_running_stats"
+"""The method that resets running statistics."""
 
 Build = Callable[[Case], torch.nn.Module]
 
 
 def offered(sample: torch.nn.Module, *, rebuilt: bool, cumulative: bool) -> dict[str, str]:
-    """Every operation to why a module like this one cannot be asked it; empty where it can.
+    """Every operation of `programs` with the reason why the module does not support it, empty if it does.
 
-    rebuilt: it comes from a class, not from an instance. cumulative: momentum None is a cumulative average.
+    rebuilt: the module comes from a class, not from an instance. cumulative: momentum None means a cumulative average.
     """
     why = dict.fromkeys(programs.ALL, "")
     if not callable(getattr(sample, RESETS, None)):
@@ -43,7 +44,7 @@ def offered(sample: torch.nn.Module, *, rebuilt: bool, cumulative: bool) -> dict
 
 
 def _count(module: torch.nn.Module) -> int | None:
-    """How many batches the module says that it has seen."""
+    """The number of training batches that the module has counted; None if it does not count them."""
     for name, value in (*module.named_buffers(), *vars(module).items()):
         if plain(name.rpartition(".")[2]) in COUNTS and isinstance(value, (int, torch.Tensor)):
             return int(value)
@@ -51,26 +52,26 @@ def _count(module: torch.nn.Module) -> int | None:
 
 
 def _spoiled(module: torch.nn.Module) -> None:
-    """What is left behind gets other numbers, which nobody else may see."""
+    """Overwrite the running statistics of a module that was replaced: its copy must not share memory with it."""
     for own in buffers(module):
         if own is not None:
             own.fill_(77.0)
 
 
 class TorchLife:
-    """One module, from a builder; what follows is done to it and to no other."""
+    """One module that keeps its state over several calls and operations (`Life`)."""
 
     def __init__(self, build: Build, name: str, case: Case) -> None:
         self._build, self._name, self._case = build, name, case
         self._module = self._new()
-        self._varies = buffers(self._module)[1] is not None  # who divides by nothing keeps no variance
+        self._varies = buffers(self._module)[1] is not None  # a layer that only subtracts the mean keeps no variance
         with torch.no_grad():
             for own, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):
                 if own is not None and value is not None:
                     give(own, value, case, name)
 
     def _new(self) -> torch.nn.Module:
-        """A new module with the case's parameters and momentum; running statistics as the module begins with them."""
+        """A new module with the case's parameters and momentum, and with its own initial running statistics."""
         case = self._case
         module = self._build(case).to(tensors.DEVICE.get(), tensors.dtype_of(case, "x"))
         with torch.no_grad():
@@ -120,7 +121,7 @@ class TorchLife:
         _spoiled(old)
 
     def _reload(self) -> None:
-        """Options of the constructor are not saved: they are told to the new module as they were to the old one."""
+        """Load the state dict into a new module, constructed with the same options: a state dict has none."""
         old, new = self._module, self._new()
         new.load_state_dict(copy.deepcopy(old.state_dict()))
         if momentum_name(old):
@@ -134,7 +135,7 @@ class TorchLife:
         assert var is not None or not self._varies, "the module has lost its running variance"
         var = torch.ones_like(mean) if var is None else var
         format_name = tensors.NAMES.get(mean.dtype, str(mean.dtype)) if mean.dtype == var.dtype else "of two dtypes"
-        kept = [tensors.array(own.flatten().clone()) for own in (mean, var)]  # an array of float64 shares its memory
+        kept = [tensors.array(own.flatten().clone()) for own in (mean, var)]  # a float64 array would share memory
         return State(kept[0], kept[1], format_name, _count(self._module))
 
 
@@ -145,9 +146,9 @@ OTHERS: dict[str, Callable[[TorchLife], None]] = {
     programs.COPY: TorchLife._copy,  # noqa: SLF001
     programs.RELOAD: TorchLife._reload,  # noqa: SLF001
 }
-"""What is done to a module, beside momenta and moves."""
+"""The operations other than changes of the momentum and moves between formats."""
 
 
 def of(build: Build, name: str) -> Callable[[Case], Life]:
-    """Lives of modules from a builder."""
+    """A factory of modules that keep their state; each starts with the parameters and statistics of a case."""
     return lambda case: TorchLife(build, name, case)

@@ -1,4 +1,4 @@
-"""Cases as torch tensors and back: format, strides, gradients. The only place where arrays change hands with torch."""
+"""Conversion between arrays of cases and torch tensors: formats, strides and gradients."""
 
 from __future__ import annotations
 
@@ -28,43 +28,44 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
-"""Where the tensors of cases and the modules that they are given to lie, as torch writes it."""
+"""The device of the tensors of cases and of the modules under test, as torch spells it."""
 
 
 def dtype_of(case: Case, name: str) -> torch.dtype:
-    """The dtype of an array of the case: parameters may be wider than the input."""
+    """The dtype of an array of the case, by its name; under the use `WIDE` parameters are wider than the input."""
     wide = case.use == WIDE and name in ("weight", "bias")
     return DTYPES[case.format.wide.name if wide else case.format.name]
 
 
 def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
-    """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
+    """A new contiguous tensor with the dtype that the array of that name has in the case."""
     return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name), device=DEVICE.get())
 
 
 def array(value: torch.Tensor) -> Array:
-    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # a buffer changes at the next call
+    """The values of a tensor as a new float64 array."""
+    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # copied: a buffer changes at the next call
     return out
 
 
 def format_of(value: torch.Tensor) -> str:
-    """The name of a tensor's dtype."""
+    """The name of a tensor's dtype, as `core.floats` and torch spell it."""
     return NAMES.get(value.dtype, str(value.dtype).removeprefix("torch."))
 
 
 def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """An array of the case in its layout, and the buffer around it, filled with NaN."""
+    """An array of the case as a tensor in its layout, and the buffer that contains it, filled with NaN."""
     return laid_out(values, dtype_of(case, name), case.layout(name))
 
 
 def laid_out(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """A tensor of these values in a layout, and the buffer around it, filled with NaN."""
+    """A tensor with the given values in a layout, and the buffer that contains it, filled with NaN."""
     shape = tuple(values.shape)
     where = geometry(shape, layout)
     buffer = torch.full((where.length,), float("nan"), dtype=dtype, device=DEVICE.get())
     view = buffer.as_strided(shape, where.strides, where.offset)
     plain = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
-    if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
+    if 0 in where.strides and values.size:  # expanded arrays have equal rows, so one is stored
         view[:1].copy_(plain[:1])
     else:
         view.copy_(plain)
@@ -72,16 +73,16 @@ def laid_out(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tens
 
 
 def given(values: Array | None, case: Case, name: str) -> torch.Tensor | None:
-    """An array of the case as the call gets it; None stays None."""
+    """An array of the case as the tensor that is passed to the call, in its layout; None stays None."""
     if values is None:
         return None
     return tensor(values, case, name) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
 
 
 def cotangent(case: Case) -> torch.Tensor:
-    """The output gradient in the case's layout."""
+    """The cotangent dy of the output, in the case's layout."""
     assert case.dy is not None, "the case has no cotangent"
-    if case.layout("dy") == "expanded":  # one value for all, every stride 0: what y.sum().backward() sends
+    if case.layout("dy") == "expanded":  # one value with all strides 0, as in the backward pass of y.sum()
         return tensor(case.dy, case).flatten()[:1].reshape((1,) * case.dy.ndim).expand(case.dy.shape)
     dy = given(case.dy, case, "dy")
     assert dy is not None
@@ -89,14 +90,17 @@ def cotangent(case: Case) -> torch.Tensor:
 
 
 def output(value: Any, case: Case, name: str) -> torch.Tensor:
-    """The normalized tensor among what was returned: the value itself, or the first of several with its shape."""
+    """The normalized tensor in a return value: the value itself, or the first of several with the input's shape.
+
+    Raises `CallError` if there is none.
+    """
     several = value if isinstance(value, (tuple, list)) else (value,)
     tensors = [v for v in several if isinstance(v, torch.Tensor)]
     shape = tuple(case.x.shape)
     for one in tensors:
-        if tuple(one.shape) == shape or not case.x.size:  # of an empty input the shape is what is asked
+        if tuple(one.shape) == shape or not case.x.size:  # for an empty input, a check compares the shape
             return one
-    if tensors and not case.x.size:  # not a refusal: what comes out of nothing is for a check to see
+    if tensors and not case.x.size:  # any shape: the check of empty inputs judges it
         return tensors[0]
     got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
     raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
@@ -104,7 +108,7 @@ def output(value: Any, case: Case, name: str) -> torch.Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Cases are small: on a busy machine torch's threads wait for each other far longer than they work."""
+    """Run torch with one thread: cases are small, and threads would spend more time waiting than computing."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -114,9 +118,10 @@ def one_thread() -> Iterator[None]:
 
 
 class _Send(torch.autograd.Function):
-    """A scalar whose gradient with respect to y is the given cotangent itself, strides and all.
+    """A scalar whose gradient with respect to y is the given cotangent object itself, with its strides.
 
-    `torch.autograd.grad(y, ..., dy)` would do, but imports torch's symbolic shapes, most of a second, to compare sizes.
+    `torch.autograd.grad(y, ..., dy)` would do the same, but to compare sizes it imports torch's symbolic shapes, which
+    takes most of a second.
     """
 
     @staticmethod
@@ -130,7 +135,7 @@ class _Send(torch.autograd.Function):
 
 
 def send(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
-    """A scalar whose backward sends the cotangent dy into y."""
+    """A scalar whose backward pass passes the cotangent dy to y."""
     out: torch.Tensor = _Send.apply(y, dy)
     return out
 
@@ -142,7 +147,12 @@ def gradients(
     name: str,
     dy: torch.Tensor | None = None,
 ) -> list[Array | None]:
-    """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
+    """The gradients of the leaves for the case's cotangent or `dy`, None for a leaf that is None.
+
+    A leaf that is not in the graph of y has gradient zero; if y has no graph, all gradients are None.
+
+    Raises `CallError` if the backward pass raises, or returns a gradient of another shape.
+    """
     if not y.requires_grad:
         return [None for _ in leaves]
     asked = [leaf for leaf in leaves if leaf is not None]
@@ -168,7 +178,7 @@ def gradients(
 
 
 def answer(y: torch.Tensor, grads: Sequence[Array | None], buffers: Sequence[torch.Tensor | None]) -> Answer:
-    """Everything in float64."""
+    """The `Answer` from an output, its gradients, and running mean and variance, all as float64 arrays."""
     dx, dweight, dbias = grads
     mean, var = (None if b is None else array(b) for b in buffers)
     return Answer(array(y), format_of(y), dx, dweight, dbias, mean, var)

@@ -1,4 +1,4 @@
-"""Transforms of a module, f(module, name="weight", dim=0), applied to a module that only returns its weight."""
+"""Functions that transform a module, f(module, name="weight", dim=0), applied to a module that returns its weight."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USES = (
     "accumulated gradient",
     uses.SECOND,
 )
-"""Ways to call that leave the leaves in their module."""
+"""The ways of calling in which the leaves stay parameters of their module."""
 
 
 class Holder(torch.nn.Module):
@@ -46,13 +46,14 @@ WEIGHT = "weight"
 """The attribute that a transform replaces."""
 
 RATE = 0.25
-"""Of a step: large enough to move every weight."""
+"""The learning rate of a training step: large enough to change every weight."""
 
 
 def _direction_and_length(module: torch.nn.Module, case: Case, name: str) -> tuple[str, str]:
-    """The names of the parameters v and g that the transform left.
+    """The names of the parameters direction v and length g that the transform created.
 
-    They are told apart by size, and by torch's names where sizes agree. A weight that was left beside them is neither.
+    They are distinguished by size, and by torch's names if the sizes are equal. A remaining parameter "weight" is
+    neither. Raises `CallError` if there are no such two parameters.
     """
     assert case.weight is not None
     found = dict(module.named_parameters())
@@ -68,7 +69,7 @@ def _direction_and_length(module: torch.nn.Module, case: Case, name: str) -> tup
 
 
 class _TorchTransformed:
-    """A module with the case's input for a weight, transformed."""
+    """A transformed module whose weight is the input of a case (`Transformed`)."""
 
     def __init__(self, transform: Callable[..., Any], binding: Binding, name: str, case: Case) -> None:
         holder = Holder(tensors.tensor(case.x, case))
@@ -82,12 +83,12 @@ class _TorchTransformed:
         self._remover = _remover(transform, module)
 
     def pair(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Direction and length."""
+        """The parameters direction v and length g."""
         found = dict(self.module.named_parameters())
         return found[self._v], found[self._g]
 
     def give(self, case: Case) -> None:
-        """Set direction and length to those of a case."""
+        """Set direction and length to the input and the weight of a case."""
         assert case.weight is not None
         v, g = self.pair()
         with torch.no_grad():
@@ -108,7 +109,7 @@ class _TorchTransformed:
         own = [p for p in self.module.parameters() if p.requires_grad]
         y = self._output()
         guarded(tensors.send(y, tensors.cotangent(case)).backward, case, self._name, IN_BACKWARD)
-        with torch.no_grad():  # by hand: torch's optimizers import its compiler
+        with torch.no_grad():  # no optimizer of torch: importing one imports the compiler
             for parameter in own:
                 if parameter.grad is not None:
                     parameter.sub_(RATE * parameter.grad)
@@ -117,7 +118,7 @@ class _TorchTransformed:
     def load(self, other: Case) -> None:
         source = self._make(other)
         source.give(other)
-        source.weight()  # what is kept between calls follows
+        source.weight()  # updates what the module keeps between calls
         state = source.module.state_dict()
         guarded(lambda: self.module.load_state_dict(state), self._case, self._name, " in load_state_dict")
 
@@ -131,8 +132,8 @@ class _TorchTransformed:
 
 
 def _remover(transform: Callable[..., Any], module: torch.nn.Module) -> Callable[[torch.nn.Module], Any] | None:
-    """What undoes a transform: torch's own for parametrizations, else a function remove_* that lives beside it."""
-    from torch.nn.utils import parametrize  # noqa: PLC0415  # only transforms need it
+    """The function that undoes a transform: torch's for parametrizations, else a function remove_* of its module."""
+    from torch.nn.utils import parametrize  # noqa: PLC0415  # slow to import, and only transforms need it
 
     if parametrize.is_parametrized(module, WEIGHT):
         return lambda m: parametrize.remove_parametrizations(m, WEIGHT)
@@ -148,12 +149,12 @@ def _remover(transform: Callable[..., Any], module: torch.nn.Module) -> Callable
 
 
 def of(transform: Callable[..., Any], binding: Binding, name: str) -> Callable[[Case], Transformed]:
-    """Transforms a module whose weight is a case's input."""
+    """A factory of transformed modules; the weight of each is the input of a case."""
     return lambda case: _TorchTransformed(transform, binding, name, case)
 
 
 def make(transform: Callable[..., Any], binding: Binding, name: str) -> Call:
-    """Answers cases by transforming a fresh module, setting v and g, and reading the weight from a call."""
+    """A call that transforms a new module, sets v and g to those of the case, and returns its weight."""
 
     def prepare(case: Case) -> PreparedLayer:
         made = _TorchTransformed(transform, binding, name, case)

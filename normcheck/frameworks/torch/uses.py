@@ -1,4 +1,4 @@
-"""Every way to call a torch layer, one Answer each: plain, frozen, copied, transformed, compiled, from two threads."""
+"""Every way to call a torch layer: plain, frozen, copied, transformed, compiled, from two threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from normcheck.normalizers.subject import Answer, Call
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchCall:
-    """Answers cases with layers made ready for each, called as the case's use says."""
+    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names."""
 
     prepare: Prepare
 
@@ -34,7 +34,7 @@ class TorchCall:
 
 
 def make(prepare: Prepare) -> Call:
-    """A call that also tells how a layer is made ready, for whoever times it."""
+    """A call that also has the function which prepares a layer, for timing."""
     return TorchCall(prepare)
 
 
@@ -74,7 +74,7 @@ def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool
 
 
 def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:
-    """A module that was called, copied; the copy is called with parameters of its own."""
+    """The result of a copy of a module, copied after a call of the module."""
 
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         layer = prepare(case)
@@ -89,12 +89,12 @@ def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..
 
 
 def _pickled(module: torch.nn.Module) -> torch.nn.Module:
-    out: torch.nn.Module = pickle.loads(pickle.dumps(module))  # noqa: S301  # what was pickled the moment before
+    out: torch.nn.Module = pickle.loads(pickle.dumps(module))  # noqa: S301  # pickled by this process just before
     return out
 
 
 def _rewritten(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The same tensors held other content at the call before."""
+    """A second call with the same tensors, which had other values in the first call."""
     layer = prepare(case)
     kept = [None if leaf is None else leaf.detach().clone() for leaf in layer.leaves]
     for fill in (lambda value: 0.5 - 1.5 * value, lambda value: value):
@@ -107,7 +107,7 @@ def _rewritten(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Two backwards into .grad, halved."""
+    """The gradients accumulated in .grad by two backward passes, halved."""
     layer = prepare(case)
     wanted = asked(layer, case.use, gradient=True)
     for leaf in wanted:
@@ -126,11 +126,11 @@ def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 ROUNDS = 6
-"""Calls of each of two threads: enough for a switch in the middle of one where switches are made frequent."""
+"""Calls by each of two threads: with frequent switches, enough for a switch in the middle of a call."""
 
 
 def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Another thread calls the layer on other content all the while; the answer that is farthest from the first."""
+    """Calls from two threads on different inputs: of one thread, the answer that differs most from a single call."""
     layer = prepare(case)
     wanted = asked(layer, case.use, gradient=gradient)
     x = wanted[0]
@@ -150,7 +150,7 @@ def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
                 grads = tensors.gradients(y, leaves, case, layer.name) if gradient else NO_GRADIENTS
                 if kept is not None:
                     kept.append(answer(layer, case, returned, grads))
-        except BaseException as error:  # handed to the thread that asked
+        except BaseException as error:  # raised again in the calling thread
             failed.append(error)
 
     switch = sys.getswitchinterval()
@@ -174,7 +174,7 @@ def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 def _distance(one: Answer, other: Answer) -> float:
     pairs = ((one.y, other.y), (one.dx, other.dx), (one.dweight, other.dweight), (one.dbias, other.dbias))
     far = [float(abs(a - b).max()) for a, b in pairs if a is not None and b is not None and a.size]
-    return max((float("inf") if d != d else d for d in far), default=0.0)  # noqa: PLR0124  # NaN is as far as can be
+    return max((float("inf") if d != d else d for d in far), default=0.0)  # noqa: PLR0124  # NaN counts as infinite
 
 
 def _checkpointed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
@@ -206,6 +206,6 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.OBSERVED: functional.observed,
     uses.EXPORTED: functional.exported,
 }
-"""Every use by its name."""
+"""The implementation of every use of `core.uses`, by name."""
 
 assert set(USES) == {uses.PLAIN, *uses.ALL}

@@ -1,4 +1,4 @@
-"""What a call changes that is not its own: memory of its arguments, earlier results, state of the process."""
+"""Side effects of a call: changes to its arguments, to earlier results, and to the state of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 
 def _memory(value: torch.Tensor) -> torch.Tensor:
-    """All bytes of the storage behind a tensor, what lies around a view included."""
+    """All bytes of the storage of a tensor, including those outside a view."""
     return torch.empty(0, dtype=torch.uint8, device=value.device).set_(value.untyped_storage())
 
 
 def _process() -> dict[str, Any]:
-    """State that every other piece of code in the process shares."""
+    """The state that all code in the process shares, by description."""
     return {
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
         "numpy's random state": np.random.get_state()[1].tobytes(),  # type: ignore[index]  # noqa: NPY002
@@ -30,7 +30,7 @@ def _process() -> dict[str, Any]:
 
 
 def _strange(y: torch.Tensor) -> Iterator[str]:
-    """What is odd about an output itself."""
+    """Defects of an output tensor as an object: overlapping memory, a subclass of Tensor."""
     places = torch.arange(y.untyped_storage().nbytes() // y.element_size(), device=y.device)
     if places.as_strided(y.shape, y.stride(), y.storage_offset()).unique().numel() < y.numel():
         yield "several entries of the output share memory"
@@ -39,11 +39,11 @@ def _strange(y: torch.Tensor) -> Iterator[str]:
 
 
 class Watch:
-    """Looks before a call, and after it says what is not as it was."""
+    """Records memory and process state before a call, and lists the differences after it."""
 
     def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
         self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
-        # Moved on first: code that seeds with a constant leaves the state where its last call left it.
+        # Advance the generators first: code that seeds with a constant may otherwise set the state that they already have.
         self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.rand(3)
         np.random.random(3)  # noqa: NPY002
@@ -52,7 +52,7 @@ class Watch:
         self._threads = set(threading.enumerate())
 
     def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
-        """What changed, in words. y: the result; again: makes another call, which must leave the result as it is."""
+        """Descriptions of the changes. y: the output; again: makes another call, which must not change y."""
         out = [f"{name} was written to" for name, (value, before) in self._held.items()
                if not torch.equal(_memory(value), before)]  # fmt: skip
         mine = y.untyped_storage().data_ptr()
