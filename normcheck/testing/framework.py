@@ -1,12 +1,12 @@
-"""The test-kit for frameworks: everything that `frameworks.protocol.Framework` requires, asked of one framework.
+"""The test kit for frameworks: it tests one framework for everything that `frameworks.protocol.Framework` requires.
 
-In a test of a framework::
+In the tests of a framework::
 
     @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
     def test_my_framework(requirement):
         requirement.check(FRAMEWORK, SAMPLES)
 
-`SAMPLES` holds a few functions and layers written in that framework: right ones, and at least ten with known faults.
+`SAMPLES` holds functions and layers written in that framework: correct ones, and at least ten with known faults.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ from normcheck.normalizers.sampling.recipes import Draw, state, values
 from normcheck.normalizers.subject import Answer, Call
 
 LEAST_FAULTS = 10
-"""Known faults that the samples of a framework must hold: what is found only in one style is not found."""
+"""The least number of faulty samples of a framework."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Code of the framework under test. All are named by parameters as `frameworks.roles` understands them.
+    """Code in the framework under test; its parameters have names that `frameworks.roles` knows.
 
-    layer_norm: a right function of (input, normalized_shape, weight, bias, eps). faulty: the same with one known fault
-    each, by the name of the fault, at least ten. batch_norm: a right function that updates running statistics, None
-    if its functions keep none. layer, stateful_layer: classes of a right layer norm and batch norm, None where the
-    framework offers no layers. raises: a function of the same parameters that raises ValueError("no"). shapeless: one
-    that returns an output of another shape.
+    layer_norm: a correct function of (input, normalized_shape, weight, bias, eps). faulty: at least ten such functions
+    with one known fault each, by the name of the fault. batch_norm: a correct function that updates running
+    statistics, None if functions of the framework keep none. layer, stateful_layer: classes of a correct layer norm and
+    batch norm, None if the framework has no layers. raises: a function with the parameters of `layer_norm` that raises
+    ValueError("no"). shapeless: such a function that returns an output of another shape. foreign: objects that are not
+    targets of the framework.
     """
 
     layer_norm: Any
@@ -60,7 +61,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One thing that a framework must fulfill."""
+    """One requirement on a framework; text: what must hold. ask: raises `AssertionError` if it does not."""
 
     name: str
     text: str
@@ -70,20 +71,20 @@ class Requirement:
         return self.name
 
     def check(self, framework: Framework, samples: Samples) -> None:
-        """Raises `AssertionError` with what is required and what was found instead."""
+        """Test a framework. Raises `AssertionError`, with the difference from what is required, if it fails."""
         with framework.settings(), quiet():
             self.ask(framework, samples)
 
 
 def unfulfilled(framework: Framework, samples: Samples) -> dict[str, str]:
-    """The requirements that a framework does not fulfill, with what was found instead."""
+    """The requirements that a framework does not fulfill: the failure by name."""
     out = {}
     for requirement in REQUIREMENTS:
         try:
             requirement.check(framework, samples)
         except (AssertionError, NormcheckError) as error:
             out[requirement.name] = str(error)
-        except Exception as error:  # whatever a framework raises where it should answer
+        except Exception as error:  # any exception of the framework is a failure
             out[requirement.name] = f"{type(error).__name__}: {error}"
     return out
 
@@ -97,7 +98,7 @@ LAYER_NORM, BATCH_NORM = catalog.layer_norm, catalog.batch_norm
 
 
 def _call(framework: Framework, target: Any, normalizer: Normalizer = LAYER_NORM) -> Call:
-    """The first way of calling a target that answers an ordinary case."""
+    """The first way of calling a target that works on an ordinary case."""
     own = framework.layers
     if own is not None and own.is_layer(target):
         attempts = layers.attempts(framework, own, target, normalizer, "sample")
@@ -124,7 +125,7 @@ def _case(framework: Framework, normalizer: Normalizer = LAYER_NORM, **changes: 
 
 
 def _close(found: Array | None, expected: Array | None, allowed: Array, what: str) -> None:
-    """Entry by entry within what rounding allows."""
+    """Assert that an array is there, has the expected shape, and is within the bound in every entry."""
     _require(found is not None, f"{what} is missing")
     assert found is not None
     assert expected is not None
@@ -134,13 +135,13 @@ def _close(found: Array | None, expected: Array | None, allowed: Array, what: st
 
 
 def _allowed(truth: Truth, bound: Callable[[Truth, bounds.Accuracy], bounds.ErrorBound]) -> Array:
-    """What the least accurate class may be off by: a sample may compute inaccurately, but not something else."""
+    """The error bound of the least accurate class: samples may be inaccurate, but must compute the same function."""
     out: Array = np.maximum.reduce([bound(truth, one).total for one in bounds.classes(truth.case.format)])
     return out
 
 
 def _right(answer: Answer, truth: Truth, what: str, *, gradient: bool) -> None:
-    """An answer agrees with the reference."""
+    """Assert that an answer agrees with the reference."""
     _close(answer.y, truth.y, _allowed(truth, bounds.forward), f"{what}: the output")
     if not gradient:
         return
@@ -184,7 +185,7 @@ def _arrays(framework: Framework, samples: Samples) -> None:
 
 
 def _layouts(framework: Framework, samples: Samples) -> None:
-    rows = np.repeat(np.random.default_rng(1).standard_normal((1, 2, 3, 4)), 3, axis=0)  # expanded: equal rows
+    rows = np.repeat(np.random.default_rng(1).standard_normal((1, 2, 3, 4)), 3, axis=0)  # equal rows
     for layout in framework.layouts:
         found = framework.array(framework.tensor(rows, _widest(framework), layout))
         _require(np.array_equal(found, rows), f"an array that lies {layout} has other values")
@@ -220,7 +221,7 @@ def _gradients(framework: Framework, samples: Samples) -> None:
 
 
 def _independence(framework: Framework, samples: Samples) -> None:
-    """One call leaves nothing behind for the next, and arrays of cases are read only."""
+    """A call does not change the result of the next one, nor the arrays of its case."""
     call = _call(framework, samples.layer_norm)
     first, other = _case(framework, seed=4), _case(framework, seed=5, eps=0.25)
     before = first.x.copy(), call(first, True).y
@@ -263,7 +264,7 @@ def _uses(framework: Framework, samples: Samples) -> None:
     truth = evaluate(LAYER_NORM, plain)
     for use in framework.uses:
         if use in (uses.OBSERVED, uses.COMPILED, uses.AUTOCAST, uses.WIDE):
-            continue  # other formats, other numbers of roundings, or information only
+            continue  # in other formats, with other rounding, or for information only
         gradient = use not in uses.WITHOUT_GRADIENT and use != uses.JVP
         found = call(plain.but(use=use), gradient)
         _right(found, truth, use, gradient=False)
@@ -317,7 +318,7 @@ def _lives(framework: Framework, samples: Samples) -> None:
 
 
 def _faults(framework: Framework, samples: Samples) -> None:
-    """Right code agrees with the reference where each faulty sample does not: the calls can tell them apart."""
+    """Every faulty sample differs from the reference, and the correct sample does not."""
     _require(len(samples.faulty) >= LEAST_FAULTS, f"give at least {LEAST_FAULTS} faulty samples")
     for name, target in samples.faulty.items():
         _require(_differs(framework, target), f"{name}: the faulty sample answers as right code does")
@@ -359,4 +360,4 @@ REQUIREMENTS = (
     Requirement("lives", "a layer keeps its running statistics over several calls", _lives),
     Requirement("faults", "ten faulty functions are told from a right one", _faults),
 )
-"""Everything that is required, in the order in which a new framework fulfills it."""
+"""All requirements, in the order in which a new framework is best implemented."""

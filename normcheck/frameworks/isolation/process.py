@@ -1,6 +1,6 @@
-"""The other side of isolation: a process that holds one implementation and answers cases, with limits on itself.
+"""The child process of isolation: it loads one implementation and runs it on request, with limits on itself.
 
-It knows inputs alone: no reference, no bound and no expected value is ever sent to it.
+It receives inputs only: no reference, bound or expected value is ever sent to it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,28 @@ from normcheck.frameworks.isolation.side_effects import SideEffects
 from normcheck.normalizers.normalizer import Normalizer
 
 SILENT = 97
-"""Exit status of a process that can no longer answer."""
+"""Exit status of a child process that has lost its connection."""
 
 OUTPUT = 1 << 26
-"""Bytes that it may write to any one file, its output among them: 64 MiB."""
+"""Largest number of bytes that it may write to one file, including its captured output: 64 MiB."""
 
 LIVES = 64
-"""Layers that live on at a time: a check has one or two."""
+"""Largest number of layers that keep their state at a time; a check uses one or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one answer may take. seconds: by the clock, ten times as many where something is compiled."""
+    """The limits of one request.
+
+    seconds: wall-clock time, ten times as much if the request compiles the implementation. gigabytes: address space.
+    """
 
     seconds: float = 30.0
-    gigabytes: float = 4.0  # of address space, beyond what the frameworks take
+    gigabytes: float = 4.0  # in addition to what the process uses once the frameworks are imported
 
 
 def _confine(limits: Limits, output: str) -> None:
-    """Own session, no input, output to a file, limits on memory and files; a crash says where it was."""
+    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
@@ -65,7 +68,7 @@ def _confine(limits: Limits, output: str) -> None:
 
 
 def serve(connection: socket.socket, limits: Limits, output: str) -> None:
-    """Answer until the connection ends."""
+    """Handle requests until the connection is closed or the request "end" arrives."""
     _confine(limits, output)
     traces = SideEffects((0, 1, 2, connection.fileno()))
     holder = _Holder()
@@ -74,7 +77,7 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
     with quiet():
         while True:
             try:
-                words = pickle.loads(wire.receive(connection))  # noqa: S301  # from the judge, who is trusted
+                words = pickle.loads(wire.receive(connection))  # noqa: S301  # from the parent process, which is trusted
             except wire.Closed:
                 os._exit(SILENT)
             if words[0] == "end":
@@ -82,15 +85,15 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
             with registry.settings():
                 record = _answered(holder, words)
             if traces.forked:
-                os._exit(0)  # a copy that the implementation made: it has nothing to say
+                os._exit(0)  # a process forked by the implementation must not reply
             if words[0] == "hold":
                 traces.loaded()
             compiled = compiled or any(getattr(word, "use", "") in (COMPILED, EXPORTED) for word in words)
-            if not compiled:  # compilers start processes and patch modules of their own
+            if not compiled:  # compilers start processes and patch modules themselves
                 record["left"] = traces.left()
             _say(connection, record)
     _say(connection, {"threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()]})
-    atexit._run_exitfuncs()  # noqa: SLF001  # a forked process runs none of its own
+    atexit._run_exitfuncs()  # noqa: SLF001  # multiprocessing does not run them in a forked process
 
 
 def _say(connection: socket.socket, record: dict[str, Any]) -> None:
@@ -101,26 +104,26 @@ def _say(connection: socket.socket, record: dict[str, Any]) -> None:
 
 
 def _answered(holder: _Holder, words: tuple[Any, ...]) -> dict[str, Any]:
-    """What a request comes to; every exception is a text."""
+    """The record of a request's result; an exception becomes text in the record."""
     try:
         return {"result": REQUESTS[words[0]](holder, *words[1:])}
     except UsageError as error:
         return {"usage": str(error)}
     except CallError as error:
         return {"call": str(error), "reason": error.reason}
-    except BaseException as error:  # whatever it is, the judge hears of it
+    except BaseException as error:  # the parent process reports it
         return {"call": f"its process raised {first_line(error)}", "reason": f"raised {first_line(error)}"}
 
 
 class _Holder:
-    """The implementation, once it is there, and its layers that live on."""
+    """The loaded implementation, and its layers that keep their state between requests; a method for each request."""
 
     def __init__(self) -> None:
         self.held: binder.LoadedTarget | None = None
         self.lives: dict[int, Any] = {}
 
     def hold(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Load and bind; what each way of calling offers."""
+        """Load the target. Returns what it supports in each way of calling it."""
         self.held = held = binder.hold(Implementation(normalizer.name, target, contract), normalizer)
         has = {"module": held.live is not None, "transforms": held.transformed is not None}
         offers = [attempt.offer for attempt in held.attempts]
@@ -140,7 +143,7 @@ class _Holder:
         return {} if self.held.operations is None else dict(self.held.operations())
 
     def live(self, kind: str, case: Any) -> int:
-        """A new life; kind: live or transformed."""
+        """Create a layer that keeps its state, and return its number; kind: "live" or "transformed"."""
         assert self.held is not None, "nothing is held yet"
         begin = self.held.live if kind == "live" else self.held.transformed
         assert begin is not None, f"it has no {kind}"
@@ -150,7 +153,7 @@ class _Holder:
         return number
 
     def does(self, number: int, method: str, *words: Any) -> Any:
-        """A method of a life."""
+        """The result of a method of the layer with that number."""
         return _plain(getattr(self.lives[number], method)(*words))
 
 
@@ -162,11 +165,11 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "live": _Holder.live,
     "does": _Holder.does,
 }
-"""What can be asked."""
+"""Every request by name."""
 
 
 def _plain(value: Any) -> Any:
-    """A result as the wire takes it: frozen values as dicts of their fields, less what is code."""
+    """A result as `wire` can encode it: dataclasses become dicts of their fields, without fields that are functions."""
     if isinstance(value, (np.ndarray, str, int, float)) or value is None:
         return value
     if isinstance(value, Mapping):

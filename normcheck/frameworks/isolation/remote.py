@@ -1,7 +1,8 @@
-"""Isolation, the judge's side: an implementation in a process of its own, and a subject that asks it.
+"""The parent's side of isolation: a subject whose calls run in a child process.
 
-References, bounds and verdicts stay here. From there come numbers and words, checked for shape and type and judged as
-anybody's. What the process says of itself (formats, what a call changed, how it was called) is taken at its word.
+References, bounds and verdicts stay in the parent process. The child sends numbers and text, which are validated for
+type and shape and then checked like any result. What the child reports about itself (formats, side effects, called
+operators) is not verified.
 """
 
 from __future__ import annotations
@@ -31,46 +32,46 @@ from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Tr
 __all__ = ["Limits", "Remote"]
 
 COMPILING = 10.0
-"""Times the limit where something is compiled."""
+"""Factor on the time limit for requests that compile the implementation."""
 
 BINDING = 3.0
-"""Times the limit for all calls by which it is found out what an implementation takes."""
+"""Factor on the time limit for all calls of binding together, which find out what an implementation accepts."""
 
 MOST = 3
-"""Processes that an implementation may lose; after that it is asked no more."""
+"""Number of child processes that an implementation may lose before it is given up."""
 
 
 class Remote:
-    """An implementation in a process, which is started anew where it was lost."""
+    """An implementation in a child process, which is restarted if it was lost."""
 
     def __init__(self, claim: Implementation, normalizer: Normalizer, limits: Limits) -> None:
         self._claim, self._normalizer, self._limits = claim, normalizer, limits
         self._worker: Worker | None = None
         self._lost, self._deaths = "", 0
         self._offers: list[dict[str, Any]] = []
-        self._until, self._refused = math.inf, ""  # while it is being bound: when that must be done, and what it raised
+        self._until, self._refused = math.inf, ""  # while binding: deadline, last exception
 
     def renew(self) -> None:
-        """Before each question: what was lost may be started anew, a few times."""
+        """Allow a restart of a lost process, at most a few times; called before each check."""
         if self._lost and self._deaths < MOST:
             self._lost = ""
 
     def end(self) -> None:
-        """Let the process end. Raises `LostError` where it does not."""
+        """Ask the process to end. Raises `LostError` if it does not."""
         if self._worker is not None:
             with self._watched("when it ends"):
                 self._worker.end()
             self._worker = None
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self._worker is not None:
             self._worker.kill()
             self._worker = None
 
     @contextlib.contextmanager
     def _watched(self, doing: str) -> Iterator[None]:
-        """A process that is lost is gone for the rest of this question."""
+        """Record the loss of the process, which is then not restarted before the next check. Raises `LostError`."""
         try:
             yield
         except LostError as error:
@@ -82,7 +83,10 @@ class Remote:
             raise LostError(self._lost) from None
 
     def hold(self) -> list[dict[str, Any]]:
-        """A process that holds the implementation is there; what each way of calling offers, as it says."""
+        """Start a process and load the implementation if needed. Returns what it supports in each way of calling it.
+
+        Raises `UsageError` if it cannot be loaded, and `LostError` if the process is lost.
+        """
         if self._lost:
             raise LostError(self._lost)
         if self._worker is None:
@@ -94,9 +98,9 @@ class Remote:
         return self._offers
 
     def ask(self, *words: Any, read: Callable[[Any], Any]) -> Any:
-        """The result of a request, read and checked. Raises what the implementation raised, or `LostError`.
+        """The result of a request. Raises `UsageError` or `CallError` as the implementation did, or `LostError`.
 
-        read: takes what was sent; anything that it raises says that this was no answer.
+        read: validates and converts what was sent; if it raises an exception, the response is invalid.
         """
         self.hold()
         assert self._worker is not None, "what was lost has raised"
@@ -122,9 +126,9 @@ class Remote:
         return record["result"]
 
     def subject(self) -> Subject:
-        """Bind what the process holds, and let that process end: questions begin with a new one.
+        """Bind the implementation, then end the process: the checks begin with a new one.
 
-        Raises `UsageError`, `CallError` as binding does, and `LostError`.
+        Raises `UsageError` and `CallError` as `binder.subject` does, and `LostError`.
         """
         try:
             offers = self.hold()
@@ -149,7 +153,7 @@ class Remote:
         return lambda case, gradient: self.ask("call", way, case, gradient, read=lambda sent: _answer(sent, case))
 
     def _offer(self, way: int, record: Mapping[str, Any]) -> Offer:
-        """An offer as the process tells it: it may claim to offer less, and is then asked less."""
+        """What the implementation supports, as the child reports it; if it reports less, it is checked less."""
         sizes, eps = record["sizes"], record["eps_attribute"]
         return Offer(
             affine=tuple(str(one) for one in record["affine"]),
@@ -178,7 +182,7 @@ def _words(sent: Any) -> dict[str, str]:
 
 
 def _like(value: Any, other: Array | None) -> Array | None:
-    """An array that was sent, of the shape of another where there is another."""
+    """An array that was sent, or None. Raises `AssertionError` for another type, or for another shape than `other`."""
     if value is None:
         return None
     assert isinstance(value, np.ndarray)
@@ -215,7 +219,7 @@ def _state(sent: Mapping[str, Any]) -> State:
 
 
 class _There:
-    """Something that lives on in the process, by its number."""
+    """A layer that keeps its state in the child process, identified by its number."""
 
     def __init__(self, remote: Remote, kind: str, case: Case) -> None:
         self._remote = remote
@@ -226,7 +230,7 @@ class _There:
 
 
 class _RemoteLife(_There, Life):
-    """A layer over several calls."""
+    """A layer over several calls (`Life`), in the child process."""
 
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "live", case)
@@ -244,7 +248,7 @@ class _RemoteLife(_There, Life):
 
 
 class _RemoteTransformed(_There, Transformed):
-    """A module whose weight follows from a direction and a length."""
+    """A module whose weight is computed from a direction and a length (`Transformed`), in the child process."""
 
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "transformed", case)
@@ -254,7 +258,7 @@ class _RemoteTransformed(_There, Transformed):
         return found
 
     def trained(self) -> Mapping[str, Array]:
-        read = lambda sent: {str(name): _some(value) for name, value in sent.items()}  # a reader
+        read = lambda sent: {str(name): _some(value) for name, value in sent.items()}  # the argument `read`
         found: Mapping[str, Array] = self._do("trained", read=read)
         return found
 

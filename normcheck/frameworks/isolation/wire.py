@@ -1,6 +1,6 @@
-"""Values between the judge and a process that is not trusted: a header in JSON, then arrays as plain numbers.
+"""The encoding of messages from an untrusted child process: a header in JSON, followed by the arrays as float64.
 
-Nothing that comes from such a process is unpickled: unpickling runs what the sender wishes.
+Nothing that such a process sends is unpickled, because unpickling can run arbitrary code.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 from normcheck.core.floats import Array
 
 LARGEST = 1 << 29
-"""Bytes of a message at most: a million members in every array of an answer are a tenth of it."""
+"""Largest number of bytes of a message; a result whose arrays have a million entries each uses a tenth of it."""
 
 _SIZE = struct.Struct("<Q")
 
 
 class WireError(Exception):
-    """A message is none, in one clause."""
+    """A message is invalid; the text is one clause."""
 
 
 class Closed(WireError):  # noqa: N818  # a state of the connection
-    """The other end is gone."""
+    """The other end has closed the connection."""
 
 
 class Late(WireError):  # noqa: N818  # a state of the connection
-    """The other end did not answer in time."""
+    """The other end did not respond in time."""
 
 
 def packed(record: dict[str, Any]) -> bytes:
-    """Bytes of a record of plain values, float64 arrays among them, at any depth of dicts and lists."""
+    """The encoding of a record: JSON values and float64 arrays, nested in dicts and lists to any depth."""
     arrays: list[Array] = []
 
     def plain(value: Any) -> Any:
@@ -52,7 +52,7 @@ def packed(record: dict[str, Any]) -> bytes:
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """The inverse of `packed`; lists for tuples. Raises `WireError` for bytes that are none."""
+    """The inverse of `packed`, with lists for tuples. Raises `WireError` for bytes that do not encode a record."""
     try:
         (size,) = _SIZE.unpack_from(data)
         at = _SIZE.size + size
@@ -80,7 +80,7 @@ def unpacked(data: bytes) -> dict[str, Any]:
 
 
 def send(connection: socket.socket, data: bytes) -> None:
-    """Send a message, its length first. Raises `Closed`, or `Late` where the connection has a time limit."""
+    """Send a message, preceded by its length. Raises `Closed`, or `Late` after the time limit of the connection."""
     try:
         connection.sendall(_SIZE.pack(len(data)) + data)
     except TimeoutError:
@@ -90,7 +90,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def receive(connection: socket.socket, seconds: float | None = None) -> bytes:
-    """The next message. Raises `Closed`, `Late`, or `WireError` for one that is too large."""
+    """The next message. Raises `Closed`, `Late` after the given seconds, or `WireError` if the message is too large."""
     end = None if seconds is None else time.monotonic() + seconds
     (size,) = _SIZE.unpack(_exactly(connection, _SIZE.size, end))
     if size > LARGEST:

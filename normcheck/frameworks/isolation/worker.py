@@ -1,4 +1,4 @@
-"""A process for one implementation, seen from the judge's side: started, asked with a time limit, ended, explained."""
+"""A child process for one implementation, used by the parent: start, requests with a time limit, end, diagnosis."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from normcheck.frameworks.isolation import wire
 from normcheck.frameworks.isolation.process import SILENT, Limits, serve
 
 PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
-"""What a server imports once; each process is a fork of it, made in milliseconds."""
+"""Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0
-"""Seconds for a process to be there: the server may still import a framework, on a busy machine."""
+"""Time limit in seconds for the start of a process: on a busy machine the server may still be importing torch."""
 
 
 WHY = {
     "SIGXFSZ": ", as code is that writes without end",
     "SIGKILL": ", as a process is when the system runs out of memory",
 }
-"""What a signal is sent for, where its name does not tell."""
+"""The usual cause of signals whose name does not tell it."""
 
 
 def _context() -> ForkServerContext:
@@ -46,7 +46,7 @@ def _context() -> ForkServerContext:
 
 @contextlib.contextmanager
 def _no_main() -> Iterator[None]:
-    """A process is not told of the script that runs this one: it would run it again."""
+    """Hide the main module from multiprocessing, which would run the script of this process again in the child."""
     own = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -56,7 +56,7 @@ def _no_main() -> Iterator[None]:
 
 
 def _kill(process: ForkServerProcess, connection: socket.socket, output: str) -> None:
-    """End a process and all that it started in its session."""
+    """Kill a process and all processes of its session."""
     connection.close()
     if process.pid is not None:
         with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ def _kill(process: ForkServerProcess, connection: socket.socket, output: str) ->
 
 
 class Worker:
-    """One process, from its start to its end."""
+    """One child process, from its start to its end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -84,9 +84,9 @@ class Worker:
             wire.receive(self._connection, STARTING)
 
     def ask(self, words: tuple[Any, ...], patience: float = 1.0) -> dict[str, Any]:
-        """The record of an answer. Raises `LostError` where there is none, or one that cannot be trusted.
+        """The response to a request. Raises `LostError` if there is none in time, or if the process was tampered with.
 
-        patience: times the limit of seconds.
+        patience: factor on the time limit.
         """
         seconds = self._limits.seconds * patience
         with self._explained(seconds):
@@ -99,7 +99,7 @@ class Worker:
 
     @contextlib.contextmanager
     def _explained(self, seconds: float) -> Iterator[None]:
-        """What was wrong with the connection becomes what was wrong with the process."""
+        """Turn an error of the connection into a `LostError` that says what happened to the process."""
         try:
             yield
         except wire.Closed:
@@ -110,7 +110,7 @@ class Worker:
             raise LostError(str(error)) from None
 
     def end(self) -> None:
-        """Let the process end by itself. Raises `LostError` where it does not, or not well."""
+        """Ask the process to end. Raises `LostError` if it does not, or if its exit status is not 0."""
         threads = ", ".join(str(name) for name in self.ask(("end",)).get("threads", []))
         self._process.join(self._limits.seconds)
         status = self._process.exitcode
@@ -122,7 +122,7 @@ class Worker:
         self.kill()
 
     def _ended(self) -> str:
-        """How the process ended, in a clause."""
+        """How the process ended, as one clause."""
         self._process.join(5.0)
         status = self._process.exitcode
         if status is None:
@@ -137,7 +137,7 @@ class Worker:
         return f"its process was ended by {name} ({signal.strsignal(number)}{why}){self._where()}"
 
     def _where(self) -> str:
-        """The line on which a crash happened, if the process could still say it."""
+        """The line in which the process crashed, from the traceback that faulthandler wrote; empty if there is none."""
         with contextlib.suppress(OSError):
             text = Path(self._output).read_bytes()[-20_000:].decode(errors="replace")
             found = re.search(r'most recent call first\):\n  File "([^"]+)", line (\d+) in (\w+)', text)

@@ -43,7 +43,7 @@ class Watch:
 
     def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
         self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
-        # Advance the generators first: code that seeds with a constant may otherwise set the state that they already have.
+        # Advance the generators first: code that seeds with a constant may else set the state that they have already.
         self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.rand(3)
         np.random.random(3)  # noqa: NPY002
