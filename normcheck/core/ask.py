@@ -92,11 +92,11 @@ def draws(subject: BoundSubject, check: Check, count: int, seed: int) -> Iterato
         yield check.space.sample(subject, pick)
 
 
-def run_check(subject: BoundSubject, check: Check, some: Iterable[Any]) -> Outcome:
+def run_check(subject: BoundSubject, check: Check, samples: Iterable[Any]) -> Outcome:
     """Run the check on each draw until one violates the law, or until a witness is found."""
     fold = Fold(subject, check)
     with quiet():
-        for draw in some:
+        for draw in samples:
             if fold.add(draw, *run_case(subject, check, draw)) or fold.witnessed:
                 break
     return fold.outcome()

@@ -10,14 +10,14 @@ from normcheck.core.spec import COLUMN_NAMES
 INVARIANT, NOT_INVARIANT, UNDETERMINED = "invariant", "not invariant", "undetermined"
 
 
-def cell(share: float | None) -> str:
+def cell(ratio: float | None) -> str:
     """The cell of one law from its largest bound ratio.
 
     Undetermined if the law was not measured (None), or if the ratio is between 1 and `WITNESS`.
     """
-    if share is None or 1.0 < share < WITNESS:
+    if ratio is None or 1.0 < ratio < WITNESS:
         return UNDETERMINED
-    return INVARIANT if share <= 1.0 else NOT_INVARIANT
+    return INVARIANT if ratio <= 1.0 else NOT_INVARIANT
 
 
 def measured_row(metrics: Mapping[str, float], prefix: str = "row") -> dict[str, str]:

@@ -46,7 +46,7 @@ def worst(*comparisons: Comparison) -> Comparison:
     metrics = merge(c.metrics for c in comparisons)
     count = sum(c.compared for c in comparisons)
     refused = {what: why for c in comparisons for what, why in c.refused.items()}
-    notes = {what: said for c in comparisons for what, said in c.notes.items()}
+    notes = {what: note for c in comparisons for what, note in c.notes.items()}
     return Comparison(
         top.law, count, top.bound_ratio, top.observed, top.allowed, top.where, top.detail, metrics, refused, notes
     )
@@ -56,8 +56,8 @@ def merge(metrics: Iterable[Metrics]) -> dict[str, float]:
     """The metrics of several measurements combined: the largest value of each key."""
     out: dict[str, float] = {}
     for part in metrics:
-        for key, share in part.items():
-            out[key] = max(out.get(key, 0.0), share)
+        for key, ratio in part.items():
+            out[key] = max(out.get(key, 0.0), ratio)
     return out
 
 
@@ -129,7 +129,7 @@ class Outcome:
             for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds", "expected")
         }
         out["bound_ratio"] = number(self.bound_ratio)
-        out["metrics"] = {key: number(share) for key, share in self.metrics.items()}
+        out["metrics"] = {key: number(ratio) for key, ratio in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
         out["finding"] = None if self.finding is None else self.finding.record()
@@ -140,7 +140,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     """The inverse of `Outcome.record`."""
     values = dict(record)
     values["bound_ratio"] = float(values["bound_ratio"])
-    values["metrics"] = {key: float(share) for key, share in values["metrics"].items()}
+    values["metrics"] = {key: float(ratio) for key, ratio in values["metrics"].items()}
     values["diagnosis"] = tuple(values["diagnosis"])
     found = values["finding"]
     if found is not None:

@@ -76,8 +76,8 @@ class ChoiceSpace:
 
     def options(self, subject: Any) -> dict[str, tuple[Any, ...]]:
         """The options of each choice that the subject supports."""
-        held: Any = self
-        return self._served(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
+        instance: Any = self
+        return self._served(subject, {f.name: getattr(self, f.name) for f in fields(instance) if f.name != "recipe"})
 
     def unsupported_reason(self, subject: Any) -> str:
         empty = [name for name, some in self.options(subject).items() if not some]

@@ -70,13 +70,13 @@ def _transforming(
 
 def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, str], ...]:
     """Arguments of torch's function that this one does not have, each with the capability that is missing."""
-    said = {
+    reasons = {
         "weight": "takes no weight", "bias": "takes no bias", "eps": "takes no eps",
         "running_mean": "keeps no running statistics", "training": "has no evaluation mode",
         "use_input_stats": "has no evaluation mode", "momentum": "takes no momentum",
         "normalized_shape": "normalizes one fixed axis", "dim": "normalizes along one fixed dim",
     }  # fmt: skip
-    return tuple((role, said[role]) for role in normalizer.arguments if role in said and role not in roles)
+    return tuple((role, reasons[role]) for role in normalizer.arguments if role in reasons and role not in roles)
 
 
 def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Offer:

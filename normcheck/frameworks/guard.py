@@ -24,5 +24,5 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         raise
     except (Exception, SystemExit) as error:
         shape = "x".join(map(str, case.x.shape))
-        said = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
+        reason = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error

@@ -35,10 +35,10 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     if not layers.is_class(target):
         offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
         return [Attempt(layers.call(_copies(layers, target), name), replace(offer, sizes=layers.sizes(target)))]
-    asked = constructor(layers, target, normalizer, name)
+    matched = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
     failure: UsageError | None = None
-    for binding, shape_as in product(_stateful(asked), (int, tuple)):
+    for binding, shape_as in product(_stateful(matched), (int, tuple)):
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
             parts = layers.parts(build(sample_case(normalizer)))
@@ -46,9 +46,9 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             failure = failure or error
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
-        lacks = tuple((f"{role}=False", "needs running statistics") for role in asked.roles - binding.roles)
+        missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
         spell = call_source.of_module(name, binding, shape_as, _names(parts)) if framework.scripted else None
-        out.append(Attempt(layers.call(build, name), replace(offer, spell=spell, absent=offer.absent + lacks)))
+        out.append(Attempt(layers.call(build, name), replace(offer, spell=spell, absent=offer.absent + missing)))
     if not out:
         assert failure is not None
         raise failure
@@ -64,21 +64,21 @@ def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> B
 
 def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
     """The constructor's parameters by role. Raises `UsageError` if a required one has no known role."""
-    own = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
-    other = "num_channels" if own == "normalized_shape" else "normalized_shape"
+    width = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+    unused = "num_channels" if width == "normalized_shape" else "normalized_shape"
     missing = {
         "num_groups": "num_groups" not in normalizer.arguments,
         "momentum": not normalizer.state,
         "track_running_stats": not normalizer.state,
         "p": not normalizer.partial,
         "use_bias": not normalizer.bias,
-        other: True,
+        unused: True,
     }
     roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
-    roles.sort(key=lambda role: role == own)  # the width is matched last: its names are the least specific
+    roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
     found = layers.constructor(target)
-    fallback = own if any(p.required for p in found) else None
-    return bind(found, roles, normalizer, name, fallback=fallback, more={own: WIDTHS})
+    fallback = width if any(p.required for p in found) else None
+    return bind(found, roles, normalizer, name, fallback=fallback, more={width: WIDTHS})
 
 
 def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
@@ -96,9 +96,9 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         try:
             return with_momentum(layers, layers.construct(target, args, kwargs), case)
         except (Exception, SystemExit) as error:
-            said = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
+            passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(
-                f"{name}: constructing it as {target.__name__}({said}) raised {first_line(error)}"
+                f"{name}: constructing it as {target.__name__}({passed}) raised {first_line(error)}"
             ) from None
 
     return build

@@ -62,12 +62,12 @@ def load(target: str) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = [name for name in dir(found) if not name.startswith("_")]
-            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_near(part, names)}")
+            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_suggestion(part, names)}")
         found = getattr(found, part)
     return found
 
 
-def _near(word: str, names: list[str]) -> str:
+def _suggestion(word: str, names: list[str]) -> str:
     if not names:
         return "it defines nothing public"
     hint = suggest(word, names)

@@ -14,6 +14,7 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks.call_source import Spell
 from normcheck.normalizers.case import Case
@@ -58,7 +59,7 @@ def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: 
     return fit(normalizer, draw, offer.sizes)
 
 
-def _tries(call: Call, case: Case, gradient: bool = False) -> str:
+def _failure(call: Call, case: Case, gradient: bool = False) -> str:
     """Why a call on a case raises `CallError`; empty if it does not."""
     try:
         call(case, gradient)
@@ -70,7 +71,7 @@ def _tries(call: Call, case: Case, gradient: bool = False) -> str:
 def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     absent = dict(offer.absent)
-    formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
+    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.formats]
     first: CallError | None = None
     base: Draw | None = None
     for format in formats:
@@ -88,12 +89,12 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
     if base is None:
         raise first or CallError("none of the formats that the contract claims is known")
 
-    def works(what: str, **changes: object) -> bool:
+    def works(capability: str, **changes: object) -> bool:
         assert base is not None
-        why = _tries(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
-        if why:
-            absent[what] = why
-        return not why
+        failure = _failure(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        if failure:
+            absent[capability] = failure
+        return not failure
 
     good_ranks = _ranks(normalizer, call, base, absent)
     good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
@@ -126,14 +127,14 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
 
 def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
     """The ranks of input that the implementation accepts."""
-    why: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
-        why[r] = "" if r == base.rank else _tries(call, case) or _unbatched(normalizer, call, case)
-    refused = sorted(r for r, text in why.items() if text)
+        reasons[r] = "" if r == base.rank else _failure(call, case) or _unbatched(normalizer, call, case)
+    refused = sorted(r for r, text in reasons.items() if text)
     if refused:
-        absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
-    return [r for r, text in why.items() if not text]
+        absent["inputs of rank " + ", ".join(map(str, refused))] = reasons[refused[0]]
+    return [r for r, text in reasons.items() if not text]
 
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
@@ -155,23 +156,24 @@ def _layouts(
     """The layouts of the input that the implementation accepts for every shape to which they apply."""
     cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
     cases.append(values(normalizer, replace(base, sets=1)))
-    why: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for case in cases:
         for name in offer.layouts:
             if applies(case.x.shape, name):
-                why[name] = why.get(name) or _tries(call, case.but(layouts={"x": name}))
-    refused = [name for name, text in why.items() if text]
+                reasons[name] = reasons.get(name) or _failure(call, case.but(layouts={"x": name}))
+    refused = [name for name, text in reasons.items() if text]
     if refused:
-        absent["layouts" if len(refused) == len(why) else f"inputs {', '.join(refused)}"] = why[refused[0]]
-    return tuple(name for name in offer.layouts if not why.get(name))
+        absent["layouts" if len(refused) == len(reasons) else f"inputs {', '.join(refused)}"] = reasons[refused[0]]
+    return tuple(name for name in offer.layouts if not reasons.get(name))
 
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
     """The numbers of members of a set for which the implementation raises: they are reported and not tested."""
     if offer.sizes is not None:
         return frozenset()
-    why = {n: _tries(call, values(normalizer, replace(base, n=n, sets=4))) for n in sorted(set(WIDTHS) | set(SMALL))}
-    refused = {n: text for n, text in why.items() if text}
+    widths = sorted(set(WIDTHS) | set(SMALL))
+    reasons = {n: _failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}
+    refused = {n: text for n, text in reasons.items() if text}
     if refused:
         some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
         absent[f"sets of {some}"] = next(iter(refused.values()))
@@ -183,9 +185,9 @@ def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent:
     case = values(normalizer, base)
     out = []
     for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
-        why = _tries(call, hollow(case, axis))
-        if why:
-            absent[f"inputs without {what}"] = why
+        failure = _failure(call, hollow(case, axis))
+        if failure:
+            absent[f"inputs without {what}"] = failure
         else:
             out.append(what)
     return tuple(out)
@@ -202,10 +204,10 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
     if why:
         absent["gradient"] = why
     evaluation = domain.evaluation
-    if evaluation and (failed := _tries(call, state(normalizer, base, training=False))):
+    if evaluation and (failed := _failure(call, state(normalizer, base, training=False))):
         absent["evaluation with running statistics"], evaluation = failed, False
     updates = domain.state
-    if updates and (failed := _tries(call, state(normalizer, base, training=True))):
+    if updates and (failed := _failure(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
     return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
 
@@ -220,7 +222,7 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
         return 0.0
     why = ""
     for eps in EPS:
-        refused = _tries(call, values(normalizer, replace(base, eps=eps)))
+        refused = _failure(call, values(normalizer, replace(base, eps=eps)))
         if not refused:
             if why:
                 absent[f"eps below {eps:g}"] = why
@@ -235,9 +237,9 @@ def _eps64(
 ) -> float | None:
     """The fixed eps in float64, which differs if eps is the machine epsilon of the format; None if it is known."""
     known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
-    if known or normalizer.eps is None or "float64" not in formats:
+    if known or normalizer.eps is None or FLOAT64.name not in formats:
         return None
-    return _fixed_eps(normalizer, contract, call, offer, replace(base, format="float64"))
+    return _fixed_eps(normalizer, contract, call, offer, replace(base, format=FLOAT64.name))
 
 
 def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
@@ -257,7 +259,7 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((part.sets, part.n))
-    tiny = 1e-5 if case.format.name != "float64" else 1e-9
+    tiny = 1e-5 if case.format != FLOAT64 else 1e-9
     flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * tiny)
     probe = case.but(x=part.scatter(flat))
     try:
@@ -275,11 +277,11 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     with np.errstate(all="ignore"):
         s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
         eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
-    middle, width = float(np.median(eps)), float(np.ptp(eps))
-    if not (math.isfinite(middle) and 1e-17 < middle < 0.2 and width < 0.02 * middle):
+    median, spread = float(np.median(eps)), float(np.ptp(eps))
+    if not (math.isfinite(median) and 1e-17 < median < 0.2 and spread < 0.02 * median):
         return default
-    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # two decimal digits, or machine epsilon
-    return next((nice for nice in round_ones if abs(nice - middle) < 1e-4 * nice), middle)
+    candidates = (float(f"{median:.1e}"), 2.0 ** round(math.log2(median)))  # two decimal digits, or machine epsilon
+    return next((one for one in candidates if abs(one - median) < 1e-4 * one), median)
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:

@@ -165,9 +165,9 @@ def bind(
         if best is not None:
             taken[best.name] = role
     if fallback is not None and fallback not in taken.values():
-        free = next((p for p in parameters if p.name not in taken and (p.required or p is parameters[0])), None)
-        if free is not None:
-            taken[free.name] = fallback
+        unmatched = next((p for p in parameters if p.name not in taken and (p.required or p is parameters[0])), None)
+        if unmatched is not None:
+            taken[unmatched.name] = fallback
     unknown = [p.name for p in parameters if p.required and p.name not in taken]
     if unknown:
         understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)

@@ -22,12 +22,12 @@ CLASSES = (("torch", "Tensor"), ("numpy", "testing"))
 """Classes and submodules of them whose functions must not be replaced either."""
 
 
-def _functions(holder: Any) -> dict[str, Any]:
+def _functions(owner: Any) -> dict[str, Any]:
     """The callables and modules among the attributes, by name; other attributes may change."""
-    return {name: value for name, value in vars(holder).items() if callable(value) or isinstance(value, ModuleType)}
+    return {name: value for name, value in vars(owner).items() if callable(value) or isinstance(value, ModuleType)}
 
 
-def _holders() -> dict[str, Any]:
+def _owners() -> dict[str, Any]:
     out: dict[str, Any] = {name: sys.modules[name] for name in MODULES if name in sys.modules}
     for name, attribute in CLASSES:
         if hasattr(out.get(name), attribute):
@@ -43,7 +43,7 @@ class SideEffects:
 
     def __init__(self, kept: tuple[int, ...]) -> None:
         """Record the state. kept: file descriptors that must stay open and unchanged."""
-        self._functions = {name: (holder, _functions(holder)) for name, holder in _holders().items()}
+        self._functions = {name: (owner, _functions(owner)) for name, owner in _owners().items()}
         self._folder = os.getcwd()  # noqa: PTH109  # as the operating system reports it
         self._files = {descriptor: self._identity(descriptor) for descriptor in kept}
         self._pid = os.getpid()
@@ -56,7 +56,7 @@ class SideEffects:
             return found.st_dev, found.st_ino
         return None
 
-    def loaded(self) -> None:
+    def record_environment(self) -> None:
         """Record the environment; called when the code has been imported."""
         self._environment = dict(os.environ)
 
@@ -70,8 +70,8 @@ class SideEffects:
         return list(self._left())
 
     def _left(self) -> Iterator[str]:
-        for name, (holder, functions) in self._functions.items():
-            now = vars(holder)
+        for name, (owner, functions) in self._functions.items():
+            now = vars(owner)
             yield from (f"it replaces {name}.{one}" for one, value in functions.items() if now.get(one) is not value)
         try:
             folder = os.getcwd()  # noqa: PTH109  # the same

@@ -20,7 +20,7 @@ from typing import Any
 
 from normcheck.core.errors import LostError, UsageError
 from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.process import SILENT, Limits, serve
+from normcheck.frameworks.isolation.process import DISCONNECTED, Limits, serve
 
 PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
 """Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
@@ -29,9 +29,9 @@ STARTING = 120.0
 """Time limit in seconds for the start of a process: on a busy machine the server may still be importing torch."""
 
 
-WHY = {
-    "SIGXFSZ": ", as code is that writes without end",
-    "SIGKILL": ", as a process is when the system runs out of memory",
+CAUSES = {
+    "SIGXFSZ": ", sent to code that writes without end",
+    "SIGKILL": ", sent when the system runs out of memory",
 }
 """The usual cause of signals whose name does not tell it."""
 
@@ -45,14 +45,14 @@ def _context() -> ForkServerContext:
 
 
 @contextlib.contextmanager
-def _no_main() -> Iterator[None]:
+def _hidden_main() -> Iterator[None]:
     """Hide the main module from multiprocessing, which would run the script of this process again in the child."""
-    own = sys.modules["__main__"]
+    main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
-        sys.modules["__main__"] = own
+        sys.modules["__main__"] = main
 
 
 def _kill(process: ForkServerProcess, connection: socket.socket, output: str) -> None:
@@ -76,67 +76,67 @@ class Worker:
         os.close(handle)
         self._connection, other = socket.socketpair()
         self._process = _context().Process(target=serve, args=(other, limits, self._output))
-        with _no_main():
+        with _hidden_main():
             self._process.start()
         other.close()
         self.kill = weakref.finalize(self, _kill, self._process, self._connection, self._output)
-        with self._explained(STARTING):
+        with self._errors_explained(STARTING):
             wire.receive(self._connection, STARTING)
 
-    def ask(self, words: tuple[Any, ...], patience: float = 1.0) -> dict[str, Any]:
+    def request(self, request: tuple[Any, ...], factor: float = 1.0) -> dict[str, Any]:
         """The response to a request. Raises `LostError` if there is none in time, or if the process was tampered with.
 
-        patience: factor on the time limit.
+        factor: on the time limit in seconds.
         """
-        seconds = self._limits.seconds * patience
-        with self._explained(seconds):
+        seconds = self._limits.seconds * factor
+        with self._errors_explained(seconds):
             self._connection.settimeout(seconds)
-            wire.send(self._connection, pickle.dumps(words))
-            record = wire.unpacked(wire.receive(self._connection, seconds))
-        if record.get("left"):
-            raise LostError("; ".join(str(one) for one in record["left"][:4]))
+            wire.send(self._connection, pickle.dumps(request))
+            record = wire.decode(wire.receive(self._connection, seconds))
+        if record.get("changes"):
+            raise LostError("; ".join(str(change) for change in record["changes"][:4]))
         return record
 
     @contextlib.contextmanager
-    def _explained(self, seconds: float) -> Iterator[None]:
+    def _errors_explained(self, seconds: float) -> Iterator[None]:
         """Turn an error of the connection into a `LostError` that says what happened to the process."""
         try:
             yield
-        except wire.Closed:
-            raise LostError(self._ended()) from None
-        except wire.Late:
-            raise LostError(f"it does not answer within {seconds:g} s") from None
+        except wire.Disconnected:
+            raise LostError(self._exit_cause()) from None
+        except wire.TimedOut:
+            raise LostError(f"it does not respond within {seconds:g} s") from None
         except wire.WireError as error:
             raise LostError(str(error)) from None
 
     def end(self) -> None:
         """Ask the process to end. Raises `LostError` if it does not, or if its exit status is not 0."""
-        threads = ", ".join(str(name) for name in self.ask(("end",)).get("threads", []))
+        threads = ", ".join(str(name) for name in self.request(("end",)).get("threads", []))
         self._process.join(self._limits.seconds)
         status = self._process.exitcode
         if status is None:
-            held = f", threads still running: {threads}" if threads else ""
-            raise LostError(f"its process does not end within {self._limits.seconds:g} s{held}")
+            running = f", threads still running: {threads}" if threads else ""
+            raise LostError(f"its process does not end within {self._limits.seconds:g} s{running}")
         if status != 0:
-            raise LostError(self._ended())
+            raise LostError(self._exit_cause())
         self.kill()
 
-    def _ended(self) -> str:
+    def _exit_cause(self) -> str:
         """How the process ended, as one clause."""
         self._process.join(5.0)
         status = self._process.exitcode
         if status is None:
             return "it closes the file descriptors of its process"
-        if status == SILENT:
-            return "it closes the file descriptors of its process, which can answer no more"
+        if status == DISCONNECTED:
+            return "it closes the file descriptors of its process, which can no longer respond"
         if status >= 0:
             return f"it ends its process with status {status}"
         number = -status
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why = WHY.get(name, "")
-        return f"its process was ended by {name} ({signal.strsignal(number)}{why}){self._where()}"
+        cause = CAUSES.get(name, "")
+        return f"its process was ended by {name} ({signal.strsignal(number)}{cause}){self._crash_place()}"
 
-    def _where(self) -> str:
+    def _crash_place(self) -> str:
         """The line in which the process crashed, from the traceback that faulthandler wrote; empty if there is none."""
         with contextlib.suppress(OSError):
             text = Path(self._output).read_bytes()[-20_000:].decode(errors="replace")

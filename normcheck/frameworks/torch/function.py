@@ -43,10 +43,10 @@ def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callab
     A callable without either is taken to have the parameters of torch's function, in that order.
     """
     if inspect.isclass(target) and issubclass(target, torch.autograd.Function):
-        found = from_signature(target.forward) or []
-        plain = target.setup_context is not torch.autograd.Function.setup_context
-        own = found if plain else found[1:]  # without ctx
-        return target.apply, [Parameter(p.name, p.required, keyword=False) for p in own]
+        of_forward = from_signature(target.forward) or []
+        without_context = target.setup_context is not torch.autograd.Function.setup_context
+        parameters = of_forward if without_context else of_forward[1:]  # without ctx
+        return target.apply, [Parameter(p.name, p.required, keyword=False) for p in parameters]
     if _schema(target) is not None:
         return target, _from_schema(_schema(target), keyword=True)
     python = from_signature(target)
@@ -79,9 +79,9 @@ def make(
         values = role_values(case, style.shape_as)
 
         def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
-            given = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
-            there = {role: value for role, value in given.items() if value is not None}
-            args, kwargs = binding.arguments(values | there)
+            by_role = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+            present = {role: value for role, value in by_role.items() if value is not None}
+            args, kwargs = binding.arguments(values | present)
             return function(*args, **kwargs)
 
         return PreparedLayer(name, (x, weight, bias), forward, mean, var, lambda r: _statistics(r, case, mean, var))
@@ -95,6 +95,8 @@ def _statistics(
     """The running statistics after a call: updated in place, or returned as new tensors after the output."""
     if mean is None or var is None or not isinstance(returned, (tuple, list)):
         return mean, var
-    kept = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
-    new = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
-    return (new[0].flatten(), new[1].flatten()) if kept and case.training and len(new) >= 2 else (mean, var)
+    unchanged = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
+    others = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
+    if unchanged and case.training and len(others) >= 2:
+        return others[0].flatten(), others[1].flatten()
+    return mean, var

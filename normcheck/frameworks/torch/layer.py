@@ -45,8 +45,8 @@ class PreparedLayer:
 
     def returned(self, case: Case, leaves: Leaves | None = None) -> Any:
         """The return value of the code under test. Raises `CallError` for every exception that it raises."""
-        given = self.leaves if leaves is None else leaves
-        return guarded(lambda: self.forward(*given), case, self.name)
+        arguments = self.leaves if leaves is None else leaves
+        return guarded(lambda: self.forward(*arguments), case, self.name)
 
     def output(self, case: Case, leaves: Leaves | None = None) -> torch.Tensor:
         """The normalized tensor in the return value. Raises `CallError` if there is none."""
@@ -59,16 +59,16 @@ Prepare = Callable[[Case], PreparedLayer]
 NO_GRADIENTS: tuple[Array | None, ...] = (None, None, None)
 
 
-def asked(layer: PreparedLayer, use: str, *, gradient: bool) -> Leaves:
+def requested_leaves(layer: PreparedLayer, use: str, *, gradient: bool) -> Leaves:
     """The leaves that require a gradient under a use, None for the others.
 
     With `gradient`, requires_grad of every leaf is set accordingly.
     """
-    wanted = tuple(leaf if want else None for leaf, want in zip(layer.leaves, uses.asks(use), strict=True))
-    for leaf, want in zip(layer.leaves, wanted, strict=True):
+    requested = tuple(leaf if requires else None for leaf, requires in zip(layer.leaves, uses.asks(use), strict=True))
+    for leaf, requires in zip(layer.leaves, requested, strict=True):
         if leaf is not None and gradient:
-            leaf.requires_grad_(want is not None)
-    return wanted[0], wanted[1], wanted[2]
+            leaf.requires_grad_(requires is not None)
+    return requested[0], requested[1], requested[2]
 
 
 def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Array | None]) -> Answer:
@@ -81,11 +81,11 @@ def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Arra
     return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 
 
-def measured(layer: PreparedLayer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:
+def run_layer(layer: PreparedLayer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:
     """One call, and one backward pass if gradients are requested; run: makes the call in another way."""
-    wanted = asked(layer, case.use, gradient=gradient)
+    requested = requested_leaves(layer, case.use, gradient=gradient)
     # Gradients stay enabled even if none are requested: some layers take torch.is_grad_enabled() for the training mode.
     returned = layer.returned(case) if run is None else guarded(run, case, layer.name)
     y = tensors.output(returned, case, layer.name)
-    grads = tensors.gradients(y, wanted, case, layer.name) if gradient else NO_GRADIENTS
+    grads = tensors.gradients(y, requested, case, layer.name) if gradient else NO_GRADIENTS
     return answer(layer, case, returned, grads)

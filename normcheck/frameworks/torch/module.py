@@ -39,19 +39,19 @@ def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
 
     They are recognized by name, else by their initial values (ones, zeros), else by their order.
     """
-    left = dict(module.named_parameters())
+    remaining = dict(module.named_parameters())
 
-    def take(fits: Callable[[str, torch.Tensor], bool]) -> str:
-        name = next((n for n, p in left.items() if fits(n, p)), "")
-        left.pop(name, None)
+    def take_first(fits: Callable[[str, torch.Tensor], bool]) -> str:
+        name = next((n for n, p in remaining.items() if fits(n, p)), "")
+        remaining.pop(name, None)
         return name
 
-    weight = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["weight"])
-    bias = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["bias"])
-    weight = weight or take(lambda n, p: bool((p.detach() == 1.0).all()))
-    bias = bias or take(lambda n, p: bool((p.detach() == 0.0).all()))
-    weight = weight or take(lambda n, p: True)
-    return weight, bias or take(lambda n, p: True)
+    weight = take_first(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["weight"])
+    bias = take_first(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["bias"])
+    weight = weight or take_first(lambda n, p: bool((p.detach() == 1.0).all()))
+    bias = bias or take_first(lambda n, p: bool((p.detach() == 0.0).all()))
+    weight = weight or take_first(lambda n, p: True)
+    return weight, bias or take_first(lambda n, p: True)
 
 
 def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -77,35 +77,35 @@ def parts(module: torch.nn.Module) -> LayerParts:
     """The names of the module's parameters, running statistics and momentum, and the value of its eps."""
     weight, bias = parameter_names(module)
     mean, var = buffers(module)
-    own = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
+    names = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
     eps = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon"))
     return LayerParts(
         weight=weight,
         bias=bias,
-        running_mean="" if mean is None else own[id(mean)],
-        running_var="" if var is None else own[id(var)],
+        running_mean="" if mean is None else names[id(mean)],
+        running_var="" if var is None else names[id(var)],
         momentum=momentum_name(module),
         eps=next((value for value in eps if isinstance(value, float)), None),
     )
 
 
-def give(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
+def set_value(tensor: torch.Tensor, value: Array, case: Case, name: str) -> None:
     """Copy a value into a parameter or buffer, in the shape that this has.
 
     Raises `CallError` if the numbers of entries differ.
     """
-    if own.numel() != value.size:
-        raise CallError(f"{name} has a parameter of shape {tuple(own.shape)} where {value.size} numbers are needed")
-    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case, "weight"))
+    if tensor.numel() != value.size:
+        raise CallError(f"{name} has a parameter of shape {tuple(tensor.shape)} where {value.size} numbers are needed")
+    tensor.copy_(tensors.tensor(value.reshape(tuple(tensor.shape)), case, "weight"))
 
 
 def layer_of(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch.Tensor, name: str) -> PreparedLayer:
     """A module as a prepared layer: its parameters are the leaves; a call with other tensors uses those instead."""
     weight, bias = parameters(module, names)
 
-    def forward(x: torch.Tensor, *given: Leaf) -> Any:
-        pairs = zip(names, given, (weight, bias), strict=True)
-        others = {key: value for key, value, own in pairs if key and value is not None and value is not own}
+    def forward(x: torch.Tensor, *values: Leaf) -> Any:
+        pairs = zip(names, values, (weight, bias), strict=True)
+        others = {key: value for key, value, parameter in pairs if key and value is not None and value is not parameter}
         return torch.func.functional_call(module, others, (x,)) if others else module(x)
 
     mean, var = buffers(module)
@@ -150,9 +150,9 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         layer = layer_of(module, names, case, x, name)
         values = (case.weight, case.bias, case.running_mean, case.running_var)
         with torch.no_grad():
-            for own, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
-                if own is not None and value is not None:
-                    give(own, value, case, name)
+            for tensor, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
+                if tensor is not None and value is not None:
+                    set_value(tensor, value, case, name)
         for leaf in layer.leaves[1:]:
             if leaf is not None:
                 leaf.requires_grad_()  # an earlier use may have frozen it

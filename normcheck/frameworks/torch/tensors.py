@@ -11,21 +11,18 @@ import numpy as np
 import torch
 
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import geometry
 from normcheck.core.uses import WIDE
 from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in FORMATS}
+"""Name of each format to its dtype."""
 
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""Each dtype to the name of its format."""
 
 DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
 """The device of the tensors of cases and of the modules under test, as torch spells it."""
@@ -55,20 +52,20 @@ def format_of(value: torch.Tensor) -> str:
 
 def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """An array of the case as a tensor in its layout, and the buffer that contains it, filled with NaN."""
-    return laid_out(values, dtype_of(case, name), case.layout(name))
+    return tensor_in_layout(values, dtype_of(case, name), case.layout(name))
 
 
-def laid_out(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
+def tensor_in_layout(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
     """A tensor with the given values in a layout, and the buffer that contains it, filled with NaN."""
     shape = tuple(values.shape)
-    where = geometry(shape, layout)
-    buffer = torch.full((where.length,), float("nan"), dtype=dtype, device=DEVICE.get())
-    view = buffer.as_strided(shape, where.strides, where.offset)
-    plain = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
-    if 0 in where.strides and values.size:  # expanded arrays have equal rows, so one is stored
-        view[:1].copy_(plain[:1])
+    place = geometry(shape, layout)
+    buffer = torch.full((place.length,), float("nan"), dtype=dtype, device=DEVICE.get())
+    view = buffer.as_strided(shape, place.strides, place.offset)
+    contiguous = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
+    if 0 in place.strides and values.size:  # expanded arrays have equal rows, so one is stored
+        view[:1].copy_(contiguous[:1])
     else:
-        view.copy_(plain)
+        view.copy_(contiguous)
     return view, buffer
 
 
@@ -94,16 +91,16 @@ def output(value: Any, case: Case, name: str) -> torch.Tensor:
 
     Raises `CallError` if there is none.
     """
-    several = value if isinstance(value, (tuple, list)) else (value,)
-    tensors = [v for v in several if isinstance(v, torch.Tensor)]
+    candidates = value if isinstance(value, (tuple, list)) else (value,)
+    tensors = [v for v in candidates if isinstance(v, torch.Tensor)]
     shape = tuple(case.x.shape)
     for one in tensors:
         if tuple(one.shape) == shape or not case.x.size:  # for an empty input, a check compares the shape
             return one
     if tensors and not case.x.size:  # any shape: the check of empty inputs judges it
         return tensors[0]
-    got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
-    raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
+    found = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
+    raise CallError(f"{name} returned {found} for an input of shape {shape}; the output must have the input's shape")
 
 
 @contextmanager
@@ -117,7 +114,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Send(torch.autograd.Function):
+class _PassCotangent(torch.autograd.Function):
     """A scalar whose gradient with respect to y is the given cotangent object itself, with its strides.
 
     `torch.autograd.grad(y, ..., dy)` would do the same, but to compare sizes it imports torch's symbolic shapes, which
@@ -134,9 +131,9 @@ class _Send(torch.autograd.Function):
         return ctx.dy, None
 
 
-def send(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+def scalar_with_gradient(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
     """A scalar whose backward pass passes the cotangent dy to y."""
-    out: torch.Tensor = _Send.apply(y, dy)
+    out: torch.Tensor = _PassCotangent.apply(y, dy)
     return out
 
 
@@ -155,20 +152,22 @@ def gradients(
     """
     if not y.requires_grad:
         return [None for _ in leaves]
-    asked = [leaf for leaf in leaves if leaf is not None]
-    got = guarded(
-        lambda: torch.autograd.grad(send(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
+    requested = [leaf for leaf in leaves if leaf is not None]
+    returned = guarded(
+        lambda: torch.autograd.grad(
+            scalar_with_gradient(y, cotangent(case) if dy is None else dy), requested, allow_unused=True
+        ),
         case,
         name,
         IN_BACKWARD,
     )
-    found = iter(got)
+    remaining = iter(returned)
     out: list[Array | None] = []
     for leaf in leaves:
         if leaf is None:
             out.append(None)
             continue
-        value = next(found)
+        value = next(remaining)
         if value is not None and value.shape != leaf.shape:
             raise CallError(
                 f"{name} returned a gradient of shape {tuple(value.shape)} for a tensor of shape {tuple(leaf.shape)}"

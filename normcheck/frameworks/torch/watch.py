@@ -29,7 +29,7 @@ def _process() -> dict[str, Any]:
     }
 
 
-def _strange(y: torch.Tensor) -> Iterator[str]:
+def _defects(y: torch.Tensor) -> Iterator[str]:
     """Defects of an output tensor as an object: overlapping memory, a subclass of Tensor."""
     places = torch.arange(y.untyped_storage().nbytes() // y.element_size(), device=y.device)
     if places.as_strided(y.shape, y.stride(), y.storage_offset()).unique().numel() < y.numel():
@@ -41,9 +41,9 @@ def _strange(y: torch.Tensor) -> Iterator[str]:
 class Watch:
     """Records memory and process state before a call, and lists the differences after it."""
 
-    def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
-        self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
-        # Advance the generators first: code that seeds with a constant may else set the state that they have already.
+    def __init__(self, tensors: dict[str, torch.Tensor | None]) -> None:
+        self._tensors = {name: (value, _memory(value).clone()) for name, value in tensors.items() if value is not None}
+        # Advance the generators first: code that seeds with a constant may set the very state that they are in.
         self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.rand(3)
         np.random.random(3)  # noqa: NPY002
@@ -51,14 +51,14 @@ class Watch:
         self._process = _process()
         self._threads = set(threading.enumerate())
 
-    def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
-        """Descriptions of the changes. y: the output; again: makes another call, which must not change y."""
-        out = [f"{name} was written to" for name, (value, before) in self._held.items()
+    def changed(self, y: torch.Tensor, call_again: Callable[[], Any]) -> tuple[str, ...]:
+        """Descriptions of the changes. y: the output; call_again: makes another call, which must not change y."""
+        out = [f"{name} was written to" for name, (value, before) in self._tensors.items()
                if not torch.equal(_memory(value), before)]  # fmt: skip
-        mine = y.untyped_storage().data_ptr()
-        out += [f"the output shares memory with {name}" for name, (value, _) in self._held.items()
-                if value.untyped_storage().data_ptr() == mine]  # fmt: skip
-        out += list(_strange(y))
+        storage = y.untyped_storage().data_ptr()
+        out += [f"the output shares memory with {name}" for name, (value, _) in self._tensors.items()
+                if value.untyped_storage().data_ptr() == storage]  # fmt: skip
+        out += list(_defects(y))
         if set(threading.enumerate()) - self._threads:
             out.append("a thread was left running")
         after = _process()
@@ -66,8 +66,8 @@ class Watch:
         torch.set_rng_state(self._random[0])
         np.random.set_state(self._random[1])  # noqa: NPY002
         random.setstate(self._random[2])
-        kept = y.detach().clone()
-        again()
-        if not torch.equal(kept.nan_to_num(), y.detach().nan_to_num()):
+        before_again = y.detach().clone()
+        call_again()
+        if not torch.equal(before_again.nan_to_num(), y.detach().nan_to_num()):
             out.append("a later call changed an earlier result")
         return tuple(out)
