@@ -1,1 +1,1 @@
-"""Test-kits for those who extend normcheck."""
+"""Test kits for code that extends normcheck."""
