@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normcheck import __version__
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, FindingsError, UsageError
 from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
+from normcheck.core.version import __version__
 from normcheck.engine import claims, run, verdict
+from normcheck.engine import given_cases as engine_cases
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
-from normcheck.report import failures, files, notebook, terminal
+from normcheck.report import failures, files, message, notebook, terminal
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -172,3 +173,18 @@ def _verdict(document: Mapping[str, Any], found: list[Outcome]) -> Verdict:
     values["findings"] = tuple(outcome.finding for outcome in found if outcome.finding is not None)
     text = files.text(document, "json", Path(), Path())
     return Verdict(**values, _document=text, _failure=failure)
+
+
+def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
+    """A test function, made with `hypothesis.given`, that runs one check on drawn cases of an implementation.
+
+    >>> test_value = given_cases("torch.nn.functional:layer_norm", as_="layer_norm", check="value")
+
+    Its number of examples and its database are those of the Hypothesis profile in force. The test raises
+    `FindingsError` with the law, the smallest case and the command that repeats it. target, as_, contract: as `check`
+    takes them. check: a name that `normcheck explain` lists. A check that seeks a witness for a "no" never fails here.
+
+    Raises `UsageError` for an unknown kind, contract or check, and for a check that this implementation has no cases
+    for; `UsageError` or `CallError` where it cannot be loaded, bound or called.
+    """
+    return engine_cases.given_cases(target, as_, check, contract, message.finding)

@@ -264,7 +264,7 @@ def test_without_state_nothing_is_asked() -> None:
 
 def test_a_program_is_replayed() -> None:
     draw = Draw(n=2, program=("momentum None", "train on 2 cases"))
-    assert decode(encode("history", draw)) == ("history", draw)
+    assert decode(encode("history", draw), Draw()) == ("history", draw)
 
 
 def test_batches_have_two_values_where_they_must() -> None:

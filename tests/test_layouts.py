@@ -12,11 +12,11 @@ from normcheck.core.claim import Implementation
 from normcheck.core.floats import FLOAT32
 from normcheck.core.layouts import NAMES, applies, geometry
 from normcheck.core.result import ERROR, FAILED, PASSED
-from normcheck.engine import known_bugs
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import claims
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
+from normcheck.frameworks import known_bugs
 from normcheck.frameworks.torch.tensors import placed
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import layout
@@ -165,7 +165,7 @@ def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Asker(Settings("quick")).run_check(claim, layout.CHECKS[0])
 
     assert outcome.status == ERROR
-    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/engine/known_bugs.py"
+    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/frameworks/known_bugs.py"
 
 
 def test_contiguous_only_is_reported() -> None:

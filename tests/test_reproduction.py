@@ -69,7 +69,7 @@ def test_replay_is_the_same_case(one: dict[str, str]) -> None:
     "draw", [Draw(), Draw(n=17, format="float32", offset=1e3, dy="every second", dim=None), Draw(seed=3, eps=0.1)]
 )
 def test_round_trip(draw: Draw) -> None:
-    assert decode(encode("value", draw)) == ("value", draw)
+    assert decode(encode("value", draw), Draw()) == ("value", draw)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.limits import Limits
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
-from normcheck.frameworks.isolation.remote import Limits, Remote
-from normcheck.normalizers.normalizer import Normalizer
+from normcheck.frameworks.isolation.remote import Remote
 
 
 class ClaimBinder:
@@ -46,7 +46,7 @@ class ClaimBinder:
 
     def _bind(self, claim: Claim, implementation: Implementation) -> BoundSubject:
         entry = families.get(claim.kind)
-        if self._device != "cpu" and not isinstance(entry, Normalizer):
+        if self._device != "cpu" and not families.of(entry).on_devices:
             raise UsageError(
                 f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
             )
@@ -54,7 +54,7 @@ class ClaimBinder:
             return families.bind(implementation)
         if not isinstance(implementation.target, str):
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
-        if not isinstance(entry, Normalizer):
+        if not families.of(entry).isolated:
             raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
         self._remotes[claim] = remote = Remote(implementation, entry, self._isolate)
         return remote.subject()

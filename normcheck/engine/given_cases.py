@@ -18,21 +18,16 @@ from normcheck.engine.explainer import replay_command
 from normcheck.engine.settings import Settings
 from normcheck.engine.strategies import draws_from
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.report import message
 
 
-def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
-    """A test function, made with `hypothesis.given`, that runs one check on drawn cases of an implementation.
-
-    >>> test_value = given_cases("torch.nn.functional:layer_norm", as_="layer_norm", check="value")
-
-    Its number of examples and its database are those of the Hypothesis profile in force. The test raises
-    `FindingsError` with the law, the smallest case and the command that repeats it. target, as_, contract: as `check`
-    takes them. check: a name that `normcheck explain` lists. A check that seeks a witness for a "no" never fails here.
-
-    Raises `UsageError` for an unknown kind, contract or check, and for a check that this implementation has no cases
-    for; `UsageError` or `CallError` where it cannot be loaded, bound or called.
-    """
+def given_cases(
+    target: Any,
+    as_: str,
+    check: str,
+    contract: Mapping[str, Any] | None,
+    describe: Callable[[str, str, Mapping[str, Any]], str],
+) -> Callable[[], None]:
+    """What `api.given_cases` returns. describe: the text of a finding, from kind, target and its record."""
     made, options = claim((as_, target), conventions_of(contract)), Settings()
     if made.implementation is None:
         raise UsageError(made.error)
@@ -55,6 +50,6 @@ def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] |
         if not comparison.holds and not comparison.seeks:
             found = finding(chosen, draw, case, comparison)
             shown = replace(found, replay=replay_command(made, found.replay)).record()
-            raise FindingsError(message.finding(made.kind, made.name, shown))
+            raise FindingsError(describe(made.kind, made.name, shown))
 
     return holds

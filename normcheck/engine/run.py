@@ -10,7 +10,9 @@ from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import Claim
 from normcheck.engine.settings import Settings
-from normcheck.families import CHECKS, CHECKS_BY_NAME
+from normcheck.families import CHECKS, CHECKS_BY_NAME, TABLE_CHECKS
+
+__all__ = ["TABLE_CHECKS", "bind_events", "check_events", "events", "in_order"]
 
 PLACES = {name: i for i, name in enumerate(CHECKS_BY_NAME)}
 

@@ -35,7 +35,7 @@ class Collector:
 
     def _finish(self) -> dict[str, Any]:
         """End the stream of every claim, and make the document."""
-        from normcheck import __version__
+        from normcheck.core.version import __version__
         from normcheck.engine.run import in_order
         from normcheck.engine.verdict import document
 

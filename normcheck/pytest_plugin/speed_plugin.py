@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
+from normcheck import families
 from normcheck.bench import limits, memory, saved, speed, torch_device
 from normcheck.bench.baselines import parse_names
 from normcheck.bench.ceilings import bandwidth_curve
@@ -20,8 +20,6 @@ from normcheck.core.result import PASSED, SKIPPED, Outcome
 from normcheck.engine.asker import CALL, checks_of
 from normcheck.engine.claims import Claim
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.frameworks.torch.tensors import DEVICE
-from normcheck.normalizers.subject import Subject
 from normcheck.pytest_plugin.stash_keys import EVENTS, SPEED, SUITE
 from normcheck.pytest_plugin.suite_run import SuiteRun
 from normcheck.report import speed as pace
@@ -37,11 +35,9 @@ LEAST = {"slowdown": 0.0, "memory": 1.0, "regression": 0.0}
 
 def place(config: pytest.Config, name: str) -> None:
     """Make every case a tensor of that device. Raises `UsageError` for a device that is not there."""
-    torch_device.find_device(name)
     if name != torch_device.CPU and config.getoption("norm_isolate", None):
         raise UsageError("--norm-device and --norm-isolate cannot be combined: leave one of them out")
-    token = DEVICE.set(name)
-    config.add_cleanup(lambda: DEVICE.reset(token))  # the next run in this process is where it was
+    config.add_cleanup(torch_device.use_device(name))  # the next run in this process is where it was
 
 
 def settle(config: pytest.Config) -> None:
@@ -61,7 +57,7 @@ def settle(config: pytest.Config) -> None:
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """What pytest-benchmark saves with a run."""
     where = config.stash[SETTING].device.name
-    machine_info[saved.MACHINE_KEY] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": where}
+    machine_info[saved.MACHINE_KEY] = torch_device.machine_words() | {"device": where}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -88,7 +84,7 @@ def _correctness(suite: SuiteRun, claim: Claim) -> tuple[list[Outcome], list[Eve
     return [called, *(suite.outcomes[claim, check.name] for check in checks)], events
 
 
-def _subject(request: pytest.FixtureRequest, claim: Claim) -> Subject:
+def _subject(request: pytest.FixtureRequest, claim: Claim) -> Any:
     """The implementation, if it can be timed here and is right; else the test is skipped or fails, with the reason."""
     suite: SuiteRun = request.config.stash[SUITE]
     if hasattr(request.config, "workerinput"):
@@ -101,7 +97,7 @@ def _subject(request: pytest.FixtureRequest, claim: Claim) -> Subject:
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
     found = suite.asker.subject(claim)
-    if not isinstance(found, Subject):
+    if not families.of(found.entry).timed:
         pytest.skip(f"a {claim.kind} has no baseline to be timed beside")
     return found
 
@@ -124,7 +120,7 @@ def _machine(config: pytest.Config) -> dict[str, Any]:
         where = config.stash[SETTING].device
         config.stash[MACHINE] = {
             "processor": str(info.get("cpu", {}).get("brand_raw", "unknown")), "device": where.name,
-            "threads": torch.get_num_threads(), "ceiling": limits.ceiling_entry(bandwidth_curve(where)),
+            "threads": torch_device.machine_words()["threads"], "ceiling": limits.ceiling_entry(bandwidth_curve(where)),
         }  # fmt: skip
     return config.stash[MACHINE]
 
