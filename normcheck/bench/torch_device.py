@@ -191,7 +191,7 @@ def find_device(name: str, cuda: Any = torch.cuda) -> Device:
 
 
 def use_device(name: str) -> Callable[[], None]:
-    """Make every case a tensor of a device; the result undoes it. Raises `UsageError` for a device that is not there."""
+    """Make every case a tensor of a device; the result undoes it. Raises `UsageError` for a missing device."""
     find_device(name)
     token = DEVICE.set(name)
     return lambda: DEVICE.reset(token)

@@ -17,7 +17,8 @@ def sections(entry: PathOptimizer) -> Iterator[Section]:
         "what is asked",
         (
             (
-                f"The step of every edge against the closed form, in {' and '.join(WIDE_NAMES)}; whether it commutes with "
+                f"The step of every edge against the closed form, in {' and '.join(WIDE_NAMES)}; whether it commutes "
+                "with "
                 "the rescaling of nodes, which plain gradient descent does not; that stepped nets which computed one "
                 "function still do; and torch.optim's interface: rates of groups, closures, frozen layers, saved "
                 "states."
