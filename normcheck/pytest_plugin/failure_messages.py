@@ -12,12 +12,12 @@ TOLD = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
 
 def told(config: pytest.Config, outcome: Any) -> str:
     """A finding in full the first time that its diagnosis is told of a target, or with -v; in short from then on."""
-    from normcheck.report.message import again, finding
+    from normcheck.report.message import finding, short_finding
 
     before = config.stash.setdefault(TOLD, {})
     key = (outcome.kind, outcome.target, outcome.diagnosis)
     if outcome.diagnosis and key in before and config.get_verbosity() <= 0:
-        return again(outcome.finding.record(), before[key])
+        return short_finding(outcome.finding.record(), before[key])
     before.setdefault(key, outcome.check)
     return finding(outcome.kind, outcome.target, outcome.finding.record())
 

@@ -57,6 +57,6 @@ def header(config: pytest.Config, session: Any) -> str | None:
     """What repeats a run, said before anything can go wrong."""
     if session is None:  # the tests of a project may use the fixture
         return f"normcheck: --norm-seed {config.option.norm_seed}" if config.option.norm_seed else None
-    from normcheck.report.terminal import repeated
+    from normcheck.report.terminal import replay_options
 
-    return f"normcheck: {repeated(session.settings())}"
+    return f"normcheck: {replay_options(session.settings())}"
