@@ -19,6 +19,7 @@ from normcheck.bench.caches import CacheLevel, cache_levels
 from normcheck.bench.device import Device
 from normcheck.bench.pairs import now
 from normcheck.core.errors import UsageError
+from normcheck.frameworks.torch.tensors import DEVICE
 
 CPU, CUDA = "cpu", "cuda"
 
@@ -187,3 +188,15 @@ def find_device(name: str, cuda: Any = torch.cuda) -> Device:
             f"--norm-device {name}: there is no such CUDA device, {visible}; leave the option out for {CPU}"
         )
     return Cuda(name, cuda)
+
+
+def use_device(name: str) -> Callable[[], None]:
+    """Make every case a tensor of a device; the result undoes it. Raises `UsageError` for a missing device."""
+    find_device(name)
+    token = DEVICE.set(name)
+    return lambda: DEVICE.reset(token)
+
+
+def machine_words() -> dict[str, Any]:
+    """What a timing depends on beside the device: the version of torch and its number of threads."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
