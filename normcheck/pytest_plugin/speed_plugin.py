@@ -192,7 +192,7 @@ def norm_grow(request: pytest.FixtureRequest) -> Any:
         _told(request, claim, "growth", entry)
         fit = entry["time"]
         if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
-            said = f"the time of a {part} grows as {pace.power(entry)}; a normalizer's is linear"
+            said = f"the time of a {part} grows as {pace.growth_law(entry)}; a normalizer's is linear"
             pytest.fail(f"{claim.name}: {said}", pytrace=False)
 
     return grown
