@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from normcheck import __version__
 from normcheck.core.errors import NormcheckError, UsageError, suggest
+from normcheck.core.version import __version__
 
 COMMANDS = ("table", "identify", "explain", "report")
 USAGE = 4
@@ -64,21 +64,21 @@ def _pytest(arguments: Sequence[str]) -> int:
     return int(pytest.main(words))
 
 
-def _table(targets: Sequence[str], conventions: Sequence[str]) -> int:
+def _table(targets: Sequence[str], words: Sequence[str]) -> int:
     """Table 1, extended, as measured."""
+    from normcheck.core.events import ClaimBound
     from normcheck.engine import verdict
-    from normcheck.engine.session import Session
-    from normcheck.normalizers.checks import extended, folding, invariance
+    from normcheck.engine.claims import claims, conventions
+    from normcheck.engine.run import TABLE_CHECKS, events
+    from normcheck.engine.settings import Settings
     from normcheck.report.terminal import deviates, table
 
-    checks = invariance.CHECKS + extended.CHECKS + folding.CHECKS
-    session = Session.of(targets or TORCH, conventions, "quick")
-    outcomes = [session.call(claim) for claim in session.claims]
-    for outcome in outcomes:
-        if outcome.reason:
-            raise UsageError(outcome.reason)
-    outcomes += [session.ask(claim, check) for claim, check in session.questions(checks)]
-    run = verdict.run(__version__, outcomes, {})
+    seen = []
+    for event in events(claims(targets or TORCH, conventions(words)), Settings("quick"), TABLE_CHECKS):
+        if isinstance(event, ClaimBound) and event.outcome.reason:
+            raise UsageError(event.outcome.reason)
+        seen.append(event)
+    run = verdict.document(__version__, seen, {})
     for text, _ in table(run["implementations"], _width()):
         print(text)
     return int(any(deviates(one) for one in run["implementations"]))
@@ -111,6 +111,7 @@ def _explain(words: Sequence[str]) -> int:
 
 def _report(words: Sequence[str]) -> int:
     """A saved run in other forms."""
+    from normcheck.core import result
     from normcheck.report import files
 
     parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
@@ -118,7 +119,7 @@ def _report(words: Sequence[str]) -> int:
     for form, said in files.FORMS.items():
         parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=said)
     given = vars(parser.parse_args(list(words)))
-    run = files.read(given.pop("run"))
+    run = result.read_run(given.pop("run"))
     asked = {form: path for form, path in given.items() if path is not None}
     if not asked:
         raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")

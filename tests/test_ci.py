@@ -254,7 +254,7 @@ def test_a_file_that_is_no_run_ends_with_4(project: pytest.Pytester, text: str |
     assert result.ret == 4
     assert said in result.stderr.str()
     with pytest.raises(UsageError, match=said):
-        files.read(project.path / "old.json")
+        result.read_run(project.path / "old.json")
 
 
 # The command

@@ -13,7 +13,9 @@ from normcheck.core.ask import run_check
 from normcheck.core.claim import Implementation
 from normcheck.core.replay import decode, encode
 from normcheck.core.result import FAILED, PASSED, SKIPPED, Outcome
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.normalizers import catalog, faults
@@ -24,8 +26,8 @@ from normcheck.normalizers.sampling.recipes import Draw
 
 
 def outcome(target: object, check: str, kind: str = "batch_norm", effort: str = "default") -> Outcome:
-    session = Session.of([Implementation(kind, target)], [], effort)
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+    (claim,) = claims([Implementation(kind, target)], {})
+    return Asker(Settings(effort)).run_check(claim, CHECKS_BY_NAME[check])
 
 
 class NotPersistent(nn.BatchNorm2d):
@@ -262,7 +264,7 @@ def test_without_state_nothing_is_asked() -> None:
 
 def test_a_program_is_replayed() -> None:
     draw = Draw(n=2, program=("momentum None", "train on 2 cases"))
-    assert decode(encode("history", draw)) == ("history", draw)
+    assert decode(encode("history", draw), Draw()) == ("history", draw)
 
 
 def test_batches_have_two_values_where_they_must() -> None:

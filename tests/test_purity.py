@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from normcheck.core.result import FAILED, PASSED
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 
 F = torch.nn.functional
@@ -105,8 +107,8 @@ def _restored():
 
 
 def asked(function, kind: str, check: str):
-    session = Session.of([(kind, function)], [], "quick")
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+    (claim,) = claims([(kind, function)], {})
+    return Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ import pytest
 from normcheck import Implementation
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
+from normcheck.core.events import outcomes_of
 from normcheck.core.result import FAILED, PASSED
-from normcheck.engine.session import Session
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
 from normcheck.families import bind as subject
 from normcheck.families.recurrent import faults
 from normcheck.families.recurrent.case import RecurrentCase
@@ -219,7 +222,7 @@ def mine(tmp_path: Path) -> Any:
 
 
 def outcomes(kind: str, target: str) -> list[Any]:
-    return Session.of([f"{kind}={target}"], [], "quick").all()
+    return outcomes_of(events(claims([f"{kind}={target}"], {}), Settings("quick")))
 
 
 def broken(some: list[Any]) -> set[str]:

@@ -9,7 +9,9 @@ from normcheck import families
 from normcheck.core.ask import draws, run_check
 from normcheck.core.claim import Implementation
 from normcheck.core.result import FAILED, PASSED, SKIPPED
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.normalizers import faults
@@ -103,8 +105,8 @@ def leaves_the_weight(module, name="weight", dim=0):
 
 
 def asked(target, check):
-    session = Session.of([("weight_norm", target)], [], "quick")
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+    (claim,) = claims([("weight_norm", target)], {})
+    return Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])

@@ -69,6 +69,10 @@ class Family:
     extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
+    table: tuple[Check, ...] = ()  # the checks that measure its rows of the table that `normcheck table` prints
+    isolated: bool = False  # its implementations can run in a process of their own
+    on_devices: bool = False  # their cases can lie on another device than the processor
+    timed: bool = False  # they have a baseline to be timed beside
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
 
     @property

@@ -22,7 +22,7 @@ from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.result import ERROR, PASSED, Outcome
-from normcheck.report.files import read as saved_run
+from normcheck.core.result import read_run as saved_run
 
 KEYS = ("target", "check", "reason", "until")
 

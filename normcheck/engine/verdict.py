@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from normcheck import families
-from normcheck.core.contract import GRADIENTS, contract
+from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
+from normcheck.core.events import Event, outcomes_of
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
 from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, merge, number
 from normcheck.core.spec import COLUMN_NAMES
-from normcheck.normalizers.bounds.bounds import CLASSES
 
 
 def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
@@ -31,7 +31,7 @@ def accuracy(metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
             shares.setdefault(place, {})[name] = share
     out: dict[str, dict[str, Any]] = {}
     for place in sorted(shares):
-        fit = next((name for name in CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
+        fit = next((name for name in ACCURACY_CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
         out[place] = {"class": fit, "share": number(shares[place].get(fit, max(shares[place].values())))}
     return out
 
@@ -141,6 +141,11 @@ def environment() -> dict[str, str]:
         if name in sys.modules:
             out[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
     return out
+
+
+def document(version: str, events: Iterable[Event], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON document of a stream of events. settings: those that the run was made with."""
+    return run(version, outcomes_of(events), settings)
 
 
 def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
 from normcheck.frameworks import binder
+from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import catalog, explain, faults, transforms
-from normcheck.normalizers.checks import CHECKS
+from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 
@@ -25,7 +26,11 @@ FAMILY = Family(
     checks=CHECKS,
     faults=faults.ALL,
     faulty=_faulty,
-    sections=explain.sections,
+    sections=lambda entry: explain.sections(entry, names_of),
+    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
+    isolated=True,
+    on_devices=True,
+    timed=True,
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,

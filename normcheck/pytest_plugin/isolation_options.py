@@ -25,7 +25,7 @@ def limits(config: pytest.Config, claims: Iterable[Any]) -> Any:
     if not config.getoption("norm_isolate"):
         return None
     from normcheck.core.errors import UsageError
-    from normcheck.frameworks.isolation.remote import Limits
+    from normcheck.core.limits import Limits
 
     for claim in claims:
         if isinstance(claim, str) and "=" not in claim:

@@ -53,10 +53,10 @@ def _of_hypothesis(config: pytest.Config) -> str:
     return word if word.isdecimal() else ""
 
 
-def header(config: pytest.Config, session: Any) -> str | None:
-    """What repeats a run, said before anything can go wrong."""
-    if session is None:  # the tests of a project may use the fixture
+def header(config: pytest.Config, settings: dict[str, Any] | None) -> str | None:
+    """The options that repeat a run, printed before anything can go wrong. settings: None where no suite runs."""
+    if settings is None:  # the tests of a project may use the fixture
         return f"normcheck: --norm-seed {config.option.norm_seed}" if config.option.norm_seed else None
     from normcheck.report.terminal import repeated
 
-    return f"normcheck: {repeated(session.settings())}"
+    return f"normcheck: {repeated(settings)}"

@@ -250,3 +250,18 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from table(measured, width)
     if "effort" in run["settings"]:
         yield f"Cases asked: {repeated(run['settings'])}.", {}
+
+
+def progress(event: Mapping[str, Any]) -> str:
+    """One event of a run, as its record, in a line; empty for the events between two results.
+
+    >>> progress({"event": "claim done", "kind": "layer_norm", "target": "mine.py:f"})
+    ''
+    """
+    if "outcome" not in event:
+        return ""
+    outcome = event["outcome"]
+    counted = f", {outcome['compared']:,} numbers in {outcome['seconds']:.2f} s" if outcome["compared"] else ""
+    why = f": {outcome['reason']}" if outcome["reason"] else ""
+    name = f"{outcome['kind']} {outcome['target']}".strip()
+    return f"{name}: {outcome['check']}: {outcome['status']}{why}{counted}"
