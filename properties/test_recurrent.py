@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from normcheck.families.recurrent.checks import laws, table, values
+from normcheck.families.recurrent import checks
 
-CHECKS = values.CHECKS + table.CHECKS + laws.CHECKS
+CHECKS = checks.CHECKS
 
 
 def test_recurrent_nets(norm_ask: Any, norm_question: Any) -> None:
