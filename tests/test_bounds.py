@@ -28,11 +28,11 @@ from normcheck.normalizers.reference.oracle import Truth, evaluate, partition
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.sampling.fit import ranks
 from normcheck.normalizers.sampling.recipes import SMALL, Draw, values
-from normcheck.normalizers.sampling.space import Space, choose
+from normcheck.normalizers.sampling.space import NormalizerSpace, choose
 from normcheck.normalizers.subject import Answer, Domain
 
 DRAWS = 80
-SPACE = Space(values, widths=(*SMALL[1:], 127, 257, 1024), scales=(0, -4, 4))
+SPACE = NormalizerSpace(values, widths=(*SMALL[1:], 127, 257, 1024), scales=(0, -4, 4))
 
 TORCH: dict[str, Callable[..., Any]] = {
     "batch_norm": F.batch_norm,
@@ -63,7 +63,7 @@ def two_passes(kind: str) -> Answers:
 
     def answer(case: Case) -> Answer:
         part = partition(normalizer, case)
-        number = np.float64 if case.format.name == "float64" else np.float32
+        number = np.dtype(case.format.wide.name).type
         x, dy = (part.gather(a.astype(number)) for a in (case.x, case.dy))
         read = max(1, int(part.n * case.part)) if normalizer.partial else part.n
         divisor = number(read if normalizer.mean_square else 1)
@@ -106,7 +106,7 @@ def a_domain(normalizer: Normalizer) -> Domain:
 def random_cases(kind: str, format: str, count: int, seed: int) -> Iterator[Case]:
     rng = np.random.default_rng(seed)
     normalizer = families.get(kind)
-    space = replace(SPACE, formats=(format,))
+    space = replace(SPACE, formats=(FORMATS[format],))
     for _ in range(count):
         draw = choose(space, normalizer, a_domain(normalizer), lambda options: options[int(rng.integers(len(options)))])
         yield values(normalizer, draw)

@@ -33,8 +33,8 @@ SECONDS = 5.0
 ENDS = {
     "segfault": r"ended by SIGSEGV .*in string_at at ",
     "abort": r"ended by SIGABRT .*, in f at abort\.py:\d+",
-    "endless_loop": r"does not answer within 5 s \(a \w+ float32 input\)",
-    "sleeps": r"does not answer within 5 s",
+    "endless_loop": r"does not respond within 5 s \(a \w+ float32 input\)",
+    "sleeps": r"does not respond within 5 s",
     "memory": r"can't allocate memory|cannot allocate memory|MemoryError",
     "sys_exit": r"raised SystemExit: 0",
     "os_exit": r"ends its process with status 0",
@@ -55,7 +55,7 @@ ENDS = {
     "deadlock_at_exit": r"does not end within 5 s",
     "kills_its_parent": r"its process|does not|connection|closes",
     "exits_at_import": r"ends its process with status 3 \(when it is imported\)",
-    "sends_a_pickle": r"what it sent is no answer",
+    "sends_a_pickle": r"it sent an invalid response",
 }
 """What is said of each that gets no further than its first questions."""
 
@@ -175,10 +175,10 @@ def test_what_is_lost_in_one_question_is_there_in_the_next(remote, tmp_path: Pat
             subject.call(small, False)
         one.renew()
         assert subject.call(small, False).y.shape == small.x.shape
-    with pytest.raises(LostError, match="asked no more, after 3 processes"):
+    with pytest.raises(LostError, match="not called again, after 3 lost processes"):
         subject.call(large, False)
     one.renew()
-    with pytest.raises(LostError, match="asked no more"):
+    with pytest.raises(LostError, match="not called again"):
         subject.call(small, False)
 
 
@@ -204,12 +204,12 @@ def test_no_expected_value_is_sent() -> None:
 
 @pytest.mark.parametrize("value", [{"a": 1.5, "b": [None, "x", True]}, {"a": {"b": {}}}, {}])
 def test_records_cross_the_wire(value: dict) -> None:
-    assert wire.unpacked(wire.packed(value)) == value
+    assert wire.decode(wire.encode(value)) == value
 
 
 def test_arrays_cross_the_wire_bit_for_bit() -> None:
     arrays = [np.array(3.0), np.zeros((0, 4)), np.array([[np.nan, -0.0], [np.inf, 5e-324]])]
-    found = wire.unpacked(wire.packed({"a": arrays, "b": arrays[2]}))
+    found = wire.decode(wire.encode({"a": arrays, "b": arrays[2]}))
 
     for one, other in zip([*arrays, arrays[2]], [*found["a"], found["b"]], strict=True):
         assert one.shape == other.shape
@@ -220,15 +220,15 @@ def test_arrays_cross_the_wire_bit_for_bit() -> None:
     "data",
     [
         b"", b"\0" * 7, b"\xff" * 64, (2).to_bytes(8, "little") + b"[]", (2).to_bytes(8, "little") + b"{}",
-        wire.packed({"a": np.ones(3)})[:-1], wire.packed({"a": np.ones(3)}) + b"\0",
-        wire.packed({})[:8] + b'{"dict": [["a", {"array": [-1]}]]}',
+        wire.encode({"a": np.ones(3)})[:-1], wire.encode({"a": np.ones(3)}) + b"\0",
+        wire.encode({})[:8] + b'{"dict": [["a", {"array": [-1]}]]}',
         b"\x30\0\0\0\0\0\0\0" + b'{"dict": [["a", {"array": [9999999999999999]}]]}'.ljust(48),
         (200_000).to_bytes(8, "little") + b"[" * 100_000 + b"]" * 100_000,
     ],
 )  # fmt: skip
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     with pytest.raises(wire.WireError):
-        wire.unpacked(data)
+        wire.decode(data)
 
 
 def test_traces_see_what_is_replaced_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from normcheck.normalizers.sampling.recipes import (
     state,
     values,
 )
-from normcheck.normalizers.sampling.space import OFFSETS, Space, choose, edges
+from normcheck.normalizers.sampling.space import OFFSETS, NormalizerSpace, choose, edges
 from normcheck.normalizers.subject import Domain
 from normcheck.normalizers.transforms import COLUMNS, summed
 
@@ -371,10 +371,10 @@ def picker(seed: int) -> Any:
     return lambda options: options[int(rng.integers(len(options)))]
 
 
-SPACE = Space(values, edges=WIDTHS, deltas=DELTAS, dy=tuple((layout, "random") for layout in DY_LAYOUTS))
+SPACE = NormalizerSpace(values, edges=WIDTHS, deltas=DELTAS, dy=tuple((layout, "random") for layout in DY_LAYOUTS))
 
 
-def drawn(kind: str, domain: Domain, space: Space = SPACE) -> Iterator[Draw]:
+def drawn(kind: str, domain: Domain, space: NormalizerSpace = SPACE) -> Iterator[Draw]:
     """The decisive draws and many random ones."""
     normalizer = families.get(kind)
     yield from edges(space, normalizer, domain)

@@ -22,7 +22,7 @@ from normcheck.diagnosis.match_traces import match_traces
 from normcheck.normalizers import faults
 from normcheck.normalizers.checks import CHECKS_BY_NAME
 from normcheck.normalizers.sampling.recipes import state, values
-from normcheck.normalizers.sampling.space import Space, choose
+from normcheck.normalizers.sampling.space import NormalizerSpace, choose
 from normcheck.normalizers.subject import Answer, Subject
 
 ANSWERS = 2500.0
@@ -222,7 +222,7 @@ def _told_apart(evidence: Evidence, rivals: list[HypothesisTest]) -> list[Hypoth
     for tried in range(24):
         if len(rivals) < 2 or asked_here >= 4:
             break
-        draw = choose(Space(values), subject.normalizer, subject.domain, pick)
+        draw = choose(NormalizerSpace(values), subject.normalizer, subject.domain, pick)
         case = values(subject.normalizer, draw)
         if tried % 3 == 2 and (subject.domain.state or subject.domain.evaluation):
             case = state(subject.normalizer, draw, training=subject.domain.state and tried % 2 == 0)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from normcheck.core.foreign_code import quiet
-from normcheck.frameworks.torch.tensors import one_thread
+from normcheck.frameworks import registry
 
 
 @contextmanager
 def run_conditions() -> Iterator[None]:
     """One thread in the frameworks, and no warnings; both are as before afterwards."""
-    with one_thread(), quiet():
+    with registry.settings(), quiet():
         yield

@@ -1,4 +1,4 @@
-"""What there is to say about a normalizer, as sections of its page."""
+"""The sections of a normalizer's page in `normcheck explain`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normcheck.normalizers.normalizer import Normalizer
 
 
 def sections(n: Normalizer) -> Iterator[Section]:
-    """All but the note and how to check one, which every page has."""
+    """The sections that only normalizers have; the note and how to run the checks are added to every page."""
     shared = " and ".join(sorted(n.sets.members))
     center = "the mean is subtracted" if n.centered else "no mean is subtracted"
     squares = "mean square" if n.mean_square else "sum of squares"
@@ -36,7 +36,7 @@ def _rows(n: Normalizer) -> Iterator[str]:
 
 
 def named(row: Row, yes: bool) -> str:
-    """The columns of Table 1 that a row has, or has not."""
+    """Titles of the columns of Table 1 whose cell is yes, or no, joined by commas."""
     titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
     return ", ".join(titles) or "none of the six"
 
@@ -48,13 +48,13 @@ def _arguments(n: Normalizer) -> Iterator[str]:
 
 
 def _without(n: Normalizer) -> set[str]:
-    """Conventions about what it has not."""
+    """Contract keys without a meaning for this normalizer."""
     scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
     return scale | (set() if n.weight else {"weight"})
 
 
 def conventions(without: Collection[str] = ()) -> Iterator[str]:
-    """What may be declared; without: keys that mean nothing here."""
+    """Lines for the conventions that a contract can declare; without: keys to leave out."""
     yield "--norm-contract KEY=VALUE, the default first."
     for key, choices in CHOICES.items():
         if key not in without:

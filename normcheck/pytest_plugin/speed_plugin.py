@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from normcheck.bench import device, limits, memory, saved, speed
-from normcheck.bench.baselines import checked
-from normcheck.bench.ceilings import machine
+from normcheck.bench import limits, memory, saved, speed, torch_device
+from normcheck.bench.baselines import parse_names
+from normcheck.bench.ceilings import bandwidth_curve
 from normcheck.bench.grid import GRIDS
 from normcheck.bench.traffic import FORWARD, PASSES
 from normcheck.core.errors import CallError, UsageError
@@ -37,8 +37,8 @@ LEAST = {"slowdown": 0.0, "memory": 1.0, "regression": 0.0}
 
 def place(config: pytest.Config, name: str) -> None:
     """Make every case a tensor of that device. Raises `UsageError` for a device that is not there."""
-    device.of(name)
-    if name != device.CPU and config.getoption("norm_isolate", None):
+    torch_device.find_device(name)
+    if name != torch_device.CPU and config.getoption("norm_isolate", None):
         raise UsageError("--norm-device and --norm-isolate cannot be combined: leave one of them out")
     token = DEVICE.set(name)
     config.add_cleanup(lambda: DEVICE.reset(token))  # the next run in this process is where it was
@@ -51,15 +51,17 @@ def settle(config: pytest.Config) -> None:
         if value is not None and not (value > 0.0 and value >= LEAST[name]):
             least = f"{LEAST[name]:g} or more" if LEAST[name] else "a number above 0"
             raise UsageError(f"--norm-max-{name} {value:g}: nothing can hold it; give {least}")
-    found = speed.SpeedSetting(limited["slowdown"], limited["memory"], device.of(config.getoption("norm_device")))
-    config.stash[SETTING] = replace(found, beside=checked(config.getoption("norm_beside")))
+    found = speed.SpeedSetting(
+        limited["slowdown"], limited["memory"], torch_device.find_device(config.getoption("norm_device"))
+    )
+    config.stash[SETTING] = replace(found, baselines=parse_names(config.getoption("norm_beside")))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """What pytest-benchmark saves with a run."""
     where = config.stash[SETTING].device.name
-    machine_info[saved.OWN] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": where}
+    machine_info[saved.MACHINE_KEY] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": where}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -70,7 +72,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("norm_shape", GRIDS[effort], ids=str)
     if "norm_pass" in metafunc.fixturenames:
         metafunc.parametrize("norm_pass", PASSES if effort == "deep" else (FORWARD,))
-        metafunc.parametrize("norm_over", speed.OVER)
+        metafunc.parametrize("norm_over", speed.GROWTH_SIZES)
 
 
 def _correctness(suite: SuiteRun, claim: Claim) -> tuple[list[Outcome], list[Event]]:
@@ -79,7 +81,7 @@ def _correctness(suite: SuiteRun, claim: Claim) -> tuple[list[Outcome], list[Eve
     called = suite.outcomes[claim, CALL]
     if called.status != PASSED:
         return [called], events
-    checks = checks_of(claim, [CHECKS_BY_NAME[name] for name in speed.FIRST], suite.asker.settings)
+    checks = checks_of(claim, [CHECKS_BY_NAME[name] for name in speed.REQUIRED_CHECKS], suite.asker.settings)
     for check in checks:
         if (claim, check.name) not in suite.outcomes:
             events += suite.ask(claim, check)
@@ -122,7 +124,7 @@ def _machine(config: pytest.Config) -> dict[str, Any]:
         where = config.stash[SETTING].device
         config.stash[MACHINE] = {
             "processor": str(info.get("cpu", {}).get("brand_raw", "unknown")), "device": where.name,
-            "threads": torch.get_num_threads(), "ceiling": limits.ceiling_entry(machine(where)),
+            "threads": torch.get_num_threads(), "ceiling": limits.ceiling_entry(bandwidth_curve(where)),
         }  # fmt: skip
     return config.stash[MACHINE]
 
@@ -143,7 +145,7 @@ def _regression(config: pytest.Config, claim: Any, entry: dict[str, Any]) -> sav
     if limit is None:
         return None
     named = entry | {"kind": claim.kind, "target": claim.name}
-    return saved.judged(named, benchmarks.storage.load(), benchmarks.get_machine_info(), limit)
+    return saved.compare_to_saved(named, benchmarks.storage.load(), benchmarks.get_machine_info(), limit)
 
 
 @pytest.fixture
@@ -154,14 +156,14 @@ def norm_time(request: pytest.FixtureRequest) -> Any:
     def timed(claim: Any, question: Any, benchmark: Any) -> None:
         benchmark.skipped = True  # until it is used: pytest-benchmark warns of a fixture that is not
         found = _subject(request, claim)
-        result = _timed(lambda: speed.measure(found, question, config.stash[SETTING]))
+        result = _timed(lambda: speed.measure_speed(found, question, config.stash[SETTING]))
         benchmark.skipped = False
-        _timed(lambda: speed.table(benchmark, found, result))
+        _timed(lambda: speed.save_benchmark(benchmark, found, result))
         entry = speed.record(result)
         grown = _regression(config, claim, entry)
         entry["regression"] = None if grown is None else grown.record()
         _told(request, claim, "speed", entry)
-        broken = _broken(entry, speed.said(result))
+        broken = _broken(entry, speed.describe(result))
         if broken:
             pytest.fail("\n".join(f"{claim.name}: {one}" for one in broken), pytrace=False)
 
@@ -190,7 +192,7 @@ def norm_grow(request: pytest.FixtureRequest) -> Any:
 
     def grown(claim: Any, part: str, over: str) -> None:
         found = _subject(request, claim)
-        entry = _timed(lambda: speed.grow(found, part, over, setting))
+        entry = _timed(lambda: speed.measure_growth(found, part, over, setting))
         _told(request, claim, "growth", entry)
         fit = entry["time"]
         if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array, Format
+from normcheck.core.floats import Array, Format
 from normcheck.core.uses import WIDE
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Saved, Setting
@@ -171,30 +171,6 @@ def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
     return ErrorBound(terms)
 
 
-def read_rounded(truth: Truth) -> Array:
-    """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
-
-    To first order |dy/dx| u |x| summed over the set, as `scale_from_saved` bounds it, and the affine map's own share.
-    """
-    u, part = truth.case.format.u, truth.partition
-    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
-    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
-    moved = part.scatter(scale_of(truth, u * truth.saved.x))
-    out: Array = 1.05 * (gain * moved + u * (gain * np.abs(truth.xh) + shift))
-    return out
-
-
-def gradient_read_rounded(truth: Truth) -> Array:
-    """What dx moves by where input, weight and cotangent are rounded to the case's format before anything is computed.
-
-    dx is linear in weight and cotangent: u T for each. The input moves 1 / s and xh by u kappa of their size, and there
-    is no term in T with more than these three factors: 3 u kappa T.
-    """
-    loss = 2.0 + 3.0 * conditioning(truth, SOUND)
-    out: Array = truth.case.format.u * truth.partition.scatter(loss * backward_scale(truth))
-    return out
-
-
 def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 
@@ -307,9 +283,3 @@ def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
     store = case.format.u
     terms["update"] = 4.0 * store * (np.abs(before) + np.abs(after)) + 4.0 * case.format.floor
     return ErrorBound(terms)
-
-
-def product(data: Array, weights: ErrorBound, exact: Array) -> Array:
-    """Bound of data @ weights.T computed in float64 from weights known to a bound. data: (cases, inputs)."""
-    out: Array = np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
-    return out

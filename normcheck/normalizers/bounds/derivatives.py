@@ -73,16 +73,30 @@ def richardson_step(truth: Truth) -> float:
     return 1e-3 * _reach(truth)
 
 
-def directional(truth: Truth, step: float, inner: float) -> float:
-    """Bound of a fourth-order central difference of <u, y(x + h v)> against <dx, v>, in float64.
+WELL_CONDITIONED = 100.0
+"""Largest kappa at which finite differences are compared with a backward.
 
-    inner: sum |u| |bound of y|, what rounding does to one evaluation. Four evaluations divided by h with weights
-    that sum to 3/2, a truncation of order (h / s)^4 / 5 of the scale of the derivative, and dx's own bound.
+The forward's rounding grows with kappa, and a difference divides it by the step: from 100 on the bound says little.
+"""
+
+
+def differences_resolve(truth: Truth) -> bool:
+    """Whether finite differences of the forward tell a right derivative from a wrong one."""
+    return float(truth.kappa.max()) <= WELL_CONDITIONED
+
+
+def directional(truth: Truth, step: float) -> float:
+    """Bound between <dx, v> and a fourth-order central difference of <dy, y(x + h v)>, in float64; v: entries 1 and -1.
+
+    step: h. (8 (y(h) - y(-h)) - (y(2h) - y(-2h))) / (12 h) has four evaluations, each off by at most
+    sum |dy| |bound of y|, with weights that sum to 18 / 12 = 3/2. dx is off by its own bound in every entry.
+    xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
+    derivative is at most 5! M / R^5, and the truncation of the difference h^4 / 30 of that: 4 sqrt(2)^5 < 32 times
+    (h / s)^4 of the scale of the derivative.
     """
-    rounding = 1.5 * inner / step
-    assert truth.normalized_cotangent is not None
-    scale = bounds.backward_scale(truth)
-    # xh(x + t v) is analytic for |t| < R, about s / sqrt(2) for a direction of root mean square 1, so its fifth
-    # derivative is at most 5! M / R^5, and the difference's truncation h^4 / 30 of that: 4 sqrt(2)^5 < 32.
-    truncation = 32.0 * (step / _reach(truth)) ** 4
-    return rounding + truncation * float(scale.sum())
+    dy = truth.case.dy
+    assert dy is not None, "the case has no cotangent"
+    noise = float((np.abs(dy) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, dy.shape)).sum())
+    truncation = 32.0 * (step / _reach(truth)) ** 4 * float(bounds.backward_scale(truth).sum())
+    own = float(np.broadcast_to(bounds.backward(truth, bounds.SOUND).total, dy.shape).sum())
+    return 1.5 * noise / step + truncation + own

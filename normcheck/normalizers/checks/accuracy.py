@@ -10,13 +10,14 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.within_bounds import answer_of, demanded, resolved, rounded_once, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state, values
-from normcheck.normalizers.sampling.space import ALL_WIDTHS, Space
+from normcheck.normalizers.sampling.space import ALL_WIDTHS, NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 LAW = "|y - exact y| <= bound(width, conditioning, format)"
@@ -57,7 +58,7 @@ def value(subject: Subject, case: Case) -> Comparison:
 def finite(subject: Subject, case: Case) -> Comparison:
     """Finite input gives finite output, however badly the rows are conditioned."""
     y = answer_of(subject, case).y
-    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), np.asarray(0.5))
+    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP)
 
 
 def output_format(subject: Subject, case: Case) -> Comparison:
@@ -90,19 +91,19 @@ def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
 CHECKS = (
     Check(
         "value", LAW, "theory of rounding errors: Chan, Golub, LeVeque 1983",
-        value, Space(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
+        value, NormalizerSpace(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
     ),
     Check(
         "finite", "finite input gives finite output", "pytorch/pytorch#51102",
-        finite, Space(values, widths=(8, 16, 64), scales=(0, -6, 6)),
+        finite, NormalizerSpace(values, widths=(8, 16, 64), scales=(0, -6, 6)),
     ),
     Check(
         "output-format", "the output has the input's format", "huggingface/transformers#30236",
-        output_format, Space(small, widths=(8,), offsets=False), lacks=nothing,
+        output_format, NormalizerSpace(small, widths=(8,), offsets=False), lacks=nothing,
     ),
     Check(
         "evaluation", "y = (x - running mean) / sqrt(running var + eps) weight + bias",
         "Ioffe, Szegedy 2015, Algorithm 2",
-        evaluation, Space(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
+        evaluation, NormalizerSpace(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
     ),
 )  # fmt: skip

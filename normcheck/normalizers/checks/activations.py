@@ -12,9 +12,11 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import activations as bounds_above
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP, certainly_positive
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
@@ -27,11 +29,11 @@ from normcheck.normalizers.checks.within_bounds import (
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer, Partition
-from normcheck.normalizers.reference.nonlinear import SLOPES, rounding
+from normcheck.normalizers.reference.nonlinear import SLOPES
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Setting, reach
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 PAPER = "Ioffe, Szegedy 2015, section 2"
@@ -91,7 +93,7 @@ def _passes(subject: Subject, truth: Truth, y: Array) -> Comparison:
     xh, off = (part.gather(np.broadcast_to(a, y.shape)) for a in plain(subject, truth, y))
     least = (np.sqrt(saved.v * k.divisor / (k.n * (k.n - 1.0))) / saved.s)[:, 0]
     allowed = off.max(axis=1)
-    well = bounds.resolved(truth, demanded(subject, truth.case))[:, 0] & (least > 2.0 * allowed)
+    well = bounds.resolved(truth, demanded(subject, truth.case))[:, 0] & certainly_positive(least, allowed)
     reached = np.minimum(xh.max(axis=1), -xh.min(axis=1))
     units = "each unit" if one_unit(subject.normalizer) else "each set, with weights of one sign,"
     law = f"at bias 0 {units} is above 0 somewhere and below 0 somewhere"
@@ -99,10 +101,10 @@ def _passes(subject: Subject, truth: Truth, y: Array) -> Comparison:
 
 
 def _keeps_signs(subject: Subject, truth: Truth, y: Array) -> Comparison:
-    clear = np.abs(truth.y) > 2.0 * forward_bound(subject, truth)
+    clear = certainly_positive(np.abs(truth.y), forward_bound(subject, truth))
     expected = np.sign(truth.case.x * _gain(truth))
     return differ("without a mean, ReLU passes what has the sign of the weight", np.sign(y), expected,
-                  np.asarray(0.5), clear & resolved(truth, demanded(subject, truth.case)))  # fmt: skip
+                  HALF_A_STEP, clear & resolved(truth, demanded(subject, truth.case)))  # fmt: skip
 
 
 def _lost(subject: Subject, case: Case) -> Comparison:
@@ -137,7 +139,7 @@ def loses_nothing(subject: Subject, case: Case) -> Comparison:
     case = case.but(bias=case.format.round(truth.partition.collect(full) / count))
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
-    allowed = forward_bound(subject, truth) + 2.0 * case.format.u * full  # the bias is rounded
+    allowed = forward_bound(subject, truth) + bounds_above.rounded_bias(truth, full)
     mask = resolved(truth, demanded(subject, case))
     still = differ("at bias |w| r nothing is below 0", np.minimum(y, 0.0), np.zeros(y.shape), allowed, mask)
     ratio = truth.partition.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
@@ -164,8 +166,7 @@ def restored(subject: Subject, case: Case) -> Comparison:
         bias=case.format.round(mean) if subject.normalizer.centered else None,
     )
     truth = truth_of(subject, here)
-    rounded = 2.0 * case.format.u * (np.abs(truth.xh) * (part.spread(s) + 2.0 * offset) + np.abs(part.spread(mean)))
-    allowed = forward_bound(subject, truth) + rounded + 4.0 * case.format.floor * np.abs(truth.xh)
+    allowed = forward_bound(subject, truth) + bounds_above.restored(truth, part.spread(s), part.spread(mean), offset)
     law = "weight s and bias mean restore the input" if subject.normalizer.centered else "weight s restores the input"
     return differ(law, answer_of(subject, truth.case).y, case.x, allowed, resolved(truth, demanded(subject, case)))
 
@@ -198,7 +199,9 @@ def slopes(subject: Subject, case: Case) -> Comparison:
     for name, slope in SLOPES.items():
         least = slope(np.broadcast_to(z + off, y.shape))
         law = f"the slope of {name} is at least that at |w| r + |b|"
-        found.append(differ(law, np.minimum(slope(y) / least, 1.0), np.ones(y.shape), rounding(z + off), mask))
+        found.append(
+            differ(law, np.minimum(slope(y) / least, 1.0), np.ones(y.shape), bounds_above.slope(z + off), mask)
+        )
     last = np.zeros(part.sets, dtype=bool)
     last[-1] = True
     ratio = part.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
@@ -211,8 +214,8 @@ def negatives(subject: Subject, case: Case) -> Comparison:
     """Above sigmoid and tanh a negative input is no zero: what is negative stays so, and is told from other values."""
     truth = truth_of(subject, case)
     y, off = answer_of(subject, case).y, forward_bound(subject, truth)
-    clear = (truth.y < -2.0 * off) & resolved(truth, demanded(subject, case))
-    return differ("a negative input is not cut to zero", np.sign(y), np.full(y.shape, -1.0), np.asarray(0.5), clear)
+    clear = certainly_positive(-truth.y, off) & resolved(truth, demanded(subject, case))
+    return differ("a negative input is not cut to zero", np.sign(y), np.full(y.shape, -1.0), HALF_A_STEP, clear)
 
 
 def learns(subject: Subject, case: Case) -> Comparison:
@@ -255,7 +258,7 @@ def _gradient_of_bias(subject: Subject, case: Case, law: str, cotangent: Array, 
         subject.contract.bound_multiplier
         * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
     )
-    return differ(law, short, np.zeros(needed.shape), allowed, needed > 2.0 * allowed)
+    return differ(law, short, np.zeros(needed.shape), allowed, certainly_positive(needed, allowed))
 
 
 def _activates(normalizer: Normalizer) -> bool:
@@ -287,15 +290,15 @@ def _lacks_parameters(subject: Subject) -> str:
     return "" if needed in affine or "both" in affine else f"takes no {said}"
 
 
-_SPACE = Space(small, formats=("float64", "float32"), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
-_BIASED = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
+_SPACE = NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
+_BIASED = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
 )
-_WHOLE = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
+_WHOLE = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
 )
-_MANY = Space(
-    small, formats=("float64", "float32"), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
+_MANY = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
 )  # many cotangents of one sign, as no random draw gives them
 
 CHECKS = (

@@ -16,10 +16,10 @@ from normcheck.core import uses
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.errors import CallError
-from normcheck.core.floats import BFLOAT16, Array
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.bounds import bounds, derivatives, mixed_precision
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     Ask,
@@ -36,7 +36,7 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, parameters, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 Within = Callable[[Subject, Truth, Answer, str], Iterator[Comparison]]
@@ -92,12 +92,10 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     multiplier = subject.contract.bound_multiplier
-    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
-    allowed = multiplier * np.broadcast_to(within, truth.y.shape)
+    allowed = multiplier * np.broadcast_to(mixed_precision.output(narrow), truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
-        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
-        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * within, mask)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * mixed_precision.gradient(narrow), mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
@@ -232,16 +230,15 @@ def _activation(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
-_SPACE = Space(small, formats=("float32", "float64"), widths=(4, 6), sets=(4, 6), offsets=False)
-_ONCE = replace(_SPACE, formats=("float32",), once=True)
-_DIRECTED = replace(
-    _SPACE, recipe=directed, formats=("float64", "float32"), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1)
-)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=(4, 6), offsets=False)
+_ONCE = replace(_SPACE, formats=(FLOAT32,), once=True)
+_DIRECTED = replace(_SPACE, recipe=directed, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1))
 _FUNCTIONAL = "pytorch/functorch#534"
 
 
-def _check(name: str, law: str, source: str, names: tuple[str, ...], space: Space = _SPACE, *, refusable: bool = True,
-           within: Within = _plain, least: str = "default", cost: float = 4.0) -> Check:  # fmt: skip
+def _check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
+           refusable: bool = True, within: Within = _plain, least: str = "default",
+           cost: float = 4.0) -> Check:  # fmt: skip
     lacks = _offers(*names)
     return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
                  least=least, cost=cost)  # fmt: skip
@@ -285,11 +282,11 @@ CHECKS = (
         lacks=_derivative(uses.SECOND),
     ),
     _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",
-           (uses.AUTOCAST,), replace(_SPACE, formats=("float32",)), within=_mixed, least="quick"),
+           (uses.AUTOCAST,), replace(_SPACE, formats=(FLOAT32,)), within=_mixed, least="quick"),
     replace(
         _check("wide-parameters", "narrow input with wide parameters gives the exact output within the narrow format",
                "pytorch/pytorch#190054", (uses.WIDE,),
-               replace(_SPACE, recipe=finer, formats=("bfloat16", "float16"), affine=("both", "weight")),
+               replace(_SPACE, recipe=finer, formats=(BFLOAT16, FLOAT16), affine=("both", "weight")),
                within=_wide, least="quick"),
         concerns=_activation,
     ),

@@ -6,8 +6,10 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.epsilon import follows
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
@@ -21,7 +23,7 @@ from normcheck.normalizers.checks.within_bounds import (
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, values
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -37,7 +39,7 @@ def co_scaling(subject: Subject, case: Case) -> Comparison:
     """y(d x; d^2 eps) = y(x; eps), bit for bit for powers of two."""
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
-    power = 2 if subject.contract.eps_place == "inside" else 1
+    power = follows(subject.contract)
     found = []
     for d in (0.25, 8.0):
         moved = case.but(x=case.x * d, eps=case.eps * d**power)
@@ -102,11 +104,12 @@ def constant_gradient(subject: Subject, case: Case) -> Comparison:
 
 CHECKS = (
     Check("eps-co-scaling", "y(d x; d^2 eps) = y(x; eps)", "theory: co-scaling; tracel-ai/burn#2185",
-          co_scaling, Space(near, formats=("float64", "float32")), concerns=has_eps, lacks=_takes_eps),
+          co_scaling, NormalizerSpace(near, formats=(FLOAT64, FLOAT32)), concerns=has_eps, lacks=_takes_eps),
     Check("eps-is-read", "two values of eps give two outputs, each its own", "ggml-org/llama.cpp#2373",
-          is_read, Space(near, formats=("float64", "float32", "bfloat16")), concerns=has_eps, lacks=_takes_eps),
+          is_read, NormalizerSpace(near, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps, lacks=_takes_eps),
     Check("constant-rows", "a constant set gives the bias", "pytorch/pytorch#108072",
-          constant_rows, Space(constant, formats=("float64", "float32", "bfloat16")), concerns=has_eps),
+          constant_rows, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps),
     Check("constant-gradient", "a constant set has a finite gradient", "pyg-team/pytorch_geometric#2917",
-          constant_gradient, Space(constant, formats=("float64", "float32")), concerns=has_eps, lacks=needs_gradient),
+          constant_gradient, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32)), concerns=has_eps,
+          lacks=needs_gradient),
 )  # fmt: skip

@@ -14,16 +14,18 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
+from normcheck.normalizers.bounds import linear_maps
+from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.accuracy import needs_evaluation
 from normcheck.normalizers.checks.invariance import estimated, expects_statistics, through
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import extended
 
@@ -75,17 +77,19 @@ def reparametrization(subject: Subject, case: Case) -> Comparison:
         _read(subject, on_network(normalizer, case, linear)) for linear in batches(case)
     )
     if extended(normalizer)[REPARAMETRIZES]:
-        found = differ("y(W x) = W' x with the folded weights W'", y3, (t1 + t2) / 2.0, 2.0 * (b1 + b2) + b3)
+        found = differ(
+            "y(W x) = W' x with the folded weights W'", y3, (t1 + t2) / 2.0, linear_maps.folded_midpoint(b1, b2, b3)
+        )
         return replace(found, metrics={f"extended/{REPARAMETRIZES}": found.bound_ratio})
     law = f"no weights make it the same affine map: a witness is a bend of {WITNESS:g} bounds"
-    return _witness(law, REPARAMETRIZES, (y3, (y1 + y2) / 2.0), (t3, (t1 + t2) / 2.0), b3 + (b1 + b2) / 2.0)
+    return _witness(law, REPARAMETRIZES, (y3, (y1 + y2) / 2.0), (t3, (t1 + t2) / 2.0), linear_maps.midpoint(b1, b2, b3))
 
 
 def _witness(
     law: str, column: str, seen: tuple[Array, Array], predicted: tuple[Array, Array], allowed: Array
 ) -> Comparison:
     """A "no": what is seen differs by far, on a case on which the reference differs by farther."""
-    if not np.any(np.abs(predicted[0] - predicted[1]) > 2.0 * WITNESS * allowed):  # this case cannot show it
+    if not can_show(np.abs(predicted[0] - predicted[1]), allowed):  # this case cannot show it
         return Comparison(law, 0, 0.0, seeks=True)
     found = differ(law, *seen, allowed)
     return replace(found, metrics={f"extended/{column}": found.bound_ratio}, seeks=True)
@@ -114,8 +118,8 @@ def ask_independence(*, evaluation: bool) -> Ask:
     return ask
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"),
 )  # fmt: skip
 

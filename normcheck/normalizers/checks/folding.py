@@ -12,17 +12,16 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.core.spec import REPARAMETRIZES
-from normcheck.normalizers.bounds import bounds
-from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.bounds import linear_maps
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import answer_of, forward_bound, gradients_of, rounded_once, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, network, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 Read = tuple[Array, Array]
@@ -45,15 +44,14 @@ def affine(subject: Subject, case: Case) -> Comparison:
     """Against itself: far inputs too lie on the line through y(0) and y(1), and dx is its slope times dy."""
     (scale, scale_lost), (shift, shift_lost) = _map(subject, case)
     truth = truth_of(subject, case)
-    allowed = np.abs(case.x) * scale_lost + shift_lost + forward_bound(subject, truth)
+    allowed = linear_maps.line(case.x, scale_lost, shift_lost, forward_bound(subject, truth))
     predicted = scale * case.x + shift
     differs = differ("y(x) = y(0) + x (y(1) - y(0))", answer_of(subject, case.but(dy=None)).y, predicted, allowed)
     if not subject.domain.gradient or case.dy is None:
         return differs
     found = gradients_of(subject, case)
     assert found.dx is not None
-    accuracy = bounds.SOUND
-    allowed = np.abs(case.dy) * scale_lost + subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
+    allowed = linear_maps.line_gradient(truth, scale_lost, subject.contract.bound_multiplier)
     return worst(differs, differ("dx = (y(1) - y(0)) dy", found.dx, scale * case.dy, allowed))
 
 
@@ -69,7 +67,7 @@ def folded(subject: Subject, case: Case) -> Comparison:
     for said, c in (("", np.zeros_like(drawn)), (" + c", drawn)):
         here = case.but(x=case.x + c.reshape((1, -1, *(1,) * (case.x.ndim - 2))))
         weights, constant = a[:, None] * linear.weights, a * c + b
-        rounding = bounds.product(data, ErrorBound({}), weights) + 8.0 * FLOAT64.u * (np.abs(a * c) + terms)
+        rounding = linear_maps.folded(data, weights, a * c, terms)
         own = _rows(forward_bound(subject, truth_of(subject, here)))
         law = f"y(W d{said}) = (a W) d{' + a c' if said else ''} + b"
         y = _rows(answer_of(subject, here).y)
@@ -114,13 +112,13 @@ def below(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 # far inputs first: the decisive draws take the first scale
-_FAR = Space(_evaluated, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False, scales=(10, 0, -6))
+_FAR = NormalizerSpace(_evaluated, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), offsets=False, scales=(10, 0, -6))
 
 CHECKS = (
     Check("evaluation-affine", "y(x) = y(0) + x (y(1) - y(0)), and dx is that slope times dy", "pytorch/pytorch#586",
           affine, _FAR, has_state, needs_evaluation),
     Check("folding", "y(W d + c) = (a W) d + (a c + b)", "pytorch/pytorch#34932", folded,
-          Space(below, formats=("float64", "float32"), widths=(4, 6, 12), sets=(4, 6), offsets=False,
+          NormalizerSpace(below, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), sets=(4, 6), offsets=False,
                 affine=("both", "weight", "none", "bias"), scales=(0, 6, 10)),
           has_state, needs_evaluation, cost=2.0),
 )  # fmt: skip

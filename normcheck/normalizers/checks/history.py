@@ -13,9 +13,10 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, history
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state
 from normcheck.normalizers.checks.ledger import LAW, told
@@ -24,7 +25,7 @@ from normcheck.normalizers.checks.within_bounds import demanded, needs_gradient,
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.programs import COPY, FREEZE, NARROW, RARE, RELOAD, RENEW, RESET, WIDEN
 from normcheck.normalizers.sampling.recipes import Draw, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -35,11 +36,11 @@ def recomputed(subject: Subject, case: Case) -> Comparison:
     one = truth_of(subject, case)
     two = truth_of(subject, case.but(running_mean=one.running_mean, running_var=one.running_var))
     found = []
-    for truth, updates in ((one, 1.0), (two, 2.0)):
+    for truth, updates in ((one, 1), (two, 2)):
         both = []
         for name, variance in (("running_mean", False), ("running_var", True)):
             expected, got = getattr(truth, name), getattr(seen, name)
-            allowed = updates * bounds.running(truth, demanded(subject, case), variance=variance).total
+            allowed = history.updates(bounds.running(truth, demanded(subject, case), variance=variance).total, updates)
             law = f"recomputed in the backward, the {name.replace('_', ' ')} is that of one update, or of two"
             got = np.full(expected.shape, np.nan) if got is None else got
             both.append(differ(law, got, expected, subject.contract.bound_multiplier * allowed))
@@ -100,8 +101,8 @@ _ANYTHING = (
     (WIDEN, _TWO, COPY, RELOAD, _EVALUATE, _M1, _ONE, NARROW, RESET, _EVALUATE, _TWO, COPY, _EVALUATE, _THREE),
 )
 
-_SPACE = Space(
-    living, formats=("float32", "float64"), widths=(2, 3, 4, 6), sets=(4, 6), offsets=False,
+_SPACE = NormalizerSpace(
+    living, formats=(FLOAT32, FLOAT64), widths=(2, 3, 4, 6), sets=(4, 6), offsets=False,
     affine=("both", "weight", "none"), operations=programs.ORDINARY, programs=_EVERYDAY,
 )  # fmt: skip
 _RATHER = 6
@@ -136,6 +137,6 @@ CHECKS = (
           replace(_SPACE, operations=_EVERYTHING, programs=_ANYTHING), has_state, _needs(RELOAD, COPY), cost=2.0),
     Check("recomputed-state", "recomputed in the backward, running statistics are updated once, or twice",
           "facebookresearch/fairscale#1035", recomputed,
-          Space(training, formats=("float32", "float64"), widths=(2, 3, 6), offsets=False), has_state, _recomputes,
-          least="default", cost=4.0),
+          NormalizerSpace(training, formats=(FLOAT32, FLOAT64), widths=(2, 3, 6), offsets=False), has_state,
+          _recomputes, least="default", cost=4.0),
 )  # fmt: skip

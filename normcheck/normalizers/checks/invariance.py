@@ -13,16 +13,17 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import epsilon, linear_maps
+from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, exact, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import COLUMNS, Column, holds
 
@@ -59,18 +60,13 @@ def estimated(subject: Subject, case: Case) -> Case:
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
-def _power(subject: Subject) -> int:
-    """The power of a scale that eps follows: it is added to the square of a length, or to a length."""
-    return 2 if subject.contract.eps_place == "inside" else 1
-
-
 def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -> Array:
     """Output of the moved case, each set at the eps that its scale asks for."""
     if subject.domain.eps is not None or subject.normalizer.eps is None:
         return answer_of(subject, moved).y
     out = None
     for factor in np.unique(factors):
-        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** _power(subject))).y
+        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** epsilon.follows(subject.contract))).y
         here = truth.partition.per_set(factors == factor)
         out = y if out is None else np.where(here, y, out)
     assert out is not None
@@ -83,19 +79,10 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
         return np.zeros(())
     out = np.zeros(case.x.shape)
     for factor in np.unique(factors[factors != 1.0]):
-        eps = case.eps / float(factor) ** _power(subject)
+        eps = case.eps / float(factor) ** epsilon.follows(subject.contract)
         other = evaluate(subject.normalizer, case.but(eps=eps), subject.contract)
         here = truth.partition.per_set(factors == factor)
         out = np.where(here, other.y - truth.y, out)
-    return out
-
-
-def _eps_effect(subject: Subject, case: Case, delta: float, truth: Truth) -> Array:
-    """The most that a fixed eps changes under a scale, whichever way."""
-    factor = delta ** _power(subject)
-    others = (case.but(eps=case.eps / factor), case.but(eps=case.eps * factor))
-    effects = [np.abs(evaluate(subject.normalizer, other, subject.contract).y - truth.y) for other in others]
-    out: Array = np.maximum(*effects)
     return out
 
 
@@ -103,7 +90,7 @@ def through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
     """The output y = x w^T of a normalized weight with its bound."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
-    return data @ weights.T, bounds.product(data, bounds.ErrorBound({"weight": bound}), weights)
+    return data @ weights.T, linear_maps.product(data, weights, bound)
 
 
 def ask_column(column: Column, *, evaluation: bool) -> Ask:
@@ -133,10 +120,10 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             moved_y, second = through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
             allowed = first + second
         if is_no and column.kind == "scale" and not negligible and normalizer.eps is not None:
-            allowed = allowed + _eps_effect(subject, case, move.delta, truth)
+            allowed = allowed + epsilon.effect(normalizer, truth, subject.contract, move.delta)
         if is_no and normalizer.acts_on == "activation":
             predicted = np.abs(truth_of(subject, moved).y - truth.y)
-            if not np.any(predicted > 2.0 * WITNESS * allowed):  # this case cannot show it
+            if not can_show(predicted, allowed):  # this case cannot show it
                 return Comparison(column.law, 0, 0.0, seeks=True)
         resolved = np.isfinite(allowed)
         rough = differ(column.law, moved_y, expected, allowed, resolved)
@@ -160,8 +147,8 @@ def expects_statistics(normalizer: Normalizer) -> bool:
     return has_state(normalizer) and "case" in normalizer.sets.members
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"), deltas=(2.0, 4.0, 0.5, 0.25, 3.0, 1.5, 0.75), scales=(0, -3, -8, 5),
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
@@ -19,7 +20,7 @@ from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, ne
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 IN_BACKWARD = "in its backward"
@@ -142,8 +143,8 @@ def _parameters(subject: Subject) -> str:
     return _strided(subject) or ("" if subject.domain.own_parameters else "its parameters are its own")
 
 
-_SPACE = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 8, 12), sets=(4, 6), affine=("both", "weight")
+_SPACE = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 8, 12), sets=(4, 6), affine=("both", "weight")
 )
 
 CHECKS = (

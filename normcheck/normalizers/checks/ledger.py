@@ -17,7 +17,8 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import Array, Format
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, history
+from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import demanded, output_within, truth_of
 from normcheck.normalizers.programs import MOVES, RARE, RELOAD, RENEW, RESET
@@ -118,11 +119,10 @@ class Story:
         yield output_within(subject, truth, answer.y, "in training")
         assert truth.running_mean is not None
         assert truth.running_var is not None
-        old = 1.0 - share if subject.contract.momentum == "new" else share
+        one = (bounds.running(truth, demanded(subject, here), variance=variance).total for variance in (False, True))
         losses = [
-            old * lost
-            + subject.contract.bound_multiplier * bounds.running(truth, demanded(subject, here), variance=var).total
-            for var, lost in zip((False, True), ledger.loss, strict=True)
+            history.updated(lost, subject.contract.bound_multiplier * bound, share, subject.contract)
+            for lost, bound in zip(ledger.loss, one, strict=True)
         ]
         count = None if ledger.count is None else ledger.count + 1
         self.ledger = replace(
@@ -160,7 +160,7 @@ class Story:
             return
         for name, value in (("mean", seen.mean), ("var", seen.var)):
             ones = np.ones(value.shape)
-            yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, np.zeros(()))
+            yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, NOTHING)
         self.ledger = _read(self.ledger, seen)
 
     def _without_cases(self, seen: State, before: State) -> Iterator[Comparison]:
@@ -228,9 +228,9 @@ class Story:
         expected = replace(before, mean=format.round(before.mean), var=format.round(before.var))
         yield from _same(f"{operation}: the {{}} moves along", seen, expected)
         yield from self._kept(operation, seen)
-        ledger, u = self.ledger, max(format.u, self.ledger.format.u)
+        ledger = self.ledger
         losses = [
-            lost + 2.0 * u * np.abs(value) + format.floor
+            history.moved(lost, value, ledger.format, format)
             for lost, value in zip(ledger.loss, (ledger.mean, ledger.var), strict=True)
         ]
         self.ledger = replace(ledger, loss=(losses[0], losses[1]), format=format)
@@ -238,8 +238,8 @@ class Story:
 
 def _same(law: str, seen: State, expected: State) -> Iterator[Comparison]:
     """Bit for bit."""
-    yield differ(law.format("running mean"), seen.mean, expected.mean, np.zeros(()))
-    yield differ(law.format("running var"), seen.var, expected.var, np.zeros(()))
+    yield differ(law.format("running mean"), seen.mean, expected.mean, NOTHING)
+    yield differ(law.format("running var"), seen.var, expected.var, NOTHING)
 
 
 def _equal(law: str, seen: object, expected: object) -> Comparison:

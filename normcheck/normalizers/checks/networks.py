@@ -15,7 +15,7 @@ from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, networks
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
@@ -29,7 +29,7 @@ from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference.nonlinear import tanh_slope
 from normcheck.normalizers.reference.oracle import Truth, partition
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 SOURCE = "Ioffe, Szegedy 2015, section 2"
@@ -176,7 +176,7 @@ def _drift(subject: Subject, net: NetCase, *, whole: bool) -> list[Comparison]:
         net = _descended(normalizer, net, step) if whole else net
         step = step_of(subject, net, biased=True)
     shared = average(normalizer, part, net.bias - start)
-    rounding = 4.0 * STEPS * FLOAT64.u * average(normalizer, part, np.abs(net.bias) + np.abs(start))
+    rounding = networks.descent(STEPS, average(normalizer, part, np.abs(net.bias) + np.abs(start)))
     still = subject.contract.through[0]
     law = "the mean of b stands still through E[x]" if still else "the mean of b moves by eta sum g / s each step"
     found = [differ(law, shared, predicted, allowed + rounding)]
@@ -210,7 +210,7 @@ def scale_drift(subject: Subject, case: Case) -> Comparison:
         x = net.case.x
         along, size = (together(normalizer, part, full) for full in (step.dx * x, np.abs(step.dx * x)))
         expected = together(normalizer, part, _pulled(step.truth))
-        found.append(differ(law, along, expected, together(normalizer, part, step.allowed * np.abs(x))))
+        found.append(differ(law, along, expected, together(normalizer, part, networks.along(step.allowed, x))))
         factor = 1.0 - RATE * along / np.maximum(size, FLOAT64.floor)
         net = replace(net, case=_stretched(normalizer, net.case, part.spread(factor)))
         step = step_of(subject, net, biased=False)
@@ -236,9 +236,9 @@ def _scaled(normalizer: Normalizer) -> bool:
     return normalizer.scaled
 
 
-SPACE = Space(
+SPACE = NormalizerSpace(
     network,
-    formats=("float64",),
+    formats=(FLOAT64,),
     widths=(4, 6),
     sets=(4, 6),
     offsets=False,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.layout import laid
 from normcheck.normalizers.checks.within_bounds import demanded, forward_bound, gradients_of, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 AROUND = ("row slice", "expanded")
@@ -52,7 +54,7 @@ def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer
 def repeats(subject: Subject, case: Case) -> Comparison:
     """The same call gives the same output, whatever was called in between."""
     first, again = _calls(subject, case, gradient=False)
-    allowed = 2.0 * forward_bound(subject, truth_of(subject, case))
+    allowed = two_answers(forward_bound(subject, truth_of(subject, case)))
     return differ("the same call again gives the same y", again.y, first.y, allowed)
 
 
@@ -70,7 +72,7 @@ def repeats_gradient(subject: Subject, case: Case) -> Comparison:
         before, after = getattr(first, name), getattr(again, name)
         if before is not None and after is not None:
             law = f"the same call again gives the same {name}"
-            found.append(differ(law, after, before, 2.0 * subject.contract.bound_multiplier * bound))
+            found.append(differ(law, after, before, two_answers(subject.contract.bound_multiplier * bound)))
     return worst(*found)
 
 
@@ -82,7 +84,7 @@ def _watched_gradient(subject: Subject) -> str:
     return needs_gradient(subject) or _watched(subject)
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 16), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 16), sets=(4, 6), offsets=False)
 
 CHECKS = (
     Check("forward-is-pure", "a forward changes nothing but its output", "linkedin/Liger-Kernel#1305",

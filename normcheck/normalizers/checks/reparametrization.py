@@ -9,13 +9,15 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import laws
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import forward_bound, output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject, Transformed
 
 DIRECTION, LENGTH, WEIGHT = "direction", "length", "weight"
@@ -42,14 +44,13 @@ def keeps_the_weight(subject: Subject, case: Case) -> Comparison:
     """
     truth, made = _begun(subject, case), _transformed(subject, case)
     assert truth.weight is not None, "the normalizer acts on weights"
-    allowed = 2.0 * forward_bound(subject, truth)
+    allowed = laws.two_answers(forward_bound(subject, truth))
     found = differ("w, once transformed, is the weight that was there", made.weight(), case.x, allowed)
-    part, got = truth.partition, made.trained().get(LENGTH)
+    got = made.trained().get(LENGTH)
     if got is None or got.size != truth.weight.size:
         return found
-    length = np.sqrt(np.square(part.gather(allowed)).sum(axis=1)).reshape(truth.weight.shape)
     law = "g begins as the norm of the weight"
-    return worst(found, differ(law, got.reshape(truth.weight.shape), truth.weight, length))
+    return worst(found, differ(law, got.reshape(truth.weight.shape), truth.weight, laws.length(truth, allowed)))
 
 
 def _held(made: Transformed, case: Case) -> Case:
@@ -111,7 +112,7 @@ def _weights(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight"
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 3), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 3), sets=(4, 6), offsets=False)
 
 
 def _check(name: str, law: str, source: str, ask: Callable[[Subject, Case], Comparison]) -> Check:

@@ -15,15 +15,16 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, needs_gradient, output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.sampling import sizes
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 PATIENCE = 2.0
@@ -112,7 +113,7 @@ def _nothing_back(subject: Subject, case: Case, answer: Answer, said: str) -> It
         if parameter is not None and (name == "dbias" or sets == 0):
             got: Array | None = getattr(answer, name)
             seen = np.full(parameter.shape, np.nan) if got is None else got
-            yield differ(f"{name} over no rows is 0, {said}", seen, np.zeros(parameter.shape), np.zeros(()))
+            yield differ(f"{name} over no rows is 0, {said}", seen, np.zeros(parameter.shape), NOTHING)
 
 
 def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
@@ -157,18 +158,18 @@ def _activations(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
-_ODD = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
+_ODD = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
 )
-_EMPTY = Space(
-    small, formats=("float32", "bfloat16"), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
+_EMPTY = NormalizerSpace(
+    small, formats=(FLOAT32, BFLOAT16), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
 )
 _WIDE, _WIDE_GRADIENT = (
-    Space(sizes.wide, formats=("float32",), widths=(64,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(sizes.wide, formats=(FLOAT32,), widths=(64,), edges=edges, offsets=False, affine=("both",))
     for edges in sizes.WIDE
 )
 _MANY, _MANY_GRADIENT = (
-    Space(sizes.many, formats=("float32",), widths=(12,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(sizes.many, formats=(FLOAT32,), widths=(12,), edges=edges, offsets=False, affine=("both",))
     for edges in sizes.MANY
 )
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, Format
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.exactness import NOTHING
+from normcheck.normalizers.bounds.underflow import flushed
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.epsilon import constant, has_eps
 from normcheck.normalizers.checks.within_bounds import (
@@ -35,7 +37,7 @@ from normcheck.normalizers.checks.within_bounds import (
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, partition
 from normcheck.normalizers.sampling.recipes import Draw, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 EPS_BELOW_HALF = 1e-8
@@ -65,7 +67,7 @@ def contained(subject: Subject, case: Case) -> Comparison:
         found.append(differ(others, y, truth.y, allowed, mask & ~own, rounding=rounded_once(case, truth.y)))
         lost = np.isnan(truth_of(subject, here).y) & own if name == "NaN" else entry
         seen = (~np.isfinite(y)).astype(float)
-        found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), np.zeros(()), lost))
+        found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), NOTHING, lost))
     return worst(*found)
 
 
@@ -119,18 +121,10 @@ def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
     return recipe
 
 
-def _flushed(truth: Truth) -> Array:
-    """What is lost where input, deviation, normalized input and output below the smallest normal become zero."""
-    least = 2.0**truth.case.format.smallest
-    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
-    per_set = truth.partition.per_set(least + 3.0 * least / truth.saved.s)
-    return np.asarray(gain * per_set + least)
-
-
 def subnormal(subject: Subject, case: Case) -> Comparison:
     """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
     truth = truth_of(subject, case.but(dy=None))
-    allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * _flushed(truth)
+    allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * flushed(truth)
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y of tiny sets", y, truth.y, allowed, mask, rounding=rounded_once(case, truth.y))
 
@@ -212,7 +206,7 @@ def eps_below_half(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case.but(dy=None))
     y = answer_of(subject, case).y
     law = "finite where eps is 0 in the input's own format"
-    found = differ(law, np.isfinite(y).astype(float), np.ones(y.shape), np.zeros(()))
+    found = differ(law, np.isfinite(y).astype(float), np.ones(y.shape), NOTHING)
     return worst(found, output_within(subject, truth, y, f"eps = {case.eps:g}"))
 
 
@@ -229,11 +223,11 @@ def _takes_eps(subject: Subject) -> str:
     return "" if domain.least_eps <= EPS_BELOW_HALF else f"takes no eps below {domain.least_eps:g}"
 
 
-_NUMBERS = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(8, 5, 17), sets=(6, 4), offsets=False,
+_NUMBERS = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(8, 5, 17), sets=(6, 4), offsets=False,
     affine=("both", "weight", "none"),
 )  # fmt: skip
-_WIDE = ("float32", "float64")
+_WIDE = (FLOAT32, FLOAT64)
 
 _ALL = (
     Check("containment", "a NaN is seen in its own set and in no other", "ragulpr/wtte-rnn#50",
@@ -257,7 +251,7 @@ _ALL = (
           lacks=needs_gradient),
     Check("eps-below-half", "a constant set gives the bias although eps is 0 in its format",
           "deepspeedai/DeepSpeed#581", eps_below_half,
-          replace(_NUMBERS, recipe=constant_in_half, formats=("float16",)), concerns=_owes_eps, lacks=_takes_eps),
+          replace(_NUMBERS, recipe=constant_in_half, formats=(FLOAT16,)), concerns=_owes_eps, lacks=_takes_eps),
 )  # fmt: skip
 
 CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)

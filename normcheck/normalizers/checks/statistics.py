@@ -6,14 +6,17 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.exactness import NOTHING
+from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, forward_bound, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, small, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -57,7 +60,7 @@ def evaluation_keeps(subject: Subject, case: Case) -> Comparison:
     for name in ("running_mean", "running_var"):
         before, after = getattr(case, name), getattr(answer, name)
         law = f"evaluation leaves the {name.replace('_', ' ')} unchanged"
-        found.append(differ(law, np.full(before.shape, np.nan) if after is None else after, before, np.asarray(0.0)))
+        found.append(differ(law, np.full(before.shape, np.nan) if after is None else after, before, NOTHING))
     return worst(*found)
 
 
@@ -66,8 +69,8 @@ def evaluation_alone(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     alone = case.but(x=case.x[:1], dy=None)
     law = "in evaluation y(X)[i] = y(X[i])"
-    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], 2.0 * bounds.forward(
-        truth, demanded(subject, case)).total[:1])  # fmt: skip
+    allowed = two_answers(forward_bound(subject, truth))[:1]
+    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], allowed)
 
 
 def training(normalizer: Normalizer, draw: Draw) -> Case:
@@ -78,8 +81,8 @@ def _evaluating(normalizer: Normalizer, draw: Draw) -> Case:
     return state(normalizer, draw, training=False)
 
 
-_SPACE = Space(training, formats=("float64", "float32"), widths=(2, 3, 4, 6, 12), offsets=False)
-_EVAL = Space(_evaluating, formats=("float64", "float32"), widths=(4, 6, 12), offsets=False)
+_SPACE = NormalizerSpace(training, formats=(FLOAT64, FLOAT32), widths=(2, 3, 4, 6, 12), offsets=False)
+_EVAL = NormalizerSpace(_evaluating, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), offsets=False)
 
 CHECKS = (
     Check("running-statistics", "new = (1 - momentum) old + momentum batch", "Ioffe, Szegedy 2015, Algorithm 2",

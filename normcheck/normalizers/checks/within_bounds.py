@@ -8,9 +8,9 @@ import numpy as np
 
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, exactness, laws
 from normcheck.normalizers.bounds.bounds import Accuracy
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.oracle import Truth, evaluate
@@ -24,7 +24,9 @@ def needs_gradient(subject: Subject) -> str:
 
 
 def needs_float64(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+    return needs_gradient(subject) or (
+        "" if FLOAT64.name in subject.domain.formats else f"does not serve {FLOAT64.name}"
+    )
 
 
 def truth_of(subject: Subject, case: Case) -> Truth:
@@ -72,7 +74,7 @@ def plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
     """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
     shift = 0.0 if truth.bias is None else truth.bias
     gain = 1.0 if truth.gain is None else truth.gain
-    return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
+    return (y - shift) / gain, laws.normalized(gain, forward_bound(subject, truth))
 
 
 def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:
@@ -106,10 +108,5 @@ def gradients_within(
 
 
 def exact(subject: Subject, truth: Truth) -> Array:
-    """Where floating point is exact, an algorithm may still take its root by another way: two roundings are a note."""
-    gain = 1.0 if truth.gain is None else np.abs(truth.gain)
-    shift = 0.0 if truth.bias is None else np.abs(truth.bias)
-    size = gain * np.abs(truth.xh) + shift
-    return np.asarray(
-        subject.contract.bound_multiplier * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor)
-    )
+    """What two outputs may differ by that a law makes equal bit for bit: `exactness.output`."""
+    return np.asarray(subject.contract.bound_multiplier * exactness.output(truth))

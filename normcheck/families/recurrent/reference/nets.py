@@ -120,12 +120,12 @@ class Run:
         seen |= {"i": i, "f": f, "g": g, "o": o, "q": q}
         return o * q, out if self.ways.carried else c
 
-    def _rnn(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # noqa: ARG002  # as the others
+    def _rnn(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # as the others
         total = self.rounding.small(seen["a"] + seen["b"], np.abs(seen["a"]) + np.abs(seen["b"]))
         seen["new"] = self._tanh(total)
         return seen["new"], seen["c"]
 
-    def _gru(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # noqa: ARG002  # as the others
+    def _gru(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # as the others
         a, b = self._split(seen["a"]), self._split(seen["b"])
         r, z = (self._sigmoid(sign * (a[name] + b[name])) for name, sign in (("r", 1.0), ("z", self.ways.keeps)))
         n = self._tanh(self.rounding.small(a["n"] + r * b["n"], np.abs(a["n"]) + np.abs(r * b["n"])))

@@ -19,6 +19,7 @@ from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
 from normcheck.families.recurrent.subject import Fresh, RecurrentAnswer, RecurrentDomain, RecurrentSubject
 from normcheck.families.recurrent.torch.names import Parts, fill, parts, written
+from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import Parameter, from_signature, plain
 from normcheck.frameworks.torch import tensors
@@ -113,7 +114,7 @@ class Maker:
         if case.lengths is not None:
             given[self.called["lengths"]] = torch.from_numpy(case.lengths.copy())
         as_case: Any = case
-        return tensors.guarded(lambda: module(x, **given), as_case, self.name)
+        return guarded(lambda: module(x, **given), as_case, self.name)
 
     def outputs(self, case: RecurrentCase, returned: Any) -> dict[str, torch.Tensor]:
         """Outputs and last states by name, as this house has them."""
@@ -160,9 +161,9 @@ class Maker:
             raise CallError(f"{self.name} returned outputs that do not require grad")
         total = sum((y * torch.tensor(dy, dtype=y.dtype)).sum() for y, dy in pairs)
         as_case: Any = case
-        got = tensors.guarded(
+        got = guarded(
             lambda: torch.autograd.grad(total, list(asked.values()), allow_unused=True),  # type: ignore[arg-type]
-            as_case, self.name, tensors.IN_BACKWARD,
+            as_case, self.name, IN_BACKWARD,
         )  # fmt: skip
         return {
             name: np.zeros(tuple(leaf.shape)) if value is None else tensors.array(value)
@@ -189,7 +190,7 @@ class Maker:
             self.returned(first, case, leaves)
             second = self.build(case)
             as_case: Any = case
-            tensors.guarded(lambda: second.load_state_dict(first.state_dict()), as_case, self.name)
+            guarded(lambda: second.load_state_dict(first.state_dict()), as_case, self.name)
             found = self.outputs(case, self.returned(second.eval(), case, leaves))
         arrays = {name: tensors.array(value) for name, value in found.items()}
         y = arrays.pop("y")

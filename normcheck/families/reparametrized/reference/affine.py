@@ -1,8 +1,8 @@
 """Steps of an affine layer in another geometry, in float64: W x + b as gradient descent moves it in new coordinates.
 
-The layer is one matrix M = [W b] on x~ = (x, 1). With V = M T^-1 the function is V T x~, whatever T. Gradient descent
-on V, T constant, moves M by -lr (dy^T x~) T^T T. All that a method chooses is therefore a center c and a metric S,
-with T^T T = (I - c e^T)^T S (I - c e^T) and e the last unit vector, and a metric of the outputs' derivatives:
+The layer is one matrix M = [W b] on x~ = (x, 1). With V = M T^-1 the function is V T x~ for any T. Gradient descent on
+V, T constant, moves M by -lr (dy^T x~) T^T T. A method is therefore given by a center c and a metric S,
+with T^T T = (I - c e^T)^T S (I - c e^T) and e the last unit vector, and by a metric of the outputs' derivatives:
 
     mean        c = mean(x), S = I                               (Wiesler, Richard, Schlueter, Ney 2014)
     covariance  c = mean(x), S = (cov(x) + eps I)^-1, and 1      (Desjardins et al. 2015)
@@ -27,7 +27,11 @@ class AffineGeometry:
     center: Array
     metric: Array
     outer: Array
-    keeps: bool = False  # lengths of the factors of a gradient
+    keeps: bool = False  # each factor of a gradient is given back the length that it had
+
+
+Estimate = Callable[[Array, Array, float], AffineGeometry]
+"""The geometry from a batch x (cases, inputs), dy (cases, outputs) and the damping."""
 
 
 def lifted(x: Array) -> Array:
@@ -36,25 +40,25 @@ def lifted(x: Array) -> Array:
 
 
 def flat(inputs: int, outputs: int) -> AffineGeometry:
-    """That of gradient descent on W and b."""
+    """The geometry of gradient descent on W and b."""
     return AffineGeometry(np.zeros(inputs + 1), np.eye(inputs + 1), np.eye(outputs))
 
 
 def covariance(x: Array) -> Array:
-    """With the count of cases as its divisor."""
+    """Covariance of x, (inputs, inputs), divided by the number of cases."""
     centered = x - x.mean(axis=0)
     return np.asarray(centered.T @ centered / len(x))
 
 
 def smoothed(rows: Array, alpha: float) -> Array:
-    """Scatter around zero with a share of its mean eigenvalue added to each."""
+    """Scatter of rows around zero, with alpha times its mean eigenvalue added to each eigenvalue."""
     scatter = rows.T @ rows / len(rows)
     size = len(scatter)
     return np.asarray(scatter + alpha * np.trace(scatter) / size * np.eye(size, dtype=rows.dtype))
 
 
 def by_mean(x: Array, dy: Array, damping: float) -> AffineGeometry:
-    """Centered inputs, scaled by nothing."""
+    """Centered inputs, not scaled; there is no damping."""
     plain = flat(x.shape[1], dy.shape[1])
     return AffineGeometry(np.append(x.mean(axis=0), 0.0), plain.metric, plain.outer)
 
@@ -74,21 +78,13 @@ def by_scatter(x: Array, dy: Array, damping: float) -> AffineGeometry:
     return AffineGeometry(center, np.asarray(inner), np.asarray(outer), keeps=True)
 
 
-GEOMETRIES: dict[str, Callable[[Array, Array, float], AffineGeometry]] = {
-    "mean": by_mean,
-    "covariance": by_covariance,
-    "scatter": by_scatter,
-}
-"""From a batch x (cases, inputs), dy (cases, outputs) and the damping, by the name that an entry gives."""
-
-
 def length_kept(rows: Array, metric: Array) -> float:
-    """By what rows times a metric must be multiplied to have their length back."""
+    """The factor that gives rows times a metric the length of the rows."""
     return float(np.linalg.norm(rows) / np.linalg.norm(rows @ metric))
 
 
 def move(g: AffineGeometry, x: Array, dy: Array) -> Array:
-    """What a step at rate one takes away from M."""
+    """What a step at rate one subtracts from M, (outputs, inputs + 1)."""
     rows = lifted(x) - g.center
     kept = length_kept(rows, g.metric) * length_kept(dy, g.outer) if g.keeps else 1.0
     direct = kept * g.outer @ dy.T @ rows @ g.metric
