@@ -13,8 +13,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "CallError": "core.errors",
     "CheckDone": "core.events",
@@ -27,12 +25,13 @@ _HOMES = {
     "NormcheckError": "core.errors",
     "UsageError": "core.errors",
     "Verdict": "api",
+    "__version__": "core.version",
     "check": "api",
-    "given_cases": "engine.given_cases",
+    "given_cases": "api",
 }
 """Public names, and the module below normcheck in which each is defined."""
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # all strings
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -390,7 +390,10 @@ def test_no_witness_is_no_failure_of_one_case() -> None:
     ("words", "says"),
     [
         (("torch.nn.functional:rms_norm", "rms_norm", "valeu"), "there is no check 'valeu'; did you mean 'value'?"),
-        (("torch.nn.functional:rms_norm", "rms_norm", "white-scale"), "the check white-scale is not one of a rms_norm"),
+        (
+            ("torch.nn.functional:rms_norm", "rms_norm", "white-scale"),
+            "the check white-scale does not concern rms_norm",
+        ),
         (("torch.nn.functional:rms_norm", "rms_norm", "history"), "the check history has no cases: "),
         (("torch.nn.functional:rms_norm", "rmsnorm", "value"), "unknown kind 'rmsnorm'; did you mean 'rms_norm'?"),
     ],

@@ -19,6 +19,7 @@ from normcheck.bench.caches import CacheLevel, cache_levels
 from normcheck.bench.device import Device
 from normcheck.bench.pairs import now
 from normcheck.core.errors import UsageError
+from normcheck.frameworks.torch.tensors import DEVICE
 
 CPU, CUDA = "cpu", "cuda"
 
@@ -171,6 +172,12 @@ class Cuda:
 
 
 HOST = Host()
+
+
+def use_device(name: str) -> Callable[[], None]:
+    """Put the tensors of all cases on the device of that name; the returned function takes that back."""
+    token = DEVICE.set(name)
+    return lambda: DEVICE.reset(token)
 
 
 def find_device(name: str, cuda: Any = torch.cuda) -> Device:

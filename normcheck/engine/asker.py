@@ -23,7 +23,6 @@ from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.known_bugs import KnownBug
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
-from normcheck.normalizers.subject import Subject
 
 CALL = "call"
 """Name of the first check: can the target be loaded, bound and called at all."""
@@ -114,12 +113,12 @@ def _run(subject: BoundSubject, check: Check, settings: Settings) -> Outcome:
     if settings.replay is not None:
         return ask.run_check(subject, check, [check.space.adapt(subject, settings.replay[1])])
     bug = known_bugs.of(subject.name, check.name)
-    if bug is None or not isinstance(subject, Subject):
+    if bug is None:
         return search(subject, check, settings.search_effort)
     return run_known_bug(subject, check, bug, settings.search_effort)
 
 
-def run_known_bug(subject: Subject, check: Check, bug: KnownBug, effort: Effort) -> Outcome:
+def run_known_bug(subject: BoundSubject, check: Check, bug: KnownBug, effort: Effort) -> Outcome:
     """A check of a target with a known bug: all other cases must hold, and the bug must still be found."""
     effort = replace(effort, memory=NOTHING)  # a case that failed before may show the known bug
     outcome = search(known_bugs.without(subject, bug), check, effort)

@@ -9,7 +9,6 @@ from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
 from normcheck.frameworks.isolation.remote import Limits, Remote
-from normcheck.normalizers.normalizer import Normalizer
 
 
 class ClaimBinder:
@@ -46,7 +45,8 @@ class ClaimBinder:
 
     def _bind(self, claim: Claim, implementation: Implementation) -> BoundSubject:
         entry = families.get(claim.kind)
-        if self._device != "cpu" and not isinstance(entry, Normalizer):
+        family = families.of(entry)
+        if self._device != "cpu" and not family.devices:
             raise UsageError(
                 f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
             )
@@ -54,7 +54,8 @@ class ClaimBinder:
             return families.bind(implementation)
         if not isinstance(implementation.target, str):
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
-        if not isinstance(entry, Normalizer):
+        if family.isolate is None:
             raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
-        self._remotes[claim] = remote = Remote(implementation, entry, self._isolate)
-        return remote.subject()
+        self._remotes[claim] = remote = family.isolate(implementation, entry, self._isolate)
+        found: BoundSubject = remote.subject()
+        return found

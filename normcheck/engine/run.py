@@ -10,9 +10,13 @@ from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import Claim
 from normcheck.engine.settings import Settings
-from normcheck.families import CHECKS, CHECKS_BY_NAME
+from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
+
+TABLE_CHECKS = tuple(check for family in FAMILIES for check in family.table)
+"""The checks that measure the columns of Table 1 and those beyond it."""
 
 PLACES = {name: i for i, name in enumerate(CHECKS_BY_NAME)}
+"""The place of each check among those of a claim."""
 
 
 def events(

@@ -8,8 +8,9 @@ from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
 from normcheck.frameworks import binder
+from normcheck.frameworks.isolation.remote import Remote
 from normcheck.normalizers import catalog, explain, faults, transforms
-from normcheck.normalizers.checks import CHECKS
+from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 
@@ -23,6 +24,7 @@ FAMILY = Family(
     entries=tuple(catalog.ALL.values()),
     bind=binder.subject,
     checks=CHECKS,
+    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
     faults=faults.ALL,
     faulty=_faulty,
     sections=explain.sections,
@@ -31,4 +33,6 @@ FAMILY = Family(
     diagnose=diagnose,
     remedy=remedy,
     script=script,
+    isolate=Remote,
+    devices=True,
 )
