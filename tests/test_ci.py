@@ -16,7 +16,7 @@ import yaml
 
 from normcheck.core.errors import UsageError
 from normcheck.core.result import FAILED, PASSED, Finding, Outcome
-from normcheck.engine.accepted_findings import known, settle
+from normcheck.engine.accepted_findings import of_saved_run, settle
 from normcheck.pytest_plugin import report_options
 from normcheck.report import badge, files, github, gitlab, markdown, problems, sarif
 
@@ -236,11 +236,11 @@ def test_a_saved_run_of_another_kind_excuses_nothing(tmp_path: Path) -> None:
     one = {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
     path = tmp_path / "old.json"
     path.write_text(json.dumps({"normcheck": "0", "implementations": [one]}))
-    entries = known(tmp_path / "none.toml", str(path), [])
+    entries = of_saved_run("old.json", files.read(path))
 
     assert settle(failing, entries, None) is failing
     path.write_text(json.dumps({"normcheck": "0", "implementations": [one | {"kind": "layer_norm"}]}))
-    assert settle(failing, known(tmp_path / "none.toml", str(path), []), None).status == PASSED
+    assert settle(failing, of_saved_run("old.json", files.read(path)), None).status == PASSED
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_file_that_is_no_run_ends_with_4(project: pytest.Pytester, text: str |
     assert result.ret == 4
     assert said in result.stderr.str()
     with pytest.raises(UsageError, match=said):
-        result.read_run(project.path / "old.json")
+        files.read(project.path / "old.json")
 
 
 # The command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -77,6 +77,11 @@ class SpeedResult:
     setting: SpeedSetting
     further: Mapping[str, Ratio]
     unavailable: Mapping[str, str]
+
+
+def can_be_timed(found: object) -> TypeGuard[Subject]:
+    """Whether a bound implementation is of the family that has baselines."""
+    return isinstance(found, Subject)
 
 
 def case_of(found: Subject, question: SpeedQuestion) -> Case:
