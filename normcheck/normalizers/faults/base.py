@@ -67,7 +67,7 @@ class Fault:
 
     The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
     statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
-    each other, and the habits of a layer that lives over several calls or the manners of a transformed module. A
+    each other, and the hooks of a layer that is called several times or those of a transformed module. A
     repartition sees the case as asked.
 
     under: what must be promised for this to be a fault, where torch's conventions do not promise it.
@@ -85,8 +85,8 @@ class Fault:
     steps: Callable[[Steps], Steps] = _same
     after: Callable[[Answer, FaultQuestion], Answer] = _answer
     around: Callable[[Call], Call] = _same
-    habits: Callable[[LayerHooks], LayerHooks] = _same
-    manners: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
+    layer_hooks: Callable[[LayerHooks], LayerHooks] = _same
+    parametrization_hooks: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -94,8 +94,8 @@ class Fault:
 
     @property
     def transforms(self) -> bool:
-        """Whether it is one of the manners of a transformed module."""
-        return self.manners is not _same
+        """Whether it replaces a hook of a transformed module."""
+        return self.parametrization_hooks is not _same
 
     @property
     def damages(self) -> str:
@@ -118,8 +118,8 @@ def compose(first: Fault, second: Fault) -> Fault:
         steps=lambda steps: second.steps(first.steps(steps)),
         after=lambda answer, asked: second.after(first.after(answer, asked), asked),
         around=lambda call: second.around(first.around(call)),
-        habits=lambda habits: second.habits(first.habits(habits)),
-        manners=lambda manners: second.manners(first.manners(manners)),
+        layer_hooks=lambda hooks: second.layer_hooks(first.layer_hooks(hooks)),
+        parametrization_hooks=lambda hooks: second.parametrization_hooks(first.parametrization_hooks(hooks)),
     )
 
 
@@ -151,9 +151,9 @@ def subject(
 
     name = f"{normalizer.name} with {broken.name}"
     around = broken.around(call)
-    live = life.of(around, contract, broken.habits(LayerHooks())) if normalizer.state else None
+    live = life.of(around, contract, broken.layer_hooks(LayerHooks())) if normalizer.state else None
     weights = normalizer.acts_on == "weight"
-    made = transformed.of(around, normalizer, broken.manners(ParametrizationHooks())) if weights else None
+    made = transformed.of(around, normalizer, broken.parametrization_hooks(ParametrizationHooks())) if weights else None
     return Subject(name, normalizer, contract, domain(normalizer), around, live, made)
 
 

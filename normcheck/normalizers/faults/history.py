@@ -25,8 +25,8 @@ Kept = Callable[[HeldStatistics, HeldStatistics, Case], HeldStatistics]
 def _keeping(wrong: Kept) -> Callable[[LayerHooks], LayerHooks]:
     """What is kept after a call is changed."""
 
-    def change(habits: LayerHooks) -> LayerHooks:
-        return replace(habits, kept=lambda before, after, case: wrong(before, habits.kept(before, after, case), case))
+    def change(hooks: LayerHooks) -> LayerHooks:
+        return replace(hooks, kept=lambda before, after, case: wrong(before, hooks.kept(before, after, case), case))
 
     return change
 
@@ -36,19 +36,19 @@ def _doing(
 ) -> Callable[[LayerHooks], LayerHooks]:
     """What some operations leave is changed: from what was held before and what a right layer holds after."""
 
-    def change(habits: LayerHooks) -> LayerHooks:
+    def change(hooks: LayerHooks) -> LayerHooks:
         def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-            after = habits.done(held, operation, made)
+            after = hooks.done(held, operation, made)
             return wrong(held, after) if operation in operations else after
 
-        return replace(habits, done=done)
+        return replace(hooks, done=done)
 
     return change
 
 
 def _weighing(wrong: Callable[[HeldStatistics, float], float]) -> Callable[[LayerHooks], LayerHooks]:
     """The weight of a batch is changed."""
-    return lambda habits: replace(habits, factor=lambda held: wrong(held, habits.factor(held)))
+    return lambda hooks: replace(hooks, factor=lambda held: wrong(held, hooks.factor(held)))
 
 
 def _unchanged(before: HeldStatistics, after: HeldStatistics) -> HeldStatistics:
@@ -142,15 +142,15 @@ def _bessel_of_one(before: HeldStatistics, after: HeldStatistics, case: Case) ->
 def copied_in(format_of: Callable[[Case], Format]) -> Callable[[LayerHooks], LayerHooks]:
     """A copy has a format of its own: of the case that the layer was made for."""
 
-    def change(habits: LayerHooks) -> LayerHooks:
+    def change(hooks: LayerHooks) -> LayerHooks:
         def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-            after = habits.done(held, operation, made)
+            after = hooks.done(held, operation, made)
             if operation != programs.COPY:
                 return after
             own = format_of(made)
             return replace(after, format=own, mean=own.round(after.mean), var=own.round(after.var))
 
-        return replace(habits, done=done)
+        return replace(hooks, done=done)
 
     return change
 
@@ -209,9 +209,9 @@ LIMIT = 4096.0
 """Standard deviations at which a clip is placed so that nothing ordinary meets it."""
 
 
-def _fault(name: str, story: str, source: str, habits: Callable[[LayerHooks], LayerHooks], *,
+def _fault(name: str, story: str, source: str, layer_hooks: Callable[[LayerHooks], LayerHooks], *,
            concerns: Callable[[Normalizer], bool] = stateful) -> Fault:  # fmt: skip
-    return Fault(name=name, story=story, source=source, concerns=concerns, where="running", habits=habits)
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="running", layer_hooks=layer_hooks)
 
 
 FAULTS = (

@@ -1,4 +1,4 @@
-"""A layer of the reference that lives over several calls, habit by habit: a fault replaces one."""
+"""A layer of the reference that lives over several calls: a fault replaces one of its hooks."""
 
 from __future__ import annotations
 
@@ -68,33 +68,33 @@ class LayerHooks:
 class FaultyLife:
     """A life over a call that takes running statistics and returns them."""
 
-    def __init__(self, call: Call, contract: Contract, habits: LayerHooks, case: Case) -> None:
+    def __init__(self, call: Call, contract: Contract, hooks: LayerHooks, case: Case) -> None:
         assert case.running_mean is not None, "a life begins with running statistics"
         assert case.running_var is not None, "a life begins with running statistics"
-        self._call, self._contract, self._habits, self._made = call, contract, habits, case
+        self._call, self._contract, self._hooks, self._made = call, contract, hooks, case
         self._held = HeldStatistics(case.running_mean, case.running_var, case.format, case.momentum)
 
     def call(self, case: Case, gradient: bool) -> Answer:
         held = self._held
         counted = replace(held, count=held.count + int(case.training))
-        share = self._habits.factor(counted) if case.training else 0.0
+        share = self._hooks.factor(counted) if case.training else 0.0
         if held.momentum is None and self._contract.momentum == "old":
             share = 1.0 - share
         answer = self._call(case.but(running_mean=held.mean, running_var=held.var, momentum=share), gradient)
         assert answer.running_mean is not None, "the reference returns running statistics"
         assert answer.running_var is not None, "the reference returns running statistics"
         after = replace(counted, mean=answer.running_mean, var=answer.running_var)
-        self._held = replace(self._habits.kept(held, after, case), trained=case.training)
+        self._held = replace(self._hooks.kept(held, after, case), trained=case.training)
         return answer
 
     def do(self, operation: str) -> None:
-        self._held = self._habits.done(self._held, operation, self._made)
+        self._held = self._hooks.done(self._held, operation, self._made)
 
     def state(self) -> State:
         held = self._held
         return State(held.mean, held.var, held.format.name, held.count)
 
 
-def of(call: Call, contract: Contract, habits: LayerHooks) -> Callable[[Case], Life]:
-    """Lives of the reference with these habits."""
-    return lambda case: FaultyLife(call, contract, habits, case)
+def of(call: Call, contract: Contract, hooks: LayerHooks) -> Callable[[Case], Life]:
+    """Lives of the reference with these hooks."""
+    return lambda case: FaultyLife(call, contract, hooks, case)

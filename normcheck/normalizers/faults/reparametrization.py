@@ -16,11 +16,11 @@ def _weights(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight"
 
 
-def _fault(name: str, story: str, source: str, **habits: Any) -> Fault:
-    def manners(own: ParametrizationHooks) -> ParametrizationHooks:
-        return replace(own, **habits)
+def _fault(name: str, story: str, source: str, **hooks: Any) -> Fault:
+    def change(own: ParametrizationHooks) -> ParametrizationHooks:
+        return replace(own, **hooks)
 
-    return Fault(name=name, story=story, source=source, concerns=_weights, where="use", manners=manners)
+    return Fault(name=name, story=story, source=source, concerns=_weights, where="use", parametrization_hooks=change)
 
 
 def _stale(before: HeldParameters, after: HeldParameters) -> HeldParameters:

@@ -1,4 +1,4 @@
-"""Other forms of the faults that change gradients alone."""
+"""Variants of the faults that change gradients alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normcheck.normalizers.faults.backward import with_dweight
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
-from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 
 def _whole_blocks(block: int) -> Callable[[Array], Array]:
@@ -88,12 +88,13 @@ def _of_training(steps: Steps) -> Steps:
 
 
 def of_gradients() -> Iterator[Fault]:
-    yield form("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
-    yield form("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
-    yield from (form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+    yield variant("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
+    yield variant("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
+    yield from (variant("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
     yield from (
-        form("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block))) for block in (4, *BLOCKS[:4])
+        variant("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block)))
+        for block in (4, *BLOCKS[:4])
     )
-    yield form("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
-    yield form("dx-cross-row", steps=_mean_of_all_cotangents)
-    yield form("eval-gradient-through-statistics", steps=_of_training)
+    yield variant("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
+    yield variant("dx-cross-row", steps=_mean_of_all_cotangents)
+    yield variant("eval-gradient-through-statistics", steps=_of_training)

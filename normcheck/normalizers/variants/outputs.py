@@ -1,4 +1,4 @@
-"""Other forms of the faults that change the output."""
+"""Variants of the faults that change the output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
 from normcheck.normalizers.reference.oracle import contract_steps, evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
-from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 
 def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
@@ -219,37 +219,37 @@ def _sums(normalizer: Normalizer) -> Iterator[Fault]:
     for count in range(1, len(axes)):
         for members in combinations(axes, count):
             if members != right:
-                yield form("statistics-over-wrong-axis", repartition=_over(members))
+                yield variant("statistics-over-wrong-axis", repartition=_over(members))
     if trailing(normalizer):
-        yield form("statistics-over-wrong-axis", repartition=_first_axis)
+        yield variant("statistics-over-wrong-axis", repartition=_first_axis)
 
 
 def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
     """Those that can befall a normalizer."""
     whole = tuple(range(4))
-    yield from (form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
-    yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
-    yield form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
-    yield form("statistics-from-row-0", steps=unchanged, after=_of_first_case)
+    yield from (variant("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
+    yield variant("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
+    yield variant("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    yield variant("statistics-from-row-0", steps=unchanged, after=_of_first_case)
     if centered(normalizer):
-        yield form("variance-unbiased", steps=_unbiased_scale)
-        yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
+        yield variant("variance-unbiased", steps=_unbiased_scale)
+        yield variant("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
         for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
             for known in (True, False):
-                yield form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
-    yield form("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
-    yield from (form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
-    yield form("weight-absolute", after=_through_absolute)
-    yield form("bias-before-weight", after=_through_bias_first)
-    yield form("half-accumulator", steps=summing(_chunks_in_half))
-    yield from (form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
-    yield form("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
+                yield variant("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
+    yield variant("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
+    yield from (variant("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield variant("weight-absolute", after=_through_absolute)
+    yield variant("bias-before-weight", after=_through_bias_first)
+    yield variant("half-accumulator", steps=summing(_chunks_in_half))
+    yield from (variant("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
+    yield variant("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
     for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
         clipped = with_output(lambda y, top=top: np.clip(y, -top, top))  # type: ignore[misc]
-        yield form("output-clipped", after=clipped)
-        yield form("output-clipped", after=clipped, before=_kept_within(top))
-    yield form("normalized-twice", after=_twice)
+        yield variant("output-clipped", after=clipped)
+        yield variant("output-clipped", after=clipped, before=_kept_within(top))
+    yield variant("normalized-twice", after=_twice)
     if activations(normalizer):
         yield from _sums(normalizer)
     if weights(normalizer):
-        yield from (form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))
+        yield from (variant("wrong-dim", repartition=_along(dim)) for dim in (0, -1))

@@ -1,4 +1,4 @@
-"""What every form is made with."""
+"""What every variant is made with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCKS = (2, 8, 16, 32, 64, 128)
 """Numbers of lanes or rows that are handled together, other than those that the catalog's faults have."""
 
 
-def form(name: str, **changes: Any) -> Fault:
+def variant(name: str, **changes: Any) -> Fault:
     """The fault of that name, done another way."""
     return replace(faults.get(name), **changes)
 

@@ -1,4 +1,4 @@
-"""Other forms of the faults that ordinary calls do not show, or only in some of their settings."""
+"""Variants of the faults that ordinary calls do not show, or only in some of their settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normcheck.normalizers.faults.backward import with_cotangent
 from normcheck.normalizers.faults.history import clipped_evaluation, clipped_evaluation_gradient, copied_in
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.subject import Answer
-from normcheck.normalizers.variants.variant import form
+from normcheck.normalizers.variants.variant import variant
 
 LIMITS = (64.0, 256.0, 1024.0)
 """Standard deviations at which people clip, roughly: what lies between two of them is clipped by both."""
@@ -67,15 +67,15 @@ def _with_create_graph(*names: str) -> Callable[[Answer, FaultQuestion], Answer]
 
 
 def of_rare_calls() -> Iterator[Fault]:
-    yield form("create-graph-changes-gradient", after=_with_create_graph("dx", "jv", "ddx"))
-    yield form("second-derivative-without-weight", after=_with_create_graph("jv", "ddx"))
-    yield form("frozen-input-loses-dweight", after=_early_return)
-    yield form("copy-as-made", habits=copied_in(lambda made: FLOAT32))
-    yield form("vector-dweight-summed", after=_sum_of_first_axis)
-    yield form("eval-takes-inverse-deviation", before=_inverse_without_eps)
-    yield form("output-rounded-to-half", before=with_cotangent(_coarse_cotangent))
+    yield variant("create-graph-changes-gradient", after=_with_create_graph("dx", "jv", "ddx"))
+    yield variant("second-derivative-without-weight", after=_with_create_graph("jv", "ddx"))
+    yield variant("frozen-input-loses-dweight", after=_early_return)
+    yield variant("copy-as-made", layer_hooks=copied_in(lambda made: FLOAT32))
+    yield variant("vector-dweight-summed", after=_sum_of_first_axis)
+    yield variant("eval-takes-inverse-deviation", before=_inverse_without_eps)
+    yield variant("output-rounded-to-half", before=with_cotangent(_coarse_cotangent))
     for limit in LIMITS:
         output, gradient = clipped_evaluation(limit), clipped_evaluation_gradient(limit)
-        yield form("eval-clips", after=output)
-        yield form("eval-clips", after=_both(output, gradient))
-        yield form("eval-gradient-clipped", after=gradient)
+        yield variant("eval-clips", after=output)
+        yield variant("eval-clips", after=_both(output, gradient))
+        yield variant("eval-gradient-clipped", after=gradient)
