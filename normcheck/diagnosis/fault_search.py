@@ -55,11 +55,10 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
     if evidence.changes is not None:
         alike = [t.name() for t in tests if t.hypothesis.lasting and evidence.changes.alike(t.call)]
         return Diagnosis(tuple(dict.fromkeys(alike)), 1.0)
-    if not evidence.wrong:
-        return Diagnosis(tuple(match_traces(evidence, known)), 1.0)
-    tests = _candidates(evidence, tests)
+    tests = _candidates(evidence, tests) if evidence.wrong else []
     found = sorted(_singles(evidence, tests), key=HypothesisTest.rank)
-    if not found and (names := match_traces(evidence, known)):
+    names = [] if found else match_traces(evidence, known)
+    if names or not evidence.wrong:
         return Diagnosis(tuple(names), 1.0)
     if len({t.hypothesis.names for t in found}) > 1:
         found = separate_rivals(evidence.subject, found)
