@@ -1,4 +1,4 @@
-"""A layer of the reference that lives over several calls: a fault replaces one of its hooks."""
+"""A layer of the reference that keeps running statistics over several calls; a fault replaces one of its hooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normcheck.normalizers.subject import Answer, Call, Life, State
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldStatistics:
-    """What a layer remembers."""
+    """The running statistics of a layer, and what else it keeps between calls."""
 
     mean: Array
     var: Array
@@ -28,22 +28,22 @@ class HeldStatistics:
 
 
 def factor(held: HeldStatistics) -> float:
-    """Momentum of the update after this many batches, this one counted."""
+    """The weight of the new batch in the update; the batch is counted already."""
     return 1.0 / held.count if held.momentum is None else held.momentum
 
 
 def kept(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """What is kept after a call: as the call left it, but a batch of no cases leaves no trace."""
+    """What is kept after a call: the result of the call, but an empty batch changes nothing."""
     return after if case.x.size else before
 
 
 def begun(held: HeldStatistics) -> HeldStatistics:
-    """Running statistics as every layer begins with them."""
+    """The initial running statistics of every layer: mean 0, variance 1."""
     return replace(held, mean=np.zeros_like(held.mean), var=np.ones_like(held.var), count=0)
 
 
 def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-    """What a layer made for a case holds after something was done to it."""
+    """What a layer made for a case keeps after an operation between calls."""
     if operation in programs.MOMENTA:
         return replace(held, momentum=programs.MOMENTA[operation])
     if operation in programs.MOVES:
@@ -58,7 +58,7 @@ def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
 
 @dataclass(frozen=True, slots=True)
 class LayerHooks:
-    """How a layer lives, beside how it answers one call."""
+    """What a layer does between calls and with its statistics; each hook of a fault replaces one."""
 
     factor: Callable[[HeldStatistics], float] = factor
     kept: Callable[[HeldStatistics, HeldStatistics, Case], HeldStatistics] = kept
@@ -66,7 +66,7 @@ class LayerHooks:
 
 
 class FaultyLife:
-    """A life over a call that takes running statistics and returns them."""
+    """A layer made of a call that takes running statistics and returns them; implements the protocol `Life`."""
 
     def __init__(self, call: Call, contract: Contract, hooks: LayerHooks, case: Case) -> None:
         assert case.running_mean is not None, "a life begins with running statistics"
@@ -96,5 +96,5 @@ class FaultyLife:
 
 
 def of(call: Call, contract: Contract, hooks: LayerHooks) -> Callable[[Case], Life]:
-    """Lives of the reference with these hooks."""
+    """Makes layers of the reference with these hooks."""
     return lambda case: FaultyLife(call, contract, hooks, case)

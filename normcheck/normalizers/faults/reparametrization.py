@@ -1,4 +1,4 @@
-"""Faults of a module's life with a direction and a length for its weight, each behind a sound w = g v / |v|."""
+"""Faults of a module with a direction and a length for its weight: w = g v / |v| is right, its use is not."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ FAULTS = (
     ),
     _fault(
         "state-dict-ignored",
-        "v and g of a state that is loaded do not reach the weight that is used: a checkpoint is read without a word, "
-        "and the network answers as before.",
+        "v and g of a state that is loaded do not reach the weight that is used: a checkpoint is read without an "
+        "error, and the network computes as before.",
         "pytorch/pytorch#47588", loaded=lambda before, after: before,
     ),
     _fault(

@@ -1,4 +1,4 @@
-"""Variants of the faults that ordinary calls do not show, or only in some of their settings."""
+"""Variants of the faults that ordinary calls do not show, or only with some arguments."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from normcheck.normalizers.subject import Answer
 from normcheck.normalizers.variants.variant import variant
 
 LIMITS = (64.0, 256.0, 1024.0)
-"""Standard deviations at which people clip, roughly: what lies between two of them is clipped by both."""
+"""Limits at which people clip, in standard deviations, roughly."""
 
 
-def _early_return(answer: Answer, asked: FaultQuestion) -> Answer:
-    """No gradient of any parameter where the input needs none."""
-    if asks(asked.case.use)[0]:
+def _early_return(answer: Answer, question: FaultQuestion) -> Answer:
+    """No parameter gets a gradient if the input needs none."""
+    if asks(question.case.use)[0]:
         return answer
     zeros = {n: 0.0 * v for n in ("dweight", "dbias") if (v := getattr(answer, n)) is not None}
     return replace(answer, **zeros)
 
 
-def _sum_of_first_axis(answer: Answer, asked: FaultQuestion) -> Answer:
-    """Flattened first: whatever has no axis of cases is a lone vector."""
-    if answer.dweight is None or partition(asked.normalizer, asked.case).sets != 1:
+def _sum_of_first_axis(answer: Answer, question: FaultQuestion) -> Answer:
+    """The sum over a flattened first axis: an input without an axis of cases is a single vector."""
+    if answer.dweight is None or partition(question.normalizer, question.case).sets != 1:
         return answer
     return replace(answer, dweight=np.full(answer.dweight.shape, answer.dweight.sum()))
 
 
-def _inverse_without_eps(asked: FaultQuestion) -> Case:
-    """The stored variance is a factor: 1 / v^2 in its place, and nothing is added to that."""
-    case = asked.case
+def _inverse_without_eps(question: FaultQuestion) -> Case:
+    """The output is multiplied by the stored variance, as if 1 / v^2 were stored, without eps."""
+    case = question.case
     if case.training or case.running_var is None:
         return case
     return case.but(running_var=1.0 / np.square(case.running_var), eps=0.0)
 
 
 def _coarse_cotangent(dy: Array, case: Case) -> Array:
-    """What passes back through a cast is cast too."""
-    return BFLOAT16.round(dy) if case.format.name == "float32" else dy
+    """The cotangent is cast to bfloat16 as the output was."""
+    return BFLOAT16.round(dy) if case.format == FLOAT32 else dy
 
 
 def _both(
     first: Callable[[Answer, FaultQuestion], Answer], second: Callable[[Answer, FaultQuestion], Answer]
 ) -> Callable[[Answer, FaultQuestion], Answer]:
-    return lambda answer, asked: second(first(answer, asked), asked)
+    return lambda answer, question: second(first(answer, question), question)
 
 
 def _with_create_graph(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
-    """A backward that is differentiated gives several things another way; which, is the story."""
+    """With create_graph some arrays of the answer are wrong, by any factor."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        if asked.case.use != SECOND:
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        if question.case.use != SECOND:
             return answer
         return replace(answer, **{n: 1.5 * v for n in names if (v := getattr(answer, n)) is not None})
 
@@ -67,6 +67,7 @@ def _with_create_graph(*names: str) -> Callable[[Answer, FaultQuestion], Answer]
 
 
 def of_rare_calls() -> Iterator[Fault]:
+    """Variants that some calls show."""
     yield variant("create-graph-changes-gradient", after=_with_create_graph("dx", "jv", "ddx"))
     yield variant("second-derivative-without-weight", after=_with_create_graph("jv", "ddx"))
     yield variant("frozen-input-loses-dweight", after=_early_return)
