@@ -1,4 +1,4 @@
-"""What a callable is, told from behavior alone: kind and every convention, for torch's own and for those of others."""
+"""What a callable computes, measured from its outputs: kind and every convention, of torch and of others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normcheck.report.card import card_lines
 
 CODE = str(Path(__file__).parent / "user_code" / "conventions.py")
 BUDGET = 3.0
-"""Seconds of a processor that one identification may take."""
+"""Seconds of processor time that one identification may take."""
 
 UNITS = "entries along unit, one for each case"
 WORDS: dict[str, tuple[str, bool, str]] = {
@@ -111,7 +111,7 @@ def test_torch(kind: str, target: Any, eps: Mapping[str, float], sums: str) -> N
 
 @pytest.mark.parametrize("target", ["torch.nn:InstanceNorm2d", "torch.nn:LayerNorm", f"{CODE}:T5LayerNorm"])
 def test_cost(target: str) -> None:
-    """One identification costs below three seconds of a processor, however busy the machine is."""
+    """One identification costs below three seconds of processor time, which does not depend on other processes."""
     started = time.process_time()
     report = identify(target)
 
@@ -198,7 +198,7 @@ def test_partial() -> None:
 
 
 def test_no_entry() -> None:
-    """What is no entry of the catalog is said, with what was measured."""
+    """What is no entry of the catalog is reported as such, with what was measured."""
     report = identify(f"{CODE}:mean_deviation_norm")
 
     assert (report.kind, report.line) == ("", "")
@@ -208,7 +208,7 @@ def test_no_entry() -> None:
 
 
 def test_other_sets() -> None:
-    """Sets of no entry are seen: a Euclidean norm over channels, with eps as a floor."""
+    """Sets of no entry are recognized: a Euclidean norm over channels, with eps as a floor."""
     report = identify("torch.nn.functional:normalize")
 
     assert report.kind == ""
@@ -241,7 +241,7 @@ def test_no_statistic() -> None:
     ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_wrong_input(target: Any, said: str) -> None:
-    """What cannot be identified is said in one sentence."""
+    """What cannot be identified is reported in one sentence."""
     with pytest.raises(UsageError) as raised:
         identify(target)
 
@@ -250,8 +250,8 @@ def test_wrong_input(target: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["KerasBatchNormalization", "T5LayerNorm", "mean_constant_layer_norm"])
-def test_the_card_fits_a_terminal(attribute: str, reports: dict[str, IdentityReport]) -> None:
-    """Eighty columns, but for a target that is longer; the record is strict JSON and says all that the report does."""
+def test_the_report_fits_a_terminal(attribute: str, reports: dict[str, IdentityReport]) -> None:
+    """Eighty columns, but for a target that is longer; the record is strict JSON and contains what the lines show."""
     record = json.loads(json.dumps(reports[attribute].record(), allow_nan=False))
     record["line"] = record["line"].replace(CODE, "c.py")
     record["target"] = f"c.py:{attribute}"
