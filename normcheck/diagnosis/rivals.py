@@ -12,6 +12,7 @@ from normcheck.diagnosis.experiments import Question, experiments, observations
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.diagnosis.observation import agrees
 from normcheck.normalizers.sampling.recipes import state, values
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 TRIED, ASKED = 24, 4
