@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from normcheck.core.floats import WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.formats import PRECISE
 from normcheck.families.recurrent.entry import CELL, INPUT, STATE, SUM, Recurrent
 from normcheck.normalizers.explain import conventions, named
 
@@ -25,7 +25,7 @@ def sections(entry: Recurrent) -> Iterator[Section]:
 
 
 _ACCURACY = (
-    f"{' and '.join(PRECISE)}, statistics in the working format. The bound follows the errors of each operation "
+    f"{' and '.join(WIDE_NAMES)}, statistics in the working format. The bound follows the errors of each operation "
     "through the steps of the very case."
 )
 

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import Pick
-from normcheck.families.formats import PRECISE
 from normcheck.families.recurrent.case import RecurrentCase
 from normcheck.families.recurrent.entry import INPUT, Recurrent
 from normcheck.families.recurrent.subject import RecurrentSubject
@@ -116,7 +115,7 @@ class RecurrentSpace:
     plain: ClassVar[RecurrentDraw] = RecurrentDraw()
 
     recipe: Callable[[Recurrent, RecurrentDraw], RecurrentCase] = recurrent_case
-    format: tuple[str, ...] = PRECISE
+    format: tuple[str, ...] = WIDE_NAMES
     steps: tuple[int, ...] = (4, 1, 2, 3, 6, 9)
     cases: tuple[int, ...] = (5, 3, 4, 8, 17)
     inputs: tuple[int, ...] = (3, 1, 2, 7)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from normcheck.core.contract import Contract
-from normcheck.families.formats import PRECISE
+from normcheck.core.floats import WIDE_NAMES
 from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
 
@@ -19,7 +19,7 @@ class RecurrentDomain:
     """What a net accepts, found by calling it."""
 
     roles: tuple[str, ...]  # of its parameters
-    formats: tuple[str, ...] = PRECISE
+    formats: tuple[str, ...] = WIDE_NAMES
     eps: float | None = None  # None: taken as an argument; else the fixed value
     momentum: float | None = None  # the same
     states: bool = True  # takes a first state

@@ -12,9 +12,8 @@ import torch
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import Array
+from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.core.foreign_code import first_line, quiet
-from normcheck.families.formats import PRECISE
 from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
@@ -233,9 +232,9 @@ USUAL = 0.1
 
 def _domain(builder: Builder, entry: Recurrent, formats: tuple[str, ...]) -> RecurrentDomain:
     """What the net accepts. Raises `CallError` with the first failure if nothing works."""
-    served = [name for name in reversed(PRECISE) if name in formats]
+    served = [name for name in reversed(WIDE_NAMES) if name in formats]
     if not served:
-        none = " nor ".join(reversed(PRECISE))
+        none = " nor ".join(reversed(WIDE_NAMES))
         raise CallError(f"neither {none} is among the formats that the contract claims")
     base = RecurrentDraw(format=served[0], states="hx" in builder.called)
     sample = recurrent_case(entry, base)
