@@ -14,7 +14,9 @@ from test_user_code import HERE, WRONG, name
 from normcheck.core.errors import UsageError
 from normcheck.core.replay import decode, encode
 from normcheck.core.result import FAILED, Outcome
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings, replayed_case
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers.sampling.recipes import Draw
 
@@ -29,8 +31,9 @@ SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MO
 
 
 def found(one: dict[str, str], replay: str | None = None) -> Outcome:
-    session = Session.of([f"{one['kind']}={HERE.parent / one['target']}"], [], "quick", None, replay)
-    return session.ask(session.claims[0], CHECKS_BY_NAME[one["check"]])
+    (claim,) = claims([f"{one['kind']}={HERE.parent / one['target']}"], {})
+    settings = Settings("quick", replay=None if replay is None else replayed_case(replay))
+    return Asker(settings).run_check(claim, CHECKS_BY_NAME[one["check"]])
 
 
 @pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")
@@ -66,7 +69,7 @@ def test_replay_is_the_same_case(one: dict[str, str]) -> None:
     "draw", [Draw(), Draw(n=17, format="float32", offset=1e3, dy="every second", dim=None), Draw(seed=3, eps=0.1)]
 )
 def test_round_trip(draw: Draw) -> None:
-    assert decode(encode("value", draw)) == ("value", draw)
+    assert decode(encode("value", draw), Draw()) == ("value", draw)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_round_trip(draw: Draw) -> None:
 )
 def test_words_that_are_none(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=re.escape(says)):
-        Session.of(["layer_norm=torch.nn.functional:layer_norm"], [], "quick", None, text)
+        replayed_case(text)
 
 
 def test_fixed_and_still_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from normcheck.diagnosis.experiments import Question, experiments, observations
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.diagnosis.observation import agrees
 from normcheck.normalizers.sampling.recipes import state, values
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 TRIED, ASKED = 24, 4
@@ -27,7 +27,7 @@ def separate_rivals(subject: Subject, rivals: list[HypothesisTest]) -> list[Hypo
     for tried in range(TRIED):
         if len(rivals) < 2 or asked >= ASKED:
             break
-        draw = Space(values).sample(subject, pick)
+        draw = NormalizerSpace(values).sample(subject, pick)
         recipe = values
         if tried % 3 == 2 and (subject.domain.state or subject.domain.evaluation):
             recipe = partial(state, training=subject.domain.state and tried % 2 == 0)

@@ -1,19 +1,20 @@
-"""A call as a user would write it in torch: the lines of a reproduction. Knows names and numbers, no framework."""
+"""The source code of a call as a user would write it, for scripts that reproduce a finding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
 
 Spell = Callable[[Case], tuple[str, ...]]
-"""The lines that call an implementation on `x`, `weight`, `bias`, and leave `y`; the last line is the call."""
+"""Returns the lines that call an implementation on `x`, `weight`, `bias` and assign `y`; the last line is the call."""
 
 
-class Word(str):
-    """Text that is written as it is: a name in the code."""
+class CodeName(str):
+    """A variable name: its representation is the text without quotes."""
 
     __slots__ = ()
 
@@ -21,76 +22,66 @@ class Word(str):
         return str(self)
 
 
-def imported(target: str) -> tuple[tuple[str, ...], str]:
-    """The lines that import a target, and its name in them.
+def import_lines(target: str) -> tuple[tuple[str, ...], str]:
+    """The lines that import a target, and the expression that refers to it after them.
 
-    >>> imported("mypkg.kernels:Norms.fast")
+    >>> import_lines("mypkg.kernels:Norms.fast")
     (('from mypkg.kernels import Norms',), 'Norms.fast')
     """
     place, _, attribute = target.rpartition(":")
-    first = attribute.partition(".")[0]
+    root = attribute.partition(".")[0]
     if not place.endswith(".py") and "/" not in place:
-        return (f"from {place} import {first}",), attribute
+        return (f"from {place} import {root}",), attribute
     folder, _, file = place.rpartition("/")
     path = f"import sys; sys.path.insert(0, {folder or '.'!r})"
-    return (path, f"from {file.removesuffix('.py')} import {first}"), attribute
+    return (path, f"from {file.removesuffix('.py')} import {root}"), attribute
 
 
-def _words(case: Case, shape_as: type) -> dict[str, Any]:
-    shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
-    return {
-        "input": Word("x"),
-        "normalized_shape": shape[0] if shape_as is int else shape,
-        "num_groups": case.groups,
-        "num_channels": case.x.shape[1] if case.x.ndim > 1 else case.x.shape[0],
-        "training": case.training,
-        "use_input_stats": case.training,
-        "momentum": case.momentum,
-        "eps": case.eps,
-        "p": case.part,
-        "dim": case.dim,
-        "backend": False,
-    }
+def _options(case: Case, shape_as: type) -> dict[str, Any]:
+    return {"input": CodeName("x"), **role_values(case, shape_as)}
 
 
-def _written(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
+def _call_source(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
     args, kwargs = binding.arguments(values)
     return f"{name}({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in kwargs.items())])})"
 
 
-def _given(case: Case) -> dict[str, Any]:
+def _array_names(case: Case) -> dict[str, Any]:
     arrays = {"weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
               "running_var": case.running_var}  # fmt: skip
-    return {role: Word(role) for role, value in arrays.items() if value is not None}
+    return {role: CodeName(role) for role, value in arrays.items() if value is not None}
 
 
 def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
-    """A function that takes its parameters as arguments."""
-    lines, name = imported(target)
+    """Source of a call of a function that takes weight and bias as arguments."""
+    lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        return (*lines, f"y = {_written(name, binding, _words(case, shape_as) | _given(case))}")
+        return (*lines, f"y = {_call_source(name, binding, _options(case, shape_as) | _array_names(case))}")
 
     return spell
 
 
 def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-    """A module class that keeps its parameters; parameters: role to the name that the module gives it."""
-    lines, name = imported(target)
+    """Source of construction and call of a module class.
+
+    parameters: the attribute of the module for each of the roles weight, bias, running_mean and running_var.
+    """
+    lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        values = _words(case, shape_as) | {
+        values = _options(case, shape_as) | {
             "affine": case.weight is not None,
             "use_bias": case.bias is not None,
             "track_running_stats": case.running_mean is not None,
         }
-        made = f"m = {_written(name, binding, values)}.to(x.dtype).train({case.training})"
-        put = [
+        construct = f"m = {_call_source(name, binding, values)}.to(x.dtype).train({case.training})"
+        assign = [
             f"m.{parameters[role]}.data = {role}.detach().reshape(m.{parameters[role]}.shape)"
             + (f"; {role} = m.{parameters[role]}" if role in ("weight", "bias") else "")
-            for role in _given(case)
+            for role in _array_names(case)
             if role in parameters
         ]
-        return (*lines, made, *put, "y = m(x)")
+        return (*lines, construct, *assign, "y = m(x)")
 
     return spell

@@ -1,20 +1,160 @@
-"""Which framework a target belongs to. A framework is imported only if the target belongs to it."""
+"""Which framework a target belongs to. A framework is imported only if the target belongs to it, or it is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
+from types import CodeType, ModuleType
 from typing import Any
 
 from normcheck.core.claim import Implementation
+from normcheck.core.errors import UsageError, suggest
 from normcheck.core.subject import BoundSubject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.protocol import Framework
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Where a framework is implemented, and the top-level packages whose objects belong to it."""
+
+    module: str  # it has a value FRAMEWORK
+    packages: tuple[str, ...]
+
+
+REGISTERED: dict[str, Registered] = {
+    "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
+    "numpy": Registered("normcheck.frameworks.numpy_pair", ("numpy",)),
+}
+"""Every framework by its name, in the order in which they are tried where several are possible."""
+
+UNMARKED = ("torch", "numpy")
+"""What is tried for a function that uses operators alone and shows no framework."""
+
+DEPTH = 2
+"""Functions that a function calls are looked at, and those that they call."""
+
+_imported: dict[str, Framework] = {}
+
+
+def get(name: str) -> Framework:
+    """The framework of that name, imported. Raises `UsageError` for an unknown one."""
+    if name not in REGISTERED:
+        raise UsageError(f"unknown framework {name!r}; {suggest(name, REGISTERED)}")
+    if name not in _imported:
+        found: Framework = import_module(REGISTERED[name].module).FRAMEWORK
+        _imported[name] = found
+    return _imported[name]
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """The settings of every framework that is in use, undone at the end."""
+    with ExitStack() as stack:
+        for framework in _imported.values():
+            stack.enter_context(framework.settings())
+        yield
+
+
+def candidates(target: Any) -> tuple[str, ...]:
+    """The names of the frameworks to which a loaded target can belong, the likeliest first; nothing is imported.
+
+    A pair (forward, backward) is numpy's. Otherwise the packages that the target comes from decide, and those that
+    its code names: modules and values that it refers to, and those of the functions that it calls.
+    """
+    if pair(target) is not None:
+        return ("numpy",)
+    roots = set(_packages(target, DEPTH))
+    found = tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
+    plain = inspect.isroutine(_unwrapped(target))
+    return tuple(dict.fromkeys((*found, *UNMARKED))) if plain or not found else found
+
+
+def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """Forward and backward of a target that offers both: a pair of functions, or an object with two methods.
+
+    A class of the framework that is itself differentiated (torch.autograd.Function) is not a pair.
+    """
+    if isinstance(target, (tuple, list)) and len(target) == 2 and all(map(callable, target)):
+        return target[0], target[1]
+    forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
+    own = target if inspect.isclass(target) else type(target)
+    foreign = any(_root(base.__module__) in ("torch", "jax", "flax") for base in own.__mro__)
+    return (forward, backward) if callable(forward) and callable(backward) and not foreign else None
+
+
+def _root(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _unwrapped(target: Any) -> Any:
+    """The function behind partial application, bound methods and decorators that keep it in `__wrapped__`."""
+    for _ in range(20):
+        if isinstance(target, functools.partial):
+            target = target.func
+        elif inspect.ismethod(target):
+            target = target.__func__
+        elif "__wrapped__" in getattr(target, "__dict__", {}):
+            target = target.__wrapped__
+        else:
+            break
+    return target
+
+
+def _packages(target: Any, depth: int) -> Iterator[str]:
+    """Top-level packages that a target comes from or names."""
+    for one in (target, _unwrapped(target)):
+        own = one if inspect.isclass(one) else type(one)
+        yield from (_root(base.__module__) for base in own.__mro__)
+        yield _root(getattr(one, "__module__", None))
+        if inspect.ismethod(one) or not hasattr(one, "__code__"):
+            call = getattr(type(one), "__call__", None)  # noqa: B004  # the function of a callable object, not the test
+            yield from _named(call, depth) if inspect.isfunction(call) else ()
+    yield from _named(_unwrapped(target), depth)
+
+
+def _named(function: Any, depth: int) -> Iterator[str]:
+    """Packages of the modules and values that a Python function refers to."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return
+    names = set(_names(code))
+    yield from (name for name in names if name in sys.modules)  # imported inside the function
+    values = [value for name, value in function.__globals__.items() if name in names]
+    with suppress(ValueError):  # a cell that is still empty
+        values += [cell.cell_contents for cell in function.__closure__ or ()]
+    for value in values:
+        yield _root(value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None))
+        yield _root(type(value).__module__)
+        if depth and inspect.isfunction(value):
+            yield from _named(value, depth - 1)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def binder_of(package: str) -> Callable[[Implementation, Any], BoundSubject]:
-    """Binds implementations of a family by the file of that package that is named after the target's framework."""
+    """Binds implementations of a family by the module of its package that is named after the target's framework."""
 
     def bind(claim: Implementation, entry: Any) -> BoundSubject:
-        found: BoundSubject = import_module(f"{package}.torch").subject(claim, entry)
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        names = candidates(target)
+        offered = [name for name in names if find_spec(f"{package}.{name}") is not None]
+        if not offered:
+            raise UsageError(f"{claim.name}: a {entry.name} is not checked yet where it is code of {names[0]}")
+        get(offered[0])
+        with settings():
+            found: BoundSubject = import_module(f"{package}.{offered[0]}").subject(claim, entry)
         return found
 
     return bind

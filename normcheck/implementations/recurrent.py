@@ -56,7 +56,7 @@ class StepLayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(sum(blocks)))
         self.bias = nn.Parameter(torch.zeros(sum(blocks)))
 
-    def forward(self, x: torch.Tensor, step: int, live: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+    def forward(self, x: torch.Tensor, step: int, live: torch.Tensor) -> torch.Tensor:
         """Normalize each case; step and live are what a batch norm needs."""
         parts = [nn.functional.layer_norm(part, part.shape[-1:], eps=self.eps) for part in x.split(self.blocks, -1)]
         return torch.cat(parts, -1) * self.weight + self.bias
@@ -65,7 +65,7 @@ class StepLayerNorm(nn.Module):
 class Plain(nn.Module):
     """No norm."""
 
-    def forward(self, x: torch.Tensor, step: int, live: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+    def forward(self, x: torch.Tensor, step: int, live: torch.Tensor) -> torch.Tensor:
         """The input itself."""
         return x
 
@@ -95,7 +95,7 @@ class _Net(nn.Module):
         h = like.new_zeros(cases, self.hidden_size)
         return h + self.initial_noise * torch.randn_like(h) if self.training and self.initial_noise else h
 
-    def project(self, x: torch.Tensor, live: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # a norm over time reads it
+    def project(self, x: torch.Tensor, live: torch.Tensor) -> torch.Tensor:  # a norm over time reads it
         """What the input sends to the gates of all steps, not normalized."""
         return x @ self.weight_ih_l0.T
 

@@ -1,0 +1,99 @@
+"""The ways to call a function as a normalizer, in any framework: its parameters by role, and what it supports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from normcheck.core.errors import UsageError
+from normcheck.frameworks import call_source
+from normcheck.frameworks.probe import Attempt, Offer, offered_affine
+from normcheck.frameworks.protocol import Framework, Transforming
+from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, plain
+from normcheck.normalizers.normalizer import Normalizer
+
+SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
+"""Names of a parameter that takes the sizes of several axes; a parameter of another name takes one width."""
+
+TRANSFORM = ("module", "name", "dim")
+"""The roles of a function that transforms a module."""
+
+
+def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
+    """The ways to call a function, the most common first.
+
+    Raises `UsageError` if a required parameter has no known role.
+    """
+    function, parameters = _parameters(framework, target, normalizer, name)
+    made = _transforming(framework, function, parameters, normalizer, name)
+    if made is not None:
+        binding, transforming = made
+        dims = (0, 1, None) if "dim" in binding.roles else (0,)
+        offer = Offer(("weight",), takes_eps=False, dims=dims, layouts=(), watched=False, uses=transforming.uses)
+        return [Attempt(transforming.call, offer)]
+    binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
+    offer = _offer(framework, binding, normalizer)
+    return [
+        Attempt(
+            framework.function(function, binding, normalizer, name, style),
+            replace(
+                offer, spell=call_source.of_function(name, binding, style.shape_as) if framework.scripted else None
+            ),
+        )
+        for style in framework.styles
+    ]
+
+
+def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:
+    """The target as a function that transforms the weight of a module; None if it is not such a function."""
+    found = _transforming(framework, *_parameters(framework, target, normalizer, name), normalizer, name)
+    return None if found is None else found[1]
+
+
+def _parameters(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> tuple[Any, list[Parameter]]:
+    try:
+        return framework.parameters(target, normalizer)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def _transforming(
+    framework: Framework, function: Any, parameters: list[Parameter], normalizer: Normalizer, name: str
+) -> tuple[Binding, Transforming] | None:
+    takes_module = bool(parameters) and plain(parameters[0].name) in NAMES["module"]
+    if normalizer.acts_on != "weight" or not takes_module:
+        return None
+    binding = bind(parameters, TRANSFORM, normalizer, name)
+    made = framework.transforming(function, binding, name)
+    return None if made is None else (binding, made)
+
+
+def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, str], ...]:
+    """Arguments of torch's function that this one does not have, each with the capability that is missing."""
+    reasons = {
+        "weight": "takes no weight", "bias": "takes no bias", "eps": "takes no eps",
+        "running_mean": "keeps no running statistics", "training": "has no evaluation mode",
+        "use_input_stats": "has no evaluation mode", "momentum": "takes no momentum",
+        "normalized_shape": "normalizes one fixed axis", "dim": "normalizes along one fixed dim",
+    }  # fmt: skip
+    return tuple((role, reasons[role]) for role in normalizer.arguments if role in reasons and role not in roles)
+
+
+def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Offer:
+    roles = binding.roles
+    required = [role for role in ("weight", "bias") if binding.required(role)]
+    has_state = normalizer.state and set(normalizer.kept) <= roles
+    mode = bool({"training", "use_input_stats"} & roles)
+    trailing = normalizer.sets.layout == "trailing"
+    return Offer(
+        affine=("weight",) if normalizer.acts_on == "weight" else offered_affine(sorted(roles), required, normalizer),
+        takes_eps="eps" in roles,
+        normalized=(1, 2) if trailing and binding.name("normalized_shape") in SHAPES else (1,),
+        dims=(0, 1, None) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
+        state=has_state and "momentum" in roles,
+        evaluation=has_state and mode,
+        layouts=framework.layouts,
+        watched=framework.watched,
+        uses=framework.uses,
+        absent=_missing(roles, normalizer),
+    )

@@ -1,0 +1,169 @@
+"""The ways to construct and call a layer class or instance as a normalizer, in any framework that has layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from normcheck.core import uses
+from normcheck.core.errors import UsageError
+from normcheck.core.foreign_code import first_line
+from normcheck.frameworks import call_source
+from normcheck.frameworks.functions import SHAPES
+from normcheck.frameworks.probe import Attempt, Offer
+from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
+from normcheck.frameworks.role_values import role_values
+from normcheck.frameworks.roles import Binding, bind
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Draw, state, values
+
+CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
+               "track_running_stats")  # fmt: skip
+
+WIDTHS = ("dim", "dims", "size", "hidden")
+"""Further names of a width in a constructor; in a function these names mean an axis."""
+
+
+def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
+    """The ways to construct and call a layer, the most common first.
+
+    Raises `UsageError` if the layer cannot be constructed, or if a required parameter of its constructor has no known
+    role.
+    """
+    if not layers.is_class(target):
+        offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
+        return [Attempt(layers.call(_copies(layers, target), name), replace(offer, sizes=layers.sizes(target)))]
+    matched = constructor(layers, target, normalizer, name)
+    out: list[Attempt] = []
+    failure: UsageError | None = None
+    for binding, shape_as in product(_stateful(matched), (int, tuple)):
+        build = factory(layers, target, binding, name, shape_as=shape_as)
+        try:
+            parts = layers.parts(build(sample_case(normalizer)))
+        except UsageError as error:
+            failure = failure or error
+            continue
+        offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
+        missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
+        spell = call_source.of_module(name, binding, shape_as, _names(parts)) if framework.scripted else None
+        out.append(Attempt(layers.call(build, name), replace(offer, spell=spell, absent=offer.absent + missing)))
+    if not out:
+        assert failure is not None
+        raise failure
+    return out
+
+
+def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
+    """A function that builds the layer of a case; a class is constructed with sizes of type int."""
+    if not layers.is_class(target):
+        return _copies(layers, target)
+    return factory(layers, target, constructor(layers, target, normalizer, name), name, shape_as=int)
+
+
+def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
+    """The constructor's parameters by role. Raises `UsageError` if a required one has no known role."""
+    width = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+    unused = "num_channels" if width == "normalized_shape" else "normalized_shape"
+    missing = {
+        "num_groups": "num_groups" not in normalizer.arguments,
+        "momentum": not normalizer.state,
+        "track_running_stats": not normalizer.state,
+        "p": not normalizer.partial,
+        "use_bias": not normalizer.bias,
+        unused: True,
+    }
+    roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
+    roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
+    found = layers.constructor(target)
+    fallback = width if any(p.required for p in found) else None
+    return bind(found, roles, normalizer, name, fallback=fallback, more={width: WIDTHS})
+
+
+def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
+    """A function that constructs the layer of a case. It raises `UsageError` if the constructor raises.
+
+    shape_as: the type in which sizes are passed, int or tuple.
+    """
+
+    def build(case: Case) -> Any:
+        values = role_values(case, shape_as)
+        values["affine"] = case.weight is not None or case.bias is not None
+        values["use_bias"] = case.bias is not None
+        values["track_running_stats"] = case.running_mean is not None
+        args, kwargs = binding.arguments(values)
+        try:
+            return with_momentum(layers, layers.construct(target, args, kwargs), case)
+        except (Exception, SystemExit) as error:
+            passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
+            raise UsageError(
+                f"{name}: constructing it as {target.__name__}({passed}) raised {first_line(error)}"
+            ) from None
+
+    return build
+
+
+def _copies(layers: Layers, instance: Any) -> Build:
+    return lambda case: with_momentum(layers, layers.copy(instance), case)
+
+
+def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
+    """The layer with its momentum attribute set to the case's: not every constructor has an argument for it."""
+    name = layers.parts(layer).momentum if case.running_mean is not None else ""
+    if name:
+        setattr(layer, name, case.momentum)
+    return layer
+
+
+def _stateful(binding: Binding) -> tuple[Binding, ...]:
+    """The binding with and without `track_running_stats`: subclasses may inherit the option and need the statistics."""
+    return tuple(dict.fromkeys((binding, binding.without("track_running_stats"))))
+
+
+def sample_case(normalizer: Normalizer) -> Case:
+    """An ordinary case, used to construct a sample layer of a class."""
+    draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
+    return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
+
+
+def _names(parts: LayerParts) -> dict[str, str]:
+    roles = ("weight", "bias", "running_mean", "running_var")
+    return {role: name for role in roles if (name := getattr(parts, role))}
+
+
+def _offer(
+    framework: Framework, parts: LayerParts, roles: frozenset[str], normalizer: Normalizer, *, width: str = ""
+) -> Offer:
+    """What a layer supports, judged by the options of its constructor, its parameters and its buffers."""
+    weight, bias = bool(parts.weight), bool(parts.bias)
+    has_state = normalizer.state and all(getattr(parts, name) for name in normalizer.kept)
+    affine = []
+    complete = (weight or not normalizer.weight) and (bias or not normalizer.bias)
+    if complete:
+        affine.append("both" if normalizer.bias else "weight")
+    if weight and normalizer.bias and ("use_bias" in roles or not bias):
+        affine.append("weight")
+    if "affine" in roles or not (complete or weight) or ("use_bias" in roles and not weight):
+        affine.append("none")
+    absent = [] if weight or not normalizer.weight else [("weight", "has no weight")]
+    if normalizer.bias and not bias:
+        absent.append(("bias", "has no bias"))
+    if normalizer.state and not has_state:
+        absent.append(("running statistics", "keeps no running statistics"))
+    takes_momentum = "momentum" in roles or bool(parts.momentum)
+    if has_state and not takes_momentum:
+        absent.append(("running statistics", "takes no momentum"))
+    return Offer(
+        affine=tuple(affine),
+        takes_eps="eps" in roles,
+        eps_attribute=parts.eps,
+        normalized=(1, 2) if normalizer.sets.layout == "trailing" and width in SHAPES else (1,),
+        state=has_state and takes_momentum,
+        evaluation=has_state,
+        layouts=framework.layouts,
+        watched=framework.watched,
+        own_parameters=False,
+        uses=tuple(use for use in uses.ALL if use in framework.layer_uses),
+        absent=tuple(absent),
+    )

@@ -1,0 +1,216 @@
+"""The interface of a framework: everything that normcheck needs of torch, numpy or JAX.
+
+A framework turns a target into functions that run it on cases. Loading targets, matching parameters by name, and
+testing what an implementation accepts are the same code for all frameworks (`load`, `roles`, `binder`, `probe`). To
+add a framework:
+
+1. write a module or package below `frameworks` with a value `FRAMEWORK` that fulfills `Framework`;
+2. add one line to `registry.REGISTERED`;
+3. run `normcheck.testing.framework` on it: that test kit tests everything that is required here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from normcheck.core.floats import Array
+from normcheck.frameworks.roles import Binding, Parameter
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Sizes
+from normcheck.normalizers.subject import Call, Life, Transformed
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStyle:
+    """How arguments are passed to a function, where functions with the same signature differ; the defaults are torch's.
+
+    shape_as: the type in which `normalized_shape` is passed, tuple or int. always_state: running statistics are passed
+    even if the case has none. flat_weight: the weight is passed with one axis, even if the case's weight has the rank
+    of the input to broadcast.
+    """
+
+    shape_as: type = tuple
+    always_state: bool = False
+    flat_weight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParts:
+    """The names of the parameters and the state of a layer as its attributes; empty for those that it does not have.
+
+    weight, bias: parameters. running_mean, running_var: buffers. momentum: the attribute that holds the momentum.
+    eps: the value of its attribute for eps, None if it has no such attribute.
+    """
+
+    weight: str = ""
+    bias: str = ""
+    running_mean: str = ""
+    running_var: str = ""
+    momentum: str = ""
+    eps: float | None = None
+
+
+Build = Callable[[Case], Any]
+"""Builds a new layer for the sizes and options of a case. Raises `UsageError` if the class cannot be constructed."""
+
+
+class Layers(Protocol):
+    """Layer classes and instances, which store their parameters, in frameworks that have them."""
+
+    def is_layer(self, target: Any) -> bool:
+        """Whether a loaded target is a layer class or a layer."""
+        ...
+
+    def is_class(self, target: Any) -> bool:
+        """Whether a layer target is a class, constructed for each case; otherwise it is an instance and is copied."""
+        ...
+
+    def constructor(self, target: Any) -> list[Parameter]:
+        """The parameters of the constructor, except those that the framework fills in, such as random keys."""
+        ...
+
+    def construct(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """A new layer. Raises any exception that its constructor raises."""
+        ...
+
+    def copy(self, layer: Any) -> Any:
+        """A copy of a layer that shares no memory with it."""
+        ...
+
+    def parts(self, layer: Any) -> LayerParts:
+        """The parameters and buffers of a layer by role."""
+        ...
+
+    def sizes(self, layer: Any) -> Sizes | None:
+        """The sizes for which an instance was constructed; None if they are not known."""
+        ...
+
+    def call(self, build: Build, name: str) -> Call:
+        """A call that runs a layer from `build` with the parameters and state of the case.
+
+        name: of the target, for messages.
+        """
+        ...
+
+    def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
+        """Every operation of `normalizers.programs` with the reason why a layer does not support it, empty if it does.
+
+        rebuilt: the layer can be constructed again from a class. cumulative: momentum None means a cumulative average.
+        """
+        ...
+
+    def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
+        """A factory of layers that keep their state over several calls; None: not supported.
+
+        Without it, running statistics are passed from call to call.
+        """
+        ...
+
+
+class Framework(Protocol):
+    """One framework. What it does not support is expressed by an empty tuple, None, or a reason as text."""
+
+    @property
+    def name(self) -> str:
+        """The name in records and messages, such as "torch"."""
+        ...
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The floating-point formats that its arrays can have, by their names in `core.floats`."""
+        ...
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The memory layouts of `core.layouts`, except contiguous, that its arrays can have; empty: not supported."""
+        ...
+
+    @property
+    def styles(self) -> tuple[FunctionStyle, ...]:
+        """The styles in which arguments are passed to its functions, in the order in which they are tried."""
+        ...
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The ways of `core.uses`, except the plain one, in which functions can be called."""
+        ...
+
+    @property
+    def layer_uses(self) -> tuple[str, ...]:
+        """The same for layers."""
+        ...
+
+    @property
+    def watched(self) -> bool:
+        """Whether a call reports its side effects (`Answer.changed`)."""
+        ...
+
+    @property
+    def layers(self) -> Layers | None:
+        """The operations on layers; None: not supported."""
+        ...
+
+    @property
+    def scripted(self) -> bool:
+        """Whether a call can be written as lines of a script that reproduces a finding without normcheck."""
+        ...
+
+    @property
+    def untimed(self) -> str:
+        """Why speed and memory of its implementations are not measured; empty if they are (`bench` has the hooks)."""
+        ...
+
+    def settings(self) -> AbstractContextManager[None]:
+        """A context with the settings under which implementations are called, such as one thread or 64-bit types."""
+        ...
+
+    def tensor(self, values: Array, format: str, layout: str = "contiguous") -> Any:
+        """An array of the framework with the given float64 values, in a format and a memory layout."""
+        ...
+
+    def array(self, tensor: Any) -> Array:
+        """The values of an array of the framework as a new float64 numpy array, exact in every format."""
+        ...
+
+    def format_of(self, tensor: Any) -> str:
+        """The name of the format of an array of the framework."""
+        ...
+
+    def accepts(self, target: Any) -> str:
+        """Why this framework cannot call a loaded target, as the end of "TARGET is ..."; empty if it can."""
+        ...
+
+    def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
+        """The object to call for a function target, and its parameters, from its signature or an equivalent source.
+
+        Raises `UsageError` if the parameters cannot be determined.
+        """
+        ...
+
+    def function(
+        self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
+    ) -> Call:
+        """A call that runs a function on arrays of the framework, in the way that the case's use names.
+
+        The call returns the output with its format, the gradients of input, weight and bias if they are requested,
+        and the running statistics after the call. It raises `CallError`, in one sentence, for every exception of the
+        function and for return values that are not a valid output.
+        """
+        ...
+
+    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
+        """The target as a function that transforms the weight of a module; None: not supported."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transforming:
+    """How to call a function that transforms the weight of a module."""
+
+    call: Call
+    uses: tuple[str, ...]  # the ways of `core.uses` that apply to it
+    live: Callable[[Case], Transformed]  # a factory of transformed modules that can be trained, saved and loaded
