@@ -72,7 +72,6 @@ class Family:
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
     isolate: Callable[[Implementation, Any, Any], Any] | None = None  # within limits, in a process of its own
     devices: bool = False  # whether its cases can lie on another device than the processor
-    timed: bool = False  # whether its implementations have a baseline to be timed beside
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
 
     @property

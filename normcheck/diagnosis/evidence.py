@@ -24,7 +24,7 @@ Not a time: what is found may not depend on what else the machine does."""
 
 
 @dataclass(slots=True)
-class Budget:
+class AnswerBudget:
     """Answers that hypotheses gave, counted in answers to a small question."""
 
     spent: float = 0.0
@@ -42,7 +42,7 @@ class Evidence:
     experiments: tuple[Experiment, ...]
     traces: tuple[Trace, ...] = ()
     changes: Changes | None = None  # from call to call
-    budget: Budget = field(default_factory=Budget)  # of all hypotheses together
+    budget: AnswerBudget = field(default_factory=AnswerBudget)  # of all hypotheses together
 
     @property
     def wrong(self) -> bool:

@@ -29,7 +29,6 @@ FAMILY = Family(
     faults=faults.ALL,
     faulty=_faulty,
     sections=lambda entry: explain.sections(entry, names_of),
-    timed=True,
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,

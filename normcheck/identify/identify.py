@@ -23,9 +23,9 @@ from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
+from normcheck.frameworks import registry
 from normcheck.frameworks.binder import subject as bound
 from normcheck.frameworks.load import load
-from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
@@ -79,7 +79,7 @@ def identify(target: Any) -> IdentityReport:
     """
     started = time.perf_counter()
     name = Implementation("", target).name
-    with one_thread(), quiet():
+    with registry.settings(), quiet():
         loaded = load(target) if isinstance(target, str) else target
         seen = _best(target, name)
         defaults = _with_own_defaults(seen, loaded)
