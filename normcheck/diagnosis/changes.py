@@ -1,4 +1,4 @@
-"""What an implementation changes from call to call, though it is asked the same."""
+"""What differs between calls of an implementation with the same arguments."""
 
 from __future__ import annotations
 

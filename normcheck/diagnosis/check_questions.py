@@ -1,4 +1,4 @@
-"""The questions of a check that failed, recorded while it is asked again."""
+"""The questions of a check that failed, recorded while it runs again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Subject
 
 MANY = 50
-"""A check that asks the same more often than this looks for what changes from call to call."""
+"""A check that repeats a call more often than this looks for what changes from call to call."""
 
 EXAMPLES = 24
-"""Explicit examples, and as many random draws, on which a check is asked again."""
+"""Explicit examples, and as many random draws, on which a check runs again."""
 
 ENTRIES = 2_000_000
 """Entries of all inputs after which no further case is sought that breaks the law of a check."""

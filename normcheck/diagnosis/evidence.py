@@ -74,7 +74,7 @@ class Evidence:
     def screen(self) -> list[Experiment]:
         """A few experiments with everything wrong that is wrong anywhere, and one with nothing; small ones first.
 
-        A hypothesis that a small question contradicts is never asked a large one.
+        A hypothesis that a small question contradicts is not tested on a large one.
         """
         seen: set[Kind] = set()
         out = []

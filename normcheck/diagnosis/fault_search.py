@@ -1,7 +1,7 @@
 """Name the fault: every known one, and pairs of them, applied to the reference until one gives the same answers.
 
 A hypothesis is kept if it reproduces what was observed, within the bound, where the implementation is wrong and where
-it is right. Among several that do, cases are sought on which they differ, and the implementation is asked there.
+it is right. Among several that do, cases are sought on which they differ, and the implementation is called on these.
 """
 
 from __future__ import annotations

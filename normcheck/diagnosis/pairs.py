@@ -56,7 +56,7 @@ def _both(evidence: Evidence, some: Sequence[tuple[HypothesisTest, HypothesisTes
 
 
 def _explained_by_either(screen: Sequence[Experiment], one: HypothesisTest, other: HypothesisTest) -> int:
-    """How many observations of the screen one of two hypotheses explains, each asked without the other."""
+    """How many observations of the screen one of two hypotheses explains, each by itself."""
     results = zip(one.pairs(screen), other.pairs(screen), strict=True)
     return sum(a is not None or b is not None for (_, a), (_, b) in results)
 

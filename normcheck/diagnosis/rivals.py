@@ -1,4 +1,4 @@
-"""Several hypotheses that all explain what was seen: cases are sought on which they differ, and asked."""
+"""Several hypotheses that explain what was seen: the implementation is called on cases on which they differ."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from normcheck.normalizers.sampling.recipes import state, values
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
-TRIED, ASKED = 24, 4
-"""Random cases that are tried, and those of them that the implementation is asked, at most."""
+TRIED, CALLED = 24, 4
+"""Random cases that are tried, and those of them on which the implementation is called, at most."""
 
 
 def separate_rivals(subject: Subject, rivals: list[HypothesisTest]) -> list[HypothesisTest]:
     """Those of several that still hold on cases on which they differ; all of them where none holds."""
     rng = np.random.default_rng(5)
     pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # a value of type Pick
-    asked = 0
+    called = 0
     for tried in range(TRIED):
-        if len(rivals) < 2 or asked >= ASKED:
+        if len(rivals) < 2 or called >= CALLED:
             break
         draw = NormalizerSpace(values).sample(subject, pick)
         recipe = values
@@ -34,7 +34,7 @@ def separate_rivals(subject: Subject, rivals: list[HypothesisTest]) -> list[Hypo
         question = Question(recipe(subject.normalizer, draw))
         answers = [question.answer(test.call) for test in rivals]
         if _differ(subject, question, answers):
-            asked += 1
+            called += 1
             found = list(experiments(subject, [question]))
             rivals = [test for test in rivals if test.holds(found)] or rivals
     return rivals

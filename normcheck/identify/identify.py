@@ -79,12 +79,14 @@ def identify(target: Any) -> IdentityReport:
     """
     started = time.perf_counter()
     name = Implementation("", target).name
-    with registry.settings(), quiet():
+    with quiet():
         loaded = load(target) if isinstance(target, str) else target
-        seen = _best(target, name)
-        defaults = _with_own_defaults(seen, loaded)
-        report = _report(seen, defaults, name)
-        report = _with_reference_fit(report, seen, defaults, loaded) if seen.is_kind else report
+        registry.get(registry.candidates(loaded)[0])  # imported now, so that its settings hold for every call
+        with registry.settings():
+            seen = _best(target, name)
+            defaults = _with_own_defaults(seen, loaded)
+            report = _report(seen, defaults, name)
+            report = _with_reference_fit(report, seen, defaults, loaded) if seen.is_kind else report
     return replace(report, seconds=time.perf_counter() - started)
 
 
