@@ -1,4 +1,4 @@
-"""The command `normcheck`: pytest on the property suite, and commands that print Table 1, explanations and reports."""
+"""The command `normcheck`: the property suite, Table 1, identification, explanations, saved runs, self-check."""
 
 from __future__ import annotations
 

@@ -17,12 +17,13 @@ from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError, UsageError
 from normcheck.core.events import outcomes_of
+from normcheck.core.limits import Limits
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.remote import Limits, Remote
+from normcheck.frameworks.isolation.remote import Remote
 from normcheck.frameworks.isolation.side_effects import SideEffects
 from normcheck.normalizers.sampling.recipes import Draw, values
 

@@ -12,11 +12,11 @@ from normcheck.core.claim import Implementation
 from normcheck.core.floats import FLOAT32
 from normcheck.core.layouts import NAMES, applies, geometry
 from normcheck.core.result import ERROR, FAILED, PASSED
-from normcheck.engine import known_bugs
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import claims
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
+from normcheck.frameworks import known_bugs
 from normcheck.frameworks.torch.tensors import placed
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import layout
@@ -135,7 +135,7 @@ class CotangentThroughInput(torch.autograd.Function):
 
 
 def test_a_pair_is_refused_or_right() -> None:
-    """A forward may refuse two layouts together, and it is said; a backward that is wrong for a pair is found."""
+    """A forward may refuse two layouts together, which is reported; a backward that is wrong for a pair is found."""
     through = lambda x, eps=1e-5: CotangentThroughInput.apply(x, eps)  # a function of its own kind
     some, asker = claims([("layer_norm", refusing), ("rms_norm", through)], {}), Asker(Settings("quick"))
     first, second = (asker.run_check(claim, CHECKS_BY_NAME["layout-pairs"]) for claim in some)
@@ -165,11 +165,11 @@ def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Asker(Settings("quick")).run_check(claim, layout.CHECKS[0])
 
     assert outcome.status == ERROR
-    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/engine/known_bugs.py"
+    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/frameworks/known_bugs.py"
 
 
 def test_contiguous_only_is_reported() -> None:
-    """Code that refuses other layouts is right there: listed as not offered, not asked."""
+    """Code that refuses other layouts is right there: listed as not offered, and not checked."""
 
     def strict(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         if not x.is_contiguous():

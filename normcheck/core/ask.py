@@ -27,7 +27,7 @@ def run_case(subject: BoundSubject, check: Check, draw: Any) -> tuple[Any, Compa
     try:
         return case, check.ask(subject, case)
     except CallError as error:
-        return case, Comparison("an ordinary input is answered", 1, math.inf, math.inf, 0.0, detail=str(error))
+        return case, Comparison("an ordinary input raises no exception", 1, math.inf, math.inf, 0.0, detail=str(error))
 
 
 class Fold:

@@ -31,6 +31,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Key of each convention to its values; the first is the default."""
 
+ACCURACY_CLASSES = CHOICES["accuracy"][1:]
+"""The accuracy classes, the most accurate first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:

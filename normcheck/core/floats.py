@@ -79,3 +79,7 @@ BFLOAT16 = Format("bfloat16", 8, -126, float(2.0**128 - 2.0**120), "float32")
 FLOAT16 = Format("float16", 11, -14, 65504.0, "float32")
 
 FORMATS = {f.name: f for f in (FLOAT64, FLOAT32, BFLOAT16, FLOAT16)}
+"""Every format by its name."""
+
+WIDE_NAMES = tuple(f.name for f in FORMATS.values() if not f.narrow)
+"""Names of the formats in which a sound implementation keeps its statistics as they are, the most precise first."""

@@ -10,9 +10,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
-from normcheck.normalizers.sampling.recipes import Draw
-
-PLAIN = Draw()
 
 LEFT_OUT = ("fixed",)
 """Fields that are not written: sizes that a layer cannot change are read from the layer again."""
@@ -21,8 +18,7 @@ LEFT_OUT = ("fixed",)
 def encode(check: str, draw: Any) -> str:
     """The replay id of a draw.
 
-    >>> encode("value", Draw(n=3, format="float32"))
-    'value/n=3/format=float32'
+    A draw `Draw(n=3, format="float32")` of the check "value" is written "value/n=3/format=float32".
     """
     plain = type(draw)()
     parts = [check]
@@ -38,7 +34,7 @@ def named(text: str) -> str:
     return text.strip().partition("/")[0]
 
 
-def decode(text: str, plain: Any = PLAIN) -> tuple[str, Any]:
+def decode(text: str, plain: Any) -> tuple[str, Any]:
     """The name of the check and the draw of a replay id. Raises `UsageError` for an unknown field or invalid value.
 
     plain: the ordinary draw of the check's cases; fields that the text does not name have its values.

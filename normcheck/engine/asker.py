@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 from normcheck import families
 from normcheck.core import ask
@@ -14,15 +15,16 @@ from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.result import ERROR, PASSED, SKIPPED, Outcome
 from normcheck.core.subject import BoundSubject
-from normcheck.engine import accepted_findings, known_bugs
+from normcheck.engine import accepted_findings
 from normcheck.engine.binder import ClaimBinder
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
 from normcheck.engine.explainer import Diagnoses, explain_finding
 from normcheck.engine.failing_cases import NOTHING
-from normcheck.engine.known_bugs import KnownBug
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
+from normcheck.frameworks import known_bugs
+from normcheck.frameworks.known_bugs import KnownBug
 
 CALL = "call"
 """Name of the first check: can the target be loaded, bound and called at all."""
@@ -118,13 +120,13 @@ def _run(subject: BoundSubject, check: Check, settings: Settings) -> Outcome:
     return run_known_bug(subject, check, bug, settings.search_effort)
 
 
-def run_known_bug(subject: BoundSubject, check: Check, bug: KnownBug, effort: Effort) -> Outcome:
+def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> Outcome:
     """A check of a target with a known bug: all other cases must hold, and the bug must still be found."""
     effort = replace(effort, memory=NOTHING)  # a case that failed before may show the known bug
     outcome = search(known_bugs.without(subject, bug), check, effort)
     if outcome.finding is not None:
         return outcome
     if search(known_bugs.only(subject, bug), check, effort).finding is None:
-        stale = f"the expected finding ({bug.reason}) is gone: remove it from normcheck/engine/known_bugs.py"
+        stale = f"the expected finding ({bug.reason}) is gone: remove it from normcheck/frameworks/known_bugs.py"
         return replace(outcome, status=ERROR, reason=stale)
     return replace(outcome, expected=bug.reason)

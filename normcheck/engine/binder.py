@@ -5,10 +5,11 @@ from __future__ import annotations
 from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.limits import Limits
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
-from normcheck.frameworks.isolation.remote import Limits, Remote
+from normcheck.frameworks.isolation.remote import Remote
 
 
 class ClaimBinder:

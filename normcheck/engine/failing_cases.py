@@ -30,7 +30,7 @@ class FailingCases:
     database: Database | None = None
 
     def draws(self, subject: BoundSubject, check: Check) -> Iterator[Any]:
-        """The draws with which this check of this target failed. One that holds now is deleted from the database."""
+        """The draws with which this check of this target failed. One whose law holds now is deleted."""
         if self.database is None:
             return
         key = _key(subject, check)

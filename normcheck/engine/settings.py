@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
+from normcheck.core.limits import Limits
 from normcheck.core.replay import decode, encode, named
 from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.failing_cases import NOTHING, FailingCases
 from normcheck.engine.search import EFFORTS, Effort
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.frameworks.isolation.remote import Limits
 
 
 @dataclass(frozen=True, slots=True)

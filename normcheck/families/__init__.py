@@ -30,6 +30,9 @@ ENTRIES: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry 
 CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES for check in family.checks)
 """Every check, in the order in which a reader wants the answers."""
 
+TABLE_CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES for check in family.table)
+"""The checks that measure Table 1 and its extension."""
+
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}
 
 FAULTS: dict[str, KnownFault] = {name: fault for family in FAMILIES for name, fault in family.faults.items()}

@@ -9,6 +9,7 @@ from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
 from normcheck.frameworks import binder
 from normcheck.frameworks.isolation.remote import Remote
+from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
 from normcheck.normalizers.normalizer import Normalizer
@@ -27,7 +28,7 @@ FAMILY = Family(
     table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
     faults=faults.ALL,
     faulty=_faulty,
-    sections=explain.sections,
+    sections=lambda entry: explain.sections(entry, names_of),
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from normcheck.core.contract import CHOICES
 from normcheck.core.page import Section, paper
 from normcheck.core.spec import Row
-from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import transforms
 from normcheck.normalizers.normalizer import Normalizer
 
+Names = Callable[[Normalizer, str], Iterable[str]]
+"""The names under which code has a role of a normalizer."""
 
-def sections(n: Normalizer) -> Iterator[Section]:
+
+def sections(n: Normalizer, names_of: Names) -> Iterator[Section]:
     """The sections that only normalizers have; the note and how to run the checks are added to every page."""
     shared = " and ".join(sorted(n.sets.members))
     center = "the mean is subtracted" if n.centered else "no mean is subtracted"
@@ -21,7 +23,7 @@ def sections(n: Normalizer) -> Iterator[Section]:
     yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; {scale}.")
     yield "paper", paper(n)
     yield "Table 1", tuple(_rows(n))
-    yield "arguments", tuple(_arguments(n))
+    yield "arguments", tuple(_arguments(n, names_of))
     yield "conventions", tuple(conventions(_without(n)))
     yield "accuracy", (_accuracy(n),)
 
@@ -41,7 +43,7 @@ def named(row: Row, yes: bool) -> str:
     return ", ".join(titles) or "none of the six"
 
 
-def _arguments(n: Normalizer) -> Iterator[str]:
+def _arguments(n: Normalizer, names_of: Names) -> Iterator[str]:
     yield "In torch's order; each may have any of these names, and any but the input may be missing."
     for role in n.arguments:
         yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"

@@ -22,7 +22,7 @@ from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin.stash_keys import EVENTS, SPEED, SUITE
 from normcheck.pytest_plugin.suite_run import SuiteRun
-from normcheck.report import speed as pace
+from normcheck.report import speed as speed_report
 
 SETTING = pytest.StashKey[speed.SpeedSetting]()
 MACHINE = pytest.StashKey[dict[str, Any]]()
@@ -197,7 +197,7 @@ def norm_grow(request: pytest.FixtureRequest) -> Any:
         _keep(request, claim, "growth", entry)
         fit = entry["time"]
         if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
-            text = f"the time of a {part} grows as {pace.power(entry)}; a normalizer's is linear"
+            text = f"the time of a {part} grows as {speed_report.growth_law(entry)}; a normalizer's is linear"
             pytest.fail(f"{claim.name}: {text}", pytrace=False)
 
     return grown

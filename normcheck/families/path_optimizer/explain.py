@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from normcheck.core.floats import FLOAT32
+from normcheck.core.floats import FLOAT32, WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.formats import PRECISE
 from normcheck.families.path_optimizer.entry import PathOptimizer
 
 
@@ -18,7 +17,8 @@ def sections(entry: PathOptimizer) -> Iterator[Section]:
         "what is asked",
         (
             (
-                f"The step of every edge against the closed form, in {' and '.join(PRECISE)}; whether it commutes with "
+                f"The step of every edge against the closed form, in {' and '.join(WIDE_NAMES)}; whether it commutes "
+                "with "
                 "the rescaling of nodes, which plain gradient descent does not; that stepped nets which computed one "
                 "function still do; and torch.optim's interface: rates of groups, closures, frozen layers, saved "
                 "states."

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import ChoiceSpace
-from normcheck.families.formats import PRECISE
 from normcheck.families.path_optimizer import reference
 from normcheck.families.path_optimizer.case import OptimizerCase, Parameters
 from normcheck.families.path_optimizer.entry import PathOptimizer
@@ -99,7 +98,7 @@ class OptimizerSpace(ChoiceSpace):
     plain: ClassVar[OptimizerDraw] = OptimizerDraw()
 
     recipe: Callable[[PathOptimizer, OptimizerDraw], OptimizerCase] = optimizer_case
-    format: tuple[str, ...] = PRECISE
+    format: tuple[str, ...] = WIDE_NAMES
     nodes: tuple[tuple[int, ...], ...] = ((3, 4, 2), (2, 3, 3, 2), (4, 1, 3), (3, 3, 3, 3), (5, 17, 3), (2, 4, 3, 5, 1))
     biases: tuple[bool, ...] = (False,)
     steps: tuple[int, ...] = (1,)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
-from normcheck.families.formats import PRECISE
+from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.families.path_optimizer.case import ClosureCall, OptimizerCase, Parameters
 from normcheck.families.path_optimizer.entry import PathOptimizer
 
@@ -45,7 +44,7 @@ class OptimizerRun(Protocol):
 class OptimizerDomain:
     """What an optimizer accepts, found by steps on small nets."""
 
-    formats: tuple[str, ...] = PRECISE
+    formats: tuple[str, ...] = WIDE_NAMES
     biases: bool = True  # takes parameters of one axis
     groups: bool = True  # takes a group for each layer
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from normcheck.core.floats import WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.formats import PRECISE
 from normcheck.families.reparametrized.entry import Reparametrized
 
 
@@ -24,7 +24,7 @@ def sections(entry: Reparametrized) -> Iterator[Section]:
         (
             (
                 "Whether a refresh leaves the function as it is: at first, again, and after a step; whether statistics "
-                f"are constant between refreshes; steps against the closed form, in {' and '.join(PRECISE)}; "
+                f"are constant between refreshes; steps against the closed form, in {' and '.join(WIDE_NAMES)}; "
                 f"{own}{kept}."
             ),
         ),

@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import ChoiceSpace
-from normcheck.families.formats import PRECISE
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.reference import affine, perceptron
@@ -97,7 +96,7 @@ class ReparametrizedSpace(ChoiceSpace):
     plain: ClassVar[ReparametrizedDraw] = ReparametrizedDraw()
 
     recipe: Callable[[Reparametrized, ReparametrizedDraw], ReparametrizedCase] = reparametrized_case
-    format: tuple[str, ...] = PRECISE
+    format: tuple[str, ...] = WIDE_NAMES
     inputs: tuple[int, ...] = (4, 2, 6)
     outputs: tuple[int, ...] = (2, 4)
     spread: tuple[str, ...] = tuple(SPREADS)

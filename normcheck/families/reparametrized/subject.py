@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
-from normcheck.families.formats import PRECISE
+from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 
@@ -37,7 +36,7 @@ class ReparametrizedRun(Protocol):
 class ReparametrizedDomain:
     """What a layer accepts, found by calling it."""
 
-    formats: tuple[str, ...] = PRECISE
+    formats: tuple[str, ...] = WIDE_NAMES
     undamped: bool = True  # accepts damping 0
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from normcheck.core.floats import FLOAT32
+from normcheck.core.floats import FLOAT32, WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.formats import PRECISE
 from normcheck.families.whitening.entry import Whitening
 
 
@@ -23,7 +22,7 @@ def sections(entry: Whitening) -> Iterator[Section]:
         "what is asked",
         (
             (
-                f"Output and gradients against the closed form, in {' and '.join(PRECISE)}, where eigenvalues are "
+                f"Output and gradients against the closed form, in {' and '.join(WIDE_NAMES)}, where eigenvalues are "
                 f"apart, equal, far apart or zero; {law}; groups apart; y(d x; d^2 eps) = y(x; eps); shifts of "
                 "channels; running statistics and evaluation with them."
             ),

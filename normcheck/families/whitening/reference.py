@@ -17,14 +17,7 @@ from functools import partial
 import numpy as np
 
 from normcheck.core.floats import Array
-from normcheck.families.whitening.case import (
-    WhiteningAnswer,
-    WhiteningCase,
-    channel_axes,
-    fold,
-    per_channel,
-    unfold,
-)
+from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase, channel_axes, fold, per_channel, unfold
 
 STEPS = 5
 """Iterations of IterNorm, as in the paper's experiments."""

@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import ChoiceSpace
-from normcheck.families.formats import PRECISE
 from normcheck.families.whitening.case import WhiteningCase, unfold
 from normcheck.families.whitening.entry import Whitening
 from normcheck.families.whitening.subject import WhiteningSubject
@@ -96,7 +95,7 @@ class WhiteningSpace(ChoiceSpace):
     plain: ClassVar[WhiteningDraw] = WhiteningDraw()
 
     recipe: Callable[[Whitening, WhiteningDraw], WhiteningCase] = whitening_case
-    format: tuple[str, ...] = PRECISE
+    format: tuple[str, ...] = WIDE_NAMES
     channels: tuple[int, ...] = (4, 6, 2)
     groups: tuple[int, ...] = (1, 2)
     rank: tuple[int, ...] = (2, 3, 4)

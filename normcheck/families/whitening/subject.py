@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from normcheck.core.contract import Contract
-from normcheck.families.formats import PRECISE
+from normcheck.core.floats import WIDE_NAMES
 from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
 from normcheck.families.whitening.entry import Whitening
 
@@ -15,7 +15,7 @@ from normcheck.families.whitening.entry import Whitening
 class WhiteningDomain:
     """What a layer accepts, found by calling it."""
 
-    formats: tuple[str, ...] = PRECISE
+    formats: tuple[str, ...] = WIDE_NAMES
     ranks: tuple[int, ...] = (2, 3, 4)
     groups: bool = True  # takes a number of groups
     affine: bool = True  # takes weight and bias

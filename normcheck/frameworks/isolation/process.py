@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.limits import Limits
 from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation import wire
@@ -37,17 +38,6 @@ LARGEST_OUTPUT = 1 << 26
 
 MOST_LAYERS = 64
 """Largest number of layers that keep their state at a time; a check uses one or two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of one request.
-
-    seconds: wall-clock time, ten times as much if the request compiles the implementation. gigabytes: address space.
-    """
-
-    seconds: float = 30.0
-    gigabytes: float = 4.0  # in addition to what the process uses once the frameworks are imported
 
 
 def _confine(limits: Limits, output: str) -> None:

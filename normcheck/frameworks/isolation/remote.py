@@ -20,16 +20,14 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
+from normcheck.core.limits import Limits
 from normcheck.frameworks import binder
-from normcheck.frameworks.isolation.process import Limits
 from normcheck.frameworks.isolation.worker import Worker
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
 from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
-
-__all__ = ["Limits", "Remote"]
 
 COMPILING = 10.0
 """Factor on the time limit for requests that compile the implementation."""

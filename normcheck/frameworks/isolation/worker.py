@@ -19,8 +19,9 @@ from types import ModuleType
 from typing import Any
 
 from normcheck.core.errors import LostError, UsageError
+from normcheck.core.limits import Limits
 from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.process import DISCONNECTED, Limits, serve
+from normcheck.frameworks.isolation.process import DISCONNECTED, serve
 
 PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
 """Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
