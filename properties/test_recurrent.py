@@ -1,4 +1,4 @@
-"""Recurrent nets: the formula step by step, gradients through time, statistics of each step, padding."""
+"""Recurrent networks: the formula step by step, gradients through time, statistics of each step, padding."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = checks.CHECKS
 
 
 def test_recurrent_nets(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

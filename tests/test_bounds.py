@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from normcheck.implementations.mean_only_batch_norm import mean_only_batch_norm
 from normcheck.implementations.partial_rms_norm import partial_rms_norm
 from normcheck.normalizers import catalog
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.linear_maps import product
+from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate, partition
@@ -368,3 +371,32 @@ def test_classes_from_best_to_worst() -> None:
         sound, one = (bounds.forward(truth, c).total for c in (bounds.SOUND, bounds.ONE_PASS))
 
         assert (one >= sound).all()
+
+
+# Bounds of what the checks compute in float64 themselves, against exact rational arithmetic
+
+
+def test_a_parameter_after_gradient_descent_is_within_its_bound() -> None:
+    """Rounding of b - rate slope over eight steps stays within the bound, and uses more than a hundredth of it."""
+    rng, steps, top = np.random.default_rng(3), 8, 0.0
+    for _ in range(200):
+        rate, slopes = float(rng.uniform(0.01, 0.3)), rng.uniform(0.5, 1.5, steps)
+        b, exact = 0.0, Fraction(0)
+        for slope in slopes.tolist():
+            b, exact = b - rate * slope, exact - Fraction(rate) * Fraction(slope)
+        top = max(top, float(abs(Fraction(b) - exact)) / float(descent(steps, np.abs(b))))
+
+    assert 0.01 < top <= 1.0
+
+
+def test_a_product_in_float64_is_within_its_bound() -> None:
+    """A sum of products in float64 stays within the bound of `product` for exact weights."""
+    rng, top = np.random.default_rng(4), 0.0
+    for _ in range(50):
+        data, weights = rng.standard_normal((3, 9)), rng.standard_normal((2, 9))
+        got, bound = data @ weights.T, product(data, weights, np.zeros(()))
+        for (i, j), value in np.ndenumerate(got):
+            exact = sum(Fraction(a) * Fraction(w) for a, w in zip(data[i].tolist(), weights[j].tolist(), strict=True))
+            top = max(top, float(abs(Fraction(float(value)) - exact)) / float(bound[i, j]))
+
+    assert 0.01 < top <= 1.0

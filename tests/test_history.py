@@ -54,9 +54,9 @@ class MomentumCaptured(nn.BatchNorm2d):
         self._first = momentum
 
     def forward(self, x):
-        self.momentum, told = self._first, self.momentum
+        self.momentum, given = self._first, self.momentum
         y = super().forward(x)
-        self.momentum = told
+        self.momentum = given
         return y
 
 
@@ -217,9 +217,9 @@ def test_instance_norm_of_torch(target: str, check: str) -> None:
 
     assert found.status == (SKIPPED if lifeless else PASSED)
     if check == "empty-batches":
-        mine, asked = subject(Implementation("instance_norm", target)), CHECKS_BY_NAME[check]
-        without = [replace(draw, affine="none") for draw in asked.space.explicit_examples(mine)]
-        assert run_check(mine, asked, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
+        mine, tested = subject(Implementation("instance_norm", target)), CHECKS_BY_NAME[check]
+        without = [replace(draw, affine="none") for draw in tested.space.explicit_examples(mine)]
+        assert run_check(mine, tested, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
 
 
 def test_what_is_known_of_instance_norm_is_so() -> None:
@@ -268,15 +268,15 @@ def test_a_program_is_replayed() -> None:
 
 
 def test_batches_have_two_values_where_they_must() -> None:
-    """One case of a vector is one value for each channel, which only one operation asks for."""
+    """One case of a vector is one value for each channel, which only one operation uses."""
     bound = subject(Implementation("batch_norm", "torch.nn:BatchNorm1d"))
     for rank in (2, 3):
         case = CHECKS_BY_NAME["history"].space.recipe(bound.normalizer, Draw(n=4, rank=rank))
-        for name, asked in BATCHES.items():
+        for name, kind in BATCHES.items():
             x = batch(case, name, 0).x
             values = x.size // x.shape[1]
-            assert values > 1 or name in RARE or not asked.training
-            assert (values == 1) == (name == "train on one value") or not asked.training
+            assert values > 1 or name in RARE or not kind.training
+            assert (values == 1) == (name == "train on one value") or not kind.training
 
 
 @pytest.mark.parametrize("name", [fault.name for fault in known.FAULTS])

@@ -135,7 +135,7 @@ class CotangentThroughInput(torch.autograd.Function):
 
 
 def test_a_pair_is_refused_or_right() -> None:
-    """A forward may refuse two layouts together, and it is said; a backward that is wrong for a pair is found."""
+    """A forward may refuse two layouts together, which is reported; a backward that is wrong for a pair is found."""
     through = lambda x, eps=1e-5: CotangentThroughInput.apply(x, eps)  # a function of its own kind
     some, asker = claims([("layer_norm", refusing), ("rms_norm", through)], {}), Asker(Settings("quick"))
     first, second = (asker.run_check(claim, CHECKS_BY_NAME["layout-pairs"]) for claim in some)
@@ -169,7 +169,7 @@ def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_contiguous_only_is_reported() -> None:
-    """Code that refuses other layouts is right there: listed as not offered, not asked."""
+    """Code that refuses other layouts is right there: listed as not offered, and not checked."""
 
     def strict(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         if not x.is_contiguous():

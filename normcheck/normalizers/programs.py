@@ -86,20 +86,20 @@ def batch(case: Case, name: str, step: int) -> Case:
     Channels and positions are those of the case; the numbers depend on its seed and on the step. There are at least two
     values for each channel, except in a batch of no cases or of one value.
     """
-    asked = BATCHES[name]
+    kind = BATCHES[name]
     channels, space = case.x.shape[1], case.x.shape[2:]
-    if asked.single:
+    if kind.single:
         space = (1,) * len(space)
-    cases = asked.cases
-    if cases == 1 and asked.training and not asked.single and math.prod(space) < 2:
+    cases = kind.cases
+    if cases == 1 and kind.training and not kind.single and math.prod(space) < 2:
         cases = 2
     rng = np.random.default_rng((int(case.drawn["seed"]), 2, step))
     size = (cases, channels, *space)
     per_channel = (1, channels, *(1,) * len(space))
     spread = 2.0 ** rng.integers(-4, 4, per_channel).astype(np.float64)
     x = spread * (rng.standard_normal(size) + 2.0 * rng.standard_normal(per_channel))
-    dy = case.format.round(rng.standard_normal(size)) if asked.backward else None
-    return case.but(x=case.format.round(x), dy=dy, training=asked.training)
+    dy = case.format.round(rng.standard_normal(size)) if kind.backward else None
+    return case.but(x=case.format.round(x), dy=dy, training=kind.training)
 
 
 def moved(case: Case, name: str) -> Case:

@@ -115,7 +115,7 @@ assert tuple(column.name for column in COLUMNS) == COLUMN_NAMES
 def holds(normalizer: Normalizer, column: Column, *, spatial: bool) -> bool:
     """Whether a normalizer's output is invariant under a column; spatial: on maps (cases, channels, *space).
 
-    >>> from normcheck.catalog import layer_norm
+    >>> from normcheck.normalizers.catalog import layer_norm
     >>> holds(layer_norm, COLUMNS[1], spatial=False)
     True
     """
@@ -142,7 +142,7 @@ def extended(normalizer: Normalizer, *, evaluation: bool = False) -> dict[str, b
     keeps running statistics, which are constants there. The output for a training case is independent of the other
     cases unless a statistic is computed from several of them.
 
-    >>> from normcheck.catalog import layer_norm
+    >>> from normcheck.normalizers.catalog import layer_norm
     >>> extended(layer_norm)
     {'reparametrization': False, 'independence_of_batch': True}
     """

@@ -41,7 +41,7 @@ def scaled_gradient(format: Format, gradient: Array) -> Array:
 def certainly_positive(exact: Array, bound: Array) -> Array:
     """Whether an answer to this exact value must be positive, with room for a bound that is an estimate.
 
-    An answer is off by at most the bound, so it is positive from one bound on; asked for from two on.
+    An answer is off by at most the bound, so it is positive from one bound on; it is required from two on.
     """
     return np.asarray(exact > 2.0 * bound)
 
@@ -58,13 +58,13 @@ def can_show(change: Array, bound: Array) -> bool:
 def must_move(change: Array, bound: Array) -> Array:
     """The outputs that move for certain when an entry does. change: that of the reference.
 
-    Where it is `WITNESS` bounds, a correct output moves by at least `WITNESS` - 1 of them; one is asked for.
+    Where it is `WITNESS` bounds, a correct output moves by at least `WITNESS` - 1 of them; one is required.
     """
     return np.asarray(change > WITNESS * bound)
 
 
 def shortfall(change: Array, bound: Array, must: Array) -> Array:
-    """The bound over the change, 0 where none must be seen: above `LEAST_MOVE` an output moved by less than a bound."""
+    """The bound over the change, 0 if none is required; above `LEAST_MOVE` an output moved by less than a bound."""
     with np.errstate(divide="ignore"):
         return np.where(must, bound / change, 0.0)
 

@@ -30,9 +30,9 @@ def normalized(gain: Array | float, bound: Array) -> Array:
     return np.asarray(bound / np.abs(gain))
 
 
-def affine_map(gain: Array, whole: Array, alone: Array) -> Array:
-    """Bound, or last rounding, of y(w, b) - (w y(1, 0) + b) from those of y(w, b) and of y(1, 0)."""
-    return np.asarray(whole + np.abs(gain) * alone)
+def affine_map(gain: Array, whole: Array, plain: Array) -> Array:
+    """Bound, or last rounding, of y(w, b) - (w y(1, 0) + b) from those of y(w, b), whole, and of y(1, 0), plain."""
+    return np.asarray(whole + np.abs(gain) * plain)
 
 
 def mean_square(truth: Truth, xh: Array, bound: Array, ratio: Array) -> Array:

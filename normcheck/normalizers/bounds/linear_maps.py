@@ -51,6 +51,6 @@ def folded_midpoint(first: Array, second: Array, middle: Array) -> Array:
 
     The answer is off by its own bound. The folded outputs are computed in float64, whatever the format; the rounding of
     their product is a part of the bounds of the answers to the same data, so their mean is off by less than the mean of
-    these. Four times that is allowed: what is asked for is the middle's own bound, not the reference's rounding.
+    these. Four times that is allowed, so that rounding in the reference never decides.
     """
     return 2.0 * (first + second) + middle

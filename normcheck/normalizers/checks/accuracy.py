@@ -1,4 +1,4 @@
-"""How close is the output to the exact one: against float64 and the bound, over conditioning, width, scale, format."""
+"""Accuracy: the output against the float64 reference, over conditioning, width, scale and format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAW = "|y - exact y| <= bound(width, conditioning, format)"
 
 
 def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Comparison:
-    """The output against its bound, with the share of every class up to the demanded one as facts."""
+    """Compare the output with the reference; metrics: the bound ratio in every class up to the demanded one."""
     case = truth.case
     wanted, rounding = demanded(subject, case), rounded_once(case, truth.y)
     metrics: dict[str, float] = {}
@@ -50,13 +50,13 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
 
 
 def value(subject: Subject, case: Case) -> Comparison:
-    """Y against the float64 reference."""
+    """The output against the reference."""
     truth = truth_of(subject, case)
     return compare(subject, truth, answer_of(subject, case).y, "forward")
 
 
 def finite(subject: Subject, case: Case) -> Comparison:
-    """Finite input gives finite output, however badly the rows are conditioned."""
+    """Finite input gives finite output, however badly its sets are conditioned."""
     y = answer_of(subject, case).y
     return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP)
 
@@ -69,16 +69,18 @@ def output_format(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation(subject: Subject, case: Case) -> Comparison:
-    """With given statistics the output is the affine map (x - running mean) / sqrt(running variance + eps)."""
+    """With running statistics the output is the affine map (x - running mean) / sqrt(running var + eps) w + b."""
     truth = truth_of(subject, case)
     return compare(subject, truth, answer_of(subject, case).y, "evaluation")
 
 
 def has_state(normalizer: Normalizer) -> bool:
+    """Whether implementations keep running statistics."""
     return normalizer.state
 
 
 def needs_evaluation(subject: Subject) -> str:
+    """Why a check of the evaluation mode cannot run; empty if it can."""
     domain = subject.domain
     why = domain.absent.get("evaluation with running statistics", "keeps no running statistics")
     return "" if domain.evaluation else f"no evaluation mode: {why}"

@@ -1,7 +1,7 @@
-"""Every way to call a layer gives what a plain call gives: frozen, copied, transformed, compiled, from two threads.
+"""Every way to call a layer gives the results of a plain call: frozen, copied, transformed, compiled, from two threads.
 
-What a layer may refuse it must refuse: right or raises. Copies, transforms and second derivatives that raise are
-reported as not offered; a grad mode, a frozen parameter or a second thread is no option, and has to work.
+Copies, transforms and second derivatives may raise, which is reported as not offered; if they do not raise they must be
+right. Grad modes, frozen parameters and a second thread must work.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 Within = Callable[[Subject, Truth, Answer, str], Iterator[Comparison]]
-"""The comparisons of one answer; the text is the use."""
+"""The comparisons of what was returned; the text is the name of the use."""
 
 
 def _applies(case: Case, use: str) -> bool:
-    """Whether a use differs from a plain call: some leaf is frozen, and some is not."""
+    """Whether a use differs from a plain call: some of the case's arrays are frozen, and some are not."""
     if use not in uses.FROZEN:
         return True
     there = (True, case.weight is not None, case.bias is not None)
@@ -53,20 +53,21 @@ def _applies(case: Case, use: str) -> bool:
 
 
 def _asked(use: str) -> tuple[bool, bool, bool]:
-    """Of which of input, weight and bias a use gives a gradient."""
+    """Whether a use gives the gradients of input, weight and bias."""
     if use in uses.WITHOUT_GRADIENT or use == uses.EXPORTED:
         return False, False, False
     return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
 
 
 def _plain(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are those of a plain call."""
     yield output_within(subject, truth, answer.y, use)
     if subject.domain.gradient:
         yield from gradients_within(subject, truth, answer, use, _asked(use))
 
 
 def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within = _plain) -> Ask:
-    """The check of some uses; refusable: whether raising is an answer."""
+    """The check of several uses; refusable: whether the implementation may raise."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
@@ -88,7 +89,7 @@ def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within 
 
 
 def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
+    """Automatic mixed precision may round its arguments to its narrow format and compute everything in it."""
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     multiplier = subject.contract.bound_multiplier
@@ -99,6 +100,7 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are right, and the output has the format of the input or of the parameters."""
     yield from _plain(subject, truth, answer, use)
     formats = (truth.case.format.name, truth.case.format.wide.name)
     law = f"the output, {use}, has the format of the input or of the parameters"
@@ -107,12 +109,13 @@ def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[
 
 
 def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """The derivative of y along a tangent."""
+    """y, and its derivative along the case's tangent."""
     yield output_within(subject, truth, answer.y, use)
     yield _along(subject, truth, answer, use)
 
 
 def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparison:
+    """J v is the derivative of y along the case's tangent v."""
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.tangent(truth, subject.contract)
     got = np.full(expected.shape, np.nan) if answer.jv is None else answer.jv
@@ -123,11 +126,11 @@ def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparis
 
 
 ONCE = "its backward keeps statistics as constants, so it can be differentiated once: mark it once_differentiable"
-"""Reported, not failed: so is every hand-written backward that keeps what its forward computed (functorch#807)."""
+"""A note, not a finding: this is true of every hand-written backward that uses saved statistics (functorch#807)."""
 
 
 def _through_statistics(truth: Truth, missing: Array, allowed: Array) -> bool:
-    """Whether all that is missing came through the mean and the scale, whose derivatives are along 1 and xh."""
+    """Whether what is missing is, in each set, a combination of 1 and xh: what passes through mean and scale."""
     part = truth.partition
     flat, limit = part.gather(missing), part.gather(allowed)
     base = [truth.saved.xh, np.ones_like(flat)] if truth.setting.centered else [truth.saved.xh]
@@ -139,7 +142,7 @@ def _through_statistics(truth: Truth, missing: Array, allowed: Array) -> bool:
 
 
 def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """The gradients of a backward that is itself differentiated, and its derivatives by input and cotangent."""
+    """A backward that is differentiated: its gradients, and their derivatives with respect to input and cotangent."""
     yield from gradients_within(subject, truth, answer, use)
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.second(subject.normalizer, truth.case, subject.contract)
@@ -156,19 +159,19 @@ def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 CALLS = 101
-"""More than a test makes, and more than a benchmark of a hundred."""
+"""Number of repeated calls: more than a test makes, and more than a benchmark of a hundred."""
 
 
 def many_calls(subject: Subject, case: Case) -> Comparison:
-    """Every call on the same content gives the right output, up to the hundred and first."""
+    """Each of `CALLS` equal calls gives the right output."""
     truth = truth_of(subject, case)
     allowed = forward_bound(subject, truth)
     found = [differ(f"y, call {call}", answer_of(subject, case).y, truth.y, allowed) for call in range(1, CALLS + 1)]
-    return replace(worst(*found), notes=_seen(subject, case))
+    return replace(worst(*found), notes=_observed(subject, case))
 
 
-def _seen(subject: Subject, case: Case) -> dict[str, str]:
-    """Information: operators of the framework that do the work, and whether the memory format is kept."""
+def _observed(subject: Subject, case: Case) -> dict[str, str]:
+    """Notes: the framework's operators that the code calls, and whether the output has the input's memory format."""
     if uses.OBSERVED not in subject.domain.uses:
         return {}
     here = case.but(use=uses.OBSERVED)
@@ -189,7 +192,7 @@ def directed(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def finer(normalizer: Normalizer, draw: Draw) -> Case:
-    """A small case whose parameters need the wide format."""
+    """A small case in a narrow format whose parameters have values of the wide format."""
     case = small(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 6))
     shape = next((own.shape for own in (case.weight, case.bias) if own is not None), ())
@@ -200,6 +203,8 @@ def finer(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def _offers(*names: str) -> Callable[[Subject], str]:
+    """A predicate: why an implementation offers none of these uses; empty if it offers one."""
+
     def lacks(subject: Subject) -> str:
         return "" if set(names) & set(subject.domain.uses) else f"{names[0]}: not a use of this kind of code"
 
@@ -222,7 +227,7 @@ def _derivative(*names: str) -> Callable[[Subject], str]:
 
 
 def _no_state(normalizer: Normalizer) -> bool:
-    """Textbook code reads from the grad mode whether it trains."""
+    """Whether it keeps no running statistics: textbook code that does trains if gradients are enabled."""
     return not normalizer.state
 
 

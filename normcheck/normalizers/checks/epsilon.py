@@ -1,4 +1,4 @@
-"""What eps must do: be read, be inside the root, follow the square of a scale, keep constant rows finite."""
+"""eps: it is used, inside the root; it follows the square of a scale; it keeps constant sets finite."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from normcheck.normalizers.subject import Subject
 
 
 def has_eps(normalizer: Normalizer) -> bool:
+    """Whether the formula has an eps."""
     return normalizer.eps is not None
 
 
@@ -49,7 +50,7 @@ def co_scaling(subject: Subject, case: Case) -> Comparison:
 
 
 def is_read(subject: Subject, case: Case) -> Comparison:
-    """Two values of eps on rows of variance near eps: each output is the one of its eps."""
+    """Three values of eps on sets of variance near eps: each output is that of its eps."""
     accuracy = demanded(subject, case)
     found = []
     for factor in (0.01, 1.0, 100.0):
@@ -63,7 +64,7 @@ def is_read(subject: Subject, case: Case) -> Comparison:
 
 
 def near(normalizer: Normalizer, draw: Draw) -> Case:
-    """Rows whose variance is a hundredth of eps to a hundred times eps."""
+    """A case of sets whose variance is a hundredth of eps to a hundred times eps."""
     case = values(normalizer, draw)
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(int(case.drawn["seed"]))
@@ -74,7 +75,7 @@ def near(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def constant(normalizer: Normalizer, draw: Draw) -> Case:
-    """Sets of one value each: no variance at all. Zero for normalizers that do not center."""
+    """A case of constant sets, whose variance is 0; the constants are 0 for normalizers that do not center."""
     case = values(normalizer, draw)
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(int(case.drawn["seed"]))

@@ -1,7 +1,7 @@
-"""Is the backward the derivative of the forward, and through which statistics: closed forms, identities, adjointness.
+"""Gradients: closed forms, identities, linearity and adjointness; which statistics they pass through.
 
-dx = (1/s) [g - A mean(g) - B xh mean(g xh)], A and B 1 where the gradient passes through the mean, the variance
-(Ioffe, Szegedy 2015, section 2). Never y.sum(): its gradient is zero for every centered normalizer.
+dx = (1/s) [g - A mean(g) - B xh mean(g xh)]; A is 1 if the gradient passes through the mean, B if through the variance
+(Ioffe, Szegedy 2015, section 2). No check uses y.sum() alone: its gradient is zero for every centered normalizer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SOURCE = "Ioffe, Szegedy 2015, section 2"
 
 
 def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Comparison:
-    """Compare under every class up to the demanded one; the shares become facts."""
+    """Compare in every accuracy class up to the demanded one; metrics: the bound ratio in each."""
     assert callable(compare)
     wanted = demanded(subject, truth.case, backward=True)
     metrics: dict[str, float] = {}
@@ -65,7 +65,7 @@ def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
 
 
 def input_gradient(subject: Subject, case: Case) -> Comparison:
-    """The input gradient against the closed form of the claimed gradient."""
+    """dx against the closed form of the claimed gradient mode."""
     truth = truth_of(subject, case)
     dx = gradients_of(subject, case).dx
     assert dx is not None
@@ -83,7 +83,7 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
-    """Each parameter sums over all entries that it multiplies: dweight = sum dy xh, dbias = sum dy."""
+    """The gradient of a parameter sums over all its entries: dweight = sum dy xh, dbias = sum dy."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
 
@@ -105,7 +105,7 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
 
 
 def grid(subject: Subject, case: Case) -> Comparison:
-    """Each combination of parameters that may be given has its own output and gradients."""
+    """Output and gradients are right for each combination of weight and bias that may be given."""
     found: list[Comparison] = []
     for affine in subject.domain.affine:
         here = case.but(
@@ -118,7 +118,7 @@ def grid(subject: Subject, case: Case) -> Comparison:
 
 
 def mode(subject: Subject, case: Case) -> Comparison:
-    """Which of the four gradient modes the implementation follows, by its closed form; held against the claim."""
+    """dx is the closed form of the claimed gradient mode; metrics: the bound ratio for each of the four modes."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
@@ -134,7 +134,7 @@ def mode(subject: Subject, case: Case) -> Comparison:
 
 
 def sums(subject: Subject, case: Case) -> Comparison:
-    """Identities of the claimed gradient: sum dx = (1 - A) sum g / s, <dx, xh> = (1 - B v / s^2) sum g xh / s."""
+    """Identities of the claimed gradient mode: sum dx = (1 - A) sum g / s, <dx, xh> = (1 - B v / s^2) sum g xh / s."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
@@ -177,31 +177,26 @@ def _dy(case: Case) -> Array:
     return case.dy
 
 
+def _difference(subject: Subject, case: Case, step: Array) -> float:
+    """<dy, y(x + step) - y(x - step)>."""
+    after, before = (answer_of(subject, case.but(x=x)).y for x in (case.x + step, case.x - step))
+    return float((_dy(case) * (after - before)).sum())
+
+
 def adjoint(subject: Subject, case: Case) -> Comparison:
-    """<u, J v> = <J^T u, v> in signed random directions: Jv by differences of the forward, J^T u by the backward."""
+    """<u, J v> = <J^T u, v>, v a random vector of signs: J v by differences of the forward, J^T u by the backward."""
     truth = truth_of(subject, case)
     if not derivatives.differences_resolve(truth):
         return Comparison("<u, J v> = <J^T u, v>", 0, 0.0)
     rng = np.random.default_rng((int(case.drawn["seed"]), 3))
-    dx, u = gradients_of(subject, case).dx, _dy(case)
+    dx = gradients_of(subject, case).dx
     assert dx is not None
     h = derivatives.richardson_step(truth)
     allowed = np.asarray(subject.contract.bound_multiplier * derivatives.directional(truth, h))
     found = []
     for _ in range(3):
         v = rng.choice((-1.0, 1.0), case.x.shape)
-        far, near = (
-            float(
-                (
-                    u
-                    * (
-                        answer_of(subject, case.but(x=case.x + t * v)).y
-                        - answer_of(subject, case.but(x=case.x - t * v)).y
-                    )
-                ).sum()
-            )
-            for t in (2.0 * h, h)
-        )
+        far, near = (_difference(subject, case, t * v) for t in (2.0 * h, h))
         numeric = (8.0 * near - far) / (12.0 * h)
         analytic = float((dx * v).sum())
         found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), allowed))
@@ -209,10 +204,10 @@ def adjoint(subject: Subject, case: Case) -> Comparison:
 
 
 def bias_drift(subject: Subject, case: Case) -> Comparison:
-    """The experiment of section 2: gradient steps on a bias b before the normalizer, x = u + b, loss <dy, y>.
+    """The experiment of section 2: gradient descent on a bias b before the normalizer, x = u + b, loss <dy, y>.
 
-    Through E[x] the bias has no gradient and stands still. With E[x] held constant it moves by eta sum g / s each
-    step while u + b - E[u + b] and so the loss stand still: b grows without bound, by a step that is predicted.
+    If the gradient passes through E[x], that of b is 0, and b does not move. With E[x] held constant b moves by
+    eta sum g / s in each step while u + b - E[u + b], and so the loss, stay the same.
     """
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
@@ -249,7 +244,7 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation_gradient(subject: Subject, case: Case) -> Comparison:
-    """With given statistics the gradient is that of an affine map, dx = weight dy / sqrt(running var + eps)."""
+    """With running statistics the gradient is that of an affine map, dx = weight dy / sqrt(running var + eps)."""
     return worst(
         replace(input_gradient(subject, case), law="dx = weight dy / sqrt(running var + eps)"),
         parameter_gradients(subject, case) if case.weight is not None else Comparison("", 0, 0.0),

@@ -1,8 +1,8 @@
-"""The six columns of Table 1: a "yes" is searched for counterexamples, a "no" must be witnessed.
+"""The six columns of Table 1: a "yes" must hold on every case, a "no" must be shown by a witness.
 
-The linear net below the normalizer has dyadic weights and data, so every summed input is exact and nothing but the
-normalizer can err. A scale is compared at the eps that the law prescribes, set by set; where eps cannot be set, the
-exact prediction of what a fixed eps does is added (theory: y(dx; eps) = y(x; eps / d^2)).
+The linear layer below the normalizer has dyadic weights and data, so every summed input is exact and only the
+normalizer can err. Outputs before and after a scale are compared at the eps that the law prescribes for each set; if
+eps is not an argument, the exact effect of a fixed eps is added to what is expected (y(d x; eps) = y(x; eps / d^2)).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import COLUMNS, Column, holds
 
 NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
+"""Factor that makes an eps so small that it changes nothing, and leaves it a normal number in float32."""
 
 SOURCE = "Ba, Kiros, Hinton 2016, Table 1"
 
@@ -38,7 +38,7 @@ def _spatial(case: Case) -> bool:
 
 
 def _factors(subject: Subject, case: Case, column: Column, truth: Truth) -> Array:
-    """The scale that each set sees, (sets,); 1 where a set sees several, or where the column shifts."""
+    """The scale of each set, (sets,); 1 if it has several, or if the column is a shift."""
     part = truth.partition
     assert case.linear is not None
     assert case.move is not None
@@ -54,14 +54,14 @@ def _factors(subject: Subject, case: Case, column: Column, truth: Truth) -> Arra
 
 
 def estimated(subject: Subject, case: Case) -> Case:
-    """The case in evaluation mode, with expected statistics estimated from this very batch."""
+    """The case in evaluation mode, with the statistics of its own batch as running statistics."""
     truth = evaluate(subject.normalizer, case)
     mean, var = (case.format.round(s[:, 0]) for s in (truth.saved.mu, truth.saved.v))
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
 def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -> Array:
-    """Output of the moved case, each set at the eps that its scale asks for."""
+    """Output of the transformed case, each set at the eps that its scale requires."""
     if subject.domain.eps is not None or subject.normalizer.eps is None:
         return answer_of(subject, moved).y
     out = None
@@ -74,7 +74,7 @@ def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -
 
 
 def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth) -> Array:
-    """What an eps that does not follow the scale changes, exactly: y(x; eps / d^2) - y(x; eps)."""
+    """The exact effect of an eps that does not follow the scale: y(x; eps / d^2) - y(x; eps)."""
     if subject.domain.eps is None or subject.normalizer.eps is None or not np.any(factors != 1.0):
         return np.zeros(())
     out = np.zeros(case.x.shape)
@@ -87,7 +87,7 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
 
 
 def through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
-    """The output y = x w^T of a normalized weight with its bound."""
+    """The output x w^T of a layer with normalized weights, and its bound, (cases, units) each."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
     return data @ weights.T, linear_maps.product(data, weights, bound)
@@ -104,7 +104,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         free = subject.domain.eps is None and normalizer.eps is not None
         negligible = free and subject.domain.least_eps == 0.0
         if is_no and column.kind == "scale" and negligible:
-            case = case.but(eps=case.eps * NEGLIGIBLE)  # what eps changes under a scale is no witness
+            case = case.but(eps=case.eps * NEGLIGIBLE)  # a change by eps alone is not a witness
         moved = on_network(normalizer, case, column.apply(linear, move))
         if evaluation:
             case, moved = estimated(subject, case), estimated(subject, moved)
@@ -143,7 +143,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
 
 
 def expects_statistics(normalizer: Normalizer) -> bool:
-    """Expected statistics stand for those of the data set only where cases share them."""
+    """Whether running statistics stand for those of the data set: only if they are shared by cases."""
     return has_state(normalizer) and "case" in normalizer.sets.members
 
 

@@ -1,4 +1,4 @@
-"""Laws of the forward that follow from which entries share a statistic, and from the formula: no table needed."""
+"""Laws of the forward beyond Table 1: shift, permutation, independence, sign, moments, affine map, dependency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from normcheck.normalizers.checks.within_bounds import (
     demanded,
     exact,
     forward_bound,
-    plain,
+    normalized_of,
     resolved,
     rounded_once,
     truth_of,
@@ -36,13 +36,13 @@ def _rng(case: Case) -> np.random.Generator:
 
 
 def _shift_holds(normalizer: Normalizer, axis: str) -> bool:
-    """A shift that varies along an axis is removed if the mean is, and if no set holds several values of it."""
+    """Whether a shift that varies along an axis is removed: a mean is subtracted, and it is constant in each set."""
     varies = {"group", "unit"} if axis == "unit" else {axis}
     return normalizer.centered and not varies & normalizer.sets.members
 
 
 def _shift(axis: str) -> Check:
-    """Summed inputs shifted by a constant for each case, or for each unit (a bias before the normalizer)."""
+    """The check of a shift of the summed inputs, by a constant for each case or for each unit (a bias below)."""
     law = {"case": "y(a_n + c_n) = y(a_n)", "unit": "y(a + b) = y(a), b a bias for each unit"}[axis]
 
     def ask(subject: Subject, case: Case) -> Comparison:
@@ -54,12 +54,11 @@ def _shift(axis: str) -> Check:
         c = _rng(case).integers(-16, 17, size) / 4.0 + 1.0
         x = case.format.round(truth.partition.restore(np.broadcast_to(truth.partition.canonical(case.x) + c, seen)))
         moved = case.but(x=x)
-        # Rounding x + c is a change of the input, not a fault: it counts through the reference's own difference.
         other = truth_of(subject, moved)
         allowed = forward_bound(subject, truth) + forward_bound(subject, other)
         if not _shift_holds(subject.normalizer, axis):
             no = f"not invariant to a shift of each {axis}: a witness is {WITNESS:g} bounds"
-            if not can_show(np.abs(other.y - truth.y), allowed):  # no set sees two values of the shift
+            if not can_show(np.abs(other.y - truth.y), allowed):  # no set has two values of the shift
                 return Comparison(no, 0, 0.0, seeks=True)
             found = differ(no, answer_of(subject, moved).y, answer_of(subject, case).y, allowed)
             return replace(found, seeks=True)
@@ -107,16 +106,16 @@ def _independent(normalizer: Normalizer) -> bool:
 
 
 def batch_independence(subject: Subject, case: Case) -> Comparison:
-    """Some of the cases alone give what they give within the batch."""
+    """A part of the batch gives the same output as within the whole batch."""
     rows = case.x.shape[0]
     start = int(_rng(case).integers(rows))
     stop = min(rows, start + 1 + rows // 3)
     truth = truth_of(subject, case)
-    alone = case.but(x=case.x[start:stop], dy=None)
+    piece = case.but(x=case.x[start:stop], dy=None)
     whole = answer_of(subject, case).y[start:stop]
     allowed = laws.two_answers(forward_bound(subject, truth))[start:stop]
     mask = resolved(truth, demanded(subject, case))[start:stop]
-    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, alone).y, whole, allowed, mask)
+    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, piece).y, whole, allowed, mask)
 
 
 def sign(subject: Subject, case: Case) -> Comparison:
@@ -132,7 +131,7 @@ def moments(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
     xh, bound = (
-        part.gather(np.broadcast_to(a, case.x.shape)) for a in plain(subject, truth, answer_of(subject, case).y)
+        part.gather(np.broadcast_to(a, case.x.shape)) for a in normalized_of(subject, truth, answer_of(subject, case).y)
     )
     mask = np.all(part.gather(resolved(truth, demanded(subject, case))), axis=1)
     ratio = (truth.saved.v / (truth.saved.s * truth.saved.s))[:, 0]
@@ -157,14 +156,14 @@ def _has_both(subject: Subject) -> str:
 
 
 def affine_map(subject: Subject, case: Case) -> Comparison:
-    """The affine parameters act after the normalization: y(w, b) = w y(1, 0) + b."""
+    """Weight and bias act after the normalization: y(w, b) = w y(1, 0) + b."""
     plain = case.but(weight=None, bias=None)
-    truth, alone = truth_of(subject, case), truth_of(subject, plain)
+    truth, bare = truth_of(subject, case), truth_of(subject, plain)
     xh = answer_of(subject, plain).y
     gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
-    allowed = laws.affine_map(gain, forward_bound(subject, truth), forward_bound(subject, alone))
-    rounding = laws.affine_map(gain, rounded_once(case, truth.y), rounded_once(case, alone.y))
+    allowed = laws.affine_map(gain, forward_bound(subject, truth), forward_bound(subject, bare))
+    rounding = laws.affine_map(gain, rounded_once(case, truth.y), rounded_once(case, bare.y))
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
 
@@ -191,7 +190,7 @@ def _weight_only(subject: Subject) -> str:
 
 
 def dependency(subject: Subject, case: Case) -> Comparison:
-    """Move one entry: exactly the outputs that share its statistic move. Needs no reference value of the output."""
+    """If one entry changes, exactly the outputs of its set change. The reference says which, but not what they are."""
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
     rng = _rng(case)

@@ -1,4 +1,4 @@
-"""The life of a module whose weight was replaced by a direction v and a length g: begun, trained, loaded, undone."""
+"""A module whose weight was replaced by a direction v and a length g: initialized, trained, loaded, removed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject, Transformed
 
 DIRECTION, LENGTH, WEIGHT = "direction", "length", "weight"
-"""Parameters that an optimizer is given."""
+"""Names of the parameters that an optimizer gets, as `Transformed.trained` returns them."""
 
 
 def _transformed(subject: Subject, case: Case) -> Transformed:
+    """A transformed module whose weight was the input of the case. Raises `CallError` if there is none."""
     if subject.transformed is None:
         raise CallError(f"{subject.name} transforms no module")
     return subject.transformed(case)
 
 
-def _begun(subject: Subject, case: Case) -> Truth:
-    """What a module is whose weight was v: its length is the norm of v, so that w = v."""
+def _initial(subject: Subject, case: Case) -> Truth:
+    """The reference for a module whose weight was v: its length is the norm of v, so that w = v."""
     part = truth_of(subject, case).partition
     norms = np.sqrt(np.square(part.gather(case.x)).sum(axis=1)).reshape(part.parameter)
     return truth_of(subject, case.but(weight=norms))
 
 
 def keeps_the_weight(subject: Subject, case: Case) -> Comparison:
-    """At initialization g is the norm of the weight, so the function stays what it was.
+    """At initialization g is the norm of the weight, so the module computes the same function as before.
 
-    g comes from the same sums as w, so w may be off twice; g as far as the w that it multiplies, in norm.
+    w has two bounds: its own, and that of g, which comes from the same sums.
     """
-    truth, made = _begun(subject, case), _transformed(subject, case)
+    truth, made = _initial(subject, case), _transformed(subject, case)
     assert truth.weight is not None, "the normalizer acts on weights"
     allowed = laws.two_answers(forward_bound(subject, truth))
     found = differ("w, once transformed, is the weight that was there", made.weight(), case.x, allowed)
@@ -54,21 +55,21 @@ def keeps_the_weight(subject: Subject, case: Case) -> Comparison:
 
 
 def _held(made: Transformed, case: Case) -> Case:
-    """The case with the v and g that the module has now."""
+    """The case with the current v and g of the module."""
     assert case.weight is not None, "the normalizer acts on weights"
     trained = made.trained()
     return case.but(x=trained[DIRECTION], weight=trained[LENGTH].reshape(case.weight.shape))
 
 
 def follows_a_step(subject: Subject, case: Case) -> Comparison:
-    """After a step on the parameters the next forward uses the weight of the new v and g."""
+    """After a step of an optimizer the next forward uses the weight of the new v and g."""
     made = _transformed(subject, case)
     made.step(case)
     return output_within(subject, truth_of(subject, _held(made, case)), made.weight(), "after a step")
 
 
 def loads_a_state(subject: Subject, case: Case) -> Comparison:
-    """After the state of another module was loaded, the weight is that module's."""
+    """After loading the state of another module, the weight is that of the other."""
     made = _transformed(subject, case)
     made.weight()
     other = case.but(x=case.format.round(1.5 - 0.5 * case.x))
@@ -77,7 +78,7 @@ def loads_a_state(subject: Subject, case: Case) -> Comparison:
 
 
 def removal(subject: Subject, case: Case) -> Comparison:
-    """Removal leaves the weight as it was, as the one plain parameter. A step before it parts w from v."""
+    """Removal leaves the weight unchanged, as the only parameter. A step before it makes w differ from v."""
     made = _transformed(subject, case)
     made.step(case)
     before, truth = made.weight(), truth_of(subject, _held(made, case))
@@ -89,7 +90,7 @@ def removal(subject: Subject, case: Case) -> Comparison:
 
 
 def _only(made: Transformed, names: tuple[str, ...], after: str) -> Comparison:
-    """Whether an optimizer is given these parameters and no others."""
+    """An optimizer gets these parameters and no others."""
     found = made.trained()
     wrong = [f"lacks the {name}" for name in names if name not in found]
     wrong += [f"is also given {name!r}" for name in found if name not in names]
@@ -100,7 +101,7 @@ def _only(made: Transformed, names: tuple[str, ...], after: str) -> Comparison:
 
 
 def trains_v_and_g(subject: Subject, case: Case) -> Comparison:
-    """An optimizer is given v and g, and not the weight, which follows from them."""
+    """An optimizer gets v and g, and not the weight, which is computed from them."""
     return _only(_transformed(subject, case), (DIRECTION, LENGTH), "the transform")
 
 

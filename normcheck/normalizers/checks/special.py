@@ -1,7 +1,7 @@
 """Special values: NaN, infinities, signed zeros, subnormal, tiny and huge numbers, one outlier, an eps beyond a format.
 
-No law asks for more than the format can: what may be flushed to zero is allowed, and no square is asked for that
-overflows.
+No law requires more than the format can hold: flushing to zero is allowed, and numbers whose squares overflow are not
+used.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 EPS_BELOW_HALF = 1e-8
-"""An eps as people write it, which float16 rounds to 0."""
+"""An eps in common use, which float16 rounds to 0."""
 
 
 def _poisoned(subject: Subject, case: Case) -> Iterator[tuple[str, Case, Array, Array]]:
-    """The case with one entry that is no finite number: which, the case, that entry and its set as masks."""
+    """The case with one entry that is not finite: its name, the case, and masks of that entry and of its set."""
     part = partition(subject.normalizer, case)
     rng = np.random.default_rng((int(case.drawn["seed"]), 5))
     for name, value in (("NaN", math.nan), ("infinity", math.inf), ("-infinity", -math.inf)):
@@ -56,7 +56,7 @@ def _poisoned(subject: Subject, case: Case) -> Iterator[tuple[str, Case, Array, 
 
 
 def contained(subject: Subject, case: Case) -> Comparison:
-    """A NaN or an infinity is seen in its own set, and in no other."""
+    """A NaN or an infinity shows in the outputs of its own set, and in no other."""
     case = case.but(dy=None)
     truth = truth_of(subject, case)
     allowed, mask = forward_bound(subject, truth), resolved(truth, demanded(subject, case))
@@ -72,7 +72,7 @@ def contained(subject: Subject, case: Case) -> Comparison:
 
 
 def contained_gradient(subject: Subject, case: Case) -> Comparison:
-    """A NaN or an infinity in one set leaves the input gradient of the others."""
+    """A NaN or an infinity in one set does not change the input gradient of the others."""
     truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
     assert truth.dx is not None
     allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
@@ -86,7 +86,7 @@ def contained_gradient(subject: Subject, case: Case) -> Comparison:
 
 
 def zeros(normalizer: Normalizer, draw: Draw) -> Case:
-    """Every third entry of a set is zero, but not the first."""
+    """A case in which every third entry of a set is 0, from the second on."""
     case = small(normalizer, draw)
     part = partition(normalizer, case)
     flat = part.gather(case.x).copy()
@@ -95,7 +95,7 @@ def zeros(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def signed_zero(subject: Subject, case: Case) -> Comparison:
-    """y(-0) = y(+0), bit for bit: no sum of other numbers and no square tells them apart."""
+    """y(-0) = y(+0), bit for bit: sums with other numbers, and squares, are the same for both."""
     case = case.but(dy=None)
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
@@ -104,12 +104,12 @@ def signed_zero(subject: Subject, case: Case) -> Comparison:
 
 
 def _exponent(format: Format) -> int:
-    """Of the largest power of two."""
+    """Exponent of the largest power of two."""
     return int(math.frexp(format.largest)[1]) - 1
 
 
 def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
-    """Sets below and near the smallest normal number; without an eps, numbers whose power of that order is normal."""
+    """A recipe of sets near the smallest normal number; without an eps, of numbers whose given power is normal."""
 
     def recipe(normalizer: Normalizer, draw: Draw) -> Case:
         case = small(normalizer, draw)
@@ -122,7 +122,7 @@ def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
 
 
 def subnormal(subject: Subject, case: Case) -> Comparison:
-    """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
+    """Tiny sets are negligible beside an ordinary eps: y is the bias, with or without flushing subnormals to zero."""
     truth = truth_of(subject, case.but(dy=None))
     allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * flushed(truth)
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
@@ -130,12 +130,12 @@ def subnormal(subject: Subject, case: Case) -> Comparison:
 
 
 def subnormal_gradient(subject: Subject, case: Case) -> Comparison:
-    """Against an ordinary eps tiny sets have the gradient of an affine map, (g - mean g) w / sqrt(eps)."""
+    """The gradient of tiny sets is that of an affine map, (g - mean g) / sqrt(eps): they are negligible beside eps."""
     return worst(*gradients_within(subject, truth_of(subject, case), gradients_of(subject, case), "of tiny sets"))
 
 
 def _within_squares(truth: Truth) -> tuple[int, int]:
-    """Exponents between which the square of a sum over a set, and v with all its digits, are normal numbers."""
+    """Largest and smallest exponent of a scale at which squared sums over a set, and all digits of v, are normal."""
     format = truth.case.format
     largest = truth.setting.n * float(np.abs(truth.saved.x).max())
     smallest = float(truth.saved.s.min()) * math.sqrt(format.wide.u)
@@ -144,7 +144,7 @@ def _within_squares(truth: Truth) -> tuple[int, int]:
 
 
 def _within_cubes(truth: Truth) -> tuple[int, int]:
-    """Exponents between which the cubes of s and of 1 / s are normal numbers: fused backwards use them."""
+    """Largest and smallest exponent of a scale at which cubes of s and 1 / s are normal: fused backwards use them."""
     size = truth.setting.n * float(np.abs(truth.saved.x).max())
     size = max(size, 1.0 / float(truth.saved.s.min()))
     reach = math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
@@ -152,29 +152,30 @@ def _within_cubes(truth: Truth) -> tuple[int, int]:
 
 
 def _scaled(case: Case, reach: Callable[[Truth], tuple[int, int]], truth: Truth) -> Iterator[tuple[str, Case]]:
+    """The case scaled to the largest and to the smallest numbers, each with a phrase for the law."""
     for exponent in reach(truth):
         yield f"of x times 2^{exponent}", case.but(x=case.format.round(np.ldexp(case.x, exponent)))
 
 
 def magnitudes(subject: Subject, case: Case) -> Comparison:
-    """Large and small numbers are normalized like others, as far as the format can square them."""
+    """Large and small numbers are normalized like others, as long as the format holds their squares."""
     case = case.but(dy=None)
     found = []
-    for said, here in _scaled(case, _within_squares, truth_of(subject, case)):
-        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, said))
+    for label, here in _scaled(case, _within_squares, truth_of(subject, case)):
+        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, label))
     return worst(*found)
 
 
 def magnitudes_gradient(subject: Subject, case: Case) -> Comparison:
-    """Gradients at large and small numbers, as far as the format holds the cubes of their scale."""
+    """Gradients at large and small numbers are right, as long as the format holds the cubes of their scale."""
     found: list[Comparison] = []
-    for said, here in _scaled(case, _within_cubes, truth_of(subject, case)):
-        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), said)
+    for label, here in _scaled(case, _within_cubes, truth_of(subject, case)):
+        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), label)
     return worst(*found)
 
 
 def spiked(normalizer: Normalizer, draw: Draw) -> Case:
-    """One entry of each set is 2^12 to 2^16 times the rest."""
+    """A case in which one entry of each set is 2^12 to 2^16 times the others."""
     case = small(normalizer, draw)
     part = partition(normalizer, case)
     rng = np.random.default_rng((draw.seed, 6))
@@ -185,24 +186,24 @@ def spiked(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def outlier(subject: Subject, case: Case) -> Comparison:
-    """One entry far from the others is normalized like any other: nothing is clipped."""
+    """A set with an outlier is normalized like any other: nothing is clipped."""
     truth = truth_of(subject, case.but(dy=None))
     return output_within(subject, truth, answer_of(subject, case).y, "one entry far from the others")
 
 
 def outlier_gradient(subject: Subject, case: Case) -> Comparison:
-    """Gradients where one entry is far from the others."""
+    """Gradients are right in a set with an outlier."""
     truth = truth_of(subject, case)
     return worst(*gradients_within(subject, truth, gradients_of(subject, case), "one entry far from the others"))
 
 
 def constant_in_half(normalizer: Normalizer, draw: Draw) -> Case:
-    """Sets of one value each, with an eps that their own format rounds to 0."""
+    """A case of constant sets, with an eps that their own format rounds to 0."""
     return constant(normalizer, draw).but(eps=EPS_BELOW_HALF)
 
 
 def eps_below_half(subject: Subject, case: Case) -> Comparison:
-    """A constant set gives the bias although eps is 0 in the input's format: it is added in a wider one."""
+    """A constant set gives the bias although eps is 0 in the input's format: eps must be added in a wider one."""
     truth = truth_of(subject, case.but(dy=None))
     y = answer_of(subject, case).y
     law = "finite where eps is 0 in the input's own format"
@@ -211,6 +212,7 @@ def eps_below_half(subject: Subject, case: Case) -> Comparison:
 
 
 def _owes_eps(normalizer: Normalizer) -> bool:
+    """Whether statistics must be kept in a wider format, to which eps can be added."""
     return has_eps(normalizer) and normalizer.narrow_accuracy[0] == "sound"
 
 
@@ -255,4 +257,4 @@ _ALL = (
 )  # fmt: skip
 
 CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)
-"""Decisive draws say most of what there is to say about a special value."""
+"""The draws that are always tried cover most of these laws, so random draws are few."""

@@ -1,4 +1,4 @@
-"""Running statistics: what one training batch does to them, and what evaluation may not do."""
+"""Running statistics: their update by a training batch, and that evaluation leaves them unchanged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from normcheck.normalizers.subject import Subject
 
 
 def needs_state(subject: Subject) -> str:
+    """Why a check of running statistics cannot run; empty if it can."""
     why = subject.domain.absent.get("running statistics", "keeps no running statistics, or takes no momentum")
     return "" if subject.domain.state else why
 
 
 def update(subject: Subject, case: Case) -> Comparison:
-    """After a batch, new = (1 - m) old + m batch, the variance with n / (n - 1), which small n makes visible."""
+    """After a batch, new = (1 - m) old + m batch; the variance has the factor n / (n - 1), which shows at small n."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case)
     answer = answer_of(subject, case)
@@ -54,7 +55,7 @@ def output_ignores_state(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation_keeps(subject: Subject, case: Case) -> Comparison:
-    """Evaluation leaves the running statistics as they are, bit for bit."""
+    """Evaluation leaves the running statistics unchanged, bit for bit."""
     answer = answer_of(subject, case)
     found = []
     for name in ("running_mean", "running_var"):
@@ -65,15 +66,16 @@ def evaluation_keeps(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation_alone(subject: Subject, case: Case) -> Comparison:
-    """In evaluation a case gives the same output alone as in its batch."""
+    """In evaluation a training case gives the same output by itself as within its batch."""
     truth = truth_of(subject, case)
-    alone = case.but(x=case.x[:1], dy=None)
+    single = case.but(x=case.x[:1], dy=None)
     law = "in evaluation y(X)[i] = y(X[i])"
     allowed = two_answers(forward_bound(subject, truth))[:1]
-    return differ(law, answer_of(subject, alone).y, answer_of(subject, case).y[:1], allowed)
+    return differ(law, answer_of(subject, single).y, answer_of(subject, case).y[:1], allowed)
 
 
 def training(normalizer: Normalizer, draw: Draw) -> Case:
+    """A well-conditioned case with running statistics, in training."""
     return state(normalizer, draw, training=True).but(x=small(normalizer, draw).x)
 
 

@@ -1,4 +1,4 @@
-"""Weight norm in nets: below what subtracts a mean, and with the lengths and biases that data choose."""
+"""Weight norm in networks: below a normalizer that subtracts the mean, and initialized by data."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from normcheck.normalizers.transforms import derived_row
 
 
 def weight_normed(subject: Subject, case: Case) -> Comparison:
-    """Gradients of a layer t = w x with weight norm below, w = g v / |v|, on data and on data plus a constant.
+    """Gradients of a layer t = w x below the normalizer, with weight norm w = g v / |v|, on data x and on x + c.
 
-    Where a constant in the data is subtracted, dL/dt of a statistic's entries sums to zero, and so dL/dw = sum dL/dt x
-    and what weight norm passes on of it, dL/dv = g / |v| (dL/dw - <dL/dw, v> v / |v|^2), do not see the constant. With
-    E[x] held constant they move by sum g / s times it, which is predicted.
+    If a constant in the data is subtracted, dL/dt sums to zero over the entries of a statistic, so
+    dL/dw = sum dL/dt x and dL/dv = g / |v| (dL/dw - <dL/dw, v> v / |v|^2) do not depend on c. With E[x] held constant
+    dL/dw changes by sum g / s times c, which is predicted.
     """
     normalizer, linear = subject.normalizer, case.linear
     assert linear is not None
@@ -46,8 +46,8 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
         out: Array = gain * (dw - (dw * v).sum(axis=1, keepdims=True) * v / length**2)
         return out
 
-    def asked(data: Array) -> tuple[Array, Array, Array]:
-        """Gradient of v by the implementation, by the reference, and what the first may be off by."""
+    def gradients(data: Array) -> tuple[Array, Array, Array]:
+        """dL/dv of the implementation, of the reference, and the bound between them."""
         here = on_network(normalizer, case, Linear(data, gain * v)).but(dy=dy)
         own, truth = gradients_of(subject, here).dx, truth_of(subject, here)
         assert own is not None
@@ -60,7 +60,7 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
         )
         return passed(own), passed(exact), networks.projected(off, v, gain)
 
-    (one, right, off), (other, moved, more) = asked(linear.data), asked(linear.data + constant)
+    (one, right, off), (other, moved, more) = gradients(linear.data), gradients(linear.data + constant)
     law = "for t = w x, w = g v / |v|, dL/dv is the same for x + c"
     law = law if subject.contract.through[0] else "with E[x] held constant, dL/dv moves by sum g / s times c"
     return worst(
@@ -72,8 +72,7 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
 def initialized(subject: Subject, case: Case) -> Comparison:
     """Lengths g = 1 / sigma[t] and biases b = -mu[t] / sigma[t] from t = v x / |v| over the data, in float64.
 
-    With them w x + b, w by the implementation, has mean 0 and variance 1 over the data. For an error e of w x + b the
-    mean is off by mean |e|, the variance by 2 sqrt(mean e^2) + mean e^2.
+    With them w x + b, w by the implementation, has mean 0 and variance 1 over the data.
     """
     linear = case.linear
     assert linear is not None
