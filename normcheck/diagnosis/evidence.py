@@ -18,8 +18,9 @@ from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
 from normcheck.core.uses import JVP, PLAIN, SECOND
 from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import demanded, truth_of
+from normcheck.normalizers.checks.within_bounds import truth_of
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.subject import Answer, Call, Subject
