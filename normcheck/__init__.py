@@ -3,13 +3,44 @@
 >>> import normcheck
 >>> normcheck.Implementation("layer_norm", "torch.nn.functional:layer_norm").kind
 'layer_norm'
+
+The names of `__all__` are the whole public interface. Each is imported at its first use, so that `import normcheck`,
+which every pytest run does where normcheck is installed, costs nothing. `__init__.pyi` declares them for type checkers.
 """
 
 from __future__ import annotations
 
-from normcheck.core.claim import Implementation
-from normcheck.core.errors import CallError, NormcheckError, UsageError
+from importlib import import_module
+from typing import Any
 
-__version__ = "0.1.0"
+_HOMES = {
+    "CallError": "core.errors",
+    "CheckDone": "core.events",
+    "CheckStarted": "core.events",
+    "ClaimBound": "core.events",
+    "ClaimDone": "core.events",
+    "Finding": "core.result",
+    "FindingsError": "core.errors",
+    "Implementation": "core.claim",
+    "NormcheckError": "core.errors",
+    "UsageError": "core.errors",
+    "Verdict": "api",
+    "__version__": "core.version",
+    "check": "api",
+    "given_cases": "api",
+}
+"""Public names, and the module below normcheck in which each is defined."""
 
-__all__ = ["CallError", "Implementation", "NormcheckError", "UsageError", "__version__"]
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'normcheck' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"normcheck.{_HOMES[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,8 +17,8 @@ from normcheck.core.foreign_code import quiet
 from normcheck.core.replay import encode
 from normcheck.core.result import Finding
 from normcheck.core.subject import BoundSubject
-from normcheck.engine import known_bugs
 from normcheck.families import CHECKS
+from normcheck.frameworks import known_bugs
 from normcheck.normalizers.subject import Subject
 
 HERE = Path(__file__).parent

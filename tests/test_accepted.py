@@ -10,7 +10,9 @@ import pytest
 from normcheck.core.errors import UsageError
 from normcheck.core.result import ERROR, FAILED, PASSED, Finding, Outcome
 from normcheck.engine.accepted_findings import AcceptedFinding, read, settle, write
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 
 TODAY = date(2026, 6, 1)
@@ -110,8 +112,8 @@ def test_the_convention_that_would_explain_it(
 ) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(MINE.format(gain="(1 + weight)"))
-    session = Session.of([f"{kind}={mine}:{attribute}"], [], "quick")
-    found = session.ask(session.claims[0], CHECKS_BY_NAME[check]).finding
+    (claim,) = claims([f"{kind}={mine}:{attribute}"], {})
+    found = Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check]).finding
 
     assert found is not None
     assert found.remedy == remedy
@@ -120,8 +122,8 @@ def test_the_convention_that_would_explain_it(
 def test_no_convention_explains_a_plain_mistake(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(MINE.format(gain="weight * 1.5"))
-    session = Session.of([f"layer_norm={mine}:f"], [], "quick")
-    found = session.ask(session.claims[0], CHECKS_BY_NAME["affine-map"]).finding
+    (claim,) = claims([f"layer_norm={mine}:f"], {})
+    found = Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME["affine-map"]).finding
 
     assert found is not None
     assert found.remedy == ""

@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 
 from normcheck.bench import bandwidth
-from normcheck.bench.bandwidth import CALL, ERROR, WITHIN, Curve, Stream, curve, share
-from normcheck.bench.caches import Level, levels
+from normcheck.bench.bandwidth import (
+    CALL_BOUND,
+    MEASUREMENT_ERROR,
+    WITHIN,
+    BandwidthCurve,
+    BandwidthPoint,
+    Stream,
+    bandwidth_share,
+    measure_curve,
+)
+from normcheck.bench.caches import CacheLevel, cache_levels
+from normcheck.bench.torch_device import HOST
 from normcheck.bench.traffic import DataMovement, Traffic
 
-CACHES = (Level("L1", 1 << 15), Level("L2", 1 << 19), Level("L3", 1 << 25, 2))
+CACHES = (CacheLevel("L1", 1 << 15), CacheLevel("L2", 1 << 19), CacheLevel("L3", 1 << 25, 2))
 SIZES = tuple(1 << k for k in range(12, 28))
 
 
@@ -40,9 +50,9 @@ class Machine:
 
         return Stream(name, prepare)
 
-    def curve(self) -> Curve:
+    def curve(self) -> BandwidthCurve:
         streams = (self.stream("slow", 0.5), self.stream("fast", 1.0))
-        return curve(SIZES, CACHES, streams, lambda: self.time, workers=1, seconds=2e-5)
+        return measure_curve(SIZES, CACHES, streams, lambda: self.time, workers=1, seconds=2e-5)
 
 
 def pass_of(size: int) -> Traffic:
@@ -86,16 +96,16 @@ def test_between_sizes_it_is_interpolated_and_the_most_is_of_both() -> None:
 
 
 def test_a_share_of_the_ceiling() -> None:
-    found = share(pass_of(1 << 27), (1 << 27) / 5e9, Machine().curve())
+    found = bandwidth_share(pass_of(1 << 27), (1 << 27) / 5e9, Machine().curve())
 
     assert found.value == pytest.approx(0.5)
     assert (found.level, found.verdict) == ("memory", WITHIN)
 
 
 def test_faster_than_bytes_move_is_a_measurement_error() -> None:
-    found = share(pass_of(1 << 27), (1 << 27) / 30e9, Machine().curve())
+    found = bandwidth_share(pass_of(1 << 27), (1 << 27) / 30e9, Machine().curve())
 
-    assert found.verdict == ERROR
+    assert found.verdict == MEASUREMENT_ERROR
     assert found.reason == (
         "30.0 GB/s of the least that must be moved, where this machine's fast reaches 10.0 GB/s, 10.0 at the most "
         "(memory)"
@@ -104,10 +114,10 @@ def test_faster_than_bytes_move_is_a_measurement_error() -> None:
 
 def test_slightly_above_is_within_what_is_unsure() -> None:
     """Rounds that differ leave open how fast the fastest would be."""
-    unsure = Curve((bandwidth.Point(1 << 20, 10e9, 12e9, "copy"),), CACHES, 1e-6, 1)
+    unsure = BandwidthCurve((BandwidthPoint(1 << 20, 10e9, 12e9, "copy"),), CACHES, 1e-6, 1)
 
-    assert share(pass_of(1 << 20), (1 << 20) / 11e9, unsure).verdict == WITHIN
-    assert share(pass_of(1 << 20), (1 << 20) / 13e9, unsure).verdict == ERROR
+    assert bandwidth_share(pass_of(1 << 20), (1 << 20) / 11e9, unsure).verdict == WITHIN
+    assert bandwidth_share(pass_of(1 << 20), (1 << 20) / 13e9, unsure).verdict == MEASUREMENT_ERROR
 
 
 def test_rounds_that_differ_make_the_ceiling_unsure() -> None:
@@ -119,30 +129,30 @@ def test_rounds_that_differ_make_the_ceiling_unsure() -> None:
 
 def test_an_error_is_said_only_of_a_ceiling_that_stands() -> None:
     """Measured in a spell of noise, the ceiling was too low; measured again it is not."""
-    low = Curve((bandwidth.Point(1 << 20, 10e9, 10e9, "copy"),), CACHES, 1e-6, 1)
+    low = BandwidthCurve((BandwidthPoint(1 << 20, 10e9, 10e9, "copy"),), CACHES, 1e-6, 1)
     asked = []
 
-    def again(size: int) -> Curve:
+    def again(size: int) -> BandwidthCurve:
         asked.append(size)
-        return Curve((bandwidth.Point(1 << 20, 40e9, 40e9, "copy"),), CACHES, 1e-6, 1)
+        return BandwidthCurve((BandwidthPoint(1 << 20, 40e9, 40e9, "copy"),), CACHES, 1e-6, 1)
 
-    found = share(pass_of(1 << 20), (1 << 20) / 20e9, low, again)
+    found = bandwidth_share(pass_of(1 << 20), (1 << 20) / 20e9, low, again)
 
     assert (found.verdict, found.value) == (WITHIN, pytest.approx(0.5))
     assert asked == [1 << 20]
-    assert share(pass_of(1 << 20), (1 << 20) / 20e9, low, lambda size: low).verdict == ERROR
+    assert bandwidth_share(pass_of(1 << 20), (1 << 20) / 20e9, low, lambda size: low).verdict == MEASUREMENT_ERROR
 
 
 def test_where_calling_takes_longer_than_moving_a_share_says_little() -> None:
-    found = share(pass_of(1 << 12), 3e-6, Machine().curve())
+    found = bandwidth_share(pass_of(1 << 12), 3e-6, Machine().curve())
 
-    assert found.verdict == CALL
+    assert found.verdict == CALL_BOUND
     assert found.reason == "moving 4096 bytes takes less time than a call, 1.0 us"
 
 
 def test_a_time_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="too coarse, or it was tampered with"):
-        share(pass_of(1 << 12), 0.0, Machine().curve())
+        bandwidth_share(pass_of(1 << 12), 0.0, Machine().curve())
 
 
 def test_a_size_that_noise_hides_has_no_ceiling() -> None:
@@ -154,19 +164,19 @@ def test_a_size_that_noise_hides_has_no_ceiling() -> None:
 
 def test_a_level_that_calls_hide_is_not_told() -> None:
     """Every size that it holds is moved in less time than a call takes."""
-    small, large = bandwidth.Point(1 << 14, 1e11, 1e11, "copy"), bandwidth.Point(1 << 18, 5e10, 5e10, "copy")
+    small, large = BandwidthPoint(1 << 14, 1e11, 1e11, "copy"), BandwidthPoint(1 << 18, 5e10, 5e10, "copy")
 
-    assert Curve((small, large), CACHES, 1e-6, 1).plateaus() == {"L2": 5e10}
+    assert BandwidthCurve((small, large), CACHES, 1e-6, 1).plateaus() == {"L2": 5e10}
 
 
 def test_private_caches_add_up_over_workers() -> None:
-    found = Curve((bandwidth.Point(1, 1.0, 1.0, ""),), CACHES, 0.0, 2)
+    found = BandwidthCurve((BandwidthPoint(1, 1.0, 1.0, ""),), CACHES, 0.0, 2)
 
     assert [found.level(size) for size in (1 << 16, 1 << 20, 1 << 25, 1 << 26)] == ["L1", "L2", "L3", "memory"]
 
 
 def test_an_unknown_machine_has_no_levels() -> None:
-    assert Curve((bandwidth.Point(1, 1.0, 1.0, ""),), (), 0.0, 1).level(1 << 20) == "unknown"
+    assert BandwidthCurve((BandwidthPoint(1, 1.0, 1.0, ""),), (), 0.0, 1).level(1 << 20) == "unknown"
 
 
 def test_caches_are_read_from_the_operating_system(tmp_path: Path) -> None:
@@ -180,10 +190,10 @@ def test_caches_are_read_from_the_operating_system(tmp_path: Path) -> None:
         for key, value in zip(("level", "type", "size", "shared_cpu_list"), values, strict=True):
             (folder / key).write_text(value + "\n")
 
-    assert levels(tmp_path, {0, 1, 2, 3}) == (
-        Level("L1", 32 << 10, 1), Level("L2", 512 << 10, 2), Level("L3", 32 << 20, 4),
+    assert cache_levels(tmp_path, {0, 1, 2, 3}) == (
+        CacheLevel("L1", 32 << 10, 1), CacheLevel("L2", 512 << 10, 2), CacheLevel("L3", 32 << 20, 4),
     )  # fmt: skip
-    assert levels(tmp_path / "nowhere", {0}) == ()
+    assert cache_levels(tmp_path / "nowhere", {0}) == ()
 
 
 def test_it_stops_when_out_of_time() -> None:
@@ -194,7 +204,7 @@ def test_it_stops_when_out_of_time() -> None:
         calls[0] += 1
         time[0] += 10.0
 
-    curve((64,), (), (Stream("slow", lambda size: (call, 64)),), lambda: time[0])
+    measure_curve((64,), (), (Stream("slow", lambda size: (call, 64)),), lambda: time[0])
 
     assert calls[0] == 2 * 2 * 3  # two rounds, two sizes, a first call and two that are timed
 
@@ -203,7 +213,7 @@ def test_sizes_reach_beyond_the_last_cache() -> None:
     assert bandwidth.sizes_for(CACHES, 1)[-1] == 4 << 25
 
 
-@pytest.mark.parametrize("stream", bandwidth.STREAMS, ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", HOST.streams(), ids=lambda stream: stream.name)
 def test_a_stream_works_on_as_many_bytes_as_it_says(stream: Stream) -> None:
     call, moved = stream.prepare(3 << 13)
     call()

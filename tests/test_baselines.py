@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from normcheck import families
-from normcheck.bench.baselines import COMPILED, EAGER, FUNCTIONS, FUSED, beside, checked
-from normcheck.bench.grid import GRIDS, LARGEST, ROWS, SIDES, WIDTHS, SpeedQuestion
-from normcheck.bench.speed import case_of, right
+from normcheck.bench.baselines import COMPILED, EAGER, FUNCTIONS, FUSED, available_baselines, parse_names
+from normcheck.bench.grid import GRIDS, LARGEST_INPUT, ROWS, SQUARE_SIZES, WIDTHS, SpeedQuestion
+from normcheck.bench.speed import case_of, within_bounds
 from normcheck.bench.traffic import PASSES
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError
+from normcheck.core.floats import FORMATS
 from normcheck.families import bind as subject
 from normcheck.normalizers import catalog, faults
 from normcheck.normalizers.subject import Subject
@@ -29,22 +30,22 @@ def of(kind: str) -> Subject:
 def test_every_baseline_of_a_kind_is_right(kind: str, format: str) -> None:
     found = of(kind)
     case = case_of(found, SpeedQuestion(6, 32, "forward", format))
-    there, absent = beside(found, case, (FUSED, EAGER))
+    there, absent = available_baselines(found, case, (FUSED, EAGER))
 
     assert (FUSED in there) == (kind in FUNCTIONS)
     assert set(absent) == {FUSED} - set(there)
     for one in there.values():
-        assert right(found, case, one.call(case, True)), one.name
+        assert within_bounds(found, case, one.call(case, True)), one.name
 
 
 def test_the_compiled_composition_is_right_and_compiled() -> None:
     """For several shapes, as torch compiles one function for a few only."""
     for n in (8, 16, 32):
         case = case_of(LAYER_NORM, SpeedQuestion(4, n, "forward"))
-        there, absent = beside(LAYER_NORM, case, (COMPILED,))
+        there, absent = available_baselines(LAYER_NORM, case, (COMPILED,))
         if absent:
             pytest.skip(f"torch.compile does not work here: {absent[COMPILED]}")
-        assert right(LAYER_NORM, case, there[COMPILED].call(case, True))
+        assert within_bounds(LAYER_NORM, case, there[COMPILED].call(case, True))
 
 
 def test_a_baseline_that_cannot_be_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,29 +53,29 @@ def test_a_baseline_that_cannot_be_is_told_with_the_reason(monkeypatch: pytest.M
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr("torch.compile", broken)
-    _, absent = beside(LAYER_NORM, case_of(LAYER_NORM, SpeedQuestion(4, 8, "forward")), (FUSED, COMPILED))
+    _, absent = available_baselines(LAYER_NORM, case_of(LAYER_NORM, SpeedQuestion(4, 8, "forward")), (FUSED, COMPILED))
 
     assert absent == {COMPILED: "RuntimeError: no compiler here"}
 
 
 def test_names_of_baselines_are_checked() -> None:
-    assert checked("eager, fused,eager") == (EAGER, FUSED)
+    assert parse_names("eager, fused,eager") == (EAGER, FUSED)
     with pytest.raises(UsageError, match="there is no baseline 'eagre'; did you mean 'eager'"):
-        checked("eagre")
+        parse_names("eagre")
     with pytest.raises(UsageError, match="one or more of fused, eager, compiled"):
-        checked(",")
+        parse_names(",")
 
 
 def test_the_deep_grid_has_every_shape_that_fits() -> None:
     deep = set(GRIDS["deep"])
-    square = {(rows, n) for rows in SIDES for n in SIDES if 4 * rows * n <= LARGEST}
+    square = {(rows, n) for rows in SQUARE_SIZES for n in SQUARE_SIZES if 4 * rows * n <= LARGEST_INPUT}
     wanted = square | {(rows, n) for rows in ROWS for n in WIDTHS}
 
     assert {(q.sets, q.n) for q in deep if q.format == "float32"} == wanted
     assert (1, 12288) in wanted
     assert (4096, 12288) in wanted
     assert {q.part for q in deep} == set(PASSES)
-    assert {q.format for q in deep} == {"float64", "float32", "bfloat16", "float16"}
+    assert {q.format for q in deep} == set(FORMATS)
     assert any(q.cold for q in deep)
     assert len(deep) == len(GRIDS["deep"])
 

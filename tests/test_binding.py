@@ -19,9 +19,9 @@ from normcheck.core.ask import run_check
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, NormcheckError, UsageError
 from normcheck.core.floats import Array
-from normcheck.engine import known_bugs
 from normcheck.families import CHECKS
 from normcheck.families import bind as subject
+from normcheck.frameworks import known_bugs
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import offered_affine
 from normcheck.frameworks.roles import Parameter, bind, from_signature

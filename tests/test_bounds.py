@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,19 @@ from normcheck.implementations.mean_only_batch_norm import mean_only_batch_norm
 from normcheck.implementations.partial_rms_norm import partial_rms_norm
 from normcheck.normalizers import catalog
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.linear_maps import product
+from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate, partition
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.sampling.fit import ranks
 from normcheck.normalizers.sampling.recipes import SMALL, Draw, values
-from normcheck.normalizers.sampling.space import Space, choose
+from normcheck.normalizers.sampling.space import NormalizerSpace, choose
 from normcheck.normalizers.subject import Answer, Domain
 
 DRAWS = 80
-SPACE = Space(values, widths=(*SMALL[1:], 127, 257, 1024), scales=(0, -4, 4))
+SPACE = NormalizerSpace(values, widths=(*SMALL[1:], 127, 257, 1024), scales=(0, -4, 4))
 
 TORCH: dict[str, Callable[..., Any]] = {
     "batch_norm": F.batch_norm,
@@ -63,7 +66,7 @@ def two_passes(kind: str) -> Answers:
 
     def answer(case: Case) -> Answer:
         part = partition(normalizer, case)
-        number = np.float64 if case.format.name == "float64" else np.float32
+        number = np.dtype(case.format.wide.name).type
         x, dy = (part.gather(a.astype(number)) for a in (case.x, case.dy))
         read = max(1, int(part.n * case.part)) if normalizer.partial else part.n
         divisor = number(read if normalizer.mean_square else 1)
@@ -106,7 +109,7 @@ def a_domain(normalizer: Normalizer) -> Domain:
 def random_cases(kind: str, format: str, count: int, seed: int) -> Iterator[Case]:
     rng = np.random.default_rng(seed)
     normalizer = families.get(kind)
-    space = replace(SPACE, formats=(format,))
+    space = replace(SPACE, formats=(FORMATS[format],))
     for _ in range(count):
         draw = choose(space, normalizer, a_domain(normalizer), lambda options: options[int(rng.integers(len(options)))])
         yield values(normalizer, draw)
@@ -368,3 +371,32 @@ def test_classes_from_best_to_worst() -> None:
         sound, one = (bounds.forward(truth, c).total for c in (bounds.SOUND, bounds.ONE_PASS))
 
         assert (one >= sound).all()
+
+
+# Bounds of what the checks compute in float64 themselves, against exact rational arithmetic
+
+
+def test_a_parameter_after_gradient_descent_is_within_its_bound() -> None:
+    """Rounding of b - rate slope over eight steps stays within the bound, and uses more than a hundredth of it."""
+    rng, steps, top = np.random.default_rng(3), 8, 0.0
+    for _ in range(200):
+        rate, slopes = float(rng.uniform(0.01, 0.3)), rng.uniform(0.5, 1.5, steps)
+        b, exact = 0.0, Fraction(0)
+        for slope in slopes.tolist():
+            b, exact = b - rate * slope, exact - Fraction(rate) * Fraction(slope)
+        top = max(top, float(abs(Fraction(b) - exact)) / float(descent(steps, np.abs(b))))
+
+    assert 0.01 < top <= 1.0
+
+
+def test_a_product_in_float64_is_within_its_bound() -> None:
+    """A sum of products in float64 stays within the bound of `product` for exact weights."""
+    rng, top = np.random.default_rng(4), 0.0
+    for _ in range(50):
+        data, weights = rng.standard_normal((3, 9)), rng.standard_normal((2, 9))
+        got, bound = data @ weights.T, product(data, weights, np.zeros(()))
+        for (i, j), value in np.ndenumerate(got):
+            exact = sum(Fraction(a) * Fraction(w) for a, w in zip(data[i].tolist(), weights[j].tolist(), strict=True))
+            top = max(top, float(abs(Fraction(float(value)) - exact)) / float(bound[i, j]))
+
+    assert 0.01 < top <= 1.0

@@ -97,8 +97,8 @@ def test_the_fixture_searches_under_the_number(project: pytest.Pytester) -> None
         from rare import rare
 
         def test_mine(normcheck, monkeypatch):
-            from normcheck import session
-            monkeypatch.setattr(session, "search", lambda subject, check, effort: print("under", effort.seed) or 1 / 0)
+            from normcheck.engine import asker
+            monkeypatch.setattr(asker, "search", lambda subject, check, effort: print("under", effort.seed) or 1 / 0)
             normcheck.verify(rare, as_="layer_norm")
         """
     )

@@ -20,13 +20,13 @@ from normcheck.normalizers.subject import Subject
 LAYER_NORM = families.get("layer_norm")
 
 
-def asked(subject: Subject, check: str, **changes: object) -> Outcome:
+def outcome_of(subject: Subject, check: str, **changes: object) -> Outcome:
     draw = Draw(**{"n": 64, "sets": 12, "format": "float32", "offset": 300.0} | changes)
     return run_check(subject, CHECKS_BY_NAME[check], [draw])
 
 
 def curves(subject: Subject, check: str, **changes: object) -> dict[str, dict[str, list[list[float]]]]:
-    return verdict.curves(asked(subject, check, **changes).metrics)
+    return verdict.curves(outcome_of(subject, check, **changes).metrics)
 
 
 def test_an_error_that_grows_with_conditioning_is_seen_to_grow() -> None:
@@ -48,7 +48,7 @@ def test_a_sound_kernel_stays_below_one_everywhere(check: str, place: str) -> No
 
 
 def test_the_largest_share_of_the_curve_is_that_of_the_bound() -> None:
-    one = asked(faults.subject(LAYER_NORM), "value")
+    one = outcome_of(faults.subject(LAYER_NORM), "value")
     found = verdict.curves(one.metrics)["forward float32"]
 
     assert max(share for _, share in found["condition"]) == one.bound_ratio == found["width"][0][1]
@@ -56,7 +56,7 @@ def test_the_largest_share_of_the_curve_is_that_of_the_bound() -> None:
 
 def test_infinity_travels_as_a_word_and_fits_the_schema() -> None:
     schema = json.loads((files("normcheck") / "report" / "schema.json").read_text())
-    one = asked(faults.subject(LAYER_NORM, faults.get("one-pass-variance")), "value", offset=1e5)
+    one = outcome_of(faults.subject(LAYER_NORM, faults.get("one-pass-variance")), "value", offset=1e5)
     metrics = {**one.metrics, "curve/forward float32/condition/9": float("inf")}
     record = json.loads(json.dumps(verdict.implementation([outcome({**one.record(), "metrics": metrics})])))
 
@@ -65,7 +65,7 @@ def test_infinity_travels_as_a_word_and_fits_the_schema() -> None:
 
 
 def test_the_distance_from_every_gradient_mode_is_kept() -> None:
-    one = asked(faults.subject(LAYER_NORM), "gradient-mode", offset=1.0)
+    one = outcome_of(faults.subject(LAYER_NORM), "gradient-mode", offset=1.0)
     found = verdict.gradient_shares(one.metrics)
 
     assert found["full"] < 1.0

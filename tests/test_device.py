@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from normcheck import families
-from normcheck.bench import device
-from normcheck.bench.device import Cuda
+from normcheck.bench import torch_device
+from normcheck.bench.torch_device import Cuda
 from normcheck.core.errors import UsageError
 from normcheck.frameworks.torch.tensors import DEVICE, array, given
 from normcheck.normalizers.sampling.recipes import Draw, values
@@ -112,7 +112,7 @@ def test_cold_means_that_more_than_the_last_cache_is_written() -> None:
     found.evict()
     found.evict()
 
-    assert found.last_cache() == 1 << 20
+    assert found.caches()[-1].bytes == 1 << 20
     assert cuda.said == ["wrote 2097152 bytes on cuda:0"] * 2
 
 
@@ -128,12 +128,12 @@ def test_cold_means_that_more_than_the_last_cache_is_written() -> None:
 )
 def test_a_device_that_is_not_there_is_said(name: str, devices: int, said: str) -> None:
     with pytest.raises(UsageError, match=f"--norm-device {name}: {said}"):
-        device.of(name, Fake(devices))
+        torch_device.find_device(name, Fake(devices))
 
 
 def test_a_device_that_is_there_is_found() -> None:
-    assert device.of("cuda:1", Fake(2)).name == "cuda:1"
-    assert device.of("cpu", Fake(0)) is device.HOST
+    assert torch_device.find_device("cuda:1", Fake(2)).name == "cuda:1"
+    assert torch_device.find_device("cpu", Fake(0)) is torch_device.HOST
 
 
 def test_cases_lie_on_the_device() -> None:
@@ -160,18 +160,18 @@ def test_an_array_comes_back_in_memory_of_its_own() -> None:
 
 
 def test_a_replaced_clock_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert device.tampered() == ""
+    assert torch_device.replaced_clock() == ""
 
     monkeypatch.setattr(torch.cuda, "synchronize", lambda *_: None)
 
-    assert device.tampered() == "torch.cuda.synchronize"
+    assert torch_device.replaced_clock() == "torch.cuda.synchronize"
 
 
 def test_a_gpu_of_this_machine_times_layer_norm() -> None:
     """Events, streams and caches for real, where there is a GPU."""
     if not torch.cuda.is_available():
         pytest.skip("this machine has no GPU: CUDA is tested on a simulated device alone")
-    real = device.of("cuda")
+    real = torch_device.find_device("cuda")
     x = torch.randn(512, 768, device="cuda")
     real.evict()
 

@@ -1,4 +1,4 @@
-"""Every kind, law and fault has a page that fits a terminal; the wrong lines that pages show are wrong, and found."""
+"""Every kind, check and fault has a page that fits a terminal; the wrong lines on pages are wrong, and found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from normcheck import families
 from normcheck.core.errors import UsageError
 from normcheck.core.result import FAILED, PASSED
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.explain import pages
 from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
 from normcheck.families import CHECKS, CHECKS_BY_NAME
@@ -89,10 +91,11 @@ def test_unknown(word: str, says: str) -> None:
 def verdict(path: Path, source: str) -> str:
     """Whether any check at quick effort finds something; the likely ones come first."""
     path.write_text(source)
-    session = Session.of([f"layer_norm={path}:f"], [], "quick")
-    claim = session.claims[0]
+    (claim,), asker = claims([f"layer_norm={path}:f"], {}), Asker(Settings("quick"))
     return (
-        FAILED if any(session.ask(claim, check).status == FAILED for _, check in session.questions(CHECKS)) else PASSED
+        FAILED
+        if any(asker.run_check(claim, check).status == FAILED for check in checks_of(claim, CHECKS, asker.settings))
+        else PASSED
     )
 
 

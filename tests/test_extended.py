@@ -19,18 +19,18 @@ from normcheck.normalizers.subject import Answer, Subject
 from normcheck.normalizers.transforms import extended
 
 COLUMN = {"reparametrization": REPARAMETRIZES, "independence-of-batch": OF_BATCH}
-ASKED = [(kind, name) for kind in catalog.ALL for name in COLUMN]
+CELLS = [(kind, name) for kind in catalog.ALL for name in COLUMN]
 
 
-def asked(subject: Subject, name: str) -> Outcome:
+def outcome_of(subject: Subject, name: str) -> Outcome:
     check = CHECKS_BY_NAME[name]
     some = (*edges(check.space, subject.normalizer, subject.domain), *draws(subject, check, 6, 1))
     return run_check(subject, check, some)
 
 
-@pytest.mark.parametrize(("kind", "name"), ASKED)
+@pytest.mark.parametrize(("kind", "name"), CELLS)
 def test_a_cell_is_measured_as_derived_and_a_no_has_its_witness(kind: str, name: str) -> None:
-    outcome = asked(faults.subject(families.get(kind)), name)
+    outcome = outcome_of(faults.subject(families.get(kind)), name)
     share = outcome.metrics[f"extended/{COLUMN[name]}"]
 
     assert outcome.status == PASSED
@@ -53,7 +53,7 @@ def test_a_layer_without_statistics_is_no_layer_norm() -> None:
     def identity(case: Case, gradient: bool) -> Answer:
         return Answer(np.array(case.x), case.format.name)
 
-    assert asked(replace(sound, call=identity), "reparametrization").status == FAILED
+    assert outcome_of(replace(sound, call=identity), "reparametrization").status == FAILED
 
 
 def test_layer_norm_over_the_batch_sees_other_cases() -> None:
@@ -61,17 +61,17 @@ def test_layer_norm_over_the_batch_sees_other_cases() -> None:
     sound = faults.subject(families.get("instance_norm"))
     batch = faults.subject(families.get("batch_norm"))
 
-    assert asked(replace(sound, call=batch.call), "independence-of-batch").status == FAILED
+    assert outcome_of(replace(sound, call=batch.call), "independence-of-batch").status == FAILED
 
 
 def test_batch_norm_that_sees_no_other_case_has_no_witness() -> None:
     sound = faults.subject(families.get("batch_norm"))
-    alone = faults.subject(families.get("instance_norm"))
+    other = faults.subject(families.get("instance_norm"))
 
-    assert asked(replace(sound, call=alone.call), "independence-of-batch").status == FAILED
+    assert outcome_of(replace(sound, call=other.call), "independence-of-batch").status == FAILED
 
 
 def test_weights_with_an_activation_fold_into_none() -> None:
     weight = families.get("weight_norm")
 
-    assert asked(faults.subject(weight, faults.get("output-absolute")), "reparametrization").status == FAILED
+    assert outcome_of(faults.subject(weight, faults.get("output-absolute")), "reparametrization").status == FAILED

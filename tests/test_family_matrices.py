@@ -16,8 +16,8 @@ from normcheck import families
 from normcheck.core.ask import draws, run_check
 from normcheck.core.check import Check
 from normcheck.core.contract import Contract
+from normcheck.core.family import Family
 from normcheck.core.result import FAILED, PASSED
-from normcheck.families import Family
 from normcheck.families.path_optimizer.entry import PathOptimizer
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.whitening.checks import table
@@ -29,7 +29,7 @@ COUNT, SEED = 6, 1
 LEAST = {PathOptimizer: 20, Whitening: 16, Reparametrized: 20}
 """The families, with the faults that each has at least."""
 
-FAMILIES = {family.entries: family for family in families.FAMILIES if family.entries in LEAST}
+FAMILIES = {family.entry_type: family for family in families.FAMILIES if family.entry_type in LEAST}
 FAULTS = {name: family for family in FAMILIES.values() for name in family.faults}
 KINDS = [name for name, entry in families.ENTRIES.items() if type(entry) in FAMILIES]
 CHECKS = [check for check in families.CHECKS if check.space.entries in FAMILIES]

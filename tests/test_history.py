@@ -13,7 +13,9 @@ from normcheck.core.ask import run_check
 from normcheck.core.claim import Implementation
 from normcheck.core.replay import decode, encode
 from normcheck.core.result import FAILED, PASSED, SKIPPED, Outcome
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.normalizers import catalog, faults
@@ -24,8 +26,8 @@ from normcheck.normalizers.sampling.recipes import Draw
 
 
 def outcome(target: object, check: str, kind: str = "batch_norm", effort: str = "default") -> Outcome:
-    session = Session.of([Implementation(kind, target)], [], effort)
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+    (claim,) = claims([Implementation(kind, target)], {})
+    return Asker(Settings(effort)).run_check(claim, CHECKS_BY_NAME[check])
 
 
 class NotPersistent(nn.BatchNorm2d):
@@ -52,9 +54,9 @@ class MomentumCaptured(nn.BatchNorm2d):
         self._first = momentum
 
     def forward(self, x):
-        self.momentum, told = self._first, self.momentum
+        self.momentum, given = self._first, self.momentum
         y = super().forward(x)
-        self.momentum = told
+        self.momentum = given
         return y
 
 
@@ -215,9 +217,9 @@ def test_instance_norm_of_torch(target: str, check: str) -> None:
 
     assert found.status == (SKIPPED if lifeless else PASSED)
     if check == "empty-batches":
-        mine, asked = subject(Implementation("instance_norm", target)), CHECKS_BY_NAME[check]
-        without = [replace(draw, affine="none") for draw in asked.space.explicit_examples(mine)]
-        assert run_check(mine, asked, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
+        mine, tested = subject(Implementation("instance_norm", target)), CHECKS_BY_NAME[check]
+        without = [replace(draw, affine="none") for draw in tested.space.explicit_examples(mine)]
+        assert run_check(mine, tested, without).notes["a batch of no cases"] == "leaves NaN in the running statistics"
 
 
 def test_what_is_known_of_instance_norm_is_so() -> None:
@@ -262,19 +264,19 @@ def test_without_state_nothing_is_asked() -> None:
 
 def test_a_program_is_replayed() -> None:
     draw = Draw(n=2, program=("momentum None", "train on 2 cases"))
-    assert decode(encode("history", draw)) == ("history", draw)
+    assert decode(encode("history", draw), Draw()) == ("history", draw)
 
 
 def test_batches_have_two_values_where_they_must() -> None:
-    """One case of a vector is one value for each channel, which only one operation asks for."""
+    """One case of a vector is one value for each channel, which only one operation uses."""
     bound = subject(Implementation("batch_norm", "torch.nn:BatchNorm1d"))
     for rank in (2, 3):
         case = CHECKS_BY_NAME["history"].space.recipe(bound.normalizer, Draw(n=4, rank=rank))
-        for name, asked in BATCHES.items():
+        for name, kind in BATCHES.items():
             x = batch(case, name, 0).x
             values = x.size // x.shape[1]
-            assert values > 1 or name in RARE or not asked.training
-            assert (values == 1) == (name == "train on one value") or not asked.training
+            assert values > 1 or name in RARE or not kind.training
+            assert (values == 1) == (name == "train on one value") or not kind.training
 
 
 @pytest.mark.parametrize("name", [fault.name for fault in known.FAULTS])

@@ -16,9 +16,14 @@ import pytest
 from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError, UsageError
-from normcheck.engine.session import Session
+from normcheck.core.events import outcomes_of
+from normcheck.core.limits import Limits
+from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
 from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.remote import Limits, Remote
+from normcheck.frameworks.isolation.remote import Remote
 from normcheck.frameworks.isolation.side_effects import SideEffects
 from normcheck.normalizers.sampling.recipes import Draw, values
 
@@ -29,8 +34,8 @@ SECONDS = 5.0
 ENDS = {
     "segfault": r"ended by SIGSEGV .*in string_at at ",
     "abort": r"ended by SIGABRT .*, in f at abort\.py:\d+",
-    "endless_loop": r"does not answer within 5 s \(a \w+ float32 input\)",
-    "sleeps": r"does not answer within 5 s",
+    "endless_loop": r"does not respond within 5 s \(a \w+ float32 input\)",
+    "sleeps": r"does not respond within 5 s",
     "memory": r"can't allocate memory|cannot allocate memory|MemoryError",
     "sys_exit": r"raised SystemExit: 0",
     "os_exit": r"ends its process with status 0",
@@ -51,7 +56,7 @@ ENDS = {
     "deadlock_at_exit": r"does not end within 5 s",
     "kills_its_parent": r"its process|does not|connection|closes",
     "exits_at_import": r"ends its process with status 3 \(when it is imported\)",
-    "sends_a_pickle": r"what it sent is no answer",
+    "sends_a_pickle": r"it sent an invalid response",
 }
 """What is said of each that gets no further than its first questions."""
 
@@ -100,9 +105,8 @@ def test_a_lie_is_found_out_by_its_numbers(run: dict[str, dict], name: str) -> N
 
 def test_the_others_are_complete(run: dict[str, dict]) -> None:
     """Every implementation has its verdict, and those that are right the same counts as in a run of their own."""
-    alone = Session.of([("layer_norm", f"{HOSTILE / 'sound.py'}:f")], [], "quick")
-    (claim,) = alone.claims
-    compared = sum(alone.ask(claim, check).compared for _, check in alone.questions(_checks()))
+    (claim,), asker = claims([("layer_norm", f"{HOSTILE / 'sound.py'}:f")], {}), Asker(Settings("quick"))
+    compared = sum(asker.run_check(claim, check).compared for check in checks_of(claim, _checks(), asker.settings))
 
     assert len(run) == len(ENDS) + len(JUDGED) + 2
     for name in ("sound", "sound.py:g"):
@@ -144,16 +148,13 @@ def remote() -> Iterator:
 )
 def test_isolated_answers_are_the_same_answers(claim: str) -> None:
     """Functions, modules with lives, and transforms of modules: each check comes to the same."""
-    here, there = (Session.of([claim], [], "quick") for _ in range(2))
-    there.isolate = Limits(60.0)
 
-    def outcomes(session: Session) -> list[dict]:
-        records = [outcome.record() for outcome in session.all()]
+    def outcomes(settings: Settings) -> list[dict]:
+        records = [outcome.record() for outcome in outcomes_of(events(claims([claim], {}), settings))]
         return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
-    found = outcomes(there)
-    there.close()
-    assert found == outcomes(here)
+    found = outcomes(Settings("quick", isolate=Limits(60.0)))
+    assert found == outcomes(Settings("quick"))
     assert sum(record["compared"] for record in found) > 10_000
 
 
@@ -175,18 +176,17 @@ def test_what_is_lost_in_one_question_is_there_in_the_next(remote, tmp_path: Pat
             subject.call(small, False)
         one.renew()
         assert subject.call(small, False).y.shape == small.x.shape
-    with pytest.raises(LostError, match="asked no more, after 3 processes"):
+    with pytest.raises(LostError, match="not called again, after 3 lost processes"):
         subject.call(large, False)
     one.renew()
-    with pytest.raises(LostError, match="asked no more"):
+    with pytest.raises(LostError, match="not called again"):
         subject.call(small, False)
 
 
 def test_an_object_cannot_be_isolated() -> None:
-    session = Session.of([("layer_norm", lambda x, normalized_shape: x)], [], "quick")
-    session.isolate = Limits()
+    (claim,) = claims([("layer_norm", lambda x, normalized_shape: x)], {})
 
-    assert "isolation needs a target as text" in session.call(session.claims[0]).reason
+    assert "isolation needs a target as text" in Asker(Settings("quick", isolate=Limits())).run_call(claim).reason
 
 
 def test_a_target_that_cannot_be_loaded_is_said_as_ever(remote) -> None:
@@ -205,12 +205,12 @@ def test_no_expected_value_is_sent() -> None:
 
 @pytest.mark.parametrize("value", [{"a": 1.5, "b": [None, "x", True]}, {"a": {"b": {}}}, {}])
 def test_records_cross_the_wire(value: dict) -> None:
-    assert wire.unpacked(wire.packed(value)) == value
+    assert wire.decode(wire.encode(value)) == value
 
 
 def test_arrays_cross_the_wire_bit_for_bit() -> None:
     arrays = [np.array(3.0), np.zeros((0, 4)), np.array([[np.nan, -0.0], [np.inf, 5e-324]])]
-    found = wire.unpacked(wire.packed({"a": arrays, "b": arrays[2]}))
+    found = wire.decode(wire.encode({"a": arrays, "b": arrays[2]}))
 
     for one, other in zip([*arrays, arrays[2]], [*found["a"], found["b"]], strict=True):
         assert one.shape == other.shape
@@ -221,15 +221,15 @@ def test_arrays_cross_the_wire_bit_for_bit() -> None:
     "data",
     [
         b"", b"\0" * 7, b"\xff" * 64, (2).to_bytes(8, "little") + b"[]", (2).to_bytes(8, "little") + b"{}",
-        wire.packed({"a": np.ones(3)})[:-1], wire.packed({"a": np.ones(3)}) + b"\0",
-        wire.packed({})[:8] + b'{"dict": [["a", {"array": [-1]}]]}',
+        wire.encode({"a": np.ones(3)})[:-1], wire.encode({"a": np.ones(3)}) + b"\0",
+        wire.encode({})[:8] + b'{"dict": [["a", {"array": [-1]}]]}',
         b"\x30\0\0\0\0\0\0\0" + b'{"dict": [["a", {"array": [9999999999999999]}]]}'.ljust(48),
         (200_000).to_bytes(8, "little") + b"[" * 100_000 + b"]" * 100_000,
     ],
 )  # fmt: skip
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     with pytest.raises(wire.WireError):
-        wire.unpacked(data)
+        wire.decode(data)
 
 
 def test_traces_see_what_is_replaced_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

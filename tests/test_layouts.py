@@ -12,9 +12,11 @@ from normcheck.core.claim import Implementation
 from normcheck.core.floats import FLOAT32
 from normcheck.core.layouts import NAMES, applies, geometry
 from normcheck.core.result import ERROR, FAILED, PASSED
-from normcheck.engine import known_bugs
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
+from normcheck.frameworks import known_bugs
 from normcheck.frameworks.torch.tensors import placed
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import layout
@@ -52,9 +54,9 @@ def test_channels_last_is_torchs() -> None:
 
 
 def outcomes(function, kind: str) -> dict[str, str]:
-    session = Session.of([(kind, function)], [], "quick")
-    claim = session.claims[0]
-    return {check.name: session.ask(claim, check).status for _, check in session.questions(layout.CHECKS)}
+    (claim,), asker = claims([(kind, function)], {}), Asker(Settings("quick"))
+    checks = checks_of(claim, layout.CHECKS, asker.settings)
+    return {check.name: asker.run_check(claim, check).status for check in checks}
 
 
 def test_the_same_in_a_users_code_is_a_finding() -> None:
@@ -101,8 +103,8 @@ def test_reproduction_of_a_strided_weight() -> None:
 )
 def test_what_torch_gets_wrong_in_pairs_is_expected(kind: str, target: str) -> None:
     """The finding is there, and the rest holds; the same in a user's code is a finding."""
-    outcome = Session.of([(kind, target)], [], "quick")
-    found = outcome.ask(outcome.claims[0], CHECKS_BY_NAME["layout-pairs"])
+    (claim,) = claims([(kind, target)], {})
+    found = Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME["layout-pairs"])
 
     assert (found.status, bool(found.expected)) == (PASSED, True), (found.finding, found.reason)
 
@@ -133,16 +135,16 @@ class CotangentThroughInput(torch.autograd.Function):
 
 
 def test_a_pair_is_refused_or_right() -> None:
-    """A forward may refuse two layouts together, and it is said; a backward that is wrong for a pair is found."""
+    """A forward may refuse two layouts together, which is reported; a backward that is wrong for a pair is found."""
     through = lambda x, eps=1e-5: CotangentThroughInput.apply(x, eps)  # a function of its own kind
-    session = Session.of([("layer_norm", refusing), ("rms_norm", through)], [], "quick")
-    first, second = (session.ask(claim, CHECKS_BY_NAME["layout-pairs"]) for claim in session.claims)
+    some, asker = claims([("layer_norm", refusing), ("rms_norm", through)], {}), Asker(Settings("quick"))
+    first, second = (asker.run_check(claim, CHECKS_BY_NAME["layout-pairs"]) for claim in some)
 
     assert first.status == PASSED, first.finding
     assert any("one of them must be contiguous" in why for why in first.absent.values())
     assert second.status == FAILED
-    assert session.ask(session.claims[1], CHECKS_BY_NAME["cotangent-layout"]).status == PASSED
-    assert session.ask(session.claims[1], CHECKS_BY_NAME["input-layout-gradient"]).status == PASSED
+    assert asker.run_check(some[1], CHECKS_BY_NAME["cotangent-layout"]).status == PASSED
+    assert asker.run_check(some[1], CHECKS_BY_NAME["input-layout-gradient"]).status == PASSED
 
 
 def test_reproduction_of_the_bias_alone() -> None:
@@ -159,23 +161,22 @@ def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
         ("torch.nn.functional:layer_norm",), ("input-layout",), "reason", "source", "", layouts=("transposed",)
     )
     monkeypatch.setattr(known_bugs, "of", lambda target, check: entry if check == "input-layout" else None)
-    session = Session.of([Implementation("layer_norm", "torch.nn.functional:layer_norm")], [], "quick")
-    outcome = session.ask(session.claims[0], layout.CHECKS[0])
+    (claim,) = claims([Implementation("layer_norm", "torch.nn.functional:layer_norm")], {})
+    outcome = Asker(Settings("quick")).run_check(claim, layout.CHECKS[0])
 
     assert outcome.status == ERROR
-    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/engine/known_bugs.py"
+    assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/frameworks/known_bugs.py"
 
 
 def test_contiguous_only_is_reported() -> None:
-    """Code that refuses other layouts is right there: listed as not offered, not asked."""
+    """Code that refuses other layouts is right there: listed as not offered, and not checked."""
 
     def strict(x, normalized_shape, weight=None, bias=None, eps=1e-5):
         if not x.is_contiguous():
             raise ValueError("x must be contiguous")
         return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 
-    session = Session.of([("layer_norm", strict)], [], "quick")
-    claim = session.claims[0]
+    (claim,), asker = claims([("layer_norm", strict)], {}), Asker(Settings("quick"))
 
-    assert "raised ValueError: x must be contiguous" in session.call(claim).absent.values()
-    assert session.ask(claim, layout.CHECKS[0]).status == PASSED
+    assert "raised ValueError: x must be contiguous" in asker.run_call(claim).absent.values()
+    assert asker.run_check(claim, layout.CHECKS[0]).status == PASSED

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from normcheck.bench import limits
-from normcheck.bench.bandwidth import Curve, Point
-from normcheck.bench.caches import Level
+from normcheck.bench.bandwidth import BandwidthCurve, BandwidthPoint
+from normcheck.bench.caches import CacheLevel
 from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import INCONCLUSIVE, LINEAR, QUADRATIC, fit
 from normcheck.bench.speed import case_of
@@ -21,14 +21,19 @@ from normcheck.report import speed
 
 F = torch.nn.functional
 HONEST = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
-TEN = Curve((Point(1 << 12, 10e9, 11e9, "copy"), Point(1 << 26, 10e9, 11e9, "copy")), (Level("L2", 1 << 19),), 1e-6, 1)
+TEN = BandwidthCurve(
+    (BandwidthPoint(1 << 12, 10e9, 11e9, "copy"), BandwidthPoint(1 << 26, 10e9, 11e9, "copy")),
+    (CacheLevel("L2", 1 << 19),),
+    1e-6,
+    1,
+)
 
 
 def measured(rate: float, part: str = "forward", limit: float | None = None, found: Any = HONEST) -> limits.SpeedLimits:
     """A pass that moves its least at a rate, in bytes a second."""
     case = case_of(found, SpeedQuestion(32, 768, part))
     moved = limits.traffic(found.normalizer, case, part).bytes
-    return limits.measure(found, case, part, moved / rate, limit, TEN)
+    return limits.measure_limits(found, case, part, moved / rate, limit, TEN)
 
 
 def clones(x, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -48,18 +53,18 @@ MATRIX = subject(Implementation("layer_norm", centers_by_a_matrix))
 
 
 def test_the_terminal_says_share_and_memory() -> None:
-    assert limits.said(measured(5e9)) == "50 % of 10 GB/s (L2), 1.00 times the memory needed"
-    assert limits.said(measured(5e9, "backward")) == "50 % of 10 GB/s (L2)"
+    assert limits.describe(measured(5e9)) == "50 % of 10 GB/s (L2), 1.00 times the memory needed"
+    assert limits.describe(measured(5e9, "backward")) == "50 % of 10 GB/s (L2)"
 
 
 def test_it_names_hidden_copies() -> None:
     found = measured(5e9, found=subject(Implementation("layer_norm", clones)))
 
-    assert limits.said(found).endswith("; copy by aten::clone in forward (32x768, 98304 bytes)")
+    assert limits.describe(found).endswith("; copy by aten::clone in forward (32x768, 98304 bytes)")
 
 
 def test_it_says_a_measurement_error() -> None:
-    assert limits.said(measured(50e9)).startswith("measurement error: 50.0 GB/s of the least that must be moved")
+    assert limits.describe(measured(50e9)).startswith("measurement error: 50.0 GB/s of the least that must be moved")
 
 
 def test_an_entry_is_plain_data() -> None:
@@ -91,13 +96,13 @@ def few_rows(found: Any) -> Callable[[int], Any]:
 
 def test_memory_tells_a_matrix_from_rows() -> None:
     """Deterministic: bytes are counted."""
-    assert limits.grow_memory(MATRIX, few_rows(MATRIX), "forward").verdict == QUADRATIC
-    assert limits.grow_memory(HONEST, few_rows(HONEST), "forward").verdict == LINEAR
+    assert limits.memory_growth(MATRIX, few_rows(MATRIX), "forward").verdict == QUADRATIC
+    assert limits.memory_growth(HONEST, few_rows(HONEST), "forward").verdict == LINEAR
 
 
 def test_too_few_sizes_say_nothing() -> None:
     """Two sizes, and the second takes longer than is allowed."""
-    found = limits.grow(lambda size: lambda: float(size), (1, 2, 3), longest=1.5)
+    found = limits.time_growth(lambda size: lambda: float(size), (1, 2, 3), longest=1.5)
 
     assert found.verdict == INCONCLUSIVE
     assert found.reason == "only 2 sizes could be timed, 6 are needed"
@@ -116,7 +121,7 @@ def test_growth_that_one_sweep_cannot_tell_is_asked_of_two() -> None:
     assert fit(sizes, [make(size)() for size in sizes]).verdict == INCONCLUSIVE
     made.clear()
 
-    found = limits.grow(make, sizes, longest=9.0)
+    found = limits.time_growth(make, sizes, longest=9.0)
 
     assert (found.verdict, found.sizes) == (LINEAR, sizes)
     assert found.values == tuple(1e-6 * size for size in sizes)

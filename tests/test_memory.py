@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from normcheck.bench import memory as m
 from normcheck.bench.grid import SpeedQuestion
-from normcheck.bench.memory import CAST, COPY, MORE, TEMPORARY, WITHIN, MemoryUse, extras, judge, memory, needs
+from normcheck.bench.memory import (
+    CAST,
+    COPY,
+    MORE,
+    TEMPORARY,
+    WITHIN,
+    MemoryUse,
+    find_extras,
+    judge_memory,
+    measure_memory,
+    required_bytes,
+)
 from normcheck.bench.speed import case_of
-from normcheck.bench.trace import REGION, TraceStep, live, traced
+from normcheck.bench.torch_device import CUDA_BLOCK, Cuda, Host
+from normcheck.bench.torch_profile import profile_call
+from normcheck.bench.trace import REGION, TensorCopy, TraceStep, follow_allocations
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError
+from normcheck.core.floats import FORMATS
 from normcheck.families import bind as subject
 
 F = torch.nn.functional
@@ -56,7 +70,7 @@ def hoards(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def measured(target: Any, part: str = "forward", kind: str = "layer_norm", format: str = "float32") -> MemoryUse:
     found = subject(Implementation(kind, target))
-    return memory(found, case_of(found, SpeedQuestion(SETS, N, part, format)), part)
+    return measure_memory(found, case_of(found, SpeedQuestion(SETS, N, part, format)), part)
 
 
 def test_an_extra_clone_is_found_and_named() -> None:
@@ -85,7 +99,7 @@ def test_what_need_not_copy_is_not_named() -> None:
 
 
 @pytest.mark.parametrize("part", ["forward", "both"])
-@pytest.mark.parametrize("format", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_torchs_own_has_none(part: str, format: str) -> None:
     found = measured("torch.nn.functional:layer_norm", part, format=format)
 
@@ -132,8 +146,8 @@ def test_what_works_on_no_tensors_is_refused() -> None:
         subject(Implementation("layer_norm", "torch.nn.functional:layer_norm")), call=lambda case, gradient: None
     )
 
-    with pytest.raises(CallError, match="works on no tensors of torch"):
-        memory(found, case_of(found, SpeedQuestion(2, 8, "forward")), "forward")
+    with pytest.raises(CallError, match="does not take torch tensors"):
+        measure_memory(found, case_of(found, SpeedQuestion(2, 8, "forward")), "forward")
 
 
 def block(pointer: int, size: int, *path: str, part: str = "forward") -> TraceStep:
@@ -148,7 +162,7 @@ def test_the_peak_is_of_what_is_held_at_once() -> None:
         block(3, 70, part="backward"),
         block(9, -1000, part="backward"),
     ]
-    found = live(steps)
+    found = follow_allocations(steps)
 
     assert found.peak == 150
     assert found.left == {"forward": 50, "backward": 120}
@@ -157,24 +171,27 @@ def test_the_peak_is_of_what_is_held_at_once() -> None:
 def test_a_pointer_that_is_used_again_is_another_block() -> None:
     steps = [block(1, 100, "aten::mul"), block(1, -100), block(1, 100, "aten::add")]
 
-    assert [(s.path, there) for s, there in live(steps).blocks] == [(("aten::mul",), False), (("aten::add",), True)]
-    assert [e.operator for e in extras(steps, 100, 25, frozenset({1}))] == ["aten::mul"]
+    assert [(s.path, there) for s, there in follow_allocations(steps).blocks] == [
+        (("aten::mul",), False),
+        (("aten::add",), True),
+    ]
+    assert [e.operator for e in find_extras(steps, 100, 25, frozenset({1}))] == ["aten::mul"]
 
 
 def test_a_copy_is_named_after_what_the_code_called() -> None:
     """contiguous calls clone, which calls copy_; a composite operator that casts within is a cast by its `to`."""
-    moved = ((4, 4), "float32", "float32")
-    cast = ((4, 4), "float32", "float64")
+    copy = TensorCopy((4, 4), "float32", "float32", 4)
+    cast = TensorCopy((4, 4), "float32", "float64", 8)
     steps = [
-        TraceStep("forward", ("aten::contiguous", "aten::clone", "aten::copy_"), moved=moved),
-        TraceStep("forward", ("aten::rms_norm", "aten::to", "aten::_to_copy", "aten::copy_"), moved=cast),
-        TraceStep("forward", ("aten::copy_",), moved=moved),
+        TraceStep("forward", ("aten::contiguous", "aten::clone", "aten::copy_"), copy=copy),
+        TraceStep("forward", ("aten::rms_norm", "aten::to", "aten::_to_copy", "aten::copy_"), copy=cast),
+        TraceStep("forward", ("aten::copy_",), copy=copy),
         TraceStep(
             "backward", ("autograd::engine::evaluate_function: MulBackward0", "MulBackward0", "aten::mul"), 64, 1
         ),
     ]
 
-    found = {e.operator: (e.kind, e.bytes, e.full) for e in extras(steps, 64, 16)}
+    found = {e.operator: (e.kind, e.bytes, e.full) for e in find_extras(steps, 64, 16)}
 
     assert found == {
         "aten::contiguous": (COPY, 64, True), "aten::to": (CAST, 128, True), "aten::copy_": (COPY, 64, True),
@@ -183,16 +200,18 @@ def test_a_copy_is_named_after_what_the_code_called() -> None:
 
 
 def test_equal_extras_are_counted() -> None:
-    steps = [TraceStep("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))] * 3
+    steps = [TraceStep("forward", ("aten::clone", "aten::copy_"), copy=TensorCopy((8,), "float32", "float32", 4))] * 3
 
-    [one] = extras(steps, 32, 8)
+    [one] = find_extras(steps, 32, 8)
 
     assert one.count == 3
     assert str(one) == "copy by aten::clone in forward 3 times (8, 32 bytes)"
 
 
 def test_copies_of_parameters_are_small() -> None:
-    [one] = extras([TraceStep("forward", ("aten::clone", "aten::copy_"), moved=((8,), "float32", "float32"))], 64, 16)
+    [one] = find_extras(
+        [TraceStep("forward", ("aten::clone", "aten::copy_"), copy=TensorCopy((8,), "float32", "float32", 4))], 64, 16
+    )
 
     assert not one.full
     assert MemoryUse("forward", 10, {"y": 10}, 0, (one,)).hidden == ()
@@ -204,7 +223,7 @@ def test_only_what_happens_in_a_pass_is_told() -> None:
         with torch.profiler.record_function(REGION + "forward"):
             return outside + 1.0
 
-    _, steps = traced(run)
+    _, steps = profile_call(run)
 
     assert [(s.part, s.path[0], s.bytes) for s in steps if s.bytes > 8] == [("forward", "aten::add", 256)]
 
@@ -213,12 +232,12 @@ def test_the_limit_is_of_what_must_be_kept() -> None:
     found = MemoryUse("both", 250, {"y": 100, "dx": 100})
 
     assert found.ratio == 1.25
-    assert judge(found, 1.25).verdict == WITHIN
-    assert judge(found, 1.2).verdict == MORE
+    assert judge_memory(found, 1.25).verdict == WITHIN
+    assert judge_memory(found, 1.2).verdict == MORE
 
 
 def test_a_verdict_names_the_largest_extra() -> None:
-    said = judge(measured(clones), 1.5)
+    said = judge_memory(measured(clones), 1.5)
 
     assert said.verdict == MORE
     assert said.reason == (
@@ -230,15 +249,15 @@ def test_a_verdict_names_the_largest_extra() -> None:
 @pytest.mark.parametrize("limit", [0.9, 0.0, -1.0, float("nan")])
 def test_a_limit_that_nothing_can_hold_is_refused(limit: float) -> None:
     with pytest.raises(ValueError, match="give 1 or more"):
-        judge(MemoryUse("forward", 1, {"y": 1}), limit)
+        judge_memory(MemoryUse("forward", 1, {"y": 1}), limit)
 
 
 def test_a_normalizer_without_mean_keeps_one_statistic() -> None:
     found = subject(Implementation("rms_norm", "torch.nn.functional:rms_norm"))
     case = case_of(found, SpeedQuestion(SETS, N, "both"))
 
-    assert needs(found, case, "forward") == {"y": X, "scale": 4 * SETS}
-    assert needs(found, case, "both", m.CUDA_BLOCK)["scale"] == m.CUDA_BLOCK
+    assert required_bytes(found, case, "forward") == {"y": X, "scale": 4 * SETS}
+    assert required_bytes(found, case, "both", CUDA_BLOCK)["scale"] == CUDA_BLOCK
 
 
 class FakeCuda:
@@ -247,16 +266,16 @@ class FakeCuda:
     def __init__(self) -> None:
         self.now, self.most, self.synchronized = 1000, 5000, 0
 
-    def synchronize(self, device: int) -> None:
+    def synchronize(self, device: str) -> None:
         self.synchronized += 1
 
-    def reset_peak_memory_stats(self, device: int) -> None:
+    def reset_peak_memory_stats(self, device: str) -> None:
         self.most = self.now
 
-    def memory_allocated(self, device: int) -> int:
+    def memory_allocated(self, device: str) -> int:
         return self.now
 
-    def max_memory_allocated(self, device: int) -> int:
+    def max_memory_allocated(self, device: str) -> int:
         return self.most
 
     def allocate(self, size: int) -> None:
@@ -271,12 +290,16 @@ def test_a_devices_peak_is_above_what_it_held_before() -> None:
         cuda.allocate(700)
         cuda.allocate(-600)
 
-    assert m.cuda_meter(0, cuda)(run) == 700
+    assert Cuda("cuda:0", cuda).peak(run) == 700
     assert cuda.synchronized == 2
 
 
-def test_a_meter_stands_in_for_the_steps() -> None:
+def test_a_device_that_counts_its_memory_is_believed() -> None:
+    class Counting(Host):
+        def peak(self, run: Callable[[], Any], /) -> int:
+            return 12345
+
     found = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm"))
     case = case_of(found, SpeedQuestion(SETS, N, "forward"))
 
-    assert memory(found, case, "forward", lambda run: 12345).peak == 12345
+    assert measure_memory(found, case, "forward", Counting()).peak == 12345

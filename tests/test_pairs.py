@@ -9,7 +9,17 @@ from itertools import count
 import numpy as np
 import pytest
 
-from normcheck.bench.pairs import INCONCLUSIVE, MEASURED, SLOWER, WITHIN, Arm, Budget, Measured, compare, interval
+from normcheck.bench.pairs import (
+    INCONCLUSIVE,
+    MEASURED,
+    SLOWER,
+    WITHIN,
+    Arm,
+    Budget,
+    PairedTiming,
+    compare,
+    ratio_interval,
+)
 from normcheck.core.errors import CallError
 
 QUICK = Budget()
@@ -44,7 +54,7 @@ class Machine:
 
     def compare(
         self, one: Callable[[int], float], limit: float | None = 1.0, other: float = 1e-3, budget: Budget = QUICK
-    ) -> Measured:
+    ) -> PairedTiming:
         return compare(
             lambda _: [self.arm(each) for each in (one, lambda _: other, lambda _: other, lambda _: 2 * other)],
             limit, budget, self.clock, seed=0,
@@ -90,7 +100,7 @@ def test_a_ratio_at_the_limit_is_inconclusive() -> None:
     found = Machine(3).compare(lambda _: 1.5e-3, limit=1.5)
 
     assert found.verdict == INCONCLUSIVE
-    assert found.reason == "nearer to 1.5 than can be told"
+    assert found.reason == "too near to 1.5 to be distinguished from it"
 
 
 @pytest.mark.parametrize("every", [3, 5])
@@ -118,7 +128,7 @@ def test_without_a_limit_nothing_is_judged() -> None:
 
 
 def test_further_arms_are_measured_too() -> None:
-    (other,) = Machine(0).compare(lambda _: 3e-3, limit=None).beside
+    (other,) = Machine(0).compare(lambda _: 3e-3, limit=None).further
 
     assert other.low < 1.5 < other.high
 
@@ -171,6 +181,6 @@ def test_the_interval_covers_the_truth() -> None:
     held = 0
     for seed in range(1000):
         logs = np.log(1.3) + 0.02 * np.random.default_rng(seed).standard_normal(8)
-        found = interval(list(map(float, logs)), 0.99)
+        found = ratio_interval(list(map(float, logs)), 0.99)
         held += found.low <= 1.3 <= found.high
     assert 980 <= held <= 998

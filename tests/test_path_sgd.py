@@ -16,8 +16,8 @@ from normcheck.core.result import FAILED, PASSED
 from normcheck.explain.pages import page
 from normcheck.families import bind as subject
 from normcheck.families.path_optimizer import reference
-from normcheck.families.path_optimizer.case import OptimizerCase
-from normcheck.families.path_optimizer.space import NetDraw, net
+from normcheck.families.path_optimizer.case import OptimizerCase, layers
+from normcheck.families.path_optimizer.space import OptimizerDraw, optimizer_case
 from normcheck.implementations.path_sgd import PathSGD
 from normcheck.report.message import case_words
 
@@ -26,7 +26,7 @@ CHECKS = [check for check in families.CHECKS if check.concerns(ENTRY)]
 
 
 def case(**changes) -> OptimizerCase:
-    return net(ENTRY, NetDraw(**changes))
+    return optimizer_case(ENTRY, OptimizerDraw(**changes))
 
 
 def enumerated(weights) -> tuple[float, list[np.ndarray]]:
@@ -73,7 +73,7 @@ def test_gradients_are_those_of_torch(biases) -> None:
     target = np.random.default_rng(3).standard_normal((5, 2))
     held = [torch.tensor(p, requires_grad=True) for p in net.parameters]
     h = torch.tensor(net.x)
-    for level, (weight, bias) in enumerate(reference.layers(held)):
+    for level, (weight, bias) in enumerate(layers(held)):
         h = h @ weight.T + (0 if bias is None else bias)
         h = torch.relu(h) if level < 2 else h
     (0.5 * (h - torch.tensor(target)).square().sum(dim=1).mean()).backward()

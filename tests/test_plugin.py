@@ -293,7 +293,7 @@ LIGHT = "import sys, {module}; sys.exit(bool({{'torch', 'numpy', 'hypothesis'}} 
 
 
 @pytest.mark.parametrize(
-    ("module", "heavy"), [("normcheck.pytest_plugin.plugin", False), ("normcheck.engine.session", True)]
+    ("module", "heavy"), [("normcheck.pytest_plugin.plugin", False), ("normcheck.engine.run", True)]
 )
 def test_costs_nothing(module: str, heavy: bool) -> None:
     """The plugin imports neither torch nor numpy nor hypothesis; and this test would see it if it did."""

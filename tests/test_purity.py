@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from normcheck.core.result import FAILED, PASSED
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 
 F = torch.nn.functional
@@ -104,13 +106,13 @@ def _restored():
     CACHE.clear()
 
 
-def asked(function, kind: str, check: str):
-    session = Session.of([(kind, function)], [], "quick")
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+def outcome_of(function, kind: str, check: str):
+    (claim,) = claims([(kind, function)], {})
+    return Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize(
-    ("function", "kind", "check", "said"),
+    ("function", "kind", "check", "named"),
     [
         (in_place, "layer_norm", "forward-is-pure", "x was written to"),
         (in_place, "layer_norm", "forward-is-pure", "the output shares memory with x"),
@@ -124,20 +126,20 @@ def asked(function, kind: str, check: str):
         (background, "layer_norm", "forward-is-pure", "a thread was left running"),
     ],
 )
-def test_changes_are_named(function, kind: str, check: str, said: str) -> None:
-    """Each thing that a call changed is said in the finding."""
-    outcome = asked(function, kind, check)
+def test_changes_are_named(function, kind: str, check: str, named: str) -> None:
+    """The finding names each thing that a call changed."""
+    outcome = outcome_of(function, kind, check)
 
     assert outcome.status == FAILED
-    assert said in outcome.finding.detail
+    assert named in outcome.finding.detail
 
 
 def test_clean() -> None:
     """torch's own layer norm changes nothing, and repeats itself."""
     for check in ("forward-is-pure", "backward-is-pure", "repeats", "repeats-gradient"):
-        assert asked(F.layer_norm, "layer_norm", check).status == PASSED
+        assert outcome_of(F.layer_norm, "layer_norm", check).status == PASSED
 
 
 def test_a_cache_by_shape_is_caught() -> None:
     """An output remembered by the input's shape is not the output of other content."""
-    assert asked(cached_by_shape, "layer_norm", "value").status == FAILED
+    assert outcome_of(cached_by_shape, "layer_norm", "value").status == FAILED

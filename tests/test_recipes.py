@@ -32,7 +32,7 @@ from normcheck.normalizers.sampling.recipes import (
     state,
     values,
 )
-from normcheck.normalizers.sampling.space import OFFSETS, Space, choose, edges
+from normcheck.normalizers.sampling.space import OFFSETS, NormalizerSpace, choose, edges
 from normcheck.normalizers.subject import Domain
 from normcheck.normalizers.transforms import COLUMNS, summed
 
@@ -102,7 +102,7 @@ def test_values_are_of_the_format(kind: str, format: str) -> None:
         rank = ranks(normalizer)[seed % len(ranks(normalizer))]
         draw = Draw(seed=seed, n=SMALL[seed], rank=rank, format=format, offset=offset, dy=DY_LAYOUTS[seed % 3])
         made = [values(normalizer, draw), small(normalizer, draw)]
-        made += [network(normalizer, draw)] if not FORMATS[format].narrow else []  # Table 1 is asked of no others
+        made += [network(normalizer, draw)] if not FORMATS[format].narrow else []  # Table 1 is measured in no others
         made += [state(normalizer, draw, training=True)] if normalizer.state else []
         for case in made:
             for name, array in arrays(case):
@@ -246,7 +246,7 @@ def test_offsets_are_reached(format: str, offset: float) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_set_without_offset_is_always_there(format: str) -> None:
-    """The first set has no offset, so every case also asks an ordinary question."""
+    """The first set has no offset, so every case also tests an ordinary set."""
     ratios = [row_statistics(Draw(seed=seed, n=64, format=format, offset=OFFSETS[format][-1]))[0][0] for seed in SEEDS]
 
     assert frequency([ratio < 1.0 for ratio in ratios]) > 0.99
@@ -329,7 +329,7 @@ def test_cotangents_are_off_the_null_space(kind: str, dy: str) -> None:
 
 @pytest.mark.parametrize("kind", CENTERED)
 def test_cotangents_in_the_null_space_where_asked(kind: str) -> None:
-    """Asked for the null space, dL/dxh lies in the span of 1 and xh, to rounding."""
+    """For a cotangent of kind "null space", dL/dxh lies in the span of 1 and xh, to rounding."""
     normalizer = families.get(kind)
     for seed in range(40):
         case = values(normalizer, Draw(seed=seed, n=12, dy_kind="null space", rank=ranks(normalizer)[0]))
@@ -371,10 +371,10 @@ def picker(seed: int) -> Any:
     return lambda options: options[int(rng.integers(len(options)))]
 
 
-SPACE = Space(values, edges=WIDTHS, deltas=DELTAS, dy=tuple((layout, "random") for layout in DY_LAYOUTS))
+SPACE = NormalizerSpace(values, edges=WIDTHS, deltas=DELTAS, dy=tuple((layout, "random") for layout in DY_LAYOUTS))
 
 
-def drawn(kind: str, domain: Domain, space: Space = SPACE) -> Iterator[Draw]:
+def drawn(kind: str, domain: Domain, space: NormalizerSpace = SPACE) -> Iterator[Draw]:
     """The decisive draws and many random ones."""
     normalizer = families.get(kind)
     yield from edges(space, normalizer, domain)
@@ -438,12 +438,12 @@ def test_every_choice_is_taken() -> None:
 
 
 def test_small_eps_is_not_asked_of_float16() -> None:
-    """float16 cannot hold an eps of 1e-8, and is not asked to."""
+    """float16 cannot hold an eps of 1e-8, and no case in it has one."""
     assert all(draw.eps >= 1e-5 for draw in drawn("layer_norm", Domain(formats=("float16",))))
 
 
 def test_edges_ask_every_format_rank_and_width() -> None:
-    """Formats, ranks, threshold widths and the offset that kills one pass are asked without luck."""
+    """Formats, ranks, widths at thresholds and the offset at which one pass fails are always tried."""
     some = list(edges(SPACE, families.get("layer_norm"), Domain()))
 
     assert {draw.format for draw in some} == set(FORMATS)

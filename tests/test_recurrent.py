@@ -12,8 +12,11 @@ import pytest
 from normcheck import Implementation
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
+from normcheck.core.events import outcomes_of
 from normcheck.core.result import FAILED, PASSED
-from normcheck.engine.session import Session
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
 from normcheck.families import bind as subject
 from normcheck.families.recurrent import faults
 from normcheck.families.recurrent.case import RecurrentCase
@@ -31,7 +34,7 @@ DRAWS = {
 
 
 def loss(entry: Recurrent, case: RecurrentCase) -> float:
-    found = unroll(entry, case.but(dy=None, dh=None, dc=None))
+    found = unroll(entry, case.forward)
     pairs = [(found.y, case.dy), (found.last["h"], case.dh), (found.last.get("c"), case.dc)]
     return float(sum((y[0] * dy).sum() for y, dy in pairs if y is not None and dy is not None))
 
@@ -68,12 +71,12 @@ def test_a_fault_is_told_from_all_others(name: str) -> None:
     fault = faults.ALL[name]
     entry = next(entry for entry in ENTRIES if fault.concerns(entry))
 
-    assert diagnose(faults.subject(entry, fault, Contract()), ()) == (name,)
+    assert diagnose(faults.faulty(entry, fault, Contract()), ()) == (name,)
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
 def test_nothing_is_said_of_a_correct_net(kind: str) -> None:
-    assert diagnose(faults.subject(BY_NAME[kind], None, Contract()), ()) == ()
+    assert diagnose(faults.faulty(BY_NAME[kind], None, Contract()), ()) == ()
 
 
 LAYER = """
@@ -219,7 +222,7 @@ def mine(tmp_path: Path) -> Any:
 
 
 def outcomes(kind: str, target: str) -> list[Any]:
-    return Session.of([f"{kind}={target}"], [], "quick").all()
+    return outcomes_of(events(claims([f"{kind}={target}"], {}), Settings("quick")))
 
 
 def broken(some: list[Any]) -> set[str]:

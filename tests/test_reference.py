@@ -88,7 +88,7 @@ def frozen(mode: str) -> Steps:
 
 
 def complex_step(kind: str, case: Case, conventions: dict[str, str], mode: str, leaf: str) -> Array:
-    """d<dy, y>/d(leaf), entry by entry, from the forward alone."""
+    """d<dy, y>/d(leaf), entry by entry, from the forward only."""
     at = getattr(case, leaf).astype(np.complex128)
     out = np.empty(at.shape)
     for i in np.ndindex(*at.shape):

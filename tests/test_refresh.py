@@ -15,11 +15,11 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.core.result import FAILED, PASSED
 from normcheck.explain.pages import page
 from normcheck.families import bind as subject
-from normcheck.families.reparametrized import affine, perceptron
+from normcheck.families.reparametrized.bounds.truth import truth
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import ENTRIES, Reparametrized
-from normcheck.families.reparametrized.reference import truth
-from normcheck.families.reparametrized.space import SPREADS, LayerDraw, layer
+from normcheck.families.reparametrized.reference import affine, perceptron
+from normcheck.families.reparametrized.space import SPREADS, ReparametrizedDraw, reparametrized_case
 from normcheck.implementations import refreshed
 
 BUNDLED = {
@@ -28,13 +28,13 @@ BUNDLED = {
     "natural_gradient_sgd": refreshed.NaturalGradientLinear,
     "natural_neural_network": refreshed.NaturalLinear,
 }
-AFFINE = [entry for entry in ENTRIES if entry.geometry]
+AFFINE = [entry for entry in ENTRIES if entry.affine]
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
 each_affine = pytest.mark.parametrize("entry", AFFINE, ids=lambda e: e.name)
 
 
 def case(entry: Reparametrized, **changes) -> ReparametrizedCase:
-    return layer(entry, LayerDraw(**{"damping": entry.dampings[0], **changes}))
+    return reparametrized_case(entry, ReparametrizedDraw(**{"damping": entry.dampings[0], **changes}))
 
 
 def outcomes(bound, *names: str) -> dict[str, str]:
@@ -50,12 +50,12 @@ def failed(bound) -> set[str]:
     return {name for name, status in outcomes(bound).items() if status != PASSED}
 
 
-@pytest.mark.parametrize("geometry", ["mean", "covariance"])
+@pytest.mark.parametrize("geometry", [affine.by_mean, affine.by_covariance], ids=["mean", "covariance"])
 @pytest.mark.parametrize("style", ["symmetric", "triangular"])
 def test_a_step_is_that_of_torch_in_new_coordinates(geometry, style) -> None:
     """V of V T x~ is stepped by torch, whichever root T is of the metric."""
     asked = case(AFFINE[0], spread="offset")
-    g = affine.GEOMETRIES[geometry](*asked.batches[0], 0.25)
+    g = geometry(*asked.batches[0], 0.25)
     values, vectors = np.linalg.eigh(g.metric)
     root = (vectors * np.sqrt(values)) @ vectors.T if style == "symmetric" else np.linalg.cholesky(g.metric).T
     root[:, -1] -= root @ g.center
@@ -100,7 +100,7 @@ def test_gradients_of_a_bent_layer_are_those_of_torch() -> None:
 def test_a_bend_is_zero_on_average_in_value_and_slope_and_changes_no_function() -> None:
     asked = case(families.get("linear_transformations"))
     x, weights = asked.batches[0][0], asked.weights
-    straight, bend = perceptron.straight(weights), perceptron.chosen(weights, x)
+    straight, bend = perceptron.none(weights), perceptron.chosen(weights, x)
     h = 1e-6
     a = perceptron.arriving(weights, x)
     slope = (np.tanh(a + h) - np.tanh(a - h)) / (2 * h) + bend.slope
@@ -124,7 +124,7 @@ MAPS = {
 @each_affine
 def test_a_step_commutes_with_what_the_entry_says_and_with_no_more(entry, map_) -> None:
     """In float64, by the reference alone: a yes is an identity with eps 0, a no has a witness."""
-    asked = case(entry, damping=0.0 if entry.geometry == "covariance" else entry.dampings[0])
+    asked = case(entry, damping=0.0 if entry.geometry is affine.by_covariance else entry.dampings[0])
     inner, shift = MAPS[map_]
     mapped = truth(entry, asked.mapped(inner, shift, np.eye(2))).stepped().y
     gap = np.abs(mapped - truth(entry, asked).stepped().y).max()
@@ -334,7 +334,7 @@ def test_the_page_tells_how_it_is_called(entry) -> None:
     assert entry.paper.authors in said
 
 
-def test_a_rule_with_nothing_changed_is_the_reference() -> None:
+def test_a_run_with_nothing_changed_is_the_reference() -> None:
     for entry in AFFINE:
         asked = case(entry)
         life = families.of(entry).faulty(entry, None, Contract()).start(asked)

@@ -9,7 +9,9 @@ from normcheck import families
 from normcheck.core.ask import draws, run_check
 from normcheck.core.claim import Implementation
 from normcheck.core.result import FAILED, PASSED, SKIPPED
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.normalizers import faults
@@ -102,9 +104,9 @@ def leaves_the_weight(module, name="weight", dim=0):
     return module
 
 
-def asked(target, check):
-    session = Session.of([("weight_norm", target)], [], "quick")
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+def outcome_of(target, check):
+    (claim,) = claims([("weight_norm", target)], {})
+    return Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check])
 
 
 @pytest.mark.parametrize("check", [check.name for check in reparametrization.CHECKS])
@@ -133,11 +135,11 @@ def test_torchs_transforms_live_it(target: str, check: str) -> None:
 )
 def test_a_wrong_life_is_found(transform, check: str) -> None:
     """Each passes as a formula, or nearly, and fails in the part of its life that it forgets."""
-    assert asked(transform, check).status == FAILED
+    assert outcome_of(transform, check).status == FAILED
 
 
 def test_what_an_optimizer_should_not_see_is_named() -> None:
-    finding = asked(leaves_the_weight, "transform-parameters").finding
+    finding = outcome_of(leaves_the_weight, "transform-parameters").finding
 
     assert finding is not None
     assert finding.detail == "an optimizer is also given 'weight'"
@@ -147,9 +149,9 @@ def test_a_right_transform_without_removal() -> None:
     """Nothing here removes the transform, so its removal is reported as not offered."""
     for check in reparametrization.CHECKS:
         wanted = SKIPPED if check.name == "transform-removal" else PASSED
-        outcome = asked(right, check.name)
+        outcome = outcome_of(right, check.name)
         assert outcome.status == wanted, (check.name, outcome.finding)
-    assert asked(right, "transform-removal").absent == {
+    assert outcome_of(right, "transform-removal").absent == {
         "removal of the transform": "its module has no function named remove_*"
     }
 
@@ -185,12 +187,12 @@ def test_removal_by_a_function_beside_it(kept: str, status: str, tmp_path) -> No
     path = tmp_path / "mine.py"
     path.write_text(REMOVES.replace("{kept}", kept))
 
-    assert asked(f"{path}:normed", "transform-removal").status == status
+    assert outcome_of(f"{path}:normed", "transform-removal").status == status
 
 
 def test_functions_are_not_asked() -> None:
     """A function of v and g has no module's life."""
-    outcome = asked(lambda v, g, dim=0: torch._weight_norm(v, g, dim), "transform-removal")
+    outcome = outcome_of(lambda v, g, dim=0: torch._weight_norm(v, g, dim), "transform-removal")
 
     assert (outcome.status, outcome.reason) == (SKIPPED, "no transform of a module")
 

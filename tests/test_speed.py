@@ -19,15 +19,24 @@ import torch
 
 from normcheck import families
 from normcheck.bench import limits, speed
-from normcheck.bench.bandwidth import ERROR
-from normcheck.bench.device import HOST
+from normcheck.bench.bandwidth import MEASUREMENT_ERROR
 from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.pairs import Budget
-from normcheck.bench.speed import OVER, SpeedSetting, case_of, grow, measure, record, right
-from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
+from normcheck.bench.speed import (
+    GROWTH_SIZES,
+    SpeedSetting,
+    case_of,
+    measure_growth,
+    measure_speed,
+    record,
+    within_bounds,
+)
+from normcheck.bench.timing import RefusedError, SavedCalls, TimedArm, make_arms, validate
+from normcheck.bench.torch_device import HOST
 from normcheck.bench.traffic import PASSES
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError
+from normcheck.core.floats import FORMATS
 from normcheck.families import bind as subject
 from normcheck.normalizers import catalog, faults
 
@@ -38,14 +47,14 @@ SMALL = SpeedQuestion(4, 64, "forward")
 SCHEMA = json.loads((files("normcheck") / "report" / "schema.json").read_text())
 
 
-def timed_and_validated(arm: Timed, calls: int = 40) -> int:
+def timed_and_validated(arm: TimedArm, calls: int = 40) -> int:
     for _ in range(calls):
         arm()
-    return validate(arm.kept, arm.subject, arm.case, lambda case, answer: right(arm.subject, case, answer))
+    return validate(arm.kept, arm.subject, arm.case, lambda case, answer: within_bounds(arm.subject, case, answer))
 
 
-def timed(found: Any = HONEST, question: SpeedQuestion = SMALL, device: Any = HOST) -> Timed:
-    return Timed(found, case_of(found, question), question, device)
+def timed(found: Any = HONEST, question: SpeedQuestion = SMALL, device: Any = HOST) -> TimedArm:
+    return TimedArm(found, case_of(found, question), question, device)
 
 
 @pytest.fixture
@@ -125,7 +134,7 @@ def test_a_liar_is_refused(lie: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", PASSES)
-@pytest.mark.parametrize("format", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("target", ["torch.nn:LayerNorm", "torch.nn.functional:layer_norm"])
 def test_right_code_is_not_refused(target: str, format: str, part: str) -> None:
     timed_and_validated(timed(subject(Implementation("layer_norm", target)), SpeedQuestion(4, 64, part, format)))
@@ -133,10 +142,10 @@ def test_right_code_is_not_refused(target: str, format: str, part: str) -> None:
 
 @pytest.mark.parametrize("part", PASSES)
 def test_honest_code_is_timed(part: str) -> None:
-    found = measure(HONEST, SpeedQuestion(7, 64, part), FEW)
+    found = measure_speed(HONEST, SpeedQuestion(7, 64, part), FEW)
 
     assert found.measured.ratio.repetitions >= FEW.budget.least
-    assert (found.baseline, set(found.beside)) == ("fused", {"eager"})
+    assert (found.baseline, set(found.further)) == ("fused", {"eager"})
     jsonschema.validate(record(found), {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/speed"})
 
 
@@ -155,14 +164,14 @@ TARGETS = {
 @pytest.mark.parametrize("kind", catalog.ALL)
 def test_every_kind_is_timed(kind: str) -> None:
     """Those of which torch has no function beside its eager composition."""
-    found = measure(subject(TARGETS[kind]), SpeedQuestion(4, 16, "both"), FEW)
+    found = measure_speed(subject(TARGETS[kind]), SpeedQuestion(4, 16, "both"), FEW)
 
     assert found.measured.seconds > 0.0
     assert found.baseline in ("fused", "eager")
 
 
 def test_numpy_is_not_timed() -> None:
-    with pytest.raises(CallError, match="works on no tensors of torch, and is not timed"):
+    with pytest.raises(CallError, match="does not take torch tensors, so it is not timed"):
         timed(faults.subject(families.get("layer_norm"), None))
 
 
@@ -196,10 +205,10 @@ def test_no_two_calls_have_the_same_content() -> None:
         assert not any(torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
 
-def contents(arm: Timed) -> tuple[torch.Tensor, torch.Tensor]:
-    ready = arm.ready()
-    assert ready.dy is not None
-    return ready.x, ready.dy
+def contents(arm: TimedArm) -> tuple[torch.Tensor, torch.Tensor]:
+    inputs = arm.prepare().inputs
+    assert inputs.dy is not None
+    return inputs.x, inputs.dy
 
 
 def test_nobody_can_foresee_the_content() -> None:
@@ -218,13 +227,13 @@ def test_outputs_of_timed_calls_are_validated() -> None:
 
 
 def test_of_a_baseline_nothing_is_kept() -> None:
-    kept = Kept(0)
+    kept = SavedCalls(0)
 
     assert not any(kept.wants() for _ in range(100))
 
 
 def test_a_cold_call_finds_nothing_in_the_caches() -> None:
-    class Told:
+    class RecordingDevice:
         name, evicted = "cpu", 0
 
         def elapsed(self, run: Any) -> Any:
@@ -233,7 +242,7 @@ def test_a_cold_call_finds_nothing_in_the_caches() -> None:
         def evict(self) -> None:
             self.evicted += 1
 
-    device = Told()
+    device = RecordingDevice()
     timed(question=SpeedQuestion(4, 64, "forward", cold=True), device=device)()
     timed(question=SMALL, device=device)()
 
@@ -244,7 +253,7 @@ def test_arms_of_a_repetition_are_made_in_any_order() -> None:
     """No arm is always the first in memory."""
     firsts = set()
 
-    class Listens(Kept):
+    class Listens(SavedCalls):
         def wants(self) -> bool:
             order.append(self)
             return False
@@ -252,16 +261,18 @@ def test_arms_of_a_repetition_are_made_in_any_order() -> None:
     for seed in range(12):
         order: list[Any] = []
         kept = [Listens(), Listens(), Listens()]
-        arms([HONEST] * 3, case_of(HONEST, SMALL), SMALL, HOST, kept)(np.random.default_rng(seed))
+        make_arms([HONEST] * 3, case_of(HONEST, SMALL), SMALL, HOST, kept)(np.random.default_rng(seed))
         firsts.add(next(i for i, one in enumerate(kept) if one is order[0]))
 
     assert firsts == {0, 1, 2}
 
 
 def test_a_time_in_which_memory_cannot_be_moved_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = limits.bound_ratio
-    monkeypatch.setattr(limits, "share", lambda *a, **k: replace(share(*a, **k), verdict=ERROR, reason="900 GB/s"))
-    found = measure(HONEST, SMALL, FEW).measured
+    share = limits.bandwidth_share
+    monkeypatch.setattr(
+        limits, "bandwidth_share", lambda *a, **k: replace(share(*a, **k), verdict=MEASUREMENT_ERROR, reason="900 GB/s")
+    )
+    found = measure_speed(HONEST, SMALL, FEW).measured
 
     assert (found.verdict, found.reason) == ("inconclusive", "measurement error: 900 GB/s")
 
@@ -366,13 +377,13 @@ def test_an_option_that_cannot_be_is_wrong_usage(project: pytest.Pytester, optio
     assert said in ran.stderr.str()
 
 
-@pytest.mark.parametrize("over", OVER)
+@pytest.mark.parametrize("over", GROWTH_SIZES)
 def test_growth_is_measured_over_both_sizes(over: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """How fast is not asked here: only that there is an entry, whatever the noise."""
     monkeypatch.setattr(speed, "GROWTH_SECONDS", 0.2)
     monkeypatch.setattr(speed, "WIDTHS", (16, 32, 64, 128, 256, 512))
     monkeypatch.setattr(speed, "ROWS", (1, 2, 4, 8, 16, 32))
-    entry = grow(HONEST, "forward", over)
+    entry = measure_growth(HONEST, "forward", over)
 
     jsonschema.validate(entry, {"$defs": SCHEMA["$defs"], "$ref": "#/$defs/growth"})
     assert len(entry["floor"]) == len(entry["time"]["sizes"]) == 6
@@ -387,7 +398,7 @@ def test_a_quadratic_implementation_fails_where_slowness_may(
         "from normcheck.bench import limits, growth\n"
         "def grow(make, sizes, seconds):\n"
         "    return growth.fit(sizes, [1e-9 * n * n for n in sizes])\n"
-        "limits.grow = grow\n"
+        "limits.time_growth = grow\n"
     )
     ran = run(project, "copies", "test_growth and width", "--norm-max-slowdown", "100")
 

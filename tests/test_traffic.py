@@ -19,7 +19,7 @@ def ordinary(kind: str, **choices: object) -> Case:
 
 
 def moved(found: Traffic) -> dict[str, int]:
-    return {f"{'write' if m.written else 'read'} {m.name}{' again' if m.again else ''}": m.bytes for m in found.moves}
+    return {f"{'write' if m.written else 'read'} {m.name}{' again' if m.reread else ''}": m.bytes for m in found.moves}
 
 
 def test_layer_norm_reads_and_writes_once() -> None:

@@ -9,15 +9,17 @@ import torch
 
 from normcheck.core.claim import Implementation
 from normcheck.core.result import FAILED, PASSED, SKIPPED, Outcome
-from normcheck.engine.session import Session
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 
 F = torch.nn.functional
 
 
 def outcome(target: object, check: str, effort: str = "default") -> Outcome:
-    session = Session.of([Implementation("layer_norm", target)], [], effort)
-    return session.ask(session.claims[0], CHECKS_BY_NAME[check])
+    (claim,) = claims([Implementation("layer_norm", target)], {})
+    return Asker(Settings(effort)).run_check(claim, CHECKS_BY_NAME[check])
 
 
 def without_gradients(x, normalized_shape, weight=None, bias=None, eps=1e-5):

@@ -16,9 +16,9 @@ from normcheck.engine.verdict import gradient_mode
 from normcheck.explain.pages import page
 from normcheck.families import bind as subject
 from normcheck.families.whitening import reference
-from normcheck.families.whitening.case import WhiteningCase, fold, true
+from normcheck.families.whitening.case import WhiteningCase, fold
 from normcheck.families.whitening.entry import ENTRIES, Whitening
-from normcheck.families.whitening.reference import ROOTS, flip
+from normcheck.families.whitening.reference import CHOLESKY, ZCA, answer, flip
 from normcheck.families.whitening.space import SPECTRA, WhiteningDraw, whitening_case
 from normcheck.implementations import whitening
 from normcheck.report.message import case_words
@@ -40,10 +40,10 @@ def by_torch(entry: Whitening, x: torch.Tensor, eps: float) -> torch.Tensor:
     """Plain torch, differentiated by it: (groups, channels, members)."""
     c = x - x.mean(-1, keepdim=True)
     s = c @ c.mT / x.shape[-1] + eps * torch.eye(x.shape[-2], dtype=x.dtype)
-    if entry.root == "zca":
+    if entry.root is ZCA:
         values, vectors = torch.linalg.eigh(s)
         return vectors @ torch.diag_embed(values**-0.5) @ vectors.mT @ c
-    if entry.root == "cholesky":
+    if entry.root is CHOLESKY:
         return torch.linalg.solve(torch.linalg.cholesky(s), c)
     t = s.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
     p = torch.eye(x.shape[-2], dtype=x.dtype)
@@ -59,7 +59,7 @@ def test_output_and_gradient_are_those_of_torch(entry, spectrum) -> None:
     x = torch.tensor(fold(asked.x, 2), requires_grad=True)
     y = by_torch(entry, x, asked.eps)
     y.backward(torch.tensor(fold(asked.dy, 2)))
-    found = true(ROOTS[entry.root], asked)
+    found = answer(entry.root, asked)
 
     np.testing.assert_allclose(fold(found.y, 2), y.detach().numpy(), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(fold(found.dx, 2), x.grad.numpy(), rtol=1e-8, atol=1e-9)
@@ -69,17 +69,17 @@ def test_output_and_gradient_are_those_of_torch(entry, spectrum) -> None:
 @pytest.mark.parametrize("spectrum", list(SPECTRA))
 def test_gradient_is_that_of_differences_where_eigenvalues_meet(entry, spectrum) -> None:
     """Central differences along a random direction know nothing of eigenvalues."""
-    root, asked = ROOTS[entry.root], case(entry, spectrum=spectrum, affine=False, eps=0.25)
+    root, asked = entry.root, case(entry, spectrum=spectrum, affine=False, eps=0.25)
     v = np.random.default_rng(1).standard_normal(asked.x.shape)
     h = 1e-5
-    ends = [true(root, asked.but(x=asked.x + sign * h * v)).y for sign in (1.0, -1.0)]
+    ends = [answer(root, asked.but(x=asked.x + sign * h * v)).y for sign in (1.0, -1.0)]
     along = float((asked.dy * (ends[0] - ends[1])).sum() / (2 * h))
 
-    assert float((true(root, asked).dx * v).sum()) == pytest.approx(along, rel=1e-6, abs=1e-7)
+    assert float((answer(root, asked).dx * v).sum()) == pytest.approx(along, rel=1e-6, abs=1e-7)
 
 
 def test_the_equal_spectrum_is_exactly_equal() -> None:
-    done = reference.forward(ROOTS["zca"], fold(case(ENTRIES[0], spectrum="equal").x, 1), 0.0)
+    done = reference.forward(ZCA, fold(case(ENTRIES[0], spectrum="equal").x, 1), 0.0)
     np.testing.assert_array_equal(done.covariance[0], np.eye(4))
 
 
@@ -92,9 +92,9 @@ def test_torch_own_derivative_is_no_number_there() -> None:
     assert not torch.isfinite(x.grad).all()
 
 
-@pytest.mark.parametrize("root", ["zca", "cholesky"])
+@pytest.mark.parametrize("root", [ZCA, CHOLESKY], ids=["zca", "cholesky"])
 def test_the_matrix_whitens(root) -> None:
-    done = reference.forward(ROOTS[root], fold(case(ENTRIES[0]).x, 1), 0.25)
+    done = reference.forward(root, fold(case(ENTRIES[0]).x, 1), 0.25)
     np.testing.assert_allclose(done.matrix @ done.damped @ flip(done.matrix), np.eye(4)[None], atol=1e-12)
 
 

@@ -1,30 +1,25 @@
-"""What an implementation is timed beside: torch's fused function of its kind, its eager composition, that compiled."""
+"""The baselines of a timing: torch's fused function, an eager composition of the normalizer, the same compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
 
-import torch
-
-from normcheck.bench.eager import Composed, composed
+from normcheck.bench import torch_compositions
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError, suggest
 from normcheck.core.foreign_code import first_line, quiet
 from normcheck.frameworks.binder import subject
-from normcheck.frameworks.torch.layer import PreparedLayer
-from normcheck.frameworks.torch.tensors import given
-from normcheck.frameworks.torch.uses import make
 from normcheck.normalizers import catalog
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Subject
 
 FUSED, EAGER, COMPILED = "fused", "eager", "compiled"
 NAMES = (FUSED, EAGER, COMPILED)
-"""The first that a kind has is the one that is judged against."""
+"""In order of preference: the first that is available for a kind is the one that a limit applies to."""
 
-WORDS = {FUSED: "torch's fused function", EAGER: "torch's eager composition", COMPILED: "that composition, compiled"}
+DESCRIPTIONS = {
+    FUSED: "torch's fused function", EAGER: "torch's eager composition", COMPILED: "that composition, compiled",
+}  # fmt: skip
 
 FUNCTIONS = {
     "batch_norm": "torch.nn.functional:batch_norm",
@@ -34,29 +29,9 @@ FUNCTIONS = {
     "rms_norm": "torch.nn.functional:rms_norm",
     "weight_norm": "torch:_weight_norm",
 }
-"""The function of torch that computes a kind in one call, where there is one."""
+"""The function of torch that computes a kind in one call; other kinds have none."""
 
 assert set(FUNCTIONS) <= set(catalog.ALL)
-
-
-@dataclass(slots=True)
-class _Latest:
-    """The compiled composition of the latest shape: torch compiles one function for a few shapes only."""
-
-    key: Any = None
-    function: Composed | None = None
-
-    def of(self, found: Subject, case: Case) -> Composed:
-        key = (found.normalizer.name, case.x.shape, case.format.name, case.groups, case.normalized, case.dim, case.part)
-        if self.function is None or key != self.key:
-            torch.compiler.reset()
-            self.key, self.function = key, torch.compile(composed(found.normalizer, case), dynamic=False)
-        return self.function
-
-
-def _layer(name: str, case: Case, forward: Composed) -> PreparedLayer:
-    x, weight, bias = (given(a, case, n) for a, n in ((case.x, "x"), (case.weight, "weight"), (case.bias, "bias")))
-    return PreparedLayer(name, (x, weight, bias), forward)
 
 
 def _fused(found: Subject) -> Subject:
@@ -66,46 +41,38 @@ def _fused(found: Subject) -> Subject:
     return subject(Implementation(kind, FUNCTIONS[kind]), catalog.ALL[kind])
 
 
-def _composition(found: Subject, name: str, forward: Callable[[Case], Composed]) -> Subject:
-    call = make(lambda case: _layer(WORDS[name], case, forward(case)))
-    return replace(found, name=WORDS[name], call=call, live=None, transformed=None)
+_MAKE: Mapping[str, Callable[[Subject], Subject]] = {
+    FUSED: _fused,
+    EAGER: lambda found: torch_compositions.eager(found, DESCRIPTIONS[EAGER]),
+    COMPILED: lambda found: torch_compositions.compiled(found, DESCRIPTIONS[COMPILED]),
+}
 
 
-def _eager(found: Subject) -> Subject:
-    return _composition(found, EAGER, lambda case: composed(found.normalizer, case))
-
-
-def _compiled(found: Subject) -> Subject:
-    latest = _Latest()
-    return _composition(found, COMPILED, lambda case: latest.of(found, case))
-
-
-_MAKE: Mapping[str, Callable[[Subject], Subject]] = {FUSED: _fused, EAGER: _eager, COMPILED: _compiled}
-
-
-def checked(names: str) -> tuple[str, ...]:
-    """Names of baselines from a word with commas. Raises `UsageError` for one that is none."""
-    given_names = tuple(name.strip() for name in names.split(",") if name.strip())
-    for name in given_names:
+def parse_names(names: str) -> tuple[str, ...]:
+    """The names in a list with commas, each once. Raises `UsageError` for an unknown name or an empty list."""
+    parsed = tuple(name.strip() for name in names.split(",") if name.strip())
+    for name in parsed:
         if name not in NAMES:
             raise UsageError(f"--norm-beside {names}: there is no baseline {name!r}; {suggest(name, NAMES)}")
-    if not given_names:
+    if not parsed:
         raise UsageError(f"--norm-beside names baselines: one or more of {', '.join(NAMES)}, with commas")
-    return tuple(dict.fromkeys(given_names))
+    return tuple(dict.fromkeys(parsed))
 
 
-def beside(found: Subject, case: Case, names: tuple[str, ...]) -> tuple[dict[str, Subject], dict[str, str]]:
-    """The baselines that work on a case, each called once, and why others do not."""
-    there: dict[str, Subject] = {}
-    absent: dict[str, str] = {}
+def available_baselines(
+    found: Subject, case: Case, names: tuple[str, ...]
+) -> tuple[dict[str, Subject], dict[str, str]]:
+    """The baselines that run on a case, each called once, and the reasons of those that do not; both by name."""
+    available: dict[str, Subject] = {}
+    reasons: dict[str, str] = {}
     for name in names:
         try:
             with quiet():
-                one = _MAKE[name](found)
-                one.call(case, False)  # without gradients
-            there[name] = one
+                baseline = _MAKE[name](found)
+                baseline.call(case, False)  # without gradients
+            available[name] = baseline
         except CallError as error:
-            absent[name] = error.reason
+            reasons[name] = error.reason
         except Exception as error:  # a compiler may lack what it needs
-            absent[name] = first_line(error)
-    return there, absent
+            reasons[name] = first_line(error)
+    return available, reasons

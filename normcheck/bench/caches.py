@@ -1,4 +1,4 @@
-"""The data caches of this machine, as the operating system tells them."""
+"""The data caches of this machine, as the operating system reports them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """A cache. bytes: of one of them. sharers: processors of this process that use the same one."""
+class CacheLevel:
+    """One level of cache. bytes: size of one cache. sharers: processors available to this process that share one."""
 
     name: str
     bytes: int
     sharers: int = 1
 
     def holds(self, workers: int) -> int:
-        """Bytes that so many processors find in theirs."""
+        """Bytes that this many processors can keep in their caches of this level together."""
         return self.bytes * max(1, workers // max(self.sharers, 1))
 
 
@@ -28,7 +28,7 @@ def _bytes(text: str) -> int:
 
 
 def _members(text: str) -> set[int]:
-    """Processors in a list as Linux writes it.
+    """The processors in a list of the form that Linux writes.
 
     >>> sorted(_members("0-2,5"))
     [0, 1, 2, 5]
@@ -41,21 +41,26 @@ def _members(text: str) -> set[int]:
 
 
 def _processors() -> set[int]:
-    given: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return given(0) if given is not None else set(range(os.cpu_count() or 1))
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return affinity(0) if affinity is not None else set(range(os.cpu_count() or 1))
 
 
-def levels(root: Path = Path("/sys/devices/system/cpu"), ours: set[int] | None = None) -> tuple[Level, ...]:
-    """Data caches from small to large, as the operating system tells them; empty where it does not."""
+def cache_levels(root: Path = Path("/sys/devices/system/cpu"), ours: set[int] | None = None) -> tuple[CacheLevel, ...]:
+    """Data caches from small to large; empty if the operating system does not report them.
+
+    ours: the processors that this process may use.
+    """
     ours = _processors() if ours is None else ours
     found = {}
     for entry in sorted((root / f"cpu{min(ours)}" / "cache").glob("index*")):
         try:
-            told = {key: (entry / key).read_text() for key in ("level", "type", "size", "shared_cpu_list")}
-            if told["type"].strip() == "Instruction":
+            texts = {key: (entry / key).read_text() for key in ("level", "type", "size", "shared_cpu_list")}
+            if texts["type"].strip() == "Instruction":
                 continue
-            name = f"L{int(told['level'])}"
-            found[name] = Level(name, _bytes(told["size"]), max(1, len(_members(told["shared_cpu_list"]) & ours)))
+            name = f"L{int(texts['level'])}"
+            found[name] = CacheLevel(
+                name, _bytes(texts["size"]), max(1, len(_members(texts["shared_cpu_list"]) & ours))
+            )
         except (OSError, ValueError):
             continue
     return tuple(sorted(found.values(), key=lambda level: level.bytes))

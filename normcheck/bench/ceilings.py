@@ -1,40 +1,24 @@
-"""The ceilings of the devices of this machine, measured once in a run."""
+"""The bandwidth curve of each device of this machine, measured once in a run."""
 
 from __future__ import annotations
 
-import torch
+from normcheck.bench.bandwidth import SMALLEST, BandwidthCurve, measure_curve, sizes_for
+from normcheck.bench.device import Device
+from normcheck.bench.torch_device import HOST
 
-from normcheck.bench.bandwidth import SMALLEST, Curve, curve, sizes_for, streams
-from normcheck.bench.caches import Level, levels
-from normcheck.bench.device import CPU, HOST, Device
-
-_KNOWN: dict[tuple[str, int], Curve] = {}
+_MEASURED: dict[tuple[str, int], BandwidthCurve] = {}
 
 
-def threads() -> int:
-    """Threads that torch's operators use."""
-    return torch.get_num_threads()
+def bandwidth_curve(device: Device = HOST) -> BandwidthCurve:
+    """The curve of a device for its current number of threads; the first call takes seconds to measure it."""
+    caches, users = device.caches(), device.cache_users()
+    key = device.name, users
+    if key not in _MEASURED:
+        _MEASURED[key] = measure_curve(sizes_for(caches, users), caches, device.streams(), device.clock, users)
+    return _MEASURED[key]
 
 
-def _caches(device: Device) -> tuple[tuple[Level, ...], int]:
-    """Caches of a device, and how many of its processors move bytes: a GPU's last cache is of all of them."""
-    if device.name == CPU:
-        return levels(), threads()
-    told = device.last_cache()
-    return ((Level("L2", told),) if told else ()), 1
-
-
-def machine(device: Device = HOST) -> Curve:
-    """The curve of a device, with as many threads as torch has: measured once in a run, in seconds."""
-    told, workers = _caches(device)
-    key = device.name, workers
-    if key not in _KNOWN:
-        _KNOWN[key] = curve(sizes_for(told, workers), told, streams(device.name), device.clock, workers)
-    return _KNOWN[key]
-
-
-def near(size: int, device: Device = HOST) -> Curve:
-    """The ceiling measured anew, at the two powers of two around a size: for a result that seems to break it."""
-    told, workers = _caches(device)
+def measure_again(size: int, device: Device = HOST) -> BandwidthCurve:
+    """The curve measured anew at the two powers of two around a size: for a result that seems to exceed it."""
     below = 1 << max(size.bit_length() - 1, SMALLEST.bit_length() - 1)
-    return curve((below, 2 * below), told, streams(device.name), device.clock, workers)
+    return measure_curve((below, 2 * below), device.caches(), device.streams(), device.clock, device.cache_users())

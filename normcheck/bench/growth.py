@@ -1,11 +1,11 @@
-"""How time grows with a size: an exponent with an interval, the sizes at which it jumps, and a verdict.
+"""How time grows with a size: an exponent with an interval, the sizes at which the time jumps, and a verdict.
 
-The model is t(n) = a + b n^p s_1 [n > n_1] s_2 [n > n_2]: a cost of the call, a power, and up to two jumps by a
-factor, where a cache is left or threads are started. It is fitted to log t, so that every size counts alike; on a
-grid over p and the share of a, b and the factors by Gauss and Newton's steps. The number of jumps is the one with
-the least BIC as modified for change points (Zhang, Siegmund 2007, Biometrics 63). The interval of p is the profile
-likelihood's with Student's quantile: all p that fit, for the best a, b and jumps, not significantly worse than the
-best p. Where only the cost of the call is seen, every p does.
+The model is t(n) = a + b n^p s_1 [n > n_1] s_2 [n > n_2]: the cost of a call, a power, and up to two jumps by a factor,
+where the data no longer fits into a cache or threads are started. It is fitted to log t, so that every size has the
+same weight: on a grid over p and over the ratio of a to b, and in the factors by Gauss-Newton steps. The number of
+jumps is the one with the least BIC as modified for change points (Zhang, Siegmund 2007, Biometrics 63). The interval of
+p is that of the profile likelihood with Student's quantile: all p that, with their best a, b and jumps, do not fit
+significantly worse than the best p. If only the cost of the call is visible, every p is in it.
 """
 
 from __future__ import annotations
@@ -23,42 +23,45 @@ from normcheck.bench.student import quantile
 
 LINEAR, QUADRATIC, INCONCLUSIVE = "linear", "quadratic", "inconclusive"
 
-BETWEEN = 1.5
-"""Exponents below are called linear (or less), above quadratic (or more): halfway on log axes."""
+QUADRATIC_FROM = 1.5
+"""Exponents below are called linear (or less), above quadratic (or more): halfway on logarithmic axes."""
 
 CONFIDENCE = 0.95
-"""Of the interval of an exponent, two-sided."""
+"""Of the two-sided interval of an exponent: the usual level, as both linear and quadratic lie half an exponent away
+from the border of a verdict."""
 
-MOST_JUMPS, SIDE = 2, 2
-"""Jumps at most, and sizes that there must be at each side of one: a last point alone is an outlier, no step."""
+MOST_JUMPS, SIZES_BESIDE = 2, 2
+"""The most jumps, and the least number of sizes on each side of one: a single last point is an outlier, not a step."""
 
-LEAST = 6
-"""Sizes that a fit needs at least."""
+LEAST_SIZES = 6
+"""The least number of sizes for a fit: the model has three parameters, and the interval needs degrees of freedom."""
 
 EXPONENTS = np.linspace(0.0, 3.0, 301)
-COARSE = 5
-"""Every so many exponents are tried first."""
+"""The grid of exponents in steps of 0.01, finer than any interval: from no growth to cubic."""
+COARSE_STEP = 5
+"""The first search uses one in so many exponents: neighbors need the same jumps and almost the same odds."""
 
 CELL = 1.0 / 6.0
+"""Spacing of the grid of odds, in decades: fine enough to find the valley that the window then refines."""
 ODDS = np.concatenate(([-12.0], np.arange(-2.0, 8.0, CELL)))
-"""Cost of the call over the power's part at the smallest size, as decimal logarithms; the first is none."""
+"""The cost of the call over the power's part at the smallest size, as decimal logarithms; the first means no cost."""
 
 WINDOW = np.linspace(-1.5 * CELL, 1.5 * CELL, 19)
-"""Around the best of those, to be tried next."""
+"""Odds tried next, around the best on the grid: over its neighbors, since the best may lie between grid points."""
 
-KEPT = 4
-"""Placements of the jumps that are tried finely, of each number of jumps."""
+KEPT_PLACEMENTS = 4
+"""Placements of the jumps that are fitted finely, for each number of jumps: the coarse order may be slightly wrong."""
 
-STEPS = 6
-"""Steps of Gauss and Newton: they double the digits of a factor that is at first right to a few tens of percent."""
+NEWTON_STEPS = 6
+"""Gauss-Newton steps: each doubles the correct digits of a factor that is at first within some tens of percent."""
 
 FLOOR = 0.01
-"""Relative error of a time that is taken for granted: a better fit is chance, or the grid's coarseness."""
+"""The relative error of a time that is assumed at least: a better fit is chance, or the grid's spacing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Between two neighboring sizes the time is multiplied by a factor beyond the power; with its interval."""
+    """Between two neighboring sizes the time is multiplied by a factor beyond the power; low, high: its interval."""
 
     below: int
     above: int
@@ -67,12 +70,13 @@ class Jump:
     high: float
 
     def record(self) -> dict[str, float]:
+        """Keys: below, above, factor, low, high."""
         return {"below": self.below, "above": self.above, "factor": self.factor, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Exponent of time (or of memory) against a size. call: the part that does not grow, in the values' unit."""
+    """The exponent of time or memory against a size. call: the part that does not grow, in the unit of the values."""
 
     sizes: tuple[int, ...]
     values: tuple[float, ...]
@@ -95,18 +99,19 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A placement of jumps (each by the index of the first size above it), and the best odds for each exponent."""
+    """A placement of jumps (each as the index of the first size above it), and the best odds for each exponent."""
 
     steps: tuple[int, ...]
-    squares: Any  # residual squares, over exponents
+    squares: Any  # sums of squared residuals, over exponents
     odds: Any
 
     @property
     def least(self) -> float:
+        """The least sum of squared residuals."""
         return float(self.squares.min())
 
     def penalty(self, count: int) -> float:
-        """BIC; a jump costs as much as three parameters, since its place was searched for."""
+        """The BIC; a jump costs as much as three parameters, because its place was searched for."""
         mean = max(self.least / count, FLOOR**2)
         return count * math.log(mean) + 3 * (1 + len(self.steps)) * math.log(count)
 
@@ -116,71 +121,73 @@ def _design(count: int, steps: tuple[int, ...]) -> Any:
     return np.stack(columns, axis=1)
 
 
-def _grown(sizes: Any, exponents: Any) -> Any:
-    """(n / n_0)^p over (exponent, 1, size)."""
+def _powers(sizes: Any, exponents: Any) -> Any:
+    """(n / n_0)^p, over (exponent, 1, size)."""
     return (sizes / sizes[0])[None, None, :] ** exponents[:, None, None]
 
 
-def _solved(logs: Any, grown: Any, calls: Any, design: Any) -> tuple[Any, Any, Any]:
+def _solve(logs: Any, powers: Any, calls: Any, design: Any) -> tuple[Any, Any, Any]:
     """Residuals, logarithms of b and of the factors (of the power alone), and the power's share of each time."""
-    solved = np.zeros((*np.broadcast_shapes(grown.shape[:2], calls.shape[:2]), design.shape[1]))
-    solved[..., 0] = (logs - np.log(calls + grown)).mean(-1)
-    for step in range(STEPS + 1):
-        power = grown * np.exp(solved[..., 1:] @ design[:, 1:].T)
+    solved = np.zeros((*np.broadcast_shapes(powers.shape[:2], calls.shape[:2]), design.shape[1]))
+    solved[..., 0] = (logs - np.log(calls + powers)).mean(-1)
+    for step in range(NEWTON_STEPS + 1):
+        power = powers * np.exp(solved[..., 1:] @ design[:, 1:].T)
         total = calls + power
         left = logs - solved[..., :1] - np.log(total)
         share = power / total
         slopes = design * share[..., None]
         slopes[..., 0] = 1.0
-        if step < STEPS:
+        if step < NEWTON_STEPS:
             turned = slopes.swapaxes(-1, -2)
-            ridge = 1e-9 * np.eye(design.shape[1])  # a jump that the cost of the call hides has no slope
+            ridge = 1e-9 * np.eye(design.shape[1])  # the slope of a jump vanishes if the cost of the call hides it
             move = np.linalg.solve(turned @ slopes + ridge, turned @ left[..., None])[..., 0]
-            solved = solved + np.clip(move, -2.0, 2.0)
+            solved = solved + np.clip(move, -2.0, 2.0)  # a longer step overshoots
     return left, solved, share
 
 
-def _fitted(logs: Any, grown: Any, odds: Any, steps: tuple[int, ...]) -> _Fit:
+def _fit_finely(logs: Any, powers: Any, odds: Any, steps: tuple[int, ...]) -> _Fit:
     """The best factors, then the best odds, for each exponent."""
-    left, _, _ = _solved(logs, grown, 10.0 ** odds[:, :, None], _design(len(logs), steps))
+    left, _, _ = _solve(logs, powers, 10.0 ** odds[:, :, None], _design(len(logs), steps))
     squares = (left**2).sum(-1)
     at = squares.argmin(axis=1)
     rows = np.arange(len(at))
     return _Fit(steps, squares[rows, at], np.broadcast_to(odds, squares.shape)[rows, at])
 
 
-def _guessed(logs: Any, grown: Any, steps: tuple[int, ...]) -> _Fit:
-    """Quickly, with jumps that multiply the cost of the call too: then all but p and the odds is linear."""
-    left = logs - np.log(10.0 ** ODDS[None, :, None] + grown)
+def _fit_coarsely(logs: Any, powers: Any, steps: tuple[int, ...]) -> _Fit:
+    """A quick fit in which jumps multiply the cost of the call too: then all but p and the odds is linear."""
+    left = logs - np.log(10.0 ** ODDS[None, :, None] + powers)
     basis, _ = np.linalg.qr(_design(len(logs), steps))
     squares = (left**2).sum(-1) - ((left @ basis) ** 2).sum(-1)
     return _Fit(steps, squares.min(axis=1), ODDS[squares.argmin(axis=1)])
 
 
 def _placements(count: int, jumps: int) -> list[tuple[int, ...]]:
-    places = combinations(range(SIDE, count - SIDE + 1), jumps)
-    return [steps for steps in places if all(b - a >= SIDE for a, b in pairwise(steps))]
+    places = combinations(range(SIZES_BESIDE, count - SIZES_BESIDE + 1), jumps)
+    return [steps for steps in places if all(b - a >= SIZES_BESIDE for a, b in pairwise(steps))]
 
 
 def _fits(logs: Any, sizes: Any) -> list[_Fit]:
-    """The best placements of no jump, one and two, fitted finely."""
+    """The best placements of no jump, one jump and two, fitted finely."""
     count = len(logs)
-    coarse, fine = _grown(sizes, EXPONENTS[::COARSE]), _grown(sizes, EXPONENTS)
-    near = np.rint(np.arange(len(EXPONENTS)) / COARSE).astype(int)
+    coarse, fine = _powers(sizes, EXPONENTS[::COARSE_STEP]), _powers(sizes, EXPONENTS)
+    near = np.rint(np.arange(len(EXPONENTS)) / COARSE_STEP).astype(int)
     out = []
     for jumps in range(min(MOST_JUMPS, (count - 4) // 3) + 1):
-        guessed = [_guessed(logs, coarse, steps) for steps in _placements(count, jumps)]
-        for one in sorted(guessed, key=lambda fit: fit.least)[:KEPT]:
-            better = _fitted(logs, coarse, ODDS[None, :], one.steps)
-            out.append(_fitted(logs, fine, better.odds[near, None] + WINDOW[None, :], one.steps))
+        guessed = [_fit_coarsely(logs, coarse, steps) for steps in _placements(count, jumps)]
+        for one in sorted(guessed, key=lambda fit: fit.least)[:KEPT_PLACEMENTS]:
+            better = _fit_finely(logs, coarse, ODDS[None, :], one.steps)
+            out.append(_fit_finely(logs, fine, better.odds[near, None] + WINDOW[None, :], one.steps))
     return out
 
 
 def _jumps(steps: tuple[int, ...], sizes: Sequence[int], solved: Any, share: Any, unsure: float) -> tuple[Jump, ...]:
-    """The jumps with their intervals; one that may be none is left out. unsure: of one time, in logarithms."""
+    """The jumps with their intervals, without those whose interval contains 1. unsure: error of one log time."""
     slopes = _design(len(sizes), steps) * share[:, None]
     slopes[:, 0] = 1.0
-    others = np.stack((share * np.log(np.asarray(sizes) / sizes[0]), 1.0 - share), axis=1)  # of p, of the odds
+    others = np.stack(
+        (share * np.log(np.asarray(sizes) / sizes[0]), 1.0 - share), axis=1
+    )  # slopes in p and in the odds
     together = np.concatenate((slopes, others), axis=1)
     errors = unsure * np.sqrt(np.diag(np.linalg.pinv(together.T @ together)))[: slopes.shape[1]]
     out = []
@@ -196,34 +203,34 @@ def fit(sizes: Sequence[int], values: Sequence[float]) -> Growth:
 
     Raises `ValueError` for fewer than six sizes, for sizes that do not rise, and for values that are not positive.
     """
-    if len(sizes) < LEAST or any(b <= a for a, b in pairwise(sizes)) or sizes[0] < 1:
-        raise ValueError(f"growth is fitted over {LEAST} or more rising sizes, not {list(sizes)}")
+    if len(sizes) < LEAST_SIZES or any(b <= a for a, b in pairwise(sizes)) or sizes[0] < 1:
+        raise ValueError(f"growth is fitted over {LEAST_SIZES} or more rising sizes, not {list(sizes)}")
     if not min(values) > 0.0:
         raise ValueError("a value took no time: the clock is too coarse, or it was tampered with")
     count, logs = len(sizes), np.log(np.asarray(values, dtype=np.float64))
-    found = _fits(logs, np.asarray(sizes, dtype=np.float64))
-    best = min(found, key=lambda one: one.penalty(count))
+    fits = _fits(logs, np.asarray(sizes, dtype=np.float64))
+    best = min(fits, key=lambda one: one.penalty(count))
     freedom = max(1, count - 3 - 2 * len(best.steps))
     t, spread2 = quantile(freedom, CONFIDENCE), max(best.least, count * FLOOR**2) / freedom
-    rivals = [one.squares for one in found if len(one.steps) <= len(best.steps)]
-    fits = np.min(rivals, axis=0) <= best.least + spread2 * t**2  # for each exponent
-    low, high = float(EXPONENTS[fits].min()), float(EXPONENTS[fits].max())
+    rivals = [one.squares for one in fits if len(one.steps) <= len(best.steps)]
+    compatible = np.min(rivals, axis=0) <= best.least + spread2 * t**2  # for each exponent
+    low, high = float(EXPONENTS[compatible].min()), float(EXPONENTS[compatible].max())
     at = int(best.squares.argmin())
     exponent, odds = EXPONENTS[at : at + 1], best.odds[at : at + 1, None]
-    grown = _grown(np.asarray(sizes, dtype=np.float64), exponent)
-    _, solved, share = _solved(logs, grown, 10.0 ** odds[:, :, None], _design(count, best.steps))
+    powers = _powers(np.asarray(sizes, dtype=np.float64), exponent)
+    _, solved, share = _solve(logs, powers, 10.0 ** odds[:, :, None], _design(count, best.steps))
     jumps = _jumps(best.steps, sizes, solved[0, 0], share[0, 0], t * math.sqrt(spread2))
     call = 10.0 ** float(odds[0, 0]) * math.exp(float(solved[0, 0, 0]))
-    verdict, reason = _judged(low, high)
+    verdict, reason = _verdict(low, high)
     return Growth(tuple(sizes), tuple(map(float, values)), float(exponent[0]), low, high, call, jumps, verdict, reason)
 
 
-def _judged(low: float, high: float) -> tuple[str, str]:
+def _verdict(low: float, high: float) -> tuple[str, str]:
     if low <= EXPONENTS[0]:
-        return INCONCLUSIVE, "the cost of the call hides how the rest grows; ask for larger sizes"
-    if high < BETWEEN:
+        return INCONCLUSIVE, "the cost of the call hides how the rest grows; larger sizes are needed"
+    if high < QUADRATIC_FROM:
         return LINEAR, ""
-    if low > BETWEEN:
+    if low > QUADRATIC_FROM:
         return QUADRATIC, ""
     return INCONCLUSIVE, f"exponents from {low:.2f} to {high:.2f} fit"
 
@@ -237,11 +244,11 @@ def sweep(
     clock: Callable[[], float] = now,
     seed: int = 0,
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """The shortest time of a call at each size, from rounds over all sizes in an order that is drawn anew each time.
+    """The sizes tried, and the shortest time in seconds of a call at each, over rounds in a new random order each time.
 
     The shortest, because noise only slows. Sizes are tried from small to large, and none beyond one that takes longer
-    than `longest` seconds: what grows fast would take the machine's memory and time. No round begins after `seconds`.
-    """  # fmt: skip
+    than `longest` seconds: what grows fast would use up memory and time. No round begins after `seconds`.
+    """
     arms: dict[int, Arm] = {}
     best: dict[int, float] = {}
     started = clock()

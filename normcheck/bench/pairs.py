@@ -1,14 +1,15 @@
 """The paired ratio: implementation and baseline take turns in one process, and a verdict needs a confidence interval.
 
-One repetition has storage of its own for every arm, made in an order that is drawn, and rounds in which every arm is
-called once, in an order that is drawn. Its ratio is that of the times that a tenth of an arm's calls stay below:
-noise only ever slows, and a spell of it that is longer than a repetition slows all arms alike. The interval is
-Student's over repetitions (independent by their storage and by the spell they met), not over pairs of calls: these
-share the addresses of what they work on, which alone make a function up to some percent slower than itself, and are
-neighbors in time. Arms of one function are drawn alike but for what a run binds once, which is what the resolution of
-a budget is for. A second ratio is that of the medians: a function that is quick in one call of ten only is slow.
+One repetition has new storage for every arm, allocated in random order, and rounds in which every arm is called once,
+again in random order. Its ratio compares the tenth percentiles of the arms' times: noise only ever slows, and a period
+of noise that is longer than a repetition slows all arms alike. The interval is Student's over repetitions, which are
+independent in their storage and in the noise they meet. It is not over pairs of calls: these share the addresses of
+their data, which alone make a function some percent slower than itself, and are neighbors in time. Arms of one function
+differ only in what a run binds once, for which a budget has its resolution. A second ratio compares medians: a function
+that is quick in one call of ten only is slow.
 
-Clock and statistics are bound here, when the module is imported: before any implementation is.
+The clock and the functions used for statistics are bound when this module is imported, which is before any
+implementation is imported.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ _generator, _exp, _log, _sqrt = np.random.default_rng, math.exp, math.log, math.
 SLOWER, WITHIN, INCONCLUSIVE, MEASURED = "slower", "within", "inconclusive", "measured"
 
 Arm = Callable[[], float]
-"""Makes ready, makes one call, and returns how long the call alone took, in seconds."""
+"""Prepares one call, makes it, and returns how long the call alone took, in seconds."""
 
 Make = Callable[[np.random.Generator], Sequence[Arm]]
-"""Arms for one repetition, in new storage: the implementation, the baseline, the baseline again, and any others."""
+"""Makes the arms of one repetition in new storage: the implementation, the baseline, the baseline again, and others."""
 
-TENTH, HALF = 0.1, 0.5
-"""Quantiles of an arm's times in a repetition: without noise, and as most calls are."""
+TENTH_QUANTILE, MEDIAN_QUANTILE = 0.1, 0.5
+"""Quantiles of an arm's times in a repetition: nearly without noise, and the time of an ordinary call."""
 
-FEWEST = 3
-"""Rounds of a repetition at the least, where calls take long."""
+FEWEST_ROUNDS = 3
+"""The least number of rounds in a repetition, however long a call takes: a quantile needs several times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Time of one arm over that of another, with its interval over repetitions."""
+    """The time of one arm over that of another, with its interval over repetitions."""
 
     value: float
     low: float
@@ -52,13 +53,13 @@ class Ratio:
     repetitions: int
 
     @property
-    def straddles(self) -> bool:
-        """Whether the interval holds 1."""
+    def contains_one(self) -> bool:
+        """Whether the interval contains 1."""
         return self.low <= 1.0 <= self.high
 
     @property
-    def half(self) -> float:
-        """Half the relative width of the interval."""
+    def relative_half_width(self) -> float:
+        """Half the width of the interval, relative to the value."""
         return (self.high - self.low) / (2.0 * self.value)
 
     def record(self) -> dict[str, Any]:
@@ -68,13 +69,16 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When to stop: enough repetitions and an interval that decides, or out of time.
+    """When to stop: after enough repetitions with an interval that decides, or out of time.
 
-    seconds: of one measurement by the clock; a confirmation may take as many again, and neither ends before `least`
-    repetitions. precision: half the width of an interval that is narrow enough, relative; finest: so narrow that one
-    which still holds the limit is left at that. risk: of an interval that misses the truth, over all looks at it.
-    resolution: ratios nearer to a limit are not told from it. Two bindings of one function, whose Python objects lie
-    where they lie for a whole run, were found to differ by 0.75 % of a call of 30 us.
+    seconds: for one measurement; a confirmation may take as many again, and neither ends before `least` repetitions.
+    rounds: the most in one repetition. least, most: number of repetitions; with fewer, Student's interval is wide.
+    precision: half the relative width of an interval that is narrow enough for a verdict. finest: half the relative
+    width at which an interval that still contains the limit is left inconclusive: it is then narrower than the
+    resolution, so that more repetitions would not decide. risk: the probability that an interval misses the true ratio,
+    over all looks at it: at most one wrong verdict in 500.
+    resolution: ratios that are nearer to a limit are not distinguished from it. Two bindings of one function, whose
+    Python objects keep their addresses for a whole run, were found to differ by 0.75 % of a call of 30 us.
     """
 
     seconds: float = 4.0
@@ -87,26 +91,26 @@ class Budget:
     resolution: float = 0.01
 
     def above(self, ratio: Ratio, limit: float) -> bool:
-        """Whether a ratio lies above a limit, beyond what could be chance or place."""
+        """Whether a ratio lies above a limit by more than chance and addresses explain."""
         return ratio.low > limit * (1.0 + self.resolution)
 
     def below(self, ratio: Ratio, limit: float) -> bool:
-        """Whether it lies below, likewise."""
+        """Whether a ratio lies below a limit by more than chance and addresses explain."""
         return ratio.high * (1.0 + self.resolution) <= limit
 
     @property
     def confidence(self) -> float:
-        """Of one interval, so that both of all looks together miss with the risk at most (Bonferroni)."""
+        """Of one interval: both ratios together, over all looks, miss with probability `risk` at most (Bonferroni)."""
         looks = 1 + math.ceil(math.log2(self.most / self.least))
         return 1.0 - self.risk / (2 * looks)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What one comparison came to.
+class PairedTiming:
+    """The result of one comparison.
 
-    ratio: of what a tenth of the calls stay below, as seconds are. typical: of medians. control: baseline over
-    baseline. beside: the implementation over each of the other arms.
+    ratio: of tenth percentiles, as `seconds` and `baseline_seconds` are. typical: of medians. control: the baseline
+    over itself. further: the implementation over each of the other arms.
     """
 
     verdict: str
@@ -115,7 +119,7 @@ class Measured:
     control: Ratio
     seconds: float
     baseline_seconds: float
-    beside: tuple[Ratio, ...] = ()
+    further: tuple[Ratio, ...] = ()
     reason: str = ""
     confirmed: bool = False
 
@@ -128,8 +132,8 @@ class Measured:
         }  # fmt: skip
 
 
-def interval(logs: Sequence[float], confidence: float) -> Ratio:
-    """The ratio whose logarithm was measured in a few repetitions: their mean, with Student's interval."""
+def ratio_interval(logs: Sequence[float], confidence: float) -> Ratio:
+    """The ratio whose logarithms were measured in a few repetitions: their mean, with Student's interval."""
     count = len(logs)
     mean = sum(logs) / count
     spread = _sqrt(sum((one - mean) ** 2 for one in logs) / (count - 1))
@@ -137,19 +141,19 @@ def interval(logs: Sequence[float], confidence: float) -> Ratio:
     return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), count)
 
 
-Times = tuple[float, float]
-"""Logarithms of the tenth's and the median's time of one arm in one repetition."""
+LogTimes = tuple[float, float]
+"""Logarithms of the tenth percentile and of the median of one arm's times in one repetition."""
 
 
-def _quantiles(times: Sequence[float]) -> Times:
-    """Of the times of one arm. Raises `CallError` where one is not positive: that clock is broken."""
+def _quantiles(times: Sequence[float]) -> LogTimes:
+    """The quantiles of one arm's times. Raises `CallError` if one is not positive, since the clock is then broken."""
     ordered = sorted(times)
     if not ordered[0] > 0.0:
         raise CallError("a call took no time: the clock is too coarse, or it was tampered with")
-    return _log(ordered[int(TENTH * len(ordered))]), _log(ordered[int(HALF * len(ordered))])
+    return _log(ordered[int(TENTH_QUANTILE * len(ordered))]), _log(ordered[int(MEDIAN_QUANTILE * len(ordered))])
 
 
-def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> list[Times]:
+def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> list[LogTimes]:
     """The times of each arm, from rounds in which each is called once."""
     times: list[list[float]] = [[] for _ in arms]
     for _ in range(rounds):
@@ -158,61 +162,62 @@ def _repetition(arms: Sequence[Arm], rounds: int, rng: np.random.Generator) -> l
     return [_quantiles(one) for one in times]
 
 
-def _rounds(done: int, count: int, spent: float, budget: Budget) -> int:
-    """So many rounds that the least number of repetitions fits into what is left of the budget.
+def _affordable_rounds(done: int, count: int, spent: float, budget: Budget) -> int:
+    """The number of rounds with which the least number of repetitions fits into the rest of the budget.
 
-    done: rounds in `count` repetitions so far, in `spent` seconds. A machine may grow busy meanwhile.
+    done: rounds in `count` repetitions so far, in `spent` seconds. Computed anew each time, as a machine may become
+    busy.
     """
     lacking = budget.least - count
     share = (budget.seconds - spent) / lacking if lacking > 0 else budget.seconds / budget.least
-    return max(FEWEST, min(budget.rounds, int(share * done / max(spent, 1e-9))))
+    return max(FEWEST_ROUNDS, min(budget.rounds, int(share * done / max(spent, 1e-9))))
 
 
-def _ratios(logs: Sequence[Sequence[Times]], budget: Budget) -> Measured:
-    """What repetitions say, before a verdict."""
+def _timing_of(logs: Sequence[Sequence[LogTimes]], budget: Budget) -> PairedTiming:
+    """The ratios of all repetitions, without a verdict."""
 
     def over(one: int, other: int, which: int = 0) -> Ratio:
-        return interval([row[one][which] - row[other][which] for row in logs], budget.confidence)
+        return ratio_interval([row[one][which] - row[other][which] for row in logs], budget.confidence)
 
     seconds = [_exp(sorted(row[arm][0] for row in logs)[len(logs) // 2]) for arm in (0, 1)]
     others = tuple(over(0, arm) for arm in range(3, len(logs[0])))
-    return Measured(MEASURED, over(0, 1), over(0, 1, 1), over(1, 2), seconds[0], seconds[1], others)
+    return PairedTiming(MEASURED, over(0, 1), over(0, 1, 1), over(1, 2), seconds[0], seconds[1], others)
 
 
-def _sampled(
+def _sample(
     make: Make, limit: float | None, budget: Budget, clock: Callable[[], float], rng: np.random.Generator
-) -> Measured:
+) -> PairedTiming:
     """Repetitions until they decide.
 
-    Looks each time their number has doubled: few looks, so that looking costs little confidence.
+    They are evaluated each time their number has doubled: few looks, so that looking costs little confidence.
     """
-    logs: list[list[Times]] = []
+    logs: list[list[LogTimes]] = []
     started, look, done = clock(), budget.least, 0
     while True:
         arms = make(rng)
         if not done:
             started, done = clock(), 1
-            for arm in arms:  # a round that only tells how long one takes
+            for arm in arms:  # a first round, which only measures how long a round takes
                 arm()
-        rounds = _rounds(done, len(logs), clock() - started, budget)
+        rounds = _affordable_rounds(done, len(logs), clock() - started, budget)
         logs.append(_repetition(arms, rounds, rng))
         done += rounds
         spent = len(logs) >= budget.most or (len(logs) >= budget.least and clock() - started > budget.seconds)
         if len(logs) < look and not spent:
             continue
-        found = _ratios(logs, budget)
-        if spent or _settled(found, limit, budget):
+        found = _timing_of(logs, budget)
+        if spent or _precise_enough(found, limit, budget):
             return found
         look *= 2
 
 
-def _settled(found: Measured, limit: float | None, budget: Budget) -> bool:
-    decided = limit is None or _decided(found, limit, budget) != INCONCLUSIVE
-    return found.ratio.half <= (budget.precision if decided else budget.finest)
+def _precise_enough(found: PairedTiming, limit: float | None, budget: Budget) -> bool:
+    decided = limit is None or _verdict(found, limit, budget) != INCONCLUSIVE
+    return found.ratio.relative_half_width <= (budget.precision if decided else budget.finest)
 
 
-def _decided(found: Measured, limit: float, budget: Budget) -> str:
-    """What both ratios say of a limit: one above it is enough; below it, both must be."""
+def _verdict(found: PairedTiming, limit: float, budget: Budget) -> str:
+    """The verdict of both ratios against a limit: "slower" needs one above it, "within" needs both below it."""
     if budget.above(found.ratio, limit) or budget.above(found.typical, limit):
         return SLOWER
     return WITHIN if budget.below(found.ratio, limit) and found.typical.value <= limit else INCONCLUSIVE
@@ -224,31 +229,32 @@ def compare(
     budget: Budget = Budget(),  # a frozen value
     clock: Callable[[], float] = now,
     seed: int | None = None,
-) -> Measured:
+) -> PairedTiming:
     """Whether an implementation takes more than `limit` times as long as its baseline.
 
-    "slower": the interval of a ratio lies above the limit, and so does one of a confirmation in new repetitions.
-    "within": it lies below the limit, and so does the median's ratio. "inconclusive": it holds the limit or all but
-    does, the confirmation disagreed, or the control (baseline over baseline) did not straddle 1. "measured": there is
-    no limit. seed: None draws another order each time. Raises `CallError` for a clock that stands still.
+    Verdict "slower": the interval of a ratio lies above the limit, and so does one of a confirmation in new
+    repetitions. "within": the interval lies below the limit, and so does the ratio of medians. "inconclusive": the
+    interval contains the limit or comes too close to it, the confirmation disagreed, or the control (baseline over
+    baseline) does not contain 1. "measured": there is no limit. seed: of the random order; None draws a different one
+    each time. Raises `CallError` for a clock that stands still.
     """
     rng = _generator(seed)
-    first = _judged(_sampled(make, limit, budget, clock, rng), limit, budget)
+    first = _with_verdict(_sample(make, limit, budget, clock, rng), limit, budget)
     if first.verdict != SLOWER:
         return first
-    again = _judged(_sampled(make, limit, budget, clock, rng), limit, budget)
+    again = _with_verdict(_sample(make, limit, budget, clock, rng), limit, budget)
     if again.verdict == SLOWER:
         return replace(again, confirmed=True)
     reason = again.reason or "slower at first, and not when measured again"
     return replace(again, verdict=INCONCLUSIVE, reason=reason)
 
 
-def _judged(found: Measured, limit: float | None, budget: Budget) -> Measured:
-    if not found.control.straddles:
+def _with_verdict(found: PairedTiming, limit: float | None, budget: Budget) -> PairedTiming:
+    if not found.control.contains_one:
         off = 100.0 * (found.control.value - 1.0)
         return replace(found, verdict=INCONCLUSIVE, reason=f"the baseline differs from itself by {off:.1f} %")
     if limit is None:
         return found
-    verdict = _decided(found, limit, budget)
-    reason = f"nearer to {limit:g} than can be told" if verdict == INCONCLUSIVE else ""
+    verdict = _verdict(found, limit, budget)
+    reason = f"too near to {limit:g} to be distinguished from it" if verdict == INCONCLUSIVE else ""
     return replace(found, verdict=verdict, reason=reason)

@@ -1,6 +1,6 @@
-"""A ratio beside that of an earlier run on the same machine, as pytest-benchmark has saved it.
+"""A ratio compared with that of an earlier run on the same machine, as pytest-benchmark saved it.
 
-Ratios to torch's own function are compared, not times: they outlive a busy hour, and both have intervals.
+Ratios to torch's own function are compared, not times: they stay the same on a busy machine, and both have intervals.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, WITHIN
 
-OWN = "normcheck"
-"""Under this name a saved run tells what else the machine was: torch, its threads, the device."""
+MACHINE_KEY = "normcheck"
+"""The key under which a saved run has the rest of the machine's description: torch, its threads, the device."""
 
-QUESTION = ("kind", "target", "sets", "n", "pass", "format", "cache", "device", "baseline")
-"""What must be the same in an entry for its ratio to be that of before."""
+IDENTITY = ("kind", "target", "sets", "n", "pass", "format", "cache", "device", "baseline")
+"""The keys of an entry that must be equal for two ratios to be comparable."""
 
-NONE = "none saved"
+NONE_SAVED = "none saved"
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What became of a ratio. before: low and high of the saved one; None where there is none."""
+    """The comparison with a saved ratio. before: low and high of the saved one; None if there is none."""
 
     verdict: str
     limit: float
@@ -35,25 +35,26 @@ class Regression:
         return {"verdict": self.verdict, "limit": self.limit, "before": before, "source": self.source}
 
 
-def machine(info: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes two runs of pytest-benchmark runs of one machine: its processors, torch, threads and device."""
-    cpu, own = info.get("cpu", {}), info.get(OWN, {})
+def machine_identity(info: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What is equal in two runs of pytest-benchmark on one machine: processors, torch, threads, device."""
+    cpu, own = info.get("cpu", {}), info.get(MACHINE_KEY, {})
     return cpu.get("brand_raw"), cpu.get("count"), own.get("torch"), own.get("threads"), own.get("device")
 
 
-def judged(
+def compare_to_saved(
     entry: Mapping[str, Any], runs: Iterable[tuple[Any, Mapping[str, Any]]], info: Mapping[str, Any], limit: float
 ) -> Regression:
     """Whether a ratio grew beyond `limit` times that of the latest saved run of this machine.
 
-    entry: of the record's list, with kind and target. runs: pairs of a name and a document, the oldest first.
-    "slower": even the least ratio now is more than that beyond the most before. "none saved": there is nothing to
-    hold it against.
+    entry: of the record's list `speed`, with kind and target. runs: pairs of a name and a document, the oldest first.
+    Verdict "slower": even the low end of the ratio now is above `limit` times the high end of the saved one. "within":
+    even the high end now is at most `limit` times the low end of the saved one. "none saved": there is no comparable
+    run.
     """
-    found = _latest(entry, runs, info)
-    if found is None:
-        return Regression(NONE, limit)
-    source, low, high = found
+    latest = _latest_saved_ratio(entry, runs, info)
+    if latest is None:
+        return Regression(NONE_SAVED, limit)
+    source, low, high = latest
     return Regression(_verdict(entry["ratio"], low, high, limit), limit, (low, high), source)
 
 
@@ -63,19 +64,19 @@ def _verdict(now: Mapping[str, float], low: float, high: float, limit: float) ->
     return WITHIN if now["high"] <= limit * low else INCONCLUSIVE
 
 
-def _latest(
+def _latest_saved_ratio(
     entry: Mapping[str, Any], runs: Iterable[tuple[Any, Mapping[str, Any]]], info: Mapping[str, Any]
 ) -> tuple[str, float, float] | None:
-    found = None
+    latest = None
     for name, document in runs:
-        if machine(document.get("machine_info", {})) != machine(info):
+        if machine_identity(document.get("machine_info", {})) != machine_identity(info):
             continue
-        for saved in _entries(document):
-            if all(saved.get(key) == entry.get(key) for key in QUESTION):
-                found = str(name), float(saved["ratio"]["low"]), float(saved["ratio"]["high"])
-    return found
+        for saved in _saved_entries(document):
+            if all(saved.get(key) == entry.get(key) for key in IDENTITY):
+                latest = str(name), float(saved["ratio"]["low"]), float(saved["ratio"]["high"])
+    return latest
 
 
-def _entries(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _saved_entries(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     extras = (one.get("extra_info", {}) for one in document.get("benchmarks", ()))
     return [extra for extra in extras if {"low", "high"} <= set(extra.get("ratio", {}))]

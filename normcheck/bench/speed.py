@@ -1,24 +1,24 @@
-"""The question of speed as a whole: arms, verdict, the machine's limits, and what the record keeps."""
+"""Speed of one implementation: arms, verdict, the machine's limits, and the entries of the record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
-import torch
 
 from normcheck.bench import bandwidth, limits
-from normcheck.bench.baselines import NAMES, WORDS, beside
-from normcheck.bench.ceilings import machine
-from normcheck.bench.device import CPU, HOST, Device
+from normcheck.bench.baselines import DESCRIPTIONS, NAMES, available_baselines
+from normcheck.bench.ceilings import bandwidth_curve
+from normcheck.bench.device import Device
 from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import QUADRATIC
 from normcheck.bench.limits import ROWS, WIDTHS, SpeedLimits
-from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, Measured, Ratio, compare
-from normcheck.bench.timing import Kept, RefusedError, Timed, arms, validate
+from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Arm, Budget, PairedTiming, Ratio, compare
+from normcheck.bench.timing import SAVED, RefusedError, SavedCalls, TimedArm, make_arms, validate
+from normcheck.bench.torch_device import CPU, HOST, threads
 from normcheck.bench.traffic import BACKWARD, traffic
 from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import quiet
@@ -29,52 +29,66 @@ from normcheck.normalizers.subject import Answer, Subject
 
 __all__ = ["QUADRATIC", "SLOWER", "RefusedError"]
 
-FIRST = ("value", "finite", "input-gradient", "parameter-gradients")
-"""Checks that must hold before anything is timed."""
+REQUIRED_CHECKS = ("value", "finite", "input-gradient", "parameter-gradients")
+"""Checks that must pass before anything is timed."""
 
-CALLS = 100
-"""In the table of pytest-benchmark."""
+TABLE_CALLS, TABLE_SECONDS = 100, 2.0
+"""Calls for the table of pytest-benchmark: at most so many, enough for its quantiles, and fewer if they would take
+longer than this."""
 
-HEAVY = 1 << 22
-"""Entries of an input of which few outputs are kept for validation."""
+LARGE_INPUT = 1 << 22
+"""Entries of an input from which on only `FEW_SAVED` calls are kept for validation, to limit memory."""
 
-WIDTH, OVER = "width", ("width", "rows")
-"""With what growth is asked: entries that share a statistic, or how many sets of them there are."""
+FEW_SAVED = 2
+"""The first call and the latest."""
 
-GROWN_ROWS, GROWN_WIDTH = 16, 768
-"""Rows at which growth with width is measured, and width at which growth with rows is."""
+WIDTH, GROWTH_SIZES = "width", ("width", "rows")
+"""The sizes over which growth is measured: entries that share a statistic, or the number of sets of them."""
+
+FIXED_ROWS, FIXED_WIDTH = 16, 768
+"""Rows at which growth with width is measured, and width at which growth with rows is: those of a small batch and of
+a common model."""
 
 GROWTH_SECONDS = 6.0
+"""Time of one sweep over the sizes of a growth: shorter than by default, as a run measures several."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedSetting:
-    """What a run asks. slowdown, memory: limits; None: measured and not judged. beside: baselines, the first judges."""
+    """The options of a run. slowdown, memory: limits; None: measured without a verdict.
+
+    baselines: names; the first that is available is the one that `slowdown` applies to.
+    """
 
     slowdown: float | None = None
     memory: float | None = None
     device: Device = HOST
-    beside: tuple[str, ...] = NAMES[:2]
+    baselines: tuple[str, ...] = NAMES[:2]
     budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What one question came to. beside: ratios over the further baselines; absent: why others are not there."""
+class SpeedResult:
+    """The result of one question. further: ratios over the other baselines; unavailable: reasons, by baseline."""
 
     question: SpeedQuestion
-    measured: Measured
+    measured: PairedTiming
     baseline: str
     limits: SpeedLimits
     setting: SpeedSetting
-    beside: Mapping[str, Ratio]
-    absent: Mapping[str, str]
+    further: Mapping[str, Ratio]
+    unavailable: Mapping[str, str]
+
+
+def can_be_timed(found: object) -> TypeGuard[Subject]:
+    """Whether a bound implementation is of the family that has baselines."""
+    return isinstance(found, Subject)
 
 
 def case_of(found: Subject, question: SpeedQuestion) -> Case:
-    """Ordinary data of that shape: of unit scale, no hard rows, as a kernel meets it in a network.
+    """A case of that shape with ordinary data: standard normal, without hard rows, as in a network.
 
-    Raises `CallError` for a format or sizes that the subject does not take.
+    Raises `CallError` for a format or sizes that the subject does not accept.
     """
     if question.format not in found.domain.formats:
         raise CallError(f"{found.name} takes no {question.format}")
@@ -86,126 +100,131 @@ def case_of(found: Subject, question: SpeedQuestion) -> Case:
     return case.but(x=case.format.round(x))
 
 
-def right(found: Subject, case: Case, answer: Answer) -> bool:
-    """Whether an output, and gradients where there are any, are within the bounds of correct ones."""
+def within_bounds(found: Subject, case: Case, answer: Answer) -> bool:
+    """Whether an output, and the gradients if there are any, are within the error bounds of correct ones."""
     truth = truth_of(found, case)
     if not output_within(found, truth, answer.y, "timed").holds:
         return False
     return answer.dx is None or all(one.holds for one in gradients_within(found, truth, answer, "timed"))
 
 
-def measure(
-    found: Subject, question: SpeedQuestion, setting: SpeedSetting = SpeedSetting()
-) -> Result:  # a frozen value
-    """Time a subject beside its baselines, and hold its best time and its memory against the machine.
+def measure_speed(
+    found: Subject,
+    question: SpeedQuestion,
+    setting: SpeedSetting = SpeedSetting(),  # a frozen value
+) -> SpeedResult:
+    """Time a subject beside its baselines, and compare its shortest time and its memory with the machine's limits.
 
-    Raises `CallError` where there is nothing to time, `RefusedError` where the time would mean nothing.
+    Raises `CallError` if it cannot be timed, `RefusedError` if its time would mean nothing.
     """
     with quiet():
         case = case_of(found, question)
-        others, absent = beside(found, case, setting.beside)
+        others, unavailable = available_baselines(found, case, setting.baselines)
         if not others:
-            raise CallError(f"there is nothing to time {found.name} beside: {'; '.join(absent.values())}")
+            raise CallError(f"no baseline is available for {found.name}: {'; '.join(unavailable.values())}")
         baseline, *further = others
         subjects = [found, others[baseline], others[baseline], *(others[name] for name in further)]
-        kept = [Kept(6 if case.x.size < HEAVY else 2), *(Kept(0) for _ in subjects[1:])]
-        make = arms(subjects, case, question, setting.device, kept)
+        saved = SAVED if case.x.size < LARGE_INPUT else FEW_SAVED
+        kept = [SavedCalls(saved), *(SavedCalls(0) for _ in subjects[1:])]
+        make = make_arms(subjects, case, question, setting.device, kept)
         measured = compare(make, setting.slowdown, setting.budget, setting.device.clock)
-        validate(kept[0], found, case, lambda of, answer: right(found, of, answer))
-        held = limits.measure(found, case, question.part, measured.seconds, setting.memory, device=setting.device,
-                              cold=question.cold)  # fmt: skip
-    measured = _possible(measured, held)
-    return Result(question, measured, baseline, held, setting, dict(zip(further, measured.beside, strict=True)), absent)
+        validate(kept[0], found, case, lambda of, answer: within_bounds(found, of, answer))
+        found_limits = limits.measure_limits(
+            found, case, question.part, measured.seconds, setting.memory, device=setting.device, cold=question.cold,
+        )  # fmt: skip
+    measured = _without_impossible_verdict(measured, found_limits)
+    ratios = dict(zip(further, measured.further, strict=True))
+    return SpeedResult(question, measured, baseline, found_limits, setting, ratios, unavailable)
 
 
-def _possible(measured: Measured, held: SpeedLimits) -> Measured:
-    """No verdict from a time in which memory cannot be moved."""
-    if held.share.verdict != bandwidth.ERROR:
+def _without_impossible_verdict(measured: PairedTiming, found: SpeedLimits) -> PairedTiming:
+    """Inconclusive if the time is shorter than memory can be moved in."""
+    if found.share.verdict != bandwidth.MEASUREMENT_ERROR:
         return measured
-    return replace(measured, verdict=INCONCLUSIVE, reason=f"measurement error: {held.share.reason}")
+    return replace(measured, verdict=INCONCLUSIVE, reason=f"measurement error: {found.share.reason}")
 
 
-def table(benchmark: Any, found: Subject, result: Result) -> None:
-    """Time the subject once more through the fixture of pytest-benchmark, so that it can be saved and compared.
+def save_benchmark(benchmark: Any, found: Subject, result: SpeedResult) -> None:
+    """Time the subject once more through the fixture of pytest-benchmark, which shows, saves and compares the result.
 
-    Named by its target, its ratio and its share of the bandwidth; grouped by the question.
+    The benchmark is named by the target, its ratio and its share of the bandwidth, and grouped by the question.
     """
     question, device = result.question, result.setting.device
     benchmark.group = str(question)
-    benchmark.name = f"{found.name}  {_short(result)}"
+    benchmark.name = f"{found.name}  {_ratio_and_share(result)}"
     benchmark.extra_info.update(record(result) | {"kind": found.normalizer.name, "target": found.name})
-    timed = Timed(found, case_of(found, question), question, device)
+    timed = TimedArm(found, case_of(found, question), question, device)
 
-    def ready() -> tuple[tuple[Any], dict[str, Any]]:
-        out = timed.ready()
+    def prepare() -> tuple[tuple[Any], dict[str, Any]]:
+        prepared = timed.prepare()
         if question.cold:
             device.evict()
         device.clock()
-        return (out,), {}
+        return (prepared,), {}
 
-    def run(one: Any) -> None:
-        timed.run(one)
+    def run(prepared: Any) -> None:
+        timed.run(prepared)
         device.clock()
 
     with quiet():
-        calls = max(3, min(CALLS, int(2.0 / max(result.measured.seconds, 1e-6))))
-        benchmark.pedantic(run, setup=ready, rounds=calls, warmup_rounds=3)
+        calls = max(3, min(TABLE_CALLS, int(TABLE_SECONDS / max(result.measured.seconds, 1e-6))))
+        benchmark.pedantic(run, setup=prepare, rounds=calls, warmup_rounds=3)
 
 
-def record(result: Result) -> dict[str, Any]:
+def record(result: SpeedResult) -> dict[str, Any]:
     """One entry of the list `speed` in the run's record, as `schema.json` describes it; times in seconds."""
     question, setting = result.question, result.setting
     return {
         "sets": question.sets, "n": question.n, "pass": question.part, "format": question.format,
         "cache": "cold" if question.cold else "warm",
-        "device": setting.device.name, "threads": torch.get_num_threads(),
+        "device": setting.device.name, "threads": threads(),
         "baseline": result.baseline, "limit": setting.slowdown, **result.measured.record(),
-        "beside": {name: ratio.record() for name, ratio in result.beside.items()}, "absent": dict(result.absent),
-        **limits.entry(result.limits),
+        "beside": {name: ratio.record() for name, ratio in result.further.items()},
+        "absent": dict(result.unavailable), **limits.entry(result.limits),
     }  # fmt: skip
 
 
-def _short(result: Result) -> str:
+def _ratio_and_share(result: SpeedResult) -> str:
     share = f", {100.0 * result.limits.share.value:.0f} % of {result.limits.share.level}"
     return f"{result.measured.ratio.value:.2f} x {result.baseline}{share}"
 
 
-def said(result: Result) -> str:
+def describe(result: SpeedResult) -> str:
     """The result in a sentence."""
     measured = result.measured
     r = measured.ratio
     why = f" ({measured.reason})" if measured.reason else ""
     return (
-        f"{result.question}: {r.value:.2f} times {WORDS[result.baseline]}, [{r.low:.2f}, {r.high:.2f}] from "
-        f"{r.repetitions} repetitions, {1e6 * measured.seconds:.0f} us, {limits.said(result.limits)}: "
+        f"{result.question}: {r.value:.2f} times {DESCRIPTIONS[result.baseline]}, [{r.low:.2f}, {r.high:.2f}] from "
+        f"{r.repetitions} repetitions, {1e6 * measured.seconds:.0f} us, {limits.describe(result.limits)}: "
         f"{measured.verdict}{why}"
     )
 
 
-def grow(found: Subject, part: str, over: str, setting: SpeedSetting = SpeedSetting()) -> dict[str, Any]:
+def measure_growth(found: Subject, part: str, over: str, setting: SpeedSetting = SpeedSetting()) -> dict[str, Any]:
     """How time and peak memory grow with one size: an entry of the list `growth`, as `schema.json` describes it.
 
-    over: "rows" or "width". floor: the seconds in which memory can move the least traffic at each size.
-    Raises `CallError` where there is nothing to time.
+    over: "rows" or "width". The key `floor` has the seconds in which memory can move the least traffic at each size.
+    Raises `CallError` if the subject cannot be timed.
     """
 
     def question(size: int) -> SpeedQuestion:
-        return SpeedQuestion(GROWN_ROWS, size, part) if over == WIDTH else SpeedQuestion(size, GROWN_WIDTH, part)
+        return SpeedQuestion(FIXED_ROWS, size, part) if over == WIDTH else SpeedQuestion(size, FIXED_WIDTH, part)
 
     @cache
     def case(size: int) -> Case:
         return case_of(found, question(size))
 
     def make(size: int) -> Arm:
-        return Timed(found, case(size), question(size), setting.device)
+        return TimedArm(found, case(size), question(size), setting.device)
 
-    time = limits.grow(make, WIDTHS if over == WIDTH else ROWS, seconds=GROWTH_SECONDS)
+    time = limits.time_growth(make, WIDTHS if over == WIDTH else ROWS, seconds=GROWTH_SECONDS)
     counted = setting.device.name == CPU and part != BACKWARD and over == WIDTH
-    peaks = limits.grow_memory(found, case, part) if counted else None
-    curve, through = machine(setting.device), found.contract.through
+    peaks = limits.memory_growth(found, case, part) if counted else None
+    curve, through = bandwidth_curve(setting.device), found.contract.through
     least = [traffic(found.normalizer, case(n), part, through).bytes for n in time.sizes]
     return {
-        "over": over, "fixed": GROWN_ROWS if over == WIDTH else GROWN_WIDTH, "pass": part, "format": "float32",
-        "device": setting.device.name, "time": time.record(), "memory": None if peaks is None else peaks.record(),
-        "floor": [size / curve.at(size).rate for size in least],
+        "over": over, "fixed": FIXED_ROWS if over == WIDTH else FIXED_WIDTH, "pass": part,
+        "format": question(1).format, "device": setting.device.name, "time": time.record(),
+        "memory": None if peaks is None else peaks.record(), "floor": [size / curve.at(size).rate for size in least],
     }  # fmt: skip

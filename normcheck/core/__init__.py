@@ -1,1 +1,1 @@
-"""What all families share. Knows no normalizer, no framework and no pytest."""
+"""What all families share. Imports no normalizer, no framework and no pytest."""

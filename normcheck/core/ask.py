@@ -1,4 +1,7 @@
-"""Ask one check of one subject on a list of draws, and fold the answers into an outcome. No hypothesis here."""
+"""Run one check on one subject over a sequence of draws, and combine the comparisons into an outcome.
+
+The search with the library hypothesis is part of the engine.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from normcheck.core.subject import BoundSubject
 
 
 def run_case(subject: BoundSubject, check: Check, draw: Any) -> tuple[Any, Comparison]:
-    """One case and its comparison; an exception of the implementation is a law that does not hold."""
+    """The case of a draw and its comparison; an exception raised by the implementation counts as a violated law."""
     case = check.space.recipe(subject.entry, draw)
     try:
         return case, check.ask(subject, case)
     except CallError as error:
-        return case, Comparison("an ordinary input is answered", 1, math.inf, math.inf, 0.0, detail=str(error))
+        return case, Comparison("an ordinary input raises no exception", 1, math.inf, math.inf, 0.0, detail=str(error))
 
 
 class Fold:
-    """Comparisons of one check as they come in: counts, shares, facts, and the finding if there is one."""
+    """Accumulates the comparisons of one check: counts, the largest bound ratio, metrics, and the finding if any."""
 
     def __init__(self, subject: BoundSubject, check: Check) -> None:
         self.subject, self.check = subject, check
@@ -38,17 +41,17 @@ class Fold:
         self.notes: dict[str, str] = {}
         self.finding: Finding | None = None
         self.witnessed = False
-        self.best: tuple[Any, Any, Comparison] | None = None  # nearest to a witness
+        self.best: tuple[Any, Any, Comparison] | None = None  # the comparison nearest to a witness
         self.started = time.perf_counter()
 
     def add(self, draw: Any, case: Any, comparison: Comparison) -> bool:
-        """Take a comparison in; whether it breaks the law."""
+        """Add a comparison. Returns whether it violates the law."""
         self.compared += comparison.compared
         self.metrics = merge((self.metrics, comparison.metrics))
         self.refused |= comparison.refused
         self.notes |= comparison.notes
         if comparison.seeks:
-            # A NaN or an exception is no witness: what moved must be a number.
+            # NaN or an exception is not a witness: the output must have changed by a finite amount.
             self.witnessed |= comparison.bound_ratio >= WITNESS and math.isfinite(comparison.observed)
             if comparison.compared and (self.best is None or comparison.bound_ratio > self.best[2].bound_ratio):
                 self.best = (draw, case, comparison)
@@ -60,7 +63,7 @@ class Fold:
         return True
 
     def outcome(self) -> Outcome:
-        """The verdict of the check."""
+        """The outcome of the check, from all comparisons so far."""
         found = self.finding
         if not self.witnessed and self.best is not None and found is None:
             found = finding(self.check, *self.best)
@@ -74,6 +77,7 @@ class Fold:
 
 
 def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Finding:
+    """The finding of a comparison that violates its law, with the text that replays its case."""
     return Finding(
         check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
         check.source, comparison.detail, encode(check.name, draw),
@@ -81,18 +85,18 @@ def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Findi
 
 
 def draws(subject: BoundSubject, check: Check, count: int, seed: int) -> Iterator[Any]:
-    """Draws from a plain generator: what the kill matrix uses, where nothing needs to be shrunk."""
+    """`count` draws from a seeded random generator, for uses that need no shrinking, such as the kill matrix."""
     rng = np.random.default_rng(seed)
     pick: Pick = lambda options: options[int(rng.integers(len(options)))]  # a value of type Pick
     for _ in range(count):
         yield check.space.sample(subject, pick)
 
 
-def run_check(subject: BoundSubject, check: Check, some: Iterable[Any]) -> Outcome:
-    """Ask on every draw until the law breaks, or until a witness is found."""
+def run_check(subject: BoundSubject, check: Check, samples: Iterable[Any]) -> Outcome:
+    """Run the check on each draw until one violates the law, or until a witness is found."""
     fold = Fold(subject, check)
     with quiet():
-        for draw in some:
+        for draw in samples:
             if fold.add(draw, *run_case(subject, check, draw)) or fold.witnessed:
                 break
     return fold.outcome()

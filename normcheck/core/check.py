@@ -1,4 +1,4 @@
-"""What a check is, in any family."""
+"""The type `Check`: one property of an implementation, the same type in every family."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from normcheck.core.space import CaseSpace
 
 
 def every(entry: Any) -> bool:
-    """A law of every entry of the family."""
+    """The default of `Check.concerns`: the law exists for every entry of the family."""
     return True
 
 
 def nothing(subject: Any) -> str:
-    """Nothing is lacking."""
+    """The default of `Check.lacks`: every subject can be checked."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question, asked of any implementation of its family on any case of its space."""
+    """One property, tested on implementations of one family with cases from one space.
+
+    law: what must hold, in words. source: where the law is stated. ask: tests it on a bound subject and a case.
+    """
 
     name: str
     law: str
     source: str
-    ask: Callable[[Any, Any], Comparison]  # of a subject and a case of the family
+    ask: Callable[[Any, Any], Comparison]  # arguments: a subject and a case of the family
     space: CaseSpace
-    concerns: Callable[[Any], bool] = every  # entries for which the law exists; never those of another family
-    lacks: Callable[[Any], str] = nothing  # why this subject cannot be asked
-    least: str = "quick"  # the least effort at which it is asked: some questions import or compile for seconds
-    cost: float = 1.0  # of one question, in ordinary ones: the dearer, the fewer random draws
+    concerns: Callable[[Any], bool] = every  # the entries for which the law exists; false for entries of other families
+    lacks: Callable[[Any], str] = nothing  # why this subject cannot be checked; empty if it can
+    least: str = "quick"  # the least effort that includes it: some checks import or compile for seconds
+    cost: float = 1.0  # time of one case relative to an ordinary check; a higher cost means fewer random draws
 
     def __post_init__(self) -> None:
-        """Let `concerns` answer for entries of every family: a predicate of one knows nothing of another's entries."""
+        """Make `concerns` false for entries of other families, whose attributes its predicate does not know."""
         family, within = self.space.entries, self.concerns
         object.__setattr__(self, "concerns", lambda entry: isinstance(entry, family) and within(entry))

@@ -1,4 +1,4 @@
-"""What is claimed of a piece of code: this target is that normalizer, under this contract."""
+"""A claim about a piece of code: this target implements that normalizer, under this contract."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from normcheck.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """A user's code that claims to be a normalizer.
+    """A user's code that claims to implement a normalizer.
 
-    kind: name of a catalog entry, "layer_norm". target: "package.module:attribute", "path/to/file.py:attribute",
-    or the object itself: a function, a torch.nn.Module class or instance, a pair (forward, backward) in numpy.
-    contract: the conventions that differ from the default, {"eps-place": "outside"}.
+    kind: name of a catalog entry, such as "layer_norm". target: "package.module:attribute" or
+    "path/to/file.py:attribute", or the object itself: a function, a torch.nn.Module class or instance, or a pair
+    (forward, backward) in numpy.
+    contract: the conventions that differ from the default, such as {"eps-place": "outside"}.
     """
 
     kind: str
@@ -24,7 +25,7 @@ class Implementation:
 
     @property
     def name(self) -> str:
-        """The target as reports name it."""
+        """The target as text, for reports; an object is named by its module and qualified name."""
         if isinstance(self.target, str):
             return self.target
         if isinstance(self.target, (tuple, list)):

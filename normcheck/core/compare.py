@@ -1,4 +1,4 @@
-"""Two comparisons that all checks use: entry by entry against what is allowed."""
+"""Entrywise comparison of an observed array with an expected one and a bound; all checks use it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from normcheck.core.result import Comparison, Metrics
 def bound_ratios(
     observed: Array, expected: Array, allowed: Array, rounding: Array | float = 0.0
 ) -> tuple[Array, Array]:
-    """Errors, and what they use of what is allowed; above 1 the law does not hold. Of the shape of what is expected.
+    """Absolute errors and their ratios to the bound, of the shape of `expected`; a ratio above 1 violates the law.
 
-    rounding: what the last rounding of a correct result costs by itself. All of it may be used, and tells nothing: it
-    is taken off the error and off what is allowed, so that the ratio is that of an estimate, with room to spare.
+    allowed: the bound, broadcast to that shape. rounding: the error that the final rounding of a correct result can
+    cause. Using all of it is normal and carries no information, so it is subtracted from both the error and the bound.
     """
     limit = np.broadcast_to(allowed, expected.shape)
     certain = np.where(np.less(rounding, limit), rounding, 0.0)
@@ -37,9 +37,10 @@ def differ(
     detail: str = "",
     rounding: Array | float = 0.0,
 ) -> Comparison:
-    """Compare entry by entry against what is allowed; NaN where a number is expected counts as infinitely far.
+    """Compare two arrays entry by entry with a bound; NaN where a finite number is expected is an infinite error.
 
-    Entries outside the mask and those for which the reference has no number are not compared and not counted.
+    Entries outside the mask, and entries where `expected` is not finite, are neither compared nor counted. The
+    arguments are broadcast to one shape; rounding is explained at `bound_ratios`.
     """
     observed, expected = np.broadcast_arrays(observed, expected)
     counted = np.isfinite(expected)

@@ -15,7 +15,10 @@ GRADIENTS = {
     "variance-constant": (1, 0),
     "statistics-constant": (0, 0),
 }
-"""Which statistics the gradient passes through: (mean, variance). Ioffe and Szegedy 2015, section 2."""
+"""Gradient mode to the statistics that the gradient passes through: (mean, variance), 1 for yes and 0 for no.
+
+Source: Ioffe and Szegedy 2015, section 2.
+"""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "variance": ("biased", "unbiased"),
@@ -26,32 +29,35 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "sound", "half", "one-pass"),
 }
-"""Each convention with its choices; the first is the default."""
+"""Key of each convention to its values; the first is the default."""
+
+ACCURACY_CLASSES = CHOICES["accuracy"][1:]
+"""The accuracy classes, the most accurate first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What an implementation claims to follow. The defaults are those of torch's function of that name."""
+    """The conventions that an implementation claims to follow; the defaults are those of torch's function."""
 
-    variance: str = "biased"  # divisor of the variance that normalizes: n, or n - 1
-    running_variance: str = "unbiased"  # divisor of the variance that is stored
-    momentum: str = "new"  # momentum is the weight of the new batch (torch), or of the old state (Keras)
+    variance: str = "biased"  # divisor of the variance used to normalize: n (biased) or n - 1
+    running_variance: str = "unbiased"  # divisor of the stored running variance: n - 1 or n
+    momentum: str = "new"  # momentum is the weight of the new batch (torch) or of the old value (Keras)
     eps_place: str = "inside"  # sqrt(v + eps), or sqrt(v) + eps
-    weight: str = "w"  # multiplies by w, or by 1 + w (Gemma)
+    weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     gradient: str = "full"
-    accuracy: str = "default"  # the class demanded: torch's own for that kind, or the one named
-    eps: float | None = None  # the eps of an implementation that takes none as an argument
-    formats: tuple[str, ...] = tuple(FORMATS)  # those that the implementation claims to serve
+    accuracy: str = "default"  # the required accuracy class: by default that of torch's function of that kind
+    eps: float | None = None  # the eps of an implementation without an argument for it
+    formats: tuple[str, ...] = tuple(FORMATS)  # the formats that the implementation claims to support
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
 
     @property
     def through(self) -> tuple[int, int]:
-        """(A, B): whether the claimed gradient passes through the mean and through the variance."""
+        """(A, B): 1 if the claimed gradient passes through the mean, and through the variance; else 0."""
         return GRADIENTS[self.gradient]
 
 
 def _key(of: Field[Any]) -> str:
-    """The word by which users name a field: its own name, unless it has another."""
+    """The key by which users name a field: its name with hyphens, or the key in its metadata."""
     return str(of.metadata.get("key", of.name.replace("_", "-")))
 
 
@@ -76,9 +82,9 @@ def _value(key: str, text: str) -> object:
 
 
 def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Contract:
-    """A contract from words, as the command line and the ini table give them.
+    """A contract from keys and values as text, from the command line or the ini file; base: the values to start from.
 
-    Raises `UsageError` with the known keys or values for a word that is not one.
+    Raises `UsageError` for an unknown key or value, with the nearest known one or all known ones.
 
     >>> contract({"eps-place": "outside"}).eps_place
     'outside'
@@ -94,7 +100,7 @@ def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Co
 
 
 def words(made: Contract) -> dict[str, str]:
-    """The conventions that differ from the default, as words: the inverse of `contract`."""
+    """The conventions that differ from the default, by key as text: the inverse of `contract`."""
     default = Contract()
     out = {}
     for f in fields(Contract):

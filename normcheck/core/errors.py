@@ -1,4 +1,4 @@
-"""What normcheck raises when a question cannot be asked: one sentence with what would work."""
+"""The exceptions that normcheck raises. Their text is one sentence that says what would work."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 
 class NormcheckError(Exception):
-    """Base of all errors that normcheck raises on purpose."""
+    """Base class of all exceptions that normcheck raises on purpose."""
 
 
 class UsageError(NormcheckError):
-    """What was asked for cannot be loaded, bound or understood; the text says what would work."""
+    """A target cannot be loaded or bound, or an option is not understood; the text says what would work."""
 
 
 class CallError(NormcheckError):
-    """The implementation raised, or returned something that is not an answer.
+    """The implementation raised an exception, or returned something that is not a valid output.
 
-    The text is one sentence that names the target; `reason` is the same in few words, for lists.
+    The text is one sentence that names the target; `reason` is a shorter form, for lists.
     """
 
     def __init__(self, text: str, reason: str = "") -> None:
@@ -26,11 +26,15 @@ class CallError(NormcheckError):
 
 
 class LostError(NormcheckError):
-    """The process that held an implementation has ended, or had to be ended; the text says what happened."""
+    """The process that runs an isolated implementation has ended or was killed; the text says what happened."""
+
+
+class FindingsError(NormcheckError, AssertionError):
+    """A law does not hold, or nothing was compared; the text is what pytest prints of it."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """A clause that names the nearest known word, or all of them.
+    """A clause that names the known word most similar to `word`, or all known words if none is similar.
 
     >>> suggest("layernorm", ["layer_norm", "batch_norm"])
     "did you mean 'layer_norm'?"

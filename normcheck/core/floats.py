@@ -1,7 +1,7 @@
-"""Floating-point formats as values: unit roundoff, range, and rounding into them.
+"""Floating-point formats as values: unit roundoff, range, and rounding to them.
 
-Knows nothing of normalizers. Every number that a case holds is representable in the case's format, so that the
-reference in float64 and the implementation see the same input.
+Every number in a case is representable in the case's format, so that the float64 reference and the implementation
+get the same input.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One binary format, IEEE 754 style, rounding to nearest even."""
+    """One binary floating-point format as in IEEE 754, with rounding to nearest, ties to even."""
 
-    name: str  # torch's and numpy's name of it
-    digits: int  # significand bits, the hidden one counted
-    smallest: int  # exponent of the smallest normal number
-    largest: float  # largest finite number
-    accumulate: str  # the format in which a sound implementation keeps its statistics
+    name: str  # as torch and numpy spell it
+    digits: int  # bits of the significand, including the implicit one
+    smallest: int  # exponent of the smallest positive normal number
+    largest: float  # the largest finite number
+    accumulate: str  # name of the format in which a sound implementation computes statistics
 
     @property
     def u(self) -> float:
-        """Unit roundoff: the largest relative error of one rounding."""
+        """The unit roundoff: the largest relative error of one rounding."""
         return 2.0**-self.digits
 
     @property
     def floor(self) -> float:
-        """Half the smallest subnormal: the largest absolute error of rounding a tiny number."""
+        """Half the smallest positive subnormal number: the largest absolute error of rounding a subnormal number."""
         return 2.0 ** (self.smallest - self.digits)
 
     @property
     def wide(self) -> Format:
-        """The format in which a sound implementation keeps its statistics."""
+        """The format in which a sound implementation computes statistics."""
         return FORMATS[self.accumulate]
 
     @property
     def narrow(self) -> bool:
-        """Whether statistics need a wider format than the input's."""
+        """Whether statistics need a wider format than the input has."""
         return self.accumulate != self.name
 
     def half_ulp(self, x: Array) -> Array:
-        """The largest error of rounding to a number of the size of x.
+        """Half a unit in the last place of x: the largest absolute error of rounding to a number of the magnitude of x.
 
         >>> float(BFLOAT16.half_ulp(np.array(1.5)))
         0.00390625
@@ -55,7 +55,7 @@ class Format:
         return np.asarray(np.ldexp(1.0, exponent - self.digits))
 
     def round(self, x: Array) -> Array:
-        """Round to this format, to nearest even, overflow to infinity; the result is held in float64.
+        """x rounded to this format, ties to even, overflow to infinity; the result is a float64 array.
 
         >>> float(BFLOAT16.round(np.array(1.005)))
         1.0078125
@@ -79,3 +79,7 @@ BFLOAT16 = Format("bfloat16", 8, -126, float(2.0**128 - 2.0**120), "float32")
 FLOAT16 = Format("float16", 11, -14, 65504.0, "float32")
 
 FORMATS = {f.name: f for f in (FLOAT64, FLOAT32, BFLOAT16, FLOAT16)}
+"""Every format by its name."""
+
+WIDE_NAMES = tuple(f.name for f in FORMATS.values() if not f.narrow)
+"""Names of the formats in which a sound implementation keeps its statistics as they are, the most precise first."""

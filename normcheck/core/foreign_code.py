@@ -1,4 +1,4 @@
-"""Code that is not ours: its warnings stay its own, its exceptions become one line."""
+"""Helpers for running the code under test: its warnings are suppressed, its exceptions become one line of text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from textwrap import shorten
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings of the code under test are not the caller's: their filters may turn them into errors."""
+    """Suppress warnings of the code under test, which the caller's warning filters could turn into exceptions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def first_line(error: BaseException) -> str:
-    """An exception in one line: its type and the first line of its text."""
+    """An exception as one line: its type and the first line of its text, shortened to 160 characters."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {shorten(text[0], 160, placeholder=' ...')}" if text else type(error).__name__

@@ -1,7 +1,7 @@
-"""How the numbers of an array lie in memory: strides, offset and what is around them. Plain integers, no framework.
+"""Memory layouts of an array: strides, offset and surrounding buffer, as plain integers without any framework.
 
-An array is placed inside a longer buffer filled with NaN, so that a read outside of it shows in the result, and a
-write outside of it shows in the buffer.
+An array is placed inside a longer buffer filled with NaN. A read outside the array then makes the result NaN, and a
+write outside the array changes the buffer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 MARGIN = 5
-"""Entries of NaN before and after the array."""
+"""Number of NaN entries before and after the array."""
 
 NAMES = (
     "contiguous", "transposed", "row slice", "every second", "padded rows", "expanded", "channels last",
@@ -20,7 +20,7 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Strides and offset, in entries, and the length of the buffer that holds them with margins."""
+    """Strides, offset, and length of the buffer including its margins; all in entries, not bytes."""
 
     strides: tuple[int, ...]
     offset: int
@@ -28,7 +28,7 @@ class Geometry:
 
 
 def _dense(shape: tuple[int, ...], order: tuple[int, ...]) -> list[int]:
-    """Strides that pack the axes in an order, the last of it fastest."""
+    """Strides of a packed array whose axes are stored in `order`; the last axis of `order` varies fastest."""
     strides, step = [0] * len(shape), 1
     for axis in reversed(order):
         strides[axis] = step
@@ -37,7 +37,7 @@ def _dense(shape: tuple[int, ...], order: tuple[int, ...]) -> list[int]:
 
 
 def applies(shape: tuple[int, ...], name: str) -> bool:
-    """Whether a layout is possible for a shape, and different from a contiguous one."""
+    """Whether a layout is possible for a shape, and differs from the contiguous layout."""
     rank = len(shape)
     if math.prod(shape) == 0:
         return name == "contiguous"
@@ -56,7 +56,7 @@ def applies(shape: tuple[int, ...], name: str) -> bool:
 
 
 def geometry(shape: tuple[int, ...], name: str) -> Geometry:
-    """Where the entries of a layout lie. The first entry of every layout but "contiguous" has an offset.
+    """Strides and offset of a layout for a shape. Every layout except "contiguous" has a nonzero offset.
 
     >>> geometry((2, 3), "transposed").strides
     (1, 2)

@@ -1,6 +1,6 @@
-"""One case as a short text: the check's name and what its draw has that an ordinary draw has not.
+"""One case as a short text, the replay id: the name of the check, and the fields of its draw that are not ordinary.
 
-Everything else of a case follows from these few choices, so the text repeats the exact case anywhere.
+A case follows from its draw alone, so the text reproduces the exact case on any machine.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ from dataclasses import fields, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
-from normcheck.normalizers.sampling.recipes import Draw
-
-PLAIN = Draw()
 
 LEFT_OUT = ("fixed",)
-"""Sizes that a layer cannot change come from the layer again."""
+"""Fields that are not written: sizes that a layer cannot change are read from the layer again."""
 
 
 def encode(check: str, draw: Any) -> str:
-    """The text of a case.
+    """The replay id of a draw.
 
-    >>> encode("value", Draw(n=3, format="float32"))
-    'value/n=3/format=float32'
+    A draw `Draw(n=3, format="float32")` of the check "value" is written "value/n=3/format=float32".
     """
     plain = type(draw)()
     parts = [check]
@@ -34,14 +30,14 @@ def encode(check: str, draw: Any) -> str:
 
 
 def named(text: str) -> str:
-    """The check that a text names."""
+    """The name of the check in a replay id."""
     return text.strip().partition("/")[0]
 
 
-def decode(text: str, plain: Any = PLAIN) -> tuple[str, Any]:
-    """The check's name and the draw of a text; raises `UsageError` where it is none.
+def decode(text: str, plain: Any) -> tuple[str, Any]:
+    """The name of the check and the draw of a replay id. Raises `UsageError` for an unknown field or invalid value.
 
-    plain: the ordinary draw of the check's cases, from which the text tells what differs.
+    plain: the ordinary draw of the check's cases; fields that the text does not name have its values.
     """
     check, *parts = text.strip().split("/")
     names = {f.name for f in fields(plain)} - set(LEFT_OUT)

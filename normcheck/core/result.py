@@ -1,4 +1,4 @@
-"""What a run found, as plain data: comparisons, findings, verdicts. Numbers and strings only; JSON both ways."""
+"""The results of a run as plain data: comparisons, findings and outcomes, with conversion to and from JSON values."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WITNESS = 10.0
-"""A difference counts as a witness of a "no" from ten times what rounding could explain."""
+"""The least bound ratio that shows a "no" of Table 1: ten times what rounding can explain."""
 
 PASSED, FAILED, INCONCLUSIVE, ERROR = "passed", "failed", "inconclusive", "error"
 SKIPPED = "skipped"
 
 Metrics = Mapping[str, float]
-"""Measured shares by key; two measurements of one key merge into the larger.
+"""Measured bound ratios by key; of two measurements with the same key the larger is kept.
 
 Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE", "curve/PASS FORMAT/AXIS/PLACE"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One law on one case: how much was compared, and how close it came to what is allowed."""
+    """One law on one case: how many entries were compared, and the largest error relative to its bound."""
 
     law: str
     compared: int
-    bound_ratio: float  # largest of error / allowed; above 1 the law does not hold
+    bound_ratio: float  # the largest error / allowed; above 1 the law does not hold
     observed: float = 0.0
     allowed: float = 0.0
     where: tuple[int, ...] = ()
     detail: str = ""
     metrics: Metrics = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
-    notes: Mapping[str, str] = field(default_factory=dict)  # information, never a finding
-    seeks: bool = False  # the law is a "no" on this case: a share from WITNESS on shows it, none breaks it
+    refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not support: the reason
+    notes: Mapping[str, str] = field(default_factory=dict)  # information that is never a finding
+    seeks: bool = False  # the law is a "no" of Table 1: a ratio of at least WITNESS shows it, and no ratio violates it
 
     @property
     def holds(self) -> bool:
@@ -41,23 +41,23 @@ class Comparison:
 
 
 def worst(*comparisons: Comparison) -> Comparison:
-    """The comparison nearest to failing, with the counts and facts of all."""
+    """The comparison with the largest bound ratio, with the counts, metrics and notes of all."""
     top = max(comparisons, key=lambda c: c.bound_ratio)
     metrics = merge(c.metrics for c in comparisons)
     count = sum(c.compared for c in comparisons)
     refused = {what: why for c in comparisons for what, why in c.refused.items()}
-    notes = {what: said for c in comparisons for what, said in c.notes.items()}
+    notes = {what: note for c in comparisons for what, note in c.notes.items()}
     return Comparison(
         top.law, count, top.bound_ratio, top.observed, top.allowed, top.where, top.detail, metrics, refused, notes
     )
 
 
 def merge(metrics: Iterable[Metrics]) -> dict[str, float]:
-    """Facts of several measurements: the largest share for each key."""
+    """The metrics of several measurements combined: the largest value of each key."""
     out: dict[str, float] = {}
     for part in metrics:
-        for key, share in part.items():
-            out[key] = max(out.get(key, 0.0), share)
+        for key, ratio in part.items():
+            out[key] = max(out.get(key, 0.0), ratio)
     return out
 
 
@@ -73,13 +73,13 @@ class Finding:
     case: Mapping[str, Any]
     source: str = ""
     detail: str = ""
-    replay: str = ""  # the case, as normcheck.replay writes it; in a report, the command that repeats it
-    likely: str = ""  # the fault that it looks like, with what it does
-    remedy: str = ""  # the convention that would turn it into a pass, if it is meant
-    script: tuple[str, ...] = ()  # plain code that shows it without normcheck
+    replay: str = ""  # the replay id of `core.replay`; in a report, the command that repeats the case
+    likely: str = ""  # the most likely fault, with its description
+    remedy: str = ""  # the contract option under which this would pass, if the behavior is intended
+    script: tuple[str, ...] = ()  # lines of code that show the failure without normcheck
 
     def record(self) -> dict[str, Any]:
-        """As the JSON document has it."""
+        """The finding as a dict for the JSON document."""
         return {
             "check": self.check,
             "law": self.law,
@@ -97,13 +97,13 @@ class Finding:
 
 
 def number(value: float) -> float | str:
-    """A number that strict JSON can hold: infinities and NaN as words."""
+    """A value that strict JSON can represent: infinities and NaN become strings."""
     return value if math.isfinite(value) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One check asked of one implementation."""
+    """The result of one check on one implementation."""
 
     kind: str
     target: str
@@ -113,23 +113,23 @@ class Outcome:
     bound_ratio: float = 0.0
     metrics: Metrics = field(default_factory=dict)
     finding: Finding | None = None
-    reason: str = ""  # why it was skipped, or what went wrong
-    usage: bool = False  # the reason is the caller's: the target cannot be loaded or bound
+    reason: str = ""  # why it was skipped, or which error occurred
+    usage: bool = False  # the error is one of usage: the target cannot be loaded or bound
     seconds: float = 0.0
-    expected: str = ""  # a known finding of this target that was met, with its reason
-    absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not offer, and why
+    expected: str = ""  # the reason of the known finding of this target that matches; empty if none does
+    absent: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not support: the reason
     contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
-    notes: Mapping[str, str] = field(default_factory=dict)  # information: what was seen and is no fault
-    diagnosis: tuple[str, ...] = ()  # names of the faults that the finding looks like, most likely first
+    notes: Mapping[str, str] = field(default_factory=dict)  # information about observations that are not faults
+    diagnosis: tuple[str, ...] = ()  # names of the faults that explain the finding, most likely first
 
     def record(self) -> dict[str, Any]:
-        """As plain data, for the journey from a worker process."""
+        """The outcome as plain values, for sending it from a worker process; `outcome` is the inverse."""
         out: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("kind", "target", "check", "status", "compared", "reason", "usage", "seconds", "expected")
         }
         out["bound_ratio"] = number(self.bound_ratio)
-        out["metrics"] = {key: number(share) for key, share in self.metrics.items()}
+        out["metrics"] = {key: number(ratio) for key, ratio in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
         out["finding"] = None if self.finding is None else self.finding.record()
@@ -140,7 +140,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     """The inverse of `Outcome.record`."""
     values = dict(record)
     values["bound_ratio"] = float(values["bound_ratio"])
-    values["metrics"] = {key: float(share) for key, share in values["metrics"].items()}
+    values["metrics"] = {key: float(ratio) for key, ratio in values["metrics"].items()}
     values["diagnosis"] = tuple(values["diagnosis"])
     found = values["finding"]
     if found is not None:

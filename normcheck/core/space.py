@@ -1,6 +1,7 @@
-"""Which cases a check wants: the small interface between a check and whoever asks it, the same for every family.
+"""The space of cases of a check: the interface through which every family's cases are drawn.
 
-`draws.Space` is the one for normalizers. Search, sweep and replay know no more of a family than what is written here.
+The engine, the replay of cases and the diagnosis know nothing else of a family's cases. `normalizers.sampling.space`
+implements it for normalizers.
 """
 
 from __future__ import annotations
@@ -10,54 +11,55 @@ from dataclasses import fields, replace
 from typing import Any, ClassVar, Protocol
 
 Pick = Callable[[Sequence[Any]], Any]
-"""Chooses one of a sequence; the first is the simplest."""
+"""Chooses one element of a sequence; the first element is the simplest."""
 
 
 class CaseSpace(Protocol):
-    """What a check draws, and how. A draw is a frozen dataclass with a default for each choice; a case follows from it.
+    """The draws of a check. A draw is a frozen dataclass with a default for each field; it determines a case.
 
-    A case has one method that everybody may call: `describe() -> dict`, the case in a few plain values.
+    A case of any family has the method `describe() -> dict`, which returns the case as a few plain values.
     """
 
     @property
     def entries(self) -> type:
-        """The type of the catalog entries of which the check is asked: this names the family."""
+        """The type of the catalog entries that the check applies to; it identifies the family."""
         ...
 
     @property
     def plain(self) -> Any:
-        """The ordinary draw: a replay writes only what differs from it."""
+        """The ordinary draw; a replay id contains only the fields that differ from it."""
         ...
 
     @property
     def recipe(self) -> Callable[[Any, Any], Any]:
-        """From entry and draw to the case."""
+        """The function from entry and draw to the case."""
         ...
 
     def unsupported_reason(self, subject: Any) -> str:
-        """Why no draw suits a subject; empty if one does."""
+        """Why the subject supports no draw of this space; empty if it supports one."""
         ...
 
     def explicit_examples(self, subject: Any) -> Iterator[Any]:
-        """The draws that are always tried, the decisive ones first."""
+        """The draws that are always run, the most decisive first."""
         ...
 
     def sample(self, subject: Any, pick: Pick) -> Any:
-        """One draw."""
+        """One draw that the subject supports, each field chosen by `pick`."""
         ...
 
     def adapt(self, subject: Any, draw: Any) -> Any:
-        """A draw from elsewhere with what this subject cannot change."""
+        """A draw of any origin with every field that this subject does not support replaced by one that it supports."""
         ...
 
     def words(self) -> str:
-        """What is drawn, in one sentence."""
+        """A description of the draws in one sentence."""
         ...
 
 
 class ChoiceSpace:
-    """`Cases` as independent choices: a frozen dataclass with `recipe` and, for each choice, a tuple, plain one first.
+    """A `CaseSpace` of independent choices, to be subclassed by a frozen dataclass.
 
+    The subclass has the field `recipe` and, for each choice, a field with a tuple of options, the ordinary one first.
     The draw has a field of the same name for each choice, and a seed.
     """
 
@@ -65,7 +67,7 @@ class ChoiceSpace:
     plain: ClassVar[Any]
 
     def able(self, subject: Any, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-        """The choices beside the format that a subject serves."""
+        """The options of each choice other than the format that a subject supports."""
         raise NotImplementedError
 
     def _served(self, subject: Any, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
@@ -73,9 +75,9 @@ class ChoiceSpace:
         return self.able(subject, choices | {"format": formats})
 
     def options(self, subject: Any) -> dict[str, tuple[Any, ...]]:
-        """What there is to choose from, as far as the subject serves it."""
-        held: Any = self
-        return self._served(subject, {f.name: getattr(self, f.name) for f in fields(held) if f.name != "recipe"})
+        """The options of each choice that the subject supports."""
+        instance: Any = self
+        return self._served(subject, {f.name: getattr(self, f.name) for f in fields(instance) if f.name != "recipe"})
 
     def unsupported_reason(self, subject: Any) -> str:
         empty = [name for name, some in self.options(subject).items() if not some]
@@ -91,7 +93,7 @@ class ChoiceSpace:
         return replace(self.plain, seed=pick(range(1 << 16)), **some)
 
     def explicit_examples(self, subject: Any) -> Iterator[Any]:
-        """The plain draw in each format, then each other choice once, in turn with the formats."""
+        """The ordinary draw in each format, then every other option once, with the formats in rotation."""
         options = self.options(subject)
         plain = replace(self.plain, **{name: some[0] for name, some in options.items()})
         formats = options.pop("format")

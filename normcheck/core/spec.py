@@ -1,4 +1,7 @@
-"""What every entry of the catalog says of itself, in any family: its paper, and its row of Table 1."""
+"""What entries of the catalog have in common in all families: the paper, and the row of Table 1.
+
+Table 1 is that of Ba, Kiros and Hinton 2016, "Layer Normalization".
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ REPARAMETRIZES, OF_BATCH, OF_LENGTH = "reparametrization", "independence_of_batc
 
 
 EXTENDED_NAMES = (REPARAMETRIZES, OF_BATCH, OF_LENGTH)
-"""The columns beyond the six: a family has those that it is asked about."""
+"""The columns beyond the six; each family has the ones that apply to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A source, always with the place in it."""
+    """A cited source, with the place in it (section, equation or table)."""
 
     authors: str
     year: int
@@ -38,12 +41,12 @@ class Paper:
 
     @property
     def short(self) -> str:
-        """First author and year."""
+        """The first author and the year."""
         return f"{self.authors.partition(',')[0]} {self.year}"
 
 
 class Entry(Protocol):
-    """What every entry of the catalog says of itself, whatever its family."""
+    """The attributes that every entry of the catalog has, in any family."""
 
     @property
     def name(self) -> str: ...
@@ -61,7 +64,7 @@ class Entry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of Table 1: whether the output stays the same under each of the six columns."""
+    """One row of Table 1: whether the output is invariant under the transformation of each of the six columns."""
 
     cells: tuple[bool, ...]
 
@@ -74,7 +77,7 @@ class Row:
 
 
 def row(notation: str) -> Row:
-    """A row from six words, in the order of the columns.
+    """A row from six words "yes" or "no", in the order of `COLUMN_NAMES`. Raises `ValueError` for any other notation.
 
     >>> row("yes yes no  yes no  yes")["case_rescaling"]
     True
@@ -87,7 +90,7 @@ def row(notation: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A row as a paper prints it."""
+    """A row as printed in a paper."""
 
     row: Row
     paper: Paper

@@ -1,4 +1,4 @@
-"""An implementation that is bound and can be asked: what every family's subjects offer."""
+"""The interface of bound implementations, the same for all families."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from normcheck.core.spec import Entry
 
 
 class BoundSubject(Protocol):
-    """An implementation of any family, bound and ready to answer its checks."""
+    """An implementation of any family, bound and ready to be checked."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def entry(self) -> Entry:
-        """What it claims to be."""
+        """The catalog entry that it claims to implement."""
         ...
 
     @property
@@ -25,5 +25,5 @@ class BoundSubject(Protocol):
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """What is not offered, with the reason."""
+        """What the implementation does not support: the reason by capability."""
         ...

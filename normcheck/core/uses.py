@@ -1,6 +1,6 @@
-"""Ways to call a layer other than once, on fresh arrays, with gradients of everything. Names only; adapters know how.
+"""Names of the ways to call a layer. The plain way is one call on new arrays with the gradients of all of them.
 
-Each way must give the answer that a plain call gives, or raise where it says so.
+The frameworks implement them. Every way must give the same result as the plain call, or raise an exception.
 """
 
 from __future__ import annotations
@@ -8,31 +8,31 @@ from __future__ import annotations
 PLAIN = "plain"
 
 WITHOUT_GRADIENT = ("no grad", "inference mode")
-"""The grad modes of evaluation loops and servers."""
+"""Grad modes of evaluation and inference code."""
 
 FROZEN = ("x alone", "weight alone", "bias alone", "x and weight", "x and bias", "weight and bias")
-"""Which of input, weight and bias ask for a gradient; the rest is frozen."""
+"""Which of input, weight and bias require a gradient; the others are frozen."""
 
 COPIES = ("deep copy", "pickle")
-"""Of a module: the copy answers as the original."""
+"""Copies of a module: the copy must return what the original returns."""
 
 REUSED = ("rewritten storage", "accumulated gradient", "two threads")
-"""Other content in the same memory first; two backwards into .grad, halved; another thread calls at the same time."""
+"""A first call with other values in the same memory; two backward passes into .grad, halved; calls from two threads."""
 
 FUNCTIONAL = ("vjp", "jacrev", "vmap")
-"""Function transforms: gradients without leaves, by rows of the Jacobian, of one of a stack of inputs."""
+"""Function transforms: a vector-Jacobian product, the Jacobian by rows, and one input of a batched stack."""
 
 CHECKPOINT, AUTOCAST, WIDE = "checkpoint", "autocast", "wide parameters"
-"""Recomputed in the backward; under automatic mixed precision; narrow input with parameters in the wide format."""
+"""Recomputation in the backward pass; automatic mixed precision; a narrow input with parameters in the wide format."""
 
 JVP, SECOND = "jvp", "second derivative"
-"""Forward mode along the case's tangent; backward through the backward."""
+"""Forward-mode derivative along the case's tangent; backward pass through the backward pass."""
 
 COMPILED, EXPORTED = "compiled", "exported"
-"""By the framework's compiler; as an exported graph."""
+"""Compiled by the framework's compiler; exported as a graph."""
 
 OBSERVED = "observed"
-"""Plainly, with the framework's operators listened to: what does the work is information."""
+"""A plain call that records which operators of the framework were called; information only."""
 
 OF_FUNCTIONS = (
     *WITHOUT_GRADIENT, *FROZEN, *REUSED, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED, OBSERVED,
@@ -41,7 +41,7 @@ ALL = (*OF_FUNCTIONS, *COPIES, EXPORTED)
 
 
 def asks(use: str) -> tuple[bool, bool, bool]:
-    """Whether input, weight and bias ask for a gradient under a use.
+    """Whether input, weight and bias require a gradient under a use.
 
     >>> asks("x and bias")
     (True, False, True)

@@ -1,4 +1,4 @@
-"""A finding as a script of the framework with exact numbers: it shows the failure without normcheck.
+"""A finding as a script in its framework, with exact numbers: it shows the failure without normcheck.
 
 The script writes the reference as the formula in float64 and prints the largest difference beside what is allowed.
 """
@@ -11,19 +11,22 @@ from normcheck.core.errors import CallError
 from normcheck.core.result import Comparison
 from normcheck.core.uses import PLAIN
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_within, output_within
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.subject import Answer, ScriptLanguage, Subject
 
 NUMBERS = 48
-"""Entries of the input up to which a script is short enough to read."""
+"""Entries of the input up to which a script is written: a longer one is hard to read."""
 
 GRADIENTS = {"y": "", "dx": "x", "dweight": "weight", "dbias": "bias"}
-"""What a script compares, and the leaf whose gradient it is."""
+"""The arrays that a script compares, and the leaf whose gradient each is."""
+
+LEAVES = ("x", "weight", "bias")
 
 
 def script(subject: Subject, case: Case) -> tuple[str, ...]:
-    """The lines; empty where the case is not wrong in itself, or cannot be written in a few of them."""
+    """The lines; empty if the answer is within its bounds, or if the case cannot be written in a few lines."""
     language, spell = subject.domain.language, subject.domain.spell
     if not _writable(subject, case) or language is None or spell is None:
         return ()
@@ -35,7 +38,7 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
         return ()
     name, found = worst
     back = GRADIENTS[name]
-    names = [name for name in ("x", "weight", "bias") if getattr(case, name) is not None]
+    names = [name for name in LEAVES if getattr(case, name) is not None]
     lines, largest = language.compared(call, names, _reference(subject, language, case), back)
     shown = f"print({largest})  # {found.observed:.3g}; allowed {found.allowed:.3g}"
     return (*language.opening(case.format.name), *_arrays(language, case, back), *lines, shown)
@@ -48,7 +51,7 @@ def _writable(subject: Subject, case: Case) -> bool:
 
 
 def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
-    """What of the answer is beyond its bound on this very case, the output before gradients: name and comparison."""
+    """Name and comparison of an array of the answer that is beyond its bound, the output before gradients."""
     try:
         answer = subject.call(case, subject.domain.gradient and case.dy is not None)
     except CallError:
@@ -58,7 +61,7 @@ def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
 
 
 def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[str, Comparison]]:
-    truth = truth_of(subject, case)
+    truth = evaluate(subject.normalizer, case, subject.contract)
     yield "y", output_within(subject, truth, answer.y, "")
     if answer.dx is not None and truth.dx is not None:
         for one in gradients_within(subject, truth, answer, ""):
@@ -66,21 +69,15 @@ def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[st
 
 
 def _arrays(language: ScriptLanguage, case: Case, back: str) -> Iterator[str]:
-    def line(name: str, *, leaf: bool) -> str:
-        return f"{name} = {language.array(getattr(case, name), case.format.name, leaf=leaf)}"
-
-    for name in ("x", "weight", "bias"):
-        if getattr(case, name) is not None:
-            yield line(name, leaf=bool(back))
-    if back and case.dy is not None:
-        yield line("dy", leaf=False)
-    for name in ("running_mean", "running_var"):
-        if getattr(case, name) is not None:
-            yield line(name, leaf=False)
+    """The lines that assign the arrays of the case, and dy if a gradient is compared."""
+    for name in (*LEAVES, "dy", "running_mean", "running_var"):
+        value = getattr(case, name)
+        if value is not None and (back or name != "dy"):
+            yield f"{name} = {language.array(value, case.format.name, leaf=bool(back) and name in LEAVES)}"
 
 
 def _reference(subject: Subject, language: ScriptLanguage, case: Case) -> tuple[str, str]:
-    """The formula over an input that is seen as (sets, members) along its last axes: c = x - mean, and the output."""
+    """The formula over the axes whose entries share a statistic: the input minus its mean, and the output from it."""
     normalizer, contract = subject.normalizer, subject.contract
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     seen, dims = _view(normalizer, case)
@@ -100,7 +97,7 @@ def _reference(subject: Subject, language: ScriptLanguage, case: Case) -> tuple[
 
 
 def _view(normalizer: Normalizer, case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """A shape of the input, and the axes of it whose entries share a statistic."""
+    """A shape of the input, and the axes whose entries share a statistic."""
     shape, rank = case.x.shape, case.x.ndim
     members = normalizer.sets.members
     if normalizer.sets.layout == "trailing":

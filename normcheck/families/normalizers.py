@@ -8,8 +8,10 @@ from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
 from normcheck.frameworks import binder
+from normcheck.frameworks.isolation.remote import Remote
+from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import catalog, explain, faults, transforms
-from normcheck.normalizers.checks import CHECKS
+from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 
@@ -23,12 +25,15 @@ FAMILY = Family(
     entries=tuple(catalog.ALL.values()),
     bind=binder.subject,
     checks=CHECKS,
+    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
     faults=faults.ALL,
     faulty=_faulty,
-    sections=explain.sections,
+    sections=lambda entry: explain.sections(entry, names_of),
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,
     remedy=remedy,
     script=script,
+    isolate=Remote,
+    devices=True,
 )

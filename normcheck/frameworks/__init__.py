@@ -1,1 +1,1 @@
-"""One file for each framework: from a target to something that answers cases."""
+"""From a target to a bound implementation: loading, matching of parameters, and one file or folder per framework."""

@@ -1,4 +1,4 @@
-"""From a claim to a subject: load the target, find its framework, match its parameters, try what it accepts."""
+"""From a claim to a subject: load the target, find its framework, match its parameters, test what it accepts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transform
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedTarget:
-    """A target in the process that runs it: ways to call it, and factories of layers that keep state between calls.
+    """A loaded target: the ways it can be called, and factories for layers that keep state over several calls.
 
-    operations: of a layer, every operation of `programs` with the reason why it cannot be asked, empty if it can.
+    operations: for a layer, every operation of `normalizers.programs` with the reason why the layer does not support
+    it, empty if it does.
     """
 
     attempts: Sequence[Attempt]
-    transformed: Callable[[Case], Transformed] | None = None  # of a function that transforms modules
+    transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
 
@@ -36,75 +37,81 @@ class LoadedTarget:
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
     """Bind an implementation.
 
-    Raises `UsageError` where the target cannot be loaded, constructed or bound, `CallError` where it fails on every
+    Raises `UsageError` if the target cannot be loaded, constructed or bound, and `CallError` if it fails on every
     ordinary input.
     """
     with quiet():
-        return bound(hold(claim, normalizer), claim, normalizer)
+        return subject_of(load_target(claim, normalizer), claim, normalizer)
 
 
-def hold(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
-    """Load a target, find its framework, and match its parameters; it is not called yet. Raises `UsageError`."""
+def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
+    """Load a target, find its framework, and match its parameters, without calling it.
+
+    Raises `UsageError` if the target cannot be loaded, constructed or bound.
+    """
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
     found: LoadedTarget | None = None
-    refused = ""
+    first_refusal = ""
     for name in registry.candidates(target):
         framework = registry.get(name)
-        why = framework.accepts(target)
-        if why:
-            refused = refused or why
+        refusal = framework.accepts(target)
+        if refusal:
+            first_refusal = first_refusal or refusal
         elif found is None:
-            found = _held(framework, target, normalizer, claim.name)
-        else:  # a function that may be of several frameworks
+            found = _loaded(framework, target, normalizer, claim.name)
+        else:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
     if found is None:
-        raise UsageError(f"{claim.name} is {refused}")
+        raise UsageError(f"{claim.name} is {first_refusal}")
     return found
 
 
-def _held(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:
-    """What one framework makes of a target that it accepts."""
-    own = framework.layers
-    if own is None or not own.is_layer(target):
+def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:
+    """A target that a framework accepts, with the calls that the framework makes for it."""
+    framework_layers = framework.layers
+    if framework_layers is None or not framework_layers.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
         live = None if transforming is None else transforming.live
         return LoadedTarget(functions.attempts(framework, target, normalizer, name), live)
-    attempts = layers.attempts(framework, own, target, normalizer, name)
-    build = layers.builder(own, target, normalizer, name)
+    attempts = layers.attempts(framework, framework_layers, target, normalizer, name)
+    build = layers.builder(framework_layers, target, normalizer, name)
 
     def operations() -> Mapping[str, str]:
-        return own.operations(
+        return framework_layers.operations(
             build(layers.sample_case(normalizer)),
-            rebuilt=own.is_class(target),
-            cumulative="case" in normalizer.sets.members,  # elsewhere torch takes None for 0
+            rebuilt=framework_layers.is_class(target),
+            cumulative="case" in normalizer.sets.members,  # without that axis torch treats None as 0
         )
 
-    living = own.live(build, name)
-    return LoadedTarget(attempts, None, operations if living is not None else None, living)
+    start = framework_layers.live(build, name)
+    return LoadedTarget(attempts, None, operations if start is not None else None, start)
 
 
-def bound(held: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
-    """What a loaded target answers, found by calling it. Raises `CallError` where it fails on every ordinary input."""
-    promised = contract(claim.contract)
+def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
+    """The subject of a loaded target; its domain is found by calling it.
+
+    Raises `CallError` if it fails on every ordinary input.
+    """
+    conventions = contract(claim.contract)
     with registry.settings():
-        call, domain = _first(held.attempts, normalizer, promised)
-        found = Subject(claim.name, normalizer, promised, domain, call, transformed=held.transformed)
+        call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:
             return found
-        why = dict.fromkeys(programs.OF_FUNCTIONS, "") if held.operations is None else held.operations()
-    operations = programs.offered((o for o in why if not why[o]), domain.formats, evaluation=domain.evaluation)
-    absent = {**domain.absent, **{o: said for o, said in why.items() if said}}
-    live = functional_state.of(call) if held.live is None else held.live
+        reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else loaded.operations()
+    operations = programs.offered((o for o in reasons if not reasons[o]), domain.formats, evaluation=domain.evaluation)
+    absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
+    live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
 
 
-def _first(attempts: Sequence[Attempt], normalizer: Normalizer, promised: Contract) -> tuple[Call, Domain]:
-    """The first way of calling that works. Raises the first failure if none does."""
+def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract) -> tuple[Call, Domain]:
+    """The first way of calling that succeeds, with its domain. Raises the first `CallError` if none does."""
     failure: CallError | None = None
     for attempt in attempts:
         try:
-            return attempt.call, discover(normalizer, promised, attempt)
+            return attempt.call, discover(normalizer, conventions, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

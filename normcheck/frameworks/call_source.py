@@ -1,4 +1,4 @@
-"""A call as a user would write it in torch: the lines of a reproduction. Knows names and numbers, no framework."""
+"""The source code of a call as a user would write it, for scripts that reproduce a finding."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
 
 Spell = Callable[[Case], tuple[str, ...]]
-"""The lines that call an implementation on `x`, `weight`, `bias`, and leave `y`; the last line is the call."""
+"""Returns the lines that call an implementation on `x`, `weight`, `bias` and assign `y`; the last line is the call."""
 
 
-class Word(str):
-    """Text that is written as it is: a name in the code."""
+class CodeName(str):
+    """A variable name: its representation is the text without quotes."""
 
     __slots__ = ()
 
@@ -22,69 +22,72 @@ class Word(str):
         return str(self)
 
 
-def imported(target: str) -> tuple[tuple[str, ...], str]:
-    """The lines that import a target, and its name in them.
+def import_lines(target: str) -> tuple[tuple[str, ...], str]:
+    """The lines that import a target, and the expression that refers to it after them.
 
-    >>> imported("mypkg.kernels:Norms.fast")
+    >>> import_lines("mypkg.kernels:Norms.fast")
     (('from mypkg.kernels import Norms',), 'Norms.fast')
     """
     place, _, attribute = target.rpartition(":")
-    first = attribute.partition(".")[0]
+    root = attribute.partition(".")[0]
     if not place.endswith(".py") and "/" not in place:
-        return (f"from {place} import {first}",), attribute
+        return (f"from {place} import {root}",), attribute
     folder, _, file = place.rpartition("/")
     path = f"import sys; sys.path.insert(0, {folder or '.'!r})"
-    return (path, f"from {file.removesuffix('.py')} import {first}"), attribute
+    return (path, f"from {file.removesuffix('.py')} import {root}"), attribute
 
 
-def _words(case: Case, shape_as: type) -> dict[str, Any]:
-    return {"input": Word("x"), **role_values(case, shape_as)}
+def _options(case: Case, shape_as: type) -> dict[str, Any]:
+    return {"input": CodeName("x"), **role_values(case, shape_as)}
 
 
-def constructed(name: str, binding: Binding, case: Case, shape_as: type) -> str:
-    """The call of the constructor of a layer for a case."""
-    values = _words(case, shape_as) | {
+def construction(name: str, binding: Binding, case: Case, shape_as: type) -> str:
+    """Source of the construction of a layer for a case."""
+    values = _options(case, shape_as) | {
         "affine": case.weight is not None,
         "use_bias": case.bias is not None,
         "track_running_stats": case.running_mean is not None,
     }
-    return _written(name, binding, values)
+    return _call_source(name, binding, values)
 
 
-def _written(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
+def _call_source(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
     args, kwargs = binding.arguments(values)
     return f"{name}({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in kwargs.items())])})"
 
 
-def given(case: Case) -> dict[str, Any]:
-    """The names of the arrays that a case has beside its input, by role."""
+def array_names(case: Case) -> dict[str, Any]:
+    """The variable names of the arrays of a case other than its input, by role."""
     arrays = {"weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
               "running_var": case.running_var}  # fmt: skip
-    return {role: Word(role) for role, value in arrays.items() if value is not None}
+    return {role: CodeName(role) for role, value in arrays.items() if value is not None}
 
 
 def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
-    """A function that takes its parameters as arguments."""
-    lines, name = imported(target)
+    """Source of a call of a function that takes weight and bias as arguments."""
+    lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        return (*lines, f"y = {_written(name, binding, _words(case, shape_as) | given(case))}")
+        return (*lines, f"y = {_call_source(name, binding, _options(case, shape_as) | array_names(case))}")
 
     return spell
 
 
 def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-    """A module class that keeps its parameters; parameters: role to the name that the module gives it."""
-    lines, name = imported(target)
+    """Source of construction and call of a module class.
+
+    parameters: the attribute of the module for each of the roles weight, bias, running_mean and running_var.
+    """
+    lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        made = f"m = {constructed(name, binding, case, shape_as)}.to(x.dtype).train({case.training})"
-        put = [
+        construct = f"m = {construction(name, binding, case, shape_as)}.to(x.dtype).train({case.training})"
+        assign = [
             f"m.{parameters[role]}.data = {role}.detach().reshape(m.{parameters[role]}.shape)"
             + (f"; {role} = m.{parameters[role]}" if role in ("weight", "bias") else "")
-            for role in given(case)
+            for role in array_names(case)
             if role in parameters
         ]
-        return (*lines, made, *put, "y = m(x)")
+        return (*lines, construct, *assign, "y = m(x)")
 
     return spell

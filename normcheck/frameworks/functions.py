@@ -1,4 +1,4 @@
-"""Ways to call a function as a normalizer, in any framework: its parameters matched to roles, and what that offers."""
+"""The ways to call a function as a normalizer, in any framework: its parameters by role, and what it supports."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, plain
 from normcheck.normalizers.normalizer import Normalizer
 
 SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
-"""Names of a parameter that takes several axes; under other names (hidden_size, dim) it is one width."""
+"""Names of a parameter that takes the sizes of several axes; a parameter of another name takes one width."""
 
 TRANSFORM = ("module", "name", "dim")
 """The roles of a function that transforms a module."""
 
 
 def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
-    """The ways to call a function, the most usual first. Raises `UsageError` for parameters that play no role."""
+    """The ways to call a function, the most common first.
+
+    Raises `UsageError` if a required parameter has no known role.
+    """
     function, parameters = _parameters(framework, target, normalizer, name)
     made = _transforming(framework, function, parameters, normalizer, name)
     if made is not None:
         binding, transforming = made
         dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = Offer(("weight",), takes_eps=False, dims=dims, layouts=(), watched=False, uses=transforming.uses)
-        return [Attempt(transforming.call, offer)]
+        return [Attempt(transforming.call, offer, transforming.call)]
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(framework, binding, normalizer)
     out = []
@@ -39,7 +42,7 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
 
 
 def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:
-    """The target as a function that takes a module and returns it with another weight; None where it is none."""
+    """The target as a function that transforms the weight of a module; None if it is not such a function."""
     found = _transforming(framework, *_parameters(framework, target, normalizer, name), normalizer, name)
     return None if found is None else found[1]
 
@@ -63,14 +66,14 @@ def _transforming(
 
 
 def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, str], ...]:
-    """Arguments of torch's counterpart that the function lacks, each a capability that it lacks."""
-    said = {
+    """Arguments of torch's function that this one does not have, each with the capability that is missing."""
+    reasons = {
         "weight": "takes no weight", "bias": "takes no bias", "eps": "takes no eps",
         "running_mean": "keeps no running statistics", "training": "has no evaluation mode",
         "use_input_stats": "has no evaluation mode", "momentum": "takes no momentum",
         "normalized_shape": "normalizes one fixed axis", "dim": "normalizes along one fixed dim",
     }  # fmt: skip
-    return tuple((role, said[role]) for role in normalizer.arguments if role in said and role not in roles)
+    return tuple((role, reasons[role]) for role in normalizer.arguments if role in reasons and role not in roles)
 
 
 def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Offer:

@@ -1,4 +1,4 @@
-"""Calls of code that is not ours: whatever it raises becomes one `CallError` that names the target and the input."""
+"""Calls of the code under test: every exception becomes a `CallError` that names the target and the input."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from normcheck.core.foreign_code import first_line
 from normcheck.normalizers.case import Case
 
 IN_BACKWARD = " in its backward"
-"""Ends the description of an exception that was raised in a backward pass."""
+"""Appended to the description of an exception that was raised in a backward pass."""
 
 
 def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    """The result of a call. Raises `CallError` in one sentence for whatever it raises.
+    """The return value of `function`. Raises `CallError`, in one sentence, for every exception that it raises.
 
-    name: of the implementation. doing: ends the sentence, as in " in its backward".
+    name: of the implementation. doing: the pass or step, such as " in its backward", appended to the sentence.
     """
     try:
         return function()
@@ -24,5 +24,5 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         raise
     except (Exception, SystemExit) as error:
         shape = "x".join(map(str, case.x.shape))
-        said = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
+        reason = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error

@@ -1,4 +1,4 @@
-"""Ways to call a layer class or instance as a normalizer, in any framework that has layers."""
+"""The ways to construct and call a layer class or instance as a normalizer, in any framework that has layers."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentu
                "track_running_stats")  # fmt: skip
 
 WIDTHS = ("dim", "dims", "size", "hidden")
-"""Further names of a width in a constructor; the same names mean an axis in a function."""
+"""Further names of a width in a constructor; in a function these names mean an axis."""
 
 
 def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
-    """The ways to construct and call a layer, the most usual first.
+    """The ways to construct and call a layer, the most common first.
 
-    Raises `UsageError` where it cannot be constructed, or its constructor is not understood.
+    Raises `UsageError` if the layer cannot be constructed, or if a required parameter of its constructor has no known
+    role.
     """
     if not layers.is_class(target):
         offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
         call = layers.call(_copies(layers, target), name, normalizer)
         return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
-    asked = constructor(layers, target, normalizer, name)
+    matched = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
     failure: UsageError | None = None
-    for binding, shape_as in product(_stateful(asked), (int, tuple)):
+    for binding, shape_as in product(_stateful(matched), (int, tuple)):
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
             parts = layers.parts(build(sample_case(normalizer)))
@@ -45,9 +46,9 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             failure = failure or error
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
-        lacks = tuple((f"{role}=False", "needs running statistics") for role in asked.roles - binding.roles)
+        missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
         spell = layers.spell(target, name, binding, shape_as, _names(parts))
-        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + lacks)
+        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)
         out.append(Attempt(call, offer, framework.trial(call)))
     if not out:
@@ -57,33 +58,36 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
 
 
 def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
-    """Builds the layer of a case; a class gets sizes in the first form that a constructor usually takes."""
+    """A function that builds the layer of a case; a class is constructed with sizes of type int."""
     if not layers.is_class(target):
         return _copies(layers, target)
     return factory(layers, target, constructor(layers, target, normalizer, name), name, shape_as=int)
 
 
 def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
-    """The constructor's parameters by role. Raises `UsageError` where a required one has no known role."""
-    own = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
-    other = "num_channels" if own == "normalized_shape" else "normalized_shape"
+    """The constructor's parameters by role. Raises `UsageError` if a required one has no known role."""
+    width = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+    unused = "num_channels" if width == "normalized_shape" else "normalized_shape"
     missing = {
         "num_groups": "num_groups" not in normalizer.arguments,
         "momentum": not normalizer.state,
         "track_running_stats": not normalizer.state,
         "p": not normalizer.partial,
         "use_bias": not normalizer.bias,
-        other: True,
+        unused: True,
     }
     roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
-    roles.sort(key=lambda role: role == own)  # the width is matched last: its names are the least particular
+    roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
     found = layers.constructor(target)
-    fallback = own if any(p.required for p in found) else None
-    return bind(found, roles, normalizer, name, fallback=fallback, more={own: WIDTHS})
+    fallback = width if any(p.required for p in found) else None
+    return bind(found, roles, normalizer, name, fallback=fallback, more={width: WIDTHS})
 
 
 def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
-    """Builds the layer that a case needs. It raises `UsageError` where the class cannot be constructed."""
+    """A function that constructs the layer of a case. It raises `UsageError` if the constructor raises.
+
+    shape_as: the type in which sizes are passed, int or tuple.
+    """
 
     def build(case: Case) -> Any:
         values = role_values(case, shape_as)
@@ -94,9 +98,9 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         try:
             return with_momentum(layers, layers.construct(target, args, kwargs), case)
         except (Exception, SystemExit) as error:
-            said = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
+            passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(
-                f"{name}: constructing it as {target.__name__}({said}) raised {first_line(error)}"
+                f"{name}: constructing it as {target.__name__}({passed}) raised {first_line(error)}"
             ) from None
 
     return build
@@ -107,7 +111,7 @@ def _copies(layers: Layers, instance: Any) -> Build:
 
 
 def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
-    """The layer with the case's momentum: some take none in their constructor, but keep one as an attribute."""
+    """The layer with its momentum attribute set to the case's: not every constructor has an argument for it."""
     name = layers.parts(layer).momentum if case.running_mean is not None else ""
     if name:
         setattr(layer, name, case.momentum)
@@ -115,12 +119,12 @@ def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
 
 
 def _stateful(binding: Binding) -> tuple[Binding, ...]:
-    """With and without the option that a layer keeps no running statistics: many that inherit it need them."""
+    """The binding with and without `track_running_stats`: subclasses may inherit the option and need the statistics."""
     return tuple(dict.fromkeys((binding, binding.without("track_running_stats"))))
 
 
 def sample_case(normalizer: Normalizer) -> Case:
-    """An ordinary case, for which a sample of a layer class is constructed."""
+    """An ordinary case, used to construct a sample layer of a class."""
     draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
 
@@ -133,7 +137,7 @@ def _names(parts: LayerParts) -> dict[str, str]:
 def _offer(
     framework: Framework, parts: LayerParts, roles: frozenset[str], normalizer: Normalizer, *, width: str = ""
 ) -> Offer:
-    """What a layer offers: options of its constructor, parameters and buffers that it has."""
+    """What a layer supports, judged by the options of its constructor, its parameters and its buffers."""
     weight, bias = bool(parts.weight), bool(parts.bias)
     has_state = normalizer.state and all(getattr(parts, name) for name in normalizer.kept)
     affine = []

@@ -1,4 +1,4 @@
-"""From the text of a target to the object it names."""
+"""Loading the object that the text of a target names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _from_file(path: Path, target: str) -> ModuleType:
 def load(target: str) -> Any:
     """The object that a target names.
 
-    Raises `UsageError` in one sentence for a missing file, module or attribute, and for code that fails at import.
+    Raises `UsageError` for a missing file, module or attribute, and for code that raises an exception when imported.
     """
     place, _, attribute = target.rpartition(":")
     if not place or not attribute:
@@ -47,7 +47,7 @@ def load(target: str) -> Any:
         if place.endswith(".py") or "/" in place:
             found: Any = _from_file(Path(place).expanduser(), target)
         else:
-            if str(Path.cwd()) not in sys.path:  # the pytest script, unlike python -m pytest, leaves it out
+            if str(Path.cwd()) not in sys.path:  # python -m pytest adds it, the pytest script does not
                 sys.path.append(str(Path.cwd()))
             found = importlib.import_module(place)
     except UsageError:
@@ -62,12 +62,12 @@ def load(target: str) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = [name for name in dir(found) if not name.startswith("_")]
-            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_near(part, names)}")
+            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_suggestion(part, names)}")
         found = getattr(found, part)
     return found
 
 
-def _near(word: str, names: list[str]) -> str:
+def _suggestion(word: str, names: list[str]) -> str:
     if not names:
         return "it defines nothing public"
     hint = suggest(word, names)

@@ -1,6 +1,6 @@
-"""A pair of numpy functions (forward, backward), or a forward alone.
+"""The framework numpy: a pair of functions (forward, backward), or a forward function without a backward.
 
-forward returns y or (y, cache); backward takes dy, the cache and any of the forward's arguments by name, and returns
+forward returns y or (y, cache). backward takes dy, the cache and any of the forward's arguments by name, and returns
 dx, or (dx, dweight, dbias), or a dict with those names.
 """
 
@@ -34,7 +34,7 @@ GRADIENTS = {
 
 
 def _run(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    """A guarded call without numpy's warnings about overflow and the like."""
+    """A guarded call in which numpy does not warn about floating-point exceptions such as overflow."""
     with np.errstate(all="ignore"):
         return guarded(function, case, name, doing)
 
@@ -46,8 +46,8 @@ def _checked(value: Any, shape: tuple[int, ...], name: str, what: str) -> Array:
     return value
 
 
-def _three(value: Any, name: str) -> tuple[Any, Any, Any]:
-    """dx, dweight, dbias from what a backward returned."""
+def _gradients(value: Any, name: str) -> tuple[Any, Any, Any]:
+    """dx, dweight and dbias from the return value of a backward function; None for those that it does not return."""
     if isinstance(value, Mapping):
         found = [next((value[key] for key in keys if key in value), None) for keys in GRADIENTS.values()]
         return found[0], found[1], found[2]
@@ -65,15 +65,15 @@ def make(
     name: str,
     style: FunctionStyle,
 ) -> Call:
-    """Answers cases by calling the functions with arrays of the case's format."""
+    """A call that runs the functions on arrays of the case's format."""
 
     def call(case: Case, gradient: bool) -> Answer:
         if case.format.name not in FORMAT_NAMES:
             raise CallError(f"{name} works on numpy arrays, and numpy has no {case.format.name}")
-        number = np.dtype(case.format.name)
+        dtype = np.dtype(case.format.name)
 
         def cast(array: Array | None) -> Array | None:
-            return None if array is None else np.array(array, dtype=number)
+            return None if array is None else np.array(array, dtype=dtype)
 
         arrays = {
             "input": cast(case.x), "weight": cast(case.weight), "bias": cast(case.bias),
@@ -88,15 +88,15 @@ def make(
         grads: list[Array | None] = [None, None, None]
         if gradient and backward is not None and backward_binding is not None:
             assert case.dy is not None, "the case has no cotangent"
-            more = values | {"dy": cast(case.dy), "cache": cache}
-            args, kwargs = backward_binding.arguments(more)
-            given = _three(_run(lambda: backward(*args, **kwargs), case, name, IN_BACKWARD), name)
-            owners = (case.x, case.weight, case.bias)
-            for i, (value, owner, what) in enumerate(zip(given, owners, ("dx", "dweight", "dbias"), strict=True)):
+            backward_values = values | {"dy": cast(case.dy), "cache": cache}
+            args, kwargs = backward_binding.arguments(backward_values)
+            returned_grads = _gradients(_run(lambda: backward(*args, **kwargs), case, name, IN_BACKWARD), name)
+            owners, names = (case.x, case.weight, case.bias), ("dx", "dweight", "dbias")
+            for i, (value, owner, what) in enumerate(zip(returned_grads, owners, names, strict=True)):
                 if owner is None:
                     continue
-                full = np.zeros(owner.shape) if value is None else np.asarray(value).reshape(np.shape(value))
-                grads[i] = _checked(full, owner.shape, name, what).astype(np.float64)
+                grad = np.zeros(owner.shape) if value is None else np.asarray(value)
+                grads[i] = _checked(grad, owner.shape, name, what).astype(np.float64)
         stats = (arrays["running_mean"], arrays["running_var"])
         mean, var = (None if s is None else s.astype(np.float64) for s in stats)
         return Answer(y.astype(np.float64), y.dtype.name, grads[0], grads[1], grads[2], mean, var)
@@ -105,7 +105,7 @@ def make(
 
 
 class NumpyFramework:
-    """Functions of numpy arrays (`Framework`): a forward with its own backward, or a forward alone."""
+    """Functions of numpy arrays (`Framework`): a forward with or without a backward function."""
 
     name = "numpy"
     formats = FORMAT_NAMES
@@ -134,17 +134,17 @@ class NumpyFramework:
         return str(tensor.dtype.name)
 
     def accepts(self, target: Any) -> str:
-        own = pair(target) is not None or (not inspect.isclass(target) and from_signature(target) is not None)
-        return "" if own else f"{type(target).__name__}, not a pair (forward, backward) of numpy functions"
+        known = pair(target) is not None or (not inspect.isclass(target) and from_signature(target) is not None)
+        return "" if known else f"{type(target).__name__}, not a pair (forward, backward) of numpy functions"
 
     def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
-        found = pair(target)
-        if found is None:
+        functions = pair(target)
+        if functions is None:
             return target, from_signature(target) or []
-        parameters = from_signature(found[0])
+        parameters = from_signature(functions[0])
         if parameters is None:
             raise UsageError(f"its forward has no named parameters, such as {', '.join(normalizer.arguments)}")
-        return found, parameters
+        return functions, parameters
 
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
@@ -153,8 +153,8 @@ class NumpyFramework:
             return make(function_, binding, None, None, name, style)
         forward, backward = function_
         roles = ("dy", "cache", *normalizer.arguments)
-        back = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
-        return make(forward, binding, backward, back, name, style)
+        backward_binding = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
+        return make(forward, binding, backward, backward_binding, name, style)
 
     def trial(self, call: Call) -> Call:
         return call

@@ -1,4 +1,7 @@
-"""What an implementation accepts, found by calling it on small ordinary inputs. Right or raises: raising narrows."""
+"""What an implementation accepts, found by calling it on small ordinary inputs.
+
+A capability is removed from the domain only if the implementation raises; a wrong result is left for the checks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks.call_source import Spell
 from normcheck.normalizers.case import Case
@@ -24,7 +28,7 @@ from normcheck.normalizers.subject import Call, Domain, ScriptLanguage
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the binding says is there, before anything was called."""
+    """What an implementation supports according to its parameters, before it is called."""
 
     affine: tuple[str, ...]
     takes_eps: bool
@@ -34,8 +38,8 @@ class Offer:
     state: bool = False
     evaluation: bool = False
     sizes: Sizes | None = None
-    layouts: tuple[str, ...] = NAMES[1:]  # beside contiguous, that arrays of the framework can have
-    watched: bool = True  # what a call changes can be seen
+    layouts: tuple[str, ...] = NAMES[1:]  # of arrays of the framework, except contiguous
+    watched: bool = True  # the framework reports what a call changes
     compiles_per_shape: bool = False  # each new shape or format costs a compilation
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
@@ -46,14 +50,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A way to call a target, with what it offers when it is called so.
+    """A way to call a target, with what the target supports when called in this way.
 
-    trial: raises for the cases for which the call raises, at less cost; None: the call itself is tried.
+    trial: raises for the same cases as the call, at a lower cost, and returns no result.
     """
 
     call: Call
     offer: Offer
-    trial: Call | None = None
+    trial: Call
 
 
 def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
@@ -61,8 +65,8 @@ def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: 
     return fit(normalizer, draw, offer.sizes)
 
 
-def _tries(call: Call, case: Case, gradient: bool = False) -> str:
-    """Why a call fails; empty if it does not."""
+def _failure(call: Call, case: Case, gradient: bool = False) -> str:
+    """Why a call on a case raises `CallError`; empty if it does not."""
     try:
         call(case, gradient)
     except CallError as error:
@@ -71,10 +75,10 @@ def _tries(call: Call, case: Case, gradient: bool = False) -> str:
 
 
 def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Domain:
-    """The domain. Raises `CallError` with the first failure if nothing works."""
-    call, offer, trial = attempt.call, attempt.offer, attempt.trial or attempt.call
+    """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
+    call, offer, trial = attempt.call, attempt.offer, attempt.trial
     absent = dict(offer.absent)
-    formats = [f for f in ("float32", "float64", "bfloat16", "float16") if f in contract.formats]
+    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.formats]
     first: CallError | None = None
     base: Draw | None = None
     for format in formats:
@@ -92,12 +96,12 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
     if base is None:
         raise first or CallError("none of the formats that the contract claims is known")
 
-    def works(what: str, **changes: object) -> bool:
+    def works(capability: str, **changes: object) -> bool:
         assert base is not None
-        why = _tries(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
-        if why:
-            absent[what] = why
-        return not why
+        failure = _failure(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        if failure:
+            absent[capability] = failure
+        return not failure
 
     good_ranks = _ranks(normalizer, attempt, base, absent)
     good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
@@ -131,23 +135,23 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
 
 
 def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
-    """Ranks of input that are answered."""
-    trial = attempt.trial or attempt.call
-    why: dict[int, str] = {}
+    """The ranks of input that the implementation accepts."""
+    reasons: dict[int, str] = {}
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
-        why[r] = "" if r == base.rank else _tries(trial, case) or _unbatched(normalizer, attempt.call, case)
-    refused = sorted(r for r, text in why.items() if text)
+        refused_by = lambda case: _failure(attempt.trial, case) or _unbatched(normalizer, attempt.call, case)
+        reasons[r] = "" if r == base.rank else refused_by(case)
+    refused = sorted(r for r, text in reasons.items() if text)
     if refused:
-        absent["inputs of rank " + ", ".join(map(str, refused))] = why[refused[0]]
-    return [r for r, text in why.items() if not text]
+        absent["inputs of rank " + ", ".join(map(str, refused))] = reasons[refused[0]]
+    return [r for r, text in reasons.items() if not text]
 
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
-    """Whether an input is taken for one case without the axis of cases, which a smaller rank can mean."""
+    """The reason if an input of a smaller rank is treated as a single case without the batch axis; else empty."""
     if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
         return ""
-    if case.weight is not None and len(case.weight) != len(case.x):  # the weight says which axis holds the units
+    if case.weight is not None and len(case.weight) != len(case.x):  # the weight has the size of the axis of units
         return ""
     y = call(case, False).y
     as_batch = evaluate(normalizer, case).y
@@ -159,26 +163,27 @@ def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
 def _layouts(
     normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], offer: Offer, absent: dict[str, str]
 ) -> tuple[str, ...]:
-    """Layouts of the input that are answered wherever they apply: right or raises."""
+    """The layouts of the input that the implementation accepts for every shape to which they apply."""
     cases = [values(normalizer, replace(base, rank=r)) for r in ranks]
     cases.append(values(normalizer, replace(base, sets=1)))
-    why: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for case in cases:
         for name in offer.layouts:
             if applies(case.x.shape, name):
-                why[name] = why.get(name) or _tries(call, case.but(layouts={"x": name}))
-    refused = [name for name, text in why.items() if text]
+                reasons[name] = reasons.get(name) or _failure(call, case.but(layouts={"x": name}))
+    refused = [name for name, text in reasons.items() if text]
     if refused:
-        absent["layouts" if len(refused) == len(why) else f"inputs {', '.join(refused)}"] = why[refused[0]]
-    return tuple(name for name in offer.layouts if not why.get(name))
+        absent["layouts" if len(refused) == len(reasons) else f"inputs {', '.join(refused)}"] = reasons[refused[0]]
+    return tuple(name for name in offer.layouts if not reasons.get(name))
 
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
-    """Widths that raise: right or raises, so they are reported and not asked."""
+    """The numbers of members of a set for which the implementation raises: they are reported and not tested."""
     if offer.sizes is not None:
         return frozenset()
-    why = {n: _tries(call, values(normalizer, replace(base, n=n, sets=4))) for n in sorted(set(WIDTHS) | set(SMALL))}
-    refused = {n: text for n, text in why.items() if text}
+    widths = sorted(set(WIDTHS) | set(SMALL))
+    reasons = {n: _failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}
+    refused = {n: text for n, text in reasons.items() if text}
     if refused:
         some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
         absent[f"sets of {some}"] = next(iter(refused.values()))
@@ -186,48 +191,48 @@ def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absen
 
 
 def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> tuple[str, ...]:
-    """What an input may have none of: right or raises."""
+    """The axes of which an input may have size 0, as words: those for which the implementation does not raise."""
     case = values(normalizer, base)
     out = []
     for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
-        why = _tries(call, hollow(case, axis))
-        if why:
-            absent[f"inputs without {what}"] = why
+        failure = _failure(call, hollow(case, axis))
+        if failure:
+            absent[f"inputs without {what}"] = failure
         else:
             out.append(what)
     return tuple(out)
 
 
 def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
-    """Gradients, evaluation and state, each tried once."""
+    """The domain with gradients, evaluation mode and updates of running statistics, each tested by one call."""
     absent = dict(domain.absent)
     try:
         answer = call(values(normalizer, base), True)
         why = "" if answer.dx is not None else "the output does not require grad"
-    except CallError:  # the forward answers, so what fails is its backward: a fault to report, not a missing capability
+    except CallError:  # the forward pass works, so its backward pass fails: a fault to report, not a missing capability
         why = ""
     if why:
         absent["gradient"] = why
     evaluation = domain.evaluation
-    if evaluation and (failed := _tries(call, state(normalizer, base, training=False))):
+    if evaluation and (failed := _failure(call, state(normalizer, base, training=False))):
         absent["evaluation with running statistics"], evaluation = failed, False
     updates = domain.state
-    if updates and (failed := _tries(call, state(normalizer, base, training=True))):
+    if updates and (failed := _failure(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
     return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
 
 
 EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)
-"""Values of eps from one that changes nothing to the one that every layer takes."""
+"""Values of eps, from one that changes no result to one that every layer accepts."""
 
 
 def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
-    """The smallest eps that is answered: some kernels refuse what their library could not hold."""
+    """The smallest eps that the implementation accepts, 0 if it accepts all: some kernels raise for a small eps."""
     if normalizer.eps is None:
         return 0.0
     why = ""
     for eps in EPS:
-        refused = _tries(call, values(normalizer, replace(base, eps=eps)))
+        refused = _failure(call, values(normalizer, replace(base, eps=eps)))
         if not refused:
             if why:
                 absent[f"eps below {eps:g}"] = why
@@ -240,18 +245,18 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
 def _eps64(
     normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw, formats: list[str]
 ) -> float | None:
-    """The fixed eps in float64, which is another one where eps is machine epsilon of the format."""
+    """The fixed eps in float64, which differs if eps is the machine epsilon of the format; None if it is known."""
     known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
-    if known or normalizer.eps is None or "float64" not in formats:
+    if known or normalizer.eps is None or FLOAT64.name not in formats:
         return None
-    return _fixed_eps(normalizer, contract, call, offer, replace(base, format="float64"))
+    return _fixed_eps(normalizer, contract, call, offer, replace(base, format=FLOAT64.name))
 
 
 def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
-    """The eps of an implementation that takes none: declared, an attribute, or read off rows of tiny variance.
+    """The eps of an implementation without that argument: of the contract, an attribute, or measured.
 
-    With xh = c / s known from the output, s^2 - v is eps inside the root and s - sqrt(v) outside. What is not
-    one plausible constant is not believed, and torch's default is demanded.
+    It is measured on rows of tiny variance. With xh = c / s known from the output, eps is s^2 - v if it is added inside
+    the root, and s - sqrt(v) if outside. If the values are not one plausible constant, eps is torch's default.
     """
     default = normalizer.eps or 0.0
     if contract.eps is not None:
@@ -264,7 +269,7 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((part.sets, part.n))
-    tiny = 1e-5 if case.format.name != "float64" else 1e-9
+    tiny = 1e-5 if case.format != FLOAT64 else 1e-9
     flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * tiny)
     probe = case.but(x=part.scatter(flat))
     try:
@@ -282,19 +287,19 @@ def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Of
     with np.errstate(all="ignore"):
         s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
         eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
-    middle, width = float(np.median(eps)), float(np.ptp(eps))
-    if not (math.isfinite(middle) and 1e-17 < middle < 0.2 and width < 0.02 * middle):
+    median, spread = float(np.median(eps)), float(np.ptp(eps))
+    if not (math.isfinite(median) and 1e-17 < median < 0.2 and spread < 0.02 * median):
         return default
-    round_ones = (float(f"{middle:.1e}"), 2.0 ** round(math.log2(middle)))  # as people write it, or machine epsilon
-    return next((nice for nice in round_ones if abs(nice - middle) < 1e-4 * nice), middle)
+    candidates = (float(f"{median:.1e}"), 2.0 ** round(math.log2(median)))  # two decimal digits, or machine epsilon
+    return next((one for one in candidates if abs(one - median) < 1e-4 * one), median)
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
-    """Which combinations of parameters can be passed, the fullest first.
+    """The combinations of parameters that can be passed, the most complete first.
 
-    "both" is all that the normalizer has: a bias alone where its formula has no weight.
+    "both" means all parameters of the normalizer: only a bias if its formula has no weight.
 
-    >>> from normcheck.catalog import layer_norm, mean_only_batch_norm
+    >>> from normcheck.normalizers.catalog import layer_norm, mean_only_batch_norm
     >>> offered_affine(["weight", "bias"], [], layer_norm)
     ('both', 'weight', 'none', 'bias')
     >>> offered_affine(["bias"], [], mean_only_batch_norm)

@@ -1,11 +1,12 @@
-"""What normcheck needs of a framework: the one interface behind which torch, numpy and JAX are reached.
+"""The interface of a framework: everything that normcheck needs of torch, numpy or JAX.
 
-A framework turns a target into calls that answer cases. Loading targets, matching parameters by name, and finding out
-by trial what an implementation accepts is the same code for all (`load`, `roles`, `binder`, `probe`). To add one:
+A framework turns a target into functions that run it on cases. Loading targets, matching parameters by name, and
+testing what an implementation accepts are the same code for all frameworks (`load`, `roles`, `binder`, `probe`). To
+add a framework:
 
 1. write a module or package below `frameworks` with a value `FRAMEWORK` that fulfills `Framework`;
 2. add one line to `registry.REGISTERED`;
-3. let `normcheck.testing.framework` check it: that test-kit asks everything that is required here.
+3. run `normcheck.testing.framework` on it: that test kit tests everything that is required here.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from normcheck.normalizers.subject import Call, Life, ScriptLanguage, Transforme
 
 @dataclass(frozen=True, slots=True)
 class FunctionStyle:
-    """How a function wants its arguments, where functions of one signature differ. The defaults are torch's own style.
+    """How arguments are passed to a function, where functions with the same signature differ; the defaults are torch's.
 
     shape_as: the type in which `normalized_shape` is passed, tuple or int. always_state: running statistics are passed
-    even where the case has none. flat_weight: the weight has one axis, even where it would keep the rank of the input
-    to broadcast.
+    even if the case has none. flat_weight: the weight is passed with one axis, even if the case's weight has the rank
+    of the input to broadcast.
     """
 
     shape_as: type = tuple
@@ -40,10 +41,10 @@ class FunctionStyle:
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """The parameters and the state of a layer, by the names that the layer gives them; empty where it has none.
+    """The names of the parameters and the state of a layer as its attributes; empty for those that it does not have.
 
     weight, bias: parameters. running_mean, running_var: buffers. momentum: the attribute that holds the momentum.
-    eps: the value of its attribute for eps, None where it has none.
+    eps: the value of its attribute for eps, None if it has no such attribute.
     """
 
     weight: str = ""
@@ -55,115 +56,119 @@ class LayerParts:
 
 
 Build = Callable[[Case], Any]
-"""Builds a new layer for the sizes and options of a case. Raises `UsageError` where the class cannot be constructed."""
+"""Builds a new layer for the sizes and options of a case. Raises `UsageError` if the class cannot be constructed."""
 
 
 class Layers(Protocol):
-    """Classes and instances that keep their parameters themselves, in frameworks that have such layers."""
+    """Layer classes and instances, which store their parameters, in frameworks that have them."""
 
     def is_layer(self, target: Any) -> bool:
         """Whether a loaded target is a layer class or a layer."""
         ...
 
     def is_class(self, target: Any) -> bool:
-        """Whether a layer target is constructed for each case; otherwise it is an instance, and is copied."""
+        """Whether a layer target is a class, constructed for each case; otherwise it is an instance and is copied."""
         ...
 
     def constructor(self, target: Any) -> list[Parameter]:
-        """The parameters of the constructor, without those that the framework itself fills (random keys)."""
+        """The parameters of the constructor, except those that the framework fills in, such as random keys."""
         ...
 
     def construct(self, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """A new layer. Raises whatever its constructor raises."""
+        """A new layer. Raises any exception that its constructor raises."""
         ...
 
     def copy(self, layer: Any) -> Any:
-        """A copy of a layer that shares nothing with it."""
+        """A copy of a layer that shares no memory with it."""
         ...
 
     def parts(self, layer: Any) -> LayerParts:
-        """Which of its parameters and buffers play which role."""
+        """The parameters and buffers of a layer by role."""
         ...
 
     def sizes(self, layer: Any) -> Sizes | None:
-        """The sizes that an instance cannot change; None where they are not known."""
+        """The sizes for which an instance was constructed; None if they are not known."""
         ...
 
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
-        """Answers cases with layers from `build`, whose parameters and state are set to those of the case.
+        """A call that runs a layer from `build` with the parameters and state of the case.
 
-        name: of the target, for messages. normalizer: says which axis of a case's input holds the channels, for
-        frameworks whose layers have them elsewhere.
+        name: of the target, for messages. normalizer: tells which axis of the input holds the channels, for frameworks
+        whose layers have them in another one.
         """
         ...
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
-        """Every operation of `normalizers.programs` with the reason why this layer cannot be asked it, empty if it can.
+        """Every operation of `normalizers.programs` with the reason why a layer does not support it, empty if it does.
 
-        rebuilt: the layer comes from a class. cumulative: momentum None means a cumulative average.
+        rebuilt: the layer can be constructed again from a class. cumulative: momentum None means a cumulative average.
         """
         ...
 
     def spell(
         self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
     ) -> Spell | None:
-        """Writes the call of a layer of a class as lines of a script; None: not offered.
+        """Source of construction and call of a layer class; None: not supported.
 
-        shape_as: the type in which the constructor gets its sizes. parameters: role to the name in the layer.
+        shape_as: the type of the sizes that the constructor gets. parameters: the names in the layer for the roles
+        weight, bias, running_mean and running_var.
         """
         ...
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
-        """Layers that keep their state over several calls; None: not offered, state is passed from call to call."""
+        """A factory of layers that keep their state over several calls; None: not supported.
+
+        Without it, running statistics are passed from call to call.
+        """
         ...
 
 
 class Framework(Protocol):
-    """One framework. Everything that is not offered is said by a reason, or by an empty tuple."""
+    """One framework. What it does not support is expressed by an empty tuple, None, or a reason as text."""
 
     @property
     def name(self) -> str:
-        """As in records and messages: "torch"."""
+        """The name in records and messages, such as "torch"."""
         ...
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The floating-point formats of its arrays, by their names in `core.floats`."""
+        """The floating-point formats that its arrays can have, by their names in `core.floats`."""
         ...
 
     @property
     def layouts(self) -> tuple[str, ...]:
-        """The layouts in memory of `core.layouts`, beside contiguous, that its arrays can have; empty: not offered."""
+        """The memory layouts of `core.layouts`, except contiguous, that its arrays can have; empty: not supported."""
         ...
 
     @property
     def styles(self) -> tuple[FunctionStyle, ...]:
-        """How its functions want their arguments, in the order in which they are tried."""
+        """The styles in which arguments are passed to its functions, in the order in which they are tried."""
         ...
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """The ways of calling of `core.uses`, beside the plain one, in which functions can be called."""
+        """The ways of `core.uses`, except the plain one, in which functions can be called."""
         ...
 
     @property
     def layer_uses(self) -> tuple[str, ...]:
-        """The same of its layers."""
+        """The same for layers."""
         ...
 
     @property
     def watched(self) -> bool:
-        """Whether a call can report what it changed beside its result (`Answer.changed`)."""
+        """Whether a call reports its side effects (`Answer.changed`)."""
         ...
 
     @property
     def layers(self) -> Layers | None:
-        """Its layer classes; None: not offered."""
+        """The operations on layers; None: not supported."""
         ...
 
     @property
     def language(self) -> ScriptLanguage | None:
-        """How the script is written that reproduces a finding without normcheck; None: not offered."""
+        """How scripts that reproduce a finding without normcheck are written; None: not supported."""
         ...
 
     @property
@@ -173,24 +178,24 @@ class Framework(Protocol):
 
     @property
     def compiles_per_shape(self) -> bool:
-        """Whether each new shape or format costs a compilation, so that fewer of them are called."""
+        """Whether each new shape or format costs a compilation, so that checks draw fewer of them."""
         ...
 
     @property
     def untimed(self) -> str:
-        """Why speed and memory of its implementations are not measured; empty where they are (timing hooks exist)."""
+        """Why speed and memory of its implementations are not measured; empty if they are (`bench` has the hooks)."""
         ...
 
     def settings(self) -> AbstractContextManager[None]:
-        """The settings under which implementations are called, undone at the end: one thread, or 64-bit types."""
+        """A context with the settings under which implementations are called, such as one thread or 64-bit types."""
         ...
 
     def tensor(self, values: Array, format: str, layout: str = "contiguous") -> Any:
-        """An array of the framework with these float64 values, in a format and a layout."""
+        """An array of the framework with the given float64 values, in a format and a memory layout."""
         ...
 
     def array(self, tensor: Any) -> Array:
-        """The values of an array of the framework as a new float64 numpy array; exact in every format."""
+        """The values of an array of the framework as a new float64 numpy array, exact in every format."""
         ...
 
     def format_of(self, tensor: Any) -> str:
@@ -198,40 +203,40 @@ class Framework(Protocol):
         ...
 
     def accepts(self, target: Any) -> str:
-        """Why a loaded target is not one that this framework can call; empty where it is."""
+        """Why this framework cannot call a loaded target, as the end of "TARGET is ..."; empty if it can."""
         ...
 
     def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
-        """What to call for a function target, and its parameters, from its signature or whatever else tells them.
+        """The object to call for a function target, and its parameters, from its signature or an equivalent source.
 
-        Raises `UsageError` where nothing tells them.
+        Raises `UsageError` if the parameters cannot be determined.
         """
         ...
 
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
-        """Answers cases by calling a function with arrays of the framework, in the way that the case's use says.
+        """A call that runs a function on arrays of the framework, in the way that the case's use names.
 
-        The call returns the output with its format, gradients of input, weight and bias where they are asked, and
-        running statistics after the call. It raises `CallError`, in one sentence, for whatever the function raises
-        and for results that are not an output.
+        The call returns the output with its format, the gradients of input, weight and bias if they are requested,
+        and the running statistics after the call. It raises `CallError`, in one sentence, for every exception of the
+        function and for return values that are not a valid output.
         """
         ...
 
     def trial(self, call: Call) -> Call:
-        """A cheaper call that raises for the cases for which a call raises, and returns nothing; or the call itself."""
+        """A cheaper call that raises for the same cases as the given one, without a result; or the given call."""
         ...
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
-        """A function that takes a module and gives it another weight; None: not offered."""
+        """The target as a function that transforms the weight of a module; None: not supported."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transforming:
-    """Calls of a function that transforms modules."""
+    """How to call a function that transforms the weight of a module."""
 
     call: Call
-    uses: tuple[str, ...]  # ways of calling that apply to it
-    live: Callable[[Case], Transformed]  # a transformed module that is trained, saved and loaded
+    uses: tuple[str, ...]  # the ways of `core.uses` that apply to it
+    live: Callable[[Case], Transformed]  # a factory of transformed modules that can be trained, saved and loaded

@@ -1,4 +1,4 @@
-"""The value that a case gives to each role of a callable's parameters, arrays aside."""
+"""The value of each role of a callable's parameters for a case, except roles whose values are arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from normcheck.normalizers.case import Case
 
 
 def role_values(case: Case, shape_as: type) -> dict[str, Any]:
-    """Values by role (see `roles.NAMES`); shape_as: tuple or int, the type of `normalized_shape` if it is one axis."""
+    """Values by role (see `roles.NAMES`); shape_as: the type of `normalized_shape` for one axis, tuple or int."""
     shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
     return {
         "normalized_shape": shape[0] if shape_as is int and len(shape) == 1 else shape,

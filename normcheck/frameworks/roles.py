@@ -1,4 +1,4 @@
-"""Which parameter of a callable plays which role, by name. Knows names, not frameworks."""
+"""Matching the parameters of a callable to roles by their names, for all frameworks."""
 
 from __future__ import annotations
 
@@ -39,16 +39,19 @@ NAMES: dict[str, tuple[str, ...]] = {
     "backend": ("cudnn_enabled", "cudnn_enable", "use_cudnn"),
     "cache": ("cache", "saved", "ctx", "context", "state", "residuals"),
 }  # fmt: skip
-"""Role to the names under which code has it, compared in lower case without trailing underscores."""
+"""Role to the parameter names that have it, the most common first.
+
+Names are compared in lower case, without leading and trailing underscores.
+"""
 
 ROLES_TO_NAME = (
     "input", "normalized_shape", "num_groups", "num_channels", "running_mean", "running_var", "weight", "bias",
     "training", "use_input_stats", "momentum", "eps", "p", "dim", "affine", "use_bias", "dy", "cache",
 )  # fmt: skip
-"""Roles that a message offers for a parameter that plays none."""
+"""Roles that a message suggests for a parameter without a known role."""
 
 WEIGHT_NAMES = {"input": ("v", "weight_v", "input", "w", "weight", "x"), "weight": ("g", "weight_g", "gain", "scale")}
-"""The same for normalizers that act on weights: the input is v, the parameter is g."""
+"""The same for normalizers that act on weights: the input is v, the weight is g."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +60,35 @@ class Parameter:
 
     name: str
     required: bool
-    keyword: bool  # can be passed by name
+    keyword: bool  # it can be passed by name
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Roles in the order of the callable's parameters."""
+    """The matched parameters of a callable, in its order."""
 
-    parameters: tuple[tuple[str, str, bool, bool], ...]  # role, name, required, by keyword
+    parameters: tuple[tuple[str, str, bool, bool], ...]  # role, name, required, can be passed by name
 
     @property
     def roles(self) -> frozenset[str]:
         return frozenset(role for role, *_ in self.parameters)
 
     def name(self, role: str) -> str:
-        """The parameter that plays a role; empty if none does."""
+        """The name of the parameter with a role; empty if there is none."""
         return next((name for r, name, *_ in self.parameters if r == role), "")
 
     def required(self, role: str) -> bool:
         return any(role == r and required for r, _, required, _ in self.parameters)
 
     def without(self, role: str) -> Binding:
-        """The binding that leaves an optional role as it is by default."""
+        """The binding without a role, so that its parameter has its default value; a required parameter stays."""
         return Binding(tuple(one for one in self.parameters if one[0] != role or one[2]))
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments for the values of roles; a missing optional role is left out, or None."""
+        """Positional and keyword arguments from values by role.
+
+        An optional parameter without a value is left out, or passed as None if a positional argument follows it.
+        """
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         last = max((i for i, (role, *_) in enumerate(self.parameters) if role in values), default=-1)
@@ -90,13 +96,13 @@ class Binding:
             if keyword:
                 if role in values or required:
                     kwargs[name] = values.get(role)
-            elif required or i < last or role in values:  # what comes before a given one cannot be left out
+            elif required or i < last or role in values:  # a positional argument before another one cannot be left out
                 args.append(values.get(role))
         return args, kwargs
 
 
 def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
-    """The parameters of a Python callable; None where it has no signature or only *args."""
+    """The parameters of a Python callable; None if it has no signature, or only *args and **kwargs."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -110,13 +116,14 @@ def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
 
 
 def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:
+    """The parameter names that have a role for a normalizer."""
     if normalizer.acts_on == "weight" and role in WEIGHT_NAMES:
         return WEIGHT_NAMES[role]
     return NAMES[role]
 
 
 def _first_letter(parameters: Sequence[Parameter], normalizer: Normalizer, fallback: str | None) -> dict[str, str]:
-    """A single letter in the first place is what the function is of, whatever else the letter may mean: f(h, g, b)."""
+    """A first parameter named by one letter is the input, even if the letter is a name of another role: f(h, g, b)."""
     if fallback is None or not parameters or len(plain(parameters[0].name)) != 1:
         return {}
     known = names_of(normalizer, fallback)
@@ -125,6 +132,7 @@ def _first_letter(parameters: Sequence[Parameter], normalizer: Normalizer, fallb
 
 
 def plain(name: str) -> str:
+    """A parameter name as it is compared: in lower case, without leading and trailing underscores."""
     return name.lower().strip("_")
 
 
@@ -137,11 +145,11 @@ def bind(
     fallback: str | None = None,
     more: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Binding:
-    """Match parameters to roles by name; the first required parameter without a known name takes `fallback`.
+    """Match parameters to roles by name; the first required parameter without a known name gets the role `fallback`.
 
-    more: names of a role beyond `NAMES`.
+    target: the name of the callable, for messages. more: names of roles in addition to `NAMES`.
 
-    Raises `UsageError` for a required parameter that plays no role, naming what would be understood.
+    Raises `UsageError`, with the names that would be understood, for a required parameter without a role.
     """
     wanted = list(roles)
     taken: dict[str, str] = _first_letter(parameters, normalizer, fallback)
@@ -157,9 +165,9 @@ def bind(
         if best is not None:
             taken[best.name] = role
     if fallback is not None and fallback not in taken.values():
-        free = next((p for p in parameters if p.name not in taken and (p.required or p is parameters[0])), None)
-        if free is not None:
-            taken[free.name] = fallback
+        unmatched = next((p for p in parameters if p.name not in taken and (p.required or p is parameters[0])), None)
+        if unmatched is not None:
+            taken[unmatched.name] = fallback
     unknown = [p.name for p in parameters if p.required and p.name not in taken]
     if unknown:
         understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)

@@ -1,1 +1,1 @@
-"""Normalizers: what each computes, which cases are asked, what is true, what rounding allows, what can be wrong."""
+"""The family of normalizers: catalog, cases, references, error bounds, checks and known faults."""

@@ -1,4 +1,4 @@
-"""One concrete question: arrays, eps, parameters, format, mode. Values only; knows no framework and no check."""
+"""One test case: arrays, eps, parameters, format, mode. Plain values; knows no framework and no check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from normcheck.core.uses import PLAIN
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
-    """Summed inputs before they are multiplied out: data (cases, space, inputs), weights (units, inputs)."""
+    """A linear layer below a normalizer: data of shape (cases, space, inputs), weights (units, inputs)."""
 
     data: Array
     weights: Array
@@ -20,7 +20,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The free choices of a transform: a factor, one case, one unit, one direction among the inputs."""
+    """The free choices of a transform: a factor, a training case, a unit, and a vector with one entry per input."""
 
     delta: float
     case: int
@@ -30,9 +30,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """Arrays are float64 with values that the format can hold, so reference and implementation see the same numbers.
+    """The arguments of one call of a layer, and how it is called.
 
-    x: the input, any shape; weight, bias: parameters or None; dy: the cotangent, shape of the output.
+    Arrays are float64 with values that the format can hold, so reference and implementation see the same numbers.
+    x: the input, any shape; weight, bias: parameters or None; dy: the cotangent, of the shape of the output.
     """
 
     x: Array
@@ -44,26 +45,26 @@ class Case:
     groups: int = 1
     normalized: int = 1  # number of trailing axes in normalized_shape
     dim: int | None = 0  # the axis of units, for weights
-    part: float = 1.0  # share of the entries that the statistic reads
+    part: float = 1.0  # fraction of the entries that the statistic reads
     training: bool = True
     running_mean: Array | None = None
     running_var: Array | None = None
     momentum: float = 0.1
-    layouts: Mapping[str, str] = field(default_factory=dict)  # of x, weight, bias, dy: names from `layouts`
-    watched: bool = False  # the answer must say what the call changed that is not its own
-    use: str = PLAIN  # how the layer is called: a name from `uses`
+    layouts: Mapping[str, str] = field(default_factory=dict)  # of x, weight, bias, dy: names from `core.layouts`
+    watched: bool = False  # `Answer.changed` must list the side effects of the call
+    use: str = PLAIN  # how the layer is called: a name from `core.uses`
     tangent: Array | None = None  # direction of derivatives beyond the first backward, shape of x
     linear: Linear | None = None
     move: Move | None = None
-    program: tuple[str, ...] = ()  # what happens to one layer in turn: names from `programs`
-    drawn: dict[str, Any] = field(default_factory=dict)  # what the recipe drew: enough to name the case
+    program: tuple[str, ...] = ()  # operations on one layer, in order: names from `programs`
+    drawn: dict[str, Any] = field(default_factory=dict)  # the random choices of the recipe, enough to identify the case
 
     def layout(self, name: str) -> str:
-        """How an array of the case lies in memory."""
+        """The memory layout of an array of the case: a name from `core.layouts`."""
         return self.layouts.get(name, "contiguous")
 
     def but(self, **changes: Any) -> Case:
-        """The same case with other values."""
+        """A copy of the case with some values replaced."""
         return replace(self, **changes)
 
     def describe(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Every normalizer as one short entry: a choice of sets, centering and divisor, with its paper and its row.
+"""The catalog of normalizers. An entry chooses sets, centering and divisor, and names its paper and arguments.
 
-Rows are as printed by the paper; `transforms.derived_row` derives them from the choice and a test compares.
-The arguments are those of torch's function, in its order, as roles.
+`printed` holds the rows of Table 1 as the papers print them; `transforms.derived_row` derives the row from the choice,
+and a test compares the two. `arguments` are the parameters of torch's function, in its order, as roles.
 """
 
 from __future__ import annotations
@@ -153,4 +153,4 @@ ALL: dict[str, Normalizer] = {
         mean_only_batch_norm,
     )
 }  # fmt: skip
-"""The normalizers."""
+"""The normalizers by name."""

@@ -1,19 +1,21 @@
-"""What there is to say about a normalizer, as sections of its page."""
+"""The sections of a normalizer's page in `normcheck explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from normcheck.core.contract import CHOICES
 from normcheck.core.page import Section, paper
 from normcheck.core.spec import Row
-from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import transforms
 from normcheck.normalizers.normalizer import Normalizer
 
+Names = Callable[[Normalizer, str], Iterable[str]]
+"""The names under which code has a role of a normalizer."""
 
-def sections(n: Normalizer) -> Iterator[Section]:
-    """All but the note and how to check one, which every page has."""
+
+def sections(n: Normalizer, names_of: Names) -> Iterator[Section]:
+    """The sections that only normalizers have; the note and how to run the checks are added to every page."""
     shared = " and ".join(sorted(n.sets.members))
     center = "the mean is subtracted" if n.centered else "no mean is subtracted"
     squares = "mean square" if n.mean_square else "sum of squares"
@@ -21,7 +23,7 @@ def sections(n: Normalizer) -> Iterator[Section]:
     yield "formula", (n.formula, f"Entries along {shared} share a statistic; {center}; {scale}.")
     yield "paper", paper(n)
     yield "Table 1", tuple(_rows(n))
-    yield "arguments", tuple(_arguments(n))
+    yield "arguments", tuple(_arguments(n, names_of))
     yield "conventions", tuple(conventions(_without(n)))
     yield "accuracy", (_accuracy(n),)
 
@@ -36,25 +38,25 @@ def _rows(n: Normalizer) -> Iterator[str]:
 
 
 def named(row: Row, yes: bool) -> str:
-    """The columns of Table 1 that a row has, or has not."""
+    """Titles of the columns of Table 1 whose cell is yes, or no, joined by commas."""
     titles = [column.title for column in transforms.COLUMNS if row[column.name] is yes]
     return ", ".join(titles) or "none of the six"
 
 
-def _arguments(n: Normalizer) -> Iterator[str]:
+def _arguments(n: Normalizer, names_of: Names) -> Iterator[str]:
     yield "In torch's order; each may have any of these names, and any but the input may be missing."
     for role in n.arguments:
         yield f"{role}: {', '.join(dict.fromkeys((role, *names_of(n, role))))}"
 
 
 def _without(n: Normalizer) -> set[str]:
-    """Conventions about what it has not."""
+    """Contract keys without a meaning for this normalizer."""
     scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
     return scale | (set() if n.weight else {"weight"})
 
 
 def conventions(without: Collection[str] = ()) -> Iterator[str]:
-    """What may be declared; without: keys that mean nothing here."""
+    """Lines for the conventions that a contract can declare; without: keys to leave out."""
     yield "--norm-contract KEY=VALUE, the default first."
     for key, choices in CHOICES.items():
         if key not in without:

@@ -1,4 +1,4 @@
-"""The nouns of the catalog: paper, row of invariances, which entries share a statistic, normalizer.
+"""What defines a normalizer, and how its input falls into sets of entries that share a statistic.
 
 A normalizer is a choice, not an algorithm: which entries of the input share a statistic, whether the mean is
 subtracted, what the squares are divided by. Everything else follows from the choice.
@@ -16,19 +16,19 @@ from normcheck.core.floats import Array
 from normcheck.core.spec import Paper, Printed
 
 AXES = ("case", "group", "unit", "space")
-"""The four axes that every input is seen through: training case, group of units, unit in its group, position."""
+"""The four axes to which every input is reshaped: training case, group of units, unit in its group, position."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """How one input shape falls into sets that share a statistic.
+    """How the entries of an input of one shape fall into sets; the entries of a set share a statistic.
 
-    `gather` turns an array of the input's shape into (sets, members), `scatter` turns it back.
+    `gather` turns an array of the input's shape into (sets, members), `scatter` is its inverse.
     """
 
     shape: tuple[int, ...]  # of the input
-    seen: tuple[int, ...]  # the same entries along (case, group, unit, space)
-    rows: bool  # whether axis `dim` holds the units (weights) and must come first
+    seen: tuple[int, ...]  # the shape along `AXES`
+    rows: bool  # whether axis `dim` holds the units, as in a weight, and must be moved to the front
     dim: int
     members: tuple[int, ...]  # positions in AXES of the axes whose entries share a statistic
     parameter: tuple[int, ...]  # shape of the weight
@@ -36,31 +36,34 @@ class Partition:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
+        """The axes with those of the members last."""
         return tuple(a for a in range(4) if a not in self.members) + self.members
 
     @cached_property
     def _back(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """How `scatter` sees a gathered array, and the order that puts its axes back."""
+        """Shape of a gathered array before its axes were merged, and the order that puts the axes back."""
         return tuple(self.seen[a] for a in self.order), tuple(self.order.index(a) for a in range(4))
 
     @cached_property
     def n(self) -> int:
-        """Number of entries that share one statistic."""
+        """Number of members of a set."""
         return math.prod(self.seen[a] for a in self.members)
 
     @cached_property
     def sets(self) -> int:
-        """Number of statistics."""
+        """Number of sets."""
         return math.prod(self.seen[a] for a in range(4) if a not in self.members)
 
     def canonical(self, x: Array) -> Array:
-        """View along (case, group, unit, space)."""
+        """An array of the input's shape as one along `AXES`."""
         return (np.moveaxis(x, self.dim, 0) if self.rows else x).reshape(self.seen)
 
     def gather(self, x: Array) -> Array:
+        """An array of the input's shape as one of shape (sets, members)."""
         return self.canonical(x).transpose(self.order).reshape(self.sets, self.n)
 
     def scatter(self, flat: Array) -> Array:
+        """The inverse of `gather`."""
         seen, back = self._back
         return self.restore(flat.reshape(seen).transpose(back))
 
@@ -72,18 +75,18 @@ class Partition:
         return np.moveaxis(seen.reshape(self.shape[self.dim], *others), 0, self.dim)
 
     def per_set(self, statistic: Array) -> Array:
-        """A statistic of shape (sets,) or (sets, 1), as it broadcasts over the input's shape."""
+        """A statistic of shape (sets,) or (sets, 1), repeated to the input's shape."""
         seen, back = self._back
         kept = tuple(1 if a in self.members else self.seen[a] for a in self.order)
         full = np.broadcast_to(statistic.reshape(kept), seen)
         return self.restore(full.transpose(back))
 
     def spread(self, parameter: Array) -> Array:
-        """The weight or bias as it broadcasts against the input."""
+        """The weight or bias, reshaped so that it broadcasts against the input."""
         return parameter.reshape(self.spread_shape)
 
     def collect(self, full: Array) -> Array:
-        """Sum over all entries that one parameter multiplies: the adjoint of `spread`."""
+        """Sum over all entries that one parameter multiplies, of the weight's shape: the adjoint of `spread`."""
         extra = len(full.shape) - len(self.spread_shape)
         axes = tuple(range(extra)) + tuple(
             extra + i for i, size in enumerate(self.spread_shape) if size == 1 and full.shape[extra + i] != 1
@@ -94,16 +97,18 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Which entries share a statistic, for any shape.
+    """Which entries share a statistic, for inputs of any shape.
 
-    layout says how an input is seen: "channels" (cases, channels, *space), "trailing" (*cases, *normalized_shape),
-    "rows" (a weight, with one vector for each index of its axis `dim`).
+    layout: the meaning of the input's axes. "channels": (cases, channels, *space); "trailing":
+    (*cases, *normalized_shape); "rows": a weight, with one vector for each index of its axis `dim`.
+    members: names from `AXES` of the axes along which entries share a statistic.
     """
 
     layout: str
     members: frozenset[str]
 
     def over(self, shape: tuple[int, ...], *, groups: int = 1, normalized: int = 1, dim: int | None = 0) -> Partition:
+        """The sets of an input of this shape. normalized: number of trailing axes; dim None: all is one vector."""
         return _partition(self, shape, groups, normalized, dim)
 
 
@@ -131,7 +136,7 @@ def _partition(sets: Sets, shape: tuple[int, ...], groups: int, normalized: int,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalizer:
-    """What one normalizer computes, who says so, and what its implementations are asked."""
+    """An entry of the catalog: what a normalizer computes, its paper, and what its implementations take."""
 
     name: str
     title: str
@@ -147,14 +152,14 @@ class Normalizer:
     bias: bool = True  # has an additive parameter
     state: bool = False  # keeps running statistics for evaluation
     spatial: bool = False  # Table 1 is measured on maps (cases, channels, *space), not on vectors
-    eps: float | None = 1e-5  # torch's default; None: the formula has no eps
+    eps: float | None = 1e-5  # default of torch's function; None: the formula has no eps
     printed: tuple[Printed, ...] = ()
-    narrow_accuracy: tuple[str, str] = ("sound", "sound")  # class demanded below float32: forward, backward
+    narrow_accuracy: tuple[str, str] = ("sound", "sound")  # accuracy class in narrow formats: forward, backward
     arguments: tuple[str, ...] = ()  # roles of torch's function, in its order
     note: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Running statistics that its implementations keep; where there is no variance, a case's passes through."""
+        """Running statistics that implementations keep. Without a scale there is no variance to keep."""
         return ("running_mean", "running_var") if self.scaled else ("running_mean",)

@@ -1,4 +1,4 @@
-"""What every adapter offers: a subject that answers cases, and the domain on which it does."""
+"""An implementation of a normalizer as the checks see it: how to call it, what it returns, what it accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import NAMES
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -17,7 +17,7 @@ from normcheck.normalizers.sampling.recipes import Sizes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What an implementation returned, in float64, with what was observed."""
+    """What a call returned, converted to float64, and what was observed during it."""
 
     y: Array
     format: str  # of the output
@@ -28,45 +28,47 @@ class Answer:
     running_var: Array | None = None
     jv: Array | None = None  # derivative of y along the case's tangent v
     ddx: Array | None = None  # derivative of <dx, v> by x
-    called: tuple[str, ...] = ()  # normalizing operators of the framework; listened to under the use "observed"
-    kept_format: bool = True  # the output has the memory format of the input; seen under the use "observed"
-    changed: tuple[str, ...] = ()  # what the call changed that is not its own; looked at if the case is watched
+    called: tuple[str, ...] = ()  # normalizing operators of the framework; recorded under the use "observed"
+    kept_format: bool = True  # the output has the memory format of the input; recorded under the use "observed"
+    changed: tuple[str, ...] = ()  # side effects of the call; recorded if the case is watched
 
 
 Call = Callable[[Case, bool], Answer]
-"""Answers a case; the flag asks for gradients too. Raises `CallError` in one sentence."""
+"""Calls the implementation on a case, with gradients if the flag is set. Raises `CallError` where the code raises."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """The running statistics of a layer, as it keeps them."""
+    """The running statistics that a layer holds, one value for each unit."""
 
     mean: Array
     var: Array
-    format: str = ""  # in which they are kept; empty: not told
-    count: int | None = None  # batches seen, where that can be read
+    format: str = ""  # in which they are stored; empty: unknown
+    count: int | None = None  # number of batches seen; None: unknown
 
 
 class Life(Protocol):
-    """One layer over several calls, which keeps its own running statistics. Raises `CallError` for what it refuses."""
+    """One layer over several calls, with running statistics of its own. Raises `CallError` where the layer raises."""
 
     def call(self, case: Case, gradient: bool) -> Answer:
-        """The answer in the case's mode; statistics and momentum of the case are not looked at."""
+        """Call the layer in the case's mode. Its own statistics and momentum are used, not those of the case."""
         ...
 
     def do(self, operation: str) -> None:
-        """What happens between calls: a name from `programs` that is no batch."""
+        """An operation between two calls: a name from `programs` other than a batch."""
         ...
 
-    def state(self) -> State: ...
+    def state(self) -> State:
+        """The running statistics that the layer holds now."""
+        ...
 
 
 class ScriptLanguage(Protocol):
-    """How a framework writes the script of a finding. Values are names and expressions of that script, as text."""
+    """How a framework writes the script of a finding. Arguments are variable names and expressions, as text."""
 
     @property
     def framework(self) -> str:
-        """The framework's name."""
+        """The name of the framework."""
         ...
 
     def opening(self, format: str) -> tuple[str, ...]:
@@ -74,99 +76,105 @@ class ScriptLanguage(Protocol):
         ...
 
     def array(self, values: Array, format: str, *, leaf: bool) -> str:
-        """An array with these values; leaf: a gradient of it is computed later."""
+        """An expression for an array with these values; leaf: a gradient with respect to it is computed later."""
         ...
 
     def reduced(self, kind: str, values: str, axes: tuple[int, ...]) -> str:
         """The mean or the sum (kind) over axes, which are kept with size 1."""
         ...
 
-    def square(self, values: str) -> str: ...
+    def square(self, values: str) -> str:
+        """The square of each entry."""
+        ...
 
-    def root(self, values: str) -> str: ...
+    def root(self, values: str) -> str:
+        """The square root of each entry."""
+        ...
 
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:
-        """The lines that call the implementation and the reference, and the largest difference of the two in float64.
+        """The lines that call implementation and reference, and an expression for their largest difference in float64.
 
-        call: lines of which the last is `y = ...`. names: the arrays that there are, of x, weight, bias; the reference
-        reads float64 copies of them with names in capitals. reference: the input less its mean, named c, and the
-        output that follows from it. leaf: the array whose gradient for the cotangent dy is compared; empty: outputs.
+        call: lines, the last of which is `y = ...`. names: the arrays of the case, of x, weight and bias; the reference
+        reads float64 copies of them, with names in capitals. reference: the input minus its mean, assigned to c, and
+        the output computed from c. leaf: compare the gradients of this array for the cotangent dy; empty: the outputs.
         """
         ...
 
 
 class Transformed(Protocol):
-    """A module whose weight follows from a direction v and a length g. Raises `CallError` for what it refuses."""
+    """A module whose weight follows from a direction v and a length g. Raises `CallError` where the module raises."""
 
     def weight(self) -> Array:
-        """The weight that a forward of the module uses."""
+        """The weight that the next forward pass uses."""
         ...
 
     def trained(self) -> Mapping[str, Array]:
-        """What an optimizer is given: "direction", "length", and whatever else there is under its own name."""
+        """The parameters that an optimizer gets: "direction", "length", and any others under their own names."""
         ...
 
     def step(self, case: Case) -> None:
-        """One step of gradient descent on all parameters, with the case's cotangent for the weight."""
+        """One step of gradient descent on all parameters; the case's dy is the cotangent of the weight."""
         ...
 
     def load(self, other: Case) -> None:
-        """Load the state of another module, whose direction and length are those of a case."""
+        """Load the state of another module, whose direction and length are those of the case."""
         ...
 
     def remove(self) -> str:
-        """Make the weight a plain parameter again; why that cannot be tried, empty if it was done."""
+        """Make the weight a plain parameter again. Returns why this cannot be tried; empty if it was done."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What an implementation accepts, found by trying. The first rank and format are those that everything can use."""
+    """What an implementation accepts, found by trying it. The first rank and format suit every check."""
 
     ranks: tuple[int, ...] = (2, 3, 4)
-    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    formats: tuple[str, ...] = tuple(FORMATS)
     normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
-    affine: tuple[str, ...] = ("both",)  # which of both, weight, none, bias
+    affine: tuple[str, ...] = ("both",)  # parameters that may be given: both, weight, none, bias
     dims: tuple[int | None, ...] = (0,)
-    sizes: Sizes | None = None  # where the implementation cannot change them
-    refused: frozenset[int] = frozenset()  # members of a set that it raises on
-    eps: float | None = None  # None: taken as an argument; else the fixed value
-    empty: tuple[str, ...] = ("sets",)  # what an input may have none of: sets, members of a set
-    least_eps: float = 0.0  # the smallest that it takes as an argument; 0 where it takes any
-    eps64: float | None = None  # the fixed value in float64, where it is another (machine epsilon of the format)
-    layouts: tuple[str, ...] = NAMES[1:]  # other than contiguous, that the input may have
-    watched: bool = True  # what a call changes can be seen
-    compiles_per_shape: bool = False  # each new shape or format costs a compilation: few are called
-    uses: tuple[str, ...] = uses.ALL  # ways to call it that can be tried
-    own_parameters: bool = True  # parameters are arguments, not kept inside
-    gradient: bool = True
-    training: bool = True  # offers batch statistics
-    evaluation: bool = False  # offers given statistics
+    sizes: Sizes | None = None  # of a layer whose sizes are fixed
+    refused: frozenset[int] = frozenset()  # numbers of members of a set on which it raises
+    eps: float | None = None  # None: eps is an argument; else the fixed value
+    empty: tuple[str, ...] = ("sets",)  # what an input may have zero of: sets, members of a set
+    least_eps: float = 0.0  # the smallest eps accepted as an argument; 0: any
+    eps64: float | None = None  # the fixed value in float64 if it differs (machine epsilon of the format)
+    layouts: tuple[str, ...] = NAMES[1:]  # of the input, other than contiguous
+    watched: bool = True  # side effects of a call can be observed
+    compiles_per_shape: bool = False  # each new shape or format costs a compilation, so few are drawn
+    uses: tuple[str, ...] = uses.ALL  # names from `core.uses`: the ways in which it can be called
+    own_parameters: bool = True  # parameters are arguments of the call, not kept in a module
+    gradient: bool = True  # gradients can be computed
+    training: bool = True  # can normalize by statistics of the batch
+    evaluation: bool = False  # can normalize by running statistics
     state: bool = False  # updates running statistics
-    operations: tuple[str, ...] = ()  # what can happen to a layer that lives on: names from `programs`
-    spell: Callable[[Case], tuple[str, ...]] | None = None  # a call as a user would write it; empty: it cannot be
-    language: ScriptLanguage | None = None  # in which it is written
-    absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
+    operations: tuple[str, ...] = ()  # that one layer takes over several calls: names from `programs`
+    spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code; empty where it cannot be written
+    language: ScriptLanguage | None = None  # of these lines
+    absent: Mapping[str, str] = field(default_factory=dict)  # capability that is missing, to the reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """An implementation of a normalizer, bound and ready to answer."""
+    """An implementation of a normalizer, bound: ready to be called."""
 
     name: str
     normalizer: Normalizer
     contract: Contract
     domain: Domain
     call: Call
-    live: Callable[[Case], Life] | None = None  # a layer with the parameters and statistics of a case
-    transformed: Callable[[Case], Transformed] | None = None  # a transform of a module whose weight is a case's input
+    live: Callable[[Case], Life] | None = None  # constructs a layer with the parameters and statistics of a case
+    transformed: Callable[[Case], Transformed] | None = None  # transforms a module whose weight is the input of a case
 
     @property
     def entry(self) -> Normalizer:
+        """The normalizer, as `core.subject.BoundSubject` names it."""
         return self.normalizer
 
     @property
     def absent(self) -> Mapping[str, str]:
+        """Capabilities that are missing, each with the reason."""
         return self.domain.absent

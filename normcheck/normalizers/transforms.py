@@ -1,8 +1,8 @@
-"""The six columns of Table 1 and the further laws: what each does to weights and data, and what eps must become.
+"""The columns of Table 1 as transforms of weights and data, and which of them leave a normalizer's output unchanged.
 
 Ba, Kiros, Hinton 2016, Table 1 and section 5.1. A column scales or shifts the summed inputs a = x W^T of each set;
-eps must follow the square of the scale. Whether an invariance holds is derived: a scale must be the same, and a
-shift constant and removed, within each set that shares a statistic.
+eps must follow the square of the scale. Whether an invariance holds is derived from the sets of entries that share a
+statistic: a scale must be the same within each set; a shift must be constant within it, and the mean subtracted.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from normcheck.normalizers.normalizer import Normalizer
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One way to change a network or its data.
+    """One transform of a network or its data.
 
-    varies: the axes of the summed inputs along which the scale or shift differs; weight_varies: the same along
-    (unit, space = inputs) of a weight matrix, or None if the weights are not touched.
+    varies: the axes of the summed inputs along which the scale or shift differs; weight_varies: the same for a weight
+    matrix, whose axes are unit and space (its inputs), or None if the weights stay as they are.
     """
 
     name: str
@@ -113,9 +113,9 @@ assert tuple(column.name for column in COLUMNS) == COLUMN_NAMES
 
 
 def holds(normalizer: Normalizer, column: Column, *, spatial: bool) -> bool:
-    """Whether the output must stay the same, derived from which entries share a statistic.
+    """Whether a normalizer's output is invariant under a column; spatial: on maps (cases, channels, *space).
 
-    >>> from normcheck.catalog import layer_norm
+    >>> from normcheck.normalizers.catalog import layer_norm
     >>> holds(layer_norm, COLUMNS[1], spatial=False)
     True
     """
@@ -130,18 +130,19 @@ def holds(normalizer: Normalizer, column: Column, *, spatial: bool) -> bool:
 
 
 def derived_row(normalizer: Normalizer, *, spatial: bool | None = None) -> Row:
-    """The row of Table 1 by structure; spatial: on maps rather than on vectors, the entry's own if None."""
+    """The row of Table 1, derived. spatial: on maps rather than on vectors; None: as the entry says."""
     maps = normalizer.spatial if spatial is None else spatial
     return Row(tuple(holds(normalizer, column, spatial=maps) for column in COLUMNS))
 
 
 def extended(normalizer: Normalizer, *, evaluation: bool = False) -> dict[str, bool]:
-    """The columns beyond Table 1, by structure.
+    """The columns beyond Table 1, derived.
 
-    Reparametrizations are what acts on weights, and in evaluation what keeps statistics: constants there. A case's
-    output is independent of the other cases unless they share a statistic that is taken from them.
+    A normalizer of weights is a reparametrization (Salimans, Kingma 2016, section 2); in evaluation so is one that
+    keeps running statistics, which are constants there. The output for a training case is independent of the other
+    cases unless a statistic is computed from several of them.
 
-    >>> from normcheck.catalog import layer_norm
+    >>> from normcheck.normalizers.catalog import layer_norm
     >>> extended(layer_norm)
     {'reparametrization': False, 'independence_of_batch': True}
     """

@@ -1,4 +1,4 @@
-"""How a failing test tells a finding: in full once for each fault, then in a line; in pytest's summary in one line."""
+"""The text of a failing test: a finding in full once for each diagnosis, and one line of it in pytest's summary."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ from typing import Any
 
 import pytest
 
-TOLD = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
-"""On the config: the checks whose findings were told in full, by kind, target and diagnosis."""
+REPORTED = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
+"""On the config: the checks whose findings were written in full, by kind, target and diagnosis."""
 
 
-def told(config: pytest.Config, outcome: Any) -> str:
-    """A finding in full the first time that its diagnosis is told of a target, or with -v; in short from then on."""
-    from normcheck.report.message import again, finding
+def text(config: pytest.Config, outcomes: list[dict[str, Any]]) -> str:
+    """Why a test fails, given the records of its outcomes; empty if it does not. With -v every finding is in full."""
+    from normcheck.report.failures import failure_text
 
-    before = config.stash.setdefault(TOLD, {})
-    key = (outcome.kind, outcome.target, outcome.diagnosis)
-    if outcome.diagnosis and key in before and config.get_verbosity() <= 0:
-        return again(outcome.finding.record(), before[key])
-    before.setdefault(key, outcome.check)
-    return finding(outcome.kind, outcome.target, outcome.finding.record())
+    return failure_text(outcomes, config.stash.setdefault(REPORTED, {}), in_full=config.get_verbosity() > 0)
 
 
 def first_line(report: pytest.TestReport) -> None:
-    """Leave the first line of a failure to pytest's summary, which repeats all of it on the machines of a CI."""
+    """Leave the first line of a failure to pytest's summary, which prints all of it where CI is set."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         crash.message = str(crash.message).partition("\n")[0]

@@ -1,7 +1,7 @@
-"""The pytest plugin: options, the fixture, collection of the property suite, the section at the end, JSON.
+"""The pytest plugin: options, hooks, fixtures, and collection of the property suite.
 
-Loaded by every pytest in an environment where normcheck is installed, so it imports nothing beyond pytest until an
-implementation is named.
+Every pytest run in an environment with normcheck loads it, so it imports nothing beyond pytest until an implementation
+is named.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from normcheck.pytest_plugin import failure_messages, isolation_options, report_options, seed, speed_options, xdist
-from normcheck.pytest_plugin.stash_keys import RECORDS, SESSION, properties
+from normcheck.pytest_plugin.collector import Collector
+from normcheck.pytest_plugin.stash_keys import EVENTS, SUITE, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -29,6 +28,10 @@ class Hooks:
     def pytest_normcheck_implementations(self) -> list[Any]:
         """Return `normcheck.Implementation` values to check in this project."""
         raise NotImplementedError
+
+    @pytest.hookspec
+    def pytest_normcheck_event(self, event: Any) -> None:
+        """Receive each event of a run, as `normcheck.check` gives them to `progress`; in the controlling process."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -65,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _claims(config: pytest.Config) -> list[Any]:
-    """What is to be checked: the options, or else the ini table and the conftest hooks."""
+    """The implementations to check: those of the options, or else those of the ini table and of conftest hooks."""
     named = config.getoption("norm")
     if named:
         return list(named)
@@ -95,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         limits = isolation_options.limits(config, claims)  # before anything is loaded here
         speed_options.prepare(config)
-        config.stash[SESSION] = _session(config, claims, words, effort, limits)
+        config.stash[SUITE] = _suite(config, claims, words, effort, limits)
         report_options.prepare(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
@@ -104,36 +107,30 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
 
 
-def _session(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:
-    """A session under the options. Raises `UsageError` for one that is none."""
+def _suite(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:
+    """The run of the property suite. Raises `UsageError` for options that cannot be understood."""
     with _imports():
-        from normcheck.engine import accepted_findings
-        from normcheck.engine.search import shared
-        from normcheck.engine.session import Session
-        from normcheck.families import CHECKS_BY_NAME
+        from normcheck.pytest_plugin.suite_run import settings_of, suite_run
 
-    session = Session.of(claims, words, effort, seed.seed(config), config.getoption("norm_replay"))
-    session.effort = replace(session.effort, memory=shared())
-    session.accepted = accepted_findings.known(_pyproject(config), config.getoption("norm_baseline"), CHECKS_BY_NAME)
-    session.isolate, session.device = isolate, config.getoption("norm_device")
-    return session
+    return suite_run(claims, words, settings_of(config, effort, isolate))
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return seed.header(config, config.stash.get(SESSION, None))
+    suite = config.stash.get(SUITE, None)
+    return seed.header(config, None if suite is None else suite.asker.settings.record())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    session = config.stash.get(SESSION, None)
-    if session is not None:
-        session.close()
+    suite = config.stash.get(SUITE, None)
+    if suite is not None:
+        suite.asker.close()
 
 
 @contextmanager
 def _imports() -> Iterator[None]:
-    """What is imported stays: it is not walked for cycles while it grows, nor at each later collection.
+    """Imports without garbage collection, whose results no later collection examines.
 
-    A framework is a million objects, and pytest collects several times at its end: two of six seconds.
+    A framework is a million objects that stay, and pytest collects several times at its end: two of six seconds.
     """
     on = gc.isenabled()
     gc.disable()
@@ -145,32 +142,27 @@ def _imports() -> Iterator[None]:
             gc.enable()
 
 
-def _pyproject(config: pytest.Config) -> Path:
-    """Where a project keeps the findings that it expects."""
-    return config.rootpath / "pyproject.toml"
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each implementation, or for each implementation and check that concerns it."""
     wanted = {"norm_claim", "norm_question"} & set(metafunc.fixturenames)
     if not wanted:
         return
-    session = metafunc.config.stash.get(SESSION, None)
-    if session is None:
+    suite = metafunc.config.stash.get(SUITE, None)
+    if suite is None:
         raise pytest.UsageError(
             "the properties need an implementation: add --norm KIND=TARGET, "
             "as in --norm layer_norm=torch.nn.functional:layer_norm"
         )
     if "norm_claim" in wanted:
-        metafunc.parametrize("norm_claim", session.claims, ids=session.names(), scope="session")
+        metafunc.parametrize("norm_claim", suite.claims, ids=suite.names(), scope="session")
         return
-    questions = session.questions(metafunc.module.CHECKS)
+    questions = suite.questions(metafunc.module.CHECKS)
     ids = [f"{claim.kind}={claim.name}-{check.name}" for claim, check in questions]
     metafunc.parametrize("norm_question", questions, ids=ids)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file of the suite that asks nothing of the kinds at hand leaves no skipped test behind."""
+    """Remove the skipped test that pytest makes for a file without a check for the kinds of this run."""
     items[:] = [item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)]
 
 
@@ -181,17 +173,17 @@ def _is_asked(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def norm_ask(request: pytest.FixtureRequest) -> Any:
-    """Ask a check of a claim; the outcome is kept for the summary, and a finding fails the test."""
-    session = request.config.stash[SESSION]
+    """Run a check of a claim, or bind it where the check is None; a finding fails the test."""
+    suite = request.config.stash[SUITE]
 
     def ask(claim: Any, check: Any | None) -> None:
-        _settle(request, [session.call(claim) if check is None else session.ask(claim, check)])
+        _settle(request, suite.ask(claim, check))
 
     return ask
 
 
 class Verifier:
-    """What the fixture `normcheck` gives: one verb."""
+    """The value of the fixture `normcheck`."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
@@ -204,7 +196,7 @@ class Verifier:
         contract: dict[str, str] | None = None,
         effort: str | None = None,
     ) -> None:
-        """Check a target as a normalizer; fails the test with every law that does not hold.
+        """Check a target as a normalizer; the test fails with every law that does not hold.
 
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
@@ -215,16 +207,13 @@ class Verifier:
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
         chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
         try:
-            limits = (
-                isolation_options.limits(config, ()) if isinstance(target, str) else None
-            )  # an object is here already
-            session = _session(config, [(as_, target)], words, chosen, limits)
+            limits = isolation_options.limits(config, ()) if isinstance(target, str) else None
+            with _imports():
+                from normcheck.pytest_plugin.suite_run import settings_of, verify_events
+            events = verify_events(target, as_, words, settings_of(config, chosen, limits))
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)
-        try:
-            _settle(self._request, session.all())
-        finally:
-            session.close()
+        _settle(self._request, list(events))
 
 
 @pytest.fixture
@@ -233,85 +222,25 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
     return Verifier(request)
 
 
-def _settle(request: pytest.FixtureRequest, outcomes: list[Any]) -> None:
-    """Keep the outcomes, and end the test as they say: failed, skipped, or passed."""
-    request.node.stash.setdefault(RECORDS, []).extend(o.record() for o in outcomes)
-    request.node.user_properties += report_options.properties(outcomes)  # pytest's own --junitxml writes them
-    bad = [o for o in outcomes if o.status in ("failed", "error", "inconclusive")]
-    texts = [
-        failure_messages.told(request.config, o) if o.finding else f"{o.target}: {o.check}: {o.reason}" for o in bad
-    ]
-    if texts:
-        pytest.fail("\n\n".join(dict.fromkeys(texts)), pytrace=False)
-    if all(o.status == "skipped" for o in outcomes):
-        pytest.skip(outcomes[0].reason)
+def _settle(request: pytest.FixtureRequest, events: list[Any]) -> None:
+    """Keep the events, and end the test as their outcomes demand: failed, skipped, or passed."""
+    from normcheck.core.events import outcomes_of, record
+
+    request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
+    found = outcomes_of(events)
+    request.node.user_properties += report_options.properties(found)  # pytest's own --junitxml writes them
+    text = failure_messages.text(request.config, [one.record() for one in found])
+    if text:
+        pytest.fail(text, pytrace=False)
+    if all(one.status == "skipped" for one in found):
+        pytest.skip(found[0].reason)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Outcomes travel with the report, from a worker process too."""
+    """The events of a test travel with its report, from a worker process too."""
     report = yield
-    if report.when == "call" and RECORDS in item.stash:
-        report.__dict__["normcheck"] = item.stash[RECORDS]
+    if report.when == "call" and EVENTS in item.stash:
+        report.__dict__["normcheck"] = item.stash[EVENTS]
         failure_messages.first_line(report)
     return report
-
-
-class Collector:
-    """Gathers the outcomes in the controlling process, and at the end says and writes what they amount to."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._records: list[dict[str, Any]] = []
-        self._speeds: list[dict[str, Any]] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._records += getattr(report, "normcheck", [])
-        self._speeds += getattr(report, "normcheck_speed", [])
-
-    def run(self) -> dict[str, Any] | None:
-        """The document of the run; None where nothing was asked."""
-        if not self._records:
-            return None
-        from normcheck import __version__
-        from normcheck.core.result import outcome
-        from normcheck.engine import verdict
-
-        session = self._config.stash.get(SESSION, None)
-        settings = {} if session is None else session.settings()
-        order = {} if session is None else {name: i for i, name in enumerate(session.names())}
-        records = sorted(self._records, key=lambda r: order.get(f"{r['kind']}={r['target']}", len(order)))
-        return speed_options.placed(
-            verdict.run(__version__, [outcome(record) for record in records], settings), self._speeds
-        )
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Exit with 4 if a target cannot be used, and never with 0 if an implementation was not compared at all."""
-        run = self.run()
-        if run is None:
-            return
-        report_options.write(self._config, run)
-        if any(record["usage"] for record in self._records):
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif session.exitstatus == pytest.ExitCode.OK and any(not one["compared"] for one in run["implementations"]):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        run = self.run()
-        if run is None:
-            return
-        from normcheck.report.terminal import summary
-
-        terminalreporter.section("normcheck", sep="=")
-        for text, markup in summary(run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
-            terminalreporter.write_line(text, **markup)
-        for text in report_options.lines(self._config, run):
-            terminalreporter.write_line(text)
-        reason = self._config.getoption("norm_accept")
-        if reason:
-            from normcheck.engine import accepted_findings
-
-            found = [(one["target"], finding["check"]) for one in run["implementations"] for finding in one["findings"]]
-            count = accepted_findings.write(_pyproject(self._config), found, reason)
-            terminalreporter.write_line(f"written: {count} expected findings to {_pyproject(self._config)}")

@@ -1,4 +1,4 @@
-"""What the parts of the plugin share: keys on items and config of pytest, and where the suite lies."""
+"""What the parts of the plugin share: keys on items and config of pytest, and the folder of the property suite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-RECORDS = pytest.StashKey[list[dict[str, Any]]]()
-"""On an item: the outcomes of its checks, as plain data."""
+EVENTS = pytest.StashKey[list[dict[str, Any]]]()
+"""On an item: the events of its checks, as plain data."""
 SPEED = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: its entry of the record's list of speeds, with the implementation that it is about."""
-SESSION = pytest.StashKey[Any]()
-"""On the config: the claims and settings of this run; absent where nothing is named."""
+SUITE = pytest.StashKey[Any]()
+"""On the config: the `SuiteRun` of this session; absent where no implementation is named."""
 
 
 def properties() -> Path:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from normcheck.bench import limits
-from normcheck.bench.bandwidth import ERROR
-from normcheck.bench.ceilings import machine
+from normcheck.bench.bandwidth import MEASUREMENT_ERROR
+from normcheck.bench.ceilings import bandwidth_curve
 from normcheck.bench.grid import SpeedQuestion
 from normcheck.bench.growth import LINEAR, QUADRATIC, Arm
 from normcheck.bench.speed import case_of
-from normcheck.bench.timing import Timed
+from normcheck.bench.timing import TimedArm
 from normcheck.bench.traffic import PASSES
 from normcheck.core.claim import Implementation
 from normcheck.families import bind as subject
@@ -44,14 +44,14 @@ def arms(name: str, sets: int | None, n: int | None, part: str = "forward"):
 
     def make(size: int) -> Arm:
         question = SpeedQuestion(sets or size, n or size, part)
-        return Timed(found, case_of(found, question), question)
+        return TimedArm(found, case_of(found, question), question)
 
     return make
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("fused", LINEAR), ("eager", LINEAR), ("matrix", QUADRATIC)])
 def test_growth_with_width(name: str, verdict: str) -> None:
-    grown = limits.grow(arms(name, 16, None), limits.WIDTHS)
+    grown = limits.time_growth(arms(name, 16, None), limits.WIDTHS)
     print(
         name,
         f"width^{grown.exponent:.2f} {grown.verdict}",
@@ -64,7 +64,7 @@ def test_growth_with_width(name: str, verdict: str) -> None:
 
 @pytest.mark.parametrize("name", ["fused", "eager"])
 def test_growth_with_rows(name: str) -> None:
-    grown = limits.grow(arms(name, None, 768), limits.ROWS)
+    grown = limits.time_growth(arms(name, None, 768), limits.ROWS)
     print(
         name,
         f"rows^{grown.exponent:.2f} {grown.verdict}",
@@ -81,16 +81,16 @@ def test_share_of_bandwidth(shape: tuple[int, int], part: str) -> None:
     """No pass of torch's own function moves its bytes faster than this machine can."""
     found = subject(Implementation("layer_norm", TARGETS["fused"]))
     question = SpeedQuestion(*shape, part)
-    timed = Timed(found, case_of(found, question), question)
+    timed = TimedArm(found, case_of(found, question), question)
     times = sorted(timed() for _ in range(15))
-    measured = limits.measure(found, case_of(found, question), part, times[0])
-    print(question, f"{1e6 * times[0]:.0f} us (median {1e6 * times[7]:.0f})", limits.said(measured))
+    measured = limits.measure_limits(found, case_of(found, question), part, times[0])
+    print(question, f"{1e6 * times[0]:.0f} us (median {1e6 * times[7]:.0f})", limits.describe(measured))
 
-    assert measured.share.verdict != ERROR
+    assert measured.share.verdict != MEASUREMENT_ERROR
 
 
 def test_the_roofline_of_this_machine() -> None:
-    found = machine()
+    found = bandwidth_curve()
     print(
         {name: f"{rate / 1e9:.1f} GB/s" for name, rate in found.plateaus().items()}, f"call {1e6 * found.call:.2f} us"
     )

@@ -10,11 +10,11 @@ import time
 import pytest
 import torch
 
-from normcheck.bench.device import HOST
-from normcheck.bench.grid import USUAL, SpeedQuestion
-from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Budget, Measured, compare
+from normcheck.bench.grid import DEFAULT_SHAPES, SpeedQuestion
+from normcheck.bench.pairs import INCONCLUSIVE, SLOWER, Budget, PairedTiming, compare
 from normcheck.bench.speed import case_of
-from normcheck.bench.timing import Kept, arms
+from normcheck.bench.timing import SavedCalls, make_arms
+from normcheck.bench.torch_device import HOST
 from normcheck.core.claim import Implementation
 from normcheck.core.foreign_code import quiet
 from normcheck.families import bind as subject
@@ -47,20 +47,20 @@ def slowed(share: float, seconds: float):
     return spun
 
 
-def beside(one, other, question: SpeedQuestion) -> Measured:
+def beside(one, other, question: SpeedQuestion) -> PairedTiming:
     """One function beside another, at the limit 1: as a run with --norm-max-slowdown 1 decides."""
     found, base = (subject(Implementation("layer_norm", f)) for f in (one, other))
     with quiet():
-        make = arms([found, base, base], case_of(base, question), question, HOST, [Kept() for _ in range(3)])
+        make = make_arms([found, base, base], case_of(base, question), question, HOST, [SavedCalls() for _ in range(3)])
         return compare(make, 1.0, Budget())
 
 
 def test_the_same_function_is_called_no_different() -> None:
     """Two hundred times a function beside itself, over shapes and passes: at most 1 % slower or faster."""
-    questions = [SpeedQuestion(*shape, part) for part in ("forward", "both") for shape in USUAL]
+    questions = [SpeedQuestion(*shape, part) for part in ("forward", "both") for shape in DEFAULT_SHAPES]
     found = [beside(layer_norm, layer_norm, questions[i % len(questions)]) for i in range(200)]
     verdicts = [one.verdict for one in found]
-    half = sorted(one.ratio.half for one in found)
+    half = sorted(one.ratio.relative_half_width for one in found)
     print(
         {v: verdicts.count(v) for v in set(verdicts)},
         "half an interval: median",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from normcheck.core.result import Outcome
 from normcheck.engine.session import Session
+
+from normcheck.core.result import Outcome
 from normcheck.families import CHECKS, CHECKS_BY_NAME
 
 CODE = Path(__file__).parent / "code"

@@ -1,4 +1,8 @@
-"""One net with the gradients that an optimizer is given, and how far a correct step may be off."""
+"""One net with the gradients that an optimizer is given, and what a step with a closure did: arrays and numbers.
+
+Parameters are a tuple in the order of the layers, input first: weights of shape (outputs, inputs), each followed by its
+bias, (outputs,), if it has one. A bias is an edge from a node that is always one.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,52 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array, Format
-from normcheck.families.path_optimizer import reference
-from normcheck.families.path_optimizer.reference import Parameters
+from normcheck.core.floats import Array, Format
+
+Parameters = tuple[Array, ...]
+
+
+def weights_of(parameters: Sequence[Array]) -> list[Array]:
+    """The matrices, in the order of the layers."""
+    return [p for p in parameters if p.ndim == 2]
+
+
+def layers(parameters: Sequence[Array]) -> list[tuple[Array, Array | None]]:
+    """Weight and bias of each layer; None for a layer without bias."""
+    out: list[tuple[Array, Array | None]] = []
+    for p in parameters:
+        if p.ndim == 2:
+            out.append((p, None))
+        else:
+            out[-1] = (out[-1][0], p)
+    return out
+
+
+def rescaled(parameters: Sequence[Array], factors: Sequence[Array]) -> Parameters:
+    """The net with what enters each hidden node multiplied by its factor, and what leaves it divided by it.
+
+    factors: one array of positive numbers for each hidden layer. Gradients are rescaled with 1 / factors.
+    """
+    out: list[Array] = []
+    level = -1
+    hidden = len(weights_of(parameters)) - 1
+    for p in parameters:
+        level += p.ndim == 2
+        head = factors[level] if level < hidden else np.ones(p.shape[0])
+        if p.ndim == 2:
+            tail = factors[level - 1] if level else np.ones(p.shape[1])
+            out.append(p * head[:, None] / tail)
+        else:
+            out.append(p * head)
+    return tuple(out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OptimizerCase:
-    """A ReLU net at the moment of a step; every number is representable in the format.
+    """A ReLU net before a step; every number is representable in the format.
 
-    parameters, and each of gradients: weights (outputs, inputs) in the order of the layers, each followed by its bias
-    where there is one. gradients: those of the first step, the second, ... x: (cases, inputs). factors: of the nodes of
-    each hidden layer.
+    gradients: those of the first step, the second, ..., each of the parameters' shapes. x: (cases, inputs), inputs on
+    which nets are compared. factors: for each hidden layer, what its nodes are multiplied by in the rescaled net.
     """
 
     parameters: Parameters
@@ -31,20 +69,21 @@ class OptimizerCase:
     drawn: Mapping[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> OptimizerCase:
+        """The same case with other values."""
         return replace(self, **changes)
 
     @property
     def rescaled(self) -> OptimizerCase:
-        """The same function with its nodes rescaled: gradients go the other way."""
+        """The same function with its nodes rescaled, and its gradients by the inverse factors."""
         inverse = tuple(1.0 / f for f in self.factors)
         return self.but(
-            parameters=reference.rescaled(self.parameters, self.factors),
-            gradients=tuple(reference.rescaled(g, inverse) for g in self.gradients),
+            parameters=rescaled(self.parameters, self.factors),
+            gradients=tuple(rescaled(g, inverse) for g in self.gradients),
         )
 
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values."""
-        sizes = [self.x.shape[1], *(len(w) for w in reference.weights_of(self.parameters))]
+        sizes = [self.x.shape[1], *(len(w) for w in weights_of(self.parameters))]
         return {
             "nodes": "x".join(map(str, sizes)),
             "biases": len(self.parameters) > len(sizes) - 1,
@@ -55,39 +94,10 @@ class OptimizerCase:
         }
 
 
-def roundings(parameters: Sequence[Array]) -> float:
-    """Roundings of kappa and of the step that one edge may collect.
+@dataclass(frozen=True, slots=True, eq=False)
+class ClosureCall:
+    """What a step did with a closure: how often it was called, with gradients on, and what the step returned."""
 
-    Sums of squares have no cancellation: each layer costs a square, a product and a sum of as many terms as it has
-    nodes, running sums included, and both directions meet in kappa. Taken twice, for roots and squares on the way.
-    """
-    return 2.0 * (sum(sum(w.shape) + 6.0 for w in reference.weights_of(parameters)) + 4.0)
-
-
-def step_bound(before: Sequence[Array], after: Sequence[Array], format: Format) -> Parameters:
-    """What each parameter may be off by after a step, of the parameters' shapes: the step's own roundings and one sum.
-
-    A learning rate is a double, and may be rounded to the format. The sum is one rounding, taken four times.
-    """
-    count = roundings(before)
-    return tuple(
-        format.u * (count * np.abs(b - a) + 4.0 * np.maximum(np.abs(a), np.abs(b))) + 4.0 * format.floor
-        for b, a in zip(before, after, strict=True)
-    )
-
-
-def output_bound(parameters: Sequence[Array], errors: Sequence[Array], x: Array) -> Array:
-    """What outputs may be off by if each parameter is off by its error, (cases, outputs).
-
-    First order: |dh| grows by |W| |dh| + |dW| |h| in each layer, and a ReLU does not make it larger.
-    """
-    held = reference.activations(parameters, x)
-    off = np.zeros_like(x)
-    for level, ((weight, _), (error, shift)) in enumerate(
-        zip(reference.layers(parameters), reference.layers(errors), strict=True)
-    ):
-        own = FLOAT64.u * (weight.shape[1] + 2.0)
-        size = np.abs(held[level]) @ np.abs(weight).T
-        off = off @ np.abs(weight).T + (np.abs(held[level]) + off) @ error.T + own * size
-        off = off if shift is None else off + shift
-    return off
+    times: int
+    recording: bool
+    returned: float | None

@@ -1,4 +1,4 @@
-"""What an optimizer of nets claims: how it divides the gradient of each edge."""
+"""The optimizers of the catalog: how each divides the gradient of an edge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from normcheck.core.spec import Paper
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathOptimizer:
-    """One optimizer, who says so, and how its implementations are called."""
+    """One optimizer: its paper, its formula, and the arguments of its implementations."""
 
     name: str
     title: str

@@ -1,22 +1,24 @@
-"""What there is to say about an optimizer of nets, as sections of its page."""
+"""The page of an optimizer of nets, as sections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from normcheck.core.floats import FLOAT32, WIDE_NAMES
 from normcheck.core.page import Section, paper
 from normcheck.families.path_optimizer.entry import PathOptimizer
 
 
 def sections(entry: PathOptimizer) -> Iterator[Section]:
-    """All but the note and how to check one, which every page has."""
+    """All sections but those that every page has: the note, and how to check one."""
     yield "formula", (entry.formula,)
     yield "paper", paper(entry)
     yield (
         "what is asked",
         (
             (
-                "The step of every edge against the closed form, in float64 and float32; whether it commutes with "
+                f"The step of every edge against the closed form, in {' and '.join(WIDE_NAMES)}; whether it commutes "
+                "with "
                 "the rescaling of nodes, which plain gradient descent does not; that stepped nets which computed one "
                 "function still do; and torch.optim's interface: rates of groups, closures, frozen layers, saved "
                 "states."
@@ -41,7 +43,7 @@ def sections(entry: PathOptimizer) -> Iterator[Section]:
         (
             (
                 "--norm-contract eps=1e-8: that number is added to kappa, which gives up the laws of rescaling. "
-                "formats=float32: it serves that format alone. slack=S: every bound is multiplied by it."
+                f"formats={FLOAT32.name}: it serves that format alone. slack=S: every bound is multiplied by it."
             ),
         ),
     )

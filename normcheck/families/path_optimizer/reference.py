@@ -1,7 +1,4 @@
-"""Path-SGD (Neyshabur, Salakhutdinov, Srebro 2015) in float64: what each edge of a ReLU net is divided by, and a step.
-
-Parameters are a tuple in the order of the layers, input first: weights of shape (outputs, inputs), each followed by its
-bias, (outputs,), where there is one. A bias is an edge from a node that is always one.
+"""Path-SGD (Neyshabur, Salakhutdinov, Srebro 2015) in float64: what each gradient is divided by, and a step.
 
 The squared path norm is J = sum over paths from an input to an output of the product of the squared weights on it
 (eq. 4 with p = 2). For an edge e, J = kappa_e w_e^2 + what does not pass through e, with
@@ -20,24 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from normcheck.core.floats import Array
-
-Parameters = tuple[Array, ...]
-
-
-def weights_of(parameters: Sequence[Array]) -> list[Array]:
-    """The matrices, in order."""
-    return [p for p in parameters if p.ndim == 2]
-
-
-def layers(parameters: Sequence[Array]) -> list[tuple[Array, Array | None]]:
-    """Weight and bias of each layer."""
-    out: list[tuple[Array, Array | None]] = []
-    for p in parameters:
-        if p.ndim == 2:
-            out.append((p, None))
-        else:
-            out[-1] = (out[-1][0], p)
-    return out
+from normcheck.families.path_optimizer.case import Parameters, layers, weights_of
 
 
 def into(parameters: Sequence[Array]) -> list[Array]:
@@ -60,7 +40,7 @@ def onward(parameters: Sequence[Array]) -> list[Array]:
 
 
 def kappas(parameters: Sequence[Array]) -> Parameters:
-    """What the gradient of each parameter is divided by, of the parameters' shapes."""
+    """kappa of each parameter, by which its gradient is divided; of the parameters' shapes."""
     before, after = into(parameters), onward(parameters)
     out: list[Array] = []
     for level, (_, bias) in enumerate(layers(parameters)):
@@ -76,7 +56,7 @@ def path_norm(parameters: Sequence[Array]) -> float:
 
 
 def divided(gradient: Array, kappa: Array) -> Array:
-    """g / kappa; an edge on no path of other weights has no gradient, and does not move."""
+    """g / kappa; 0 where kappa is 0: an edge on no path of other weights has no gradient, and does not move."""
     return np.divide(gradient, kappa, out=np.zeros_like(gradient), where=kappa != 0)
 
 
@@ -85,25 +65,6 @@ def step(parameters: Sequence[Array], gradients: Sequence[Array], rate: float, e
     return tuple(
         p - rate * divided(g, k + eps) for p, g, k in zip(parameters, gradients, kappas(parameters), strict=True)
     )
-
-
-def rescaled(parameters: Sequence[Array], factors: Sequence[Array]) -> Parameters:
-    """The net with what enters each hidden node multiplied by its factor, and what leaves it divided by it.
-
-    factors: one array of positive numbers for each hidden layer. The gradients go the other way: with 1 / factors.
-    """
-    out: list[Array] = []
-    level = -1
-    hidden = len(weights_of(parameters)) - 1
-    for p in parameters:
-        level += p.ndim == 2
-        head = factors[level] if level < hidden else np.ones(p.shape[0])
-        if p.ndim == 2:
-            tail = factors[level - 1] if level else np.ones(p.shape[1])
-            out.append(p * head[:, None] / tail)
-        else:
-            out.append(p * head)
-    return tuple(out)
 
 
 def activations(parameters: Sequence[Array], x: Array) -> list[Array]:

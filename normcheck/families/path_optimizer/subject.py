@@ -1,4 +1,4 @@
-"""An optimizer bound and ready to answer, and on which questions it does."""
+"""A loaded optimizer: how it is started on a net, and which nets it accepts."""
 
 from __future__ import annotations
 
@@ -7,37 +7,27 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
-from normcheck.families.path_optimizer.case import OptimizerCase
+from normcheck.core.floats import WIDE_NAMES, Array
+from normcheck.families.path_optimizer.case import ClosureCall, OptimizerCase, Parameters
 from normcheck.families.path_optimizer.entry import PathOptimizer
-from normcheck.families.path_optimizer.reference import Parameters
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Called:
-    """What a step did with a closure: how often it was called, with gradients on, and what was returned."""
-
-    times: int
-    recording: bool
-    returned: float | None
 
 
 class OptimizerRun(Protocol):
-    """One optimizer at work on the parameters of a net. Raises `CallError` for what it refuses."""
+    """One optimizer that steps the parameters of a net. Its methods raise `CallError` if the optimizer raises."""
 
     def parameters(self) -> Parameters:
         """The parameters as they are, in float64."""
         ...
 
     def gradients(self) -> tuple[Array | None, ...]:
-        """What the parameters hold as their gradients."""
+        """The gradients that the parameters hold now."""
         ...
 
     def step(self, gradients: Sequence[Array | None]) -> None:
-        """One step with these gradients; None is a parameter that has none."""
+        """One step with these gradients; None for a parameter without gradient."""
         ...
 
-    def step_with_closure(self, gradients: Sequence[Array], loss: float) -> Called:
+    def step_with_closure(self, gradients: Sequence[Array], loss: float) -> ClosureCall:
         """One step whose closure sets the gradients and returns the loss."""
         ...
 
@@ -46,15 +36,15 @@ class OptimizerRun(Protocol):
         ...
 
     def resume(self) -> None:
-        """Go on with a new optimizer on the same parameters that has loaded what this one saves."""
+        """Continue with a new optimizer on the same parameters, after it has loaded the saved state of this one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerDomain:
-    """What an optimizer accepts, found by trying."""
+    """What an optimizer accepts, found by steps on small nets."""
 
-    formats: tuple[str, ...] = ("float64", "float32")
+    formats: tuple[str, ...] = WIDE_NAMES
     biases: bool = True  # takes parameters of one axis
     groups: bool = True  # takes a group for each layer
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
@@ -62,7 +52,10 @@ class OptimizerDomain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OptimizerSubject:
-    """An optimizer of which checks can be asked. start: an optimizer on a net; groups: one for each parameter."""
+    """An optimizer that checks can start.
+
+    start: an optimizer on the net of a case, and whether each parameter is in a group of its own.
+    """
 
     name: str
     entry: PathOptimizer
@@ -72,4 +65,5 @@ class OptimizerSubject:
 
     @property
     def absent(self) -> Mapping[str, str]:
+        """What is not offered, with the reason."""
         return self.domain.absent

@@ -14,25 +14,23 @@ from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import first_line, quiet
-from normcheck.families.path_optimizer.case import OptimizerCase
+from normcheck.families.path_optimizer.case import ClosureCall, OptimizerCase, Parameters
 from normcheck.families.path_optimizer.entry import PathOptimizer
-from normcheck.families.path_optimizer.reference import Parameters
-from normcheck.families.path_optimizer.space import NetDraw, net
-from normcheck.families.path_optimizer.subject import Called, OptimizerDomain, OptimizerRun, OptimizerSubject
+from normcheck.families.path_optimizer.space import OptimizerDraw, optimizer_case
+from normcheck.families.path_optimizer.subject import OptimizerDomain, OptimizerRun, OptimizerSubject
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
 KEYS = ("eps", "formats", "slack")
-"""Keys of a contract that mean something here."""
-
+"""Conventions that an optimizer has."""
 
 RATES = ("lr", "learning_rate", "rate", "eta", "step_size")
 """Names under which a constructor takes the learning rate."""
 
 
-class _TorchRun:
-    """One optimizer of a user's at work."""
+class TorchOptimizerRun:
+    """A user's optimizer that steps the parameters of a net."""
 
     def __init__(
         self, target: Callable[..., Any], rate_name: str, case: OptimizerCase, name: str, *, grouped: bool
@@ -70,7 +68,7 @@ class _TorchRun:
         self._set(gradients)
         self._guarded(self.optimizer.step, "step()")
 
-    def step_with_closure(self, gradients: Sequence[Array], loss: float) -> Called:
+    def step_with_closure(self, gradients: Sequence[Array], loss: float) -> ClosureCall:
         seen: list[bool] = []
 
         def closure() -> torch.Tensor:
@@ -80,7 +78,7 @@ class _TorchRun:
 
         returned = self._guarded(lambda: self.optimizer.step(closure), "step(closure)")
         number = float(returned) if isinstance(returned, (float, int, torch.Tensor)) else None
-        return Called(len(seen), all(seen), number)
+        return ClosureCall(len(seen), all(seen), number)
 
     def set_rate(self, rate: float) -> None:
         def write() -> None:
@@ -97,9 +95,9 @@ class _TorchRun:
         self._guarded(lambda: self.optimizer.load_state_dict(saved), "load_state_dict()")
 
 
-def _works(subject: OptimizerSubject, draw: NetDraw, *, grouped: bool = False) -> str:
-    """Why a step on an ordinary net fails; empty if it does not."""
-    case = net(subject.entry, draw)
+def _why(subject: OptimizerSubject, draw: OptimizerDraw, *, grouped: bool = False) -> str:
+    """Why a step on the net of a draw fails; empty if it does not."""
+    case = optimizer_case(subject.entry, draw)
     try:
         subject.start(case, grouped).step(case.gradients[0])
     except CallError as error:
@@ -110,8 +108,8 @@ def _works(subject: OptimizerSubject, draw: NetDraw, *, grouped: bool = False) -
 def subject(claim: Implementation, entry: PathOptimizer) -> OptimizerSubject:
     """Bind an optimizer.
 
-    Raises `UsageError` where the target cannot be loaded or is no optimizer, or a convention says nothing of one;
-    `CallError` where it fails on every ordinary net.
+    Raises `UsageError` if the target cannot be loaded or is no optimizer, or an optimizer has no such convention;
+    `CallError` if it fails on every ordinary net.
     """
     promised = contract(claim.contract)
     for key in words(promised):
@@ -138,20 +136,20 @@ def _constructed(target: Any, name: str) -> Callable[[OptimizerCase, bool], Opti
     missing = [p.name for p in found[1:] if p.required and p.name != rate]
     if missing:
         raise UsageError(f"{name} also requires {', '.join(missing)}; give defaults: it is called as (params, lr)")
-    return lambda case, grouped: _TorchRun(target, rate, case, name, grouped=grouped)
+    return lambda case, grouped: TorchOptimizerRun(target, rate, case, name, grouped=grouped)
 
 
 def _discovered(bound: OptimizerSubject) -> OptimizerDomain:
-    """What it accepts, found by a step on small nets."""
+    """What it accepts, found by steps on small nets."""
     absent = {"gradient": "an optimizer is given its gradients"}
-    whys = {f: _works(bound, NetDraw(format=f)) for f in bound.domain.formats}
+    whys = {f: _why(bound, OptimizerDraw(format=f)) for f in bound.domain.formats}
     formats = tuple(f for f, why in whys.items() if not why)
     if not formats:
         raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
     absent |= {f: why for f, why in whys.items() if why}
-    plain = NetDraw(format=formats[0])
-    biases = _works(bound, replace(plain, biases=True))
-    groups = _works(bound, plain, grouped=True)
+    plain = OptimizerDraw(format=formats[0])
+    biases = _why(bound, replace(plain, biases=True))
+    groups = _why(bound, plain, grouped=True)
     absent |= {"biases": biases} if biases else {}
     absent |= {"groups": groups} if groups else {}
     return OptimizerDomain(formats, not biases, not groups, absent)

@@ -1,4 +1,4 @@
-"""One layer with the batches that it is given, as the input is and as it is mapped."""
+"""One layer with the batches that it is given: arrays and numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from normcheck.core.floats import Array, Format
 class ReparametrizedCase:
     """Every number is representable in the format.
 
-    weights: W (outputs, inputs) and b (outputs,) of an affine layer, or `reference.perceptron.Weights`. batches: pairs
-    of x (cases, inputs) and the loss's derivatives by outputs (cases, outputs). probe: (cases, inputs), on which
-    functions are compared. damping: eps, or alpha.
+    weights: W (outputs, inputs) and b (outputs,) of an affine layer, or the `Weights` of `reference.perceptron`.
+    batches: pairs of x (cases, inputs) and the loss's derivatives by outputs (cases, outputs). probe: (cases, inputs),
+    on which functions are compared. damping: eps, or alpha.
     """
 
     weights: tuple[Array, ...]
@@ -29,10 +29,11 @@ class ReparametrizedCase:
     drawn: Mapping[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> ReparametrizedCase:
+        """The same case with other values."""
         return replace(self, **changes)
 
     def mapped(self, inner: Array, shift: Array, outer: Array) -> ReparametrizedCase:
-        """An affine layer's function seen through x -> inner x + shift and y -> outer y, outer orthogonal."""
+        """The same affine layer for inputs mapped to inner x + shift and outputs to outer y, outer orthogonal."""
         weight, bias = self.weights
         weight = outer @ weight @ np.linalg.inv(inner)
         return self.but(

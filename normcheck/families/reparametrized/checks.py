@@ -1,4 +1,4 @@
-"""What a layer in refreshed coordinates must do: keep its function and its statistics, and step as its method says."""
+"""The checks of layers in refreshed coordinates: functions and statistics that stay, steps as the method has them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
-from normcheck.families.reparametrized import bounds
-from normcheck.families.reparametrized.affine import lifted
+from normcheck.families.reparametrized.bounds import perceptron as perceptron_bounds
+from normcheck.families.reparametrized.bounds import truth as bounds
+from normcheck.families.reparametrized.bounds.truth import truth
 from normcheck.families.reparametrized.case import ReparametrizedCase
-from normcheck.families.reparametrized.entry import Reparametrized
-from normcheck.families.reparametrized.reference import truth
-from normcheck.families.reparametrized.space import Layers
-from normcheck.families.reparametrized.subject import ReparametrizedLife, ReparametrizedSubject
+from normcheck.families.reparametrized.entry import LINEAR, ROTATION, SHIFT, Reparametrized
+from normcheck.families.reparametrized.reference.affine import lifted
+from normcheck.families.reparametrized.space import ReparametrizedSpace
+from normcheck.families.reparametrized.subject import ReparametrizedRun, ReparametrizedSubject
 
 KEEPS = "a refresh leaves the function as it is"
 STEP = "a step is gradient descent in the coordinates of the last refresh"
@@ -31,31 +32,30 @@ def _same(
     return differ(law, got, expected, subject.contract.bound_multiplier * off, np.array(seen))
 
 
-def _advanced(subject: ReparametrizedSubject, case: ReparametrizedCase) -> ReparametrizedLife:
+def _advanced(subject: ReparametrizedSubject, case: ReparametrizedCase) -> ReparametrizedRun:
     """A layer after a refresh with the first batch and a step on the second."""
-    life = subject.start(case)
-    life.refresh(*case.batches[0])
-    life.step(*case.batches[1], case.rate)
-    return life
+    run = subject.start(case)
+    run.refresh(*case.batches[0])
+    run.step(*case.batches[1], case.rate)
+    return run
 
 
 def ask_function(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
-    """The given function at the start, after a refresh, after another; and after a step that of before the refresh."""
-    true, life = truth(subject.entry, case), subject.start(case)
+    """The given function at first, after one refresh and after two; a refresh after a step keeps the function too."""
+    true, run = truth(subject.entry, case), subject.start(case)
     expected, off = true.given(), true.kept(None)
-    out = [_same(subject, "before any refresh it computes what the given layer does", life.outputs(case.probe),
+    out = [_same(subject, "before any refresh it computes what the given layer does", run.outputs(case.probe),
                  expected, off)]  # fmt: skip
     for batch in (0, 1):
-        life.refresh(*case.batches[batch])
+        run.refresh(*case.batches[batch])
         off = off + true.kept(batch)
-        out.append(_same(subject, KEEPS, life.outputs(case.probe), expected, off))
+        out.append(_same(subject, KEEPS, run.outputs(case.probe), expected, off))
     metrics = {f"extended/{REPARAMETRIZES}": worst(*out).bound_ratio}
-    life = _advanced(subject, case)
-    before = life.outputs(case.probe)
-    life.refresh(*case.batches[2])
-    # of the weights after the step: a few times as large as those before, as the rate is chosen
-    moved = true.stepped().off + 4.0 * (true.kept(0) + true.kept(2))
-    out.append(_same(subject, f"{KEEPS}, after a step", life.outputs(case.probe), before, moved))
+    run = _advanced(subject, case)
+    before = run.outputs(case.probe)
+    run.refresh(*case.batches[2])
+    after = bounds.refreshed_after_step(true)
+    out.append(_same(subject, f"{KEEPS}, after a step", run.outputs(case.probe), before, after))
     return replace(worst(*out), metrics=metrics)
 
 
@@ -66,36 +66,37 @@ def ask_step(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Compar
 
 
 def ask_again(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
-    """The same after an earlier refresh with a third batch: the function stayed, and its statistics are gone."""
-    true, life = truth(subject.entry, case), subject.start(case)
+    """The same after an earlier refresh with a third batch, whose statistics must have no effect."""
+    true, run = truth(subject.entry, case), subject.start(case)
     for batch in (2, 0):
-        life.refresh(*case.batches[batch])
-    life.step(*case.batches[1], case.rate)
+        run.refresh(*case.batches[batch])
+    run.step(*case.batches[1], case.rate)
     found = true.stepped()
     law = f"{STEP}, whatever was refreshed before"
-    return _same(subject, law, life.outputs(case.probe), found.y, found.off + true.kept(2), seen=found.resolved)
+    return _same(subject, law, run.outputs(case.probe), found.y, found.off + true.kept(2), seen=found.resolved)
 
 
 def ask_constant(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
-    """A case alone has the output that it has among others, also once others went through."""
-    life, off = subject.start(case), truth(subject.entry, case).kept(0)
-    life.refresh(*case.batches[0])
-    whole = life.outputs(case.probe)
-    life.outputs(case.batches[2][0])
-    alone = np.vstack([life.outputs(case.probe[i : i + 1]) for i in range(len(case.probe))])
-    found = _same(subject, f"{CONSTANT}: a case alone has the output that it has among others", alone, whole, 2.0 * off)
+    """A case alone has the output that it has among others, also after a call on others."""
+    run, off = subject.start(case), truth(subject.entry, case).kept(0)
+    run.refresh(*case.batches[0])
+    whole = run.outputs(case.probe)
+    run.outputs(case.batches[2][0])
+    alone = np.vstack([run.outputs(case.probe[i : i + 1]) for i in range(len(case.probe))])
+    law = f"{CONSTANT}: a case alone has the output that it has among others"
+    found = _same(subject, law, alone, whole, bounds.difference(off, off))
     return replace(found, metrics={f"extended/{OF_BATCH}": found.bound_ratio})
 
 
 def _commutes(
     subject: ReparametrizedSubject, case: ReparametrizedCase, law: str, inner: Array, shift: Array, outer: Array
 ) -> Comparison:
-    """A layer that computes the same of mapped inputs computes the same of them after a refresh and a step."""
+    """A layer and the same one for mapped inputs still compute the same after a refresh and a step of each."""
     mapped = case.mapped(inner, shift, outer)
     one, other = (_advanced(subject, c).outputs(c.probe) for c in (case, mapped))
     found, seen = truth(subject.entry, case).stepped(), truth(subject.entry, mapped).stepped()
-    size = np.abs(outer).sum(axis=1).max()
-    return _same(subject, law, other, one @ outer.T, size * found.off + seen.off, seen=found.resolved and seen.resolved)
+    off = bounds.mapped(outer, found, seen)
+    return _same(subject, law, other, one @ outer.T, off, seen=found.resolved and seen.resolved)
 
 
 def _turn(size: int) -> Array:
@@ -116,7 +117,7 @@ def ask_shift(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Compa
 
 
 def ask_rotation(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
-    """Reflections of inputs and of outputs, which are turns of the axes."""
+    """Reflections of inputs and of outputs, which are orthogonal."""
     inputs, outputs = _sizes(case)
     law = "a step commutes with rotations of input and output"
     return _commutes(subject, case, law, _turn(inputs), np.zeros(inputs), _turn(outputs))
@@ -134,19 +135,19 @@ def ask_length(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comp
     """A step on one case moves [W b] by lr |dy| |x~|, as that of plain gradient descent does."""
     inputs = case.probe.shape[1]
     axes = np.vstack([np.zeros(inputs), np.eye(inputs)])
-    life = subject.start(case)
-    life.refresh(*case.batches[0])
-    before = life.outputs(axes)
+    run = subject.start(case)
+    run.refresh(*case.batches[0])
+    before = run.outputs(axes)
     x, dy = (part[:1] for part in case.batches[1])
-    life.step(x, dy, case.rate)
-    moved = life.outputs(axes) - before
+    run.step(x, dy, case.rate)
+    moved = run.outputs(axes) - before
     bias = moved[:1]
     length = np.linalg.norm(np.vstack([moved[1:] - bias, bias]))
     expected = case.rate * np.linalg.norm(lifted(x)) * np.linalg.norm(dy)
     true = truth(subject.entry, case.but(probe=axes, batches=(case.batches[0], (x, dy), case.batches[2])))
-    off = np.linalg.norm(np.broadcast_to(2.0 * true.stepped().off, moved.shape)) * 2.0
+    off = bounds.length(true, moved.shape)
     law = "a step on one case is as long as that of gradient descent"
-    return _same(subject, law, np.asarray(length), np.asarray(expected), np.asarray(off))
+    return _same(subject, law, np.asarray(length), np.asarray(expected), off)
 
 
 def _balanced(
@@ -154,35 +155,30 @@ def _balanced(
     case: ReparametrizedCase,
     law: str,
     shape: tuple[int, ...],
-    off: Callable[[Array], Array],
+    off: Callable[[ReparametrizedCase, Array], Array],
 ) -> Comparison:
-    """The gradient of a parameter for one and the same derivative at every case of the refresh is zero."""
-    life = subject.start(case)
+    """The gradient of a parameter is zero if the derivative is the same at every case of the refresh."""
+    run = subject.start(case)
     x, dy = case.batches[0]
-    life.refresh(x, dy)
-    got = life.gradient(x, np.broadcast_to(dy[:1], dy.shape), shape)
-    return _same(subject, law, got, np.zeros(shape), off(np.abs(dy[0])))
+    run.refresh(x, dy)
+    got = run.gradient(x, np.broadcast_to(dy[:1], dy.shape), shape)
+    return _same(subject, law, got, np.zeros(shape), off(case, np.abs(dy[0])))
 
 
 def ask_mean_output(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
     """The gradient of A is dy times the sum of f."""
-    heard, outer = bounds.heard_at(case), case.weights[2]
-    count = bounds.roundings(len(case.batches[0][0]), 0) * case.format.u
-    summed = (2.0 * heard.value + 2.0 * count * heard.size).sum(axis=0)
     law = "f is zero on average over the batch of the refresh: so is the gradient of A for equal dy"
-    return _balanced(subject, case, law, outer.shape, lambda dy: np.outer(dy, summed))
+    return _balanced(subject, case, law, case.weights[2].shape, perceptron_bounds.mean_output)
 
 
 def ask_mean_slope(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
     """The gradient of b is A^T dy times the sum of f'."""
-    heard, outer = bounds.heard_at(case), case.weights[2]
-    count = bounds.roundings(len(case.batches[0][0]), len(outer)) * case.format.u
-    summed = (2.0 * heard.slope + 2.0 * count).sum(axis=0)
     law = "the slope of f is zero on average over the batch of the refresh: so is the gradient of b for equal dy"
-    return _balanced(subject, case, law, case.weights[1].shape, lambda dy: (dy @ np.abs(outer)) * summed)
+    return _balanced(subject, case, law, case.weights[1].shape, perceptron_bounds.mean_slope)
 
 
 def needs_undamped(subject: ReparametrizedSubject) -> str:
+    """Why damping 0 cannot be checked; empty if it can."""
     if subject.contract.eps is not None:
         return "its eps cannot be changed"
     return "" if subject.domain.undamped else subject.domain.absent.get("eps 0", "")
@@ -192,8 +188,8 @@ def _with(name: str) -> Callable[[Reparametrized], bool]:
     return lambda entry: name in entry.commutes
 
 
-def _bends(entry: Reparametrized) -> bool:
-    return not entry.geometry
+def _has_linear_part(entry: Reparametrized) -> bool:
+    return not entry.affine
 
 
 def _keeps(entry: Reparametrized) -> bool:
@@ -202,23 +198,24 @@ def _keeps(entry: Reparametrized) -> bool:
 
 RAIKO = "Raiko, Valpola, LeCun 2012"
 DERIVED = "derived from the formula"
-_TURNS = Layers(inputs=(4, 2))
+_ANY = ReparametrizedSpace()
+_TURNS = ReparametrizedSpace(inputs=(4, 2))
 
 CHECKS = (
-    Check("refresh-function", KEEPS, "Desjardins et al. 2015, Algorithm 1", ask_function, Layers()),
-    Check("refresh-step", STEP, "the paper of the entry", ask_step, Layers()),
-    Check("refresh-again", f"{STEP}, whatever was refreshed before", "the paper of the entry", ask_again, Layers()),
-    Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, Algorithm 1", ask_constant, Layers()),
-    Check("refresh-shift", "a step commutes with a shift of the input", DERIVED, ask_shift, Layers(),
-          concerns=_with("shift")),
+    Check("refresh-function", KEEPS, "Desjardins et al. 2015, Algorithm 1", ask_function, _ANY),
+    Check("refresh-step", STEP, "the paper of the entry", ask_step, _ANY),
+    Check("refresh-again", f"{STEP}, whatever was refreshed before", "the paper of the entry", ask_again, _ANY),
+    Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, Algorithm 1", ask_constant, _ANY),
+    Check("refresh-shift", "a step commutes with a shift of the input", DERIVED, ask_shift, _ANY,
+          concerns=_with(SHIFT)),
     Check("refresh-rotation", "a step commutes with rotations of input and output", DERIVED, ask_rotation, _TURNS,
-          concerns=_with("rotation")),
+          concerns=_with(ROTATION)),
     Check("refresh-linear", "a step with eps 0 commutes with every invertible map of the input", DERIVED, ask_linear,
-          Layers(damping=(0.0,)), concerns=_with("linear"), lacks=needs_undamped),
+          ReparametrizedSpace(damping=(0.0,)), concerns=_with(LINEAR), lacks=needs_undamped),
     Check("refresh-length", "a step on one case is as long as that of gradient descent",
-          "Povey, Zhang, Khudanpur 2014, gamma_t", ask_length, Layers(), concerns=_keeps),
+          "Povey, Zhang, Khudanpur 2014, gamma_t", ask_length, _ANY, concerns=_keeps),
     Check("refresh-mean-output", "f is zero on average over the batch of the refresh", RAIKO, ask_mean_output,
-          Layers(), concerns=_bends),
+          _ANY, concerns=_has_linear_part),
     Check("refresh-mean-slope", "the slope of f is zero on average over the batch of the refresh", RAIKO,
-          ask_mean_slope, Layers(), concerns=_bends),
+          ask_mean_slope, _ANY, concerns=_has_linear_part),
 )  # fmt: skip

@@ -1,31 +1,40 @@
-"""What a layer in refreshed coordinates claims: which statistics choose them, and what its steps then commute with."""
+"""The layers in refreshed coordinates of the catalog: by which statistics coordinates are chosen, what steps keep."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES, Paper
+from normcheck.families.reparametrized.reference.affine import Estimate, by_covariance, by_mean, by_scatter
+
+SHIFT, ROTATION, LINEAR = "shift", "rotation", "linear"
+"""Maps of the input: a constant added, a rotation, any invertible matrix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reparametrized:
-    """One reparametrization, who says so, and how its implementations are called."""
+    """One reparametrization: its paper, its formula, its statistics, and the arguments of its implementations."""
 
     name: str
     title: str
     paper: Paper
     formula: str
-    geometry: str = ""  # name in reference.affine.GEOMETRIES; empty: a hidden layer of tanh, reference.perceptron
-    commutes: frozenset[str] = frozenset()  # steps with these maps of the input: shift, rotation, linear
-    damping: str = ""  # what the constructor takes beside the layer
-    dampings: tuple[float, ...] = (0.0,)  # values with which it is asked, the usual one first
-    keeps: bool = False  # the length of a gradient
+    geometry: Estimate | None = None  # that an affine layer takes from a batch; None: a hidden layer of tanh
+    commutes: frozenset[str] = frozenset()  # maps of the input with which steps commute
+    damping: str = ""  # the argument of the constructor beside the layer
+    dampings: tuple[float, ...] = (0.0,)  # its values in test cases, the usual one first
+    keeps: bool = False  # a gradient keeps its length
     note: str = ""
     arguments: tuple[str, ...] = ("linear",)
 
     @property
+    def affine(self) -> bool:
+        """Whether it is one affine layer in another geometry, and not a hidden layer of tanh with a linear part."""
+        return self.geometry is not None
+
+    @property
     def extended(self) -> dict[str, bool]:
-        """Of the columns beyond Table 1: other coordinates of the same net, chosen by constants."""
+        """Columns beyond Table 1: other coordinates of the same net, which are constant between refreshes."""
         return {REPARAMETRIZES: True, OF_BATCH: True}
 
 
@@ -43,8 +52,8 @@ ENTRIES = (
             "learning", "https://doi.org/10.1109/ICASSP.2014.6853582", "pages 180-184",
         ),
         formula="y = W (x - m) + d, m constant; a refresh sets m = mean(x) and d += W (m - m before)",
-        geometry="mean",
-        commutes=frozenset({"shift", "rotation"}),
+        geometry=by_mean,
+        commutes=frozenset({SHIFT, ROTATION}),
         note=_NOTE + "The step on W and d is that on W and b with g_W - g_b m^T for g_W, and a bias that follows.",
     ),
     Reparametrized(
@@ -68,8 +77,8 @@ ENTRIES = (
         ),
         formula="[W b] -= lr (k_d G_d^-1 dy^T) (x~ G_x^-1 k_x), x~ = (x, 1), G = F + alpha tr(F) / size I, "
         "F = rows^T rows / cases of the batch of the refresh, k: lengths of dy and x~ stay as they were",
-        geometry="scatter",
-        commutes=frozenset({"rotation"}),
+        geometry=by_scatter,
+        commutes=frozenset({ROTATION}),
         damping="alpha",
         dampings=(4.0, 0.5),
         keeps=True,
@@ -85,8 +94,8 @@ ENTRIES = (
         ),
         formula="y = V U (x - m) + d, U and m constant; a refresh sets m = mean(x), U = (cov(x) + eps I)^(-1/2), and V "
         "and d such that y stays",
-        geometry="covariance",
-        commutes=frozenset({"shift", "rotation", "linear"}),
+        geometry=by_covariance,
+        commutes=frozenset({SHIFT, ROTATION, LINEAR}),
         damping="eps",
         dampings=(2.0**-6, 1.0),
         note=_NOTE + "Any root U with U^T U = (cov(x) + eps I)^-1 takes the same steps; cov(x) is divided by the count "

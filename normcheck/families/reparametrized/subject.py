@@ -1,4 +1,4 @@
-"""A layer in refreshed coordinates, bound and ready to answer, and on which questions it does."""
+"""A loaded layer in refreshed coordinates: how it is made for a case, and which cases it accepts."""
 
 from __future__ import annotations
 
@@ -7,50 +7,51 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 
 
-class ReparametrizedLife(Protocol):
-    """One layer at work. Raises `CallError` for what it refuses."""
+class ReparametrizedRun(Protocol):
+    """One layer that is called, refreshed and stepped. Its methods raise `CallError` if the layer raises."""
 
     def outputs(self, x: Array) -> Array:
-        """What it computes, (cases, outputs)."""
+        """Its outputs, (cases, outputs), for x (cases, inputs)."""
         ...
 
     def refresh(self, x: Array, dy: Array, /) -> None:
-        """New coordinates from a batch."""
+        """Choose new coordinates from a batch."""
         ...
 
     def step(self, x: Array, dy: Array, rate: float) -> None:
-        """One step of gradient descent on whatever its parameters are."""
+        """One step of gradient descent on its parameters."""
         ...
 
     def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
-        """The gradient of its parameter of that shape, which must be one."""
+        """The gradient of its only parameter of that shape."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReparametrizedDomain:
-    """What a layer accepts, found by trying."""
+    """What a layer accepts, found by calling it."""
 
-    formats: tuple[str, ...] = ("float64", "float32")
-    undamped: bool = True  # damping 0
+    formats: tuple[str, ...] = WIDE_NAMES
+    undamped: bool = True  # accepts damping 0
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReparametrizedSubject:
-    """A layer of which checks can be asked. start: one that computes what the case's weights do."""
+    """A layer that checks can make. start: a layer that computes what the case's weights do."""
 
     name: str
     entry: Reparametrized
     contract: Contract
     domain: ReparametrizedDomain
-    start: Callable[[ReparametrizedCase], ReparametrizedLife]
+    start: Callable[[ReparametrizedCase], ReparametrizedRun]
 
     @property
     def absent(self) -> Mapping[str, str]:
+        """What is not offered, with the reason."""
         return self.domain.absent

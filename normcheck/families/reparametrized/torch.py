@@ -15,21 +15,21 @@ from normcheck.core.floats import Array
 from normcheck.core.foreign_code import first_line, quiet
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
-from normcheck.families.reparametrized.space import LayerDraw, layer
+from normcheck.families.reparametrized.space import ReparametrizedDraw, reparametrized_case
 from normcheck.families.reparametrized.subject import ReparametrizedDomain, ReparametrizedSubject
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
 KEYS = ("eps", "formats", "momentum", "slack")
-"""Keys of a contract that mean something here."""
+"""Conventions that a refreshed layer has."""
 
 DAMPINGS = {"eps": ("eps", "epsilon", "damping"), "alpha": ("alpha", "smoothing", "damping")}
-"""Names under which a constructor takes what an entry's formula calls so."""
+"""For the damping of an entry's formula, the names under which constructors take it."""
 
 
-class _TorchLife:
-    """One layer of a user's at work."""
+class TorchReparametrizedRun:
+    """A user's layer that is called, refreshed and stepped."""
 
     def __init__(
         self, target: Callable[..., Any], taken: Mapping[str, str], newest: float, case: ReparametrizedCase, name: str
@@ -46,7 +46,7 @@ class _TorchLife:
                 raise CallError(f"{name}: {said}; it must be a torch.nn.Module with a method refresh(x)", said)
 
     def _linears(self, case: ReparametrizedCase) -> list[torch.nn.Linear]:
-        """An affine layer, or inner, outer and shortcut: a matrix and the vector that follows it are one layer."""
+        """An affine layer, or inner, outer and shortcut: each matrix is one layer, with the vector that follows it."""
         out: list[torch.nn.Linear] = []
         for i, part in enumerate(case.weights):
             if part.ndim == 1:
@@ -106,21 +106,21 @@ class _TorchLife:
         return array(torch.zeros_like(found[0]) if found[0].grad is None else found[0].grad)
 
 
-def _why(bound: ReparametrizedSubject, draw: LayerDraw) -> str:
-    """Why a refresh and a step of an ordinary layer fail; empty if they do not."""
-    case = layer(bound.entry, draw)
+def _why(bound: ReparametrizedSubject, draw: ReparametrizedDraw) -> str:
+    """Why a refresh and a step on the case of a draw fail; empty if they do not."""
+    case = reparametrized_case(bound.entry, draw)
     try:
-        life = bound.start(case)
-        life.refresh(*case.batches[0])
-        life.step(*case.batches[1], case.rate)
-        life.outputs(case.probe)
+        run = bound.start(case)
+        run.refresh(*case.batches[0])
+        run.step(*case.batches[1], case.rate)
+        run.outputs(case.probe)
     except CallError as error:
         return error.reason
     return ""
 
 
 def _taken(entry: Reparametrized, target: Callable[..., Any], name: str) -> dict[str, str]:
-    """The parameters of the constructor that are damping and momentum, where there are any."""
+    """The constructor's names for damping and momentum, as far as it takes them."""
     known, count = DAMPINGS.get(entry.damping, ()), len(entry.arguments) - bool(entry.damping)
     parameters = from_signature(target) or []
     missing = [p.name for p in parameters[count:] if p.required and p.name not in (*known, "momentum")]
@@ -134,8 +134,8 @@ def _taken(entry: Reparametrized, target: Callable[..., Any], name: str) -> dict
 def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubject:
     """Bind a layer in refreshed coordinates.
 
-    Raises `UsageError` where the target cannot be loaded or bound, or a convention says nothing of one; `CallError`
-    where it fails on every ordinary layer.
+    Raises `UsageError` if the target cannot be loaded or bound, or a refreshed layer has no such convention;
+    `CallError` if it fails on every ordinary layer.
     """
     promised = contract(claim.contract)
     for key in words(promised):
@@ -156,19 +156,19 @@ def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubje
             entry,
             promised,
             ReparametrizedDomain(formats),
-            lambda case: _TorchLife(target, taken, newest, case, name),
+            lambda case: TorchReparametrizedRun(target, taken, newest, case, name),
         )
         return replace(bound, domain=_discovered(bound))
 
 
 def _discovered(bound: ReparametrizedSubject) -> ReparametrizedDomain:
-    """What it accepts, found by trying."""
+    """What it accepts, found by calling it."""
     usual = bound.entry.dampings[0] if bound.contract.eps is None else bound.contract.eps
-    whys = {f: _why(bound, LayerDraw(format=f, damping=usual)) for f in bound.domain.formats}
+    whys = {f: _why(bound, ReparametrizedDraw(format=f, damping=usual)) for f in bound.domain.formats}
     formats = tuple(f for f, why in whys.items() if not why)
     if not formats:
         raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
-    undamped = _why(bound, LayerDraw(format=formats[0])) if bound.entry.damping else ""
+    undamped = _why(bound, ReparametrizedDraw(format=formats[0])) if bound.entry.damping else ""
     absent = {"gradient": "the layer's steps are asked, not its gradients"}
     absent |= {what: why for what, why in {**whys, "eps 0": undamped}.items() if why}
     return ReparametrizedDomain(formats, not undamped, absent)

@@ -1,21 +1,22 @@
-"""What a whitening layer claims: which matrix it multiplies centered channels by."""
+"""The whitening layers of the catalog: each names the matrix by which it multiplies centered channels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES, Paper, Row, row
+from normcheck.families.whitening.reference import CHOLESKY, NEWTON, ZCA, Root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whitening:
-    """One way to whiten, who says so, and how its implementations are called."""
+    """One way to whiten: its paper, its formula, the matrix, and the arguments of its implementations."""
 
     name: str
     title: str
     paper: Paper
     formula: str
-    root: str  # name in reference.whiten.ROOTS
+    root: Root  # the matrix that whitens, as a function of the covariance
     rotates: bool  # y(Q x) = Q y(x) for orthogonal Q within a group
     triangular: bool = False  # a channel does not read those after it
     note: str = ""
@@ -33,7 +34,7 @@ class Whitening:
 
     @property
     def extended(self) -> dict[str, bool]:
-        """Of the columns beyond Table 1: cases share the covariance, as in a layer with other weights they do not."""
+        """Columns beyond Table 1: cases share the covariance, so it is no plain layer with other weights."""
         return {REPARAMETRIZES: False, OF_BATCH: False}
 
 
@@ -51,7 +52,7 @@ ENTRIES = (
             "Algorithm 1",
         ),
         formula="y = S^(-1/2) (x - mean(x)), S = cov(x) + eps I over the batch, in each group of channels",
-        root="zca",
+        root=ZCA,
         rotates=True,
         note="Equal eigenvalues leave eigenvectors undetermined, and the derivative of eigh infinite; that of S^(-1/2) "
         "is finite there. " + _KEPT,
@@ -64,7 +65,7 @@ ENTRIES = (
             "https://arxiv.org/abs/1806.00420", "section 3",
         ),
         formula="y = L^(-1) (x - mean(x)), L L^T = cov(x) + eps I over the batch, L lower triangular",
-        root="cholesky",
+        root=CHOLESKY,
         rotates=False,
         triangular=True,
         note=_KEPT,
@@ -77,7 +78,7 @@ ENTRIES = (
             "Whitening", "https://arxiv.org/abs/1904.03441", "Algorithm 1",
         ),
         formula="y = P_5 (x - mean(x)) / sqrt(t), P_k = (3 P - P^3 S / t) / 2, P_0 = I, t = tr S, S = cov(x) + eps I",
-        root="newton",
+        root=NEWTON,
         rotates=True,
         note="Five iterations, as in the paper's experiments: directions of small variance are not fully whitened. "
         + _KEPT,

@@ -1,15 +1,16 @@
-"""What there is to say about a whitening layer, as sections of its page."""
+"""The page of a whitening layer, as sections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from normcheck.core.floats import FLOAT32, WIDE_NAMES
 from normcheck.core.page import Section, paper
 from normcheck.families.whitening.entry import Whitening
 
 
 def sections(entry: Whitening) -> Iterator[Section]:
-    """All but the note and how to check one, which every page has."""
+    """All sections but those that every page has: the note, and how to check one."""
     yield "formula", (entry.formula,)
     yield "paper", paper(entry)
     law = (
@@ -21,9 +22,9 @@ def sections(entry: Whitening) -> Iterator[Section]:
         "what is asked",
         (
             (
-                "Output and gradients against the closed form, in float64 and float32, where eigenvalues are apart, "
-                f"equal, far apart or zero; {law}; groups apart; y(d x; d^2 eps) = y(x; eps); shifts of channels; "
-                "running statistics and evaluation with them."
+                f"Output and gradients against the closed form, in {' and '.join(WIDE_NAMES)}, where eigenvalues are "
+                f"apart, equal, far apart or zero; {law}; groups apart; y(d x; d^2 eps) = y(x; eps); shifts of "
+                "channels; running statistics and evaluation with them."
             ),
         ),
     )
@@ -40,5 +41,10 @@ def sections(entry: Whitening) -> Iterator[Section]:
     )
     yield (
         "conventions",
-        ("--norm-contract eps=E: the eps of code that takes none; formats=float32; slack=S multiplies every bound.",),
+        (
+            (
+                f"--norm-contract eps=E: the eps of code that takes none; formats={FLOAT32.name}; slack=S multiplies "
+                "every bound."
+            ),
+        ),
     )

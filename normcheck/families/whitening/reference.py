@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from normcheck.core.floats import Array
+from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase, channel_axes, fold, per_channel, unfold
 
 STEPS = 5
-"""Newton iterations of IterNorm, as in the paper's experiments."""
+"""Iterations of IterNorm, as in the paper's experiments."""
 
 
 def flip(a: Array) -> Array:
-    """Transposed, of the last two axes."""
+    """The transpose over the last two axes."""
     return np.swapaxes(a, -1, -2)
 
 
@@ -33,10 +35,16 @@ def symmetric(a: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A matrix from a covariance, and the gradient of the covariance from that of the matrix."""
+    """The matrix R of a covariance S, (groups, channels, channels), and the gradient of S from that of R."""
 
     forward: Callable[[Array], Array]
-    backward: Callable[[Array, Array], Array]  # (covariance, gradient of the matrix), the result symmetric
+    backward: Callable[[Array, Array], Array]  # (covariance, gradient of the matrix); the result is symmetric
+    steps: int = 0  # iterations by which the root is approximated; 0: it is exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether R S R^T = I, so that the eigenvalues of cov(y) are l / (l + eps)."""
+        return self.steps == 0
 
 
 def zca(covariance: Array) -> Array:
@@ -76,7 +84,7 @@ def _trace(a: Array) -> Array:
     return out
 
 
-def iterates(scaled: Array, steps: int = STEPS) -> list[Array]:
+def iterates(scaled: Array, steps: int) -> list[Array]:
     """P_0 to P_steps."""
     out = [np.broadcast_to(np.eye(scaled.shape[-1]), scaled.shape)]
     for _ in range(steps):
@@ -85,14 +93,14 @@ def iterates(scaled: Array, steps: int = STEPS) -> list[Array]:
     return out
 
 
-def newton(covariance: Array, steps: int = STEPS) -> Array:
+def newton(covariance: Array, steps: int) -> Array:
     """P_steps / sqrt(trace)."""
     total = _trace(covariance)
     return np.asarray(iterates(covariance / total, steps)[-1] / np.sqrt(total))
 
 
-def newton_backward(covariance: Array, gradient: Array, steps: int = STEPS) -> Array:
-    """Backward through the iterations, in no way assuming that P and S commute.
+def newton_backward(covariance: Array, gradient: Array, steps: int) -> Array:
+    """Backward through the iterations, without assuming that P and S commute.
 
     1. A = P^3 Z, Z = S / t: A' = -P_k' / 2;  Z' += P^3^T A'
     2. P' = 3 P_k' / 2 + A' (P P Z)^T + P^T A' (P Z)^T + (P P)^T A' Z^T
@@ -112,17 +120,17 @@ def newton_backward(covariance: Array, gradient: Array, steps: int = STEPS) -> A
     return symmetric(z / total + t * np.eye(scaled.shape[-1]))
 
 
-ROOTS = {
-    "zca": Root(zca, zca_backward),
-    "cholesky": Root(cholesky, cholesky_backward),
-    "newton": Root(newton, newton_backward),
-}
-"""By the name that an entry gives."""
+def iterated(steps: int) -> Root:
+    """The root of IterNorm with a number of iterations."""
+    return Root(partial(newton, steps=steps), partial(newton_backward, steps=steps), steps)
+
+
+ZCA, CHOLESKY, NEWTON = Root(zca, zca_backward), Root(cholesky, cholesky_backward), iterated(STEPS)
 
 
 @dataclass(frozen=True, slots=True)
 class Whitened:
-    """y with what led to it, each with the group in front."""
+    """y and what it was computed from; the first axis of each array is that of the groups."""
 
     y: Array
     centered: Array
@@ -133,7 +141,7 @@ class Whitened:
 
 
 def forward(root: Root, x: Array, eps: float) -> Whitened:
-    """With the statistics of the batch."""
+    """Whiten x, (groups, channels, members), with the statistics of the batch."""
     mean = x.mean(axis=-1, keepdims=True)
     centered = x - mean
     covariance = centered @ flip(centered) / x.shape[-1]
@@ -141,14 +149,14 @@ def forward(root: Root, x: Array, eps: float) -> Whitened:
 
 
 def given(root: Root, x: Array, mean: Array, covariance: Array, eps: float) -> Whitened:
-    """With given statistics."""
+    """Whiten x with the given mean, (groups, channels, 1), and covariance, without eps."""
     centered, damped = x - mean, covariance + eps * np.eye(x.shape[-2])
     matrix = root.forward(damped)
     return Whitened(matrix @ centered, centered, mean, covariance, damped, matrix)
 
 
 def backward(root: Root, done: Whitened, dy: Array, *, constant: bool = False) -> Array:
-    """Gradient of x; constant: the statistics were given.
+    """Gradient of x. constant: the statistics do not depend on x.
 
     1. c' = R^T y', and R' = y' c^T
     2. S' from R', and c' += 2 S' c / members
@@ -160,3 +168,32 @@ def backward(root: Root, done: Whitened, dy: Array, *, constant: bool = False) -
     by_covariance = root.backward(done.damped, dy @ flip(done.centered))
     inner = direct + 2.0 * by_covariance @ done.centered / dy.shape[-1]
     return np.asarray(inner - inner.mean(axis=-1, keepdims=True))
+
+
+def whitened(root: Root, case: WhiteningCase) -> Whitened:
+    """The case before weight and bias: with the statistics of the batch in training, else with the running ones."""
+    x = fold(case.x, case.groups)
+    if case.training:
+        return forward(root, x, case.eps)
+    return given(root, x, case.running_mean.reshape(case.groups, -1, 1), case.running_cov, case.eps)
+
+
+def answer(root: Root, case: WhiteningCase) -> WhiteningAnswer:
+    """Output, gradients and running statistics of a case by the closed forms."""
+    shape, done = case.x.shape, whitened(root, case)
+    gain, shift = per_channel(case.weight, shape, 1.0), per_channel(case.bias, shape, 0.0)
+    xh = unfold(done.y, shape)
+    dx = unfold(backward(root, done, fold(case.dy * gain, case.groups), constant=not case.training), shape)
+    axes = channel_axes(len(shape))
+    mean, cov = case.running_mean, case.running_cov
+    if case.training:
+        mean = mean + case.momentum * (done.mean.reshape(-1) - mean)
+        cov = cov + case.momentum * (done.covariance - cov)
+    return WhiteningAnswer(xh * gain + shift, dx, (case.dy * xh).sum(axes), case.dy.sum(axes), mean, cov)
+
+
+def constant_statistics(root: Root, case: WhiteningCase) -> Array:
+    """The gradient of x that treats the statistics of the batch as constants, of the shape of x."""
+    shape = case.x.shape
+    dy = fold(case.dy * per_channel(case.weight, shape, 1.0), case.groups)
+    return unfold(backward(root, whitened(root, case), dy, constant=True), shape)

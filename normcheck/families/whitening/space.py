@@ -1,4 +1,4 @@
-"""Which batches a check of whitening draws: a few integers and words, from which a case follows.
+"""The batches that checks of whitening draw: a draw is a few integers and words, from which the case follows.
 
 Values are small multiples of a power of two, so that a batch, shifted, scaled by powers of two or turned by the integer
 matrix d I - 2 (a reflection times d) is exact in every format.
@@ -12,24 +12,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import ChoiceSpace
 from normcheck.families.whitening.case import WhiteningCase, unfold
 from normcheck.families.whitening.entry import Whitening
 from normcheck.families.whitening.subject import WhiteningSubject
 
 MEMBERS = 24
+"""Cases times positions."""
 
 
 @dataclass(frozen=True, slots=True)
 class WhiteningDraw:
-    """What is chosen; everything else follows from the seed."""
+    """The choices of one case; everything else follows from the seed."""
 
     seed: int = 0
     channels: int = 4
     groups: int = 1
     rank: int = 2
-    format: str = "float64"
+    format: str = FLOAT64.name
     spectrum: str = "plain"
     affine: bool = True
     training: bool = True
@@ -56,15 +57,16 @@ SPECTRA: dict[str, Callable[[np.random.Generator, int], Array]] = {
     "offset": lambda rng, c: _mixed(rng, c) + 16.0,
     "flat": lambda rng, c: np.where(np.arange(c)[:, None] == 0, 0.0, _mixed(rng, c)),
 }
-"""How eigenvalues lie: apart, all equal, equal in pairs, far apart, before an offset, one of them zero."""
+"""How eigenvalues lie: apart, all equal, equal in pairs, far apart, apart with a large mean, one of them zero."""
 
-SPACES = {2: (), 3: (3,), 4: (2, 3)}
+POSITIONS = {2: (), 3: (3,), 4: (2, 3)}
+"""The axes behind the channels, by the rank of the input."""
 
 
 def whitening_case(entry: Whitening, draw: WhiteningDraw) -> WhiteningCase:
-    """A case for one call."""
+    """The case of a draw."""
     rng, format = np.random.default_rng(draw.seed), FORMATS[draw.format]
-    space = SPACES[draw.rank]
+    space = POSITIONS[draw.rank]
     shape = (MEMBERS // int(np.prod(space)), draw.channels, *space)
     x = unfold(SPECTRA[draw.spectrum](rng, draw.channels), shape)
     size = draw.channels // draw.groups
@@ -87,13 +89,13 @@ def whitening_case(entry: Whitening, draw: WhiteningDraw) -> WhiteningCase:
 
 @dataclass(frozen=True, slots=True)
 class WhiteningSpace(ChoiceSpace):
-    """What a check of whitening draws: `cases.Cases`. The first of every list is the plain choice."""
+    """The choices of a check of whitening; the first of each is the plain one."""
 
     entries: ClassVar[type] = Whitening
     plain: ClassVar[WhiteningDraw] = WhiteningDraw()
 
     recipe: Callable[[Whitening, WhiteningDraw], WhiteningCase] = whitening_case
-    format: tuple[str, ...] = ("float64", "float32")
+    format: tuple[str, ...] = WIDE_NAMES
     channels: tuple[int, ...] = (4, 6, 2)
     groups: tuple[int, ...] = (1, 2)
     rank: tuple[int, ...] = (2, 3, 4)
@@ -103,6 +105,7 @@ class WhiteningSpace(ChoiceSpace):
     eps: tuple[float, ...] = (2.0**-10, 0.25)
 
     def able(self, subject: WhiteningSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """The choices that the subject serves; eps is the subject's own where it cannot be changed."""
         able, fixed = subject.domain, subject.contract.eps
         serves: dict[str, Callable[[Any], bool]] = {
             "rank": lambda rank: rank in able.ranks,
@@ -114,6 +117,7 @@ class WhiteningSpace(ChoiceSpace):
         return out | {"affine": out["affine"] or (False,), "eps": choices["eps"] if fixed is None else (fixed,)}
 
     def words(self) -> str:
+        """What is drawn, in one sentence."""
         return (
             f"Formats {', '.join(self.format)}; {MEMBERS} members of up to {max(self.channels)} channels in 1 or 2 "
             f"groups, ranks 2 to 4; spectra: {', '.join(self.spectrum)}."

@@ -24,14 +24,14 @@ from normcheck.frameworks.roles import NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
 KEYS = ("eps", "formats", "slack")
-"""Keys of a contract that mean something here."""
+"""Conventions that whitening has."""
 
 CALLED = {
     **{role: NAMES[role] for role in ("input", "running_mean", "weight", "bias", "training", "momentum", "eps")},
     "running_cov": ("running_cov", "running_covariance", "moving_cov", "running_matrix", "cov"),
     "groups": NAMES["num_groups"],
 }
-"""Role of a function's parameter to the names under which code has it."""
+"""Each role of a function's parameter, with the names that code gives to it."""
 
 BUILT = {
     "channels": NAMES["num_channels"],
@@ -40,15 +40,18 @@ BUILT = {
     "momentum": NAMES["momentum"],
     "affine": NAMES["affine"],
 }
-"""The same for the constructor of a module."""
+"""The same for the parameters of a module's constructor."""
+
+HELD = ("weight", "bias", "running_mean", "running_cov")
+"""What a module holds itself, under these names."""
 
 Tensors = dict[str, torch.Tensor | None]
 Forward = Callable[[Tensors, WhiteningCase], tuple[Any, Tensors]]
-"""Runs on the arrays of a case; returns the output and the tensors that hold parameters and buffers."""
+"""Calls the target with tensors by role; returns the output, and the tensors that hold parameters and buffers."""
 
 
 def _roles(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: str) -> dict[str, str]:
-    """Parameter's name by role, in the order of the signature. Raises `UsageError` for a required one of no role."""
+    """The parameter's name for each role. Raises `UsageError` for a required parameter that has no role."""
     out: dict[str, str] = {}
     for p in from_signature(target) or ():
         role = next((r for r, names in known.items() if p.name.lower().strip("_") in names and r not in out), "")
@@ -63,7 +66,7 @@ def _roles(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: 
 
 @contextmanager
 def _guarded(case: WhiteningCase, name: str, doing: str = "") -> Iterator[None]:
-    """Code that is not ours; whatever it raises becomes one sentence."""
+    """A call of user code: any exception becomes a `CallError` in one sentence."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -93,7 +96,7 @@ def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
         module = target(**{roles[r]: v for r, v in values.items() if r in roles}).to(DTYPES[case.format.name])
         inside: Tensors = {"input": held["input"]}
         with torch.no_grad():
-            for role in ("weight", "bias", "running_mean", "running_cov"):
+            for role in HELD:
                 own, value = getattr(module, role, None), held[role]
                 inside[role] = own
                 if own is not None and value is not None:
@@ -104,15 +107,13 @@ def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
         probe = target(**{roles["channels"]: 2})
     except (Exception, SystemExit) as error:
         raise UsageError(f"{name} cannot be constructed for 2 channels: {first_line(error)}") from error
-    there = {role: role for role in ("weight", "bias", "running_mean", "running_cov") if getattr(probe, role, None)
-             is not None}  # fmt: skip
-    return forward, {**roles, **there, "training": "training"}
+    own = {role: role for role in HELD if getattr(probe, role, None) is not None}
+    return forward, {**roles, **own, "training": "training"}
 
 
 def _tensors(case: WhiteningCase, *, gradient: bool) -> Tensors:
     dtype = DTYPES[case.format.name]
-    arrays = {"input": case.x, "weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
-              "running_cov": case.running_cov}  # fmt: skip
+    arrays = {"input": case.x} | {role: getattr(case, role) for role in HELD}
     held: Tensors = {n: None if a is None else torch.tensor(a.copy(), dtype=dtype) for n, a in arrays.items()}
     for role in ("input", "weight", "bias"):
         value = held[role]
@@ -131,12 +132,12 @@ def _call(forward: Forward, name: str, case: WhiteningCase, gradient: bool) -> W
     grads: dict[str, Array | None] = {}
     if gradient:
         leaves = {role: held[role] for role in ("input", "weight", "bias")}
-        there = [leaf for leaf in leaves.values() if leaf is not None]
+        given = [leaf for leaf in leaves.values() if leaf is not None]
         dy = torch.tensor(case.dy, dtype=y.dtype)
         if not y.requires_grad:
             raise CallError(f"{name} returned an output that does not require grad", "the output has no gradient")
         with _guarded(case, name, " in its backward"):
-            found = iter(torch.autograd.grad(y, there, dy, allow_unused=True))
+            found = iter(torch.autograd.grad(y, given, dy, allow_unused=True))
         for role, leaf in leaves.items():
             got_one = None if leaf is None else next(found)
             missing = None if leaf is None else array(torch.zeros_like(leaf))
@@ -151,8 +152,8 @@ def _call(forward: Forward, name: str, case: WhiteningCase, gradient: bool) -> W
 def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
     """Bind a whitening layer.
 
-    Raises `UsageError` where the target cannot be loaded or bound, or a convention says nothing of whitening;
-    `CallError` where it fails on every ordinary batch.
+    Raises `UsageError` if the target cannot be loaded or bound, or whitening has no such convention; `CallError` if it
+    fails on every ordinary batch.
     """
     promised = contract(claim.contract)
     for key in words(promised):
@@ -176,7 +177,7 @@ def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
 
 
 def _why(bound: WhiteningSubject, draw: WhiteningDraw, *, gradient: bool = False) -> str:
-    """Why a call on an ordinary batch fails; empty if it does not."""
+    """Why a call on the batch of a draw fails; empty if it does not."""
     try:
         bound.call(whitening_case(bound.entry, draw), gradient)
     except CallError as error:
@@ -185,9 +186,9 @@ def _why(bound: WhiteningSubject, draw: WhiteningDraw, *, gradient: bool = False
 
 
 def _discovered(bound: WhiteningSubject, roles: Mapping[str, str]) -> WhiteningDomain:
-    """What it accepts: by its parameters, then by trying."""
-    there = {role: role in roles for role in (*CALLED, *BUILT)}
-    affine = there["weight"] and there["bias"]
+    """What it accepts, by its parameters and by calling it."""
+    takes = {role: role in roles for role in (*CALLED, *BUILT)}
+    affine = takes["weight"] and takes["bias"]
     eps = bound.contract.eps
     plain = WhiteningDraw(affine=affine) if eps is None else WhiteningDraw(affine=affine, eps=eps)
     whys: dict[str, str] = {f: _why(bound, replace(plain, format=f)) for f in bound.domain.formats}
@@ -196,13 +197,13 @@ def _discovered(bound: WhiteningSubject, roles: Mapping[str, str]) -> WhiteningD
         raise CallError(next(iter(whys.values()), "none of the formats that the contract claims is known"))
     plain = replace(plain, format=formats[0])
     ranks = {r: _why(bound, replace(plain, rank=r)) for r in WhiteningDomain().ranks}
-    statistics = there["running_mean"] and there["running_cov"]
+    statistics = takes["running_mean"] and takes["running_cov"]
     offered = {
-        "groups": _why(bound, replace(plain, groups=2)) if there["groups"] else "has no parameter for groups",
+        "groups": _why(bound, replace(plain, groups=2)) if takes["groups"] else "has no parameter for groups",
         "weight and bias": "" if affine else "has no weight and bias",
-        "running statistics": "" if statistics and there["momentum"] else "keeps no running_mean and running_cov",
+        "running statistics": "" if statistics and takes["momentum"] else "keeps no running_mean and running_cov",
         "evaluation": _why(bound, replace(plain, training=False))
-        if statistics and there["training"]
+        if statistics and takes["training"]
         else "takes no running_mean, running_cov and training",
         "gradient": _why(bound, plain, gradient=True),
     }

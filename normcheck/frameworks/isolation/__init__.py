@@ -1,1 +1,1 @@
-"""An implementation in a process of its own, with limits on time and memory."""
+"""Isolation: running an implementation in a child process with limits on time and memory."""

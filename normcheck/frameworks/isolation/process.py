@@ -1,6 +1,6 @@
-"""The other side of isolation: a process that holds one implementation and answers cases, with limits on itself.
+"""The child process of isolation: it loads one implementation and runs it on request, with limits on itself.
 
-It knows inputs alone: no reference, no bound and no expected value is ever sent to it.
+It receives inputs only: no reference, bound or expected value is ever sent to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,156 +23,150 @@ import numpy as np
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.limits import Limits
 from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation import wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
 from normcheck.normalizers.normalizer import Normalizer
 
-SILENT = 97
-"""Exit status of a process that can no longer answer."""
+DISCONNECTED = 97
+"""Exit status of a child process that has lost its connection."""
 
-OUTPUT = 1 << 26
-"""Bytes that it may write to any one file, its output among them: 64 MiB."""
+LARGEST_OUTPUT = 1 << 26
+"""Largest number of bytes that it may write to one file, including its captured output: 64 MiB."""
 
-LIVES = 64
-"""Layers that live on at a time: a check has one or two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one answer may take. seconds: by the clock, ten times as many where something is compiled."""
-
-    seconds: float = 30.0
-    gigabytes: float = 4.0  # of address space, beyond what the frameworks take
+MOST_LAYERS = 64
+"""Largest number of layers that keep their state at a time; a check uses one or two."""
 
 
 def _confine(limits: Limits, output: str) -> None:
-    """Own session, no input, output to a file, limits on memory and files; a crash says where it was."""
+    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
-    for descriptor, source in ((0, null), (1, out), (2, out)):
-        os.dup2(source, descriptor)
+    for descriptor, target in ((0, null), (1, out), (2, out)):
+        os.dup2(target, descriptor)
     os.close(null)
     os.close(out)
     faulthandler.enable(2)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    room = pages * resource.getpagesize() + int(limits.gigabytes * 2**30)
-    for what, most in ((resource.RLIMIT_AS, room), (resource.RLIMIT_FSIZE, OUTPUT), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(what, (most, most))
+    space = pages * resource.getpagesize() + int(limits.gigabytes * 2**30)
+    values = {resource.RLIMIT_AS: space, resource.RLIMIT_FSIZE: LARGEST_OUTPUT, resource.RLIMIT_CORE: 0}
+    for limit, value in values.items():
+        resource.setrlimit(limit, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
 
 def serve(connection: socket.socket, limits: Limits, output: str) -> None:
-    """Answer until the connection ends."""
+    """Handle requests until the connection is closed or the request "end" arrives."""
     _confine(limits, output)
-    traces = SideEffects((0, 1, 2, connection.fileno()))
-    holder = _Holder()
+    side_effects = SideEffects((0, 1, 2, connection.fileno()))
+    requests = _Requests()
     compiled = False
-    _say(connection, {"ready": True})
+    _send(connection, {"ready": True})
     with quiet():
         while True:
             try:
-                words = pickle.loads(wire.receive(connection))  # noqa: S301  # from the judge, who is trusted
-            except wire.Closed:
-                os._exit(SILENT)
-            if words[0] == "end":
+                request = pickle.loads(wire.receive(connection))  # noqa: S301  # the parent process is trusted
+            except wire.Disconnected:
+                os._exit(DISCONNECTED)
+            if request[0] == "end":
                 break
             with registry.settings():
-                record = _answered(holder, words)
-            if traces.forked:
-                os._exit(0)  # a copy that the implementation made: it has nothing to say
-            if words[0] == "hold":
-                traces.loaded()
-            compiled = compiled or any(getattr(word, "use", "") in (COMPILED, EXPORTED) for word in words)
-            if not compiled:  # compilers start processes and patch modules of their own
-                record["left"] = traces.left()
-            _say(connection, record)
-    _say(connection, {"threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()]})
-    atexit._run_exitfuncs()  # noqa: SLF001  # a forked process runs none of its own
+                record = _run_request(requests, request)
+            if side_effects.forked:
+                os._exit(0)  # a process forked by the implementation must not reply
+            if request[0] == "load":
+                side_effects.record_environment()
+            compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
+            if not compiled:  # compilers start processes and patch modules themselves
+                record["changes"] = side_effects.left()
+            _send(connection, record)
+    _send(connection, {"threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()]})
+    atexit._run_exitfuncs()  # noqa: SLF001  # multiprocessing does not run them in a forked process
 
 
-def _say(connection: socket.socket, record: dict[str, Any]) -> None:
+def _send(connection: socket.socket, record: dict[str, Any]) -> None:
     try:
-        wire.send(connection, wire.packed(record))
+        wire.send(connection, wire.encode(record))
     except wire.WireError:
-        os._exit(SILENT)
+        os._exit(DISCONNECTED)
 
 
-def _answered(holder: _Holder, words: tuple[Any, ...]) -> dict[str, Any]:
-    """What a request comes to; every exception is a text."""
+def _run_request(requests: _Requests, request: tuple[Any, ...]) -> dict[str, Any]:
+    """The record of a request's result; an exception becomes text in the record."""
     try:
-        return {"result": REQUESTS[words[0]](holder, *words[1:])}
+        return {"result": REQUESTS[request[0]](requests, *request[1:])}
     except UsageError as error:
         return {"usage": str(error)}
     except CallError as error:
         return {"call": str(error), "reason": error.reason}
-    except BaseException as error:  # whatever it is, the judge hears of it
+    except BaseException as error:  # the parent process reports it
         return {"call": f"its process raised {first_line(error)}", "reason": f"raised {first_line(error)}"}
 
 
-class _Holder:
-    """The implementation, once it is there, and its layers that live on."""
+class _Requests:
+    """The loaded implementation, and its layers that keep their state between requests; a method for each request."""
 
     def __init__(self) -> None:
-        self.held: binder.LoadedTarget | None = None
-        self.lives: dict[int, Any] = {}
+        self.loaded: binder.LoadedTarget | None = None
+        self.layers: dict[int, Any] = {}
 
-    def hold(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Load and bind; what each way of calling offers."""
-        self.held = held = binder.hold(Implementation(normalizer.name, target, contract), normalizer)
-        has = {"module": held.live is not None, "transforms": held.transformed is not None}
-        offers = [attempt.offer for attempt in held.attempts]
+    def load(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Load the target. Returns what it supports in each way of calling it."""
+        self.loaded = loaded = binder.load_target(Implementation(normalizer.name, target, contract), normalizer)
+        has = {"module": loaded.live is not None, "transforms": loaded.transformed is not None}
+        offers = [attempt.offer for attempt in loaded.attempts]
         return [_fields(offer) | {"spell": offer.spell is not None} | has for offer in offers]
 
-    def call(self, way: int, case: Any, gradient: bool) -> dict[str, Any]:
-        assert self.held is not None, "nothing is held yet"
-        return _fields(self.held.attempts[way].call(case, gradient))
+    def call(self, index: int, case: Any, gradient: bool) -> dict[str, Any]:
+        assert self.loaded is not None, "no target is loaded"
+        return _fields(self.loaded.attempts[index].call(case, gradient))
 
-    def spell(self, way: int, case: Any) -> list[str]:
-        assert self.held is not None, "nothing is held yet"
-        spell = self.held.attempts[way].offer.spell
-        return [] if spell is None else list(spell(case))
+    def source(self, index: int, case: Any) -> list[str]:
+        assert self.loaded is not None, "no target is loaded"
+        source = self.loaded.attempts[index].offer.spell
+        return [] if source is None else list(source(case))
 
     def operations(self) -> dict[str, str]:
-        assert self.held is not None, "nothing is held yet"
-        return {} if self.held.operations is None else dict(self.held.operations())
+        assert self.loaded is not None, "no target is loaded"
+        return {} if self.loaded.operations is None else dict(self.loaded.operations())
 
-    def live(self, kind: str, case: Any) -> int:
-        """A new life; kind: live or transformed."""
-        assert self.held is not None, "nothing is held yet"
-        begin = self.held.live if kind == "live" else self.held.transformed
-        assert begin is not None, f"it has no {kind}"
-        number = max(self.lives, default=0) + 1
-        self.lives[number] = begin(case)
-        self.lives.pop(number - LIVES, None)
+    def new_layer(self, factory: str, case: Any) -> int:
+        """Create a layer that keeps its state, and return its number; factory: "live" or "transformed"."""
+        assert self.loaded is not None, "no target is loaded"
+        make = self.loaded.live if factory == "live" else self.loaded.transformed
+        assert make is not None, f"the target has no factory {factory}"
+        number = max(self.layers, default=0) + 1
+        self.layers[number] = make(case)
+        self.layers.pop(number - MOST_LAYERS, None)
         return number
 
-    def does(self, number: int, method: str, *words: Any) -> Any:
-        """A method of a life."""
-        return _plain(getattr(self.lives[number], method)(*words))
+    def layer_method(self, number: int, method: str, *arguments: Any) -> Any:
+        """The result of a method of the layer with that number."""
+        return _plain(getattr(self.layers[number], method)(*arguments))
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
-    "hold": _Holder.hold,
-    "call": _Holder.call,
-    "spell": _Holder.spell,
-    "operations": _Holder.operations,
-    "live": _Holder.live,
-    "does": _Holder.does,
+    "load": _Requests.load,
+    "call": _Requests.call,
+    "source code": _Requests.source,
+    "operations": _Requests.operations,
+    "new layer": _Requests.new_layer,
+    "layer method": _Requests.layer_method,
 }
-"""What can be asked."""
+"""Every request by name."""
 
 
 def _plain(value: Any) -> Any:
-    """A result as the wire takes it: frozen values as dicts of their fields, less what is code."""
+    """A result as `wire` can encode it: dataclasses become dicts of their fields, without fields that are functions."""
     if isinstance(value, (np.ndarray, str, int, float)) or value is None:
         return value
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return _fields(value)
 
 

@@ -1,7 +1,8 @@
-"""Isolation, the judge's side: an implementation in a process of its own, and a subject that asks it.
+"""The parent's side of isolation: a subject whose calls run in a child process.
 
-References, bounds and verdicts stay here. From there come numbers and words, checked for shape and type and judged as
-anybody's. What the process says of itself (formats, what a call changed, how it was called) is taken at its word.
+References, bounds and verdicts stay in the parent process. The child sends numbers and text, which are validated for
+type and shape and then checked like any result. What the child reports about itself (formats, side effects, called
+operators) is not verified.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
+from normcheck.core.limits import Limits
 from normcheck.frameworks import binder, registry
-from normcheck.frameworks.isolation.process import Limits
 from normcheck.frameworks.isolation.worker import Worker
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
@@ -28,128 +29,133 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
 from normcheck.normalizers.subject import Answer, Call, Life, ScriptLanguage, State, Subject, Transformed
 
-__all__ = ["Limits", "Remote"]
-
 COMPILING = 10.0
-"""Times the limit where something is compiled."""
+"""Factor on the time limit for requests that compile the implementation."""
 
 BINDING = 3.0
-"""Times the limit for all calls by which it is found out what an implementation takes."""
+"""Factor on the time limit for all calls of binding together, which find out what an implementation accepts."""
 
-MOST = 3
-"""Processes that an implementation may lose; after that it is asked no more."""
+MOST_LOSSES = 3
+"""Number of child processes that an implementation may lose before it is given up."""
 
 
 class Remote:
-    """An implementation in a process, which is started anew where it was lost."""
+    """An implementation in a child process, which is restarted if it was lost."""
 
     def __init__(self, claim: Implementation, normalizer: Normalizer, limits: Limits) -> None:
         self._claim, self._normalizer, self._limits = claim, normalizer, limits
         self._worker: Worker | None = None
-        self._lost, self._deaths = "", 0
+        self._lost, self._losses = "", 0
         self._offers: list[dict[str, Any]] = []
-        self._until, self._refused = math.inf, ""  # while it is being bound: when that must be done, and what it raised
+        self._deadline, self._last_failure = math.inf, ""  # while binding: deadline, last exception
 
     def renew(self) -> None:
-        """Before each question: what was lost may be started anew, a few times."""
-        if self._lost and self._deaths < MOST:
+        """Allow a restart of a lost process, at most a few times; called before each check."""
+        if self._lost and self._losses < MOST_LOSSES:
             self._lost = ""
 
     def end(self) -> None:
-        """Let the process end. Raises `LostError` where it does not."""
+        """Ask the process to end. Raises `LostError` if it does not."""
         if self._worker is not None:
             with self._watched("when it ends"):
                 self._worker.end()
             self._worker = None
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         if self._worker is not None:
             self._worker.kill()
             self._worker = None
 
     @contextlib.contextmanager
-    def _watched(self, doing: str) -> Iterator[None]:
-        """A process that is lost is gone for the rest of this question."""
+    def _watched(self, activity: str) -> Iterator[None]:
+        """Record the loss of the process, which is then not restarted before the next check. Raises `LostError`."""
         try:
             yield
         except LostError as error:
-            self._deaths += 1
-            self._lost = f"{self._claim.name}: {error} ({doing})"
-            if self._deaths == MOST:
-                self._lost += f"; it is asked no more, after {MOST} processes"
+            self._losses += 1
+            self._lost = f"{self._claim.name}: {error} ({activity})"
+            if self._losses == MOST_LOSSES:
+                self._lost += f"; it is not called again, after {MOST_LOSSES} lost processes"
             self.close()
             raise LostError(self._lost) from None
 
-    def hold(self) -> list[dict[str, Any]]:
-        """A process that holds the implementation is there; what each way of calling offers, as it says."""
+    def load(self) -> list[dict[str, Any]]:
+        """Start a process and load the implementation if needed. Returns what it supports in each way of calling it.
+
+        Raises `UsageError` if it cannot be loaded, and `LostError` if the process is lost.
+        """
         if self._lost:
             raise LostError(self._lost)
         if self._worker is None:
             claim = self._claim
             with self._watched("when it is imported"):
                 self._worker = Worker(self._limits)
-                words = ("hold", self._normalizer, claim.target, dict(claim.contract))
-                self._offers = list(self._result(self._worker.ask(words)))
+                request = ("load", self._normalizer, claim.target, dict(claim.contract))
+                self._offers = list(self._result(self._worker.request(request)))
         return self._offers
 
-    def ask(self, *words: Any, read: Callable[[Any], Any]) -> Any:
-        """The result of a request, read and checked. Raises what the implementation raised, or `LostError`.
+    def request(self, name: str, *arguments: Any, read: Callable[[Any], Any]) -> Any:
+        """The result of a request. Raises `UsageError` or `CallError` as the implementation did, or `LostError`.
 
-        read: takes what was sent; anything that it raises says that this was no answer.
+        read: validates and converts what was sent; if it raises an exception, the response is invalid.
         """
-        self.hold()
-        assert self._worker is not None, "what was lost has raised"
-        case = next((word for word in words if isinstance(word, Case)), None)
-        if time.monotonic() > self._until:
+        self.load()
+        assert self._worker is not None, "load() starts a process or raises"
+        case = next((value for value in arguments if isinstance(value, Case)), None)
+        if time.monotonic() > self._deadline:
             with self._watched("at its first calls"):
-                raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._refused}")
+                raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._last_failure}")
         slow = case is not None and case.use in (uses.COMPILED, uses.EXPORTED)
         shape = "" if case is None else "x".join(map(str, case.x.shape))
-        with self._watched(words[0] if case is None else f"a {shape} {case.format.name} input"):
-            result = self._result(self._worker.ask(words, COMPILING if slow else 1.0))
+        with self._watched(name if case is None else f"a {shape} {case.format.name} input"):
+            result = self._result(self._worker.request((name, *arguments), COMPILING if slow else 1.0))
             try:
                 return read(result)
             except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
-                raise LostError("what it sent is no answer") from None
+                raise LostError("it sent an invalid response") from None
 
     def _result(self, record: Mapping[str, Any]) -> Any:
         if "usage" in record:
             raise UsageError(str(record["usage"]))
         if "call" in record:
-            self._refused = f", and {record.get('reason', '')}"
+            self._last_failure = f", and {record.get('reason', '')}"
             raise CallError(str(record["call"]), str(record.get("reason", "")))
         return record["result"]
 
     def subject(self) -> Subject:
-        """Bind what the process holds, and let that process end: questions begin with a new one.
+        """Bind the implementation, then end the process: the checks begin with a new one.
 
-        Raises `UsageError`, `CallError` as binding does, and `LostError`.
+        Raises `UsageError` and `CallError` as `binder.subject` does, and `LostError`.
         """
         try:
-            offers = self.hold()
-            self._until = time.monotonic() + BINDING * self._limits.seconds
-            attempts = [Attempt(self._call(way), self._offer(way, offer)) for way, offer in enumerate(offers)]
+            offers = self.load()
+            self._deadline = time.monotonic() + BINDING * self._limits.seconds
+            calls = [self._call(index) for index in range(len(offers))]
+            attempts = [
+                Attempt(call, self._offer(index, offer), call)
+                for index, (call, offer) in enumerate(zip(calls, offers, strict=True))
+            ]
             module, transforms = offers[0]["module"], offers[0]["transforms"]
-            held = binder.LoadedTarget(
+            loaded = binder.LoadedTarget(
                 attempts,
                 (lambda case: _RemoteTransformed(self, case)) if transforms else None,
-                (lambda: self.ask("operations", read=_words)) if module else None,
+                (lambda: self.request("operations", read=_reasons)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
             )
-            found = binder.bound(held, self._claim, self._normalizer)
-            self._until = math.inf
+            found = binder.subject_of(loaded, self._claim, self._normalizer)
+            self._deadline = math.inf
             self.end()
         except Exception:
             self.close()
             raise
         return found
 
-    def _call(self, way: int) -> Call:
-        return lambda case, gradient: self.ask("call", way, case, gradient, read=lambda sent: _answer(sent, case))
+    def _call(self, index: int) -> Call:
+        return lambda case, gradient: self.request("call", index, case, gradient, read=lambda sent: _answer(sent, case))
 
-    def _offer(self, way: int, record: Mapping[str, Any]) -> Offer:
-        """An offer as the process tells it: it may claim to offer less, and is then asked less."""
+    def _offer(self, index: int, record: Mapping[str, Any]) -> Offer:
+        """What the implementation supports, as the child reports it; if it reports less, it is checked less."""
         sizes, eps = record["sizes"], record["eps_attribute"]
         return Offer(
             affine=tuple(str(one) for one in record["affine"]),
@@ -166,7 +172,7 @@ class Remote:
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),
             language=_language(record["language"]),
-            spell=(lambda case: self.ask("spell", way, case, read=_lines)) if record["spell"] else None,
+            spell=(lambda case: self.request("source code", index, case, read=_texts)) if record["spell"] else None,
             absent=tuple((str(what), str(why)) for what, why in record["absent"]),
         )
 
@@ -176,16 +182,16 @@ def _language(sent: Any) -> ScriptLanguage | None:
     return None if sent is None else registry.get(str(sent["framework"])).language
 
 
-def _lines(sent: Any) -> tuple[str, ...]:
+def _texts(sent: Any) -> tuple[str, ...]:
     return tuple(str(line) for line in sent)
 
 
-def _words(sent: Any) -> dict[str, str]:
+def _reasons(sent: Any) -> dict[str, str]:
     return {str(key): str(value) for key, value in sent.items()}
 
 
-def _like(value: Any, other: Array | None) -> Array | None:
-    """An array that was sent, of the shape of another where there is another."""
+def _optional_array(value: Any, other: Array | None) -> Array | None:
+    """An array that was sent, or None. Raises `AssertionError` for another type, or for another shape than `other`."""
     if value is None:
         return None
     assert isinstance(value, np.ndarray)
@@ -193,83 +199,83 @@ def _like(value: Any, other: Array | None) -> Array | None:
     return value
 
 
-def _some(value: Any, other: Array | None = None) -> Array:
-    found = _like(value, other)
+def _array(value: Any, other: Array | None = None) -> Array:
+    found = _optional_array(value, other)
     assert found is not None
     return found
 
 
 def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
     return Answer(
-        y=_some(sent["y"], case.x),
+        y=_array(sent["y"], case.x),
         format=str(sent["format"]),
-        dx=_like(sent["dx"], case.x),
-        dweight=_like(sent["dweight"], case.weight),
-        dbias=_like(sent["dbias"], case.bias),
-        running_mean=_like(sent["running_mean"], case.running_mean),
-        running_var=_like(sent["running_var"], case.running_var),
-        jv=_like(sent["jv"], case.x),
-        ddx=_like(sent["ddx"], case.x),
-        called=_lines(sent["called"]),
+        dx=_optional_array(sent["dx"], case.x),
+        dweight=_optional_array(sent["dweight"], case.weight),
+        dbias=_optional_array(sent["dbias"], case.bias),
+        running_mean=_optional_array(sent["running_mean"], case.running_mean),
+        running_var=_optional_array(sent["running_var"], case.running_var),
+        jv=_optional_array(sent["jv"], case.x),
+        ddx=_optional_array(sent["ddx"], case.x),
+        called=_texts(sent["called"]),
         kept_format=bool(sent["kept_format"]),
-        changed=_lines(sent["changed"]),
+        changed=_texts(sent["changed"]),
     )
 
 
 def _state(sent: Mapping[str, Any]) -> State:
     count = sent["count"]
-    return State(_some(sent["mean"]), _some(sent["var"]), str(sent["format"]), None if count is None else int(count))
+    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), None if count is None else int(count))
 
 
-class _There:
-    """Something that lives on in the process, by its number."""
+class _RemoteLayer:
+    """A layer that keeps its state in the child process, identified by its number."""
 
     def __init__(self, remote: Remote, kind: str, case: Case) -> None:
         self._remote = remote
-        self._number = remote.ask("live", kind, case, read=int)
+        self._number = remote.request("new layer", kind, case, read=int)
 
-    def _do(self, method: str, *words: Any, read: Callable[[Any], Any] = lambda sent: None) -> Any:
-        return self._remote.ask("does", self._number, method, *words, read=read)
+    def _run(self, method: str, *arguments: Any, read: Callable[[Any], Any] = lambda sent: None) -> Any:
+        return self._remote.request("layer method", self._number, method, *arguments, read=read)
 
 
-class _RemoteLife(_There, Life):
-    """A layer over several calls."""
+class _RemoteLife(_RemoteLayer, Life):
+    """A layer over several calls (`Life`), in the child process."""
 
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "live", case)
 
     def call(self, case: Case, gradient: bool) -> Answer:
-        found: Answer = self._do("call", case, gradient, read=lambda sent: _answer(sent, case))
+        found: Answer = self._run("call", case, gradient, read=lambda sent: _answer(sent, case))
         return found
 
     def do(self, operation: str) -> None:
-        self._do("do", operation)
+        self._run("do", operation)
 
     def state(self) -> State:
-        found: State = self._do("state", read=_state)
+        found: State = self._run("state", read=_state)
         return found
 
 
-class _RemoteTransformed(_There, Transformed):
-    """A module whose weight follows from a direction and a length."""
+class _RemoteTransformed(_RemoteLayer, Transformed):
+    """A module whose weight is computed from a direction and a length (`Transformed`), in the child process."""
 
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "transformed", case)
 
     def weight(self) -> Array:
-        found: Array = self._do("weight", read=_some)
+        found: Array = self._run("weight", read=_array)
         return found
 
     def trained(self) -> Mapping[str, Array]:
-        read = lambda sent: {str(name): _some(value) for name, value in sent.items()}  # a reader
-        found: Mapping[str, Array] = self._do("trained", read=read)
+        read = lambda sent: {str(name): _array(value) for name, value in sent.items()}  # the argument `read`
+        found: Mapping[str, Array] = self._run("trained", read=read)
         return found
 
     def step(self, case: Case) -> None:
-        self._do("step", case)
+        self._run("step", case)
 
     def load(self, other: Case) -> None:
-        self._do("load", other)
+        self._run("load", other)
 
     def remove(self) -> str:
-        return str(self._do("remove", read=str))
+        return str(self._run("remove", read=str))

@@ -1,6 +1,6 @@
-"""What code leaves behind in its process beside its answers: replaced functions, descriptors, folder, environment.
+"""Side effects of code on its process: replaced functions, closed descriptors, working directory, environment.
 
-Seen from inside the process, so code that wishes to can hide it; the numbers are judged elsewhere.
+They are detected inside the process, so malicious code can hide them; results are checked in the parent process.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ MODULES = (
     "torch", "torch.nn.functional", "torch.nn", "torch.autograd", "torch.linalg", "numpy", "numpy.linalg", "time",
     "random", "math", "pytest", "builtins",
 )  # fmt: skip
-"""Modules that every other piece of code relies on."""
+"""Modules whose functions must not be replaced."""
 
 CLASSES = (("torch", "Tensor"), ("numpy", "testing"))
-"""Attributes of them with attributes of their own."""
+"""Classes and submodules of them whose functions must not be replaced either."""
 
 
-def _functions(holder: Any) -> dict[str, Any]:
-    """What can be called, by name; state that modules keep may change."""
-    return {name: value for name, value in vars(holder).items() if callable(value) or isinstance(value, ModuleType)}
+def _functions(owner: Any) -> dict[str, Any]:
+    """The callables and modules among the attributes, by name; other attributes may change."""
+    return {name: value for name, value in vars(owner).items() if callable(value) or isinstance(value, ModuleType)}
 
 
-def _holders() -> dict[str, Any]:
+def _owners() -> dict[str, Any]:
     out: dict[str, Any] = {name: sys.modules[name] for name in MODULES if name in sys.modules}
     for name, attribute in CLASSES:
         if hasattr(out.get(name), attribute):
@@ -36,15 +36,15 @@ def _holders() -> dict[str, Any]:
 
 
 class SideEffects:
-    """Looks once before the code is there; `left` says what is different since.
+    """Records the state of the process before the code is loaded; `left` lists what has changed since.
 
-    The environment is compared from the first call on: imports add to it, as libraries do.
+    The environment is recorded after the import, because libraries add variables when they are imported.
     """
 
     def __init__(self, kept: tuple[int, ...]) -> None:
-        """Look. kept: file descriptors that must stay what they are."""
-        self._functions = {name: (holder, _functions(holder)) for name, holder in _holders().items()}
-        self._folder = os.getcwd()  # noqa: PTH109  # as the system says it
+        """Record the state. kept: file descriptors that must stay open and unchanged."""
+        self._functions = {name: (owner, _functions(owner)) for name, owner in _owners().items()}
+        self._folder = os.getcwd()  # noqa: PTH109  # as the operating system reports it
         self._files = {descriptor: self._identity(descriptor) for descriptor in kept}
         self._pid = os.getpid()
         self._environment: dict[str, str] | None = None
@@ -56,22 +56,22 @@ class SideEffects:
             return found.st_dev, found.st_ino
         return None
 
-    def loaded(self) -> None:
-        """The code has been imported."""
+    def record_environment(self) -> None:
+        """Record the environment; called when the code has been imported."""
         self._environment = dict(os.environ)
 
     @property
     def forked(self) -> bool:
-        """Whether this is a copy of the process, which has nothing to say."""
+        """Whether this process was forked from the one that was recorded."""
         return os.getpid() != self._pid
 
     def left(self) -> list[str]:
-        """What is different, in words; empty where nothing is."""
+        """Descriptions of the changes; empty if there are none."""
         return list(self._left())
 
     def _left(self) -> Iterator[str]:
-        for name, (holder, functions) in self._functions.items():
-            now = vars(holder)
+        for name, (owner, functions) in self._functions.items():
+            now = vars(owner)
             yield from (f"it replaces {name}.{one}" for one, value in functions.items() if now.get(one) is not value)
         try:
             folder = os.getcwd()  # noqa: PTH109  # the same

@@ -1,4 +1,4 @@
-"""A process for one implementation, seen from the judge's side: started, asked with a time limit, ended, explained."""
+"""A child process for one implementation, used by the parent: start, requests with a time limit, end, diagnosis."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from types import ModuleType
 from typing import Any
 
 from normcheck.core.errors import LostError, UsageError
+from normcheck.core.limits import Limits
 from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.process import SILENT, Limits, serve
+from normcheck.frameworks.isolation.process import DISCONNECTED, serve
 
 PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
-"""What a server imports once; each process is a fork of it, made in milliseconds."""
+"""Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0
-"""Seconds for a process to be there: the server may still import a framework, on a busy machine."""
+"""Time limit in seconds for the start of a process: on a busy machine the server may still be importing torch."""
 
 
-WHY = {
-    "SIGXFSZ": ", as code is that writes without end",
-    "SIGKILL": ", as a process is when the system runs out of memory",
+CAUSES = {
+    "SIGXFSZ": ", sent to code that writes without end",
+    "SIGKILL": ", sent when the system runs out of memory",
 }
-"""What a signal is sent for, where its name does not tell."""
+"""The usual cause of signals whose name does not tell it."""
 
 
 def _context() -> ForkServerContext:
@@ -45,18 +46,18 @@ def _context() -> ForkServerContext:
 
 
 @contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """A process is not told of the script that runs this one: it would run it again."""
-    own = sys.modules["__main__"]
+def _hidden_main() -> Iterator[None]:
+    """Hide the main module from multiprocessing, which would run the script of this process again in the child."""
+    main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
-        sys.modules["__main__"] = own
+        sys.modules["__main__"] = main
 
 
 def _kill(process: ForkServerProcess, connection: socket.socket, output: str) -> None:
-    """End a process and all that it started in its session."""
+    """Kill a process and all processes of its session."""
     connection.close()
     if process.pid is not None:
         with contextlib.suppress(OSError):
@@ -68,7 +69,7 @@ def _kill(process: ForkServerProcess, connection: socket.socket, output: str) ->
 
 
 class Worker:
-    """One process, from its start to its end."""
+    """One child process, from its start to its end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -76,68 +77,68 @@ class Worker:
         os.close(handle)
         self._connection, other = socket.socketpair()
         self._process = _context().Process(target=serve, args=(other, limits, self._output))
-        with _no_main():
+        with _hidden_main():
             self._process.start()
         other.close()
         self.kill = weakref.finalize(self, _kill, self._process, self._connection, self._output)
-        with self._explained(STARTING):
+        with self._errors_explained(STARTING):
             wire.receive(self._connection, STARTING)
 
-    def ask(self, words: tuple[Any, ...], patience: float = 1.0) -> dict[str, Any]:
-        """The record of an answer. Raises `LostError` where there is none, or one that cannot be trusted.
+    def request(self, request: tuple[Any, ...], factor: float = 1.0) -> dict[str, Any]:
+        """The response to a request. Raises `LostError` if there is none in time, or if the process was tampered with.
 
-        patience: times the limit of seconds.
+        factor: on the time limit in seconds.
         """
-        seconds = self._limits.seconds * patience
-        with self._explained(seconds):
+        seconds = self._limits.seconds * factor
+        with self._errors_explained(seconds):
             self._connection.settimeout(seconds)
-            wire.send(self._connection, pickle.dumps(words))
-            record = wire.unpacked(wire.receive(self._connection, seconds))
-        if record.get("left"):
-            raise LostError("; ".join(str(one) for one in record["left"][:4]))
+            wire.send(self._connection, pickle.dumps(request))
+            record = wire.decode(wire.receive(self._connection, seconds))
+        if record.get("changes"):
+            raise LostError("; ".join(str(change) for change in record["changes"][:4]))
         return record
 
     @contextlib.contextmanager
-    def _explained(self, seconds: float) -> Iterator[None]:
-        """What was wrong with the connection becomes what was wrong with the process."""
+    def _errors_explained(self, seconds: float) -> Iterator[None]:
+        """Turn an error of the connection into a `LostError` that says what happened to the process."""
         try:
             yield
-        except wire.Closed:
-            raise LostError(self._ended()) from None
-        except wire.Late:
-            raise LostError(f"it does not answer within {seconds:g} s") from None
+        except wire.Disconnected:
+            raise LostError(self._exit_cause()) from None
+        except wire.TimedOut:
+            raise LostError(f"it does not respond within {seconds:g} s") from None
         except wire.WireError as error:
             raise LostError(str(error)) from None
 
     def end(self) -> None:
-        """Let the process end by itself. Raises `LostError` where it does not, or not well."""
-        threads = ", ".join(str(name) for name in self.ask(("end",)).get("threads", []))
+        """Ask the process to end. Raises `LostError` if it does not, or if its exit status is not 0."""
+        threads = ", ".join(str(name) for name in self.request(("end",)).get("threads", []))
         self._process.join(self._limits.seconds)
         status = self._process.exitcode
         if status is None:
-            held = f", threads still running: {threads}" if threads else ""
-            raise LostError(f"its process does not end within {self._limits.seconds:g} s{held}")
+            running = f", threads still running: {threads}" if threads else ""
+            raise LostError(f"its process does not end within {self._limits.seconds:g} s{running}")
         if status != 0:
-            raise LostError(self._ended())
+            raise LostError(self._exit_cause())
         self.kill()
 
-    def _ended(self) -> str:
-        """How the process ended, in a clause."""
+    def _exit_cause(self) -> str:
+        """How the process ended, as one clause."""
         self._process.join(5.0)
         status = self._process.exitcode
         if status is None:
             return "it closes the file descriptors of its process"
-        if status == SILENT:
-            return "it closes the file descriptors of its process, which can answer no more"
+        if status == DISCONNECTED:
+            return "it closes the file descriptors of its process, which can no longer respond"
         if status >= 0:
             return f"it ends its process with status {status}"
         number = -status
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        why = WHY.get(name, "")
-        return f"its process was ended by {name} ({signal.strsignal(number)}{why}){self._where()}"
+        cause = CAUSES.get(name, "")
+        return f"its process was ended by {name} ({signal.strsignal(number)}{cause}){self._crash_place()}"
 
-    def _where(self) -> str:
-        """The line on which a crash happened, if the process could still say it."""
+    def _crash_place(self) -> str:
+        """The line in which the process crashed, from the traceback that faulthandler wrote; empty if there is none."""
         with contextlib.suppress(OSError):
             text = Path(self._output).read_bytes()[-20_000:].decode(errors="replace")
             found = re.search(r'most recent call first\):\n  File "([^"]+)", line (\d+) in (\w+)', text)

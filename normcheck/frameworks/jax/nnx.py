@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from normcheck.core.errors import CallError
-from normcheck.frameworks.call_source import Spell, constructed, given, imported
+from normcheck.frameworks.call_source import Spell, array_names, construction, import_lines
 from normcheck.frameworks.jax import arrays, layer
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State
@@ -147,9 +147,9 @@ def spelled(
     """A layer as a function of its arrays, and its call; nothing where the input has channels elsewhere."""
     if case.x.ndim > 2 and binding.name("num_channels"):
         return ()
-    lines, called = imported(name)
-    roles = [role for role in given(case) if role in parameters]
-    made = constructed(called, binding, case, shape_as)
+    lines, called = import_lines(name)
+    roles = [role for role in array_names(case) if role in parameters]
+    made = construction(called, binding, case, shape_as)
     own = ", ".join(["x", *roles])
     return (
         *lines,

@@ -1,1 +1,1 @@
-"""Targets of torch: functions, modules, transforms of modules."""
+"""The framework torch: functions, modules, and functions that transform modules."""

@@ -1,4 +1,4 @@
-"""torch behind `frameworks.protocol`: the one value through which everything else reaches it."""
+"""torch as a `Framework` of `frameworks.protocol`: the value through which all other code uses it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class TorchLayers:
         return module.make(build, name)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
-        return life.offered(layer, rebuilt=rebuilt, cumulative=cumulative)
+        return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
     def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
         return call_source.of_module(name, binding, shape_as, parameters)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:
-        return life.of(build, name)
+        return life.factory(build, name)
 
 
 class TorchFramework:
@@ -86,7 +86,7 @@ class TorchFramework:
         return tensors.one_thread()
 
     def tensor(self, values: Array, format: str, layout: str = "contiguous") -> torch.Tensor:
-        return tensors.laid_out(values, tensors.DTYPES[format], layout)[0]
+        return tensors.tensor_in_layout(values, tensors.DTYPES[format], layout)[0]
 
     def array(self, tensor: torch.Tensor) -> Array:
         return tensors.array(tensor)
@@ -120,7 +120,7 @@ class TorchFramework:
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming:
         return Transforming(
-            transform.make(function_, binding, name), transform.USES, transform.of(function_, binding, name)
+            transform.make(function_, binding, name), transform.USES, transform.factory(function_, binding, name)
         )
 
 

@@ -1,4 +1,4 @@
-"""Functions of torch tensors: Python functions, builtins, scripted and compiled ones, custom ops, autograd.Function."""
+"""Functions of torch tensors: Python, builtin, scripted and compiled functions, custom operators, autograd.Function."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _from_schema(schema: Any, *, keyword: bool) -> list[Parameter]:
 
 
 def _schema(function: Any) -> Any:
-    """The schema of a scripted function, an operator or a custom op; None for other callables."""
+    """The schema of a scripted function, an operator or a custom operator; None for other callables."""
     for path in (("schema",), ("_schema",), ("default", "_schema"), ("_opoverload", "_schema")):
         found = function
         for part in path:
@@ -38,19 +38,22 @@ def _schema(function: Any) -> Any:
 
 
 def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callable[..., Any], list[Parameter]]:
-    """What to call, and its parameters, from whatever tells them: signature, schema, or torch's own order."""
+    """The object to call and its parameters, from its signature or schema.
+
+    A callable without either is taken to have the parameters of torch's function, in that order.
+    """
     if inspect.isclass(target) and issubclass(target, torch.autograd.Function):
-        found = from_signature(target.forward) or []
-        plain = target.setup_context is not torch.autograd.Function.setup_context
-        own = found if plain else found[1:]  # without ctx
-        return target.apply, [Parameter(p.name, p.required, keyword=False) for p in own]
+        of_forward = from_signature(target.forward) or []
+        without_context = target.setup_context is not torch.autograd.Function.setup_context
+        parameters = of_forward if without_context else of_forward[1:]  # without ctx
+        return target.apply, [Parameter(p.name, p.required, keyword=False) for p in parameters]
     if _schema(target) is not None:
         return target, _from_schema(_schema(target), keyword=True)
     python = from_signature(target)
     if python is not None:
         return target, python
     name = f"aten::{getattr(target, '__name__', '')}"
-    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins tell their names nowhere else
+    for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins have the names of their parameters nowhere else
         return target, _from_schema(schema, keyword=False)
     return target, [Parameter(role, True, keyword=False) for role in normalizer.arguments]
 
@@ -61,7 +64,7 @@ def make(
     name: str,
     style: FunctionStyle = FunctionStyle(),  # noqa: B008  # frozen value
 ) -> Call:
-    """Answers cases by calling the function with tensors."""
+    """A call that runs the function on tensors."""
 
     def prepare(case: Case) -> PreparedLayer:
         x = tensors.given(case.x, case, "x")
@@ -71,14 +74,14 @@ def make(
         if style.flat_weight and weight is not None:
             weight = weight.flatten()
         if style.always_state and mean is None:
-            units = case.x.shape[min(1, case.x.ndim - 1)]  # of a vector, which a weight may be, there is one axis
+            units = case.x.shape[min(1, case.x.ndim - 1)]  # an input that is a weight may be a vector
             mean, var = x.new_zeros(units), x.new_ones(units)
         values = role_values(case, style.shape_as)
 
         def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
-            given = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
-            there = {role: value for role, value in given.items() if value is not None}
-            args, kwargs = binding.arguments(values | there)
+            by_role = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
+            present = {role: value for role, value in by_role.items() if value is not None}
+            args, kwargs = binding.arguments(values | present)
             return function(*args, **kwargs)
 
         return PreparedLayer(name, (x, weight, bias), forward, mean, var, lambda r: _statistics(r, case, mean, var))
@@ -89,9 +92,11 @@ def make(
 def _statistics(
     returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Running statistics after the call: updated in place, or else returned beside the output as new ones."""
+    """The running statistics after a call: updated in place, or returned as new tensors after the output."""
     if mean is None or var is None or not isinstance(returned, (tuple, list)):
         return mean, var
-    kept = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
-    new = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
-    return (new[0].flatten(), new[1].flatten()) if kept and case.training and len(new) >= 2 else (mean, var)
+    unchanged = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
+    others = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
+    if unchanged and case.training and len(others) >= 2:
+        return others[0].flatten(), others[1].flatten()
+    return mean, var

@@ -1,4 +1,4 @@
-"""A torch layer through function transforms, a second backward, the compiler and the exporter."""
+"""Calls of a torch layer under function transforms, with second derivatives, compiled, exported, or recorded."""
 
 from __future__ import annotations
 
@@ -9,41 +9,50 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import TorchDispatchMode  # torch names no public place for it
+from torch.utils._python_dispatch import TorchDispatchMode  # there is no public import of it
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.torch import tensors
-from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaves, Prepare, PreparedLayer, answer, asked, measured
+from normcheck.frameworks.torch.layer import (
+    NO_GRADIENTS,
+    Leaves,
+    Prepare,
+    PreparedLayer,
+    answer,
+    requested_leaves,
+    run_layer,
+)
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
 
-def _given(layer: PreparedLayer) -> tuple[list[torch.Tensor], Callable[..., Leaves]]:
-    """The leaves that are there, and how to put them back in their places."""
+def _present_leaves(layer: PreparedLayer) -> tuple[list[torch.Tensor], Callable[..., Leaves]]:
+    """The leaves that are not None, detached, and a function that puts as many values in their places."""
     places = [i for i, leaf in enumerate(layer.leaves) if leaf is not None]
 
-    def back(*values: torch.Tensor) -> Leaves:
+    def restore(*values: torch.Tensor) -> Leaves:
         by_place = dict(zip(places, values, strict=True))
         return by_place.get(0), by_place.get(1), by_place.get(2)
 
-    return [leaf.detach() for leaf in layer.leaves if leaf is not None], back
+    return [leaf.detach() for leaf in layer.leaves if leaf is not None], restore
 
 
 def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The gradients as a vector-Jacobian product of `torch.func.vjp`."""
     layer = prepare(case)
-    given, back = _given(layer)
+    present, restore = _present_leaves(layer)
 
     def run() -> tuple[torch.Tensor, Leaves]:
-        y, pull, *_ = torch.func.vjp(lambda *leaves: layer.output(case, back(*leaves)), *given)
-        return y, back(*pull(tensors.cotangent(case)))
+        y, vjp_function, *_ = torch.func.vjp(lambda *leaves: layer.output(case, restore(*leaves)), *present)
+        return y, restore(*vjp_function(tensors.cotangent(case)))
 
     y, grads = guarded(run, case, layer.name)
     return answer(layer, case, y, [None if g is None else tensors.array(g) for g in grads])
 
 
 def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The whole Jacobian of the input; the gradient is its product with the cotangent."""
+    """The gradient of the input as the product of the cotangent with the Jacobian of `torch.func.jacrev`."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
 
@@ -58,7 +67,7 @@ def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The second of a stack of three inputs."""
+    """The result for the second input of a stack of three, by `torch.func.vmap`."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
     assert x is not None
@@ -74,6 +83,7 @@ def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The derivative along the case's tangent, in forward mode."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
     assert case.tangent is not None, "the case has no tangent"
@@ -83,80 +93,81 @@ def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     def run() -> tuple[torch.Tensor, torch.Tensor | None]:
         with forward_ad.dual_level():
             y = layer.output(case, (forward_ad.make_dual(x, v), weight, bias))
-            primal, pushed = forward_ad.unpack_dual(y)
-            return primal, pushed
+            primal, tangent = forward_ad.unpack_dual(y)
+            return primal, tangent
 
-    y, pushed = guarded(run, case, layer.name)
-    if pushed is None:  # an operator without a forward derivative drops the tangent and says nothing
+    y, tangent = guarded(run, case, layer.name)
+    if tangent is None:  # an operator without a forward derivative silently drops the tangent
         raise CallError(f"{layer.name} returned no tangent in forward mode", "returned no tangent")
-    return replace(answer(layer, case, y, NO_GRADIENTS), jv=tensors.array(pushed))
+    return replace(answer(layer, case, y, NO_GRADIENTS), jv=tensors.array(tangent))
 
 
 def second(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The gradients with a graph of their own, and the derivatives of <dx, v> by input and cotangent."""
+    """The gradients, computed with a graph, and the derivatives of <dx, v> by the input and by the cotangent dy."""
     layer = prepare(case)
-    wanted = asked(layer, case.use, gradient=True)
+    requested = requested_leaves(layer, case.use, gradient=True)
     assert case.dy is not None, "the case has no cotangent"
     assert case.tangent is not None, "the case has no tangent"
     dy, v = tensors.tensor(case.dy, case).requires_grad_(), tensors.tensor(case.tangent, case)
     returned = layer.returned(case)
     y = tensors.output(returned, case, layer.name)
-    there = [leaf for leaf in wanted if leaf is not None]
-    x = there[0]
+    present = [leaf for leaf in requested if leaf is not None]
+    x = present[0]
 
     def run() -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
-        first = torch.autograd.grad((y * dy).sum(), there, create_graph=True)
-        return first, torch.autograd.grad((first[0] * v).sum(), (x, dy))
+        gradients = torch.autograd.grad((y * dy).sum(), present, create_graph=True)
+        return gradients, torch.autograd.grad((gradients[0] * v).sum(), (x, dy))
 
-    first, second = guarded(run, case, layer.name)
-    grads = iter([tensors.array(one) for one in first])
-    found = answer(layer, case, returned, [None if leaf is None else next(grads) for leaf in wanted])
-    return replace(found, ddx=tensors.array(second[0]), jv=tensors.array(second[1]))
+    gradients, second_gradients = guarded(run, case, layer.name)
+    remaining = iter([tensors.array(one) for one in gradients])
+    found = answer(layer, case, returned, [None if leaf is None else next(remaining) for leaf in requested])
+    return replace(found, ddx=tensors.array(second_gradients[0]), jv=tensors.array(second_gradients[1]))
 
 
-class _Listener(TorchDispatchMode):
-    """Keeps the names of operators that normalize."""
+class _OperatorRecorder(TorchDispatchMode):
+    """Records the names of the called operators that normalize."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard: set[str] = set()
+        self.called: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func.name()).partition(".")[0]
-        if NORMALIZES.search(name):
-            self.heard.add(name)
+        if NORMALIZING.search(name):
+            self.called.add(name)
         return func(*args, **(kwargs or {}))
 
 
-NORMALIZES = re.compile("(batch|group|instance|layer|rms|weight)_norm")
+NORMALIZING = re.compile("(batch|group|instance|layer|rms|weight)_norm")
 
 
 def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """A forward, with the operators of torch that normalize for it."""
-    layer, listener = prepare(case), _Listener()
-    with listener:
+    """A forward pass that records the normalizing operators of torch, and whether the memory format is kept."""
+    layer, recorder = prepare(case), _OperatorRecorder()
+    with recorder:
         returned = layer.returned(case)
     x, y = layer.leaves[0], tensors.output(returned, case, layer.name)
-    last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # the rank of images
+    last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # images have rank 4, volumes rank 5
     kept = x is None or y.ndim not in (4, 5) or y.is_contiguous(memory_format=last) or x.is_contiguous()
-    return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(listener.heard)), kept_format=kept)
+    return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(recorder.called)), kept_format=kept)
 
 
 def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Compiled anew for this case."""
+    """The layer compiled by `torch.compile` for this case alone."""
     layer = prepare(case)
     compiled = torch.compile(layer.forward)
     try:
-        return measured(layer, case, gradient, lambda: compiled(*layer.leaves))
+        return run_layer(layer, case, gradient, lambda: compiled(*layer.leaves))
     finally:
         torch.compiler.reset()
 
 
 def exported(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The forward pass of the module as exported by `torch.export`."""
     layer = prepare(case)
     if layer.module is None or layer.rebuilt is None:
         raise CallError(f"{layer.name} is no module")
     module, x = layer.module, layer.leaves[0]
     assert x is not None
     exported = guarded(lambda: torch.export.export(module, (x.detach(),)).module(), case, layer.name)
-    return measured(layer, case, False, lambda: exported(x))
+    return run_layer(layer, case, False, lambda: exported(x))

@@ -1,4 +1,4 @@
-"""A layer made ready for one case: arrays as tensors, and the call. What functions, modules and transforms share."""
+"""A layer prepared for one case: arrays as tensors, and the call; the same for functions, modules and transforms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normcheck.normalizers.subject import Answer
 
 Leaf = torch.Tensor | None
 Leaves = tuple[Leaf, Leaf, Leaf]
-"""Input, weight, bias."""
+"""Input, weight and bias; None for one that the case does not have."""
 
 
 def _none(returned: Any) -> tuple[Leaf, Leaf]:
@@ -26,11 +26,12 @@ def _none(returned: Any) -> tuple[Leaf, Leaf]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedLayer:
-    """Input, weight and bias of a case, and what the layer makes of them.
+    """A layer with the input, weight and bias of a case.
 
-    forward: what the code returns for (input, weight, bias), which may be others than its own leaves. mean, var:
-    running statistics as they go in. statistics: the same after a call, from what it returned. module: the module
-    behind it, and rebuilt: the same layer with another module, where there is one.
+    leaves: input, weight and bias as tensors. forward: calls the code under test with (input, weight, bias), which may
+    differ from the leaves, and returns what it returns. mean, var: running statistics before the call. statistics: the
+    running statistics after a call, from its return value. module: the module of the layer, None for a function.
+    rebuilt: the same layer with another module.
     """
 
     name: str
@@ -43,43 +44,48 @@ class PreparedLayer:
     rebuilt: Callable[[torch.nn.Module], PreparedLayer] | None = None
 
     def returned(self, case: Case, leaves: Leaves | None = None) -> Any:
-        """What the code returns; whatever it raises becomes one sentence."""
-        given = self.leaves if leaves is None else leaves
-        return guarded(lambda: self.forward(*given), case, self.name)
+        """The return value of the code under test. Raises `CallError` for every exception that it raises."""
+        arguments = self.leaves if leaves is None else leaves
+        return guarded(lambda: self.forward(*arguments), case, self.name)
 
     def output(self, case: Case, leaves: Leaves | None = None) -> torch.Tensor:
-        """The normalized tensor among what is returned."""
+        """The normalized tensor in the return value. Raises `CallError` if there is none."""
         return tensors.output(self.returned(case, leaves), case, self.name)
 
 
 Prepare = Callable[[Case], PreparedLayer]
+"""Prepares a layer for a case. Raises `CallError` if the layer cannot take the arrays of the case."""
 
 NO_GRADIENTS: tuple[Array | None, ...] = (None, None, None)
 
 
-def asked(layer: PreparedLayer, use: str, *, gradient: bool) -> Leaves:
-    """The leaves of which a gradient is wanted, told so; the others are frozen where gradients are wanted at all."""
-    wanted = tuple(leaf if want else None for leaf, want in zip(layer.leaves, uses.asks(use), strict=True))
-    for leaf, want in zip(layer.leaves, wanted, strict=True):
+def requested_leaves(layer: PreparedLayer, use: str, *, gradient: bool) -> Leaves:
+    """The leaves that require a gradient under a use, None for the others.
+
+    With `gradient`, requires_grad of every leaf is set accordingly.
+    """
+    requested = tuple(leaf if requires else None for leaf, requires in zip(layer.leaves, uses.asks(use), strict=True))
+    for leaf, requires in zip(layer.leaves, requested, strict=True):
         if leaf is not None and gradient:
-            leaf.requires_grad_(want is not None)
-    return wanted[0], wanted[1], wanted[2]
+            leaf.requires_grad_(requires is not None)
+    return requested[0], requested[1], requested[2]
 
 
 def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Array | None]) -> Answer:
+    """The `Answer` from a return value and the gradients of input, weight and bias in the shapes of the case."""
     y = tensors.output(returned, case, layer.name)
     owners = (case.x, case.weight, case.bias)
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
     found = tensors.answer(y, shaped, layer.statistics(returned))
-    # a layer that divides by nothing had no variance before the call either: the case's passes through
+    # a layer that only subtracts the mean keeps no running variance: the case's is reported unchanged
     return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 
 
-def measured(layer: PreparedLayer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:
-    """One call and one backward."""
-    wanted = asked(layer, case.use, gradient=gradient)
-    # Gradients stay enabled: textbook code reads from them whether it trains.
+def run_layer(layer: PreparedLayer, case: Case, gradient: bool, run: Callable[[], Any] | None = None) -> Answer:
+    """One call, and one backward pass if gradients are requested; run: makes the call in another way."""
+    requested = requested_leaves(layer, case.use, gradient=gradient)
+    # Gradients stay enabled even if none are requested: some layers take torch.is_grad_enabled() for the training mode.
     returned = layer.returned(case) if run is None else guarded(run, case, layer.name)
     y = tensors.output(returned, case, layer.name)
-    grads = tensors.gradients(y, wanted, case, layer.name) if gradient else NO_GRADIENTS
+    grads = tensors.gradients(y, requested, case, layer.name) if gradient else NO_GRADIENTS
     return answer(layer, case, returned, grads)

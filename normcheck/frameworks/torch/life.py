@@ -1,4 +1,4 @@
-"""A torch module that lives over several calls: its own buffers, saved, copied, moved and reset as its users do it."""
+"""A torch module over several calls with its own buffers: saved, copied, moved and reset as users do it."""
 
 from __future__ import annotations
 
@@ -12,71 +12,73 @@ from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, answer
-from normcheck.frameworks.torch.module import buffers, give, layer_of, momentum_name, parameter_names, parameters
+from normcheck.frameworks.torch.module import buffers, layer_of, momentum_name, parameter_names, parameters, set_value
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Life, State
 
 COUNTS = ("num_batches_tracked", "batches_tracked", "num_batches", "n_batches", "batches_seen")
-"""Names under which modules count their training batches."""
+"""Names of the attribute or buffer in which modules count training batches."""
 
-RESETS = "reset_running_stats"
+RESET_METHOD = "reset_running_stats"
+"""The method that resets running statistics."""
 
 Build = Callable[[Case], torch.nn.Module]
 
 
-def offered(sample: torch.nn.Module, *, rebuilt: bool, cumulative: bool) -> dict[str, str]:
-    """Every operation to why a module like this one cannot be asked it; empty where it can.
+def operations(sample: torch.nn.Module, *, rebuilt: bool, cumulative: bool) -> dict[str, str]:
+    """Every operation of `programs` with the reason why the module does not support it, empty if it does.
 
-    rebuilt: it comes from a class, not from an instance. cumulative: momentum None is a cumulative average.
+    rebuilt: the module comes from a class, not from an instance. cumulative: momentum None means a cumulative average.
     """
-    why = dict.fromkeys(programs.ALL, "")
-    if not callable(getattr(sample, RESETS, None)):
-        why[programs.RESET] = f"has no method {RESETS}"
+    reasons = dict.fromkeys(programs.ALL, "")
+    if not callable(getattr(sample, RESET_METHOD, None)):
+        reasons[programs.RESET] = f"has no method {RESET_METHOD}"
     if not rebuilt:
-        why[programs.RENEW] = "is an instance"
+        reasons[programs.RENEW] = "is an instance"
     if not momentum_name(sample):
-        why |= dict.fromkeys(programs.MOMENTA, "has no attribute momentum")
+        reasons |= dict.fromkeys(programs.MOMENTA, "has no attribute momentum")
     elif not cumulative:
-        why |= {name: "keeps no cumulative average" for name, value in programs.MOMENTA.items() if value is None}
-    return why
+        reasons |= {name: "keeps no cumulative average" for name, value in programs.MOMENTA.items() if value is None}
+    return reasons
 
 
 def _count(module: torch.nn.Module) -> int | None:
-    """How many batches the module says that it has seen."""
+    """The number of training batches that the module has counted; None if it does not count them."""
     for name, value in (*module.named_buffers(), *vars(module).items()):
         if plain(name.rpartition(".")[2]) in COUNTS and isinstance(value, (int, torch.Tensor)):
             return int(value)
     return None
 
 
-def _spoiled(module: torch.nn.Module) -> None:
-    """What is left behind gets other numbers, which nobody else may see."""
-    for own in buffers(module):
-        if own is not None:
-            own.fill_(77.0)
+def _overwrite_statistics(module: torch.nn.Module) -> None:
+    """Overwrite the running statistics of a module that was replaced: its copy must not share memory with it."""
+    for statistic in buffers(module):
+        if statistic is not None:
+            statistic.fill_(77.0)
 
 
 class TorchLife:
-    """One module, from a builder; what follows is done to it and to no other."""
+    """One module that keeps its state over several calls and operations (`Life`)."""
 
     def __init__(self, build: Build, name: str, case: Case) -> None:
         self._build, self._name, self._case = build, name, case
         self._module = self._new()
-        self._varies = buffers(self._module)[1] is not None  # who divides by nothing keeps no variance
+        self._has_variance = buffers(self._module)[1] is not None  # false if it only subtracts the mean
         with torch.no_grad():
-            for own, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):
-                if own is not None and value is not None:
-                    give(own, value, case, name)
+            for statistic, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):
+                if statistic is not None and value is not None:
+                    set_value(statistic, value, case, name)
 
     def _new(self) -> torch.nn.Module:
-        """A new module with the case's parameters and momentum; running statistics as the module begins with them."""
+        """A new module with the case's parameters and momentum, and with its own initial running statistics."""
         case = self._case
         module = self._build(case).to(tensors.DEVICE.get(), tensors.dtype_of(case, "x"))
         with torch.no_grad():
-            for own, value in zip(parameters(module, parameter_names(module)), (case.weight, case.bias), strict=True):
-                if own is not None and value is not None:
-                    give(own, value, case, self._name)
+            module_parameters = parameters(module, parameter_names(module))
+            for parameter, value in zip(module_parameters, (case.weight, case.bias), strict=True):
+                if parameter is not None and value is not None:
+                    set_value(parameter, value, case, self._name)
         return module
 
     def call(self, case: Case, gradient: bool) -> Answer:
@@ -89,8 +91,8 @@ class TorchLife:
         if not gradient:
             return answer(layer, case, returned, NO_GRADIENTS)
         y = tensors.output(returned, case, self._name)
-        asked = tuple(leaf if leaf is not None and leaf.requires_grad else None for leaf in layer.leaves)
-        return answer(layer, case, returned, tensors.gradients(y, asked, case, self._name))
+        requested = tuple(leaf if leaf is not None and leaf.requires_grad else None for leaf in layer.leaves)
+        return answer(layer, case, returned, tensors.gradients(y, requested, case, self._name))
 
     def do(self, operation: str) -> None:
         guarded(lambda: self._do(operation), self._case, self._name)
@@ -103,13 +105,13 @@ class TorchLife:
             self._module = module.to(tensors.DTYPES[programs.MOVES[operation]])
             self._case = programs.moved(self._case, operation)
         else:
-            OTHERS[operation](self)
+            OTHER_OPERATIONS[operation](self)
 
     def _freeze(self) -> None:
         self._module.requires_grad_(False)
 
     def _reset(self) -> None:
-        reset: Any = getattr(self._module, RESETS)
+        reset: Any = getattr(self._module, RESET_METHOD)
         reset()
 
     def _renew(self) -> None:
@@ -117,37 +119,36 @@ class TorchLife:
 
     def _copy(self) -> None:
         old, self._module = self._module, copy.deepcopy(self._module)
-        _spoiled(old)
+        _overwrite_statistics(old)
 
     def _reload(self) -> None:
-        """Options of the constructor are not saved: they are told to the new module as they were to the old one."""
+        """Load the state dict into a new module, constructed with the same options: a state dict has none."""
         old, new = self._module, self._new()
         new.load_state_dict(copy.deepcopy(old.state_dict()))
         if momentum_name(old):
             setattr(new, momentum_name(new), getattr(old, momentum_name(old)))
         self._module = new
-        _spoiled(old)
+        _overwrite_statistics(old)
 
     def state(self) -> State:
         mean, var = buffers(self._module)
         assert mean is not None, "the module has lost its running mean"
-        assert var is not None or not self._varies, "the module has lost its running variance"
+        assert var is not None or not self._has_variance, "the module has lost its running variance"
         var = torch.ones_like(mean) if var is None else var
         format_name = tensors.NAMES.get(mean.dtype, str(mean.dtype)) if mean.dtype == var.dtype else "of two dtypes"
-        kept = [tensors.array(own.flatten().clone()) for own in (mean, var)]  # an array of float64 shares its memory
-        return State(kept[0], kept[1], format_name, _count(self._module))
+        return State(tensors.array(mean.flatten()), tensors.array(var.flatten()), format_name, _count(self._module))
 
 
-OTHERS: dict[str, Callable[[TorchLife], None]] = {
+OTHER_OPERATIONS: dict[str, Callable[[TorchLife], None]] = {
     programs.FREEZE: TorchLife._freeze,  # noqa: SLF001  # its own table
     programs.RESET: TorchLife._reset,  # noqa: SLF001
     programs.RENEW: TorchLife._renew,  # noqa: SLF001
     programs.COPY: TorchLife._copy,  # noqa: SLF001
     programs.RELOAD: TorchLife._reload,  # noqa: SLF001
 }
-"""What is done to a module, beside momenta and moves."""
+"""The operations other than changes of the momentum and moves between formats."""
 
 
-def of(build: Build, name: str) -> Callable[[Case], Life]:
-    """Lives of modules from a builder."""
+def factory(build: Build, name: str) -> Callable[[Case], Life]:
+    """A factory of modules that keep their state; each starts with the parameters and statistics of a case."""
     return lambda case: TorchLife(build, name, case)

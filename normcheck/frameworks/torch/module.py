@@ -1,4 +1,4 @@
-"""torch.nn.Module classes and instances: constructed for each case's sizes, parameters and buffers set, then called."""
+"""torch.nn.Module classes and instances: construction for a case, setting of parameters and buffers, and the call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from normcheck.normalizers.subject import Call
 
 
 def is_module(target: object) -> bool:
-    """Whether the target is a module class or instance."""
+    """Whether a target is a module class or a module."""
     return isinstance(target, torch.nn.Module) or (inspect.isclass(target) and issubclass(target, torch.nn.Module))
 
 
@@ -35,74 +35,77 @@ def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.T
 
 
 def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
-    """Weight and bias of a new module: by name, else by what they start from (ones, zeros), else by their order.
+    """The names of weight and bias of a new module; empty if it has none.
 
-    Empty where there is none.
+    They are recognized by name, else by their initial values (ones, zeros), else by their order.
     """
-    left = dict(module.named_parameters())
+    remaining = dict(module.named_parameters())
 
-    def take(fits: Callable[[str, torch.Tensor], bool]) -> str:
-        name = next((n for n, p in left.items() if fits(n, p)), "")
-        left.pop(name, None)
+    def take_first(fits: Callable[[str, torch.Tensor], bool]) -> str:
+        name = next((n for n, p in remaining.items() if fits(n, p)), "")
+        remaining.pop(name, None)
         return name
 
-    weight = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["weight"])
-    bias = take(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["bias"])
-    weight = weight or take(lambda n, p: bool((p.detach() == 1.0).all()))
-    bias = bias or take(lambda n, p: bool((p.detach() == 0.0).all()))
-    weight = weight or take(lambda n, p: True)
-    return weight, bias or take(lambda n, p: True)
+    weight = take_first(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["weight"])
+    bias = take_first(lambda n, p: plain(n.rpartition(".")[2]) in NAMES["bias"])
+    weight = weight or take_first(lambda n, p: bool((p.detach() == 1.0).all()))
+    bias = bias or take_first(lambda n, p: bool((p.detach() == 0.0).all()))
+    weight = weight or take_first(lambda n, p: True)
+    return weight, bias or take_first(lambda n, p: True)
 
 
 def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The parameters of those names."""
+    """Weight and bias by their names; None for an empty name."""
     weight, bias = (module.get_parameter(name) if name else None for name in names)
     return weight, bias
 
 
 def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Running mean and variance, by name."""
+    """Running mean and running variance, recognized by name; None if the module has none."""
     by_name: dict[str, torch.Tensor] = dict(module.named_buffers())
     by_name |= {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
     return _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
 
 
 def momentum_name(module: torch.nn.Module) -> str:
-    """The attribute that holds the momentum of running statistics; empty if there is none."""
+    """The name of the attribute that holds the momentum of running statistics; empty if there is none."""
     found = (name for name, value in vars(module).items() if isinstance(value, (float, int, type(None))))
     return next((name for name in found if plain(name) in NAMES["momentum"]), "")
 
 
 def parts(module: torch.nn.Module) -> LayerParts:
-    """Names in the module of its parameters, of its running statistics and of its momentum; its eps."""
+    """The names of the module's parameters, running statistics and momentum, and the value of its eps."""
     weight, bias = parameter_names(module)
     mean, var = buffers(module)
-    own = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
+    names = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
     eps = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon"))
     return LayerParts(
         weight=weight,
         bias=bias,
-        running_mean="" if mean is None else own[id(mean)],
-        running_var="" if var is None else own[id(var)],
+        running_mean="" if mean is None else names[id(mean)],
+        running_var="" if var is None else names[id(var)],
         momentum=momentum_name(module),
         eps=next((value for value in eps if isinstance(value, float)), None),
     )
 
 
-def give(own: torch.Tensor, value: Array, case: Case, name: str) -> None:
-    """Give a parameter or buffer its value, whatever shape it keeps it in."""
-    if own.numel() != value.size:
-        raise CallError(f"{name} has a parameter of shape {tuple(own.shape)} where {value.size} numbers are needed")
-    own.copy_(tensors.tensor(value.reshape(tuple(own.shape)), case, "weight"))
+def set_value(tensor: torch.Tensor, value: Array, case: Case, name: str) -> None:
+    """Copy a value into a parameter or buffer, in the shape that this has.
+
+    Raises `CallError` if the numbers of entries differ.
+    """
+    if tensor.numel() != value.size:
+        raise CallError(f"{name} has a parameter of shape {tuple(tensor.shape)} where {value.size} numbers are needed")
+    tensor.copy_(tensors.tensor(value.reshape(tuple(tensor.shape)), case, "weight"))
 
 
 def layer_of(module: torch.nn.Module, names: tuple[str, str], case: Case, x: torch.Tensor, name: str) -> PreparedLayer:
-    """A module with its own parameters as leaves; other parameters are put in their places for a call."""
+    """A module as a prepared layer: its parameters are the leaves; a call with other tensors uses those instead."""
     weight, bias = parameters(module, names)
 
-    def forward(x: torch.Tensor, *given: Leaf) -> Any:
-        pairs = zip(names, given, (weight, bias), strict=True)
-        others = {key: value for key, value, own in pairs if key and value is not None and value is not own}
+    def forward(x: torch.Tensor, *values: Leaf) -> Any:
+        pairs = zip(names, values, (weight, bias), strict=True)
+        others = {key: value for key, value, parameter in pairs if key and value is not None and value is not parameter}
         return torch.func.functional_call(module, others, (x,)) if others else module(x)
 
     mean, var = buffers(module)
@@ -120,7 +123,10 @@ def layer_of(module: torch.nn.Module, names: tuple[str, str], case: Case, x: tor
 
 
 def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
-    """Answers cases with modules from `build`, one for each size, format and option, parameters set anew each time."""
+    """A call that runs modules from `build`, one for each combination of sizes, format and options.
+
+    Parameters and buffers are set to those of the case before each call.
+    """
     built: dict[tuple[object, ...], tuple[torch.nn.Module, tuple[str, str]]] = {}
 
     def module_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
@@ -144,24 +150,24 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         layer = layer_of(module, names, case, x, name)
         values = (case.weight, case.bias, case.running_mean, case.running_var)
         with torch.no_grad():
-            for own, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
-                if own is not None and value is not None:
-                    give(own, value, case, name)
+            for tensor, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
+                if tensor is not None and value is not None:
+                    set_value(tensor, value, case, name)
         for leaf in layer.leaves[1:]:
             if leaf is not None:
-                leaf.requires_grad_()  # a use may have frozen it
+                leaf.requires_grad_()  # an earlier use may have frozen it
         return layer
 
     return make_call(prepare)
 
 
 def copied(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that shares nothing with the module."""
+    """A copy that shares no memory with the module."""
     return copy.deepcopy(module)
 
 
 def sizes(instance: torch.nn.Module) -> Sizes | None:
-    """The sizes that an instance cannot change; None where it does not tell them."""
+    """The sizes for which a module was constructed; None if its attributes do not tell them."""
     weight, bias = parameters(instance, parameter_names(instance))
     shape = getattr(instance, "normalized_shape", ())
     shape = tuple(int(size) for size in shape) if isinstance(shape, (tuple, list)) else ()

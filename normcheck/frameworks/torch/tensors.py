@@ -1,4 +1,4 @@
-"""Cases as torch tensors and back: format, strides, gradients. The only place where arrays change hands with torch."""
+"""Conversion between arrays of cases and torch tensors: formats, strides and gradients."""
 
 from __future__ import annotations
 
@@ -11,77 +11,75 @@ import numpy as np
 import torch
 
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import geometry
 from normcheck.core.uses import WIDE
 from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in FORMATS}
+"""Name of each format to its dtype."""
 
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""Each dtype to the name of its format."""
 
 DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
-"""Where the tensors of cases and the modules that they are given to lie, as torch writes it."""
+"""The device of the tensors of cases and of the modules under test, as torch spells it."""
 
 
 def dtype_of(case: Case, name: str) -> torch.dtype:
-    """The dtype of an array of the case: parameters may be wider than the input."""
+    """The dtype of an array of the case, by its name; under the use `WIDE` parameters are wider than the input."""
     wide = case.use == WIDE and name in ("weight", "bias")
     return DTYPES[case.format.wide.name if wide else case.format.name]
 
 
 def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
-    """A fresh contiguous tensor of the dtype that the case gives to an array of that name."""
+    """A new contiguous tensor with the dtype that the array of that name has in the case."""
     return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name), device=DEVICE.get())
 
 
 def array(value: torch.Tensor) -> Array:
-    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # a buffer changes at the next call
+    """The values of a tensor as a new float64 array."""
+    out: Array = value.detach().to("cpu", torch.float64, copy=True).numpy()  # copied: a buffer changes at the next call
     return out
 
 
 def format_of(value: torch.Tensor) -> str:
-    """The name of a tensor's dtype."""
+    """The name of a tensor's dtype, as `core.floats` and torch spell it."""
     return NAMES.get(value.dtype, str(value.dtype).removeprefix("torch."))
 
 
 def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """An array of the case in its layout, and the buffer around it, filled with NaN."""
-    return laid_out(values, dtype_of(case, name), case.layout(name))
+    """An array of the case as a tensor in its layout, and the buffer that contains it, filled with NaN."""
+    return tensor_in_layout(values, dtype_of(case, name), case.layout(name))
 
 
-def laid_out(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """A tensor of these values in a layout, and the buffer around it, filled with NaN."""
+def tensor_in_layout(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A tensor with the given values in a layout, and the buffer that contains it, filled with NaN."""
     shape = tuple(values.shape)
-    where = geometry(shape, layout)
-    buffer = torch.full((where.length,), float("nan"), dtype=dtype, device=DEVICE.get())
-    view = buffer.as_strided(shape, where.strides, where.offset)
-    plain = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
-    if 0 in where.strides and values.size:  # one row for all: expanded arrays hold equal rows
-        view[:1].copy_(plain[:1])
+    place = geometry(shape, layout)
+    buffer = torch.full((place.length,), float("nan"), dtype=dtype, device=DEVICE.get())
+    view = buffer.as_strided(shape, place.strides, place.offset)
+    contiguous = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
+    if 0 in place.strides and values.size:  # expanded arrays have equal rows, so one is stored
+        view[:1].copy_(contiguous[:1])
     else:
-        view.copy_(plain)
+        view.copy_(contiguous)
     return view, buffer
 
 
 def given(values: Array | None, case: Case, name: str) -> torch.Tensor | None:
-    """An array of the case as the call gets it; None stays None."""
+    """An array of the case as the tensor that is passed to the call, in its layout; None stays None."""
     if values is None:
         return None
     return tensor(values, case, name) if case.layout(name) == "contiguous" else placed(values, case, name)[0]
 
 
 def cotangent(case: Case) -> torch.Tensor:
-    """The output gradient in the case's layout."""
+    """The cotangent dy of the output, in the case's layout."""
     assert case.dy is not None, "the case has no cotangent"
-    if case.layout("dy") == "expanded":  # one value for all, every stride 0: what y.sum().backward() sends
+    if case.layout("dy") == "expanded":  # one value with all strides 0, as in the backward pass of y.sum()
         return tensor(case.dy, case).flatten()[:1].reshape((1,) * case.dy.ndim).expand(case.dy.shape)
     dy = given(case.dy, case, "dy")
     assert dy is not None
@@ -89,22 +87,25 @@ def cotangent(case: Case) -> torch.Tensor:
 
 
 def output(value: Any, case: Case, name: str) -> torch.Tensor:
-    """The normalized tensor among what was returned: the value itself, or the first of several with its shape."""
-    several = value if isinstance(value, (tuple, list)) else (value,)
-    tensors = [v for v in several if isinstance(v, torch.Tensor)]
+    """The normalized tensor in a return value: the value itself, or the first of several with the input's shape.
+
+    Raises `CallError` if there is none.
+    """
+    candidates = value if isinstance(value, (tuple, list)) else (value,)
+    tensors = [v for v in candidates if isinstance(v, torch.Tensor)]
     shape = tuple(case.x.shape)
     for one in tensors:
-        if tuple(one.shape) == shape or not case.x.size:  # of an empty input the shape is what is asked
+        if tuple(one.shape) == shape or not case.x.size:  # for an empty input, a check compares the shape
             return one
-    if tensors and not case.x.size:  # not a refusal: what comes out of nothing is for a check to see
+    if tensors and not case.x.size:  # any shape: the check of empty inputs judges it
         return tensors[0]
-    got = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
-    raise CallError(f"{name} returned {got} for an input of shape {shape}; the output must have the input's shape")
+    found = f"a tensor of shape {tuple(tensors[0].shape)}" if tensors else f"{type(value).__name__}, not a tensor"
+    raise CallError(f"{name} returned {found} for an input of shape {shape}; the output must have the input's shape")
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Cases are small: on a busy machine torch's threads wait for each other far longer than they work."""
+    """Run torch with one thread: cases are small, and threads would spend more time waiting than computing."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -113,10 +114,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Send(torch.autograd.Function):
-    """A scalar whose gradient with respect to y is the given cotangent itself, strides and all.
+class _PassCotangent(torch.autograd.Function):
+    """A scalar whose gradient with respect to y is the given cotangent object itself, with its strides.
 
-    `torch.autograd.grad(y, ..., dy)` would do, but imports torch's symbolic shapes, most of a second, to compare sizes.
+    `torch.autograd.grad(y, ..., dy)` would do the same, but to compare sizes it imports torch's symbolic shapes, which
+    takes most of a second.
     """
 
     @staticmethod
@@ -129,9 +131,9 @@ class _Send(torch.autograd.Function):
         return ctx.dy, None
 
 
-def send(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
-    """A scalar whose backward sends the cotangent dy into y."""
-    out: torch.Tensor = _Send.apply(y, dy)
+def scalar_with_gradient(y: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+    """A scalar whose backward pass passes the cotangent dy to y."""
+    out: torch.Tensor = _PassCotangent.apply(y, dy)
     return out
 
 
@@ -142,23 +144,30 @@ def gradients(
     name: str,
     dy: torch.Tensor | None = None,
 ) -> list[Array | None]:
-    """Gradients of the leaves; a leaf that the graph does not reach gets zeros, no graph at all gives None."""
+    """The gradients of the leaves for the case's cotangent or `dy`, None for a leaf that is None.
+
+    A leaf that is not in the graph of y has gradient zero; if y has no graph, all gradients are None.
+
+    Raises `CallError` if the backward pass raises, or returns a gradient of another shape.
+    """
     if not y.requires_grad:
         return [None for _ in leaves]
-    asked = [leaf for leaf in leaves if leaf is not None]
-    got = guarded(
-        lambda: torch.autograd.grad(send(y, cotangent(case) if dy is None else dy), asked, allow_unused=True),
+    requested = [leaf for leaf in leaves if leaf is not None]
+    returned = guarded(
+        lambda: torch.autograd.grad(
+            scalar_with_gradient(y, cotangent(case) if dy is None else dy), requested, allow_unused=True
+        ),
         case,
         name,
         IN_BACKWARD,
     )
-    found = iter(got)
+    remaining = iter(returned)
     out: list[Array | None] = []
     for leaf in leaves:
         if leaf is None:
             out.append(None)
             continue
-        value = next(found)
+        value = next(remaining)
         if value is not None and value.shape != leaf.shape:
             raise CallError(
                 f"{name} returned a gradient of shape {tuple(value.shape)} for a tensor of shape {tuple(leaf.shape)}"
@@ -168,7 +177,7 @@ def gradients(
 
 
 def answer(y: torch.Tensor, grads: Sequence[Array | None], buffers: Sequence[torch.Tensor | None]) -> Answer:
-    """Everything in float64."""
+    """The `Answer` from an output, its gradients, and running mean and variance, all as float64 arrays."""
     dx, dweight, dbias = grads
     mean, var = (None if b is None else array(b) for b in buffers)
     return Answer(array(y), format_of(y), dx, dweight, dbias, mean, var)

@@ -1,4 +1,4 @@
-"""Every way to call a torch layer, one Answer each: plain, frozen, copied, transformed, compiled, from two threads."""
+"""Every way to call a torch layer: plain, frozen, copied, transformed, compiled, from two threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normcheck.core import uses
 from normcheck.core.errors import CallError
 from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.frameworks.torch import functional, tensors
-from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, asked, measured
+from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, requested_leaves, run_layer
 from normcheck.frameworks.torch.watch import Watch
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
@@ -25,7 +25,7 @@ from normcheck.normalizers.subject import Answer, Call
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchCall:
-    """Answers cases with layers made ready for each, called as the case's use says."""
+    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names."""
 
     prepare: Prepare
 
@@ -34,24 +34,24 @@ class TorchCall:
 
 
 def make(prepare: Prepare) -> Call:
-    """A call that also tells how a layer is made ready, for whoever times it."""
+    """A call that also has the function which prepares a layer, for timing."""
     return TorchCall(prepare)
 
 
 def _plain(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     layer = prepare(case)
     if not case.watched:
-        return measured(layer, case, gradient)
-    wanted = asked(layer, case.use, gradient=gradient)
+        return run_layer(layer, case, gradient)
+    requested = requested_leaves(layer, case.use, gradient=gradient)
     dy = tensors.cotangent(case) if gradient else None
     x, weight, bias = layer.leaves
-    held: dict[str, Leaf] = {"x": x, "weight": weight, "bias": bias, "dy": dy}
+    watched_tensors: dict[str, Leaf] = {"x": x, "weight": weight, "bias": bias, "dy": dy}
     if not case.training:
-        held |= {"running mean": layer.mean, "running var": layer.var}
-    watch = Watch(held)
+        watched_tensors |= {"running mean": layer.mean, "running var": layer.var}
+    watch = Watch(watched_tensors)
     returned = layer.returned(case)
     y = tensors.output(returned, case, layer.name)
-    grads = tensors.gradients(y, wanted, case, layer.name, dy) if gradient else NO_GRADIENTS
+    grads = tensors.gradients(y, requested, case, layer.name, dy) if gradient else NO_GRADIENTS
     found = answer(layer, case, returned, grads)
 
     def again() -> Any:
@@ -68,13 +68,13 @@ def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool
             with context():
                 return layer.forward(*layer.leaves)
 
-        return measured(layer, case, gradient and backward, run)
+        return run_layer(layer, case, gradient and backward, run)
 
     return use
 
 
-def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:
-    """A module that was called, copied; the copy is called with parameters of its own."""
+def _copied(copy_module: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:
+    """The result of a copy of a module, copied after a call of the module."""
 
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         layer = prepare(case)
@@ -82,19 +82,19 @@ def _copied(copied: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..
             raise CallError(f"{layer.name} is no module")
         module, rebuilt = layer.module, layer.rebuilt
         layer.returned(case)
-        another = guarded(lambda: copied(module), case, layer.name)
-        return measured(rebuilt(another), case, gradient)
+        duplicate = guarded(lambda: copy_module(module), case, layer.name)
+        return run_layer(rebuilt(duplicate), case, gradient)
 
     return use
 
 
 def _pickled(module: torch.nn.Module) -> torch.nn.Module:
-    out: torch.nn.Module = pickle.loads(pickle.dumps(module))  # noqa: S301  # what was pickled the moment before
+    out: torch.nn.Module = pickle.loads(pickle.dumps(module))  # noqa: S301  # pickled by this process just before
     return out
 
 
 def _rewritten(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The same tensors held other content at the call before."""
+    """A second call with the same tensors, which had other values in the first call."""
     layer = prepare(case)
     kept = [None if leaf is None else leaf.detach().clone() for leaf in layer.leaves]
     for fill in (lambda value: 0.5 - 1.5 * value, lambda value: value):
@@ -102,63 +102,63 @@ def _rewritten(prepare: Prepare, case: Case, gradient: bool) -> Answer:
             for leaf, value in zip(layer.leaves, kept, strict=True):
                 if leaf is not None:
                     leaf.copy_(fill(value))
-        out = measured(layer, case, gradient)
+        out = run_layer(layer, case, gradient)
     return out
 
 
 def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Two backwards into .grad, halved."""
+    """The gradients accumulated in .grad by two backward passes, halved."""
     layer = prepare(case)
-    wanted = asked(layer, case.use, gradient=True)
-    for leaf in wanted:
+    requested = requested_leaves(layer, case.use, gradient=True)
+    for leaf in requested:
         if leaf is not None:
             leaf.grad = None
     for _ in range(2):
         returned = layer.returned(case)
         y = tensors.output(returned, case, layer.name)
         if y.requires_grad:
-            guarded(tensors.send(y, tensors.cotangent(case)).backward, case, layer.name, IN_BACKWARD)
-    grads = [None if leaf is None or leaf.grad is None else tensors.array(leaf.grad) / 2.0 for leaf in wanted]
-    for leaf in wanted:
+            guarded(tensors.scalar_with_gradient(y, tensors.cotangent(case)).backward, case, layer.name, IN_BACKWARD)
+    grads = [None if leaf is None or leaf.grad is None else tensors.array(leaf.grad) / 2.0 for leaf in requested]
+    for leaf in requested:
         if leaf is not None:
             leaf.grad = None
     return answer(layer, case, returned, grads)
 
 
 ROUNDS = 6
-"""Calls of each of two threads: enough for a switch in the middle of one where switches are made frequent."""
+"""Calls by each of two threads: with frequent switches, enough for a switch in the middle of a call."""
 
 
 def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """Another thread calls the layer on other content all the while; the answer that is farthest from the first."""
+    """Calls from two threads on different inputs: of one thread, the answer that differs most from a single call."""
     layer = prepare(case)
-    wanted = asked(layer, case.use, gradient=gradient)
-    x = wanted[0]
+    requested = requested_leaves(layer, case.use, gradient=gradient)
+    x = requested[0]
     assert x is not None
-    alone = measured(layer, case, gradient)
+    single = run_layer(layer, case, gradient)
     other = (1.0 - 3.0 * x.detach()).requires_grad_(gradient)
-    found: list[Answer] = []
-    failed: list[BaseException] = []
+    answers_of_first: list[Answer] = []
+    errors: list[BaseException] = []
     start = threading.Barrier(2)
 
-    def work(leaves: Leaves, kept: list[Answer] | None) -> None:
+    def work(leaves: Leaves, answers: list[Answer] | None) -> None:
         try:
             start.wait(10.0)
             for _ in range(ROUNDS):
                 returned = layer.returned(case, leaves)
                 y = tensors.output(returned, case, layer.name)
                 grads = tensors.gradients(y, leaves, case, layer.name) if gradient else NO_GRADIENTS
-                if kept is not None:
-                    kept.append(answer(layer, case, returned, grads))
-        except BaseException as error:  # handed to the thread that asked
-            failed.append(error)
+                if answers is not None:
+                    answers.append(answer(layer, case, returned, grads))
+        except BaseException as error:  # raised again in the calling thread
+            errors.append(error)
 
     switch = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         workers = [
-            threading.Thread(target=work, args=(wanted, found)),
-            threading.Thread(target=work, args=((other, wanted[1], wanted[2]), None)),
+            threading.Thread(target=work, args=(requested, answers_of_first)),
+            threading.Thread(target=work, args=((other, requested[1], requested[2]), None)),
         ]
         for worker in workers:
             worker.start()
@@ -166,28 +166,28 @@ def _threads(prepare: Prepare, case: Case, gradient: bool) -> Answer:
             worker.join()
     finally:
         sys.setswitchinterval(switch)
-    for error in failed:
+    for error in errors:
         raise error
-    return max(found, key=lambda one: _distance(one, alone))
+    return max(answers_of_first, key=lambda one: _distance(one, single))
 
 
 def _distance(one: Answer, other: Answer) -> float:
     pairs = ((one.y, other.y), (one.dx, other.dx), (one.dweight, other.dweight), (one.dbias, other.dbias))
-    far = [float(abs(a - b).max()) for a, b in pairs if a is not None and b is not None and a.size]
-    return max((float("inf") if d != d else d for d in far), default=0.0)  # noqa: PLR0124  # NaN is as far as can be
+    distances = [float(abs(a - b).max()) for a, b in pairs if a is not None and b is not None and a.size]
+    return max((float("inf") if d != d else d for d in distances), default=0.0)  # noqa: PLR0124  # NaN counts as infinite
 
 
 def _checkpointed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     from torch.utils.checkpoint import checkpoint  # noqa: PLC0415  # imports symbolic shapes, most of a second
 
     layer = prepare(case)
-    return measured(layer, case, gradient, lambda: checkpoint(layer.forward, *layer.leaves, use_reentrant=False))
+    return run_layer(layer, case, gradient, lambda: checkpoint(layer.forward, *layer.leaves, use_reentrant=False))
 
 
 USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.PLAIN: _plain,
-    **{use: lambda prepare, case, gradient: measured(prepare(case), case, gradient) for use in uses.FROZEN},
-    uses.WIDE: lambda prepare, case, gradient: measured(prepare(case), case, gradient),
+    **{use: lambda prepare, case, gradient: run_layer(prepare(case), case, gradient) for use in uses.FROZEN},
+    uses.WIDE: lambda prepare, case, gradient: run_layer(prepare(case), case, gradient),
     "no grad": _under(torch.no_grad, backward=False),
     "inference mode": _under(torch.inference_mode, backward=False),
     uses.AUTOCAST: _under(lambda: torch.autocast("cpu", dtype=torch.bfloat16), backward=True),
@@ -206,6 +206,6 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.OBSERVED: functional.observed,
     uses.EXPORTED: functional.exported,
 }
-"""Every use by its name."""
+"""The implementation of every use of `core.uses`, by name."""
 
 assert set(USES) == {uses.PLAIN, *uses.ALL}

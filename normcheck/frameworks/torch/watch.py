@@ -1,4 +1,4 @@
-"""What a call changes that is not its own: memory of its arguments, earlier results, state of the process."""
+"""Side effects of a call: changes to its arguments, to earlier results, and to the state of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 
 def _memory(value: torch.Tensor) -> torch.Tensor:
-    """All bytes of the storage behind a tensor, what lies around a view included."""
+    """All bytes of the storage of a tensor, including those outside a view."""
     return torch.empty(0, dtype=torch.uint8, device=value.device).set_(value.untyped_storage())
 
 
 def _process() -> dict[str, Any]:
-    """State that every other piece of code in the process shares."""
+    """The state that all code in the process shares, by description."""
     return {
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
         "numpy's random state": np.random.get_state()[1].tobytes(),  # type: ignore[index]  # noqa: NPY002
@@ -29,8 +29,8 @@ def _process() -> dict[str, Any]:
     }
 
 
-def _strange(y: torch.Tensor) -> Iterator[str]:
-    """What is odd about an output itself."""
+def _defects(y: torch.Tensor) -> Iterator[str]:
+    """Defects of an output tensor as an object: overlapping memory, a subclass of Tensor."""
     places = torch.arange(y.untyped_storage().nbytes() // y.element_size(), device=y.device)
     if places.as_strided(y.shape, y.stride(), y.storage_offset()).unique().numel() < y.numel():
         yield "several entries of the output share memory"
@@ -39,11 +39,11 @@ def _strange(y: torch.Tensor) -> Iterator[str]:
 
 
 class Watch:
-    """Looks before a call, and after it says what is not as it was."""
+    """Records memory and process state before a call, and lists the differences after it."""
 
-    def __init__(self, held: dict[str, torch.Tensor | None]) -> None:
-        self._held = {name: (value, _memory(value).clone()) for name, value in held.items() if value is not None}
-        # Moved on first: code that seeds with a constant leaves the state where its last call left it.
+    def __init__(self, tensors: dict[str, torch.Tensor | None]) -> None:
+        self._tensors = {name: (value, _memory(value).clone()) for name, value in tensors.items() if value is not None}
+        # Advance the generators first: code that seeds with a constant may set the very state that they are in.
         self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.rand(3)
         np.random.random(3)  # noqa: NPY002
@@ -51,14 +51,14 @@ class Watch:
         self._process = _process()
         self._threads = set(threading.enumerate())
 
-    def changed(self, y: torch.Tensor, again: Callable[[], Any]) -> tuple[str, ...]:
-        """What changed, in words. y: the result; again: makes another call, which must leave the result as it is."""
-        out = [f"{name} was written to" for name, (value, before) in self._held.items()
+    def changed(self, y: torch.Tensor, call_again: Callable[[], Any]) -> tuple[str, ...]:
+        """Descriptions of the changes. y: the output; call_again: makes another call, which must not change y."""
+        out = [f"{name} was written to" for name, (value, before) in self._tensors.items()
                if not torch.equal(_memory(value), before)]  # fmt: skip
-        mine = y.untyped_storage().data_ptr()
-        out += [f"the output shares memory with {name}" for name, (value, _) in self._held.items()
-                if value.untyped_storage().data_ptr() == mine]  # fmt: skip
-        out += list(_strange(y))
+        storage = y.untyped_storage().data_ptr()
+        out += [f"the output shares memory with {name}" for name, (value, _) in self._tensors.items()
+                if value.untyped_storage().data_ptr() == storage]  # fmt: skip
+        out += list(_defects(y))
         if set(threading.enumerate()) - self._threads:
             out.append("a thread was left running")
         after = _process()
@@ -66,8 +66,8 @@ class Watch:
         torch.set_rng_state(self._random[0])
         np.random.set_state(self._random[1])  # noqa: NPY002
         random.setstate(self._random[2])
-        kept = y.detach().clone()
-        again()
-        if not torch.equal(kept.nan_to_num(), y.detach().nan_to_num()):
+        before_again = y.detach().clone()
+        call_again()
+        if not torch.equal(before_again.nan_to_num(), y.detach().nan_to_num()):
             out.append("a later call changed an earlier result")
         return tuple(out)

@@ -1,13 +1,13 @@
-"""How far a correct implementation may be off, on this very case: first-order error analysis with named terms.
+"""Bounds of y, dx, parameter gradients and running statistics on a given case: first-order analysis, named terms.
 
 Notation: u a unit roundoff, n members of a set, s = sqrt(v + eps), kappa = rms(x) / s (Chan, Golub and LeVeque 1983:
 the condition number of the variance, finite on constant rows), T the scale of a backward (see `backward`).
 
 A bound is an estimate to first order with a constant, not a proof: the constants admit running sums in the working
 format and were measured on correct code in many styles, which uses less than half of any bound (tests/test_slack.py).
-What is certain is not estimated: the rounding of a result to its own format may be as large as it can be.
-What a set does to its own conditioning (kappa) is part of the bound, so an offset is fair to a two-pass kernel and
-fatal to E[x^2] - E[x]^2, whose error grows with kappa squared.
+The rounding of a result to its own format is not estimated: it is allowed in full.
+The conditioning of each set (kappa) is part of the bound, so a kernel of two passes stays within it at any offset, and
+E[x^2] - E[x]^2, whose error grows with kappa squared, does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array, Format
+from normcheck.core.floats import Array, Format
 from normcheck.core.uses import WIDE
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Saved, Setting
@@ -26,38 +26,38 @@ from normcheck.normalizers.reference.standardize import Saved, Setting
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """A class of algorithms by what they may lose; from the best to the worst in `CLASSES`."""
+    """A class of algorithms with similar rounding errors; `CLASSES` has them from the best to the worst."""
 
     name: str
     meaning: str
-    constant: float  # with a handful of terms
+    constant: float  # in units of roundoff, for sums of few terms
     wide: bool  # statistics kept in the wide format
-    squared: bool = False  # loses kappa squared
+    squared: bool = False  # the error grows with kappa squared
 
     def unit(self, format: Format) -> float:
         """Roundoff of the format in which the statistics are kept."""
         return format.wide.u if self.wide else format.u
 
     def growth(self, n: int) -> float:
-        """The constant for the statistics of n members: it admits running sums in the format that keeps them.
+        """The constant for statistics of n members, wide enough for running sums in the format that keeps them.
 
         Added in any order, n numbers give a sum that is off by at most (n - 1) u times the sum of their sizes, to first
-        order (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2). Ordinary code comes near: a
-        running sum of equal numbers errs by 3/8 of it where each addition rounds the same way.
-        Where statistics are rounded to a narrow format it is enough to admit one rounding for a block of 16.
+        order (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2). Ordinary code comes near it: a
+        running sum of equal numbers errs by 3/8 of it if each addition rounds in the same direction.
+        For statistics that are rounded to a narrow format, one rounding for each block of 16 is enough.
         """
         return max(self.constant, float(n) if self.wide else n / 16.0)
 
     def level(self, n: int) -> float:
-        """The constant for the mean of n members, in roundoffs of their root mean square; it covers that of v too.
+        """The constant for the mean of n members, in roundoffs of their root mean square; it covers the variance v too.
 
         A sum is off by at most u times the sizes of its partial sums (Higham, ibid.); that of k members is at most
-        sqrt(k n) rms by Cauchy and Schwarz, and all of them together 2/3 n^2 rms. Of v, n u is lost, half of it in s.
+        sqrt(k n) rms by Cauchy and Schwarz, and all of them together 2/3 n^2 rms. v loses n u, and s half of it.
         """
         return max(self.constant, 2.0 * n / 3.0) if self.wide else self.growth(n)
 
     def summed(self, count: int) -> float:
-        """The constant for a plain sum of this many terms: by the same theorem; of equal terms in a narrow format."""
+        """The constant for a sum of this many terms: as in `growth`, with the 3/8 of equal terms in a narrow format."""
         return max(self.constant, float(count) if self.wide else 0.375 * count)
 
 
@@ -67,17 +67,17 @@ ONE_PASS = Accuracy("one-pass", "variance as E[x^2] - E[x]^2", 24.0, wide=True, 
 CLASSES = {c.name: c for c in (SOUND, HALF, ONE_PASS)}
 
 RESOLVES = 0.02
-"""A set takes part in an accuracy check while u kappa stays below this: beyond, first-order analysis ends."""
+"""Largest u kappa of a set whose accuracy is checked: beyond it, first-order analysis no longer holds."""
 
 
 def classes(format: Format) -> tuple[Accuracy, ...]:
-    """The classes that can be told apart in a format, best first."""
+    """The classes that differ in a format, best first."""
     return (SOUND, HALF, ONE_PASS) if format.narrow else (SOUND, ONE_PASS)
 
 
 @dataclass(frozen=True)
 class ErrorBound:
-    """A sum of named terms, each of the shape of what it bounds."""
+    """A bound as a sum of named terms, each of the shape of what is bounded."""
 
     terms: Mapping[str, Array]
 
@@ -88,14 +88,14 @@ class ErrorBound:
         return out
 
     def largest(self, where: tuple[int, ...]) -> str:
-        """Name of the term that dominates at one entry."""
+        """Name of the largest term at one entry."""
         return max(self.terms, key=lambda name: float(np.broadcast_to(self.terms[name], self.total.shape)[where]))
 
 
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1).
 
-    A statistic that the format cannot hold has none: the norm of a large float16 weight is infinite where it is kept.
+    A statistic that overflows in the format is not: the norm of a large float16 weight is infinite if it is kept in it.
     """
     if given(truth):
         return np.ones(truth.saved.s.shape, dtype=bool)
@@ -107,7 +107,7 @@ def resolved(truth: Truth, accuracy: Accuracy) -> Array:
 
 
 def _in_range(truth: Truth) -> Array:
-    """Whether what is kept in the narrow format stays inside its range: sums, squares, and powers of s up to 3."""
+    """Whether intermediate values (sums, squares, powers of s up to 3) stay in the range of the format, (sets, 1)."""
     fmt, saved = truth.case.format, truth.saved
     room = fmt.largest / 4.0
     cube = saved.s * saved.s * saved.s
@@ -121,26 +121,26 @@ def _in_range(truth: Truth) -> Array:
 
 
 def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) -> Array:
-    """Error of xh from the statistics and their use, (sets, members); condition: kappa of each set, (sets, 1)."""
+    """Error of xh by the statistics and by normalizing with them, (sets, members); condition: kappa, (sets, 1)."""
     u = accuracy.unit(k.format)
     size = np.abs(saved.xh)
     if not k.centered:
         return accuracy.growth(k.n) / 2.0 * u * size
-    if not k.scaled:  # the mean is a sum, and the difference is rounded once
+    if not k.scaled:  # the mean has the error of a sum, and the difference is rounded once
         level = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
         out: Array = accuracy.level(k.n) * u * level + 2.0 * u * size
         return out
     loss = condition * condition if accuracy.squared else condition
-    # A one-pass sum shifted by the set's first entry is sound too; it loses the square of that entry's deviation.
+    # One pass over x - x[0] is sound too; its error grows with the square of the deviation of x[0].
     first = np.square(saved.xh[:, :1])
     return u * (accuracy.level(k.n) * loss * (1.0 + size) + accuracy.growth(k.n) / 2.0 * size * first)
 
 
 def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
-    """Bound of y. With given statistics the map is affine and only its own roundings count.
+    """Bound of y. With given statistics only the roundings of an affine map count.
 
-    As (w / s) x + (b - mu w / s) they are at most 6.5 u of each term: of w / s 3.5 with v + eps, the root, the quotient
-    and w; then a product and two sums.
+    Computed as (w / s) x + (b - mu w / s) they are at most 6.5 u of each term: 3.5 u for w / s (v + eps, its root, the
+    quotient, w), then a product and two sums.
     """
     fmt, part = truth.case.format, truth.partition
     wide = accuracy.unit(fmt)
@@ -151,17 +151,17 @@ def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
         terms = {"given statistics": 8.0 * wide * gain * moved}
     else:
         terms = {"statistics": gain * part.scatter(statistic(truth.saved, truth.kappa, truth.setting, accuracy))}
-    terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias too
+    terms["affine"] = wide * (gain * np.abs(truth.xh) + 3.0 * shift)  # the reference rounds its bias as well
     if truth.case.use == WIDE:
         terms["parameters rounded to the input's format"] = fmt.u * (gain * np.abs(truth.xh) + shift)
     if fmt.narrow:
         terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.y) + 4.0 * fmt.floor * (1.0 + gain)
-        # Where nothing is subtracted the root, and before it the sum of squares (half of which reaches the root), may
-        # be rounded too: torch's norm over a middle axis does.
+        # Without a mean, the sum of squares (half of whose error reaches the root) and the root may be rounded too, as
+        # in torch's norm over a middle axis.
         rounded = 2.1 if truth.setting.centered else 2.65
         terms["normalized input rounded before the affine"] = rounded * fmt.u * gain * np.abs(truth.xh)
         if not truth.setting.centered:
-            # weight / s may be formed first: below the normal range it has fewer digits, and x multiplies what is lost
+            # weight / s may be computed first: below the normal range it has fewer digits, and x multiplies its error
             ratio = gain / truth.partition.per_set(truth.saved.s)
             terms["ratio below the normal range"] = np.where(ratio < 2.0**fmt.smallest, fmt.floor, 0.0) * np.abs(
                 truth.case.x
@@ -171,50 +171,27 @@ def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
     return ErrorBound(terms)
 
 
-def read_rounded(truth: Truth) -> Array:
-    """What y moves by where input, weight and bias are rounded to the case's format before anything is computed.
-
-    To first order |dy/dx| u |x| summed over the set, as `scale_from_saved` bounds it, and the affine map's own share.
-    """
-    u, part = truth.case.format.u, truth.partition
-    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
-    shift = np.zeros(()) if truth.bias is None else np.abs(truth.bias)
-    moved = part.scatter(scale_of(truth, u * truth.saved.x))
-    out: Array = 1.05 * (gain * moved + u * (gain * np.abs(truth.xh) + shift))
-    return out
-
-
-def gradient_read_rounded(truth: Truth) -> Array:
-    """What dx moves by where input, weight and cotangent are rounded to the case's format before anything is computed.
-
-    dx is linear in weight and cotangent: u T for each. The input moves 1 / s and xh by u kappa of their size, and there
-    is no term in T with more than these three factors: 3 u kappa T.
-    """
-    loss = 2.0 + 3.0 * conditioning(truth, SOUND)
-    out: Array = truth.case.format.u * truth.partition.scatter(loss * backward_scale(truth))
-    return out
-
-
 def given(truth: Truth) -> bool:
+    """Whether the case normalizes by running statistics instead of its own."""
     return not truth.case.training and truth.case.running_var is not None
 
 
 def backward_scale(truth: Truth) -> Array:
-    """T of the bound of dx, (sets, members): what |dx| would be if nothing canceled.
+    """T, the scale of the bound of dx, (sets, members): the size of dx if nothing in it canceled.
 
-    T = (|g| + mean|g| + (1 + |xh|) mean(|g| (1 + |xh|))) / s; without the mean's terms where none is subtracted.
+    T = (|g| + mean|g| + (1 + |xh|) mean(|g| (1 + |xh|))) / s; without the terms of the mean if none is subtracted.
     """
     assert truth.normalized_cotangent is not None, "the case has no cotangent"
     return scale_of(truth, truth.normalized_cotangent)
 
 
 def scale_of(truth: Truth, to: Array) -> Array:
-    """T for a cotangent, or a tangent, with respect to xh or to x, (sets, members)."""
+    """T for another cotangent or tangent, (sets, members)."""
     return scale_from_saved(truth.saved, truth.setting, to, fixed=given(truth))
 
 
 def scale_from_saved(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Array:
-    """The same from what a kernel saved; fixed: the statistics are given."""
+    """T from the saved results of a forward; to: the cotangent of xh; fixed: the statistics are given."""
     g, xh = np.abs(to), np.abs(saved.xh)
     if fixed:
         scale = g
@@ -240,14 +217,14 @@ def backward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
     if fmt.narrow:
         assert truth.dx is not None
         terms["output rounding"] = 1.05 * fmt.u * np.abs(truth.dx)
-        # g rounded after the weight, each path of the input rounded on its own (x cast up more than once), and their
-        # partial sums: each at most u T.
+        # At most u T each: g rounded after the product with the weight, the gradients of several casts of x rounded one
+        # by one, and their partial sums.
         terms["paths rounded"] = 3.15 * fmt.u * part.scatter(scale)
     return ErrorBound(terms)
 
 
 def _first(truth: Truth) -> Array:
-    """What a one-pass sum shifted by the first entry loses of a variance: the square of its deviation, (sets, 1)."""
+    """Extra error of the variance of one pass over x - x[0]: the square of the deviation of x[0], (sets, 1)."""
     k = truth.setting
     if given(truth) or not (k.centered and k.scaled):
         return np.zeros_like(truth.saved.s)
@@ -255,13 +232,13 @@ def _first(truth: Truth) -> Array:
 
 
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
-    """What conditioning multiplies, (sets, 1); nothing where the statistics are given."""
+    """By how much conditioning multiplies an error, (sets, 1): kappa or its square, 1 if the statistics are given."""
     condition = np.ones_like(truth.saved.s) if given(truth) else truth.kappa
     return condition * condition if accuracy.squared else condition
 
 
 def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> ErrorBound:
-    """Bound of dweight or dbias: C u sum(kappa |dy| (1 + |xh|)), and without kappa and xh for the bias."""
+    """Bound of dweight, C u sum(kappa |dy| (1 + |xh|)), or of dbias, C u sum |dy|; of their own shape."""
     case, part = truth.case, truth.partition
     assert case.dy is not None, "the case has no cotangent"
     size = np.abs(case.dy)
@@ -285,9 +262,10 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> ErrorBound:
 
 
 def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
-    """Bound of a running statistic after one update, one value per unit.
+    """Bound of a running mean or variance after one update, (units,).
 
-    The mean of a set is known to C u rms(x), its variance to C u rms(x) sqrt(v) + (C u rms(x))^2.
+    The mean of a set is off by at most C u rms(x), its variance by C u rms(x) sqrt(v) + (C u rms(x))^2. The update
+    itself is a few operations in the format of the statistics.
     """
     case, part, k = truth.case, truth.partition, truth.setting
     after = truth.running_var if variance else truth.running_mean
@@ -307,9 +285,3 @@ def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
     store = case.format.u
     terms["update"] = 4.0 * store * (np.abs(before) + np.abs(after)) + 4.0 * case.format.floor
     return ErrorBound(terms)
-
-
-def product(data: Array, weights: ErrorBound, exact: Array) -> Array:
-    """Bound of data @ weights.T computed in float64 from weights known to a bound. data: (cases, inputs)."""
-    out: Array = np.abs(data) @ (weights.total + data.shape[-1] * FLOAT64.u * np.abs(exact)).T
-    return out

@@ -1,4 +1,4 @@
-"""One file for each question; `CHECKS` is every check of a normalizer, in the order in which a reader wants them."""
+"""The checks of normalizers, one file for each topic; `CHECKS` has them in the order in which reports list them."""
 
 from __future__ import annotations
 
@@ -46,3 +46,4 @@ CHECKS: tuple[Check, ...] = (
 )
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}
+"""The checks of normalizers by name."""

@@ -1,4 +1,4 @@
-"""How close is the output to the exact one: against float64 and the bound, over conditioning, width, scale, format."""
+"""Accuracy: the output against the float64 reference, over conditioning, width, scale and format."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
+from normcheck.normalizers.bounds.contracted import demanded
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.curves import curve
-from normcheck.normalizers.checks.within_bounds import answer_of, demanded, resolved, rounded_once, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state, values
-from normcheck.normalizers.sampling.space import ALL_WIDTHS, Space
+from normcheck.normalizers.sampling.space import ALL_WIDTHS, NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 LAW = "|y - exact y| <= bound(width, conditioning, format)"
 
 
 def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Comparison:
-    """The output against its bound, with the share of every class up to the demanded one as facts."""
+    """Compare the output with the reference; metrics: the bound ratio in every class up to the demanded one."""
     case = truth.case
     wanted, rounding = demanded(subject, case), rounded_once(case, truth.y)
     metrics: dict[str, float] = {}
@@ -49,15 +51,15 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
 
 
 def value(subject: Subject, case: Case) -> Comparison:
-    """Y against the float64 reference."""
+    """The output against the reference."""
     truth = truth_of(subject, case)
     return compare(subject, truth, answer_of(subject, case).y, "forward")
 
 
 def finite(subject: Subject, case: Case) -> Comparison:
-    """Finite input gives finite output, however badly the rows are conditioned."""
+    """Finite input gives finite output, however badly its sets are conditioned."""
     y = answer_of(subject, case).y
-    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), np.asarray(0.5))
+    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP)
 
 
 def output_format(subject: Subject, case: Case) -> Comparison:
@@ -68,16 +70,18 @@ def output_format(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation(subject: Subject, case: Case) -> Comparison:
-    """With given statistics the output is the affine map (x - running mean) / sqrt(running variance + eps)."""
+    """With running statistics the output is the affine map (x - running mean) / sqrt(running var + eps) w + b."""
     truth = truth_of(subject, case)
     return compare(subject, truth, answer_of(subject, case).y, "evaluation")
 
 
 def has_state(normalizer: Normalizer) -> bool:
+    """Whether implementations keep running statistics."""
     return normalizer.state
 
 
 def needs_evaluation(subject: Subject) -> str:
+    """Why a check of the evaluation mode cannot run; empty if it can."""
     domain = subject.domain
     why = domain.absent.get("evaluation with running statistics", "keeps no running statistics")
     return "" if domain.evaluation else f"no evaluation mode: {why}"
@@ -90,19 +94,19 @@ def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
 CHECKS = (
     Check(
         "value", LAW, "theory of rounding errors: Chan, Golub, LeVeque 1983",
-        value, Space(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
+        value, NormalizerSpace(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
     ),
     Check(
         "finite", "finite input gives finite output", "pytorch/pytorch#51102",
-        finite, Space(values, widths=(8, 16, 64), scales=(0, -6, 6)),
+        finite, NormalizerSpace(values, widths=(8, 16, 64), scales=(0, -6, 6)),
     ),
     Check(
         "output-format", "the output has the input's format", "huggingface/transformers#30236",
-        output_format, Space(small, widths=(8,), offsets=False), lacks=nothing,
+        output_format, NormalizerSpace(small, widths=(8,), offsets=False), lacks=nothing,
     ),
     Check(
         "evaluation", "y = (x - running mean) / sqrt(running var + eps) weight + bias",
         "Ioffe, Szegedy 2015, Algorithm 2",
-        evaluation, Space(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
+        evaluation, NormalizerSpace(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
     ),
 )  # fmt: skip

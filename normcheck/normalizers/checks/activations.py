@@ -1,8 +1,8 @@
-"""What ReLU, sigmoid and tanh get from a normalizer below them: which units live, what is lost, how far they saturate.
+"""ReLU, sigmoid and tanh above a normalizer: no unit is dead, what ReLU loses, how far the others saturate.
 
-Everything follows from |xh| <= r, r = sqrt(n - 1) where the mean is subtracted and sqrt(n) where it is not (`reach`),
-and from sum xh = 0 where it is. n counts the entries of a set; for batch and instance norm a set is one unit's, for
-the others it spans units, and then what is said of a unit holds of the set, with weights of one sign.
+Everything follows from |xh| <= r, r = sqrt(n - 1) if the mean is subtracted and sqrt(n) if it is not (`reach`), and
+from sum xh = 0 if it is. n is the number of members of a set. In batch and instance norm a set belongs to one unit; in
+the others it spans units, and what holds for a unit there holds for a set whose weights have one sign.
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import activations as bounds_above
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import demanded, forward_bound, parameter_bound
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP, certainly_positive
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
-    forward_bound,
     gradients_of,
     needs_gradient,
-    plain,
+    normalized_of,
     resolved,
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer, Partition
-from normcheck.normalizers.reference.nonlinear import SLOPES, rounding
+from normcheck.normalizers.reference.nonlinear import SLOPES
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Setting, reach
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 PAPER = "Ioffe, Szegedy 2015, section 2"
 
 
 def one_unit(normalizer: Normalizer) -> bool:
-    """Every set lies within one unit, so all of it has the same weight and bias."""
+    """Whether every set lies within one unit, and so has one weight and one bias."""
     return not {"group", "unit"} & normalizer.sets.members
 
 
@@ -48,9 +49,9 @@ def unbiased(case: Case) -> Case:
 
 
 def standing_out(case: Case, truth: Truth, signs: Array) -> tuple[Case, Array]:
-    """One entry of the first set and one of the last stand out alone; where they are, of the input's shape.
+    """The case with all of the first set and of the last 0 but one entry; and where these entries are, as a mask.
 
-    signs: of the input's shape; the entry of the first set has the sign there, that of the last the other.
+    signs: of the input's shape; the entry of the first set has the sign there, that of the last the opposite one.
     """
     part = truth.partition
     flat, sign = part.gather(case.x).copy(), part.gather(np.broadcast_to(signs, case.x.shape))
@@ -63,20 +64,21 @@ def standing_out(case: Case, truth: Truth, signs: Array) -> tuple[Case, Array]:
 
 
 def _gain(truth: Truth) -> Array:
+    """What multiplies xh, as it broadcasts against the input."""
     return np.ones(()) if truth.gain is None else truth.gain
 
 
 def _read(part: Partition, k: Setting) -> Array:
-    """Entries that the statistic reads, (1, members)."""
+    """Whether the statistic reads an entry, (1, members)."""
     return np.arange(part.n)[None, :] < k.part
 
 
 def alive(subject: Subject, case: Case) -> Comparison:
-    """ReLU with bias 0: every unit passes a case and cuts one, of any batch that is not constant.
+    """ReLU with bias 0: in any batch that is not constant, every unit is positive in some case and cut in another.
 
-    Where the mean is subtracted the largest entry is at least sqrt(v / (v + eps)) / sqrt(n - 1), and so is the
-    smallest below 0, whatever the weight's sign. Where it is not, ReLU passes what has the sign of the weight, and a
-    set of one sign is passed or lost as a whole.
+    If the mean is subtracted, the largest entry is at least sqrt(v / (v + eps)) / sqrt(n - 1), and the smallest at most
+    its negative, whatever the sign of the weight. If it is not, ReLU passes the entries with the sign of the weight, so
+    a set of one sign is passed or cut as a whole.
     """
     case = unbiased(case)
     truth = truth_of(subject, case)
@@ -86,12 +88,12 @@ def alive(subject: Subject, case: Case) -> Comparison:
 
 
 def _passes(subject: Subject, truth: Truth, y: Array) -> Comparison:
-    """Each set has an entry above and one below 0, by what its variance asks for."""
+    """Each set has an entry above and one below 0, by at least what follows from its variance."""
     part, k, saved = truth.partition, truth.setting, truth.saved
-    xh, off = (part.gather(np.broadcast_to(a, y.shape)) for a in plain(subject, truth, y))
+    xh, off = (part.gather(np.broadcast_to(a, y.shape)) for a in normalized_of(subject, truth, y))
     least = (np.sqrt(saved.v * k.divisor / (k.n * (k.n - 1.0))) / saved.s)[:, 0]
     allowed = off.max(axis=1)
-    well = bounds.resolved(truth, demanded(subject, truth.case))[:, 0] & (least > 2.0 * allowed)
+    well = bounds.resolved(truth, demanded(subject, truth.case))[:, 0] & certainly_positive(least, allowed)
     reached = np.minimum(xh.max(axis=1), -xh.min(axis=1))
     units = "each unit" if one_unit(subject.normalizer) else "each set, with weights of one sign,"
     law = f"at bias 0 {units} is above 0 somewhere and below 0 somewhere"
@@ -99,33 +101,34 @@ def _passes(subject: Subject, truth: Truth, y: Array) -> Comparison:
 
 
 def _keeps_signs(subject: Subject, truth: Truth, y: Array) -> Comparison:
-    clear = np.abs(truth.y) > 2.0 * forward_bound(subject, truth)
+    """Each output has the sign of its input times that of the weight."""
+    clear = certainly_positive(np.abs(truth.y), forward_bound(subject, truth))
     expected = np.sign(truth.case.x * _gain(truth))
     return differ("without a mean, ReLU passes what has the sign of the weight", np.sign(y), expected,
-                  np.asarray(0.5), clear & resolved(truth, demanded(subject, truth.case)))  # fmt: skip
+                  HALF_A_STEP, clear & resolved(truth, demanded(subject, truth.case)))  # fmt: skip
 
 
 def _lost(subject: Subject, case: Case) -> Comparison:
-    """What ReLU cuts at weight 1 and bias 0, measured on the case's sets: information."""
+    """A note: which part of the entries and of their square ReLU cuts at weight 1 and bias 0, on this case."""
     weight = None if case.weight is None else np.full(case.weight.shape, 1.0 - _offset(subject.contract))
     y = answer_of(subject, case.but(weight=weight)).y
     cut, whole = np.square(np.minimum(y, 0.0)).sum(), np.square(y).sum()
     if not (np.isfinite(whole) and whole > 0.0):
         return Comparison("", 0, 0.0)
-    said = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
-    return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": said})
+    label = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
+    return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": label})
 
 
 def _offset(contract: Contract) -> float:
-    """What is added to the weight that is given."""
+    """What the contract adds to the weight."""
     return 1.0 if contract.weight == "1+w" else 0.0
 
 
 def loses_nothing(subject: Subject, case: Case) -> Comparison:
-    """ReLU with bias |weight| r cuts nothing, r = sqrt(n - 1); and nothing less would do.
+    """ReLU with bias |weight| r cuts nothing, r = sqrt(n - 1), and any smaller bias could cut something.
 
-    The second is seen where one entry stands out against the weight's sign: it comes to
-    |weight| r (1 - sqrt(v / (v + eps))), no farther above 0 than eps puts it.
+    The second is shown by a single outlier with the sign opposite to the weight: its output is
+    |weight| r (1 - sqrt(v / (v + eps))), which is 0 up to the effect of eps.
     """
     truth = truth_of(subject, case)
     gain = np.abs(_gain(truth))
@@ -137,7 +140,7 @@ def loses_nothing(subject: Subject, case: Case) -> Comparison:
     case = case.but(bias=case.format.round(truth.partition.collect(full) / count))
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
-    allowed = forward_bound(subject, truth) + 2.0 * case.format.u * full  # the bias is rounded
+    allowed = forward_bound(subject, truth) + bounds_above.rounded_bias(truth, full)
     mask = resolved(truth, demanded(subject, case))
     still = differ("at bias |w| r nothing is below 0", np.minimum(y, 0.0), np.zeros(y.shape), allowed, mask)
     ratio = truth.partition.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
@@ -149,9 +152,9 @@ def loses_nothing(subject: Subject, case: Case) -> Comparison:
 
 
 def restored(subject: Subject, case: Case) -> Comparison:
-    """Weight s and bias mean give the input back: the normalizer can represent the identity, s = sqrt(v + eps).
+    """Weight s and bias mean restore the input, so the normalizer can represent the identity; s = sqrt(v + eps).
 
-    Where several sets share a weight, of one case.
+    If several sets share a weight, on one case.
     """
     case = _one_set_for_each_weight(subject.normalizer, case.but(dy=None))
     truth = truth_of(subject, case)
@@ -164,14 +167,13 @@ def restored(subject: Subject, case: Case) -> Comparison:
         bias=case.format.round(mean) if subject.normalizer.centered else None,
     )
     truth = truth_of(subject, here)
-    rounded = 2.0 * case.format.u * (np.abs(truth.xh) * (part.spread(s) + 2.0 * offset) + np.abs(part.spread(mean)))
-    allowed = forward_bound(subject, truth) + rounded + 4.0 * case.format.floor * np.abs(truth.xh)
+    allowed = forward_bound(subject, truth) + bounds_above.restored(truth, part.spread(s), part.spread(mean), offset)
     law = "weight s and bias mean restore the input" if subject.normalizer.centered else "weight s restores the input"
     return differ(law, answer_of(subject, truth.case).y, case.x, allowed, resolved(truth, demanded(subject, case)))
 
 
 def _one_set_for_each_weight(normalizer: Normalizer, case: Case) -> Case:
-    """The case's first training case, where each has statistics of its own and the weights are theirs in common."""
+    """The first training case alone, if each has statistics of its own but all share the weights; else the case."""
     if normalizer.acts_on == "weight" or "case" in normalizer.sets.members:
         return case
     lead = case.x.ndim - case.normalized if normalizer.sets.layout == "trailing" else 1
@@ -179,10 +181,10 @@ def _one_set_for_each_weight(normalizer: Normalizer, case: Case) -> Case:
 
 
 def slopes(subject: Subject, case: Case) -> Comparison:
-    """Sigmoid and tanh never saturate beyond what |y| <= |weight| r + |bias| allows, on any case of any batch.
+    """The slopes of sigmoid and tanh are at least those at |weight| r + |bias|, which |y| cannot exceed in any batch.
 
-    So their slopes are at least those at that bound: no unit dies. An entry that stands out reaches it, up to eps.
-    Of a partial statistic it holds for the entries that it reads.
+    So no unit is dead. A single outlier reaches that value, up to the effect of eps. If a statistic reads a part of the
+    entries only, this holds for that part.
     """
     truth = truth_of(subject, case)
     shift = np.zeros(()) if truth.bias is None else truth.bias
@@ -198,7 +200,9 @@ def slopes(subject: Subject, case: Case) -> Comparison:
     for name, slope in SLOPES.items():
         least = slope(np.broadcast_to(z + off, y.shape))
         law = f"the slope of {name} is at least that at |w| r + |b|"
-        found.append(differ(law, np.minimum(slope(y) / least, 1.0), np.ones(y.shape), rounding(z + off), mask))
+        found.append(
+            differ(law, np.minimum(slope(y) / least, 1.0), np.ones(y.shape), bounds_above.slope(z + off), mask)
+        )
     last = np.zeros(part.sets, dtype=bool)
     last[-1] = True
     ratio = part.per_set(np.sqrt(truth.saved.v) / truth.saved.s)
@@ -208,19 +212,19 @@ def slopes(subject: Subject, case: Case) -> Comparison:
 
 
 def negatives(subject: Subject, case: Case) -> Comparison:
-    """Above sigmoid and tanh a negative input is no zero: what is negative stays so, and is told from other values."""
+    """Outputs that must be negative are negative: sigmoid and tanh distinguish negative values, unlike ReLU."""
     truth = truth_of(subject, case)
     y, off = answer_of(subject, case).y, forward_bound(subject, truth)
-    clear = (truth.y < -2.0 * off) & resolved(truth, demanded(subject, case))
-    return differ("a negative input is not cut to zero", np.sign(y), np.full(y.shape, -1.0), np.asarray(0.5), clear)
+    clear = certainly_positive(-truth.y, off) & resolved(truth, demanded(subject, case))
+    return differ("a negative input is not cut to zero", np.sign(y), np.full(y.shape, -1.0), HALF_A_STEP, clear)
 
 
 def learns(subject: Subject, case: Case) -> Comparison:
-    """No bias is without gradient: with a cotangent r > 0 above sigmoid, tanh or ReLU, dbias > 0.
+    """Every bias has a gradient: if the cotangent of sigmoid, tanh or ReLU is c > 0 everywhere, dbias > 0.
 
-    Above sigmoid and tanh at least the smallest slope, that at |weight| r + |bias|, times sum r, on any batch.
-    Above ReLU, at bias 0, at least r of the one case that is passed, where a set is one unit's and its mean is
-    subtracted; without that a unit can be dead.
+    Above sigmoid and tanh, in any batch, it is at least the smallest slope, that at |weight| r + |bias|, times sum c.
+    Above ReLU at bias 0 it is at least the c of one case that is positive, if a set belongs to one unit and its mean is
+    subtracted; otherwise a unit can be dead.
     """
     rng = np.random.default_rng((int(case.drawn["seed"]), 5))
     above = rng.uniform(0.5, 1.5, case.x.shape)
@@ -236,26 +240,22 @@ def learns(subject: Subject, case: Case) -> Comparison:
     if subject.normalizer.centered and one_unit(subject.normalizer):
         case = unbiased(case)
         passed = answer_of(subject, case).y > 0.0
-        least = np.full(
-            case.x.shape, 0.5 * truth.partition.parameter[0] / case.x.size
-        )  # the least r, once for each unit
+        # the smallest c, spread over the entries of each unit
+        least = np.full(case.x.shape, 0.5 * truth.partition.parameter[0] / case.x.size)
         law = "above ReLU at bias 0 every bias has a gradient"
         found.append(_gradient_of_bias(subject, case, law, passed * above, least))
     return worst(*found)
 
 
 def _gradient_of_bias(subject: Subject, case: Case, law: str, cotangent: Array, least: Array) -> Comparison:
-    """Whether each dbias is at least a sum over the entries of its unit. cotangent, least: of the input's shape."""
+    """Each dbias is at least the sum of `least` over its entries. cotangent, least: of the input's shape."""
     here = case.but(dy=case.format.round(cotangent))
     truth = truth_of(subject, here)
     assert truth.dbias is not None, "the case has no bias"
     needed, got = truth.partition.collect(least), gradients_of(subject, here).dbias
     short = np.full(needed.shape, np.nan) if got is None else np.minimum(got - needed, 0.0)
-    allowed = (
-        subject.contract.bound_multiplier
-        * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
-    )
-    return differ(law, short, np.zeros(needed.shape), allowed, needed > 2.0 * allowed)
+    allowed = parameter_bound(subject, truth, bias=True)
+    return differ(law, short, np.zeros(needed.shape), allowed, certainly_positive(needed, allowed))
 
 
 def _activates(normalizer: Normalizer) -> bool:
@@ -267,7 +267,7 @@ def _scaled(normalizer: Normalizer) -> bool:
 
 
 def _moved(normalizer: Normalizer) -> bool:
-    """A bias is added to what is bounded."""
+    """Whether xh is bounded for every entry, and a bias is added."""
     return _scaled(normalizer) and normalizer.bias and not normalizer.partial
 
 
@@ -283,20 +283,20 @@ def _cannot_learn(subject: Subject) -> str:
 def _lacks_parameters(subject: Subject) -> str:
     n, affine = subject.normalizer, subject.domain.affine
     needed = "both" if n.weight and n.centered else "weight" if n.weight else "bias"
-    said = "weight and bias" if needed == "both" else needed
-    return "" if needed in affine or "both" in affine else f"takes no {said}"
+    label = "weight and bias" if needed == "both" else needed
+    return "" if needed in affine or "both" in affine else f"takes no {label}"
 
 
-_SPACE = Space(small, formats=("float64", "float32"), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
-_BIASED = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
+_SPACE = NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16, 33), sets=(4, 6), offsets=False)
+_BIASED = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both", "bias")
 )
-_WHOLE = Space(
-    small, formats=("float64", "float32"), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
+_WHOLE = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(4, 6, 9, 16), sets=(4, 6), offsets=False, affine=("both",)
 )
-_MANY = Space(
-    small, formats=("float64", "float32"), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
-)  # many cotangents of one sign, as no random draw gives them
+_MANY = NormalizerSpace(
+    small, formats=(FLOAT64, FLOAT32), widths=(17, 6), sets=(17, 6), offsets=False, affine=("both",)
+)  # sums of many cotangents of one sign, which no random draw has
 
 CHECKS = (
     Check("relu-alive", "at weight != 0 and bias 0 no unit is dead, and none passes all", "Samuelson 1968",

@@ -1,7 +1,7 @@
-"""Every way to call a layer gives what a plain call gives: frozen, copied, transformed, compiled, from two threads.
+"""Every way to call a layer gives the results of a plain call: frozen, copied, transformed, compiled, from two threads.
 
-What a layer may refuse it must refuse: right or raises. Copies, transforms and second derivatives that raise are
-reported as not offered; a grad mode, a frozen parameter or a second thread is no option, and has to work.
+Copies, transforms and second derivatives may raise, which is reported as not offered; if they do not raise they must be
+right. Grad modes, frozen parameters and a second thread must work.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from normcheck.core import uses
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.errors import CallError
-from normcheck.core.floats import BFLOAT16, Array
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.bounds import bounds, derivatives, mixed_precision
+from normcheck.normalizers.bounds.contracted import demanded, forward_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     Ask,
     answer_of,
-    demanded,
-    forward_bound,
     gradients_within,
     needs_gradient,
     output_within,
@@ -36,15 +35,15 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, parameters, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 Within = Callable[[Subject, Truth, Answer, str], Iterator[Comparison]]
-"""The comparisons of one answer; the text is the use."""
+"""The comparisons of what was returned; the text is the name of the use."""
 
 
 def _applies(case: Case, use: str) -> bool:
-    """Whether a use differs from a plain call: some leaf is frozen, and some is not."""
+    """Whether a use differs from a plain call: some of the case's arrays are frozen, and some are not."""
     if use not in uses.FROZEN:
         return True
     there = (True, case.weight is not None, case.bias is not None)
@@ -53,20 +52,21 @@ def _applies(case: Case, use: str) -> bool:
 
 
 def _asked(use: str) -> tuple[bool, bool, bool]:
-    """Of which of input, weight and bias a use gives a gradient."""
+    """Whether a use gives the gradients of input, weight and bias."""
     if use in uses.WITHOUT_GRADIENT or use == uses.EXPORTED:
         return False, False, False
     return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
 
 
 def _plain(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are those of a plain call."""
     yield output_within(subject, truth, answer.y, use)
     if subject.domain.gradient:
         yield from gradients_within(subject, truth, answer, use, _asked(use))
 
 
 def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within = _plain) -> Ask:
-    """The check of some uses; refusable: whether raising is an answer."""
+    """The check of several uses; refusable: whether the implementation may raise."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
@@ -88,19 +88,18 @@ def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within 
 
 
 def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Automatic mixed precision may do anything in its narrow format, and read what it is given in it."""
+    """Automatic mixed precision may round its arguments to its narrow format and compute everything in it."""
     narrow = replace(truth, case=truth.case.but(format=BFLOAT16))
     mask = resolved(narrow, bounds.HALF)
     multiplier = subject.contract.bound_multiplier
-    within = bounds.forward(narrow, bounds.HALF).total + bounds.read_rounded(narrow)
-    allowed = multiplier * np.broadcast_to(within, truth.y.shape)
+    allowed = multiplier * np.broadcast_to(mixed_precision.output(narrow), truth.y.shape)
     yield differ(f"y, {use}", answer.y, truth.y, allowed, mask)
     if answer.dx is not None and truth.dx is not None:
-        within = bounds.backward(narrow, bounds.HALF).total + bounds.gradient_read_rounded(narrow)
-        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * within, mask)
+        yield differ(f"dx, {use}", answer.dx, truth.dx, multiplier * mixed_precision.gradient(narrow), mask)
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are right, and the output has the format of the input or of the parameters."""
     yield from _plain(subject, truth, answer, use)
     formats = (truth.case.format.name, truth.case.format.wide.name)
     law = f"the output, {use}, has the format of the input or of the parameters"
@@ -109,12 +108,13 @@ def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[
 
 
 def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """The derivative of y along a tangent."""
+    """y, and its derivative along the case's tangent."""
     yield output_within(subject, truth, answer.y, use)
     yield _along(subject, truth, answer, use)
 
 
 def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparison:
+    """J v is the derivative of y along the case's tangent v."""
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.tangent(truth, subject.contract)
     got = np.full(expected.shape, np.nan) if answer.jv is None else answer.jv
@@ -125,11 +125,11 @@ def _along(subject: Subject, truth: Truth, answer: Answer, use: str) -> Comparis
 
 
 ONCE = "its backward keeps statistics as constants, so it can be differentiated once: mark it once_differentiable"
-"""Reported, not failed: so is every hand-written backward that keeps what its forward computed (functorch#807)."""
+"""A note, not a finding: this is true of every hand-written backward that uses saved statistics (functorch#807)."""
 
 
 def _through_statistics(truth: Truth, missing: Array, allowed: Array) -> bool:
-    """Whether all that is missing came through the mean and the scale, whose derivatives are along 1 and xh."""
+    """Whether what is missing is, in each set, a combination of 1 and xh: what passes through mean and scale."""
     part = truth.partition
     flat, limit = part.gather(missing), part.gather(allowed)
     base = [truth.saved.xh, np.ones_like(flat)] if truth.setting.centered else [truth.saved.xh]
@@ -141,7 +141,7 @@ def _through_statistics(truth: Truth, missing: Array, allowed: Array) -> bool:
 
 
 def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """The gradients of a backward that is itself differentiated, and its derivatives by input and cotangent."""
+    """A backward that is differentiated: its gradients, and their derivatives with respect to input and cotangent."""
     yield from gradients_within(subject, truth, answer, use)
     accuracy = demanded(subject, truth.case, backward=True)
     expected = oracle.second(subject.normalizer, truth.case, subject.contract)
@@ -158,19 +158,19 @@ def _twice(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 CALLS = 101
-"""More than a test makes, and more than a benchmark of a hundred."""
+"""Number of repeated calls: more than a test makes, and more than a benchmark of a hundred."""
 
 
 def many_calls(subject: Subject, case: Case) -> Comparison:
-    """Every call on the same content gives the right output, up to the hundred and first."""
+    """Each of `CALLS` equal calls gives the right output."""
     truth = truth_of(subject, case)
     allowed = forward_bound(subject, truth)
     found = [differ(f"y, call {call}", answer_of(subject, case).y, truth.y, allowed) for call in range(1, CALLS + 1)]
-    return replace(worst(*found), notes=_seen(subject, case))
+    return replace(worst(*found), notes=_observed(subject, case))
 
 
-def _seen(subject: Subject, case: Case) -> dict[str, str]:
-    """Information: operators of the framework that do the work, and whether the memory format is kept."""
+def _observed(subject: Subject, case: Case) -> dict[str, str]:
+    """Notes: the framework's operators that the code calls, and whether the output has the input's memory format."""
     if uses.OBSERVED not in subject.domain.uses:
         return {}
     here = case.but(use=uses.OBSERVED)
@@ -191,7 +191,7 @@ def directed(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def finer(normalizer: Normalizer, draw: Draw) -> Case:
-    """A small case whose parameters need the wide format."""
+    """A small case in a narrow format whose parameters have values of the wide format."""
     case = small(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 6))
     shape = next((own.shape for own in (case.weight, case.bias) if own is not None), ())
@@ -202,6 +202,8 @@ def finer(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def _offers(*names: str) -> Callable[[Subject], str]:
+    """A predicate: why an implementation offers none of these uses; empty if it offers one."""
+
     def lacks(subject: Subject) -> str:
         return "" if set(names) & set(subject.domain.uses) else f"{names[0]}: not a use of this kind of code"
 
@@ -224,7 +226,7 @@ def _derivative(*names: str) -> Callable[[Subject], str]:
 
 
 def _no_state(normalizer: Normalizer) -> bool:
-    """Textbook code reads from the grad mode whether it trains."""
+    """Whether it keeps no running statistics: textbook code that does trains if gradients are enabled."""
     return not normalizer.state
 
 
@@ -232,16 +234,15 @@ def _activation(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
-_SPACE = Space(small, formats=("float32", "float64"), widths=(4, 6), sets=(4, 6), offsets=False)
-_ONCE = replace(_SPACE, formats=("float32",), once=True)
-_DIRECTED = replace(
-    _SPACE, recipe=directed, formats=("float64", "float32"), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1)
-)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=(4, 6), offsets=False)
+_ONCE = replace(_SPACE, formats=(FLOAT32,), once=True)
+_DIRECTED = replace(_SPACE, recipe=directed, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1))
 _FUNCTIONAL = "pytorch/functorch#534"
 
 
-def _check(name: str, law: str, source: str, names: tuple[str, ...], space: Space = _SPACE, *, refusable: bool = True,
-           within: Within = _plain, least: str = "default", cost: float = 4.0) -> Check:  # fmt: skip
+def _check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
+           refusable: bool = True, within: Within = _plain, least: str = "default",
+           cost: float = 4.0) -> Check:  # fmt: skip
     lacks = _offers(*names)
     return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
                  least=least, cost=cost)  # fmt: skip
@@ -285,11 +286,11 @@ CHECKS = (
         lacks=_derivative(uses.SECOND),
     ),
     _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",
-           (uses.AUTOCAST,), replace(_SPACE, formats=("float32",)), within=_mixed, least="quick"),
+           (uses.AUTOCAST,), replace(_SPACE, formats=(FLOAT32,)), within=_mixed, least="quick"),
     replace(
         _check("wide-parameters", "narrow input with wide parameters gives the exact output within the narrow format",
                "pytorch/pytorch#190054", (uses.WIDE,),
-               replace(_SPACE, recipe=finer, formats=("bfloat16", "float16"), affine=("both", "weight")),
+               replace(_SPACE, recipe=finer, formats=(BFLOAT16, FLOAT16), affine=("both", "weight")),
                within=_wide, least="quick"),
         concerns=_activation,
     ),

@@ -1,4 +1,4 @@
-"""Where accuracy is lost: the error of each set in units of its bound, by how hard the set is and how wide."""
+"""Metrics for the error plots of a report: bound ratios of the sets by their conditioning and by their width."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from normcheck.normalizers.reference.oracle import Truth
 
 
 def curve(truth: Truth, key: str, share: Array) -> dict[str, float]:
-    """Facts for the plots of error: the largest share of the bound of the best class among the sets of a kind.
+    """The largest bound ratio in the best accuracy class, among the sets of equal conditioning and of equal width.
 
-    share: of each entry, of the input's shape. Keys: "curve/KEY FORMAT/condition/K" for sets whose kappa lies
-    in [2^K, 2^(K+1)), "curve/KEY FORMAT/width/N" for sets of N members. Sets that first-order analysis does not reach
-    have no bound, and are left out.
+    share: the bound ratio of each entry, of the input's shape. Keys: "curve/KEY FORMAT/condition/K" for sets whose
+    kappa lies in [2^K, 2^(K+1)), "curve/KEY FORMAT/width/N" for sets of N members. Sets for which first-order analysis
+    does not hold have no bound and are left out.
     """
     reached = bounds.resolved(truth, bounds.SOUND)[:, 0]
     if not reached.any() or not truth.partition.n:

@@ -1,4 +1,4 @@
-"""What eps must do: be read, be inside the root, follow the square of a scale, keep constant rows finite."""
+"""eps: it is used, inside the root; it follows the square of a scale; it keeps constant sets finite."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, exact_bound, forward_bound
+from normcheck.normalizers.bounds.epsilon import follows
+from normcheck.normalizers.bounds.exactness import rounded_once
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    exact,
-    forward_bound,
-    needs_gradient,
-    resolved,
-    rounded_once,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, needs_gradient, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, values
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
 def has_eps(normalizer: Normalizer) -> bool:
+    """Whether the formula has an eps."""
     return normalizer.eps is not None
 
 
@@ -37,17 +32,17 @@ def co_scaling(subject: Subject, case: Case) -> Comparison:
     """y(d x; d^2 eps) = y(x; eps), bit for bit for powers of two."""
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
-    power = 2 if subject.contract.eps_place == "inside" else 1
+    power = follows(subject.contract)
     found = []
     for d in (0.25, 8.0):
         moved = case.but(x=case.x * d, eps=case.eps * d**power)
         law = f"y(d x; d^{power} eps) = y(x; eps), d = {d:g}"
-        found.append(differ(law, answer_of(subject, moved).y, y, exact(subject, truth)))
+        found.append(differ(law, answer_of(subject, moved).y, y, exact_bound(subject, truth)))
     return worst(*found)
 
 
 def is_read(subject: Subject, case: Case) -> Comparison:
-    """Two values of eps on rows of variance near eps: each output is the one of its eps."""
+    """Three values of eps on sets of variance near eps: each output is that of its eps."""
     accuracy = demanded(subject, case)
     found = []
     for factor in (0.01, 1.0, 100.0):
@@ -61,7 +56,7 @@ def is_read(subject: Subject, case: Case) -> Comparison:
 
 
 def near(normalizer: Normalizer, draw: Draw) -> Case:
-    """Rows whose variance is a hundredth of eps to a hundred times eps."""
+    """A case of sets whose variance is a hundredth of eps to a hundred times eps."""
     case = values(normalizer, draw)
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(int(case.drawn["seed"]))
@@ -72,7 +67,7 @@ def near(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def constant(normalizer: Normalizer, draw: Draw) -> Case:
-    """Sets of one value each: no variance at all. Zero for normalizers that do not center."""
+    """A case of constant sets, whose variance is 0; the constants are 0 for normalizers that do not center."""
     case = values(normalizer, draw)
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     rng = np.random.default_rng(int(case.drawn["seed"]))
@@ -96,17 +91,18 @@ def constant_gradient(subject: Subject, case: Case) -> Comparison:
     got = subject.call(case, True).dx
     assert got is not None
     assert truth.dx is not None
-    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
+    allowed = backward_bound(subject, truth)
     return differ("a constant set has the gradient of its formula", got, truth.dx, allowed, resolved(truth, accuracy))
 
 
 CHECKS = (
     Check("eps-co-scaling", "y(d x; d^2 eps) = y(x; eps)", "theory: co-scaling; tracel-ai/burn#2185",
-          co_scaling, Space(near, formats=("float64", "float32")), concerns=has_eps, lacks=_takes_eps),
+          co_scaling, NormalizerSpace(near, formats=(FLOAT64, FLOAT32)), concerns=has_eps, lacks=_takes_eps),
     Check("eps-is-read", "two values of eps give two outputs, each its own", "ggml-org/llama.cpp#2373",
-          is_read, Space(near, formats=("float64", "float32", "bfloat16")), concerns=has_eps, lacks=_takes_eps),
+          is_read, NormalizerSpace(near, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps, lacks=_takes_eps),
     Check("constant-rows", "a constant set gives the bias", "pytorch/pytorch#108072",
-          constant_rows, Space(constant, formats=("float64", "float32", "bfloat16")), concerns=has_eps),
+          constant_rows, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps),
     Check("constant-gradient", "a constant set has a finite gradient", "pyg-team/pytorch_geometric#2917",
-          constant_gradient, Space(constant, formats=("float64", "float32")), concerns=has_eps, lacks=needs_gradient),
+          constant_gradient, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32)), concerns=has_eps,
+          lacks=needs_gradient),
 )  # fmt: skip

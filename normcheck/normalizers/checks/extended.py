@@ -1,9 +1,9 @@
-"""Two columns beyond the six of Table 1: is it the same network with other weights, and does it see other cases.
+"""Two columns beyond the six of Table 1: whether it is a reparametrization, and whether it is independent of the batch.
 
 Weight norm, and batch norm with expected statistics, are reparametrizations (Salimans, Kingma 2016, section 2): a
-layer with folded weights gives what they give (`checks.folding` for the second). What is none is no affine map of a
-training case for any weights: the output at the middle of two cases is not the middle of their outputs, with the
-rest of the batch another each time. Weights and data of the net below are dyadic, so the middle is exact.
+layer with folded weights gives the same output (`checks.folding` for the second). Any other normalizer is not an affine
+map of a training case, whatever the weights: the output at the midpoint of two cases is not the midpoint of their
+outputs, each in a batch of its own. Weights and data of the layer below are dyadic, so the midpoint is exact.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
+from normcheck.normalizers.bounds import linear_maps
+from normcheck.normalizers.bounds.contracted import forward_bound
+from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.accuracy import needs_evaluation
 from normcheck.normalizers.checks.invariance import estimated, expects_statistics, through
-from normcheck.normalizers.checks.within_bounds import Ask, answer_of, forward_bound, truth_of
+from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import extended
 
 Read = tuple[Array, Array, Array]
-"""What the implementation, and what the reference, gives for the first training case, and what it may be off by."""
+"""Outputs of the implementation and of the reference for the first training case, and the bound between them."""
 
 
 def batches(case: Case) -> tuple[Linear, Linear, Linear]:
-    """Three batches that have no case in common; the first case of the third is in the middle of the others' first."""
+    """Three batches without a common case; the first case of the third is the midpoint of those of the others."""
     assert case.linear is not None
     linear = case.linear
     rng = np.random.default_rng((int(case.drawn["seed"]), 9))
@@ -69,30 +72,32 @@ def _read(subject: Subject, case: Case) -> Read:
 
 
 def reparametrization(subject: Subject, case: Case) -> Comparison:
-    """The output at the middle of two cases against the middle of the outputs; yes: against the folded net there."""
+    """The output at the midpoint of two cases is that of the folded layer (yes), or not that of the outputs (no)."""
     normalizer = subject.normalizer
     (y1, t1, b1), (y2, t2, b2), (y3, t3, b3) = (
         _read(subject, on_network(normalizer, case, linear)) for linear in batches(case)
     )
     if extended(normalizer)[REPARAMETRIZES]:
-        found = differ("y(W x) = W' x with the folded weights W'", y3, (t1 + t2) / 2.0, 2.0 * (b1 + b2) + b3)
+        found = differ(
+            "y(W x) = W' x with the folded weights W'", y3, (t1 + t2) / 2.0, linear_maps.folded_midpoint(b1, b2, b3)
+        )
         return replace(found, metrics={f"extended/{REPARAMETRIZES}": found.bound_ratio})
     law = f"no weights make it the same affine map: a witness is a bend of {WITNESS:g} bounds"
-    return _witness(law, REPARAMETRIZES, (y3, (y1 + y2) / 2.0), (t3, (t1 + t2) / 2.0), b3 + (b1 + b2) / 2.0)
+    return _witness(law, REPARAMETRIZES, (y3, (y1 + y2) / 2.0), (t3, (t1 + t2) / 2.0), linear_maps.midpoint(b1, b2, b3))
 
 
 def _witness(
     law: str, column: str, seen: tuple[Array, Array], predicted: tuple[Array, Array], allowed: Array
 ) -> Comparison:
-    """A "no": what is seen differs by far, on a case on which the reference differs by farther."""
-    if not np.any(np.abs(predicted[0] - predicted[1]) > 2.0 * WITNESS * allowed):  # this case cannot show it
+    """A "no": the two outputs must differ by `WITNESS` bounds, on a case on which the predicted ones differ by more."""
+    if not can_show(np.abs(predicted[0] - predicted[1]), allowed):  # this case cannot show it
         return Comparison(law, 0, 0.0, seeks=True)
     found = differ(law, *seen, allowed)
     return replace(found, metrics={f"extended/{column}": found.bound_ratio}, seeks=True)
 
 
 def ask_independence(*, evaluation: bool) -> Ask:
-    """Whether a training case's output is the same among other cases, in training or with expected statistics."""
+    """The check of whether the output for a case depends on the others, in training or with expected statistics."""
     prefix = "extended in evaluation" if evaluation else "extended"
 
     def ask(subject: Subject, case: Case) -> Comparison:
@@ -114,8 +119,8 @@ def ask_independence(*, evaluation: bool) -> Ask:
     return ask
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"),
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Is the backward the derivative of the forward, and through which statistics: closed forms, identities, adjointness.
+"""Gradients: closed forms, identities, linearity and adjointness; which statistics they pass through.
 
-dx = (1/s) [g - A mean(g) - B xh mean(g xh)], A and B 1 where the gradient passes through the mean, the variance
-(Ioffe, Szegedy 2015, section 2). Never y.sum(): its gradient is zero for every centered normalizer.
+dx = (1/s) [g - A mean(g) - B xh mean(g xh)]; A is 1 if the gradient passes through the mean, B if through the variance
+(Ioffe, Szegedy 2015, section 2). No check uses y.sum() alone: its gradient is zero for every centered normalizer.
 """
 
 from __future__ import annotations
@@ -13,36 +13,37 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.contract import GRADIENTS
-from normcheck.core.floats import Array
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.bounds import Accuracy
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, parameter_bound
+from normcheck.normalizers.bounds.exactness import rounded_once, scaled_gradient
+from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
     gradients_of,
     gradients_within,
     needs_float64,
     needs_gradient,
     output_within,
     resolved,
-    rounded_once,
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, gradient
 from normcheck.normalizers.sampling.recipes import DY_KINDS, Draw, small, state, values
-from normcheck.normalizers.sampling.space import ALL_WIDTHS, Space
+from normcheck.normalizers.sampling.space import ALL_WIDTHS, NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 SOURCE = "Ioffe, Szegedy 2015, section 2"
 
 
 def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Comparison:
-    """Compare under every class up to the demanded one; the shares become facts."""
+    """Compare in every accuracy class up to the demanded one; metrics: the bound ratio in each."""
     assert callable(compare)
     wanted = demanded(subject, truth.case, backward=True)
     metrics: dict[str, float] = {}
@@ -58,12 +59,8 @@ def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Compa
     return replace(found, metrics=metrics)
 
 
-def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
-    return np.asarray(subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total)
-
-
 def input_gradient(subject: Subject, case: Case) -> Comparison:
-    """The input gradient against the closed form of the claimed gradient."""
+    """dx against the closed form of the claimed gradient mode."""
     truth = truth_of(subject, case)
     dx = gradients_of(subject, case).dx
     assert dx is not None
@@ -72,16 +69,18 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     law = f"dx is the closed form, {subject.contract.gradient}"
 
     def compare(accuracy: Accuracy) -> Comparison:
-        allowed = _dx_allowed(subject, truth, accuracy)
+        allowed = backward_bound(subject, truth, accuracy)
         return differ(law, dx, expected, allowed, resolved(truth, accuracy), rounding=rounding)
 
     found = _classes(subject, truth, "backward", compare)
-    drawn = curve(truth, "backward", bound_ratios(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
+    drawn = curve(
+        truth, "backward", bound_ratios(dx, expected, backward_bound(subject, truth, bounds.SOUND), rounding)[1]
+    )
     return replace(found, metrics={**found.metrics, **drawn})
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:
-    """Each parameter sums over all entries that it multiplies: dweight = sum dy xh, dbias = sum dy."""
+    """The gradient of a parameter sums over all its entries: dweight = sum dy xh, dbias = sum dy."""
     truth = truth_of(subject, case)
     answer = gradients_of(subject, case)
 
@@ -93,7 +92,7 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
             if expected is None:
                 continue
             seen = np.full(expected.shape, np.nan) if got is None else got
-            allowed = subject.contract.bound_multiplier * bounds.parameter(truth, accuracy, bias=bias).total
+            allowed = parameter_bound(subject, truth, bias=bias, accuracy=accuracy)
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
             mask = None if bias else read
             found.append(differ(law, seen, expected, allowed, mask, rounding=rounded_once(case, expected)))
@@ -103,7 +102,7 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
 
 
 def grid(subject: Subject, case: Case) -> Comparison:
-    """Each combination of parameters that may be given has its own output and gradients."""
+    """Output and gradients are right for each combination of weight and bias that may be given."""
     found: list[Comparison] = []
     for affine in subject.domain.affine:
         here = case.but(
@@ -116,12 +115,12 @@ def grid(subject: Subject, case: Case) -> Comparison:
 
 
 def mode(subject: Subject, case: Case) -> Comparison:
-    """Which of the four gradient modes the implementation follows, by its closed form; held against the claim."""
+    """dx is the closed form of the claimed gradient mode; metrics: the bound ratio for each of the four modes."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
     assert dx is not None
-    allowed, mask = _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy)
+    allowed, mask = backward_bound(subject, truth, accuracy), resolved(truth, accuracy)
     shares = {name: differ("", dx, gradient(truth, name), allowed, mask) for name in GRADIENTS}
     claimed = shares[subject.contract.gradient]
     metrics = {f"gradient/{name}": one.bound_ratio for name, one in shares.items()}
@@ -132,7 +131,7 @@ def mode(subject: Subject, case: Case) -> Comparison:
 
 
 def sums(subject: Subject, case: Case) -> Comparison:
-    """Identities of the claimed gradient: sum dx = (1 - A) sum g / s, <dx, xh> = (1 - B v / s^2) sum g xh / s."""
+    """Identities of the claimed gradient mode: sum dx = (1 - A) sum g / s, <dx, xh> = (1 - B v / s^2) sum g xh / s."""
     truth = truth_of(subject, case)
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
@@ -161,12 +160,11 @@ def linear(subject: Subject, case: Case) -> Comparison:
     """Every gradient is linear in the cotangent: -4 dy gives -4 times all of them, bit for bit."""
     once, other = gradients_of(subject, case), gradients_of(subject, case.but(dy=-4.0 * _dy(case)))
     found = []
-    u, floor = case.format.u, 16.0 * case.format.floor
     for name in ("dx", "dweight", "dbias"):
         before, after = getattr(once, name), getattr(other, name)
         if before is None or after is None:
             continue
-        allowed = 8.0 * u * np.abs(before) + floor
+        allowed = scaled_gradient(case.format, before)
         found.append(differ(f"{name}(-4 dy) = -4 {name}(dy)", after, -4.0 * before, allowed, detail="exact"))
     return worst(*found)
 
@@ -176,48 +174,37 @@ def _dy(case: Case) -> Array:
     return case.dy
 
 
+def _difference(subject: Subject, case: Case, step: Array) -> float:
+    """<dy, y(x + step) - y(x - step)>."""
+    after, before = (answer_of(subject, case.but(x=x)).y for x in (case.x + step, case.x - step))
+    return float((_dy(case) * (after - before)).sum())
+
+
 def adjoint(subject: Subject, case: Case) -> Comparison:
-    """<u, J v> = <J^T u, v> in signed random directions: Jv by differences of the forward, J^T u by the backward."""
+    """<u, J v> = <J^T u, v>, v a random vector of signs: J v by differences of the forward, J^T u by the backward."""
     truth = truth_of(subject, case)
-    if float(truth.kappa.max()) > 100.0:
+    if not derivatives.differences_resolve(truth):
         return Comparison("<u, J v> = <J^T u, v>", 0, 0.0)
     rng = np.random.default_rng((int(case.drawn["seed"]), 3))
-    dx, u = gradients_of(subject, case).dx, _dy(case)
+    dx = gradients_of(subject, case).dx
     assert dx is not None
     h = derivatives.richardson_step(truth)
-    noise = float((np.abs(u) * np.broadcast_to(bounds.forward(truth, bounds.SOUND).total, u.shape)).sum())
-    allowed = subject.contract.bound_multiplier * (
-        derivatives.directional(truth, h, noise)
-        + float(np.broadcast_to(_dx_allowed(subject, truth, bounds.SOUND), u.shape).sum())
-    )
+    allowed = np.asarray(subject.contract.bound_multiplier * derivatives.directional(truth, h))
     found = []
     for _ in range(3):
         v = rng.choice((-1.0, 1.0), case.x.shape)
-        far, near = (
-            float(
-                (
-                    u
-                    * (
-                        answer_of(subject, case.but(x=case.x + t * v)).y
-                        - answer_of(subject, case.but(x=case.x - t * v)).y
-                    )
-                ).sum()
-            )
-            for t in (2.0 * h, h)
-        )
+        far, near = (_difference(subject, case, t * v) for t in (2.0 * h, h))
         numeric = (8.0 * near - far) / (12.0 * h)
         analytic = float((dx * v).sum())
-        found.append(
-            differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), np.asarray(allowed))
-        )
+        found.append(differ("<u, J v> = <J^T u, v>", np.asarray([analytic]), np.asarray([numeric]), allowed))
     return worst(*found)
 
 
 def bias_drift(subject: Subject, case: Case) -> Comparison:
-    """The experiment of section 2: gradient steps on a bias b before the normalizer, x = u + b, loss <dy, y>.
+    """The experiment of section 2: gradient descent on a bias b before the normalizer, x = u + b, loss <dy, y>.
 
-    Through E[x] the bias has no gradient and stands still. With E[x] held constant it moves by eta sum g / s each
-    step while u + b - E[u + b] and so the loss stand still: b grows without bound, by a step that is predicted.
+    If the gradient passes through E[x], that of b is 0, and b does not move. With E[x] held constant b moves by
+    eta sum g / s in each step while u + b - E[u + b], and so the loss, stay the same.
     """
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
@@ -241,7 +228,7 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
         )
         b = b - rate * part.gather(dx).sum(axis=1)
     law = "through E[x] a bias before the normalizer stands still" if a else "b grows by eta sum g / s each step"
-    moved = differ(law, b, -rate * steps * push, allowed + 1e-12 * np.abs(b))
+    moved = differ(law, b, -rate * steps * push, allowed + descent(steps, np.abs(b)))
     here = case.but(x=case.x + part.per_set(b))
     bound = bounds.forward(truth, accuracy).total + bounds.forward(truth_of(subject, here), accuracy).total
     still = differ(
@@ -254,7 +241,7 @@ def bias_drift(subject: Subject, case: Case) -> Comparison:
 
 
 def evaluation_gradient(subject: Subject, case: Case) -> Comparison:
-    """With given statistics the gradient is that of an affine map, dx = weight dy / sqrt(running var + eps)."""
+    """With running statistics the gradient is that of an affine map, dx = weight dy / sqrt(running var + eps)."""
     return worst(
         replace(input_gradient(subject, case), law="dx = weight dy / sqrt(running var + eps)"),
         parameter_gradients(subject, case) if case.weight is not None else Comparison("", 0, 0.0),
@@ -298,27 +285,30 @@ assert set(DY_KINDS) == {kind for _, kind in _DY}
 
 CHECKS = (
     Check("input-gradient", "dx = (g - A mean g - B xh mean(g xh)) / s", SOURCE, input_gradient,
-          Space(values, edges=ALL_WIDTHS, dy=_DY,
-                worst_offset=(("float64", 1e5), ("float32", 1e3), ("bfloat16", 10.0))),
+          NormalizerSpace(values, edges=ALL_WIDTHS, dy=_DY,
+                          worst_offset=((FLOAT64, 1e5), (FLOAT32, 1e3), (BFLOAT16, 10.0))),
           lacks=needs_gradient),
     Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
-          parameter_gradients, Space(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
+          parameter_gradients,
+          NormalizerSpace(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
           lacks=_has_parameters),
     Check("parameter-grid", "any parameter may be left out", "pytorch/pytorch#79705", grid,
-          Space(small, formats=("float32", "float64", "bfloat16"), affine=("both",), sets=(4, 6), offsets=False),
+          NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), affine=("both",), sets=(4, 6), offsets=False),
           concerns=lambda n: n.bias, lacks=_several),
     Check("gradient-mode", "the gradient passes through the statistics it claims", SOURCE, mode,
-          Space(small, formats=("float64", "float32"), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
+          NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5,)),
           lacks=needs_gradient),
     Check("gradient-sums", "sum dx = 0 and <dx, xh> = eps / (v + eps) sum g xh / s", "theory: null space {1, xh}",
-          sums, Space(values, formats=("float64", "float32"), dy=_DY), lambda n: not n.partial, needs_gradient),
+          sums, NormalizerSpace(values, formats=(FLOAT64, FLOAT32), dy=_DY), lambda n: not n.partial, needs_gradient),
     Check("gradient-linear", "the backward is linear in the cotangent", "tensorflow/tensorflow#107705", linear,
-          Space(small, formats=("float64", "float32"), dy=_DY[:3]), lacks=needs_gradient),
+          NormalizerSpace(small, formats=(FLOAT64, FLOAT32), dy=_DY[:3]), lacks=needs_gradient),
     Check("gradient-adjoint", "<u, J v> = <J^T u, v>", "definition of the adjoint", adjoint,
-          Space(small, formats=("float64",), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)), lacks=_full),
+          NormalizerSpace(small, formats=(FLOAT64,), widths=(6, 8, 16, 33), offsets=False, eps=(1e-5, 0.1, 1e-3)),
+          lacks=_full),
     Check("bias-drift", "a bias before the normalizer stands still if E[x] is differentiated", SOURCE, bias_drift,
-          Space(small, formats=("float64",), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
+          NormalizerSpace(small, formats=(FLOAT64,), widths=(4, 6, 9), sets=(4,), offsets=False, eps=(1e-5,)),
           concerns=_centered, lacks=needs_float64),
     Check("evaluation-gradient", "dx = weight dy / sqrt(running var + eps)", "pytorch/xla#913", evaluation_gradient,
-          Space(_evaluated, formats=("float64", "float32"), offsets=False), concerns=has_state, lacks=_evaluation),
+          NormalizerSpace(_evaluated, formats=(FLOAT64, FLOAT32), offsets=False), concerns=has_state,
+          lacks=_evaluation),
 )  # fmt: skip

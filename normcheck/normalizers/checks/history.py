@@ -1,6 +1,6 @@
-"""One layer over several calls: every output and every running statistic against a ledger that is kept in float64.
+"""One layer over several calls: every output and every running statistic against those computed in float64.
 
-Every check is a choice of what happens to the layer; all of them interleave it with everyday training and evaluation.
+Each check has operations of its own (`programs`), which its programs mix with ordinary training and evaluation.
 """
 
 from __future__ import annotations
@@ -13,36 +13,38 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import history
+from normcheck.normalizers.bounds.contracted import running_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state
-from normcheck.normalizers.checks.ledger import LAW, told
+from normcheck.normalizers.checks.ledger import LAW, run_program
 from normcheck.normalizers.checks.statistics import needs_state, training
-from normcheck.normalizers.checks.within_bounds import demanded, needs_gradient, truth_of
+from normcheck.normalizers.checks.within_bounds import needs_gradient, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.programs import COPY, FREEZE, NARROW, RARE, RELOAD, RENEW, RESET, WIDEN
 from normcheck.normalizers.sampling.recipes import Draw, state
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
 def recomputed(subject: Subject, case: Case) -> Comparison:
-    """A forward that is computed again for the backward updates once, or once more: which of them is information."""
+    """Under checkpointing the forward runs again in the backward: one update of the statistics, or two, is right."""
     again = case.but(use=uses.CHECKPOINT)
     seen = subject.call(again, True)
     one = truth_of(subject, case)
     two = truth_of(subject, case.but(running_mean=one.running_mean, running_var=one.running_var))
     found = []
-    for truth, updates in ((one, 1.0), (two, 2.0)):
+    for truth, updates in ((one, 1), (two, 2)):
         both = []
         for name, variance in (("running_mean", False), ("running_var", True)):
             expected, got = getattr(truth, name), getattr(seen, name)
-            allowed = updates * bounds.running(truth, demanded(subject, case), variance=variance).total
+            allowed = history.updates(running_bound(subject, truth, variance=variance), updates)
             law = f"recomputed in the backward, the {name.replace('_', ' ')} is that of one update, or of two"
             got = np.full(expected.shape, np.nan) if got is None else got
-            both.append(differ(law, got, expected, subject.contract.bound_multiplier * allowed))
+            both.append(differ(law, got, expected, allowed))
         found.append(worst(*both))
     best = min(found, key=lambda c: c.bound_ratio)
     notes = {"under checkpointing": "running statistics are updated twice"} if best is found[1] else {}
@@ -55,13 +57,13 @@ def _recomputes(subject: Subject) -> str:
     return needs_state(subject) or needs_gradient(subject)
 
 
-def living(normalizer: Normalizer, draw: Draw) -> Case:
-    """Parameters, running statistics and a program; the numbers of each batch are its own."""
+def over_calls(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case with parameters, running statistics and a program, whose batches have numbers of their own."""
     return state(normalizer, draw, training=True).but(dy=None)
 
 
 def _needs(*operations: str) -> Callable[[Subject], str]:
-    """Why none of these operations can be asked of one layer."""
+    """A predicate: why an implementation offers none of these operations; empty if it offers one."""
 
     def lacks(subject: Subject) -> str:
         offered, absent = subject.domain.operations, subject.domain.absent
@@ -69,7 +71,7 @@ def _needs(*operations: str) -> Callable[[Subject], str]:
             return needs_state(subject) or "its calls cannot follow each other"
         if set(operations) & set(offered):
             return ""
-        return absent.get(operations[0], "a function has no life of its own")
+        return absent.get(operations[0], "a function keeps no state")
 
     return lacks
 
@@ -100,42 +102,44 @@ _ANYTHING = (
     (WIDEN, _TWO, COPY, RELOAD, _EVALUATE, _M1, _ONE, NARROW, RESET, _EVALUATE, _TWO, COPY, _EVALUATE, _THREE),
 )
 
-_SPACE = Space(
-    living, formats=("float32", "float64"), widths=(2, 3, 4, 6), sets=(4, 6), offsets=False,
+_SPACE = NormalizerSpace(
+    over_calls, formats=(FLOAT32, FLOAT64), widths=(2, 3, 4, 6), sets=(4, 6), offsets=False,
     affine=("both", "weight", "none"), operations=programs.ORDINARY, programs=_EVERYDAY,
 )  # fmt: skip
-_RATHER = 6
-"""How often an operation is offered to a program of the check that is about it."""
+_REPEATS = 6
+"""How often the operations of a check are listed among those from which its programs are drawn."""
 
 _OTHERWISE = tuple(name for name in programs.ORDINARY if name != FREEZE)
-"""What happens in a program that is about something else: a layer stays frozen for the rest of its program."""
+"""Operations that every program may contain; not freezing, after which a layer stays frozen to the end."""
 
 
 def _with(*operations: str) -> tuple[str, ...]:
-    return (*_OTHERWISE, *operations * _RATHER)
+    return (*_OTHERWISE, *operations * _REPEATS)
 
 
 _EVERYTHING = (*_OTHERWISE, RELOAD, COPY, WIDEN, NARROW)
-"""Rare batches are left to their own checks, so that what goes wrong there is said once."""
+"""All operations but the rare batches, which have checks of their own, so that one error gives one finding."""
 
 
 CHECKS = (
-    Check("history", LAW, "Ioffe, Szegedy 2015, Algorithm 2", told, _SPACE, has_state, _needs(*programs.BATCHES)),
+    Check("history", LAW, "Ioffe, Szegedy 2015, Algorithm 2", run_program, _SPACE, has_state,
+          _needs(*programs.BATCHES)),
     Check("state-dict", "a layer that was saved or copied goes on as the original", "pytorch/pytorch#110850",
-          told, replace(_SPACE, operations=_with(RELOAD, COPY), programs=_SAVED), has_state, _needs(RELOAD, COPY),
-          cost=2.0),
+          run_program, replace(_SPACE, operations=_with(RELOAD, COPY), programs=_SAVED), has_state,
+          _needs(RELOAD, COPY), cost=2.0),
     Check("moved-state", "running statistics move with their layer", "tinygrad/tinygrad#7025",
-          told, replace(_SPACE, operations=_with(WIDEN, NARROW), programs=_MOVED), has_state,
+          run_program, replace(_SPACE, operations=_with(WIDEN, NARROW), programs=_MOVED), has_state,
           _needs(WIDEN, NARROW), cost=2.0),
     Check("empty-batches", "a batch of no cases is refused, or leaves no trace", "pytorch/pytorch#12013",
-          told, replace(_SPACE, operations=_with(_NONE), programs=_EMPTY), has_state, _needs(_NONE), cost=2.0),
+          run_program, replace(_SPACE, operations=_with(_NONE), programs=_EMPTY), has_state, _needs(_NONE), cost=2.0),
     Check("single-values", "a batch of one value for each channel is refused, or leaves numbers",
-          "FluxML/Flux.jl#2716", told, replace(_SPACE, operations=_with(_VALUE), programs=_SINGLE), has_state,
+          "FluxML/Flux.jl#2716", run_program, replace(_SPACE, operations=_with(_VALUE), programs=_SINGLE), has_state,
           _needs(_VALUE), cost=2.0),
-    Check("whole-life", "a layer may be saved, copied, moved and trained in any order", "pytorch/pytorch#29015", told,
-          replace(_SPACE, operations=_EVERYTHING, programs=_ANYTHING), has_state, _needs(RELOAD, COPY), cost=2.0),
+    Check("whole-life", "a layer may be saved, copied, moved and trained in any order", "pytorch/pytorch#29015",
+          run_program, replace(_SPACE, operations=_EVERYTHING, programs=_ANYTHING), has_state, _needs(RELOAD, COPY),
+          cost=2.0),
     Check("recomputed-state", "recomputed in the backward, running statistics are updated once, or twice",
           "facebookresearch/fairscale#1035", recomputed,
-          Space(training, formats=("float32", "float64"), widths=(2, 3, 6), offsets=False), has_state, _recomputes,
-          least="default", cost=4.0),
+          NormalizerSpace(training, formats=(FLOAT32, FLOAT64), widths=(2, 3, 6), offsets=False), has_state,
+          _recomputes, least="default", cost=4.0),
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""The six columns of Table 1: a "yes" is searched for counterexamples, a "no" must be witnessed.
+"""The six columns of Table 1: a "yes" must hold on every case, a "no" must be shown by a witness.
 
-The linear net below the normalizer has dyadic weights and data, so every summed input is exact and nothing but the
-normalizer can err. A scale is compared at the eps that the law prescribes, set by set; where eps cannot be set, the
-exact prediction of what a fixed eps does is added (theory: y(dx; eps) = y(x; eps / d^2)).
+The linear layer below the normalizer has dyadic weights and data, so every summed input is exact and only the
+normalizer can err. Outputs before and after a scale are compared at the eps that the law prescribes for each set; if
+eps is not an argument, the exact effect of a fixed eps is added to what is expected (y(d x; eps) = y(x; eps / d^2)).
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import epsilon, linear_maps
+from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import Ask, answer_of, exact, forward_bound, truth_of
+from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.sampling.recipes import network, on_network
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import COLUMNS, Column, holds
 
 NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
+"""Factor that makes an eps so small that it changes nothing, and leaves it a normal number in float32."""
 
 SOURCE = "Ba, Kiros, Hinton 2016, Table 1"
 
@@ -37,7 +39,7 @@ def _spatial(case: Case) -> bool:
 
 
 def _factors(subject: Subject, case: Case, column: Column, truth: Truth) -> Array:
-    """The scale that each set sees, (sets,); 1 where a set sees several, or where the column shifts."""
+    """The scale of each set, (sets,); 1 if it has several, or if the column is a shift."""
     part = truth.partition
     assert case.linear is not None
     assert case.move is not None
@@ -53,24 +55,19 @@ def _factors(subject: Subject, case: Case, column: Column, truth: Truth) -> Arra
 
 
 def estimated(subject: Subject, case: Case) -> Case:
-    """The case in evaluation mode, with expected statistics estimated from this very batch."""
+    """The case in evaluation mode, with the statistics of its own batch as running statistics."""
     truth = evaluate(subject.normalizer, case)
     mean, var = (case.format.round(s[:, 0]) for s in (truth.saved.mu, truth.saved.v))
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
-def _power(subject: Subject) -> int:
-    """The power of a scale that eps follows: it is added to the square of a length, or to a length."""
-    return 2 if subject.contract.eps_place == "inside" else 1
-
-
 def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -> Array:
-    """Output of the moved case, each set at the eps that its scale asks for."""
+    """Output of the transformed case, each set at the eps that its scale requires."""
     if subject.domain.eps is not None or subject.normalizer.eps is None:
         return answer_of(subject, moved).y
     out = None
     for factor in np.unique(factors):
-        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** _power(subject))).y
+        y = answer_of(subject, moved.but(eps=moved.eps * float(factor) ** epsilon.follows(subject.contract))).y
         here = truth.partition.per_set(factors == factor)
         out = y if out is None else np.where(here, y, out)
     assert out is not None
@@ -78,32 +75,23 @@ def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -
 
 
 def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth) -> Array:
-    """What an eps that does not follow the scale changes, exactly: y(x; eps / d^2) - y(x; eps)."""
+    """The exact effect of an eps that does not follow the scale: y(x; eps / d^2) - y(x; eps)."""
     if subject.domain.eps is None or subject.normalizer.eps is None or not np.any(factors != 1.0):
         return np.zeros(())
     out = np.zeros(case.x.shape)
     for factor in np.unique(factors[factors != 1.0]):
-        eps = case.eps / float(factor) ** _power(subject)
+        eps = case.eps / float(factor) ** epsilon.follows(subject.contract)
         other = evaluate(subject.normalizer, case.but(eps=eps), subject.contract)
         here = truth.partition.per_set(factors == factor)
         out = np.where(here, other.y - truth.y, out)
     return out
 
 
-def _eps_effect(subject: Subject, case: Case, delta: float, truth: Truth) -> Array:
-    """The most that a fixed eps changes under a scale, whichever way."""
-    factor = delta ** _power(subject)
-    others = (case.but(eps=case.eps / factor), case.but(eps=case.eps * factor))
-    effects = [np.abs(evaluate(subject.normalizer, other, subject.contract).y - truth.y) for other in others]
-    out: Array = np.maximum(*effects)
-    return out
-
-
 def through(case: Case, weights: Array, bound: Array) -> tuple[Array, Array]:
-    """The output y = x w^T of a normalized weight with its bound."""
+    """The output x w^T of a layer with normalized weights, and its bound, (cases, units) each."""
     assert case.linear is not None
     data = case.linear.data.reshape(-1, case.linear.data.shape[-1])
-    return data @ weights.T, bounds.product(data, bounds.ErrorBound({"weight": bound}), weights)
+    return data @ weights.T, linear_maps.product(data, weights, bound)
 
 
 def ask_column(column: Column, *, evaluation: bool) -> Ask:
@@ -117,7 +105,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         free = subject.domain.eps is None and normalizer.eps is not None
         negligible = free and subject.domain.least_eps == 0.0
         if is_no and column.kind == "scale" and negligible:
-            case = case.but(eps=case.eps * NEGLIGIBLE)  # what eps changes under a scale is no witness
+            case = case.but(eps=case.eps * NEGLIGIBLE)  # a change by eps alone is not a witness
         moved = on_network(normalizer, case, column.apply(linear, move))
         if evaluation:
             case, moved = estimated(subject, case), estimated(subject, moved)
@@ -133,10 +121,10 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
             moved_y, second = through(after, moved_y, forward_bound(subject, truth_of(subject, moved)))
             allowed = first + second
         if is_no and column.kind == "scale" and not negligible and normalizer.eps is not None:
-            allowed = allowed + _eps_effect(subject, case, move.delta, truth)
+            allowed = allowed + epsilon.effect(normalizer, truth, subject.contract, move.delta)
         if is_no and normalizer.acts_on == "activation":
             predicted = np.abs(truth_of(subject, moved).y - truth.y)
-            if not np.any(predicted > 2.0 * WITNESS * allowed):  # this case cannot show it
+            if not can_show(predicted, allowed):  # this case cannot show it
                 return Comparison(column.law, 0, 0.0, seeks=True)
         resolved = np.isfinite(allowed)
         rough = differ(column.law, moved_y, expected, allowed, resolved)
@@ -148,7 +136,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         follows = subject.domain.eps is None or normalizer.eps is None
         power = np.log2(move.delta) % 1 == 0
         if column.kind == "scale" and power and follows and normalizer.acts_on == "activation" and not evaluation:
-            sharp = differ(column.law, moved_y, expected, exact(subject, truth))
+            sharp = differ(column.law, moved_y, expected, exact_bound(subject, truth))
             return replace(sharp, metrics=metrics, detail="exact for powers of two")
         return replace(rough, metrics=metrics)
 
@@ -156,12 +144,12 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
 
 
 def expects_statistics(normalizer: Normalizer) -> bool:
-    """Expected statistics stand for those of the data set only where cases share them."""
+    """Whether running statistics stand for those of the data set: only if they are shared by cases."""
     return has_state(normalizer) and "case" in normalizer.sets.members
 
 
-_SPACE = Space(
-    network, formats=("float64", "float32"), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
+_SPACE = NormalizerSpace(
+    network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"), deltas=(2.0, 4.0, 0.5, 0.25, 3.0, 1.5, 0.75), scales=(0, -3, -8, 5),
 )  # fmt: skip
 

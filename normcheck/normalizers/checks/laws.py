@@ -1,4 +1,4 @@
-"""Laws of the forward that follow from which entries share a statistic, and from the formula: no table needed."""
+"""Laws of the forward beyond Table 1: shift, permutation, independence, sign, moments, affine map, dependency."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison, worst
+from normcheck.normalizers.bounds import exactness, laws
+from normcheck.normalizers.bounds.contracted import demanded, exact_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import can_show, rounded_once
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    exact,
-    forward_bound,
-    plain,
-    resolved,
-    rounded_once,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, normalized_of, resolved, truth_of
 from normcheck.normalizers.normalizer import AXES, Normalizer
 from normcheck.normalizers.reference.standardize import reach
 from normcheck.normalizers.sampling.recipes import small, values
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 
@@ -34,13 +28,13 @@ def _rng(case: Case) -> np.random.Generator:
 
 
 def _shift_holds(normalizer: Normalizer, axis: str) -> bool:
-    """A shift that varies along an axis is removed if the mean is, and if no set holds several values of it."""
+    """Whether a shift that varies along an axis is removed: a mean is subtracted, and it is constant in each set."""
     varies = {"group", "unit"} if axis == "unit" else {axis}
     return normalizer.centered and not varies & normalizer.sets.members
 
 
 def _shift(axis: str) -> Check:
-    """Summed inputs shifted by a constant for each case, or for each unit (a bias before the normalizer)."""
+    """The check of a shift of the summed inputs, by a constant for each case or for each unit (a bias below)."""
     law = {"case": "y(a_n + c_n) = y(a_n)", "unit": "y(a + b) = y(a), b a bias for each unit"}[axis]
 
     def ask(subject: Subject, case: Case) -> Comparison:
@@ -52,22 +46,20 @@ def _shift(axis: str) -> Check:
         c = _rng(case).integers(-16, 17, size) / 4.0 + 1.0
         x = case.format.round(truth.partition.restore(np.broadcast_to(truth.partition.canonical(case.x) + c, seen)))
         moved = case.but(x=x)
-        # Rounding x + c is a change of the input, not a fault: it counts through the reference's own difference.
         other = truth_of(subject, moved)
         allowed = forward_bound(subject, truth) + forward_bound(subject, other)
         if not _shift_holds(subject.normalizer, axis):
             no = f"not invariant to a shift of each {axis}: a witness is {WITNESS:g} bounds"
-            if not np.any(np.abs(other.y - truth.y) > 2.0 * WITNESS * allowed):  # no set sees two values of the shift
+            if not can_show(np.abs(other.y - truth.y), allowed):  # no set has two values of the shift
                 return Comparison(no, 0, 0.0, seeks=True)
             found = differ(no, answer_of(subject, moved).y, answer_of(subject, case).y, allowed)
             return replace(found, seeks=True)
-        quantized = np.abs(other.y - truth.y)
         y, moved_y = answer_of(subject, case).y, answer_of(subject, moved).y
-        return differ(law, moved_y, y, allowed + quantized)
+        return differ(law, moved_y, y, allowed + laws.quantized(other, truth))
 
     return Check(
         f"shift-of-each-{axis}", law, "Ba, Kiros, Hinton 2016, section 5.1", ask,
-        Space(small, formats=("float64", "float32"), widths=(4, 5, 8, 12, 31), offsets=False, eps=(1e-5,)),
+        NormalizerSpace(small, formats=(FLOAT64, FLOAT32), widths=(4, 5, 8, 12, 31), offsets=False, eps=(1e-5,)),
         concerns=lambda n: n.acts_on == "activation",
     )  # fmt: skip
 
@@ -106,16 +98,16 @@ def _independent(normalizer: Normalizer) -> bool:
 
 
 def batch_independence(subject: Subject, case: Case) -> Comparison:
-    """Some of the cases alone give what they give within the batch."""
+    """A part of the batch gives the same output as within the whole batch."""
     rows = case.x.shape[0]
     start = int(_rng(case).integers(rows))
     stop = min(rows, start + 1 + rows // 3)
     truth = truth_of(subject, case)
-    alone = case.but(x=case.x[start:stop], dy=None)
+    piece = case.but(x=case.x[start:stop], dy=None)
     whole = answer_of(subject, case).y[start:stop]
-    allowed = 2.0 * forward_bound(subject, truth)[start:stop]
+    allowed = laws.two_answers(forward_bound(subject, truth))[start:stop]
     mask = resolved(truth, demanded(subject, case))[start:stop]
-    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, alone).y, whole, allowed, mask)
+    return differ("y(X)[i:j] = y(X[i:j])", answer_of(subject, piece).y, whole, allowed, mask)
 
 
 def sign(subject: Subject, case: Case) -> Comparison:
@@ -123,7 +115,7 @@ def sign(subject: Subject, case: Case) -> Comparison:
     flipped = case.but(x=-case.x, bias=None if case.bias is None else -case.bias)
     truth = truth_of(subject, case)
     observed, expected = answer_of(subject, flipped).y, -answer_of(subject, case).y
-    return differ("y(-x; -bias) = -y(x; bias)", observed, expected, exact(subject, truth), detail="exact")
+    return differ("y(-x; -bias) = -y(x; bias)", observed, expected, exact_bound(subject, truth), detail="exact")
 
 
 def moments(subject: Subject, case: Case) -> Comparison:
@@ -131,23 +123,22 @@ def moments(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
     xh, bound = (
-        part.gather(np.broadcast_to(a, case.x.shape)) for a in plain(subject, truth, answer_of(subject, case).y)
+        part.gather(np.broadcast_to(a, case.x.shape)) for a in normalized_of(subject, truth, answer_of(subject, case).y)
     )
     mask = np.all(part.gather(resolved(truth, demanded(subject, case))), axis=1)
     ratio = (truth.saved.v / (truth.saved.s * truth.saved.s))[:, 0]
     read = xh[:, : k.part]
     square = np.square(read).sum(axis=1) / k.divisor
-    spread = ((2.0 * np.abs(read) + bound[:, : k.part]) * bound[:, : k.part]).sum(axis=1) / k.divisor
+    allowed = laws.mean_square(truth, read, bound[:, : k.part], ratio)
     law = "mean(xh^2) = v / (v + eps)" if subject.normalizer.mean_square else "|w| = g"
-    found = [differ(law, square, ratio, spread + 8.0 * case.format.u * np.maximum(ratio, 1.0), mask)]
+    found = [differ(law, square, ratio, allowed, mask)]
     if k.centered:
-        allowed = bound.mean(axis=1) + 8.0 * case.format.u
-        found.append(differ("mean(xh) = 0", xh.mean(axis=1), np.zeros(len(xh)), allowed, mask))
+        found.append(differ("mean(xh) = 0", xh.mean(axis=1), np.zeros(len(xh)), laws.mean(truth, bound), mask))
     top = reach(k)
     if k.part == k.n and math.isfinite(top):
         over = np.maximum(np.abs(xh) - top, 0.0)
         name = "|xh| <= sqrt(n - 1)" if k.centered else "|xh| <= sqrt(n)" if k.divisor > 1 else "|w_i| <= |g|"
-        found.append(differ(name, over, np.zeros(xh.shape), bound + 4.0 * top * case.format.u, mask[:, None]))
+        found.append(differ(name, over, np.zeros(xh.shape), laws.largest(truth, bound, top), mask[:, None]))
     return worst(*found)
 
 
@@ -157,14 +148,14 @@ def _has_both(subject: Subject) -> str:
 
 
 def affine_map(subject: Subject, case: Case) -> Comparison:
-    """The affine parameters act after the normalization: y(w, b) = w y(1, 0) + b."""
+    """Weight and bias act after the normalization: y(w, b) = w y(1, 0) + b."""
     plain = case.but(weight=None, bias=None)
-    truth, alone = truth_of(subject, case), truth_of(subject, plain)
+    truth, bare = truth_of(subject, case), truth_of(subject, plain)
     xh = answer_of(subject, plain).y
     gain = np.ones(()) if truth.gain is None else truth.gain
     expected = gain * xh + (0.0 if truth.bias is None else truth.bias)
-    allowed = forward_bound(subject, truth) + np.abs(gain) * forward_bound(subject, alone)
-    rounding = rounded_once(case, truth.y) + np.abs(gain) * rounded_once(case, alone.y)
+    allowed = laws.affine_map(gain, forward_bound(subject, truth), forward_bound(subject, bare))
+    rounding = laws.affine_map(gain, rounded_once(case, truth.y), rounded_once(case, bare.y))
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y(w, b) = w y(1, 0) + b", y, expected, allowed, mask, rounding=rounding)
 
@@ -180,7 +171,7 @@ def affine_scale(subject: Subject, case: Case) -> Comparison:
             bias=None if case.bias is None else factor * case.bias,
         )
         law = f"y({factor:g} w, {factor:g} b) = {factor:g} y(w, b)"
-        found.append(differ(law, answer_of(subject, scaled).y, factor * y, abs(factor) * exact(subject, truth)))
+        found.append(differ(law, answer_of(subject, scaled).y, factor * y, abs(factor) * exact_bound(subject, truth)))
     return worst(*found)
 
 
@@ -191,7 +182,7 @@ def _weight_only(subject: Subject) -> str:
 
 
 def dependency(subject: Subject, case: Case) -> Comparison:
-    """Move one entry: exactly the outputs that share its statistic move. Needs no reference value of the output."""
+    """If one entry changes, exactly the outputs of its set change. The reference says which, but not what they are."""
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
     rng = _rng(case)
@@ -209,34 +200,33 @@ def dependency(subject: Subject, case: Case) -> Comparison:
         spot = tuple(int(i) for i in at)
         stays = differ(f"entry {spot} moved: outputs outside its set stay", change, np.zeros(y.shape), allowed,
                        predicted == 0.0)  # fmt: skip
-        must = predicted > WITNESS * allowed
-        with np.errstate(divide="ignore"):
-            shortfall = np.where(must, allowed / change, 0.0)
-        moves = differ(f"entry {spot} moved: every output of its set moves", shortfall, np.zeros(y.shape),
-                       np.asarray(1.0), must)  # fmt: skip
+        must = exactness.must_move(predicted, allowed)
+        moves = differ(f"entry {spot} moved: every output of its set moves",
+                       exactness.shortfall(change, allowed, must), np.zeros(y.shape), exactness.LEAST_MOVE,
+                       must)  # fmt: skip
         found += [stays, moves]
     return worst(*found)
 
 
-_EXACT = ("float64", "float32")
+_EXACT = (FLOAT64, FLOAT32)
 
 CHECKS = (
     _shift("case"),
     _shift("unit"),
     Check("permutation", "y(P x) = P y(x)", "Ba, Kiros, Hinton 2016, section 5.1",
-          permutation, Space(small, formats=_EXACT, widths=(4, 6, 9, 16), offsets=False)),
+          permutation, NormalizerSpace(small, formats=_EXACT, widths=(4, 6, 9, 16), offsets=False)),
     Check("batch-independence", "y(X)[i:j] = y(X[i:j])", "tensorflow/addons#2745",
-          batch_independence, Space(values, formats=_EXACT), concerns=_independent),
+          batch_independence, NormalizerSpace(values, formats=_EXACT), concerns=_independent),
     Check("sign", "y(-x; -bias) = -y(x; bias)", "rounding to nearest commutes with negation",
-          sign, Space(values, formats=_EXACT)),
+          sign, NormalizerSpace(values, formats=_EXACT)),
     Check("moments", "mean(xh) = 0, mean(xh^2) = v / (v + eps), |xh| <= sqrt(n - 1)", "Samuelson 1968",
-          moments, Space(values, formats=_EXACT, edges=(2, 3, 17, 129))),
+          moments, NormalizerSpace(values, formats=_EXACT, edges=(2, 3, 17, 129))),
     Check("affine-map", "y(w, b) = w y(1, 0) + b", "Ioffe, Szegedy 2015, Algorithm 1",
-          affine_map, Space(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
+          affine_map, NormalizerSpace(values, affine=("both", "weight")), concerns=lambda n: n.acts_on == "activation",
           lacks=_has_both),
     Check("affine-scale", "y(4 w, 4 b) = 4 y(w, b)", "scaling by powers of two is exact",
-          affine_scale, Space(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
+          affine_scale, NormalizerSpace(small, formats=_EXACT, affine=("both", "weight")), concerns=lambda n: n.weight,
           lacks=_weight_only),
     Check("dependency", "one entry moved: exactly the outputs of its set move", "tensorflow/addons#751",
-          dependency, Space(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
+          dependency, NormalizerSpace(small, formats=_EXACT, widths=(3, 4, 5, 6), sets=(4, 6), offsets=False)),
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Strides, offsets and memory formats: the same numbers, lying elsewhere, give the same answer.
+"""Strides, storage offsets and memory formats: the same numbers in another layout give the same output and gradients.
 
-Every array but a contiguous one is placed inside a buffer of NaN, so an entry read from outside of it shows.
+Arrays that are not contiguous lie inside a buffer of NaN, so reading beyond an array shows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
@@ -19,15 +20,15 @@ from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, ne
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 IN_BACKWARD = "in its backward"
-"""What adapters say of code that raised there."""
+"""Part of the message of a `CallError` for code that raised in its backward."""
 
 
 def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:
-    """The case with one array in every layout that its shape allows and that the implementation takes."""
+    """The case with one array in each layout that its shape and the implementation allow, with its name."""
     values = getattr(case, role)
     offered = subject.domain.layouts if role == "x" else NAMES[1:]
     for name in offered:
@@ -37,11 +38,13 @@ def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case
 
 
 def laid(case: Case, role: str, name: str) -> Case:
-    """The case with an array that a layout can hold: expanded arrays hold equal rows."""
+    """The case with an array whose values suit a layout: an expanded array has equal rows."""
     if name != "expanded":
         return case
     values = getattr(case, role)
-    first = values.flat[0] if role == "dy" else values[:1]  # of a cotangent, all entries, as y.sum() sends it
+    first = (
+        values.flat[0] if role == "dy" else values[:1]
+    )  # all entries of a cotangent are equal, as in that of y.sum()
     return case.but(**{role: np.broadcast_to(first, values.shape).copy()})
 
 
@@ -58,22 +61,22 @@ def together(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def pairs(subject: Subject, case: Case) -> Comparison:
-    """Output and gradients where several arrays are not contiguous at once: the forward may refuse some of them."""
+    """Output and gradients with several arrays that are not contiguous; the forward may raise."""
     gradient = subject.domain.gradient
-    said = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
+    label = ", ".join(f"{role} {name}" for role, name in case.layouts.items() if name != "contiguous") or "contiguous"
     try:
         answer = subject.call(case, gradient)
     except CallError as error:
         if IN_BACKWARD in error.reason:
             raise
-        return Comparison(f"y, {said}", 0, 0.0, refused=_refused(subject, case, error.reason))
+        return Comparison(f"y, {label}", 0, 0.0, refused=_refused(subject, case, error.reason))
     truth = truth_of(subject, case)
-    found = [output_within(subject, truth, answer.y, said)]
-    return worst(*found, *(gradients_within(subject, truth, answer, said) if gradient else ()))
+    found = [output_within(subject, truth, answer.y, label)]
+    return worst(*found, *(gradients_within(subject, truth, answer, label) if gradient else ()))
 
 
 def _refused(subject: Subject, case: Case, reason: str) -> dict[str, str]:
-    """What a forward refuses: these layouts together, or nothing that has to do with layouts."""
+    """The refused layouts with the reason; empty if the forward raises on contiguous arrays as well."""
     try:
         subject.call(case.but(layouts={}), False)
     except CallError:
@@ -82,10 +85,10 @@ def _refused(subject: Subject, case: Case, reason: str) -> dict[str, str]:
     return {f"{roles}, together": reason}
 
 
-def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
-    """The answer, or None where the forward refuses a layout: right or raises. A backward may not refuse.
+def _accepted(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
+    """What the implementation returns, or None if its forward raises: it may refuse a layout. A backward may not.
 
-    Whoever takes an input has to take the gradient that comes back, and nobody chooses its layout.
+    A layer that takes an input has to take any cotangent, since the caller does not choose the cotangent's layout.
     """
     try:
         return subject.call(case, gradient)
@@ -95,12 +98,12 @@ def _answered(subject: Subject, case: Case, *, gradient: bool) -> Answer | None:
         return None
 
 
-def _gradients(subject: Subject, truth: Truth, case: Case, said: str) -> Iterator[Comparison]:
-    """All gradients of a case against their bounds."""
-    answer = _answered(subject, case, gradient=True)
+def _gradients(subject: Subject, truth: Truth, case: Case, label: str) -> Iterator[Comparison]:
+    """Compare all gradients of a case; nothing if the forward refuses its layout."""
+    answer = _accepted(subject, case, gradient=True)
     if answer is None:
         return
-    yield from gradients_within(subject, truth, answer, said)
+    yield from gradients_within(subject, truth, answer, label)
 
 
 def _outputs(role: str) -> Ask:
@@ -110,7 +113,7 @@ def _outputs(role: str) -> Ask:
         found = []
         for name, here in _placed(subject, case, role):
             truth = truth_of(subject, here)
-            answer = _answered(subject, here, gradient=False)
+            answer = _accepted(subject, here, gradient=False)
             if answer is not None:
                 found.append(output_within(subject, truth, answer.y, f"{role} {name}"))
         return worst(*found) if found else Comparison(f"y, {role} in any layout", 0, 0.0)
@@ -142,8 +145,8 @@ def _parameters(subject: Subject) -> str:
     return _strided(subject) or ("" if subject.domain.own_parameters else "its parameters are its own")
 
 
-_SPACE = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 8, 12), sets=(4, 6), affine=("both", "weight")
+_SPACE = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 8, 12), sets=(4, 6), affine=("both", "weight")
 )
 
 CHECKS = (

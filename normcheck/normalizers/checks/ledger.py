@@ -1,7 +1,7 @@
-"""A ledger in float64 for one layer over several calls, and how a program is told against it.
+"""A ledger: the running statistics that a layer must hold, in float64; and how a program is run against it.
 
-A program says what happens to the layer. After every operation its statistics must be those of the ledger; in
-training the output is that of the batch alone, in evaluation that of the statistics which the layer then holds.
+A program is a sequence of operations on one layer (`programs`). After each of them the layer's statistics must be those
+of the ledger. In training the output is that of the batch, in evaluation that of the statistics that the layer holds.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import Array, Format
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import history
+from normcheck.normalizers.bounds.contracted import running_bound
+from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import demanded, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import output_within, truth_of
 from normcheck.normalizers.programs import MOVES, RARE, RELOAD, RENEW, RESET
 from normcheck.normalizers.subject import Life, State, Subject
 
@@ -28,7 +30,7 @@ LAW = "after every operation the running statistics are those of the ledger"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """What a layer must hold. loss: what it may be off by, mean and variance; count: None where nobody can know."""
+    """What a layer must hold. loss: bounds of mean and variance; count: batches seen, None if it is unknown."""
 
     mean: Array
     var: Array
@@ -38,25 +40,25 @@ class Ledger:
     format: Format
 
 
-def _zeros(ledger_of: Array) -> tuple[Array, Array]:
-    return np.zeros_like(ledger_of), np.zeros_like(ledger_of)
+def _zeros(mean: Array) -> tuple[Array, Array]:
+    return np.zeros_like(mean), np.zeros_like(mean)
 
 
-def _opened(case: Case, begun: State) -> Ledger:
-    """A ledger for a layer that has just been given the statistics of a case."""
-    assert case.running_mean is not None, "a life begins with running statistics"
-    assert case.running_var is not None, "a life begins with running statistics"
+def _started(case: Case, begun: State) -> Ledger:
+    """The ledger of a layer that was just constructed with the statistics of a case."""
+    assert case.running_mean is not None, "a layer starts with running statistics"
+    assert case.running_var is not None, "a layer starts with running statistics"
     count = 0 if begun.count is None else begun.count
     return Ledger(case.running_mean, case.running_var, _zeros(case.running_mean), case.momentum, count, case.format)
 
 
-def _read(ledger: Ledger, seen: State) -> Ledger:
-    """The ledger after something of which several outcomes are right: what is there is what counts."""
+def _adopted(ledger: Ledger, seen: State) -> Ledger:
+    """The ledger after an operation with several right outcomes: from here on, the one that the layer holds."""
     return replace(ledger, mean=seen.mean, var=seen.var, loss=_zeros(seen.mean), count=seen.count)
 
 
-def _share(ledger: Ledger, subject: Subject) -> float | None:
-    """The momentum of the next batch as the contract means it; None where nobody can know."""
+def _momentum(ledger: Ledger, subject: Subject) -> float | None:
+    """The momentum of the next batch, in the meaning of the contract; None if the number of batches is unknown."""
     if ledger.momentum is not None:
         return ledger.momentum
     if ledger.count is None:
@@ -66,8 +68,8 @@ def _share(ledger: Ledger, subject: Subject) -> float | None:
 
 
 @dataclass(slots=True)
-class Story:
-    """A program as it is asked: the layer, its ledger, and what was found on the way."""
+class ProgramRun:
+    """A run of a program: the layer, its ledger, and the comparisons so far."""
 
     subject: Subject
     case: Case
@@ -77,35 +79,37 @@ class Story:
     refused: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
-    def told(self) -> Comparison:
-        """The whole program; it ends where a law is broken."""
+    def run(self) -> Comparison:
+        """Run the program, up to the first operation after which a law does not hold."""
         for step, operation in enumerate(self.case.program):
-            said = f"after: {', '.join(self.case.program[: step + 1])}"
-            for one in self._happens(operation, step):
-                self.found.append(replace(one, detail=said))
+            label = f"after: {', '.join(self.case.program[: step + 1])}"
+            for one in self._after(operation, step):
+                self.found.append(replace(one, detail=label))
                 if not one.holds:
-                    return self._answer()
-        return self._answer()
+                    return self._result()
+        return self._result()
 
-    def _answer(self) -> Comparison:
+    def _result(self) -> Comparison:
         one = worst(*self.found) if self.found else Comparison(LAW, 0, 0.0)
         return replace(one, refused=self.refused, notes=self.notes)
 
-    def _happens(self, operation: str, step: int) -> Iterator[Comparison]:
+    def _after(self, operation: str, step: int) -> Iterator[Comparison]:
+        """Perform one operation and compare."""
         if operation not in programs.BATCHES:
             return self._done(operation)
         here = programs.batch(self.case, operation, step)
         if not here.training:
             return self._evaluated(here)
-        if operation in RARE or _share(self.ledger, self.subject) is None:
+        if operation in RARE or _momentum(self.ledger, self.subject) is None:
             return self._rare(here, operation)
         return self._trained(here, operation)
 
     def _trained(self, here: Case, operation: str) -> Iterator[Comparison]:
+        """A training batch: its output, and the update of the statistics."""
         ledger, subject = self.ledger, self.subject
-        share = _share(ledger, subject)
-        assert share is not None
-        here = here.but(running_mean=ledger.mean, running_var=ledger.var, momentum=share)
+        momentum = _momentum(ledger, subject)
+        assert momentum is not None
+        here = here.but(running_mean=ledger.mean, running_var=ledger.var, momentum=momentum)
         before = self.life.state()
         try:
             answer = self.life.call(here, here.dy is not None and subject.domain.gradient)
@@ -118,11 +122,9 @@ class Story:
         yield output_within(subject, truth, answer.y, "in training")
         assert truth.running_mean is not None
         assert truth.running_var is not None
-        old = 1.0 - share if subject.contract.momentum == "new" else share
         losses = [
-            old * lost
-            + subject.contract.bound_multiplier * bounds.running(truth, demanded(subject, here), variance=var).total
-            for var, lost in zip((False, True), ledger.loss, strict=True)
+            history.updated(lost, running_bound(subject, truth, variance=variance), momentum, subject.contract)
+            for lost, variance in zip(ledger.loss, (False, True), strict=True)
         ]
         count = None if ledger.count is None else ledger.count + 1
         self.ledger = replace(
@@ -131,7 +133,7 @@ class Story:
         yield from self._balanced(self.life.state())
 
     def _balanced(self, seen: State) -> Iterator[Comparison]:
-        """The layer's statistics against the ledger."""
+        """Compare the layer's statistics with the ledger."""
         ledger = self.ledger
         yield differ("running mean = ledger", seen.mean, ledger.mean, ledger.loss[0])
         yield differ("running var = ledger", seen.var, ledger.var, ledger.loss[1])
@@ -139,7 +141,7 @@ class Story:
             yield _equal("batches counted = batches seen", seen.count, ledger.count)
 
     def _evaluated(self, here: Case) -> Iterator[Comparison]:
-        """Output of the statistics that are there, which stay bit for bit."""
+        """An evaluation: the output is that of the layer's statistics, which stay the same bit for bit."""
         before = self.life.state()
         answer = self.life.call(here, False)
         truth = truth_of(self.subject, here.but(running_mean=before.mean, running_var=before.var))
@@ -147,7 +149,7 @@ class Story:
         yield from _same("evaluation leaves the {}", self.life.state(), before)
 
     def _rare(self, here: Case, operation: str) -> Iterator[Comparison]:
-        """A batch without a right answer is refused and leaves no trace, or leaves numbers."""
+        """A batch without a right result: the layer raises and its statistics stay, or they become finite numbers."""
         before = self.life.state()
         try:
             self.life.call(here, False)
@@ -160,41 +162,42 @@ class Story:
             return
         for name, value in (("mean", seen.mean), ("var", seen.var)):
             ones = np.ones(value.shape)
-            yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, np.zeros(()))
-        self.ledger = _read(self.ledger, seen)
+            yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, NOTHING)
+        self.ledger = _adopted(self.ledger, seen)
 
     def _without_cases(self, seen: State, before: State) -> Iterator[Comparison]:
-        """No cases leave no trace. Whoever averages them without a guard stores 0 / 0: torch's own instance norm does.
+        """A batch of no cases leaves the statistics unchanged.
 
-        That is seen at once, and information; a number that is another one is a finding.
+        Code that averages it without a guard stores 0 / 0, as torch's instance norm does. NaN is seen at once by the
+        user, so it is a note; any other change is a finding.
         """
         if np.all(np.isfinite(seen.mean)) and np.all(np.isfinite(seen.var)):
             yield from _same("a batch of no cases leaves the {}", seen, before)
-            self.ledger = _read(self.ledger, seen)
+            self.ledger = _adopted(self.ledger, seen)
             return
         self.notes["a batch of no cases"] = "leaves NaN in the running statistics"
         self.life = self.subject.live(self.case) if self.subject.live is not None else self.life
-        self.ledger = _opened(self.case, self.life.state())
+        self.ledger = _started(self.case, self.life.state())
 
     def _refusal(self, what: str, error: CallError, before: State) -> Iterator[Comparison]:
-        """A call that raises leaves mean and variance as they were; an optional momentum is then given up."""
+        """A call that raises leaves mean and variance unchanged. If the momentum was None, it becomes a number."""
         self.refused[what] = error.reason
         seen = self.life.state()
         yield from _same("a refused batch leaves the {}", seen, before)
         if seen.count != before.count:
             self.notes["batches that are refused"] = "are counted among the batches seen"
-        self.ledger = _read(self.ledger, seen)
+        self.ledger = _adopted(self.ledger, seen)
         if self.ledger.momentum is None:
             self.life.do("momentum 0.1")
             self.ledger = replace(self.ledger, momentum=programs.MOMENTA["momentum 0.1"])
 
     def _done(self, operation: str) -> Iterator[Comparison]:
-        """Something between two calls."""
+        """An operation between two calls."""
         before = self.life.state()
         try:
             self.life.do(operation)
         except CallError as error:
-            if operation == RELOAD:  # its own state_dict is what every module takes
+            if operation == RELOAD:  # every module must load its own state_dict
                 raise
             self.refused[operation] = error.reason
             return
@@ -216,45 +219,46 @@ class Story:
                 yield _equal(f"{operation}: as many batches counted", seen.count, before.count)
 
     def _kept(self, operation: str, seen: State) -> Iterator[Comparison]:
-        """The layer and its statistics have one format."""
+        """The statistics have the format of the layer."""
         own = self.case.format.name
         if seen.format:
             yield _equal(f"{operation}: statistics are kept in {own}", seen.format, own)
 
     def _moved(self, operation: str, before: State, seen: State) -> Iterator[Comparison]:
-        """Statistics follow the layer: rounded once to the new format, kept in it."""
+        """A move to another format rounds the statistics once to it, and they are stored in it."""
         self.case = programs.moved(self.case, operation)
         format = self.case.format
         expected = replace(before, mean=format.round(before.mean), var=format.round(before.var))
         yield from _same(f"{operation}: the {{}} moves along", seen, expected)
         yield from self._kept(operation, seen)
-        ledger, u = self.ledger, max(format.u, self.ledger.format.u)
+        ledger = self.ledger
         losses = [
-            lost + 2.0 * u * np.abs(value) + format.floor
+            history.moved(lost, value, ledger.format, format)
             for lost, value in zip(ledger.loss, (ledger.mean, ledger.var), strict=True)
         ]
         self.ledger = replace(ledger, loss=(losses[0], losses[1]), format=format)
 
 
 def _same(law: str, seen: State, expected: State) -> Iterator[Comparison]:
-    """Bit for bit."""
-    yield differ(law.format("running mean"), seen.mean, expected.mean, np.zeros(()))
-    yield differ(law.format("running var"), seen.var, expected.var, np.zeros(()))
+    """Mean and variance are equal bit for bit. law: with a placeholder for their name."""
+    yield differ(law.format("running mean"), seen.mean, expected.mean, NOTHING)
+    yield differ(law.format("running var"), seen.var, expected.var, NOTHING)
 
 
 def _equal(law: str, seen: object, expected: object) -> Comparison:
+    """Two plain values are equal."""
     if seen == expected:
         return Comparison(law, 1, 0.0)
     return Comparison(f"{law} (found {seen}, expected {expected})", 1, math.inf, math.inf)
 
 
 def _cumulative(subject: Subject) -> bool:
-    """Whether the count of batches means something: only a cumulative average reads it."""
+    """Whether the count of batches matters: only a cumulative average depends on it."""
     return any(programs.MOMENTA[o] is None for o in subject.domain.operations if o in programs.MOMENTA)
 
 
-def told(subject: Subject, case: Case) -> Comparison:
-    """The program of the case, told of one layer."""
+def run_program(subject: Subject, case: Case) -> Comparison:
+    """Run the program of the case on one layer, and compare its outputs and statistics with the ledger."""
     assert subject.live is not None
     life = subject.live(case)
-    return Story(subject, case, life, _opened(case, life.state())).told()
+    return ProgramRun(subject, case, life, _started(case, life.state())).run()

@@ -1,45 +1,48 @@
-"""What a call may not do: write to its arguments, keep their memory, change the process, or remember earlier calls."""
+"""Side effects that a call may not have: on its arguments, on the process, on later calls; no shared memory."""
 
 from __future__ import annotations
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound, parameter_bound
+from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.layout import laid
-from normcheck.normalizers.checks.within_bounds import demanded, forward_bound, gradients_of, needs_gradient, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_of, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 AROUND = ("row slice", "expanded")
-"""Layouts of the input whose surroundings are watched, or which an output may take over: equal rows, kept once."""
+"""Layouts in which the input is watched: with memory around its rows, and with equal rows that are stored once."""
 
 
-def _said(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
+def _unchanged(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
+    """A law that holds if nothing changed; arrays: how many were watched."""
     return Comparison(
         law, arrays, float("inf") if changed else 0.0, float(len(changed)), 0.0, detail="; ".join(changed)
     )
 
 
 def forward_is_pure(subject: Subject, case: Case) -> Comparison:
-    """The forward leaves its arguments, earlier results and the process as they are, and owns its output."""
+    """The forward leaves its arguments, earlier results and the process unchanged; its output has its own memory."""
     there = [name for name in AROUND if name in subject.domain.layouts and applies(case.x.shape, name)]
     cases = [case, *(laid(case, "x", name).but(layouts={"x": name}) for name in there)]
     law = "a forward changes nothing but its output"
-    return worst(*(_said(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
+    return worst(*(_unchanged(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
 
 
 def backward_is_pure(subject: Subject, case: Case) -> Comparison:
-    """The backward leaves the cotangent and all that the forward took as they are."""
+    """The backward leaves the cotangent and the arguments of the forward unchanged."""
     answer = gradients_of(subject, case.but(watched=True))
-    return _said("a backward changes nothing but its gradients", answer.changed, 4)
+    return _unchanged("a backward changes nothing but its gradients", answer.changed, 4)
 
 
 def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer]:
-    """The same call twice, with calls of other content, of the same shape and of another, in between."""
+    """The results of two equal calls, with calls on other values, of the same shape and of another, in between."""
     first = subject.call(case, gradient)
     subject.call(case.but(x=case.format.round(1.5 - 0.5 * case.x)), gradient)
     if subject.normalizer.acts_on == "activation":
@@ -50,27 +53,27 @@ def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer
 
 
 def repeats(subject: Subject, case: Case) -> Comparison:
-    """The same call gives the same output, whatever was called in between."""
+    """A repeated call gives the same output, whatever calls were in between."""
     first, again = _calls(subject, case, gradient=False)
-    allowed = 2.0 * forward_bound(subject, truth_of(subject, case))
+    allowed = two_answers(forward_bound(subject, truth_of(subject, case)))
     return differ("the same call again gives the same y", again.y, first.y, allowed)
 
 
 def repeats_gradient(subject: Subject, case: Case) -> Comparison:
-    """The same call gives the same gradients: none grows from call to call."""
+    """A repeated call gives the same gradients: none accumulates over calls."""
     first, again = _calls(subject, case, gradient=True)
-    truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
-    allowed = {"dx": bounds.backward(truth, accuracy).total}
+    truth = truth_of(subject, case)
+    allowed = {"dx": backward_bound(subject, truth)}
     if truth.dweight is not None:
-        allowed["dweight"] = bounds.parameter(truth, accuracy, bias=False).total
+        allowed["dweight"] = parameter_bound(subject, truth, bias=False)
     if truth.dbias is not None:
-        allowed["dbias"] = bounds.parameter(truth, accuracy, bias=True).total
+        allowed["dbias"] = parameter_bound(subject, truth, bias=True)
     found = []
     for name, bound in allowed.items():
         before, after = getattr(first, name), getattr(again, name)
         if before is not None and after is not None:
             law = f"the same call again gives the same {name}"
-            found.append(differ(law, after, before, 2.0 * subject.contract.bound_multiplier * bound))
+            found.append(differ(law, after, before, two_answers(bound)))
     return worst(*found)
 
 
@@ -82,7 +85,7 @@ def _watched_gradient(subject: Subject) -> str:
     return needs_gradient(subject) or _watched(subject)
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 16), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 16), sets=(4, 6), offsets=False)
 
 CHECKS = (
     Check("forward-is-pure", "a forward changes nothing but its output", "linkedin/Liger-Kernel#1305",

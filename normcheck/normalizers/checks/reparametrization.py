@@ -1,4 +1,4 @@
-"""The life of a module whose weight was replaced by a direction v and a length g: begun, trained, loaded, undone."""
+"""A module whose weight was replaced by a direction v and a length g: initialized, trained, loaded, removed."""
 
 from __future__ import annotations
 
@@ -9,65 +9,68 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import laws
+from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import forward_bound, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject, Transformed
 
 DIRECTION, LENGTH, WEIGHT = "direction", "length", "weight"
-"""Parameters that an optimizer is given."""
+"""Names of the parameters that an optimizer gets, as `Transformed.trained` returns them."""
 
 
 def _transformed(subject: Subject, case: Case) -> Transformed:
+    """A transformed module whose weight was the input of the case. Raises `CallError` if there is none."""
     if subject.transformed is None:
         raise CallError(f"{subject.name} transforms no module")
     return subject.transformed(case)
 
 
-def _begun(subject: Subject, case: Case) -> Truth:
-    """What a module is whose weight was v: its length is the norm of v, so that w = v."""
+def _initial(subject: Subject, case: Case) -> Truth:
+    """The reference for a module whose weight was v: its length is the norm of v, so that w = v."""
     part = truth_of(subject, case).partition
     norms = np.sqrt(np.square(part.gather(case.x)).sum(axis=1)).reshape(part.parameter)
     return truth_of(subject, case.but(weight=norms))
 
 
 def keeps_the_weight(subject: Subject, case: Case) -> Comparison:
-    """At initialization g is the norm of the weight, so the function stays what it was.
+    """At initialization g is the norm of the weight, so the module computes the same function as before.
 
-    g comes from the same sums as w, so w may be off twice; g as far as the w that it multiplies, in norm.
+    w has two bounds: its own, and that of g, which comes from the same sums.
     """
-    truth, made = _begun(subject, case), _transformed(subject, case)
+    truth, made = _initial(subject, case), _transformed(subject, case)
     assert truth.weight is not None, "the normalizer acts on weights"
-    allowed = 2.0 * forward_bound(subject, truth)
+    allowed = laws.two_answers(forward_bound(subject, truth))
     found = differ("w, once transformed, is the weight that was there", made.weight(), case.x, allowed)
-    part, got = truth.partition, made.trained().get(LENGTH)
+    got = made.trained().get(LENGTH)
     if got is None or got.size != truth.weight.size:
         return found
-    length = np.sqrt(np.square(part.gather(allowed)).sum(axis=1)).reshape(truth.weight.shape)
     law = "g begins as the norm of the weight"
-    return worst(found, differ(law, got.reshape(truth.weight.shape), truth.weight, length))
+    return worst(found, differ(law, got.reshape(truth.weight.shape), truth.weight, laws.length(truth, allowed)))
 
 
 def _held(made: Transformed, case: Case) -> Case:
-    """The case with the v and g that the module has now."""
+    """The case with the current v and g of the module."""
     assert case.weight is not None, "the normalizer acts on weights"
     trained = made.trained()
     return case.but(x=trained[DIRECTION], weight=trained[LENGTH].reshape(case.weight.shape))
 
 
 def follows_a_step(subject: Subject, case: Case) -> Comparison:
-    """After a step on the parameters the next forward uses the weight of the new v and g."""
+    """After a step of an optimizer the next forward uses the weight of the new v and g."""
     made = _transformed(subject, case)
     made.step(case)
     return output_within(subject, truth_of(subject, _held(made, case)), made.weight(), "after a step")
 
 
 def loads_a_state(subject: Subject, case: Case) -> Comparison:
-    """After the state of another module was loaded, the weight is that module's."""
+    """After loading the state of another module, the weight is that of the other."""
     made = _transformed(subject, case)
     made.weight()
     other = case.but(x=case.format.round(1.5 - 0.5 * case.x))
@@ -76,7 +79,7 @@ def loads_a_state(subject: Subject, case: Case) -> Comparison:
 
 
 def removal(subject: Subject, case: Case) -> Comparison:
-    """Removal leaves the weight as it was, as the one plain parameter. A step before it parts w from v."""
+    """Removal leaves the weight unchanged, as the only parameter. A step before it makes w differ from v."""
     made = _transformed(subject, case)
     made.step(case)
     before, truth = made.weight(), truth_of(subject, _held(made, case))
@@ -88,7 +91,7 @@ def removal(subject: Subject, case: Case) -> Comparison:
 
 
 def _only(made: Transformed, names: tuple[str, ...], after: str) -> Comparison:
-    """Whether an optimizer is given these parameters and no others."""
+    """An optimizer gets these parameters and no others."""
     found = made.trained()
     wrong = [f"lacks the {name}" for name in names if name not in found]
     wrong += [f"is also given {name!r}" for name in found if name not in names]
@@ -99,7 +102,7 @@ def _only(made: Transformed, names: tuple[str, ...], after: str) -> Comparison:
 
 
 def trains_v_and_g(subject: Subject, case: Case) -> Comparison:
-    """An optimizer is given v and g, and not the weight, which follows from them."""
+    """An optimizer gets v and g, and not the weight, which is computed from them."""
     return _only(_transformed(subject, case), (DIRECTION, LENGTH), "the transform")
 
 
@@ -111,7 +114,7 @@ def _weights(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight"
 
 
-_SPACE = Space(small, formats=("float32", "float64", "bfloat16"), widths=(4, 6, 3), sets=(4, 6), offsets=False)
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 3), sets=(4, 6), offsets=False)
 
 
 def _check(name: str, law: str, source: str, ask: Callable[[Subject, Case], Comparison]) -> Check:

@@ -1,6 +1,6 @@
-"""Unusual sizes: no rows, odd shapes, rows of a million members, rows in numbers around sixteen bits.
+"""Unusual sizes: empty inputs, odd shapes, sets of a million members, numbers of sets around 2^16.
 
-An implementation may refuse a size: right or raises. What it refuses is reported as not offered.
+An implementation may raise on a size, which is then reported as not offered; otherwise it must be right.
 """
 
 from __future__ import annotations
@@ -15,39 +15,41 @@ import numpy as np
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, needs_gradient, output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.sampling import sizes
 from normcheck.normalizers.sampling.recipes import small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
 PATIENCE = 2.0
-"""Seconds that one call may take; code that would take longer is not asked."""
+"""Seconds that one call may take; the check does not run on code that would take longer."""
 
-SHARE = 256
-"""By how much smaller the case is that tells what a large one costs."""
+SMALLER = 256
+"""By how much smaller than a large case is the one from whose time that of the large one is estimated."""
 
 Within = Callable[[Subject, Case, Answer, str], Iterator[Comparison]]
+"""The comparisons of what was returned for a case; the text describes its shape, for the law."""
 
 
-def _output(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    yield output_within(subject, truth_of(subject, case.but(dy=None)), answer.y, said)
+def _output(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+    yield output_within(subject, truth_of(subject, case.but(dy=None)), answer.y, label)
 
 
-def _gradients(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    yield from gradients_within(subject, truth_of(subject, case), answer, said)
+def _gradients(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+    yield from gradients_within(subject, truth_of(subject, case), answer, label)
 
 
-def _whole(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """Output and gradients of one call: a large one is dear."""
+def _whole(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+    """Output and gradients of one call: large calls are expensive."""
     truth = truth_of(subject, case)
-    yield output_within(subject, truth, answer.y, said)
-    yield from gradients_within(subject, truth, answer, said)
+    yield output_within(subject, truth, answer.y, label)
+    yield from gradients_within(subject, truth, answer, label)
 
 
 def _shape(case: Case) -> str:
@@ -57,19 +59,19 @@ def _shape(case: Case) -> str:
 
 
 def _asking(law: str, cases: Callable[[Subject, Case], Iterator[Case]], within: Within, gradient: bool) -> Ask:
-    """The check of some cases made from the drawn one; those that are refused are not compared."""
+    """The check of several cases made from the drawn one; those on which the implementation raises are not compared."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
         refused: dict[str, str] = {}
         for here in cases(subject, case):
-            said = _shape(here)
+            label = _shape(here)
             try:
                 answer = subject.call(here, gradient)
             except CallError as error:
-                refused[f"inputs {said}"] = error.reason
+                refused[f"inputs {label}"] = error.reason
                 continue
-            found += within(subject, here, answer, said)
+            found += within(subject, here, answer, label)
         return replace(worst(*found) if found else Comparison(law, 0, 0.0), refused=refused)
 
     return ask
@@ -80,7 +82,7 @@ def _odd(subject: Subject, case: Case) -> Iterator[Case]:
 
 
 def _empty(subject: Subject, case: Case) -> Iterator[Case]:
-    """The drawn rows, then none of them, and for normalized trailing axes rows of no width."""
+    """The drawn case, then without sets, and for normalized trailing axes with sets of no members."""
     yield case
     fixed = subject.domain.sizes is not None
     for what, axis in sizes.hollows(subject.normalizer, case, fixed=fixed).items():
@@ -88,59 +90,59 @@ def _empty(subject: Subject, case: Case) -> Iterator[Case]:
             yield sizes.hollow(case, axis)
 
 
-def _nothing_out(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """As many entries come out as went in."""
-    law = f"an empty input gives an empty output, {said}"
+def _nothing_out(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+    """The output has the shape of the input."""
+    law = f"an empty input gives an empty output, {label}"
     if case.x.size:
-        yield from _output(subject, case, answer, said)
+        yield from _output(subject, case, answer, label)
     else:
         yield Comparison(law, 1, 0.0 if answer.y.shape == case.x.shape else float("inf"))
 
 
-def _nothing_back(subject: Subject, case: Case, answer: Answer, said: str) -> Iterator[Comparison]:
-    """dx is as empty as x; sums over no sets are zero.
+def _nothing_back(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+    """dx has the shape of x, and sums over no sets are zero.
 
-    A set without members has no statistics: what multiplies its normalized entries, of which there are none, is free.
+    dweight over sets without members is free: such a set has no statistics.
     """
     if case.x.size:
-        yield from _gradients(subject, case, answer, said)
+        yield from _gradients(subject, case, answer, label)
         return
     same = answer.dx is not None and answer.dx.shape == case.x.shape
-    yield Comparison(f"the gradient of an empty input is empty, {said}", 1, 0.0 if same else float("inf"))
+    yield Comparison(f"the gradient of an empty input is empty, {label}", 1, 0.0 if same else float("inf"))
     sets = partition(subject.normalizer, case).sets
     for name, parameter in (("dweight", case.weight), ("dbias", case.bias)):
         if parameter is not None and (name == "dbias" or sets == 0):
             got: Array | None = getattr(answer, name)
             seen = np.full(parameter.shape, np.nan) if got is None else got
-            yield differ(f"{name} over no rows is 0, {said}", seen, np.zeros(parameter.shape), np.zeros(()))
+            yield differ(f"{name} over no rows is 0, {label}", seen, np.zeros(parameter.shape), NOTHING)
 
 
 def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
-    """What a call on a large case may take, from a smaller one; the first call of a shape may have to compile."""
-    part = sizes.fraction(subject.normalizer, case, SHARE)
+    """Estimated seconds of a call on a large case, from a smaller one, called twice: the first call may compile."""
+    part = sizes.fraction(subject.normalizer, case, SMALLER)
     seconds = math.inf
     for _ in range(2):
         started = time.perf_counter()
         subject.call(part, gradient)
-        seconds = min(seconds, (time.perf_counter() - started) * SHARE)
+        seconds = min(seconds, (time.perf_counter() - started) * SMALLER)
         if seconds <= PATIENCE:
             break
     return seconds
 
 
 def _large(within: Within, gradient: bool) -> Ask:
-    """The check of a large case; code that loops over what is many would take minutes, and is not asked."""
+    """The check of a large case; it does not run on code with a slow loop over sets or members, which takes minutes."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
-        said = _shape(case)
-        law = f"the answer is right, {said}"
+        label = _shape(case)
+        law = f"the answer is right, {label}"
         try:
-            if case.x.size > SHARE * SHARE and (seconds := _seconds(subject, case, gradient)) > PATIENCE:
-                return Comparison(law, 0, 0.0, refused={f"inputs {said}": f"it would take {seconds:.0f} s"})
+            if case.x.size > SMALLER * SMALLER and (seconds := _seconds(subject, case, gradient)) > PATIENCE:
+                return Comparison(law, 0, 0.0, refused={f"inputs {label}": f"it would take {seconds:.0f} s"})
             answer = subject.call(case, gradient)
         except CallError as error:
-            return Comparison(law, 0, 0.0, refused={f"inputs {said}": error.reason})
-        return worst(*within(subject, case, answer, said))
+            return Comparison(law, 0, 0.0, refused={f"inputs {label}": error.reason})
+        return worst(*within(subject, case, answer, label))
 
     return ask
 
@@ -157,18 +159,18 @@ def _activations(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
-_ODD = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
+_ODD = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
 )
-_EMPTY = Space(
-    small, formats=("float32", "bfloat16"), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
+_EMPTY = NormalizerSpace(
+    small, formats=(FLOAT32, BFLOAT16), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
 )
 _WIDE, _WIDE_GRADIENT = (
-    Space(sizes.wide, formats=("float32",), widths=(64,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(sizes.wide, formats=(FLOAT32,), widths=(64,), edges=edges, offsets=False, affine=("both",))
     for edges in sizes.WIDE
 )
 _MANY, _MANY_GRADIENT = (
-    Space(sizes.many, formats=("float32",), widths=(12,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(sizes.many, formats=(FLOAT32,), widths=(12,), edges=edges, offsets=False, affine=("both",))
     for edges in sizes.MANY
 )
 

@@ -1,7 +1,7 @@
 """Special values: NaN, infinities, signed zeros, subnormal, tiny and huge numbers, one outlier, an eps beyond a format.
 
-No law asks for more than the format can: what may be flushed to zero is allowed, and no square is asked for that
-overflows.
+No law requires more than the format can hold: flushing to zero is allowed, and numbers whose squares overflow are not
+used.
 """
 
 from __future__ import annotations
@@ -14,36 +14,34 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, exact_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
+from normcheck.normalizers.bounds.format_range import flushed, scales_of_cubes, scales_of_squares
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.epsilon import constant, has_eps
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
-    exact,
-    forward_bound,
     gradients_of,
     gradients_within,
     needs_gradient,
     output_within,
     resolved,
-    rounded_once,
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, partition
 from normcheck.normalizers.sampling.recipes import Draw, small
-from normcheck.normalizers.sampling.space import Space
+from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 EPS_BELOW_HALF = 1e-8
-"""An eps as people write it, which float16 rounds to 0."""
+"""An eps in common use, which float16 rounds to 0."""
 
 
 def _poisoned(subject: Subject, case: Case) -> Iterator[tuple[str, Case, Array, Array]]:
-    """The case with one entry that is no finite number: which, the case, that entry and its set as masks."""
+    """The case with one entry that is not finite: its name, the case, and masks of that entry and of its set."""
     part = partition(subject.normalizer, case)
     rng = np.random.default_rng((int(case.drawn["seed"]), 5))
     for name, value in (("NaN", math.nan), ("infinity", math.inf), ("-infinity", -math.inf)):
@@ -54,7 +52,7 @@ def _poisoned(subject: Subject, case: Case) -> Iterator[tuple[str, Case, Array, 
 
 
 def contained(subject: Subject, case: Case) -> Comparison:
-    """A NaN or an infinity is seen in its own set, and in no other."""
+    """A NaN or an infinity shows in the outputs of its own set, and in no other."""
     case = case.but(dy=None)
     truth = truth_of(subject, case)
     allowed, mask = forward_bound(subject, truth), resolved(truth, demanded(subject, case))
@@ -65,15 +63,15 @@ def contained(subject: Subject, case: Case) -> Comparison:
         found.append(differ(others, y, truth.y, allowed, mask & ~own, rounding=rounded_once(case, truth.y)))
         lost = np.isnan(truth_of(subject, here).y) & own if name == "NaN" else entry
         seen = (~np.isfinite(y)).astype(float)
-        found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), np.zeros(()), lost))
+        found.append(differ(f"{name} is not hidden", seen, np.ones(y.shape), NOTHING, lost))
     return worst(*found)
 
 
 def contained_gradient(subject: Subject, case: Case) -> Comparison:
-    """A NaN or an infinity in one set leaves the input gradient of the others."""
+    """A NaN or an infinity in one set does not change the input gradient of the others."""
     truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
     assert truth.dx is not None
-    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
+    allowed = backward_bound(subject, truth)
     mask = resolved(truth, accuracy)
     found = []
     for name, here, _, own in _poisoned(subject, case):
@@ -84,7 +82,7 @@ def contained_gradient(subject: Subject, case: Case) -> Comparison:
 
 
 def zeros(normalizer: Normalizer, draw: Draw) -> Case:
-    """Every third entry of a set is zero, but not the first."""
+    """A case in which every third entry of a set is 0, from the second on."""
     case = small(normalizer, draw)
     part = partition(normalizer, case)
     flat = part.gather(case.x).copy()
@@ -93,21 +91,16 @@ def zeros(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def signed_zero(subject: Subject, case: Case) -> Comparison:
-    """y(-0) = y(+0), bit for bit: no sum of other numbers and no square tells them apart."""
+    """y(-0) = y(+0), bit for bit: sums with other numbers, and squares, are the same for both."""
     case = case.but(dy=None)
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
     negative = case.but(x=np.where(case.x == 0, -0.0, case.x))
-    return differ("y(-0) = y(+0)", answer_of(subject, negative).y, y, exact(subject, truth))
-
-
-def _exponent(format: Format) -> int:
-    """Of the largest power of two."""
-    return int(math.frexp(format.largest)[1]) - 1
+    return differ("y(-0) = y(+0)", answer_of(subject, negative).y, y, exact_bound(subject, truth))
 
 
 def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
-    """Sets below and near the smallest normal number; without an eps, numbers whose power of that order is normal."""
+    """A recipe of sets near the smallest normal number; without an eps, of numbers whose given power is normal."""
 
     def recipe(normalizer: Normalizer, draw: Draw) -> Case:
         case = small(normalizer, draw)
@@ -119,68 +112,44 @@ def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
     return recipe
 
 
-def _flushed(truth: Truth) -> Array:
-    """What is lost where input, deviation, normalized input and output below the smallest normal become zero."""
-    least = 2.0**truth.case.format.smallest
-    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
-    per_set = truth.partition.per_set(least + 3.0 * least / truth.saved.s)
-    return np.asarray(gain * per_set + least)
-
-
 def subnormal(subject: Subject, case: Case) -> Comparison:
-    """Against an ordinary eps tiny sets are nothing: y is the bias, whether or not subnormals are flushed to zero."""
+    """Tiny sets are negligible beside an ordinary eps: y is the bias, with or without flushing subnormals to zero."""
     truth = truth_of(subject, case.but(dy=None))
-    allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * _flushed(truth)
+    allowed = forward_bound(subject, truth) + subject.contract.bound_multiplier * flushed(truth)
     y, mask = answer_of(subject, case).y, resolved(truth, demanded(subject, case))
     return differ("y of tiny sets", y, truth.y, allowed, mask, rounding=rounded_once(case, truth.y))
 
 
 def subnormal_gradient(subject: Subject, case: Case) -> Comparison:
-    """Against an ordinary eps tiny sets have the gradient of an affine map, (g - mean g) w / sqrt(eps)."""
+    """The gradient of tiny sets is that of an affine map, (g - mean g) / sqrt(eps): they are negligible beside eps."""
     return worst(*gradients_within(subject, truth_of(subject, case), gradients_of(subject, case), "of tiny sets"))
 
 
-def _within_squares(truth: Truth) -> tuple[int, int]:
-    """Exponents between which the square of a sum over a set, and v with all its digits, are normal numbers."""
-    format = truth.case.format
-    largest = truth.setting.n * float(np.abs(truth.saved.x).max())
-    smallest = float(truth.saved.s.min()) * math.sqrt(format.wide.u)
-    half = (_exponent(format) - 2) / 2
-    return math.floor(half - math.log2(largest)), math.ceil(-half - math.log2(smallest))
-
-
-def _within_cubes(truth: Truth) -> tuple[int, int]:
-    """Exponents between which the cubes of s and of 1 / s are normal numbers: fused backwards use them."""
-    size = truth.setting.n * float(np.abs(truth.saved.x).max())
-    size = max(size, 1.0 / float(truth.saved.s.min()))
-    reach = math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
-    return reach, -reach
-
-
 def _scaled(case: Case, reach: Callable[[Truth], tuple[int, int]], truth: Truth) -> Iterator[tuple[str, Case]]:
+    """The case scaled to the largest and to the smallest numbers, each with a phrase for the law."""
     for exponent in reach(truth):
         yield f"of x times 2^{exponent}", case.but(x=case.format.round(np.ldexp(case.x, exponent)))
 
 
 def magnitudes(subject: Subject, case: Case) -> Comparison:
-    """Large and small numbers are normalized like others, as far as the format can square them."""
+    """Large and small numbers are normalized like others, as long as the format holds their squares."""
     case = case.but(dy=None)
     found = []
-    for said, here in _scaled(case, _within_squares, truth_of(subject, case)):
-        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, said))
+    for label, here in _scaled(case, scales_of_squares, truth_of(subject, case)):
+        found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, label))
     return worst(*found)
 
 
 def magnitudes_gradient(subject: Subject, case: Case) -> Comparison:
-    """Gradients at large and small numbers, as far as the format holds the cubes of their scale."""
+    """Gradients at large and small numbers are right, as long as the format holds the cubes of their scale."""
     found: list[Comparison] = []
-    for said, here in _scaled(case, _within_cubes, truth_of(subject, case)):
-        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), said)
+    for label, here in _scaled(case, scales_of_cubes, truth_of(subject, case)):
+        found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), label)
     return worst(*found)
 
 
 def spiked(normalizer: Normalizer, draw: Draw) -> Case:
-    """One entry of each set is 2^12 to 2^16 times the rest."""
+    """A case in which one entry of each set is 2^12 to 2^16 times the others."""
     case = small(normalizer, draw)
     part = partition(normalizer, case)
     rng = np.random.default_rng((draw.seed, 6))
@@ -191,32 +160,33 @@ def spiked(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def outlier(subject: Subject, case: Case) -> Comparison:
-    """One entry far from the others is normalized like any other: nothing is clipped."""
+    """A set with an outlier is normalized like any other: nothing is clipped."""
     truth = truth_of(subject, case.but(dy=None))
     return output_within(subject, truth, answer_of(subject, case).y, "one entry far from the others")
 
 
 def outlier_gradient(subject: Subject, case: Case) -> Comparison:
-    """Gradients where one entry is far from the others."""
+    """Gradients are right in a set with an outlier."""
     truth = truth_of(subject, case)
     return worst(*gradients_within(subject, truth, gradients_of(subject, case), "one entry far from the others"))
 
 
 def constant_in_half(normalizer: Normalizer, draw: Draw) -> Case:
-    """Sets of one value each, with an eps that their own format rounds to 0."""
+    """A case of constant sets, with an eps that their own format rounds to 0."""
     return constant(normalizer, draw).but(eps=EPS_BELOW_HALF)
 
 
 def eps_below_half(subject: Subject, case: Case) -> Comparison:
-    """A constant set gives the bias although eps is 0 in the input's format: it is added in a wider one."""
+    """A constant set gives the bias although eps is 0 in the input's format: eps must be added in a wider one."""
     truth = truth_of(subject, case.but(dy=None))
     y = answer_of(subject, case).y
     law = "finite where eps is 0 in the input's own format"
-    found = differ(law, np.isfinite(y).astype(float), np.ones(y.shape), np.zeros(()))
+    found = differ(law, np.isfinite(y).astype(float), np.ones(y.shape), NOTHING)
     return worst(found, output_within(subject, truth, y, f"eps = {case.eps:g}"))
 
 
 def _owes_eps(normalizer: Normalizer) -> bool:
+    """Whether statistics must be kept in a wider format, to which eps can be added."""
     return has_eps(normalizer) and normalizer.narrow_accuracy[0] == "sound"
 
 
@@ -229,11 +199,11 @@ def _takes_eps(subject: Subject) -> str:
     return "" if domain.least_eps <= EPS_BELOW_HALF else f"takes no eps below {domain.least_eps:g}"
 
 
-_NUMBERS = Space(
-    small, formats=("float32", "float64", "bfloat16"), widths=(8, 5, 17), sets=(6, 4), offsets=False,
+_NUMBERS = NormalizerSpace(
+    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(8, 5, 17), sets=(6, 4), offsets=False,
     affine=("both", "weight", "none"),
 )  # fmt: skip
-_WIDE = ("float32", "float64")
+_WIDE = (FLOAT32, FLOAT64)
 
 _ALL = (
     Check("containment", "a NaN is seen in its own set and in no other", "ragulpr/wtte-rnn#50",
@@ -257,8 +227,8 @@ _ALL = (
           lacks=needs_gradient),
     Check("eps-below-half", "a constant set gives the bias although eps is 0 in its format",
           "deepspeedai/DeepSpeed#581", eps_below_half,
-          replace(_NUMBERS, recipe=constant_in_half, formats=("float16",)), concerns=_owes_eps, lacks=_takes_eps),
+          replace(_NUMBERS, recipe=constant_in_half, formats=(FLOAT16,)), concerns=_owes_eps, lacks=_takes_eps),
 )  # fmt: skip
 
 CHECKS = tuple(replace(check, cost=5.0) for check in _ALL)
-"""Decisive draws say most of what there is to say about a special value."""
+"""The draws that are always tried cover most of these laws, so random draws are few."""

@@ -1,4 +1,4 @@
-"""Weight norm in nets: below what subtracts a mean, and with the lengths and biases that data choose."""
+"""Weight norm in networks: below a normalizer that subtracts the mean, and initialized by data."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import networks
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.networks import SPACE, by_layer
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    forward_bound,
-    gradients_of,
-    needs_float64,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, needs_float64, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import on_network
 from normcheck.normalizers.subject import Subject
@@ -26,11 +20,11 @@ from normcheck.normalizers.transforms import derived_row
 
 
 def weight_normed(subject: Subject, case: Case) -> Comparison:
-    """Gradients of a layer t = w x with weight norm below, w = g v / |v|, on data and on data plus a constant.
+    """Gradients of a layer t = w x below the normalizer, with weight norm w = g v / |v|, on data x and on x + c.
 
-    Where a constant in the data is subtracted, dL/dt of a statistic's entries sums to zero, and so dL/dw = sum dL/dt x
-    and what weight norm passes on of it, dL/dv = g / |v| (dL/dw - <dL/dw, v> v / |v|^2), do not see the constant. With
-    E[x] held constant they move by sum g / s times it, which is predicted.
+    If a constant in the data is subtracted, dL/dt sums to zero over the entries of a statistic, so
+    dL/dw = sum dL/dt x and dL/dv = g / |v| (dL/dw - <dL/dw, v> v / |v|^2) do not depend on c. With E[x] held constant
+    dL/dw changes by sum g / s times c, which is predicted.
     """
     normalizer, linear = subject.normalizer, case.linear
     assert linear is not None
@@ -46,22 +40,20 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
         out: Array = gain * (dw - (dw * v).sum(axis=1, keepdims=True) * v / length**2)
         return out
 
-    def asked(data: Array) -> tuple[Array, Array, Array]:
-        """Gradient of v by the implementation, by the reference, and what the first may be off by."""
+    def gradients(data: Array) -> tuple[Array, Array, Array]:
+        """dL/dv of the implementation, of the reference, and the bound between them."""
         here = on_network(normalizer, case, Linear(data, gain * v)).but(dy=dy)
         own, truth = gradients_of(subject, here).dx, truth_of(subject, here)
         assert own is not None
         assert truth.dx is not None
-        lost = subject.contract.bound_multiplier * bounds.backward(truth, demanded(subject, here, backward=True)).total
-        lost = np.broadcast_to(lost, dy.shape) + 8.0 * dy.size * FLOAT64.u * np.abs(truth.dx)
+        lost = networks.layer_gradient(truth.dx, backward_bound(subject, truth))
         own, exact, off = (
             np.einsum("nms,nsd->md", by_layer(normalizer, here, full), seen)
             for full, seen in ((own, data), (truth.dx, data), (lost, np.abs(data)))
         )
-        share = (off * np.abs(v)).sum(axis=1, keepdims=True) * np.abs(v) / length**2
-        return passed(own), passed(exact), gain * (off + share)
+        return passed(own), passed(exact), networks.projected(off, v, gain)
 
-    (one, right, off), (other, moved, more) = asked(linear.data), asked(linear.data + constant)
+    (one, right, off), (other, moved, more) = gradients(linear.data), gradients(linear.data + constant)
     law = "for t = w x, w = g v / |v|, dL/dv is the same for x + c"
     law = law if subject.contract.through[0] else "with E[x] held constant, dL/dv moves by sum g / s times c"
     return worst(
@@ -70,15 +62,10 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
     )
 
 
-SPREAD = 2.0**-20
-"""Units whose pre-activations spread less, as a share of their size, are not initialized: no length could do it."""
-
-
 def initialized(subject: Subject, case: Case) -> Comparison:
     """Lengths g = 1 / sigma[t] and biases b = -mu[t] / sigma[t] from t = v x / |v| over the data, in float64.
 
-    With them w x + b, w by the implementation, has mean 0 and variance 1 over the data. For an error e of w x + b the
-    mean is off by mean |e|, the variance by 2 sqrt(mean e^2) + mean e^2.
+    With them w x + b, w by the implementation, has mean 0 and variance 1 over the data.
     """
     linear = case.linear
     assert linear is not None
@@ -87,20 +74,18 @@ def initialized(subject: Subject, case: Case) -> Comparison:
     norm = np.linalg.norm(linear.weights, axis=1, keepdims=True)
     t = data @ (linear.weights / np.where(norm > 0.0, norm, 1.0)).T
     sigma, mu = t.std(axis=0), t.mean(axis=0)
-    seen = sigma > SPREAD * np.abs(t).max(axis=0)
+    seen = sigma > networks.SPREAD * np.abs(t).max(axis=0)
     length = 1.0 / np.where(seen, sigma, 1.0)
     offset = 1.0 if subject.contract.weight == "1+w" else 0.0
     here = case.but(weight=(length - offset).reshape(case.weight.shape))
     w, off = answer_of(subject, here).y, np.broadcast_to(forward_bound(subject, truth_of(subject, here)), case.x.shape)
     activation = data @ w.T - mu * length
-    size = np.abs(data) @ np.abs(w).T + np.abs(mu * length)
-    error = np.abs(data) @ off.T + FLOAT64.u * (sum(data.shape) + 8.0) * size
-    spread = 2.0 * np.sqrt(np.square(error).mean(axis=0)) + np.square(error).mean(axis=0)
+    of_mean, of_variance = networks.initialized(data, w, off, mu * length)
     law = "initialized by data, w x + b has"
     units = np.ones(seen.shape)
     return worst(
-        differ(f"{law} mean 0", activation.mean(axis=0), 0.0 * units, error.mean(axis=0), seen),
-        differ(f"{law} variance 1", activation.var(axis=0), units, spread, seen),
+        differ(f"{law} mean 0", activation.mean(axis=0), 0.0 * units, of_mean, seen),
+        differ(f"{law} variance 1", activation.var(axis=0), units, of_variance, seen),
     )
 
 

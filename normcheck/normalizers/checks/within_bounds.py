@@ -1,4 +1,4 @@
-"""What a check is, and the two comparisons that all of them use."""
+"""Comparisons that all checks share: the output and the gradients of a call against the reference, within bounds."""
 
 from __future__ import annotations
 
@@ -8,108 +8,86 @@ import numpy as np
 
 from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds import bounds, laws
 from normcheck.normalizers.bounds.bounds import Accuracy
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound, parameter_bound
+from normcheck.normalizers.bounds.exactness import rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.subject import Answer, Subject
 
 Ask = Callable[[Subject, Case], Comparison]
+"""The function of a check: compares what an implementation returns for a case with a law."""
 
 
 def needs_gradient(subject: Subject) -> str:
+    """Why a check of gradients cannot run; empty if it can."""
     return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', 'none offered')}"
 
 
 def needs_float64(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if "float64" in subject.domain.formats else "does not serve float64")
+    """Why a check of gradients in float64 cannot run; empty if it can."""
+    return needs_gradient(subject) or (
+        "" if FLOAT64.name in subject.domain.formats else f"does not serve {FLOAT64.name}"
+    )
 
 
 def truth_of(subject: Subject, case: Case) -> Truth:
+    """The reference's answer to a case, under the conventions of the subject's contract."""
     return evaluate(subject.normalizer, case, subject.contract)
 
 
 def answer_of(subject: Subject, case: Case, *, gradient: bool = False) -> Answer:
+    """What the implementation returns for a case. Raises `CallError` if it raises."""
     return subject.call(case, gradient)
 
 
-def demanded(subject: Subject, case: Case, *, backward: bool = False) -> Accuracy:
-    """The accuracy class that the contract asks for on this case: by default torch's own for that kind."""
-    name = subject.contract.accuracy
-    if name == "default":
-        name = subject.normalizer.narrow_accuracy[int(backward)] if case.format.narrow else "sound"
-    known = {c.name: c for c in bounds.classes(case.format)}
-    return known.get(name, bounds.SOUND)
-
-
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
-    """Entries whose set is conditioned well enough to be compared, of the input's shape."""
+    """Whether the set of each entry is conditioned well enough to be compared, of the input's shape."""
     return truth.partition.per_set(bounds.resolved(truth, accuracy))
 
 
-def forward_bound(subject: Subject, truth: Truth) -> Array:
-    """What the demanded class may be off by, of the output's shape."""
-    accuracy = demanded(subject, truth.case)
-    return subject.contract.bound_multiplier * np.broadcast_to(bounds.forward(truth, accuracy).total, truth.y.shape)
-
-
 def gradients_of(subject: Subject, case: Case) -> Answer:
-    """The answer with gradients. Raises `CallError` where there are none."""
+    """What the implementation returns, with gradients. Raises `CallError` if it raises, or returns none."""
     answer = subject.call(case, True)
     if answer.dx is None:
         raise CallError(f"{subject.name} returned an output that does not require grad")
     return answer
 
 
-def rounded_once(case: Case, y: Array) -> Array:
-    """What rounding a result to its format costs by itself."""
-    return case.format.half_ulp(y)
-
-
-def plain(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
-    """The normalized input that an output implies, with its bound: bias taken off, weight divided out."""
+def normalized_of(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
+    """The normalized input xh = (y - bias) / weight that an output implies, with its bound."""
     shift = 0.0 if truth.bias is None else truth.bias
     gain = 1.0 if truth.gain is None else truth.gain
-    return (y - shift) / gain, forward_bound(subject, truth) / np.abs(gain)
+    return (y - shift) / gain, laws.normalized(gain, forward_bound(subject, truth))
 
 
-def output_within(subject: Subject, truth: Truth, y: Array, said: str) -> Comparison:
-    """The output of a call against its bound. said: what is particular about the call."""
+def output_within(subject: Subject, truth: Truth, y: Array, label: str) -> Comparison:
+    """Compare the output of a call with the reference. label: what is particular about the call, for the law."""
     mask = resolved(truth, demanded(subject, truth.case))
     allowed, rounding = forward_bound(subject, truth), rounded_once(truth.case, truth.y)
-    return differ(f"y, {said}", y, truth.y, allowed, mask, rounding=rounding)
+    return differ(f"y, {label}", y, truth.y, allowed, mask, rounding=rounding)
 
 
 def gradients_within(
-    subject: Subject, truth: Truth, answer: Answer, said: str, asks: tuple[bool, bool, bool] = (True, True, True)
+    subject: Subject, truth: Truth, answer: Answer, label: str, wanted: tuple[bool, bool, bool] = (True, True, True)
 ) -> Iterator[Comparison]:
-    """The gradients of a call against their bounds; asks: of which of input, weight and bias there must be one."""
+    """Compare the gradients of a call with the reference; wanted: whether input, weight and bias must have one."""
     accuracy = demanded(subject, truth.case, backward=True)
-    multiplier = subject.contract.bound_multiplier
-    if asks[0]:
+    if wanted[0]:
         assert truth.dx is not None
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
-        allowed = multiplier * bounds.backward(truth, accuracy).total
+        allowed = backward_bound(subject, truth)
         rounding = rounded_once(truth.case, truth.dx)
-        yield differ(f"dx, {said}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
+        yield differ(f"dx, {label}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
     read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
-    for name, bias, asked in (("dweight", False, asks[1]), ("dbias", True, asks[2])):
+    for name, bias, must in (("dweight", False, wanted[1]), ("dbias", True, wanted[2])):
         expected, got = getattr(truth, name), getattr(answer, name)
-        if expected is None or not asked:
+        if expected is None or not must:
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
-        allowed = multiplier * bounds.parameter(truth, accuracy, bias=bias).total
+        allowed = parameter_bound(subject, truth, bias=bias)
         rounding = rounded_once(truth.case, expected)
-        yield differ(f"{name}, {said}", got, expected, allowed, None if bias else read, rounding=rounding)
-
-
-def exact(subject: Subject, truth: Truth) -> Array:
-    """Where floating point is exact, an algorithm may still take its root by another way: two roundings are a note."""
-    gain = 1.0 if truth.gain is None else np.abs(truth.gain)
-    shift = 0.0 if truth.bias is None else np.abs(truth.bias)
-    size = gain * np.abs(truth.xh) + shift
-    return np.asarray(
-        subject.contract.bound_multiplier * (2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor)
-    )
+        yield differ(f"{name}, {label}", got, expected, allowed, None if bias else read, rounding=rounding)

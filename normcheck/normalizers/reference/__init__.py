@@ -1,1 +1,1 @@
-"""Float64 references in numpy: forward and hand-derived backward side by side, one file for each kernel."""
+"""Float64 references in numpy, with the forward and the hand-derived backward side by side."""

@@ -1,14 +1,14 @@
-"""Slopes of the nonlinearities that stand above a normalizer, accurate to a few roundings for any input."""
+"""Slopes of sigmoid and tanh, accurate to a few roundings for any input (`bounds.activations.slope`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import Array
 
 
 def sigmoid_slope(y: Array) -> Array:
-    """The derivative of the sigmoid, 1 / (2 + 2 cosh y): no cancelation at either end."""
+    """The derivative of the sigmoid, 1 / (2 + 2 cosh y): no cancellation at either end."""
     out: Array = 0.5 / (1.0 + np.cosh(y))
     return out
 
@@ -20,9 +20,4 @@ def tanh_slope(y: Array) -> Array:
 
 
 SLOPES = {"sigmoid": sigmoid_slope, "tanh": tanh_slope}
-
-
-def rounding(y: Array) -> Array:
-    """Relative error of a slope at y: cosh errs by |y| roundings of its argument and a few of its own."""
-    out: Array = 8.0 * FLOAT64.u * (1.0 + np.abs(y))
-    return out
+"""Slopes by the name of the nonlinearity."""

@@ -1,6 +1,7 @@
-"""The answer to a case: a normalizer's choice put together with the kernel, in float64 or step by step as a fault.
+"""The reference: outputs, gradients and running statistics of a normalizer on a case, in float64.
 
-Statistics given (evaluation with running statistics) make the gradient that of an affine map.
+The steps of the kernel can be replaced (`standardize.Steps`), by conventions and by known faults. In evaluation with
+running statistics the statistics are given, and the gradient is that of an affine map.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 
 @dataclass(frozen=True)
 class Truth:
-    """The reference's answer with all that the bounds need. y, xh, dx, g have the input's shape unless said."""
+    """The exact answer to a case, with what the bounds need. Arrays have the input's shape unless noted."""
 
     case: Case
     partition: Partition
@@ -31,25 +32,25 @@ class Truth:
     saved: Saved  # (sets, members)
     y: Array
     xh: Array
-    weight: Array | None  # as given, broadcasting against the input
+    weight: Array | None  # as the case has it, broadcasting against the input
     gain: Array | None  # what multiplies xh: the weight, or 1 + weight under that contract
     bias: Array | None
     normalized_cotangent: Array | None  # dL/dxh, (sets, members)
     dx: Array | None
-    dweight: Array | None
+    dweight: Array | None  # of the weight's shape, like dbias
     dbias: Array | None
-    running_mean: Array | None
+    running_mean: Array | None  # after the call, (units,), like running_var
     running_var: Array | None
 
     @cached_property
     def kappa(self) -> Array:
-        """rms(x) / s of each set, at least 1; exactly 1 where nothing is subtracted or divided by. Shape (sets, 1)."""
+        """rms(x) / s of each set, at least 1, of shape (sets, 1); exactly 1 without a mean or without a scale."""
         conditioned = self.setting.centered and self.setting.scaled
         return condition(self.saved.x, self.saved.s) if conditioned else np.ones_like(self.saved.s)
 
 
 def condition(x: Array, s: Array) -> Array:
-    """rms(x) / s of each set, at least 1, (sets, 1)."""
+    """rms(x) / s of each set, at least 1; x: (sets, members), s and the result: (sets, 1)."""
     rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) if x.shape[1] else np.zeros_like(s)
     with np.errstate(all="ignore"):
         out: Array = np.maximum(rms / s, 1.0)
@@ -57,7 +58,7 @@ def condition(x: Array, s: Array) -> Array:
 
 
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
-    """The steps under a contract."""
+    """The steps with those replaced that the contract's conventions change."""
     if contract.eps_place == "outside":
         steps = replace(steps, scale=standardize.scale_eps_outside)
     if contract.weight == "1+w":
@@ -68,10 +69,12 @@ def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa
 
 
 def partition(normalizer: Normalizer, case: Case) -> Partition:
+    """How the input of a case falls into sets."""
     return normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
 
 
 def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partition) -> Setting:
+    """What the kernel must know about a case beside its arrays."""
     read = max(1, math.floor(part.n * case.part)) if normalizer.partial else part.n
     lost = 1 if contract.variance == "unbiased" else 0
     divisor = float(read - lost) if normalizer.mean_square else 1.0
@@ -87,7 +90,10 @@ def evaluate(
     steps: Steps = Steps(compute=standardize.exactly),  # noqa: B008  # frozen value
     repartition: Callable[[Partition, Case], Partition] | None = None,
 ) -> Truth:
-    """Forward, and backward if the case has a cotangent. Nothing is rounded to the case's format here."""
+    """The forward pass on a case, and the backward pass if it has a cotangent.
+
+    Nothing is rounded to the case's format here. repartition replaces the sets, for faults that normalize others.
+    """
     with np.errstate(all="ignore"):
         return _evaluate(normalizer, case, contract, contract_steps(contract, steps), repartition)
 
@@ -126,20 +132,20 @@ def _evaluate(
     mean, var = case.running_mean, case.running_var
     if mean is not None and var is not None and given is None:
         mean, updated = _updated(part, case, contract, steps, saved)
-        var = updated if k.scaled else var  # what divides by no variance keeps none
+        var = updated if k.scaled else var  # without a scale no variance is kept
     gain = None if weight is None else weight + 1.0 if contract.weight == "1+w" else weight
     return Truth(case, part, k, saved, y, xh, weight, gain, bias, g, dx, dw, db, mean, var)
 
 
 def _by_set(part: Partition, per_unit: Array) -> Array:
-    """A statistic per unit, as (sets, 1)."""
+    """A statistic of shape (units,) as one of shape (sets, 1)."""
     seen = per_unit.reshape(1, part.seen[1], part.seen[2], 1)
     full = np.broadcast_to(seen, part.seen)
     return full.transpose(part.order).reshape(part.sets, part.n)[:, :1]
 
 
 def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, saved: Saved) -> tuple[Array, Array]:
-    """Running statistics after this batch: one value for each unit, averaged over cases where cases do not share."""
+    """Running mean and variance after this batch, (units,); averaged over cases that have statistics of their own."""
     assert case.running_mean is not None
     assert case.running_var is not None
     units = part.seen[1] * part.seen[2]
@@ -153,20 +159,20 @@ def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, save
 
 
 def tangent(truth: Truth, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
-    """The derivative of y along the case's tangent v, of the input's shape."""
+    """J v, the derivative of y along the case's tangent v, of the input's shape."""
     assert truth.case.tangent is not None, "the case has no tangent"
     moved = standardize.tangent(truth.saved, truth.partition.gather(truth.case.tangent), truth.setting)
     return contract_steps(contract).cotangent(truth.partition.scatter(moved), truth.weight)
 
 
 STEP = 1e-30
-"""Of the complex-step derivative: exact to rounding, because nothing is subtracted (Squire, Trapp 1998)."""
+"""Step of the complex-step derivative, which is exact to rounding: nothing is subtracted (Squire, Trapp 1998)."""
 
 
 def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
-    """The derivative of <dx, v> by x: of the gradient dx along v, since it is a gradient and its derivative symmetric.
+    """The derivative of <dx, v> with respect to x, of the input's shape, exact to rounding; v: the case's tangent.
 
-    v: the case's tangent. The gradient is the full one; exact to rounding, of the input's shape.
+    dx is the full gradient, so its derivative is symmetric, and that of <dx, v> is the derivative of dx along v.
     """
     assert case.tangent is not None, "the case has no tangent"
     moved = case.but(x=case.x + 1j * STEP * case.tangent)
@@ -179,7 +185,7 @@ def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) 
 
 
 def gradient(truth: Truth, mode: str) -> Array:
-    """dL/dx in one of the four gradient modes, of the input's shape."""
+    """dL/dx in one of the four gradient modes (`core.contract.GRADIENTS`), of the input's shape."""
     assert truth.normalized_cotangent is not None, "the case has no cotangent"
     k = replace(truth.setting, through=GRADIENTS[mode])
     return truth.partition.scatter(standardize.backward(truth.saved, truth.normalized_cotangent, k))

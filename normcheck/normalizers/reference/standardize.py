@@ -1,9 +1,8 @@
-"""Subtract the mean (or not), divide by a root of the mean (or sum of) squares: the kernel of the whole family.
+"""The kernel of all normalizers: subtract the mean (or not), divide by the root of the mean (or sum) of squares.
 
-Input is always (sets, members): which entries share a statistic is decided elsewhere. Every step is a function of
-its own, so that a convention or a known fault is the replacement of one step. All steps are analytic (no abs,
-no conj, no max on the differentiated path), so complex-step differentiation works, and they run in whatever number
-type their input has.
+The input is always (sets, members); `normalizer.Partition` decides which entries form a set. Every step is a function
+of its own, so that a convention or a known fault replaces one step. All steps are analytic (no abs, conj or max on the
+differentiated path), so complex-step differentiation works, and they compute in the number type of their input.
 
 Derivation of the backward, for one set, with m the divisor of the squares and s = s(v):
 
@@ -27,7 +26,7 @@ from normcheck.core.floats import Array, Format
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the steps need to know beside the data."""
+    """What the steps need beside the data."""
 
     n: int  # members of a set
     part: int  # how many of them, from the first, the statistic reads
@@ -41,7 +40,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the forward leaves for the backward. x, c, xh: (sets, members); mu, v, s, slope: (sets, 1)."""
+    """Results of the forward that the backward uses. x, c, xh: (sets, members); mu, v, s, slope: (sets, 1)."""
 
     x: Array
     mu: Array
@@ -53,10 +52,10 @@ class Saved:
 
 
 def reach(k: Setting) -> float:
-    """The largest |xh| of an entry that the statistic reads, whatever the input, and reached by one that stands out.
+    """The largest |xh| that an entry read by the statistic can have; it is reached by a single outlier at eps = 0.
 
-    sqrt(m (n - 1) / n) where the mean is subtracted, m the divisor of the squares (Samuelson 1968; sqrt(n - 1) for
-    m = n), sqrt(m) where it is not; infinite where nothing is divided by.
+    sqrt(m (n - 1) / n) if the mean is subtracted, m the divisor of the squares (Samuelson 1968; sqrt(n - 1) for m = n),
+    sqrt(m) if it is not; infinite without a scale.
     """
     if not k.scaled:
         return math.inf
@@ -64,7 +63,7 @@ def reach(k: Setting) -> float:
 
 
 def center(x: Array, k: Setting) -> tuple[Array, Array]:
-    """Mean and centered input; the second subtraction removes the rounding of the mean."""
+    """Mean and centered input; subtracting the mean of the result removes the rounding error of the first mean."""
     if not k.centered:
         return np.zeros_like(x[:, :1]), x
     mu = x.mean(axis=1, keepdims=True)
@@ -73,7 +72,7 @@ def center(x: Array, k: Setting) -> tuple[Array, Array]:
 
 
 def variance(c: Array, x: Array, k: Setting) -> Array:
-    """Sum of squares over the part, divided by the divisor."""
+    """Sum of squares over the entries that the statistic reads, divided by the divisor."""
     read = c[:, : k.part]
     total: Array = (read * read).sum(axis=1, keepdims=True)
     out: Array = total / x.dtype.type(k.divisor)
@@ -94,16 +93,17 @@ def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
 
 
 def normalize(c: Array, s: Array, k: Setting) -> Array:
+    """The normalized input xh."""
     return c / s
 
 
 def backward(saved: Saved, g: Array, k: Setting) -> Array:
-    """dL/dx from g = dL/dxh; the derivation is the module's docstring."""
+    """dL/dx from g = dL/dxh, (sets, members), as derived in the docstring of the module."""
     a, b = k.through
     dx = g / saved.s
     if b:
         variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
-        number = saved.x.dtype.type  # of no members it is an infinity, not an exception
+        number = saved.x.dtype.type  # a set without members gives an infinity, not an exception
         variance_term = variance_term * (number(2.0) / number(k.divisor))
         if k.part == k.n:
             dx = dx - variance_term * saved.c
@@ -115,7 +115,7 @@ def backward(saved: Saved, g: Array, k: Setting) -> Array:
 
 
 def tangent(saved: Saved, v: Array, k: Setting) -> Array:
-    """The derivative of xh along v, (sets, members): what `backward` is the transpose of, for the same (A, B)."""
+    """The derivative of xh along v, (sets, members); for the same (A, B), `backward` is its transpose."""
     a, b = k.through
     moved = v - v.mean(axis=1, keepdims=True) if a and k.centered else v
     out = moved / saved.s
@@ -126,50 +126,54 @@ def tangent(saved: Saved, v: Array, k: Setting) -> Array:
 
 
 def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
-    """The affine map xh w + b, all of the input's shape or broadcasting against it."""
+    """The affine map xh w + b; weight and bias broadcast against the input."""
     y = xh if weight is None else xh * weight
     return y if bias is None else y + bias
 
 
 def affine_offset_one(xh: Array, weight: Array | None, bias: Array | None) -> Array:
+    """The affine map xh (1 + w) + b."""
     return affine(xh, None if weight is None else weight + weight.dtype.type(1), bias)
 
 
 def cotangent(dy: Array, weight: Array | None) -> Array:
-    """dL/dxh."""
+    """dL/dxh from dL/dy."""
     return dy if weight is None else dy * weight
 
 
 def cotangent_offset_one(dy: Array, weight: Array | None) -> Array:
+    """dL/dxh from dL/dy where the input is multiplied by 1 + w."""
     return cotangent(dy, None if weight is None else weight + weight.dtype.type(1))
 
 
 def dweight(dy: Array, xh: Array, x: Array) -> Array:
-    """dL/dweight before the sum over the entries that one weight multiplies."""
+    """dL/dweight, before the sum over the entries that one weight multiplies."""
     return dy * xh
 
 
 def dbias(dy: Array) -> Array:
+    """dL/dbias, before the sum over the entries to which one bias is added."""
     return dy
 
 
 def blend(old: Array, new: Array, momentum: float) -> Array:
-    """Exponential running statistic; momentum is the weight of the new batch."""
+    """The running statistic after a batch; momentum is the weight of the new batch (torch)."""
     return (1.0 - momentum) * old + momentum * new
 
 
 def blend_momentum_old(old: Array, new: Array, momentum: float) -> Array:
+    """The running statistic after a batch; momentum is the weight of the old statistic (Keras)."""
     return momentum * old + (1.0 - momentum) * new
 
 
 def working(format: Format) -> type:
-    """The number type of a sound implementation: float32 for the narrow formats, else the format itself."""
-    return np.float64 if format.name == "float64" else np.float32
+    """The number type in which a sound implementation computes: that of the format's `wide`."""
+    return np.dtype(format.wide.name).type
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """One implementation of the kernel, step by step; a convention or a fault replaces a step."""
+    """The kernel as its steps; a convention or a fault replaces some of them."""
 
     compute: Callable[[Format], type] = working
     center: Callable[[Array, Setting], tuple[Array, Array]] = center
@@ -190,7 +194,7 @@ def exactly(format: Format) -> type:
 
 
 def forward(x: Array, k: Setting, steps: Steps, given: tuple[Array, Array] | None = None) -> Saved:
-    """Normalize each set; given: (mean, variance) of shape (sets, 1) that replace the set's own."""
+    """Normalize each set of x, (sets, members); given: mean and variance, (sets, 1), used instead of the sets' own."""
     if given is None:
         mu, c = steps.center(x, k)
         v = steps.variance(c, x, k)

@@ -1,1 +1,1 @@
-"""Which cases a check of normalizers asks."""
+"""How test cases are drawn: spaces of choices, recipes from a draw to a case, unusual sizes."""

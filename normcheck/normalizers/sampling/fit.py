@@ -1,4 +1,4 @@
-"""Ranks of input that a normalizer has, and draws with the sizes that an implementation cannot change."""
+"""Ranks of input that suit a normalizer, and draws adapted to an implementation whose sizes are fixed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from normcheck.normalizers.sampling.recipes import Draw, Sizes
 
 
 def ranks(normalizer: Normalizer) -> tuple[int, ...]:
-    """Ranks of input to try, the one on which Table 1 is measured first."""
+    """Ranks of input to try; the first is the one on which Table 1 is measured."""
     if normalizer.sets.layout == "channels":
         least = 2 if normalizer.sets.members & {"case", "unit"} else 3
         rest = tuple(r for r in (2, 3, 4, 5) if r >= least)
@@ -19,7 +19,7 @@ def ranks(normalizer: Normalizer) -> tuple[int, ...]:
 
 
 def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:
-    """The draw with the sizes that an implementation cannot change."""
+    """The draw with the fixed sizes of an implementation; unchanged if sizes is None."""
     if sizes is None:
         return draw
     draw = replace(draw, fixed=sizes)

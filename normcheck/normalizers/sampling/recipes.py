@@ -1,7 +1,7 @@
-"""From a few integers to a case: shapes with a wanted number of members, rows of every conditioning, linear nets.
+"""Recipes: from a draw, a seed and a few choices, to a test case.
 
-A recipe draws a seed and a handful of choices, never thousands of floats, so drawing is cheap and shrinking short.
-Sets of one case differ in distribution, scale and offset: one call asks many questions.
+Drawing a few integers instead of thousands of floats makes drawing cheap and shrinking short. The sets of one case
+differ in distribution, scale and offset, so one call tests many conditions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.core.floats import FORMATS, Array, Format
+from normcheck.core.floats import FLOAT16, FLOAT64, FORMATS, Array, Format
 from normcheck.normalizers.case import Case, Linear, Move
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.transforms import summed
@@ -20,16 +20,16 @@ DISTRIBUTIONS = ("normal", "uniform", "sorted", "outlier", "constant", "one ulp 
 DY_KINDS = ("random", "random", "null space")
 
 WIDTHS = (1, 2, 3, 7, 17, 63, 64, 65, 127, 128, 129, 512, 769, 1023, 1024, 1025, 4095, 4096, 4097)
-"""Members of a set around the thresholds at which kernels change their path (blocks, warps, vector tails)."""
+"""Numbers of members of a set, around thresholds at which kernels change their path (blocks, warps, vector tails)."""
 
 
 SMALL = (*range(2, 18), 31, 33, 64, 65)
-"""Members of a set for cases drawn at random: small enough to be fast, odd and even, on both sides of a warp."""
+"""Numbers of members for random cases: small enough to be fast, odd and even, below and above a warp of 32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of a layer that cannot change them: units or channels, groups, normalized_shape."""
+    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape."""
 
     units: int
     groups: int = 1
@@ -38,36 +38,38 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a strategy chooses; everything else follows from the seed."""
+    """The choices that determine a case; all its numbers follow from the seed."""
 
     seed: int = 0
     n: int = 8  # members of a set
     sets: int = 6
     rank: int = 2
     normalized: int = 1  # trailing axes that are normalized together
-    format: str = "float64"
+    format: str = FLOAT64.name
     offset: float = 1.0  # largest ratio of mean to standard deviation among the sets
     eps: float = 1e-5
-    affine: str = "both"  # which parameters there are: "both", "weight", "bias", "none"
+    affine: str = "both"  # parameters of the case: "both", "weight", "bias", "none"
     dy: str = "contiguous"
     dy_kind: str = "random"
     dim: int | None = 0
     delta: float = 2.0
-    fixed: Sizes | None = None  # of a layer that cannot change them
+    fixed: Sizes | None = None  # of a layer whose sizes are fixed
     scale: int = 0  # exponent of two that scales the whole input
-    program: tuple[str, ...] = ()  # what happens to one layer in turn
-    layouts: tuple[str, ...] = ()  # of input, weight, bias and cotangent together
+    program: tuple[str, ...] = ()  # operations on one layer, in order: names from `programs`
+    layouts: tuple[str, ...] = ()  # of input, weight, bias and cotangent
 
     @property
     def weighted(self) -> bool:
+        """Whether a case has a weight, if its normalizer has one."""
         return self.affine in ("both", "weight")
 
     @property
     def biased(self) -> bool:
+        """Whether a case has a bias, if its normalizer has one."""
         return self.affine in ("both", "bias")
 
     def words(self) -> dict[str, object]:
-        """The choices that say how hard the case is."""
+        """The choices that a case is described by."""
         return {"seed": self.seed, "offset": self.offset}
 
 
@@ -106,7 +108,7 @@ def _vectors(draw: Draw) -> tuple[int, ...]:
 
 
 def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int]:
-    """(cases, channels, *space) and groups: n counts the entries along the axes in `members`."""
+    """Shape (cases, channels, *space) and groups, with n entries along the axes in `members`."""
     axes = draw.rank - 2
     if "case" in members:
         cases, *space = split(draw.n, axes + 1, 2)
@@ -125,7 +127,7 @@ def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int
 
 
 def _offsets(rng: np.random.Generator, draw: Draw, sets: int) -> Array:
-    """Mean over standard deviation for each set, log-uniform up to the largest, signed, the first 0."""
+    """Mean over standard deviation of each set, (sets, 1): first 0, last the largest, between them log-uniform."""
     top = math.log10(max(draw.offset, 1.0))
     out = 10.0 ** rng.uniform(0.0, top, sets) if top else np.ones(sets)
     out *= rng.choice((-1.0, 1.0), sets)
@@ -152,11 +154,11 @@ def _spread(rng: np.random.Generator, n: int, kinds: list[str]) -> Array:
 
 
 def rows(rng: np.random.Generator, draw: Draw, sets: int, n: int, format: Format) -> Array:
-    """(sets, n) values of the format, every set with its own distribution, scale and offset."""
+    """Values of the format, (sets, n); each set has its own distribution, scale and offset."""
     kinds = ["normal"] + [str(k) for k in rng.choice(DISTRIBUTIONS[:4], max(sets - 1, 0))]
     if sets > 3:
         kinds[2] = DISTRIBUTIONS[4 + int(rng.integers(2))]
-    reach = 2 if format.name == "float16" else 6
+    reach = 2 if format == FLOAT16 else 6
     scale = 2.0 ** (draw.scale + rng.integers(-reach, reach + 1, (sets, 1)).astype(np.float64))
     scale[0] = 2.0**draw.scale
     if sets > 1 and draw.eps > 0:  # one set with a variance near eps
@@ -171,13 +173,13 @@ def rows(rng: np.random.Generator, draw: Draw, sets: int, n: int, format: Format
 
 
 def parameters(rng: np.random.Generator, shape: tuple[int, ...], format: Format) -> tuple[Array, Array]:
-    """Weight and bias with distinct entries of both signs, away from zero and one."""
+    """Weight and bias with distinct entries of both signs; those of the weight are not near 0."""
     weight = rng.uniform(0.4, 2.0, shape) * rng.choice((-1.0, 1.0, 1.0), shape)
     return format.round(weight), format.round(rng.standard_normal(shape) + 0.1)
 
 
 def has_weight(normalizer: Normalizer, draw: Draw) -> bool:
-    """Whether a case has a weight: what acts on weights always does."""
+    """Whether a case has a weight; a normalizer of weights always has one."""
     return normalizer.acts_on == "weight" or (normalizer.weight and draw.weighted)
 
 
@@ -217,8 +219,8 @@ def _standard(flat: Array) -> Array:
 def _cotangent(
     rng: np.random.Generator, draw: Draw, xh: Array, size: tuple[int, ...], format: Format, spread: Array
 ) -> Array:
-    """A cotangent with a mean and a part along xh, so that no term of the backward is blind to it."""
-    if draw.dy == "expanded":  # one value everywhere, stride 0: what y.sum().backward() sends
+    """A cotangent with a mean and a component along xh, so that every term of the backward matters."""
+    if draw.dy == "expanded":  # one value everywhere, stride 0: the cotangent of y.sum().backward()
         return np.full(size, float(format.round(np.asarray(rng.uniform(0.5, 2.0)))))
     if draw.dy_kind == "null space":  # dL/dxh in the span of 1 and xh, which a full gradient annihilates
         return format.round((rng.uniform(0.5, 2.0) + rng.uniform(0.5, 2.0) * xh) / spread)
@@ -226,7 +228,7 @@ def _cotangent(
 
 
 def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
-    """A case with running statistics, none of them at their initial value; a variance that nobody keeps is one."""
+    """A case with running statistics unlike their initial values; the variance is 1 if the normalizer keeps none."""
     case = values(normalizer, draw)
     rng = np.random.default_rng((draw.seed, 1))
     units = case.x.shape[1]
@@ -238,7 +240,7 @@ def state(normalizer: Normalizer, draw: Draw, *, training: bool) -> Case:
 
 
 def small(normalizer: Normalizer, draw: Draw) -> Case:
-    """A well-conditioned case of unit scale, for laws that compare the implementation with itself."""
+    """A well-conditioned case of unit scale, for laws that compare outputs of the implementation with each other."""
     rng = np.random.default_rng(draw.seed)
     format = FORMATS[draw.format]
     size, groups = shape(normalizer, draw)
@@ -248,7 +250,7 @@ def small(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def network(normalizer: Normalizer, draw: Draw) -> Case:
-    """A linear layer below the normalizer, for Table 1: dyadic data, so every summed input is exact.
+    """A case with a linear layer below the normalizer, for Table 1. All numbers are dyadic, so summed inputs are exact.
 
     Weights and data are multiples of 1/4 up to 2 in size, scaled by a power of two: products and sums of up to
     nine inputs, scaled by 3 or shifted by another such sum, fit in 24 bits.
@@ -303,7 +305,7 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def on_network(normalizer: Normalizer, case: Case, linear: Linear, rank: int | None = None) -> Case:
-    """The case with another linear layer below: its summed inputs, or its weights, become the input."""
+    """The case on another linear layer, whose summed inputs (or whose weights) become the input."""
     if normalizer.acts_on == "weight":
         return case.but(x=linear.weights, linear=linear)
     a = summed(linear)

@@ -1,4 +1,4 @@
-"""Cases of unusual size: no entries, odd shapes, very wide sets, very many sets. Made without a loop over the sets."""
+"""Cases of unusual size: no entries, odd shapes, very wide sets, very many sets. No code here loops over the sets."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, has_weight, parameters, split
 
 WIDE = ((1 << 18,), (1 << 20,))
-"""Members of a set for a forward and for a whole call: beyond every block and sixteen bits."""
+"""Members of a set, for a forward and for a call with gradients: beyond every block size and sixteen bits."""
 
 MANY = ((65_537,), (65_536, 65_535, 65_537))
-"""Sets for a forward and for a whole call: on both sides of sixteen bits; two dimensions of a grid end at 65,535."""
+"""Numbers of sets, for a forward and for a call with gradients, around 2^16: CUDA grids end at 65,535 in two axes."""
 
 FEW = 5
-"""Members of each of many sets, and sets of many members, at most."""
+"""Largest number of members where there are many sets, and of sets where they have many members."""
 
 HEAVY = 2.0**16
-"""Factor of the last set's cotangent among many sets: a sum over all of them may not lose one."""
+"""Factor on the cotangent of the last of many sets, so that a sum which loses that set is seen."""
 
 POOL = 65_521
-"""Numbers drawn at random for one array, a prime: larger arrays repeat them, never in step with a power of two."""
+"""Random numbers drawn for one array; larger arrays repeat them. A prime, so that no two sets are equal."""
 
 SPACES: dict[int, tuple[tuple[int, ...], ...]] = {
     2: ((),),
@@ -34,26 +34,26 @@ SPACES: dict[int, tuple[tuple[int, ...], ...]] = {
     4: ((1, 1), (1, 7), (3, 5)),
     5: ((1, 3, 5), (1, 1, 1)),
 }
-"""Positions by the rank of the input: one pixel, and sides that no vector length divides."""
+"""Axes of positions by rank of the input: one pixel, and sizes that no vector length divides."""
 
 COUNTS = ((3, 2, 3), (1, 3, 5), (2, 2, 6), (1, 1, 3), (5, 1, 6))
-"""Cases, groups, and channels in a group: none of the groups fills a power of two."""
+"""Cases, groups, and channels of a group; most are not powers of two."""
 
 TRAILING: tuple[tuple[tuple[int, ...], int], ...] = (
     ((5,), 1), ((1, 3), 1), ((3, 5), 1), ((7, 1, 6), 1), ((2, 1, 3, 1, 5), 1),
     ((3, 5), 2), ((2, 1, 7), 2), ((2, 1, 3, 1, 5), 2),
 )  # fmt: skip
-"""Shapes with the number of trailing axes: a lone vector, one case, and rank 5."""
+"""Shapes with the number of normalized trailing axes: a single vector, one case, rank 5."""
 
 ROWS = ((1, 7), (3, 5), (5, 3, 1), (2, 1, 3, 1, 5))
 """Shapes of weights."""
 
 Shaped = tuple[tuple[int, ...], int, int]
-"""Shape, groups, trailing axes that are normalized together."""
+"""Shape, groups, number of normalized trailing axes."""
 
 
 def of_shape(normalizer: Normalizer, draw: Draw, shaped: Shaped) -> Case:
-    """Noise on a slope along each set, so that no part of a set has the statistics of the whole."""
+    """A case of a given shape. Each set is noise plus a slope, so no part of it has the statistics of the whole."""
     size, groups, normalized = shaped
     rng = np.random.default_rng(draw.seed)
     format = FORMATS[draw.format]
@@ -82,17 +82,17 @@ def of_shape(normalizer: Normalizer, draw: Draw, shaped: Shaped) -> Case:
 
 
 def _noise(rng: np.random.Generator, sets: int, n: int) -> Array:
-    """Normal numbers, of which no more than the pool are drawn: its length is prime, so no two sets are alike."""
+    """Normal numbers of shape (sets, n); `POOL` of them at most are drawn, and repeated."""
     return np.resize(rng.standard_normal(min(sets * n, POOL), dtype=np.float32), (sets, n))
 
 
 def _held(values: Array, format: Format) -> Array:
-    """Numbers of float32 as the format holds them, in float64."""
+    """Numbers of float32, rounded to the format, in float64."""
     return format.round(values) if format.narrow else values.astype(np.float64)
 
 
 def shaped(normalizer: Normalizer, draw: Draw, sets: int, n: int) -> Shaped:
-    """A shape with this many sets of about this many members, of the draw's rank and along its axes."""
+    """A shape with `sets` sets of about n members, of the draw's rank and along its axes."""
     rank, layout, members = draw.rank, normalizer.sets.layout, normalizer.sets.members
     if layout == "trailing":
         return (*(1,) * (rank - draw.normalized - 1), sets, *split(n, draw.normalized)), 1, draw.normalized
@@ -111,18 +111,18 @@ def shaped(normalizer: Normalizer, draw: Draw, sets: int, n: int) -> Shaped:
 
 
 def wide(normalizer: Normalizer, draw: Draw) -> Case:
-    """Two sets of n members; one where it is as large as two."""
+    """A case of two sets of n members, or of one if n is the largest of `WIDE`."""
     return of_shape(normalizer, draw, shaped(normalizer, draw, 2 if draw.n < max(WIDE[1]) else 1, draw.n))
 
 
 def many(normalizer: Normalizer, draw: Draw) -> Case:
-    """As many sets as the draw has n, of four or five members."""
+    """A case of n sets of four or five members, n that of the draw."""
     few = FEW if normalizer.sets.layout != "channels" else FEW - 1
     return of_shape(normalizer, draw, shaped(normalizer, draw, draw.n, few))
 
 
 def _again(case: Case) -> Draw:
-    """The choices that a case was made by, as far as another shape needs them."""
+    """The draw of a case, as far as a case of another shape needs it."""
     affine = {(True, True): "both", (True, False): "weight", (False, True): "bias", (False, False): "none"}[
         case.weight is not None, case.bias is not None
     ]
@@ -133,7 +133,7 @@ def _again(case: Case) -> Draw:
 
 
 def fraction(normalizer: Normalizer, case: Case, by: int) -> Case:
-    """A case like a wide or a many one, smaller by a factor: what it costs tells what the large one will cost."""
+    """A case like a wide or a many one, smaller by a factor, from whose time that of the large one is estimated."""
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     sets, n = (part.sets, part.n // by) if part.n > FEW else (part.sets // by, part.n)
     draw = _again(case)
@@ -141,7 +141,7 @@ def fraction(normalizer: Normalizer, case: Case, by: int) -> Case:
 
 
 def odd(normalizer: Normalizer, case: Case, ranks: Sequence[int], normalized: Sequence[int]) -> Iterator[Case]:
-    """Cases of odd shapes, otherwise like the given one, with two members in a set or more."""
+    """Cases of odd shapes, otherwise like the given one, with at least two members in a set."""
     for shaped in _odd(normalizer, case, ranks, normalized):
         size, groups, k = shaped
         if normalizer.sets.over(size, groups=groups, normalized=k, dim=case.dim).n > 1:
@@ -163,21 +163,21 @@ def _odd(normalizer: Normalizer, case: Case, ranks: Sequence[int], normalized: S
 
 
 def hollows(normalizer: Normalizer, case: Case, *, fixed: bool = False) -> dict[str, int]:
-    """What an input can have none of, sets or members of a set, to the axis that is cut for it.
+    """What an input can have zero of, "sets" or "members" of a set, to the axis that is then cut to size 0.
 
-    A layer whose sizes are fixed has its width. A weight without vectors is nobody's layer, and dangerous to ask for:
-    torch's function divides the integer zero by it, which ends the process.
+    fixed: the sizes of the layer are fixed, so its sets keep their members. A weight without vectors is left out: no
+    layer has one, and torch's function divides the integer zero by it, which ends the process.
     """
     if normalizer.acts_on == "weight":
         return {}
     trailing = normalizer.sets.layout == "trailing"
     first = "members" if "case" in normalizer.sets.members else "sets"
-    rows = {} if trailing and case.x.ndim == case.normalized else {first: 0}  # one set alone has no axis of sets
+    rows = {} if trailing and case.x.ndim == case.normalized else {first: 0}  # a single set has no axis of sets
     return rows | ({"members": -1} if trailing and not fixed else {})
 
 
 def hollow(case: Case, axis: int) -> Case:
-    """The case with no entries along the first or the last axis of its input, and parameters as they then are."""
+    """The case with its input cut to size 0 along the first or the last axis, and its parameters accordingly."""
 
     def cut(array: Array | None, own: int) -> Array | None:
         return None if array is None else array[:0] if own == 0 else array[..., :0]

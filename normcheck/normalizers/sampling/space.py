@@ -1,4 +1,4 @@
-"""Which draws a check wants, and how one is chosen: the same code for hypothesis and for a plain random generator."""
+"""The space of draws of a check, and how a draw is chosen, by hypothesis or by a plain random generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 from typing import ClassVar
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import FORMATS
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.space import Pick
 from normcheck.normalizers.case import Case
@@ -18,56 +18,63 @@ from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, shape
 from normcheck.normalizers.subject import Domain, Subject
 
 OFFSETS = {
-    "float64": (1.0, 10.0, 1e3, 1e6, 1e9),
-    "float32": (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
-    "bfloat16": (1.0, 3.0, 10.0, 100.0),
-    "float16": (1.0, 3.0, 10.0, 100.0),
+    FLOAT64.name: (1.0, 10.0, 1e3, 1e6, 1e9),
+    FLOAT32.name: (1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6),
+    BFLOAT16.name: (1.0, 3.0, 10.0, 100.0),
+    FLOAT16.name: (1.0, 3.0, 10.0, 100.0),
 }
-"""Largest ratio of mean to standard deviation in a case, as far as the format can resolve the rest."""
+"""Largest ratios of mean to standard deviation, by format, at which it still resolves the deviation."""
 
 EPS = (1e-5, 1e-3, 1e-6, 0.1, 1e-8)
+"""Values of eps; the first is the plain one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """What a check of normalizers draws: `cases.Cases`."""
+class NormalizerSpace:
+    """The space of a check of normalizers, a `core.space.CaseSpace`: the values of each choice, the plain one first."""
 
     entries: ClassVar[type] = Normalizer
     plain: ClassVar[Draw] = Draw()
 
     recipe: Callable[[Normalizer, Draw], Case]
-    formats: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    formats: tuple[Format, ...] = tuple(FORMATS.values())
     widths: tuple[int, ...] = SMALL  # members of a set
-    edges: tuple[int, ...] = ()  # widths that are always tried, once each
+    edges: tuple[int, ...] = ()  # numbers of members that are always tried, once each
     sets: tuple[int, ...] = (6, 4, 5, 7, 8, 12)
-    offsets: bool = True
+    offsets: bool = True  # the ratio of mean to deviation is drawn from `OFFSETS`; False: it is 1
     eps: tuple[float, ...] = EPS
     affine: tuple[str, ...] = ("both", "weight", "none")
-    dy: tuple[tuple[str, str], ...] = (("contiguous", "random"),)
-    deltas: tuple[float, ...] = (2.0,)
-    scales: tuple[int, ...] = (0,)
-    worst_offset: tuple[tuple[str, float], ...] = (("float64", 1e5), ("float32", 1e3))  # always tried, at these formats
-    once: bool = False  # one draw is always tried, not one for every format and rank
-    together: bool = False  # layouts of all arrays are drawn together
-    operations: tuple[str, ...] = ()  # of which programs are drawn: what happens to one layer in turn
-    programs: tuple[tuple[str, ...], ...] = ()  # always tried
+    dy: tuple[tuple[str, str], ...] = (("contiguous", "random"),)  # layout and kind of the cotangent
+    deltas: tuple[float, ...] = (2.0,)  # factors of a transform
+    scales: tuple[int, ...] = (0,)  # exponents of two that scale the input
+    worst_offset: tuple[tuple[Format, float], ...] = ((FLOAT64, 1e5), (FLOAT32, 1e3))  # always tried
+    once: bool = False  # only one draw is always tried, instead of one for each format and rank
+    together: bool = False  # layouts of all arrays are drawn, instead of that of the cotangent
+    operations: tuple[str, ...] = ()  # from which programs are drawn
+    programs: tuple[tuple[str, ...], ...] = ()  # programs that are always tried
 
     def unsupported_reason(self, subject: Subject) -> str:
-        return "" if formats(self, subject.domain) else f"serves none of {', '.join(self.formats)}"
+        """Why no draw suits a subject; empty if one does."""
+        return "" if formats(self, subject.domain) else f"serves none of {', '.join(f.name for f in self.formats)}"
 
     def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
+        """The draws that are always tried, the decisive ones first."""
         space, domain = _shared(self, subject.domain)
         return edges(space, subject.normalizer, domain)
 
     def sample(self, subject: Subject, pick: Pick) -> Draw:
+        """One draw."""
         space, domain = _shared(replace(self, edges=()), subject.domain)
         return choose(space, subject.normalizer, domain, pick)
 
     def adapt(self, subject: Subject, draw: Draw) -> Draw:
+        """A draw from elsewhere, changed to the fixed sizes of this subject."""
         return fit(subject.normalizer, draw, subject.domain.sizes)
 
     def words(self) -> str:
-        drawn = f"Formats {', '.join(self.formats)}; {min(self.widths)} to {max(self.widths)} members of a set"
+        """What is drawn, in one sentence."""
+        names = ", ".join(format.name for format in self.formats)
+        drawn = f"Formats {names}; {min(self.widths)} to {max(self.widths)} members of a set"
         return f"{drawn}; always tried: {len(self.edges)} threshold widths." if self.edges else f"{drawn}."
 
 
@@ -75,11 +82,10 @@ SHARED_WIDTHS, SHARED_SETS, WIDE = (8, 4, 6), (6, 4), 64
 """Members of a set and numbers of sets for implementations that are compiled for each shape: the same in all checks."""
 
 
-def _shared(space: Space, domain: Domain) -> tuple[Space, Domain]:
-    """The space and the domain with shapes that other checks have too, where each new shape costs a compilation.
+def _shared(space: NormalizerSpace, domain: Domain) -> tuple[NormalizerSpace, Domain]:
+    """The space and the domain with shapes that other checks draw too, if each new shape costs a compilation.
 
-    What is always tried keeps its threshold widths, each in one format, and with them the other ranks; the space of a
-    random draw has none.
+    Spaces with threshold widths keep them, each in one format, and the other ranks; random draws have neither.
     """
     if not domain.compiles_per_shape:
         return space, domain
@@ -94,12 +100,13 @@ def _shared(space: Space, domain: Domain) -> tuple[Space, Domain]:
     return few, replace(domain, ranks=domain.ranks[:1], normalized=domain.normalized[:1])
 
 
-def formats(space: Space, domain: Domain) -> tuple[str, ...]:
-    return tuple(f for f in space.formats if f in domain.formats)
+def formats(space: NormalizerSpace, domain: Domain) -> tuple[str, ...]:
+    """Names of the formats of a space that an implementation serves."""
+    return tuple(f.name for f in space.formats if f.name in domain.formats)
 
 
-def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
-    """One draw inside a space and a domain."""
+def choose(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, pick: Pick) -> Draw:
+    """One draw from a space, within what an implementation accepts."""
     format = pick(formats(space, domain))
     affine = [a for a in space.affine if a in domain.affine] or list(domain.affine)
     normalized = pick(domain.normalized)
@@ -128,11 +135,11 @@ def choose(space: Space, normalizer: Normalizer, domain: Domain, pick: Pick) -> 
 
 
 LONGEST = 8
-"""Operations of a program."""
+"""Most operations of a program that is drawn."""
 
 
 def _possible(normalizer: Normalizer, domain: Domain, draw: Draw) -> tuple[list[str], list[str], list[str]]:
-    """Layouts of input, parameters and cotangent that their shapes allow; contiguous where they are not ours."""
+    """Layouts of input, parameters and cotangent that their shapes allow; parameters of a module stay contiguous."""
     size, groups = shape(normalizer, draw)
     parameter = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim).parameter
     own = NAMES if domain.own_parameters else NAMES[:1]
@@ -150,9 +157,9 @@ def _layouts(normalizer: Normalizer, domain: Domain, draw: Draw, pick: Pick) -> 
 
 
 def _together(normalizer: Normalizer, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
-    """The draws with every layout of the input: in turn with that of the cotangent, and with another.
+    """The draws with every layout of the input; the cotangent has by turns the same layout and another.
 
-    Where both are the same, parameters have one that is not: kernels choose their path by input and cotangent alone.
+    If both are the same, the parameters have another one: kernels choose their path by input and cotangent only.
     """
     for i, draw in enumerate(some):
         x, own, dy = _possible(normalizer, domain, draw)
@@ -163,36 +170,40 @@ def _together(normalizer: Normalizer, domain: Domain, some: Iterable[Draw]) -> I
             yield replace(draw, layouts=(name, weight, bias, name if same else other))
 
 
-def _program(space: Space, domain: Domain, pick: Pick) -> tuple[str, ...]:
+def _program(space: NormalizerSpace, domain: Domain, pick: Pick) -> tuple[str, ...]:
+    """A random program of the operations that the space and the implementation have."""
     operations = tuple(name for name in space.operations if name in domain.operations)
     return tuple(pick(operations) for _ in range(pick(range(1, LONGEST + 1)))) if operations else ()
 
 
-def _programs(space: Space, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
-    """The draws with each program that is always tried, without what the implementation does not offer."""
+def _programs(space: NormalizerSpace, domain: Domain, some: Iterable[Draw]) -> Iterator[Draw]:
+    """The draws with each program that is always tried, without operations that the implementation does not offer."""
     for draw, (seed, program) in product(some, enumerate(space.programs)):
         offered = tuple(name for name in program if name in domain.operations)
         if offered:
             yield replace(draw, program=offered, seed=seed)
 
 
-def _eps(space: Space, domain: Domain, format: str, pick: Pick) -> float:
-    """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range."""
+def _eps(space: NormalizerSpace, domain: Domain, format: str, pick: Pick) -> float:
+    """An eps that the format can hold: a statistic kept in float16 loses what is below its subnormal range.
+
+    It is not near the smallest eps that the implementation takes, because some laws also use a part of it.
+    """
     if domain.eps is not None:
-        return domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
-    least = max(256.0 * domain.least_eps, 1e-5 if format == "float16" else 0.0)  # laws also ask a part of it
+        return domain.eps64 if format == FLOAT64.name and domain.eps64 is not None else domain.eps
+    least = max(256.0 * domain.least_eps, 1e-5 if format == FLOAT16.name else 0.0)
     return float(pick([e for e in space.eps if e >= least] or [max(EPS)]))
 
 
-def edges(space: Space, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
-    """The draws that are always tried: every format, every rank, threshold widths, the decisive offset."""
+def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:
+    """The draws that are always tried: every format, every rank, widths at thresholds, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
     found = iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
     return _together(normalizer, domain, found) if space.together else found
 
 
-def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
+def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
     served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
     wide = WIDE if WIDE not in domain.refused else plain.n
     sets = plain.sets if domain.compiles_per_shape else 8
@@ -200,11 +211,11 @@ def _edges(space: Space, normalizer: Normalizer, domain: Domain, plain: Draw, fi
         for i, (dy, dy_kind) in enumerate(space.dy):
             yield replace(draw, dy=dy, dy_kind=dy_kind, seed=i)
     for format, offset in space.worst_offset if space.offsets else ():
-        if format in served:
-            yield fit(normalizer, replace(served[format], offset=offset, n=wide, sets=sets, seed=1), domain.sizes)
-    if max(space.scales) > 0 and "float16" in served:  # squares beyond the format's range
+        if format.name in served:
+            yield fit(normalizer, replace(served[format.name], offset=offset, n=wide, sets=sets, seed=1), domain.sizes)
+    if max(space.scales) > 0 and FLOAT16.name in served:  # squares beyond the format's range
         for seed in (1, 2):
-            large = replace(served["float16"], n=wide, sets=sets, seed=seed, scale=max(space.scales))
+            large = replace(served[FLOAT16.name], n=wide, sets=sets, seed=seed, scale=max(space.scales))
             yield fit(normalizer, large, domain.sizes)
     yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:
@@ -222,5 +233,5 @@ ALL_WIDTHS = WIDTHS
 
 
 def narrowed(domain: Domain, contract: Contract) -> Domain:
-    """The domain without the formats that the contract does not claim."""
+    """The domain restricted to the formats that the contract claims."""
     return replace(domain, formats=tuple(f for f in domain.formats if f in contract.formats and f in FORMATS))

@@ -1,8 +1,15 @@
-"""What whitening layers are asked: values and gradients, rows of Table 1."""
+"""The checks of whitening layers: values and gradients, laws, rows of Table 1."""
 
 from __future__ import annotations
 
 from normcheck.core.check import Check
-from normcheck.families.whitening.checks import table, values
+from normcheck.families.whitening.checks import laws, table, values
 
-CHECKS: tuple[Check, ...] = values.CHECKS + table.CHECKS
+CHECKS: tuple[Check, ...] = (
+    values.OUTPUT,
+    values.GRADIENT,
+    *laws.CHECKS,
+    values.RUNNING,
+    values.EVALUATION,
+    *table.CHECKS,
+)

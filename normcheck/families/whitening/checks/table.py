@@ -1,6 +1,7 @@
 """The table of whitening: changes of weights and data under which the output stays the same, or must not.
 
-A layer sees x = W d for the weights W before it and the data d: a change of either is a change of x, made here exactly.
+The input of a layer is x = W d for the weights W before it and the data d: a change of either is a change of x, made
+here exactly.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import COLUMN_NAMES, OF_BATCH, REPARAMETRIZES
-from normcheck.families.whitening.case import WhiteningCase, true
-from normcheck.families.whitening.checks.values import errors, visible
+from normcheck.families.whitening import bounds
+from normcheck.families.whitening.case import WhiteningCase, beside
+from normcheck.families.whitening.checks.values import errors
 from normcheck.families.whitening.entry import Whitening
-from normcheck.families.whitening.reference import ROOTS
+from normcheck.families.whitening.reference import answer
 from normcheck.families.whitening.space import WhiteningSpace
 from normcheck.families.whitening.subject import WhiteningSubject
 
 BA = "Ba, Kiros, Hinton 2016, Table 1"
-
-NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing."""
 
 Move = Callable[[Array, np.random.Generator], Array]
 """A change of x, (cases, channels, *space)."""
@@ -33,14 +32,14 @@ Move = Callable[[Array, np.random.Generator], Array]
 
 @dataclass(frozen=True, slots=True)
 class WhiteningColumn:
-    """A way to change the net or its data, and for which whitenings the output stays the same."""
+    """A way to change the net or its data, and for which whitening layers the output stays the same."""
 
     name: str
     law: str
     move: Move
     holds: Callable[[Whitening], bool]
-    cells: tuple[str, ...] = ()  # of the table; else that of its name
-    first: bool = False  # only the first case is looked at
+    cells: tuple[str, ...] = ()  # of the table that it measures; empty: the one of its own name
+    first: bool = False  # only the output of the first case is compared
 
 
 def _scaled(x: Array, rng: np.random.Generator) -> Array:
@@ -48,13 +47,13 @@ def _scaled(x: Array, rng: np.random.Generator) -> Array:
 
 
 def _per_member(x: Array, rng: np.random.Generator) -> Array:
-    """v . d, the same for all units, of each member another."""
+    """v . d: one number for each member, the same for all units."""
     return np.asarray(x + rng.integers(1, 17, (x.shape[0], 1, *x.shape[2:])) / 4.0)
 
 
 def _one_unit(x: Array, rng: np.random.Generator) -> Array:
     chosen = np.arange(x.shape[1]) == int(rng.integers(x.shape[1]))
-    return np.where(chosen.reshape(1, -1, *[1] * (x.ndim - 2)), 4.0 * x, x)
+    return np.where(beside(chosen, x.ndim), 4.0 * x, x)
 
 
 def _per_unit(x: Array, rng: np.random.Generator) -> Array:
@@ -104,16 +103,16 @@ def _asked(column: WhiteningColumn) -> Callable[[WhiteningSubject, WhiteningCase
     cells = column.cells or (f"row/{column.name}",)
 
     def ask(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
-        is_no, root = not column.holds(subject.entry), ROOTS[subject.entry.root]
+        is_no, root = not column.holds(subject.entry), subject.entry.root
         if subject.contract.eps is None:
-            case = case.but(eps=case.eps * NEGLIGIBLE)
+            case = case.but(eps=case.eps * bounds.NEGLIGIBLE)
         moved = case.but(x=column.move(case.x, np.random.default_rng((int(case.drawn["seed"]), 3))))
         seen = slice(0, 1) if column.first else slice(None)
         off, other = errors(subject, case), errors(subject, moved)
-        mask = np.broadcast_to(visible(off, case) & visible(other, moved), case.x.shape)[seen]
-        allowed = subject.contract.bound_multiplier * (off.y + other.y)[seen]
-        predicted = (true(root, moved).y - true(root, case).y)[seen]  # exactly: a fixed eps does not follow a scale
-        if is_no and not np.any(mask & (np.abs(predicted) > 2.0 * WITNESS * allowed)):
+        mask = np.broadcast_to(off.visible(case) & other.visible(moved), case.x.shape)[seen]
+        allowed = subject.contract.bound_multiplier * bounds.difference(off.y, other.y)[seen]
+        predicted = (answer(root, moved).y - answer(root, case).y)[seen]  # not 0: a fixed eps does not follow a scale
+        if is_no and not np.any(mask & (np.abs(predicted) > bounds.SHOWN * allowed)):
             return Comparison(column.law, 0, 0.0, seeks=True)
         expected = subject.call(case, False).y[seen] + (0.0 if is_no else predicted)
         found = differ(column.law, subject.call(moved, False).y[seen], expected, allowed, mask)

@@ -1,0 +1,190 @@
+"""The Python interface: implementations checked in a script, a notebook or a training harness, without pytest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, FindingsError, UsageError
+from normcheck.core.events import ClaimBound, Event, outcomes_of, record
+from normcheck.core.result import ERROR, PASSED, Finding, Outcome
+from normcheck.engine import claims, run, verdict
+from normcheck.engine.case_test import case_test
+from normcheck.engine.search import shared
+from normcheck.engine.settings import Settings
+from normcheck.report import failures, files, message, notebook, terminal
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Verdict:
+    """What was found of one implementation. The fields are those of its record in the JSON document (`schema.json`)."""
+
+    kind: str
+    target: str
+    verdict: str  # passed, failed, inconclusive, error
+    row: Mapping[str, str]  # of Table 1: "invariant", "not invariant" or "undetermined" by column
+    extended: Mapping[str, str]  # the columns beyond Table 1
+    gradient: str  # the mode whose closed form the gradient matches, or "none"
+    diagnosis: tuple[str, ...]  # names of the faults that it looks like, most likely first
+    findings: tuple[Finding, ...]  # the laws that do not hold, each on its smallest case
+    warnings: tuple[Any, ...] = ()
+    checks: Mapping[str, int]  # how many passed, failed, were inconclusive, skipped or in error
+    compared: int  # how many numbers were compared
+    seconds: float
+    invariances: Mapping[str, str]
+    speed: tuple[Any, ...]
+    growth: tuple[Any, ...]
+    contract: Mapping[str, str]  # conventions that differ from the default
+    accuracy: Mapping[str, Any]  # by pass and format
+    curves: Mapping[str, Any]  # error over conditioning and width, by pass and format
+    gradient_shares: Mapping[str, Any]
+    tightest: Mapping[str, Any] | None  # the check that came nearest to what is allowed
+    not_checked: Mapping[str, str]  # what was not checked, and why
+    information: Mapping[str, str]
+    expected_findings: Mapping[str, str]  # known findings that were met, and why they are accepted
+    errors: tuple[str, ...]
+    expected: Mapping[str, str] | None  # the row that follows from the definition of the kind
+    expected_extended: Mapping[str, str]
+    printed: tuple[Any, ...]  # the rows that papers print for the kind
+    row_expected_statistics: Mapping[str, str] | None = None
+    extended_expected_statistics: Mapping[str, str] | None = None
+    _document: str  # the JSON document
+    _failure: str  # the text of a failing test; empty if all is well
+
+    @property
+    def ok(self) -> bool:
+        """Whether all laws hold that were checked, and something was compared: when pytest would exit with 0."""
+        return not self._failure
+
+    def raise_for_findings(self) -> None:
+        """Raise `FindingsError`, with the text of a failing test, unless the verdict is `ok`."""
+        if self._failure:
+            raise FindingsError(self._failure)
+
+    def to_json(self) -> str:
+        """The whole document as `--norm-json` writes it: settings, environment and the record."""
+        return self._document
+
+    def __str__(self) -> str:
+        """The block that the terminal prints for one implementation."""
+        width = max(80, shutil.get_terminal_size().columns)
+        return "\n".join(text for text, _ in terminal.implementation(self._record(), width))
+
+    def __repr__(self) -> str:
+        return f"<Verdict {self.kind} = {self.target}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.fragment(self._record())
+
+    def _record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._document)["implementations"][0]
+        return found
+
+
+def check(
+    target: Any,
+    as_: str | None = None,
+    contract: Mapping[str, Any] | None = None,
+    effort: str = "default",
+    progress: Callable[[Event], object] | bool | None = None,
+) -> Verdict:
+    """Check an implementation of a normalizer.
+
+    >>> check("torch.nn.functional:rms_norm", as_="rms_norm", effort="quick").ok
+    True
+
+    target: "package.module:attribute", "path/to/file.py:attribute", a function, a torch.nn.Module class or instance, a
+    pair (forward, backward) of numpy functions, or an `Implementation`. as_: the kind that it claims to be; None finds
+    it out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep;
+    the first two search the same cases each time. progress: a function that receives each event, or True for a line
+    per check on stderr.
+
+    Afterwards threads, warnings and the module search path are as before. Raises `UsageError` for an unknown kind,
+    convention or effort, and for a target that cannot be loaded or bound; `CallError` for one that raises or returns
+    no answer to every ordinary input.
+    """
+    settings = Settings(effort, failing_cases=shared())
+    listen = _listener(progress)
+    seen: list[Event] = []
+    with _loading(target), closing(run.events([_claim(target, as_, contract)], settings)) as stream:
+        for event in stream:
+            seen.append(event)
+            listen(event)
+            if isinstance(event, ClaimBound):
+                _raise_unless_bound(event.outcome)
+    return _verdict(verdict.document(seen, settings.record()), outcomes_of(seen))
+
+
+def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
+    """One check as a Hypothesis test: a function made with `hypothesis.given`, for pytest and for fuzzers.
+
+    >>> test_value = given_cases("torch.nn.functional:layer_norm", as_="layer_norm", check="value")
+
+    Number of examples and database are those of the Hypothesis profile in force. The test raises `FindingsError` with
+    the law, the smallest case, and the command that runs it again. target, as_, contract: as `check` takes them.
+    check: a name that `normcheck explain` lists; one that seeks a counterexample for a "no" never fails here.
+
+    Raises `UsageError` for an unknown kind, convention or check, and for a check that has no cases for this
+    implementation; `UsageError` or `CallError` where it cannot be loaded, bound or called.
+    """
+    made = claims.claim((as_, target), claims.conventions_of(contract))
+    return case_test(made, check, lambda finding: message.finding(made.kind, made.name, finding.record()))
+
+
+def _claim(target: Any, as_: str | None, contract: Mapping[str, Any] | None) -> claims.Claim:
+    declared = claims.conventions_of(contract)
+    if as_ is not None:
+        return claims.claim((as_, target), declared)
+    if isinstance(target, (str, Implementation)):
+        return claims.claim(target, declared)
+    return claims.identified(target, declared)
+
+
+def _raise_unless_bound(outcome: Outcome) -> None:
+    if outcome.status == ERROR:
+        raise UsageError(outcome.reason) if outcome.usage else CallError(outcome.reason)
+
+
+def _listener(progress: Callable[[Event], object] | bool | None) -> Callable[[Event], object]:
+    if progress is True:
+        return _print_line
+    return progress or (lambda event: None)
+
+
+def _print_line(event: Event) -> None:
+    line = terminal.progress(record(event))
+    if line:
+        sys.stderr.write(f"{line}\n")
+
+
+@contextmanager
+def _loading(target: Any) -> Iterator[None]:
+    """Take back what loading a target adds: folders of the module search path, and the module of a file."""
+    path, modules = list(sys.path), set(sys.modules)
+    file = Path(target.rpartition(":")[0]).expanduser().resolve() if isinstance(target, str) else Path()
+    try:
+        yield
+    finally:
+        added = {str(Path.cwd()), str(file.parent)}
+        sys.path[:] = [folder for folder in sys.path if folder in path or folder not in added]
+        for name in set(sys.modules) - modules:
+            if getattr(sys.modules[name], "__file__", None) == str(file):  # the next check reads the file again
+                del sys.modules[name]
+
+
+def _verdict(document: Mapping[str, Any], found: list[Outcome]) -> Verdict:
+    (one,) = document["implementations"]
+    failure = failures.failure_text([outcome.record() for outcome in found], {})
+    if not failure and one["verdict"] != PASSED:
+        failure = f"{one['target']}: no check could compare anything"
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()}
+    values["findings"] = tuple(outcome.finding for outcome in found if outcome.finding is not None)
+    text = files.text(document, "json", Path(), Path())
+    return Verdict(**values, _document=text, _failure=failure)

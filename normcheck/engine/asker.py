@@ -1,0 +1,132 @@
+"""One check of one claim: whether it applies, at which effort, on which cases, and what is reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from normcheck import families
+from normcheck.core import ask
+from normcheck.core.check import Check
+from normcheck.core.contract import words
+from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.result import ERROR, PASSED, SKIPPED, Outcome
+from normcheck.core.subject import BoundSubject
+from normcheck.engine import accepted_findings
+from normcheck.engine.binder import ClaimBinder
+from normcheck.engine.claims import Claim
+from normcheck.engine.conditions import run_conditions
+from normcheck.engine.explainer import Diagnoses, explain_finding
+from normcheck.engine.failing_cases import NOTHING
+from normcheck.engine.search import EFFORTS, Effort, search
+from normcheck.engine.settings import Settings
+from normcheck.frameworks import known_bugs
+from normcheck.frameworks.known_bugs import KnownBug
+
+CALL = "call"
+"""Name of the first check: can the target be loaded, bound and called at all."""
+
+
+class Asker:
+    """Checks claims under one set of settings; each claim is bound at its first check."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._binder = ClaimBinder(settings.isolate, settings.device)
+        self._diagnoses = Diagnoses()
+
+    def subject(self, claim: Claim) -> BoundSubject:
+        """The bound implementation. Raises what binding raised, at each call."""
+        return self._binder.subject(claim)
+
+    def run_call(self, claim: Claim) -> Outcome:
+        """Whether a claim can be loaded, bound and called."""
+        started = time.perf_counter()
+        plain = Outcome(claim.kind, claim.name, CALL, PASSED)
+        if claim.implementation is None:
+            return replace(plain, status=ERROR, reason=claim.error, usage=True)
+        try:
+            subject = self.subject(claim)
+        except UsageError as error:
+            return replace(plain, status=ERROR, reason=str(error), usage=True)
+        except (CallError, LostError) as error:
+            return replace(plain, status=ERROR, reason=str(error))
+        seconds = time.perf_counter() - started
+        notes = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
+        return replace(
+            plain, seconds=seconds, absent=dict(subject.absent), contract=words(subject.contract),
+            notes=notes if claim.identified else {},
+        )  # fmt: skip
+
+    def run_check(self, claim: Claim, check: Check) -> Outcome:
+        """One check of one claim; skipped with a reason where it cannot be called or the check does not apply."""
+        plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
+        try:
+            subject = self.subject(claim)
+        except (UsageError, CallError, LostError):
+            return replace(plain, reason="it cannot be called")
+        self._binder.renew(claim)
+        try:
+            reason = check.lacks(subject) or _too_low(check, self.settings) or check.space.unsupported_reason(subject)
+            return replace(plain, reason=reason) if reason else self._compared(claim, check, subject)
+        except LostError as error:
+            return replace(plain, status=ERROR, reason=str(error))
+
+    def _compared(self, claim: Claim, check: Check, subject: BoundSubject) -> Outcome:
+        with run_conditions():
+            outcome = _run(subject, check, self.settings)
+            if outcome.finding is not None:
+                outcome = explain_finding(outcome, claim, check, subject, self._diagnoses)
+        return accepted_findings.settle(outcome, self.settings.accepted, _today())
+
+    def close(self) -> None:
+        """End the processes of isolated implementations."""
+        self._binder.close()
+
+
+def checks_of(claim: Claim, checks: Iterable[Check], settings: Settings) -> list[Check]:
+    """The checks that concern the kind of a claim; with a replay the one that it names. None for a claim in error."""
+    if claim.implementation is None:
+        return []
+    entry = families.get(claim.kind)
+    return [
+        check for check in checks
+        if check.concerns(entry) and (settings.replay is None or settings.replay[0] == check.name)
+    ]  # fmt: skip
+
+
+def _today() -> date:
+    return datetime.now(tz=UTC).date()
+
+
+def _too_low(check: Check, settings: Settings) -> str:
+    """Why a check is left out at this effort; empty if it is not. A replay runs at any effort."""
+    order = list(EFFORTS)
+    if settings.replay is not None or order.index(check.least) <= order.index(settings.effort):
+        return ""
+    return f"asked with --norm-effort {check.least}"
+
+
+def _run(subject: BoundSubject, check: Check, settings: Settings) -> Outcome:
+    """Run the case to be repeated; else search, with regard to the bugs that are known of the target."""
+    if settings.replay is not None:
+        return ask.run_check(subject, check, [check.space.adapt(subject, settings.replay[1])])
+    bug = known_bugs.of(subject.name, check.name)
+    if bug is None:
+        return search(subject, check, settings.search_effort)
+    return run_known_bug(subject, check, bug, settings.search_effort)
+
+
+def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> Outcome:
+    """A check of a target with a known bug: all other cases must hold, and the bug must still be found."""
+    effort = replace(effort, memory=NOTHING)  # a case that failed before may show the known bug
+    outcome = search(known_bugs.without(subject, bug), check, effort)
+    if outcome.finding is not None:
+        return outcome
+    if search(known_bugs.only(subject, bug), check, effort).finding is None:
+        stale = f"the expected finding ({bug.reason}) is gone: remove it from normcheck/frameworks/known_bugs.py"
+        return replace(outcome, status=ERROR, reason=stale)
+    return replace(outcome, expected=bug.reason)

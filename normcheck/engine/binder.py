@@ -1,0 +1,62 @@
+"""From claims to bound subjects: each claim is bound once, in this process or in a process of its own."""
+
+from __future__ import annotations
+
+from normcheck import families
+from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.limits import Limits
+from normcheck.core.subject import BoundSubject
+from normcheck.engine.claims import Claim
+from normcheck.engine.conditions import run_conditions
+from normcheck.frameworks.isolation.remote import Remote
+
+
+class ClaimBinder:
+    """Binds claims and keeps the result of each, which may be an error."""
+
+    def __init__(self, isolate: Limits | None, device: str) -> None:
+        self._isolate, self._device = isolate, device
+        self._bound: dict[Claim, BoundSubject | Exception] = {}
+        self._remotes: dict[Claim, Remote] = {}
+
+    def subject(self, claim: Claim) -> BoundSubject:
+        """The bound implementation. Raises what binding raised, at each call."""
+        assert claim.implementation is not None, "a claim with an error has no subject"
+        if claim not in self._bound:
+            try:
+                with run_conditions():
+                    self._bound[claim] = self._bind(claim, claim.implementation)
+            except (UsageError, CallError, LostError) as error:
+                self._bound[claim] = error
+        found = self._bound[claim]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def renew(self, claim: Claim) -> None:
+        """Before each check: a process that was lost may be started again."""
+        if claim in self._remotes:
+            self._remotes[claim].renew()
+
+    def close(self) -> None:
+        """End the processes of isolated implementations."""
+        for remote in self._remotes.values():
+            remote.close()
+
+    def _bind(self, claim: Claim, implementation: Implementation) -> BoundSubject:
+        entry = families.get(claim.kind)
+        family = families.of(entry)
+        if self._device != "cpu" and not family.devices:
+            raise UsageError(
+                f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
+            )
+        if self._isolate is None:
+            return families.bind(implementation)
+        if not isinstance(implementation.target, str):
+            raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
+        if family.isolate is None:
+            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
+        self._remotes[claim] = remote = family.isolate(implementation, entry, self._isolate)
+        found: BoundSubject = remote.subject()
+        return found

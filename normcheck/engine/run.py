@@ -1,0 +1,65 @@
+"""A run as a stream of events: what the Python API reads whole, and the pytest plugin makes check by check."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+
+from normcheck.core.check import Check
+from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone, Event
+from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.claims import Claim
+from normcheck.engine.settings import Settings
+from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
+
+TABLE_CHECKS = tuple(check for family in FAMILIES for check in family.table)
+"""The checks that measure the columns of Table 1 and those beyond it."""
+
+PLACES = {name: i for i, name in enumerate(CHECKS_BY_NAME)}
+"""The place of each check among those of a claim."""
+
+
+def events(
+    claims: Iterable[Claim], settings: Settings, checks: Sequence[Check] = CHECKS
+) -> Generator[Event, None, None]:
+    """All checks that concern each claim, in their order. Closing the generator ends isolated processes too."""
+    with closing(Asker(settings)) as asker:
+        for claim in claims:
+            yield from bind_events(asker, claim)
+            for check in checks_of(claim, checks, settings):
+                yield from check_events(asker, claim, check)
+            yield ClaimDone(claim.kind, claim.name)
+
+
+def bind_events(asker: Asker, claim: Claim) -> Iterator[Event]:
+    """Bind a claim."""
+    yield ClaimBound(asker.run_call(claim))
+
+
+def check_events(asker: Asker, claim: Claim, check: Check) -> Iterator[Event]:
+    """Run one check of a claim."""
+    yield CheckStarted(claim.kind, claim.name, check.name)
+    yield CheckDone(asker.run_check(claim, check))
+
+
+def in_order(events: Iterable[Event], claims: Iterable[Claim]) -> list[Event]:
+    """Events of checks that ran in any order, in several processes, as `events` yields them.
+
+    Each claim that has no `ClaimDone` yet gets one. Targets that are not among the claims follow, as they came.
+    """
+    found = list(events)
+    places = {(claim.kind, claim.name): i for i, claim in enumerate(claims)}
+    for one in found:
+        places.setdefault((one.kind, one.target), len(places))
+    done = {(one.kind, one.target) for one in found if isinstance(one, ClaimDone)}
+    seen = dict.fromkeys((one.kind, one.target) for one in found)
+    found += [ClaimDone(kind, target) for kind, target in seen if (kind, target) not in done]
+    return sorted(found, key=lambda one: (places[one.kind, one.target], _place(one)))
+
+
+def _place(event: Event) -> int:
+    """Where an event stands among those of its claim."""
+    if isinstance(event, ClaimDone):
+        return len(PLACES)
+    check = event.check if isinstance(event, CheckStarted) else event.outcome.check
+    return PLACES.get(check, -1)  # the call is no check and comes first

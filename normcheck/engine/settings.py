@@ -1,0 +1,61 @@
+"""What a run depends on beside its claims, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from normcheck.core.errors import UsageError, suggest
+from normcheck.core.limits import Limits
+from normcheck.core.replay import decode, encode, named
+from normcheck.engine.accepted_findings import AcceptedFinding
+from normcheck.engine.failing_cases import NOTHING, FailingCases
+from normcheck.engine.search import EFFORTS, Effort
+from normcheck.families import CHECKS_BY_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How hard to search, and under which circumstances. Raises `UsageError` for an unknown effort."""
+
+    effort: str = "default"  # a key of `EFFORTS`
+    seed: int | None = None  # None: the same cases in every run
+    replay: tuple[str, Any] | None = None  # the one case to run: the name of its check, and its draw
+    failing_cases: FailingCases = NOTHING  # cases that broke a law in earlier runs
+    accepted: tuple[AcceptedFinding, ...] = ()  # findings that the project has accepted
+    isolate: Limits | None = None  # run each implementation in a process of its own, within these limits
+    device: str = "cpu"  # where the tensors of cases lie, as torch writes it
+
+    def __post_init__(self) -> None:
+        """Refuse an effort that does not exist."""
+        if self.effort not in EFFORTS:
+            raise UsageError(f"unknown effort {self.effort!r}; known: {', '.join(EFFORTS)}")
+
+    @property
+    def search_effort(self) -> Effort:
+        """What a search is given."""
+        return Effort(EFFORTS[self.effort], self.seed, self.failing_cases)
+
+    def record(self) -> dict[str, Any]:
+        """As the JSON document has it."""
+        out: dict[str, Any] = {"effort": self.effort, "seed": self.seed}
+        return out if self.replay is None else out | {"replay": encode(*self.replay)}
+
+
+def isolation_limits(seconds: str, gigabytes: str) -> Limits:
+    """The limits of isolation, from words. Raises `UsageError` for what is not a number above 0."""
+    try:
+        found = Limits(float(seconds), float(gigabytes))
+    except ValueError:
+        raise UsageError(f"the limits of isolation are numbers, not {seconds} and {gigabytes}") from None
+    if min(found.seconds, found.gigabytes) <= 0.0:
+        raise UsageError("the limits of isolation are above 0")
+    return found
+
+
+def replayed_case(text: str) -> tuple[str, Any]:
+    """The check and the draw of a replay id. Raises `UsageError` for an unknown check or choice."""
+    name = named(text)
+    if name not in CHECKS_BY_NAME:
+        raise UsageError(f"replay {text!r}: there is no check {name!r}; {suggest(name, CHECKS_BY_NAME)}")
+    return decode(text, CHECKS_BY_NAME[name].space.plain)

@@ -1,0 +1,120 @@
+"""The reference as a working layer in refreshed coordinates, made of steps of which a fault replaces some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.families.reparametrized.case import ReparametrizedCase
+from normcheck.families.reparametrized.entry import Reparametrized
+from normcheck.families.reparametrized.reference import affine, perceptron
+from normcheck.families.reparametrized.reference.affine import AffineGeometry, Estimate, flat, lifted
+from normcheck.families.reparametrized.reference.perceptron import LinearPart, Weights
+from normcheck.families.reparametrized.subject import ReparametrizedRun
+
+
+def _itself(estimate: Estimate) -> Estimate:
+    return estimate
+
+
+def _unchanged(before: AffineGeometry, after: AffineGeometry, matrix: Array) -> Array:
+    """The function stays."""
+    return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class AffineSteps:
+    """How an affine layer is refreshed and stepped; a fault replaces a part."""
+
+    estimate: Callable[[Estimate], Estimate] = _itself
+    carried: Callable[[AffineGeometry, AffineGeometry, Array], Array] = _unchanged
+    moved: Callable[[AffineGeometry, Array, Array], Array] = affine.move
+    batch: bool = False  # a call centers by the mean of its own inputs
+    frozen: bool = False  # only the first refresh has an effect
+    own: bool = False  # a step estimates the geometry from its own batch
+
+
+class AffineRun:
+    """An affine layer in the case's format."""
+
+    def __init__(self, case: ReparametrizedCase, estimate: Estimate, steps: AffineSteps) -> None:
+        self.case, self.steps, self.kind = case, steps, np.dtype(case.format.name)
+        self.estimate = steps.estimate(estimate)
+        self.matrix = np.column_stack(case.weights).astype(self.kind)
+        self.geometry = flat(case.probe.shape[1], len(case.weights[0]))
+        self.refreshed = 0
+
+    def outputs(self, x: Array) -> Array:
+        rows = lifted(x.astype(self.kind))
+        if self.steps.batch:
+            center = np.append(x.mean(axis=0), 0.0).astype(self.kind)
+            rows = rows - center + self.geometry.center.astype(self.kind)
+        return np.asarray(rows @ self.matrix.T, np.float64)
+
+    def refresh(self, x: Array, dy: Array) -> None:
+        self.refreshed += 1
+        if self.steps.frozen and self.refreshed > 1:
+            return
+        after = self.estimate(x, dy, self.case.damping)
+        self.matrix = self.steps.carried(self.geometry, after, self.matrix).astype(self.kind)
+        self.geometry = after
+
+    def step(self, x: Array, dy: Array, rate: float) -> None:
+        g = self.estimate(x, dy, self.case.damping) if self.steps.own else self.geometry
+        self.matrix = (self.matrix - rate * self.steps.moved(g, x, dy)).astype(self.kind)
+
+    def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
+        found = affine.move(self.geometry, x, dy)
+        return np.asarray(found[:, :-1] if len(shape) > 1 else found[:, -1])
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptronSteps:
+    """How a hidden layer of tanh is refreshed; a fault replaces a part."""
+
+    chosen: Callable[[Weights, Array], LinearPart] = perceptron.chosen
+    compensated: Callable[[Weights, LinearPart, LinearPart], Weights] = perceptron.compensated
+    gradients: Callable[[Weights, LinearPart, Array, Array], Weights] = perceptron.gradients
+    batch: bool = False  # a call chooses alpha and beta from its own inputs
+
+
+class PerceptronRun:
+    """A hidden layer of tanh with a linear part, in the case's format."""
+
+    def __init__(self, case: ReparametrizedCase, steps: PerceptronSteps) -> None:
+        self.steps, self.kind = steps, np.dtype(case.format.name)
+        self.weights = self._cast(case.weights)
+        self.linear = perceptron.none(self.weights)
+
+    def _cast(self, weights: tuple[Array, ...]) -> Weights:
+        inner, bias, outer, short, shift = (w.astype(self.kind) for w in weights)
+        return inner, bias, outer, short, shift
+
+    def outputs(self, x: Array) -> Array:
+        linear = self.steps.chosen(self.weights, x) if self.steps.batch and self.linear.slope.any() else self.linear
+        return np.asarray(perceptron.outputs(self.weights, linear, x.astype(self.kind)), np.float64)
+
+    def refresh(self, x: Array, _dy: Array) -> None:
+        after = self.steps.chosen(self.weights, x.astype(self.kind))
+        self.weights = self._cast(self.steps.compensated(self.weights, self.linear, after))
+        self.linear = after
+
+    def step(self, x: Array, dy: Array, rate: float) -> None:
+        found = self.steps.gradients(self.weights, self.linear, x.astype(self.kind), dy.astype(self.kind))
+        self.weights = self._cast(tuple(w - rate * g for w, g in zip(self.weights, found, strict=True)))
+
+    def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
+        found = self.steps.gradients(self.weights, self.linear, x.astype(self.kind), dy.astype(self.kind))
+        return next(g.astype(np.float64) for g in found if g.shape == shape)
+
+
+def start(
+    case: ReparametrizedCase, entry: Reparametrized, affine_steps: AffineSteps, perceptron_steps: PerceptronSteps
+) -> ReparametrizedRun:
+    """A layer of the entry's kind for a case."""
+    if entry.geometry is None:
+        return PerceptronRun(case, perceptron_steps)
+    return AffineRun(case, entry.geometry, affine_steps)

@@ -1,0 +1,1 @@
+"""The closed forms: affine layers in another geometry (`affine`), layers of tanh with a linear part (`perceptron`)."""

@@ -1,0 +1,113 @@
+"""Bugs of torch itself that checks find, as data: target, reason, source, and a reproduction in plain torch.
+
+The law stays as it is, and the same behavior in any other target is a finding. An entry whose bug is no longer found is
+an error, so that it is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+GROUP_NORM_CHANNELS_LAST = """\
+import torch
+torch.manual_seed(0)
+x = torch.randn(2, 4, 8, 8) + 1000.0
+exact = torch.nn.functional.group_norm(x.double(), 2)
+last = torch.nn.functional.group_norm(x.contiguous(memory_format=torch.channels_last), 2)
+print((torch.nn.functional.group_norm(x, 2) - exact).abs().max())  # 5e-05
+print((last - exact).abs().max())                                  # 4e-01
+"""
+
+GROUP_NORM_WITHOUT_WEIGHT = """\
+import torch
+x, b = torch.randn(2, 4, 8, requires_grad=True), torch.randn(4, requires_grad=True)
+torch.nn.functional.group_norm(x, 2, None, b).square().sum().backward()  # RuntimeError: tensor does not have a device
+"""
+
+
+BATCH_NORM_WEIGHT_STRIDE = """\
+import torch
+x, dy = torch.randn(5, 4, requires_grad=True), torch.randn(5, 4)
+every_second = torch.arange(8.0)[::2]
+for w in (every_second.contiguous(), every_second):  # the same numbers
+    y = torch.nn.functional.batch_norm(x, None, None, w, training=True)
+    print(torch.autograd.grad(y, x, dy)[0][0])  # not the same gradient: the second multiplies by 0, 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBug:
+    """A finding that is expected of certain targets, on cases with certain layouts or parameters."""
+
+    targets: tuple[str, ...]
+    checks: tuple[str, ...]
+    reason: str
+    source: str
+    reproduction: str
+    layouts: tuple[str, ...] = ()  # of the input; empty: all
+    affine: tuple[str, ...] = ()  # which parameters are passed; empty: all
+    strided_parameters: bool = False  # only on cases whose parameters are not contiguous
+
+
+ALL = (
+    KnownBug(
+        targets=(
+            "torch.nn.functional:group_norm",
+            "torch.nn:GroupNorm",
+            "torch:group_norm",
+            "torch.nn.modules.normalization:GroupNorm",
+        ),
+        checks=("input-layout", "input-layout-gradient", "layout-pairs"),
+        layouts=("channels last", "channels last slice"),
+        reason="on the CPU channels-last input takes a path with one-pass variance: 0.4 off at an offset of 1000 in "
+        "float32, where contiguous input is 5e-5 off",
+        source="pytorch/pytorch#49821 (the path), pytorch/pytorch#54293 (the same in the contiguous path, mended)",
+        reproduction=GROUP_NORM_CHANNELS_LAST,
+    ),
+    KnownBug(
+        targets=("torch.nn.functional:batch_norm", "torch:batch_norm"),
+        checks=("layout-pairs",),
+        strided_parameters=True,
+        reason="on the CPU the backward reads a strided weight as if it were contiguous, where input and cotangent are "
+        "channels last or have two axes: dx takes the numbers between its entries",
+        source="pytorch/pytorch#64100 (the same kernel in sync batch norm, where it took the input for channels last)",
+        reproduction=BATCH_NORM_WEIGHT_STRIDE,
+    ),
+    KnownBug(
+        targets=("torch.nn.functional:group_norm", "torch:group_norm"),
+        checks=("parameter-grid",),
+        affine=("bias",),
+        reason="with a bias and no weight the backward raises: it forms a gradient of the weight that is not there",
+        source="pytorch/pytorch#79705 (the same combination in layer norm, second order)",
+        reproduction=GROUP_NORM_WITHOUT_WEIGHT,
+    ),
+)
+
+
+def of(target: str, check: str, bugs: Iterable[KnownBug] = ALL) -> KnownBug | None:
+    """The known bug that a check of a target finds, if any."""
+    return next((bug for bug in bugs if target in bug.targets and check in bug.checks), None)
+
+
+def only(subject: Any, bug: KnownBug) -> Any:
+    """The subject, restricted to the cases on which the bug is expected."""
+    return _restricted(subject, bug, lambda name, expected: name in expected)
+
+
+def without(subject: Any, bug: KnownBug) -> Any:
+    """The subject, restricted to all other cases."""
+    rest = _restricted(subject, bug, lambda name, expected: name not in expected)
+    if not bug.strided_parameters:
+        return rest
+    return replace(rest, domain=replace(rest.domain, own_parameters=False))  # then no case has strided parameters
+
+
+def _restricted(subject: Any, bug: KnownBug, keeps: Callable[[str, tuple[str, ...]], bool]) -> Any:
+    domain = subject.domain
+    if bug.layouts:
+        domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, bug.layouts)))
+    if bug.affine:
+        domain = replace(domain, affine=tuple(name for name in domain.affine if keeps(name, bug.affine)))
+    return replace(subject, domain=domain)

@@ -1,0 +1,84 @@
+"""The events of all checks of a session, in the controlling process: what is written and printed at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normcheck.pytest_plugin import report_options, speed_options
+from normcheck.pytest_plugin.stash_keys import SUITE
+
+
+class Collector:
+    """Gathers events as they come, from worker processes too, and makes the document of the run from them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._events: list[Any] = []
+        self._speeds: list[dict[str, Any]] = []
+        self._run: dict[str, Any] | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        written = getattr(report, "normcheck", [])
+        if written:
+            from normcheck.core.events import event
+
+            for one in map(event, written):
+                self._take(one)
+        self._speeds += getattr(report, "normcheck_speed", [])
+
+    def _take(self, event: Any) -> None:
+        self._events.append(event)
+        self._config.hook.pytest_normcheck_event(event=event)
+
+    def _finish(self) -> dict[str, Any]:
+        """End the stream of every claim, and make the document."""
+        from normcheck.engine.run import in_order
+        from normcheck.engine.verdict import document
+
+        suite = self._config.stash.get(SUITE, None)
+        ordered = in_order(self._events, () if suite is None else suite.claims)
+        known = set(map(id, self._events))
+        for event in ordered:
+            if id(event) not in known:
+                self._take(event)
+        made = document(ordered, {} if suite is None else suite.asker.settings.record())
+        return speed_options.placed(made, self._speeds)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Exit with 4 if a target cannot be used, and never with 0 if an implementation was not compared at all."""
+        if not self._events:
+            return
+        from normcheck.core.events import outcomes_of
+
+        self._run = self._finish()
+        report_options.write(self._config, self._run)
+        if any(outcome.usage for outcome in outcomes_of(self._events)):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif session.exitstatus == pytest.ExitCode.OK and any(not o["compared"] for o in self._run["implementations"]):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._run is None:
+            return
+        from normcheck.report.terminal import summary
+
+        terminalreporter.section("normcheck", sep="=")
+        for text, markup in summary(self._run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
+            terminalreporter.write_line(text, **markup)
+        for text in report_options.lines(self._config, self._run):
+            terminalreporter.write_line(text)
+        reason = self._config.getoption("norm_accept")
+        if reason:
+            terminalreporter.write_line(self._accept(self._run, reason))
+
+    def _accept(self, run: dict[str, Any], reason: str) -> str:
+        """Write the findings of a run to pyproject.toml as accepted; the line that says so."""
+        from normcheck.engine import accepted_findings
+
+        path: Path = self._config.rootpath / "pyproject.toml"
+        found = [(one["target"], finding["check"]) for one in run["implementations"] for finding in one["findings"]]
+        return f"written: {accepted_findings.write(path, found, reason)} expected findings to {path}"

@@ -1,0 +1,34 @@
+"""Why a check fails, as text: for each diagnosis one finding in full, the others in a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from normcheck.report.message import finding, short_finding
+
+Reported = dict[tuple[str, str, tuple[str, ...]], str]
+"""The check whose finding was written in full, by kind, target and diagnosis."""
+
+
+def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, in_full: bool = False) -> str:
+    """The text of all outcomes, as plain records, that failed, are errors or inconclusive; empty if none is.
+
+    reported: what earlier texts have in full; extended here. in_full: write every finding in full.
+    """
+    texts = (
+        _finding(one, reported, in_full=in_full)
+        if one["finding"]
+        else f"{one['target']}: {one['check']}: {one['reason']}"
+        for one in outcomes
+        if one["status"] in ("failed", "error", "inconclusive")
+    )
+    return "\n\n".join(dict.fromkeys(texts))
+
+
+def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool) -> str:
+    key = (outcome["kind"], outcome["target"], tuple(outcome["diagnosis"]))
+    if outcome["diagnosis"] and key in reported and not in_full:
+        return short_finding(outcome["finding"], reported[key])
+    reported.setdefault(key, outcome["check"])
+    return finding(outcome["kind"], outcome["target"], outcome["finding"])

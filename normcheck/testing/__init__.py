@@ -1,0 +1,1 @@
+"""Test kits for code that extends normcheck."""
