@@ -23,7 +23,7 @@ COOIJMANS = "Cooijmans and others 2016"
 
 
 def causal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """The first steps by themselves have the outputs that they have in a longer series; not so with statistics over time."""
+    """The first steps by themselves have the outputs of a longer series; not so with statistics over time."""
     case = case.forward
     steps = max(1, case.steps // 2)
     short = case.but(x=case.x[:steps])
