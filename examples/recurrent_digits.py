@@ -1,11 +1,11 @@
 """Digits read row by row by three LSTMs, side by side: plain, layer-normalized, batch-normalized.
 
     pip install 'normcheck[examples]'
-    python examples/recurrent_digits.py        prints the tables, writes recurrent_digits.png beside itself
+    python examples/recurrent_digits.py        prints the tables, writes recurrent_digits.png beside this file
 
 The digits of scikit-learn are 8x8: eight steps of eight pixels. Each net has 32 units and one linear layer on its last
-state; the nets differ in nothing but the norms. The second plot measures what the gain does to a batch-normalized tanh
-net of 50 steps: the mean slope of its tanh, and how much of a gradient is left (Cooijmans and others 2016, section 4).
+state; the nets differ only in their norms. The second plot shows the effect of the gain on a batch-normalized tanh net
+of 50 steps: the mean slope of its tanh, and how much of a gradient is kept (Cooijmans and others 2016, section 4).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class Classifier(nn.Module):
-    """A recurrent net and a linear layer on its last output."""
+    """A recurrent net with a linear layer on its last output."""
 
     def __init__(self, net: str, inputs: int, steps: int, classes: int) -> None:
         super().__init__()
-        made = {
+        nets = {
             "LSTM": lambda: nn.LSTM(inputs, UNITS),
             "LN-LSTM": lambda: LNLSTM(inputs, UNITS),
             "BN-LSTM": lambda: BNLSTM(inputs, UNITS, max_length=steps, initial_noise=0.1),
         }
-        self.net = made[net]()
+        self.net = nets[net]()
         self.out = nn.Linear(UNITS, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -45,8 +45,8 @@ class Classifier(nn.Module):
         return scores
 
 
-def trained(net: str, train: Pair, test: Pair, epochs: int, seed: int) -> Iterator[tuple[float, float]]:
-    """Loss and accuracy on the test set after each epoch; all that is random follows from the seed."""
+def train_epochs(net: str, train: Pair, test: Pair, epochs: int, seed: int) -> Iterator[tuple[float, float]]:
+    """Train a net; loss and accuracy on the test set after each epoch. The seed determines everything random."""
     torch.manual_seed(seed)
     x, labels = train
     model = Classifier(net, x.shape[2], x.shape[0], int(labels.max()) + 1)
@@ -54,7 +54,7 @@ def trained(net: str, train: Pair, test: Pair, epochs: int, seed: int) -> Iterat
     for _ in range(epochs):
         model.train()
         for chosen in torch.randperm(len(labels)).split(BATCH):
-            if len(chosen) == BATCH:  # a small batch has poor statistics
+            if len(chosen) == BATCH:  # statistics of a small batch are inaccurate
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(model(x[:, chosen]), labels[chosen]).backward()
                 optimizer.step()
@@ -65,10 +65,10 @@ def trained(net: str, train: Pair, test: Pair, epochs: int, seed: int) -> Iterat
         yield float(loss), float((scores.argmax(1) == test[1]).float().mean())
 
 
-def left(gain: float, seed: int, steps: int = 50) -> tuple[float, float]:
-    """Mean tanh' of a BN-RNN with this gain, and how much of a gradient goes back over a step, as a mean factor.
+def gradient_kept(gain: float, seed: int, steps: int = 50) -> tuple[float, float]:
+    """The mean of tanh' in a BN-RNN with this gain, and the mean factor by which a gradient changes over one step.
 
-    The state before the first step is normal, and no input follows: the state is all that is normalized.
+    The state before the first step is normal, and all inputs are zero, so that only the state is normalized.
     """
     torch.manual_seed(seed)
     net = BNRNN(UNITS, UNITS, max_length=steps, eps=1e-12).double()
@@ -77,7 +77,7 @@ def left(gain: float, seed: int, steps: int = 50) -> tuple[float, float]:
         net.norm_ih.weight.zero_()
     x = torch.zeros(steps, 256, UNITS, dtype=torch.float64)
     first = torch.randn(1, 256, UNITS, dtype=torch.float64)
-    first = torch.tanh(gain * first).requires_grad_()  # as large as a state of such a net
+    first = torch.tanh(gain * first).requires_grad_()  # of the size that states of such a net have
     y, _ = net(x, first)
     at_the_end = torch.randn_like(first[0])
     at_the_start = torch.autograd.grad((y[-1] * at_the_end).sum(), first)[0]
@@ -86,7 +86,7 @@ def left(gain: float, seed: int, steps: int = 50) -> tuple[float, float]:
 
 
 def digits() -> tuple[Pair, Pair]:
-    """Training and test set: x (8, cases, 8), labels (cases,)."""
+    """Training set and test set: x (8, cases, 8), labels (cases,)."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -98,11 +98,11 @@ def digits() -> tuple[Pair, Pair]:
 
 
 def table(epochs: int, seeds: int) -> dict[str, list[list[float]]]:
-    """Accuracy after each epoch, for each net and seed; printed as it comes."""
+    """Accuracy after each epoch, by net and seed; each net's results are printed when they are ready."""
     train, test = digits()
     out: dict[str, list[list[float]]] = {}
     for net in NETS:
-        runs = [list(trained(net, train, test, epochs, seed)) for seed in range(seeds)]
+        runs = [list(train_epochs(net, train, test, epochs, seed)) for seed in range(seeds)]
         out[net] = [[accuracy for _, accuracy in run] for run in runs]
         shown = "  ".join(f"{min(c):.3f} .. {max(c):.3f}" for c in (_at(out[net], epoch) for epoch in (5, 10, epochs)))
         print(f"{net:8} {shown}")
@@ -114,7 +114,7 @@ def _at(runs: list[list[float]], epoch: int) -> list[float]:
 
 
 def plot(accuracies: dict[str, list[list[float]]], slopes: list[tuple[float, float]], path: Path) -> None:
-    """Two panels: accuracy over epochs, slope and gradient over gain."""
+    """Draw two panels: accuracy over epochs, slope and gradient over gain."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -137,21 +137,22 @@ def plot(accuracies: dict[str, list[list[float]]], slopes: list[tuple[float, flo
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, measure, print, draw."""
-    words = argparse.ArgumentParser(description="three LSTMs on digits, side by side")
-    words.add_argument("--epochs", type=int, default=30)
-    words.add_argument("--seeds", type=int, default=3, help="runs of each net, seeds 0, 1, ...")
-    words.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".png"))
-    given = words.parse_args(arguments)
+    """Train, measure, print and plot."""
+    parser = argparse.ArgumentParser(description="three LSTMs on digits, side by side")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each net, seeds 0, 1, ...")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".png"))
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    print(f"accuracy on 360 digits after 5, 10, {given.epochs} epochs, least and most of seeds 0 to {given.seeds - 1}")
-    accuracies = table(given.epochs, given.seeds)
+    last = options.seeds - 1
+    print(f"accuracy on 360 digits after 5, 10, {options.epochs} epochs, least and most of seeds 0 to {last}")
+    accuracies = table(options.epochs, options.seeds)
     print("gain      mean tanh'  gradient left, a factor for each step")
-    slopes = [left(gain, seed=0) for gain in GAINS]
+    slopes = [gradient_kept(gain, seed=0) for gain in GAINS]
     for gain, (slope, factor) in zip(GAINS, slopes, strict=True):
         print(f"{gain:<9} {slope:.3f}       {factor:.3f}")
-    plot(accuracies, slopes, given.out)
-    print(f"written: {given.out.name}")
+    plot(accuracies, slopes, options.out)
+    print(f"written: {options.out.name}")
 
 
 if __name__ == "__main__":

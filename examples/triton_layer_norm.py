@@ -1,4 +1,4 @@
-"""Layer norm as a Triton kernel, forward and backward, as one writes it for a GPU.
+"""Layer norm as a Triton kernel, forward and backward, in the usual form for a GPU.
 
 Without a GPU it runs in Triton's interpreter (pip install triton):
 
@@ -41,16 +41,18 @@ def _backward(dy, x, weight, mean, scale, dx, n, WIDTH: tl.constexpr, WEIGHTED: 
     inside = columns < n
     values = tl.load(x + row * n + columns, mask=inside, other=0.0)
     average, inverse = tl.load(mean + row), tl.load(scale + row)
-    standard = tl.where(inside, (values.to(average.dtype) - average) * inverse, 0.0)
-    pull = tl.load(dy + row * n + columns, mask=inside, other=0.0).to(average.dtype)
+    normalized = tl.where(inside, (values.to(average.dtype) - average) * inverse, 0.0)
+    cotangent = tl.load(dy + row * n + columns, mask=inside, other=0.0).to(average.dtype)
     if WEIGHTED:
-        pull *= tl.load(weight + columns, mask=inside, other=0.0).to(average.dtype)
-    along = tl.sum(pull * standard, 0) / n
-    out = (pull - tl.sum(pull, 0) / n - standard * along) * inverse
+        cotangent *= tl.load(weight + columns, mask=inside, other=0.0).to(average.dtype)
+    projection = tl.sum(cotangent * normalized, 0) / n
+    out = (cotangent - tl.sum(cotangent, 0) / n - normalized * projection) * inverse
     tl.store(dx + row * n + columns, out.to(values.dtype), mask=inside)
 
 
 class LayerNorm(torch.autograd.Function):
+    """Saves the rows, the weight, and mean and inverse scale of each row for the backward."""
+
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: Any, bias: Any, n: int, eps: float) -> torch.Tensor:
         rows = x.contiguous().view(-1, n)
@@ -78,13 +80,13 @@ class LayerNorm(torch.autograd.Function):
                 dy, rows, rows if weight is None else weight, mean, scale, dx, ctx.n,
                 WIDTH=ctx.size, WEIGHTED=weight is not None,
             )  # fmt: skip
-        standard = (rows.to(mean.dtype) - mean[:, None]) * scale[:, None]
+        normalized = (rows.to(mean.dtype) - mean[:, None]) * scale[:, None]
         wide = dy.to(mean.dtype)
-        dweight = None if weight is None else (wide * standard).sum(0).to(weight.dtype).view(weight.shape)
+        dweight = None if weight is None else (wide * normalized).sum(0).to(weight.dtype).view(weight.shape)
         dbias = wide.sum(0).to(dy.dtype).view(grads[0].shape[grads[0].ndim - 1 :]) if ctx.biased else None
         return dx.view(ctx.shape), dweight, dbias, None, None
 
 
 def layer_norm(x: torch.Tensor, hidden_size: int, weight: Any = None, bias: Any = None, eps: float = 1e-5):
-    """Normalizes the last axis."""
+    """Normalize over the last axis, of size `hidden_size`."""
     return LayerNorm.apply(x, weight, bias, hidden_size, eps)

@@ -25,13 +25,13 @@ _HOMES = {
     "NormcheckError": "core.errors",
     "UsageError": "core.errors",
     "Verdict": "api",
-    "check": "api",
     "__version__": "core.version",
+    "check": "api",
     "given_cases": "api",
 }
 """Public names, and the module below normcheck in which each is defined."""
 
-__all__ = [*_HOMES]  # noqa: PLE0604  # all strings
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

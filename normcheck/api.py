@@ -1,4 +1,4 @@
-"""The Python interface: `check` an implementation in a script, a notebook or a training harness, without pytest."""
+"""The Python interface: implementations checked in a script, a notebook or a training harness, without pytest."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, FindingsError, UsageError
 from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
-from normcheck.core.version import __version__
 from normcheck.engine import claims, run, verdict
-from normcheck.engine import given_cases as engine_cases
+from normcheck.engine.case_test import case_test
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
 from normcheck.report import failures, files, message, notebook, terminal
@@ -120,7 +119,23 @@ def check(
             listen(event)
             if isinstance(event, ClaimBound):
                 _raise_unless_bound(event.outcome)
-    return _verdict(verdict.document(__version__, seen, settings.record()), outcomes_of(seen))
+    return _verdict(verdict.document(seen, settings.record()), outcomes_of(seen))
+
+
+def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
+    """One check as a Hypothesis test: a function made with `hypothesis.given`, for pytest and for fuzzers.
+
+    >>> test_value = given_cases("torch.nn.functional:layer_norm", as_="layer_norm", check="value")
+
+    Number of examples and database are those of the Hypothesis profile in force. The test raises `FindingsError` with
+    the law, the smallest case, and the command that runs it again. target, as_, contract: as `check` takes them.
+    check: a name that `normcheck explain` lists; one that seeks a counterexample for a "no" never fails here.
+
+    Raises `UsageError` for an unknown kind, convention or check, and for a check that has no cases for this
+    implementation; `UsageError` or `CallError` where it cannot be loaded, bound or called.
+    """
+    made = claims.claim((as_, target), claims.conventions_of(contract))
+    return case_test(made, check, lambda finding: message.finding(made.kind, made.name, finding.record()))
 
 
 def _claim(target: Any, as_: str | None, contract: Mapping[str, Any] | None) -> claims.Claim:
@@ -173,18 +188,3 @@ def _verdict(document: Mapping[str, Any], found: list[Outcome]) -> Verdict:
     values["findings"] = tuple(outcome.finding for outcome in found if outcome.finding is not None)
     text = files.text(document, "json", Path(), Path())
     return Verdict(**values, _document=text, _failure=failure)
-
-
-def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
-    """A test function, made with `hypothesis.given`, that runs one check on drawn cases of an implementation.
-
-    >>> test_value = given_cases("torch.nn.functional:layer_norm", as_="layer_norm", check="value")
-
-    Its number of examples and its database are those of the Hypothesis profile in force. The test raises
-    `FindingsError` with the law, the smallest case and the command that repeats it. target, as_, contract: as `check`
-    takes them. check: a name that `normcheck explain` lists. A check that seeks a witness for a "no" never fails here.
-
-    Raises `UsageError` for an unknown kind, contract or check, and for a check that this implementation has no cases
-    for; `UsageError` or `CallError` where it cannot be loaded, bound or called.
-    """
-    return engine_cases.given_cases(target, as_, check, contract, message.finding)

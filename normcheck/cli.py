@@ -1,4 +1,4 @@
-"""The command: pytest on the property suite, Table 1, identification, pages of explanation, the suite's own teeth."""
+"""The command `normcheck`: the property suite, Table 1, identification, explanations, saved runs, self-check."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TORCH = (
     "group_norm=torch.nn.functional:group_norm",
     "instance_norm=torch.nn.functional:instance_norm",
 )
-"""What `normcheck table` measures where nothing is named."""
+"""The implementations that `normcheck table` measures by default."""
 
 
 def _width() -> int:
@@ -78,7 +78,7 @@ def _table(targets: Sequence[str], words: Sequence[str]) -> int:
         if isinstance(event, ClaimBound) and event.outcome.reason:
             raise UsageError(event.outcome.reason)
         seen.append(event)
-    run = verdict.document(__version__, seen, {})
+    run = verdict.document(seen, {})
     for text, _ in table(run["implementations"], _width()):
         print(text)
     return int(any(deviates(one) for one in run["implementations"]))
@@ -111,26 +111,25 @@ def _explain(words: Sequence[str]) -> int:
 
 def _report(words: Sequence[str]) -> int:
     """A saved run in other forms."""
-    from normcheck.core import result
     from normcheck.report import files
 
     parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
     parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json")
-    for form, said in files.FORMS.items():
-        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=said)
+    for form, text in files.FORMS.items():
+        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
     given = vars(parser.parse_args(list(words)))
-    run = result.read_run(given.pop("run"))
-    asked = {form: path for form, path in given.items() if path is not None}
-    if not asked:
+    run = files.read(given.pop("run"))
+    paths = {form: path for form, path in given.items() if path is not None}
+    if not paths:
         raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")
-    for form, path in asked.items():
+    for form, path in paths.items():
         files.write(run, form, path, Path.cwd())
         print(f"written: {path}")
     return 0
 
 
 def _self_check(conventions: Sequence[str]) -> int:
-    """What the suite finds of all it knows; status 1 if something gets through."""
+    """Print how many known faults the suite finds; status 1 if it misses one."""
     from normcheck.core.contract import contract
     from normcheck.engine.self_check import mutation_scores
 
@@ -159,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit status of a command line. Raises `UsageError` for words that are none."""
+    """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
     if arguments and arguments[0] == "report":
         return _report(arguments[1:])
     parser = _parser()
@@ -172,14 +171,14 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     first = words[0] if words else ""
     if first in ("table", "explain", "identify"):
-        return _told(first, words[1:], known.norm_contract)
+        return _command(first, words[1:], known.norm_contract)
     if first and not _is_claim(first):
         raise UsageError(f"{first!r} is neither [KIND=]TARGET nor a command; {suggest(first, COMMANDS)}")
     return _pytest(arguments)
 
 
-def _told(command: str, words: Sequence[str], conventions: Sequence[str]) -> int:
-    """A command that prints what it finds."""
+def _command(command: str, words: Sequence[str], conventions: Sequence[str]) -> int:
+    """One of the commands that print their result."""
     if command == "table":
         return _table(words, conventions)
     if command == "explain":

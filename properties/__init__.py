@@ -1,1 +1,1 @@
-"""The property-based suite: what `pytest --norm KIND=TARGET` runs. No logic and no tolerance here."""
+"""The property-based suite: what `pytest --norm KIND=TARGET` runs. It holds no logic and no tolerance."""

@@ -1,4 +1,4 @@
-"""Can the implementation be loaded, bound and called at all: asked first."""
+"""Whether the implementation can be loaded, bound and called. Runs first."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def test_call(norm_ask: Any, norm_claim: Any) -> None:
-    """The target is loaded and answers an ordinary input."""
+    """The target can be loaded, bound and called on an ordinary input."""
     norm_ask(norm_claim, None)

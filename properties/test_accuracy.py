@@ -1,4 +1,4 @@
-"""How close is the output to the exact one."""
+"""Accuracy: the distance between the output and the exact one."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = accuracy.CHECKS
 
 
 def test_accuracy(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

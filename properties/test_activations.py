@@ -1,4 +1,4 @@
-"""What ReLU, sigmoid and tanh get from a normalizer below them."""
+"""What ReLU, sigmoid and tanh receive from a normalizer below them."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = activations.CHECKS
 
 
 def test_activations(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""Optimizers that follow the geometry of a net: their steps, and torch's interface."""
+"""Optimizers that follow the geometry of a network: their steps, and torch's optimizer interface."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = checks.CHECKS
 
 
 def test_descent(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""What eps must do."""
+"""The effect of eps."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = epsilon.CHECKS
 
 
 def test_epsilon(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

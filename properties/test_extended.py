@@ -1,4 +1,4 @@
-"""Columns beyond Table 1: reparametrization, independence of the batch."""
+"""Columns beyond Table 1: reparametrization, independence of the batch, independence of the length."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = extended.CHECKS
 
 
 def test_extended(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""Folding and the line of evaluation."""
+"""Folding into the weights, and the affine map of evaluation mode."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = folding.CHECKS
 
 
 def test_folding(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""The backward against the forward, and through which statistics it passes."""
+"""The backward against the forward, and the statistics through which it passes."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = gradient.CHECKS
 
 
 def test_gradients(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""Laws of the forward beyond the table."""
+"""Laws of the forward beyond Table 1."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = laws.CHECKS
 
 
 def test_laws(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

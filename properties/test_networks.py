@@ -1,4 +1,4 @@
-"""Small networks, trained some steps."""
+"""Small networks, trained for some steps."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = networks.CHECKS + weight_norm_nets.CHECKS
 
 
 def test_networks(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

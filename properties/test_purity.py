@@ -1,4 +1,4 @@
-"""What a call may not change, and may not remember."""
+"""Side effects: what a call must not change, and what it must not remember."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = purity.CHECKS
 
 
 def test_purity(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""Layers in refreshed coordinates: functions that stay, statistics that stay, steps and what they commute with."""
+"""Layers in refreshed coordinates: their function, their statistics, and their steps under transformations."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = checks.CHECKS
 
 
 def test_refresh(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -1,4 +1,4 @@
-"""A module keeps its function when its weight becomes a direction and a length, and gets it back."""
+"""A module keeps its function when its weight becomes a direction and a length, and when that is undone."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = reparametrization.CHECKS
 
 
 def test_reparametrization(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

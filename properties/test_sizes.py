@@ -1,4 +1,4 @@
-"""No rows, odd shapes, a million members, rows in numbers around sixteen bits."""
+"""Empty inputs, odd shapes, a million members, numbers of rows around sixteen bits."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = sizes.CHECKS
 
 
 def test_sizes(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

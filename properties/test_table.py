@@ -10,5 +10,5 @@ CHECKS = invariance.CHECKS
 
 
 def test_table(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

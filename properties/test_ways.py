@@ -1,4 +1,4 @@
-"""Every way to call a layer gives the answer of a plain call."""
+"""Every way to call a layer returns the result of a plain call."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ CHECKS = call_modes.CHECKS
 
 
 def test_ways(norm_ask: Any, norm_question: Any) -> None:
-    """Every check of this file holds, or finds its witness."""
+    """One test for each claim and each check of `CHECKS`."""
     norm_ask(*norm_question)

@@ -16,7 +16,7 @@ import yaml
 
 from normcheck.core.errors import UsageError
 from normcheck.core.result import FAILED, PASSED, Finding, Outcome
-from normcheck.engine.accepted_findings import known, settle
+from normcheck.engine.accepted_findings import of_saved_run, settle
 from normcheck.pytest_plugin import report_options
 from normcheck.report import badge, files, github, gitlab, markdown, problems, sarif
 
@@ -96,9 +96,9 @@ def test_gitlab_has_what_it_requires(document: dict[str, Any]) -> None:
 def test_a_badge_says_the_worst(document: dict[str, Any]) -> None:
     sound = document | {"implementations": document["implementations"][:1]}
 
-    assert badge.said(document) == ("1 of 3 failed", "failed")
-    assert badge.said(sound) == ("1 passed", "passed")
-    assert badge.said(document | {"implementations": []})[1] == "failed"
+    assert badge.summary(document) == ("1 of 3 failed", "failed")
+    assert badge.summary(sound) == ("1 passed", "passed")
+    assert badge.summary(document | {"implementations": []})[1] == "failed"
     assert json.loads(badge.text(sound, Path("b.json"), HERE))["schemaVersion"] == 1
     drawn = ET.fromstring(badge.text(document, Path("b.svg"), HERE))
     assert "1 of 3 failed" in "".join(drawn.itertext())
@@ -128,7 +128,7 @@ def test_an_annotation_is_one_line_whatever_the_text(document: dict[str, Any]) -
 def test_many_annotations_end_with_their_number(document: dict[str, Any]) -> None:
     run = document | {"implementations": document["implementations"] * 9}
 
-    assert len(list(github.commands(run, HERE))) == github.MOST + 1
+    assert len(list(github.commands(run, HERE))) == github.MOST_ANNOTATIONS + 1
     assert "findings in all" in list(github.commands(run, HERE))[-1]
 
 
@@ -151,7 +151,7 @@ def test_a_problem_has_a_place_in_the_source(tmp_path: Path, target: str, path: 
     (tmp_path / "src" / "inner").mkdir(parents=True)
     (tmp_path / "src" / "inner" / "__init__.py").write_text("\nclass Class: pass\n")
 
-    assert problems.located(target, tmp_path) == problems.Place(path, line)
+    assert problems.locate(target, tmp_path) == problems.Place(path, line)
 
 
 # In a session
@@ -236,11 +236,11 @@ def test_a_saved_run_of_another_kind_excuses_nothing(tmp_path: Path) -> None:
     one = {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
     path = tmp_path / "old.json"
     path.write_text(json.dumps({"normcheck": "0", "implementations": [one]}))
-    entries = known(tmp_path / "none.toml", str(path), [])
+    entries = of_saved_run("old.json", files.read(path))
 
     assert settle(failing, entries, None) is failing
     path.write_text(json.dumps({"normcheck": "0", "implementations": [one | {"kind": "layer_norm"}]}))
-    assert settle(failing, known(tmp_path / "none.toml", str(path), []), None).status == PASSED
+    assert settle(failing, of_saved_run("old.json", files.read(path)), None).status == PASSED
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_file_that_is_no_run_ends_with_4(project: pytest.Pytester, text: str |
     assert result.ret == 4
     assert said in result.stderr.str()
     with pytest.raises(UsageError, match=said):
-        result.read_run(project.path / "old.json")
+        files.read(project.path / "old.json")
 
 
 # The command

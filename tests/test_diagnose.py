@@ -36,16 +36,16 @@ ALIKE: dict[str, tuple[str, ...]] = {
     "statistics-of-whole-tensor": ("cases-shared",),  # sets of all units: shared by all cases, it is the whole tensor
     "output-shares-memory": ("input-overwritten",),  # an output that lies in its input has been written there
 }
-"""Faults that are one behavior under two names on the normalizers asked here, with the reason; either is right."""
+"""Faults that are one behavior under two names on the normalizers of this file, with the reason; either is right."""
 
 
 PARTS = 4
-"""In so many, that several workers share the pieces of code; each part must be as good as the whole."""
+"""So many parts share the pieces of code among workers; each part must reach the rates of the whole."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How often the name was right, and what was said where it was not."""
+    """How often the name was right, and which names were given where it was not."""
 
     first: int
     three: int
@@ -63,21 +63,21 @@ class Rate:
 
 
 def found_by(mine: Subject, checks: Iterable[str]) -> list[Outcome]:
-    """Outcomes of which only the checks' names matter: a diagnosis asks its own questions."""
+    """Outcomes of which a diagnosis reads the names of the checks alone."""
     return [
         Outcome(mine.normalizer.name, mine.name, check, FAILED, finding=Finding(check, "", 1.0, 0.0, (), {}))
         for check in checks
     ]
 
 
-def right(said: str, wanted: str) -> bool:
+def right(found: str, wanted: str) -> bool:
     """Whether two names, of one fault or of two in any order, are the same."""
-    names, others = said.split("+"), wanted.split("+")
-    return sorted(names) == sorted(others) or said in ALIKE.get(wanted, ())
+    names, others = found.split("+"), wanted.split("+")
+    return sorted(names) == sorted(others) or found in ALIKE.get(wanted, ())
 
 
 def rate(some: Iterable[tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]]) -> Rate:
-    """Diagnose each; given with its label and the name that is right."""
+    """Diagnose each subject; given are its label, the right name, and how to make it with its outcomes."""
     first = three = count = 0
     seconds: list[float] = []
     missed = []
@@ -91,7 +91,7 @@ def rate(some: Iterable[tuple[str, str, Callable[[], tuple[Subject, list[Outcome
         first += bool(names) and right(names[0], wanted)
         three += any(right(name, wanted) for name in names[:3])
         if not (names and right(names[0], wanted)):
-            missed.append(f"{label}: {wanted}, said {', '.join(names[:3]) or 'nothing'}")
+            missed.append(f"{label}: {wanted}, named {', '.join(names[:3]) or 'nothing'}")
     return Rate(first, three, count, tuple(seconds), tuple(missed))
 
 
@@ -160,7 +160,7 @@ def test_no_finding_no_diagnosis() -> None:
 
 
 def test_what_nothing_explains_gets_no_name() -> None:
-    """A fault that is in no catalog is not given the name of another; what it is not is said."""
+    """A fault that is not in the catalog is not given the name of another; the others are ruled out."""
     normalizer = families.get("layer_norm")
     sound = faults.subject(normalizer)
     strange = replace(
@@ -177,7 +177,7 @@ def test_what_nothing_explains_gets_no_name() -> None:
 
 
 def test_a_correct_implementation_is_not_blamed() -> None:
-    """Whatever check is said to have failed: where nothing is wrong, nothing is named."""
+    """Where nothing is wrong nothing is named, whichever check is reported as failed."""
     for one in CORRECT[::9]:
         mine = user_code(one)
 

@@ -32,7 +32,7 @@ def steps_of(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("net", ["LSTM", "LN-LSTM", "BN-LSTM"])
 def test_each_net_learns_and_repeats_with_its_seed(example: Any, net: str) -> None:
-    runs = [list(example.trained(net, steps_of(256), steps_of(64), 12, seed=1)) for _ in range(2)]
+    runs = [list(example.train_epochs(net, steps_of(256), steps_of(64), 12, seed=1)) for _ in range(2)]
 
     assert runs[0] == runs[1]
     assert runs[0][-1][1] > 0.9
@@ -40,7 +40,7 @@ def test_each_net_learns_and_repeats_with_its_seed(example: Any, net: str) -> No
 
 def test_the_slope_falls_with_the_gain_and_the_gradient_does_not(example: Any) -> None:
     """The norm of W h divides by what the gain made small: what is left over a step is at least about 1."""
-    slopes = [example.left(gain, seed=0, steps=20) for gain in (0.1, 0.5, 1.0)]
+    slopes = [example.gradient_kept(gain, seed=0, steps=20) for gain in (0.1, 0.5, 1.0)]
 
     assert [round(slope, 2) for slope, _ in slopes] == [0.99, 0.82, 0.6]
     assert all(factor > 0.99 for _, factor in slopes)

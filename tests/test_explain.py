@@ -1,4 +1,4 @@
-"""Every kind, law and fault has a page that fits a terminal; the wrong lines that pages show are wrong, and found."""
+"""Every kind, check and fault has a page that fits a terminal; the wrong lines on pages are wrong, and found."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from normcheck.engine import verdict
 from normcheck.engine.search import Effort, search
 from normcheck.normalizers import catalog
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.report.terminal import NARROW, deviates, extended_row, table, tabled
+from normcheck.report.terminal import NARROW, deviates, extended_row, has_table_row, table
 
 PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
 
@@ -168,7 +168,7 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
     record = verdict.implementation(outcomes)
     cells = dict(zip(NARROW, extended_row(record), strict=True))
 
-    assert tabled(record)
+    assert has_table_row(record)
     assert not deviates(record)
     assert any(text.startswith(kind) for text, _ in table([record], 80))
     if metrics["extended"]:

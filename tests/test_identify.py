@@ -1,4 +1,4 @@
-"""What a callable is, told from behavior alone: kind and every convention, for torch's own and for those of others."""
+"""What a callable computes, measured from its outputs: kind and every convention, of torch and of others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normcheck.report.card import card_lines
 
 CODE = str(Path(__file__).parent / "user_code" / "conventions.py")
 BUDGET = 3.0
-"""Seconds of a processor that one identification may take."""
+"""Seconds of processor time that one identification may take."""
 
 UNITS = "entries along unit, one for each case"
 WORDS: dict[str, tuple[str, bool, str]] = {
@@ -80,7 +80,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
 
 
 @pytest.fixture(scope="module")
-def cards() -> dict[str, IdentityReport]:
+def reports() -> dict[str, IdentityReport]:
     """Cards of the re-created conventions, made once."""
     return {name: identify(f"{CODE}:{name}") for name, *_ in OTHERS}
 
@@ -92,30 +92,30 @@ def name(one: Any) -> str | None:
 @pytest.mark.parametrize(("kind", "target", "eps", "sums"), TORCH, ids=name)
 def test_torch(kind: str, target: Any, eps: Mapping[str, float], sums: str) -> None:
     """Torch's own follow torch's conventions, and the measured row of Table 1 is the derived one."""
-    card = identify(target)
+    report = identify(target)
 
-    assert (card.kind, dict(card.contract), dict(card.eps)) == (kind, {}, eps)
-    assert (card.sharing.words, card.centered, card.scaled_by) == WORDS[kind]
-    assert card.eps_place == ("inside" if any(eps.values()) else "none")
-    assert card.divisor == ("" if kind == "weight_norm" else "n")
-    assert card.affine.weight == "w"
-    assert card.affine.bias == ("added" if families.get(kind).bias else "none")
-    assert card.gradient is not None
-    assert card.gradient.mode == "full"
-    assert card.gradient.b == pytest.approx(1.0)
-    assert {half.sums for half in card.half.values()} == {sums}
-    assert card.row == card.row_measured
-    assert card.nearest[0][0] == kind
-    assert card.line.startswith(f"pytest --norm {kind}=")
+    assert (report.kind, dict(report.contract), dict(report.eps)) == (kind, {}, eps)
+    assert (report.sharing.words, report.centered, report.scaled_by) == WORDS[kind]
+    assert report.eps_place == ("inside" if any(eps.values()) else "none")
+    assert report.divisor == ("" if kind == "weight_norm" else "n")
+    assert report.affine.weight == "w"
+    assert report.affine.bias == ("added" if families.get(kind).bias else "none")
+    assert report.gradient is not None
+    assert report.gradient.mode == "full"
+    assert report.gradient.b == pytest.approx(1.0)
+    assert {half.sums for half in report.half.values()} == {sums}
+    assert report.row == report.row_measured
+    assert report.nearest[0][0] == kind
+    assert report.line.startswith(f"pytest --norm {kind}=")
 
 
 @pytest.mark.parametrize("target", ["torch.nn:InstanceNorm2d", "torch.nn:LayerNorm", f"{CODE}:T5LayerNorm"])
 def test_cost(target: str) -> None:
-    """One identification costs below three seconds of a processor, however busy the machine is."""
+    """One identification costs below three seconds of processor time, which does not depend on other processes."""
     started = time.process_time()
-    card = identify(target)
+    report = identify(target)
 
-    assert card.seconds > 0
+    assert report.seconds > 0
     assert time.process_time() - started < BUDGET
 
 
@@ -130,41 +130,41 @@ def test_cost(target: str) -> None:
 )  # fmt: skip
 def test_the_default_momentum_is_measured(target: Any, default: float) -> None:
     """The momentum that is used where none is given, in the meaning that was found."""
-    card = identify(target)
+    report = identify(target)
 
-    assert card.momentum == pytest.approx(default)
-    assert card.running is not None
-    assert card.running.evaluation == "running statistics"
+    assert report.momentum == pytest.approx(default)
+    assert report.running is not None
+    assert report.running.evaluation == "running statistics"
 
 
 @pytest.mark.parametrize(("attribute", "kind", "conventions", "eps"), OTHERS, ids=name)
 def test_conventions(
-    attribute: str, kind: str, conventions: Mapping[str, str], eps: float, cards: dict[str, IdentityReport]
+    attribute: str, kind: str, conventions: Mapping[str, str], eps: float, reports: dict[str, IdentityReport]
 ) -> None:
     """Each convention that differs from torch's is named, and no other."""
-    card = cards[attribute]
+    report = reports[attribute]
 
-    assert (card.kind, dict(card.contract), dict(card.eps)) == (kind, conventions, both(eps))
-    assert (card.sharing.words, card.centered, card.scaled_by) == WORDS[kind]
-    assert words(contract(card.contract)) == conventions
-    assert card.row == card.row_measured
-    assert card.line == " ".join(
-        [f"pytest --norm {kind}={CODE}:{attribute}", *(f"--norm-contract {k}={v}" for k, v in card.contract.items())]
+    assert (report.kind, dict(report.contract), dict(report.eps)) == (kind, conventions, both(eps))
+    assert (report.sharing.words, report.centered, report.scaled_by) == WORDS[kind]
+    assert words(contract(report.contract)) == conventions
+    assert report.row == report.row_measured
+    assert report.line == " ".join(
+        [f"pytest --norm {kind}={CODE}:{attribute}", *(f"--norm-contract {k}={v}" for k, v in report.contract.items())]
     )
 
 
-def test_the_order_of_cast_and_weight(cards: dict[str, IdentityReport]) -> None:
+def test_the_order_of_cast_and_weight(reports: dict[str, IdentityReport]) -> None:
     """T5 casts down before the weight, Gemma and flax last; a batch norm in the format itself shows no order."""
-    orders = {name: {half.cast for half in cards[name].half.values()} for name in cards}
+    orders = {name: {half.cast for half in reports[name].half.values()} for name in reports}
 
     assert orders["T5LayerNorm"] == {"cast before the weight"}
     assert orders["GemmaRMSNorm"] == orders["flax_layer_norm"] == {"cast last"}
     assert orders["biased_running_batch_norm"] == {"not visible"}
 
 
-def test_the_offset_at_which_accuracy_is_lost(cards: dict[str, IdentityReport]) -> None:
+def test_the_offset_at_which_accuracy_is_lost(reports: dict[str, IdentityReport]) -> None:
     """One pass loses a percent at a few hundred standard deviations, two passes at a hundred thousand."""
-    one, two = cards["flax_layer_norm"].largest_offset, cards["unbiased_layer_norm"].largest_offset
+    one, two = reports["flax_layer_norm"].largest_offset, reports["unbiased_layer_norm"].largest_offset
     assert one is not None
     assert two is not None
 
@@ -172,18 +172,18 @@ def test_the_offset_at_which_accuracy_is_lost(cards: dict[str, IdentityReport]) 
     assert 3e4 <= two <= 1e6
 
 
-def test_a_momentum_that_is_no_argument(cards: dict[str, IdentityReport]) -> None:
+def test_a_momentum_that_is_no_argument(reports: dict[str, IdentityReport]) -> None:
     """The weight of the new batch is measured."""
-    found = cards["FixedMomentumBatchNorm"].running
+    found = reports["FixedMomentumBatchNorm"].running
     assert found is not None
 
     assert (found.momentum, found.variance) == ("fixed", "biased")
     assert found.new_weight == pytest.approx(0.01)
 
 
-def test_the_fingerprint_of_a_gradient(cards: dict[str, IdentityReport]) -> None:
+def test_the_fingerprint_of_a_gradient(reports: dict[str, IdentityReport]) -> None:
     """A and B of the closed form are fitted, not only the mode."""
-    found = cards["mean_constant_layer_norm"].gradient
+    found = reports["mean_constant_layer_norm"].gradient
     assert found is not None
 
     assert (found.a, found.b) == pytest.approx((0.0, 1.0))
@@ -191,39 +191,39 @@ def test_the_fingerprint_of_a_gradient(cards: dict[str, IdentityReport]) -> None
 
 def test_partial() -> None:
     """How many entries the statistic reads is seen by moving each."""
-    card = identify("normcheck.implementations.partial_rms_norm:partial_rms_norm")
+    report = identify("normcheck.implementations.partial_rms_norm:partial_rms_norm")
 
-    assert (card.kind, dict(card.contract), dict(card.eps)) == ("partial_rms_norm", {}, both(1e-8))
-    assert (card.sharing.words, card.centered, card.scaled_by) == WORDS["partial_rms_norm"]
+    assert (report.kind, dict(report.contract), dict(report.eps)) == ("partial_rms_norm", {}, both(1e-8))
+    assert (report.sharing.words, report.centered, report.scaled_by) == WORDS["partial_rms_norm"]
 
 
 def test_no_entry() -> None:
-    """What is no entry of the catalog is said, with what was measured."""
-    card = identify(f"{CODE}:mean_deviation_norm")
+    """What is no entry of the catalog is reported as such, with what was measured."""
+    report = identify(f"{CODE}:mean_deviation_norm")
 
-    assert (card.kind, card.line) == ("", "")
-    assert (card.sharing.words, card.centered, card.scaled_by) == (UNITS, True, "mean absolute deviation")
-    assert card.nearest[0][0] == "layer_norm"
-    assert card.row == identify("torch.nn.functional:layer_norm").row
+    assert (report.kind, report.line) == ("", "")
+    assert (report.sharing.words, report.centered, report.scaled_by) == (UNITS, True, "mean absolute deviation")
+    assert report.nearest[0][0] == "layer_norm"
+    assert report.row == identify("torch.nn.functional:layer_norm").row
 
 
 def test_other_sets() -> None:
-    """Sets of no entry are seen: a Euclidean norm over channels, with eps as a floor."""
-    card = identify("torch.nn.functional:normalize")
+    """Sets of no entry are recognized: a Euclidean norm over channels, with eps as a floor."""
+    report = identify("torch.nn.functional:normalize")
 
-    assert card.kind == ""
-    assert (card.centered, card.scaled_by, card.eps_place) == (False, "root of the sum of squares", "floor")
-    assert card.sharing.words == "entries along channel, one for each case and position"
-    assert (card.eps_argument, dict(card.eps)) == ("obeyed", both(1e-12))
+    assert report.kind == ""
+    assert (report.centered, report.scaled_by, report.eps_place) == (False, "root of the sum of squares", "floor")
+    assert report.sharing.words == "entries along channel, one for each case and position"
+    assert (report.eps_argument, dict(report.eps)) == ("obeyed", both(1e-12))
 
 
 def test_no_statistic() -> None:
     """A map of each entry alone shares nothing; its row is not guessed."""
-    card = identify(f"{CODE}:dynamic_tanh")
+    report = identify(f"{CODE}:dynamic_tanh")
 
-    assert card.kind == ""
-    assert card.sharing.words.startswith("none: ")
-    assert set(card.row.values()) == {"undetermined"}
+    assert report.kind == ""
+    assert report.sharing.words.startswith("none: ")
+    assert set(report.row.values()) == {"undetermined"}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_no_statistic() -> None:
     ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_wrong_input(target: Any, said: str) -> None:
-    """What cannot be identified is said in one sentence."""
+    """What cannot be identified is reported in one sentence."""
     with pytest.raises(UsageError) as raised:
         identify(target)
 
@@ -250,22 +250,22 @@ def test_wrong_input(target: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["KerasBatchNormalization", "T5LayerNorm", "mean_constant_layer_norm"])
-def test_the_card_fits_a_terminal(attribute: str, cards: dict[str, IdentityReport]) -> None:
-    """Eighty columns, but for a target that is longer; the record is strict JSON and says all that the card does."""
-    record = json.loads(json.dumps(cards[attribute].record(), allow_nan=False))
+def test_the_report_fits_a_terminal(attribute: str, reports: dict[str, IdentityReport]) -> None:
+    """Eighty columns, but for a target that is longer; the record is strict JSON and contains what the lines show."""
+    record = json.loads(json.dumps(reports[attribute].record(), allow_nan=False))
     record["line"] = record["line"].replace(CODE, "c.py")
     record["target"] = f"c.py:{attribute}"
     lines = "\n".join(card_lines(record, 80)).splitlines()
 
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
-    for key, value in cards[attribute].contract.items():
+    for key, value in reports[attribute].contract.items():
         assert f"--norm-contract {key}={value}" in text
     assert "Table 1: derived" in text
 
 
 def test_the_card_of_no_entry() -> None:
-    """What is no entry has a card too, without a command."""
+    """What is no entry has a report too, without a command."""
     text = "\n".join(card_lines(identify(f"{CODE}:dynamic_tanh").record(), 80))
 
     assert "no entry of the catalog" in " ".join(text.split())
@@ -274,7 +274,7 @@ def test_the_card_of_no_entry() -> None:
 
 def test_what_divides_by_nothing() -> None:
     """A mean taken away and nothing else, over sets of no such kind: the row follows from it."""
-    card = identify(f"{CODE}:only_centered")
+    report = identify(f"{CODE}:only_centered")
 
-    assert (card.kind, card.centered, card.scaled_by, card.eps_place) == ("", True, "nothing", "none")
-    assert [column for column, cell in card.row.items() if cell == "invariant"] == ["weight_matrix_recentering"]
+    assert (report.kind, report.centered, report.scaled_by, report.eps_place) == ("", True, "nothing", "none")
+    assert [column for column, cell in report.row.items() if cell == "invariant"] == ["weight_matrix_recentering"]

@@ -1,7 +1,8 @@
-"""The suite proves its teeth: every fault is found, every check finds one, and a correct implementation passes.
+"""Every fault is found by a check, every check finds a fault, and a correct implementation passes.
 
-Every check that can see a fault is asked on the first normalizer that it concerns; on the others, until one finds it;
-dear checks where no other finds it. What found what is kept in kill_matrix.txt; this file as a script writes it anew.
+Every check that can see a fault runs on the first normalizer that the fault concerns; on the others, checks run until
+one finds it; expensive checks run if no other finds it. kill_matrix.txt lists which checks find each fault; run as a
+script, this file writes it again.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ALL = tuple(check for check in families.CHECKS if check.space.entries is Normali
 
 
 def _needing(**offers: Any) -> set[str]:
-    """The checks that cannot be asked of an implementation whose domain offers less."""
+    """The checks that cannot run on an implementation whose domain is smaller."""
     whole = faults.subject(families.get("batch_norm"))
     less = replace(whole, domain=replace(whole.domain, **offers))
     return {check.name for check in ALL if check.lacks(less)}
@@ -66,7 +67,7 @@ def asked_of(subject: Subject) -> list[Check]:
 
 @lru_cache(maxsize=512)
 def some(normalizer: Normalizer, check: Check) -> tuple[Draw, ...]:
-    """What the suite always asks, and a few draws at random."""
+    """The explicit examples of a check, and a few random draws."""
     subject = faults.subject(normalizer)
     return (*edges(check.space, normalizer, subject.domain), *draws(subject, check, int(COUNT / check.cost), SEED))
 
@@ -82,19 +83,19 @@ def asking(normalizer: Normalizer, fault: Fault) -> list[Check]:
 
 
 def kills(check: Check, normalizer: Normalizer, fault: Fault) -> bool:
-    """Whether a check finds a fault in code that nobody called before."""
+    """Whether a check finds a fault in an implementation that was not called before."""
     return finds(check, faults.subject(normalizer, fault, fault.under))
 
 
 def killers(normalizer: Normalizer, fault: Fault) -> list[str]:
-    """The checks that find a fault, in the order of the suite; dear ones are asked if no other finds it."""
+    """The checks that find a fault, in the order of the suite; expensive ones run if no other finds it."""
     able = asking(normalizer, fault)
     cheap = [check.name for check in able if check.cost < math.inf and kills(check, normalizer, fault)]
     return cheap or [check.name for check in able if check.cost == math.inf and kills(check, normalizer, fault)]
 
 
 def first_killer(normalizer: Normalizer, fault: Fault, likely: tuple[str, ...]) -> str:
-    """One check that finds a fault, the likely ones asked first; empty if none does."""
+    """One check that finds a fault, the likely ones first; empty if none does."""
     able = asking(normalizer, fault)
     able.sort(key=lambda check: check.name not in likely)
     return next((check.name for check in able if kills(check, normalizer, fault)), "")
@@ -103,7 +104,7 @@ def first_killer(normalizer: Normalizer, fault: Fault, likely: tuple[str, ...]) 
 def lines(fault: Fault) -> list[str]:
     """Fault and normalizer with the checks that find it: all on the first normalizer, one on each of the others.
 
-    An ellipsis stands where the first find ended the questions.
+    An ellipsis stands where the first check that found it ended the search.
     """
     first, *others = (n for n in catalog.ALL.values() if fault.concerns(n))
     likely = tuple(killers(first, fault))
@@ -130,7 +131,7 @@ KEPT = kept()
 
 
 def found_by(name: str) -> set[str]:
-    """The checks that find a fault, as kept, on the normalizer on which all were asked."""
+    """The checks that find a fault according to the matrix, on the normalizer on which all of them ran."""
     return set(KEPT[name][0].partition(": ")[2].split())
 
 
@@ -177,7 +178,7 @@ def test_enough_faults_each_with_a_story_and_a_source() -> None:
 
 @pytest.mark.parametrize("fault", faults.ALL)
 def test_found_as_kept(fault: str) -> None:
-    """Every fault is found on every normalizer that it can befall, by the checks that found it before."""
+    """Every fault is found on every normalizer that can have it, by the checks that found it before."""
     now = lines(faults.get(fault))
 
     assert not [line for line in now if line.endswith(":")]

@@ -1,4 +1,4 @@
-"""Four liars: zeros, the input itself, NaN, and the right answer but for one entry that is off by ten bounds."""
+"""Four liars: zeros, the input itself, NaN, and the right answer with one entry that is off by ten bounds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Lie = Callable[[Subject, Case, Answer], Answer]
 
 
 def changed(answer: Answer, names: tuple[str, ...], change: Callable[[Array], Array]) -> Answer:
-    """Some of the arrays of an answer are others."""
+    """Some arrays of the answer are replaced."""
     there = {name: getattr(answer, name) for name in names if getattr(answer, name) is not None}
     others: dict[str, Any] = {name: change(value) for name, value in there.items()}
     return replace(answer, **others)
@@ -43,7 +43,7 @@ def zeros(subject: Subject, case: Case, answer: Answer) -> Answer:
 
 
 def identity(subject: Subject, case: Case, answer: Answer) -> Answer:
-    """Input and cotangent go through as they are; there is nothing to learn, and nothing is stored."""
+    """Returns input and cotangent unchanged; parameters get no gradient, and nothing is stored."""
     dx = None if answer.dx is None else case.dy
     kept = replace(answer, y=case.x, dx=dx, running_mean=case.running_mean, running_var=case.running_var)
     return changed(kept, ("dweight", "dbias"), np.zeros_like)

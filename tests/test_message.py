@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from normcheck.report.message import LINES, finding
+from normcheck.report.message import MOST_ROWS, finding
 
 RECORD = {
     "check": "value", "law": "|y - exact y| <= bound(width, conditioning, format)", "observed": 2.275e-10,
@@ -51,7 +51,7 @@ def test_a_finding_fits_the_terminal(numbers: int, width: int) -> None:
     script = [f"x{i} = torch.tensor({[0.1234567890123456] * numbers})" for i in range(14)]
     told = finding("layer_norm", "mine.py:f", {**RECORD, "script": script}, width)
 
-    assert rows(told, width) <= LINES
+    assert rows(told, width) <= MOST_ROWS
     assert ("x13 =" in told) != ("a script with long tensors, in --norm-json FILE" in told)
 
 

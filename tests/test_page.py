@@ -137,7 +137,7 @@ def test_a_missing_library_is_said_before_the_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(UsageError, match=r"needs jinja2 and matplotlib: pip install 'normcheck\[report\]'"):
-        files.check("html")
+        files.require_libraries("html")
 
 
 # In a browser

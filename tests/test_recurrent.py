@@ -34,7 +34,7 @@ DRAWS = {
 
 
 def loss(entry: Recurrent, case: RecurrentCase) -> float:
-    found = unroll(entry, case.but(dy=None, dh=None, dc=None))
+    found = unroll(entry, case.forward)
     pairs = [(found.y, case.dy), (found.last["h"], case.dh), (found.last.get("c"), case.dc)]
     return float(sum((y[0] * dy).sum() for y, dy in pairs if y is not None and dy is not None))
 
@@ -71,12 +71,12 @@ def test_a_fault_is_told_from_all_others(name: str) -> None:
     fault = faults.ALL[name]
     entry = next(entry for entry in ENTRIES if fault.concerns(entry))
 
-    assert diagnose(faults.subject(entry, fault, Contract()), ()) == (name,)
+    assert diagnose(faults.faulty(entry, fault, Contract()), ()) == (name,)
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
 def test_nothing_is_said_of_a_correct_net(kind: str) -> None:
-    assert diagnose(faults.subject(BY_NAME[kind], None, Contract()), ()) == ()
+    assert diagnose(faults.faulty(BY_NAME[kind], None, Contract()), ()) == ()
 
 
 LAYER = """

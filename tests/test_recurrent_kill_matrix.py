@@ -18,6 +18,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.result import FAILED, PASSED
 from normcheck.families.recurrent import faults
 from normcheck.families.recurrent.entry import ENTRIES, Recurrent
+from normcheck.families.recurrent.faults.base import RecurrentFault
 from normcheck.families.recurrent.subject import RecurrentSubject
 
 GOLDEN = Path(__file__).with_name("recurrent_kill_matrix.txt")
@@ -25,8 +26,8 @@ ALL = tuple(check for check in families.CHECKS if check.space.entries is Recurre
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 
 
-def net(entry: Recurrent, fault: faults.RecurrentFault | None = None) -> RecurrentSubject:
-    return faults.subject(entry, fault, Contract())
+def net(entry: Recurrent, fault: RecurrentFault | None = None) -> RecurrentSubject:
+    return faults.faulty(entry, fault, Contract())
 
 
 def asked_of(subject: RecurrentSubject) -> list[Check]:
@@ -38,7 +39,7 @@ def finds(check: Check, subject: RecurrentSubject) -> bool:
     return run_check(subject, check, check.space.explicit_examples(subject)).status == FAILED
 
 
-def lines(fault: faults.RecurrentFault) -> list[str]:
+def lines(fault: RecurrentFault) -> list[str]:
     """Fault and entry with the checks that find it: all on the first entry, one on each of the others."""
     first, *others = (entry for entry in ENTRIES if fault.concerns(entry))
     subject = net(first, fault)
@@ -85,10 +86,10 @@ STAYS = {name: reason for reason, names in REASONS.items() for name in names}
 
 def test_enough_faults_each_with_a_story_and_a_source() -> None:
     assert len(faults.ALL) >= 25
-    for fault in faults.FAULTS:
+    for fault in faults.ALL.values():
         assert fault.story.endswith("."), fault.name
         assert any(fault.concerns(entry) for entry in ENTRIES), fault.name
-    assert len(faults.ALL) == len(faults.FAULTS)
+    assert len(faults.ALL) == sum(len(part.ALL) for part in (faults.statistics, faults.net, faults.norm))
 
 
 @pytest.mark.parametrize("name", faults.ALL)

@@ -174,6 +174,12 @@ class Cuda:
 HOST = Host()
 
 
+def use_device(name: str) -> Callable[[], None]:
+    """Put the tensors of all cases on the device of that name; the returned function takes that back."""
+    token = DEVICE.set(name)
+    return lambda: DEVICE.reset(token)
+
+
 def find_device(name: str, cuda: Any = torch.cuda) -> Device:
     """The device of that name: "cpu", "cuda" or "cuda:N". Raises `UsageError` if this machine does not have it."""
     kind, _, number = name.partition(":")
@@ -188,15 +194,3 @@ def find_device(name: str, cuda: Any = torch.cuda) -> Device:
             f"--norm-device {name}: there is no such CUDA device, {visible}; leave the option out for {CPU}"
         )
     return Cuda(name, cuda)
-
-
-def use_device(name: str) -> Callable[[], None]:
-    """Make every case a tensor of a device; the result undoes it. Raises `UsageError` for a missing device."""
-    find_device(name)
-    token = DEVICE.set(name)
-    return lambda: DEVICE.reset(token)
-
-
-def machine_words() -> dict[str, Any]:
-    """What a timing depends on beside the device: the version of torch and its number of threads."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads()}

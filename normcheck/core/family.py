@@ -62,6 +62,7 @@ class Family:
     entries: tuple[Any, ...]  # of the catalog: values that fulfill `core.spec.Entry`, all of one type
     bind: Callable[[Implementation, Any], BoundSubject]  # from a claim and the entry that it names
     checks: tuple[Check, ...]  # in the order in which a reader wants the answers
+    table: tuple[Check, ...] = ()  # those that measure the columns of Table 1 and beyond
     faults: Mapping[str, Any]  # `KnownFault`s by name
     faulty: Callable[[Any, Any, Contract], Any]  # the reference with one fault, or without any, under a contract
     sections: Callable[[Any], Iterable[Section]]  # of an entry's page
@@ -69,10 +70,8 @@ class Family:
     extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
-    table: tuple[Check, ...] = ()  # the checks that measure its rows of the table that `normcheck table` prints
-    isolated: bool = False  # its implementations can run in a process of their own
-    on_devices: bool = False  # their cases can lie on another device than the processor
-    timed: bool = False  # they have a baseline to be timed beside
+    isolate: Callable[[Implementation, Any, Any], Any] | None = None  # within limits, in a process of its own
+    devices: bool = False  # whether its cases can lie on another device than the processor
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
 
     @property

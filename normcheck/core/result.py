@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from normcheck.core.errors import UsageError
 
 WITNESS = 10.0
 """The least bound ratio that shows a "no" of Table 1: ten times what rounding can explain."""
@@ -154,16 +150,3 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
         found |= {key: float(found[key]) for key in ("observed", "allowed")}
         values["finding"] = Finding(**found)
     return Outcome(**values)
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """A run that was saved as JSON. Raises `UsageError` where the file holds none."""
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from None
-    if not isinstance(run, dict) or not {"normcheck", "implementations"} <= set(run):
-        raise UsageError(f"{path} is not a run of normcheck: save one with --norm-json {path}")
-    return run

@@ -1,4 +1,4 @@
-"""The version of normcheck, as records and reports have it."""
+"""The version of normcheck, as `pyproject.toml` has it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What one layer did over several calls, or one transformed module, and whether another that is asked the same does it.
+"""Calls of one layer, or of one transformed module, with what each returned; another subject can repeat them.
 
-Each answer of a life is a few named arrays and words. Where a life first goes another way than a right one, and how,
-is as telling as the numbers: a fault has many sizes.
+Each call returns a few named arrays and words. Where a layer first differs from a right one, and in which of them, is
+as telling as the numbers: the errors of a fault have many sizes.
 """
 
 from __future__ import annotations
@@ -14,69 +14,69 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.ask import draws, run_case
+from normcheck.core.check import Check
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, Array
 from normcheck.core.foreign_code import quiet
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import CHECKS_BY_NAME
 from normcheck.normalizers.subject import Answer, State, Subject
 
 LOST = 256.0
 """Roundings that may separate two right layers after a few batches."""
 
-PROGRAMS, WRONG, LOOKED_AT = 6, 4, 60
-"""Lives of one check, those of them that break its law, and those among which one is sought that does, at most."""
+TRACES, WRONG, TRIED = 6, 4, 60
+"""Traces of one check, and those of them that break its law, at most; random cases that are tried for them."""
 
 KINDS = ("live", "transformed")
-"""Of what a subject makes for a case that has a life."""
+"""The fields of a subject that make, for a case, what is called several times."""
 
-Told = Mapping[str, Any]
-"""One answer: arrays and words by name."""
+Values = Mapping[str, Any]
+"""What one call returned: arrays and words by name."""
 
-Mark = tuple[int, str]
-"""One answer of a life, by its place and name."""
+Place = tuple[int, str]
+"""One array or word of a trace: the number of the call, and the name."""
 
-REFUSED: Told = {"refused": True}
-"""Told where a call raised."""
+REFUSED: Values = {"refused": True}
+"""Of a call that raised."""
 
-MEANINGLESS: Told = {"refused": None}
-"""Told where a fault has no meaning."""
+MEANINGLESS: Values = {"refused": None}
+"""Of a call for which a fault has no meaning."""
 
 
 @dataclass(eq=False)
 class Trace:
-    """One life: of which kind, the case that it was made for, what was asked of it in turn, and what it answered."""
+    """What was called: its kind, the case that it was made for, the calls, and what each returned."""
 
     kind: str
-    made: Case
-    events: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
-    seen: list[Told] = field(default_factory=list)
+    case: Case
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    returned: list[Values] = field(default_factory=list)
 
 
-class _Followed:
-    """A life that is written down as it goes."""
+class _Traced:
+    """A layer or transformed module whose calls are recorded."""
 
-    def __init__(self, life: Any, trace: Trace) -> None:
-        self._life, self._trace = life, trace
+    def __init__(self, traced: Any, trace: Trace) -> None:
+        self._traced, self._trace = traced, trace
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        ask = getattr(self._life, name)
+        call = getattr(self._traced, name)
 
-        def noted(*given: Any) -> Any:
-            self._trace.events.append((name, given))
+        def recorded(*given: Any) -> Any:
+            self._trace.calls.append((name, given))
             try:
-                found = ask(*given)
+                found = call(*given)
             except CallError:
-                self._trace.seen.append(REFUSED)
+                self._trace.returned.append(REFUSED)
                 raise
-            self._trace.seen.append(_told(found))
+            self._trace.returned.append(_values(found))
             return found
 
-        return noted
+        return recorded
 
 
-def _told(found: Any) -> Told:
-    """What was found, in memory of its own; what is not told is left out."""
+def _values(found: Any) -> Values:
+    """The arrays and words of what a call returned, in memory of their own, without those that are None."""
     out: dict[str, Any] = {"refused": False}
     if isinstance(found, State):
         out |= {"mean": found.mean, "var": found.var, "count": found.count, "format": found.format or None}
@@ -89,47 +89,61 @@ def _told(found: Any) -> Told:
     return {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in out.items() if v is not None}
 
 
-def call_traces(subject: Subject, name: str) -> list[Trace]:
-    """The lives that a check asks for; none of a check that asks single calls."""
+def call_traces(subject: Subject, check: Check) -> list[Trace]:
+    """Traces of the calls that a check makes, those that break its law first; none of a check of single calls."""
     begun: list[Trace] = []
 
-    def followed(kind: str, make: Callable[[Case], Any]) -> Callable[[Case], Any]:
+    def traced(kind: str, make: Callable[[Case], Any]) -> Callable[[Case], Any]:
         def begin(case: Case) -> Any:
-            life = make(case)
+            made = make(case)
             begun.append(Trace(kind, case))
-            return _Followed(life, begun[-1])
+            return _Traced(made, begun[-1])
 
         return begin
 
-    made = {kind: followed(kind, make) for kind in KINDS if (make := getattr(subject, kind)) is not None}
-    listener = replace(subject, live=made.get("live"), transformed=made.get("transformed"))
-    check, right, wrong = CHECKS_BY_NAME[name], list[Trace](), list[Trace]()
-    for draw in chain(check.space.explicit_examples(subject), draws(subject, check, LOOKED_AT, seed=1)) if made else ():
+    makers = {kind: traced(kind, make) for kind in KINDS if (make := getattr(subject, kind)) is not None}
+    if not makers:
+        return []
+    listener = replace(subject, live=makers.get("live"), transformed=makers.get("transformed"))
+    right, wrong = list[Trace](), list[Trace]()
+    for draw in chain(check.space.explicit_examples(subject), draws(subject, check, TRIED, seed=1)):
         begun.clear()
         with quiet():
             _, comparison = run_case(listener, check, draw)
         if not begun:
             break
         (right if comparison.holds else wrong).extend(begun)
-        if len(wrong) >= WRONG or (wrong and len(right) + len(wrong) >= PROGRAMS):
+        if len(wrong) >= WRONG or (wrong and len(right) + len(wrong) >= TRACES):
             break
-    return wrong + right[: PROGRAMS - len(wrong)]
+    return wrong + right[: TRACES - len(wrong)]
 
 
-def led(subject: Subject, trace: Trace) -> Iterator[Told]:
-    """What another answers that is asked the same."""
+def repeated(subject: Subject, trace: Trace) -> Iterator[Values]:
+    """What another subject returns for the calls of a trace."""
     with quiet():
-        life = getattr(subject, trace.kind)(trace.made)
-        for name, given in trace.events:
+        made = getattr(subject, trace.kind)(trace.case)
+        for name, given in trace.calls:
             try:
-                yield _told(getattr(life, name)(*given))
+                yield _values(getattr(made, name)(*given))
             except CallError:
                 yield REFUSED
             except (ArithmeticError, ValueError, IndexError):
                 yield MEANINGLESS
 
 
+def differences(trace: Trace, some: Sequence[Values], others: Sequence[Values]) -> frozenset[Place]:
+    """Where two that made the calls of a trace differ; a name that one of them lacks is not compared."""
+    u = max(trace.case.format.u, FLOAT32.u)
+    return frozenset(
+        (at, name)
+        for at, (one, other) in enumerate(zip(some, others, strict=True))
+        for name in one.keys() & other.keys()
+        if not _alike(one[name], other[name], u)
+    )
+
+
 def _alike(one: Any, other: Any, u: float) -> bool:
+    """Whether two arrays differ by no more than rounding may, or two words are the same."""
     if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
         return bool(one == other)
     if one.shape != other.shape:
@@ -139,14 +153,3 @@ def _alike(one: Any, other: Any, u: float) -> bool:
         size: Array = np.abs(np.where(finite, other, 0.0))
         near = np.abs(one - other) <= LOST * u * size.max(initial=0.0)
     return bool(np.all(np.where(finite, near, np.isfinite(one) == np.isfinite(other))))
-
-
-def marks(trace: Trace, some: Sequence[Told], others: Sequence[Told]) -> frozenset[Mark]:
-    """Where two that were asked the same answer differently. What one of them does not tell is not compared."""
-    u = max(trace.made.format.u, 2.0**-24)
-    return frozenset(
-        (at, name)
-        for at, (one, other) in enumerate(zip(some, others, strict=True))
-        for name in one.keys() & other.keys()
-        if not _alike(one[name], other[name], u)
-    )

@@ -1,14 +1,14 @@
-"""What a diagnosis considers: every fault of the catalog, its other forms, and two at once."""
+"""What a diagnosis considers: every fault of the catalog, its other variants, and two faults at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from normcheck.normalizers import faults
 from normcheck.normalizers.faults import Fault
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.variants import forms
+from normcheck.normalizers.variants import variants
 
 ROUNDING = frozenset(
     {
@@ -18,6 +18,9 @@ ROUNDING = frozenset(
 )  # fmt: skip
 """Faults whose error depends on the order of operations: its size and place can be compared, not its digits."""
 
+OVER_CALLS = ("forward", "running", "evaluation", "memory")
+"""What faults damage that may show only over several calls of one layer."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hypothesis:
@@ -25,33 +28,42 @@ class Hypothesis:
 
     names: tuple[str, ...]
     fault: Fault
-    form: int = 0  # 0: as the catalog has it
-    parts: tuple[Hypothesis, ...] = field(default=())
+    variant: int = 0  # 0: as the catalog has it
+    parts: tuple[Hypothesis, ...] = ()
 
     @property
     def noisy(self) -> bool:
+        """Whether its errors are rounding noise."""
         return bool(ROUNDING & set(self.names))
 
     @property
     def lasting(self) -> bool:
         """Whether its answers depend on earlier calls."""
-        return any(p.lasting for p in self.parts) or (
-            not self.parts and self.fault.around is not faults.base.NONE.around
-        )
+        if self.parts:
+            return any(part.lasting for part in self.parts)
+        return self.fault.around is not faults.base.NONE.around
+
+    @property
+    def over_calls(self) -> bool:
+        """Whether it may show over several calls, and if it is a variant, in another way than in one call."""
+        if self.variant and self.fault.layer_hooks is faults.get(self.names[0]).layer_hooks:
+            return False
+        return self.fault.where in OVER_CALLS or self.fault.transforms
+
+
+NOTHING = Hypothesis((), faults.base.NONE)
+"""Nothing is wrong."""
 
 
 def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
     """Two hypotheses at once."""
     made = faults.compose(first.fault, second.fault)
-    return Hypothesis((*first.names, *second.names), made, max(first.form, second.form), (first, second))
+    return Hypothesis((*first.names, *second.names), made, max(first.variant, second.variant), (first, second))
 
 
 @lru_cache(maxsize=64)
 def hypotheses(normalizer: Normalizer) -> tuple[Hypothesis, ...]:
     """All single hypotheses, those of the catalog first."""
     known = [Hypothesis((fault.name,), fault) for fault in faults.concerning(normalizer)]
-    more = [f for f in forms(normalizer) if f.concerns(normalizer)]
+    more = [fault for fault in variants(normalizer) if fault.concerns(normalizer)]
     return (*known, *(Hypothesis((fault.name,), fault, i + 1) for i, fault in enumerate(more)))
-
-
-NOTHING = Hypothesis((), faults.base.NONE)

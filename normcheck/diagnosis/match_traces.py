@@ -1,52 +1,51 @@
-"""The faults that lead a layer, or a transformed module, through the same life as the implementation."""
+"""The faults that return the same over several calls of one layer, or of one transformed module."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from normcheck.diagnosis.call_traces import Mark, Told, Trace, led, marks
-from normcheck.diagnosis.hypotheses import Hypothesis, hypotheses
-from normcheck.diagnosis.hypothesis_test import Evidence, HypothesisTest
+from normcheck.diagnosis.call_traces import Place, Trace, Values, differences, repeated
+from normcheck.diagnosis.evidence import Evidence
+from normcheck.diagnosis.hypotheses import Hypothesis
+from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.normalizers import faults
 
-LIVING = ("forward", "running", "evaluation", "memory")
-"""Faults that may show only over several calls of one layer."""
-
 ALIKE = 0.5
-"""Of what is wrong in two lives, together, the share that is wrong in both, from which one is named after the other."""
+"""A fault is named if at least this share of all places where it or the implementation is wrong are wrong in both."""
 
 
 @dataclass(frozen=True, slots=True)
-class _FollowedFault:
-    """A life that was followed, how a right one answers the same, and where the two differ."""
+class _Expected:
+    """A trace, what a right subject returns for its calls, and where the implementation differs from that."""
 
     trace: Trace
-    right: Sequence[Told]
-    wrong: frozenset[Mark]
+    right: Sequence[Values]
+    wrong: frozenset[Place]
 
 
-def match_traces(evidence: Evidence) -> list[str]:
-    """The faults whose lives are the same, answer by answer; if there is none, those that go wrong at the same places.
+def match_traces(evidence: Evidence, known: Iterable[Hypothesis]) -> list[str]:
+    """The faults that return the same for every call; if there is none, those that are wrong at the same places.
 
-    Where ordinary questions are answered wrongly too, a life must be the same: other faults change it as well.
+    Where single calls are answered wrongly too, a fault must return the same: other faults change traces as well.
     """
-    subject = evidence.subject
-    right = faults.subject(subject.normalizer, contract=subject.contract)
-    followed = []
+    right = faults.subject(evidence.subject.normalizer, contract=evidence.subject.contract)
+    expected = []
     for trace in evidence.traces:
-        answers = list(led(right, trace))
-        followed.append(_FollowedFault(trace, answers, marks(trace, answers, trace.seen)))
-    followed.sort(key=lambda one: not one.wrong)
-    if not followed or not followed[0].wrong:
+        values = list(repeated(right, trace))
+        expected.append(_Expected(trace, values, differences(trace, values, trace.returned)))
+    expected.sort(key=lambda one: not one.wrong)
+    if not expected or not expected[0].wrong:
         return []
-    sound = not evidence.wrong(range(len(evidence.questions)))
     found: dict[str, tuple[bool, float]] = {}
-    for hypothesis in hypotheses(subject.normalizer):
-        if not _lives(hypothesis):
+    for hypothesis in known:
+        if not hypothesis.over_calls:
             continue
-        exact, share = _likeness(evidence, hypothesis, followed)
-        if (exact or (sound and share >= ALIKE)) and _right_elsewhere(evidence, hypothesis, sound=sound):
+        exact, share = _likeness(evidence, hypothesis, expected)
+        if not exact and (evidence.wrong or share < ALIKE):
+            continue
+        # Where every single call is answered rightly, a fault that shows in one is not the one that is sought.
+        if evidence.wrong or HypothesisTest(hypothesis, evidence).holds(evidence.experiments):
             name = hypothesis.names[0]
             found[name] = max(found.get(name, (False, 0.0)), (exact, share))
     exactly = any(exact for exact, _ in found.values())
@@ -54,28 +53,16 @@ def match_traces(evidence: Evidence) -> list[str]:
     return sorted(names, key=lambda name: -found[name][1])
 
 
-def _lives(hypothesis: Hypothesis) -> bool:
-    """Whether a fault may show over several calls, and the form not only in one."""
-    fault = hypothesis.fault
-    other = hypothesis.form and fault.habits is faults.get(hypothesis.names[0]).habits
-    return not other and (fault.where in LIVING or fault.transforms)
-
-
-def _right_elsewhere(evidence: Evidence, hypothesis: Hypothesis, *, sound: bool) -> bool:
-    """Whether a fault shows in no single call, where none was answered wrongly."""
-    return not sound or HypothesisTest(hypothesis, evidence).holds(range(len(evidence.questions)))
-
-
-def _likeness(evidence: Evidence, hypothesis: Hypothesis, followed: Sequence[_FollowedFault]) -> tuple[bool, float]:
-    """Whether a fault's lives are the same, and how much of what is wrong in either is wrong in both."""
+def _likeness(evidence: Evidence, hypothesis: Hypothesis, expected: Sequence[_Expected]) -> tuple[bool, float]:
+    """Whether a fault returns the same, and how much of what is wrong in either is wrong in both."""
     subject = evidence.subject
-    same = faults.subject(subject.normalizer, hypothesis.fault, subject.contract)
+    faulty = faults.subject(subject.normalizer, hypothesis.fault, subject.contract)
     exact, common, either = True, 0, 0
-    for one in followed:
-        answers = list(led(same, one.trace))
-        exact &= not marks(one.trace, answers, one.trace.seen)
-        its = marks(one.trace, one.right, answers)
-        common, either = common + len(its & one.wrong), either + len(its | one.wrong)
-        if not common:  # what goes wrong in no followed life is most of the catalog
+    for one in expected:
+        values = list(repeated(faulty, one.trace))
+        exact &= not differences(one.trace, values, one.trace.returned)
+        wrong = differences(one.trace, one.right, values)
+        common, either = common + len(wrong & one.wrong), either + len(wrong | one.wrong)
+        if not common:  # nothing in common with the first trace: so it is with most of the catalog
             return False, 0.0
     return exact, common / either

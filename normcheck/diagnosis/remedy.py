@@ -1,4 +1,4 @@
-"""The declared convention that would turn a finding into a pass, where there is one: it may be meant."""
+"""The convention under which a finding would be a pass: the implementation may follow it on purpose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normcheck.core.result import PASSED
 
 
 def remedy(subject: Any, check: Check, draw: Any) -> str:
-    """The convention as KEY=VALUE; empty if no single one makes the check hold on this case and the decisive ones."""
+    """The convention as KEY=VALUE; "" if the check holds under none, on this case and on the explicit examples."""
     for promised in _others(subject.contract):
         other = replace(subject, contract=promised)
         if check.lacks(other) or run_check(other, check, [draw]).status != PASSED:
@@ -25,7 +25,7 @@ def remedy(subject: Any, check: Check, draw: Any) -> str:
 
 
 def _others(contract: Contract) -> Iterator[Contract]:
-    """Contracts that differ in one convention; accuracy last, because a lower class excuses much."""
+    """Contracts that differ in one convention; accuracy last, because many findings pass under a lower class."""
     for key, choices in CHOICES.items():
         field = key.replace("-", "_")
         for choice in choices:

@@ -12,19 +12,20 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.core.uses import PLAIN
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_within, output_within
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.subject import Answer, Subject
 
 NUMBERS = 48
-"""Entries of the input up to which a script is short enough to read."""
+"""Entries of the input up to which a script is written: a longer one is hard to read."""
 
 GRADIENTS = {"y": "", "dx": "x", "dweight": "weight", "dbias": "bias"}
-"""What a script compares, and the leaf whose gradient it is."""
+"""The arrays that a script compares, and the leaf whose gradient each is."""
 
 
 def script(subject: Subject, case: Case) -> tuple[str, ...]:
-    """The lines; empty where the case is not wrong in itself, or cannot be written in a few of them."""
+    """The lines; empty if the answer is within its bounds, or if the case cannot be written in a few lines."""
     if not _writable(subject, case) or subject.domain.spell is None:
         return ()
     worst = _wrong(subject, case)
@@ -49,7 +50,7 @@ def _writable(subject: Subject, case: Case) -> bool:
 
 
 def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
-    """What of the answer is beyond its bound on this very case, the output before gradients: name and comparison."""
+    """Name and comparison of an array of the answer that is beyond its bound, the output before gradients."""
     try:
         answer = subject.call(case, subject.domain.gradient and case.dy is not None)
     except CallError:
@@ -59,7 +60,7 @@ def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
 
 
 def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[str, Comparison]]:
-    truth = truth_of(subject, case)
+    truth = evaluate(subject.normalizer, case, subject.contract)
     yield "y", output_within(subject, truth, answer.y, "")
     if answer.dx is not None and truth.dx is not None:
         for one in gradients_within(subject, truth, answer, ""):
@@ -84,13 +85,13 @@ def _arrays(case: Case, back: str) -> Iterator[str]:
 
 
 def _reference(subject: Subject, case: Case, back: str) -> Iterator[str]:
-    """The formula in float64, over an input that is seen as (sets, members) along its last axes."""
+    """The lines of the formula in float64, over the axes whose entries share a statistic."""
     normalizer, contract = subject.normalizer, subject.contract
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     upper = {"x": "X", "weight": "WEIGHT", "bias": "BIAS"}
-    there = [name for name in upper if getattr(case, name) is not None]
+    given = [name for name in upper if getattr(case, name) is not None]
     track = ".requires_grad_()" if back else ""
-    yield "; ".join(f"{upper[name]} = {name}.detach().double(){track}" for name in there)
+    yield "; ".join(f"{upper[name]} = {name}.detach().double(){track}" for name in given)
     seen, dims = _view(normalizer, case)
     c = f"X.reshape{seen}" if seen != case.x.shape else "X"
     if normalizer.centered:
@@ -111,7 +112,7 @@ def _reference(subject: Subject, case: Case, back: str) -> Iterator[str]:
 
 
 def _view(normalizer: Normalizer, case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """A shape of the input, and the axes of it whose entries share a statistic."""
+    """A shape of the input, and the axes whose entries share a statistic."""
     shape, rank = case.x.shape, case.x.ndim
     members = normalizer.sets.members
     if normalizer.sets.layout == "trailing":

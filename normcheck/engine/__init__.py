@@ -1,1 +1,1 @@
-"""From claims to verdicts: which check is asked of what, with which effort, and what is made of the answers."""
+"""A run: from claims to events and verdicts."""

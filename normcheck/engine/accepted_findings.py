@@ -6,8 +6,8 @@
     reason = "one pass over the data, issue 12"
     until = 2027-01-31
 
-An accepted finding does not fail a run; one that is gone, or whose day has passed, does. A baseline, a run saved as
-JSON, accepts what it found, without reasons: what is gone from it is said, and fails nothing.
+An accepted finding does not fail a run. An entry whose finding no longer occurs, or whose date has passed, does. A
+baseline is a run saved as JSON: its findings are accepted too, and one that no longer occurs is reported only.
 """
 
 from __future__ import annotations
@@ -22,40 +22,33 @@ from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.result import ERROR, PASSED, Outcome
-from normcheck.core.result import read_run as saved_run
 
 KEYS = ("target", "check", "reason", "until")
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFinding:
-    """A finding that is expected of a target."""
+    """A finding of a target that a project has accepted."""
 
     target: str
     check: str
     reason: str
     until: date | None = None  # the last day on which it is accepted
-    kind: str = ""  # any, where empty
-    baseline: bool = False  # from a saved run: it may go without a word of the project
+    kind: str = ""  # empty: any kind
+    baseline: bool = False  # from a saved run
 
 
-def known(pyproject: Path, baseline: str | None, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
-    """What a project expects, and what a saved run has found. Raises `UsageError` for either that is none."""
-    return read(pyproject, checks) + (() if baseline is None else _saved(Path(baseline)))
-
-
-def _saved(path: Path) -> tuple[AcceptedFinding, ...]:
-    """The findings of a saved run, and those that it had accepted itself."""
-    reason = f"in the baseline {path.name}"
+def of_saved_run(name: str, run: Mapping[str, Any]) -> tuple[AcceptedFinding, ...]:
+    """The findings of a saved run, and those that it had accepted itself. name: of its file."""
     return tuple(
-        AcceptedFinding(str(one["target"]), check, reason, kind=str(one["kind"]), baseline=True)
-        for one in saved_run(path)["implementations"]
+        AcceptedFinding(str(one["target"]), check, f"in the baseline {name}", kind=str(one["kind"]), baseline=True)
+        for one in run["implementations"]
         for check in dict.fromkeys([*(f["check"] for f in one["findings"]), *one.get("expected_findings", {})])
     )
 
 
 def read(path: Path, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
-    """The entries of a pyproject.toml; none where there is no such file. Raises `UsageError` for a wrong entry."""
+    """The entries of a pyproject.toml, if it exists. Raises `UsageError` for an invalid entry. checks: known names."""
     if not path.is_file():
         return ()
     try:
@@ -90,7 +83,7 @@ def _concerns(entry: AcceptedFinding, outcome: Outcome) -> bool:
 
 
 def settle(outcome: Outcome, entries: Iterable[AcceptedFinding], today: date) -> Outcome:
-    """The outcome as a project takes it that has accepted some findings."""
+    """The outcome, given what a project has accepted: passed for an accepted finding, an error for a stale entry."""
     entry = next((e for e in entries if _concerns(e, outcome)), None)
     if entry is None or outcome.status == ERROR:
         return outcome
@@ -98,8 +91,8 @@ def settle(outcome: Outcome, entries: Iterable[AcceptedFinding], today: date) ->
         if not outcome.compared:
             return outcome
         if entry.baseline:
-            said = {f"baseline: {outcome.check}": f"{entry.reason}, and no longer found"}
-            return replace(outcome, notes={**outcome.notes, **said})
+            note = {f"baseline: {outcome.check}": f"{entry.reason}, and no longer found"}
+            return replace(outcome, notes={**outcome.notes, **note})
         gone = f"the expected finding ({entry.reason}) is gone: remove it from pyproject.toml"
         return replace(outcome, status=ERROR, reason=gone)
     if entry.until is not None and today > entry.until:
@@ -110,7 +103,7 @@ def settle(outcome: Outcome, entries: Iterable[AcceptedFinding], today: date) ->
 
 
 def write(path: Path, found: Iterable[tuple[str, str]], reason: str) -> int:
-    """Append entries for pairs (target, check); how many were not there before."""
+    """Append entries for pairs (target, check) that the file does not have yet; returns how many."""
     before = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     entries = before.get("tool", {}).get("normcheck", {}).get("expected", [])
     known = {(entry.get("target"), entry.get("check")) for entry in entries}

@@ -46,7 +46,8 @@ class ClaimBinder:
 
     def _bind(self, claim: Claim, implementation: Implementation) -> BoundSubject:
         entry = families.get(claim.kind)
-        if self._device != "cpu" and not families.of(entry).on_devices:
+        family = families.of(entry)
+        if self._device != "cpu" and not family.devices:
             raise UsageError(
                 f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
             )
@@ -54,7 +55,8 @@ class ClaimBinder:
             return families.bind(implementation)
         if not isinstance(implementation.target, str):
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
-        if not families.of(entry).isolated:
+        if family.isolate is None:
             raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
-        self._remotes[claim] = remote = Remote(implementation, entry, self._isolate)
-        return remote.subject()
+        self._remotes[claim] = remote = family.isolate(implementation, entry, self._isolate)
+        found: BoundSubject = remote.subject()
+        return found

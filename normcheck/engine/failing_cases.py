@@ -1,6 +1,6 @@
-"""Cases that broke a law before, in an example database that a project shares: they are asked first, by everybody.
+"""Cases on which a law did not hold in an earlier run, in an example database that a project shares.
 
-The database is one of Hypothesis: bytes by key. What is kept is the id of a case, as --norm-replay takes it.
+Every run tries them first. The database is one of Hypothesis: bytes by key. The bytes are the replay id of a case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from normcheck.core.subject import BoundSubject
 
 
 class Database(Protocol):
-    """What `hypothesis.database.ExampleDatabase` offers."""
+    """The part of `hypothesis.database.ExampleDatabase` that is used."""
 
     def fetch(self, key: bytes) -> Iterable[bytes]: ...
     def save(self, key: bytes, value: bytes) -> None: ...
@@ -25,23 +25,23 @@ class Database(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FailingCases:
-    """The cases that a database holds; without one nothing is kept."""
+    """The cases that a database holds; without a database nothing is stored."""
 
     database: Database | None = None
 
     def draws(self, subject: BoundSubject, check: Check) -> Iterator[Any]:
-        """The draws with which this check of this target failed. One that is asked and holds is forgotten."""
+        """The draws with which this check of this target failed. One whose law holds now is deleted."""
         if self.database is None:
             return
         key = _key(subject, check)
         for value in sorted(self.database.fetch(key)):
             draw = _draw(value, check)
             if draw is not None:
-                yield check.space.adapt(subject, draw)  # whoever asks goes on only if the law holds
+                yield check.space.adapt(subject, draw)  # the caller continues the iteration only if the law holds
             self.database.delete(key, value)
 
     def keep(self, subject: BoundSubject, check: Check, replay: str) -> None:
-        """Keep the case of a finding."""
+        """Store the case of a finding. replay: its id."""
         if self.database is not None:
             self.database.save(_key(subject, check), replay.encode())
 
@@ -54,7 +54,7 @@ def _key(subject: BoundSubject, check: Check) -> bytes:
 
 
 def _draw(value: bytes, check: Check) -> Any | None:
-    """None for what an older or newer version has written and this one cannot read."""
+    """None for an id that another version has written and this one cannot read."""
     try:
         name, draw = decode(value.decode(), check.space.plain)
     except (UsageError, UnicodeDecodeError):

@@ -10,11 +10,13 @@ from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import Claim
 from normcheck.engine.settings import Settings
-from normcheck.families import CHECKS, CHECKS_BY_NAME, TABLE_CHECKS
+from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
 
-__all__ = ["TABLE_CHECKS", "bind_events", "check_events", "events", "in_order"]
+TABLE_CHECKS = tuple(check for family in FAMILIES for check in family.table)
+"""The checks that measure the columns of Table 1 and those beyond it."""
 
 PLACES = {name: i for i, name in enumerate(CHECKS_BY_NAME)}
+"""The place of each check among those of a claim."""
 
 
 def events(

@@ -1,4 +1,7 @@
-"""Search for a counterexample, or for a witness, with hypothesis: the decisive draws first, then random ones."""
+"""Search with Hypothesis for a case on which a law does not hold, or for a witness of a "no".
+
+Explicit examples come first, then random ones.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from normcheck.engine.strategies import draws_from
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to look. seed: None searches the same draws each time; memory: what broke before is asked first."""
+    """How long a search is. seed: None searches the same draws in every run; memory: cases to try first."""
 
     examples: int
     seed: int | None = None
@@ -31,22 +34,23 @@ class Effort:
 
 
 EFFORTS = {"quick": 0, "default": 12, "deep": 400}
-"""Examples that hypothesis draws per property, beyond the decisive draws that every effort asks.
+"""Random examples of a check, beyond the explicit ones that every effort runs.
 
-The kill matrix is made with the default's number: each fault that it holds is found with so many.
+The kill matrix is made with the number of the default effort: each of its faults is found with that many.
 """
 
 PLAIN = 2
-"""Random draws of an effort without hypothesis, which costs more than the questions where nothing is found."""
+"""Random draws of an effort without Hypothesis, whose own cost is larger than that of a few cases."""
 
 SHRINKING = 20
-"""Examples with which a finding is looked for again, to be made small."""
+"""Least number of examples with which a finding is shrunk."""
 
 
 def shared() -> FailingCases:
     """The example database of the Hypothesis profile that a project has loaded.
 
-    That of Hypothesis' own profile, in a hidden folder, is left alone: nobody asked that it change what a run finds.
+    The one of Hypothesis' default profile, in a hidden folder, is not used: two runs of a project that has chosen no
+    database must run the same cases.
     """
     found = settings().database
     return NOTHING if found == settings.get_profile("default").database else FailingCases(found)
@@ -56,7 +60,7 @@ Ask = Callable[[Any], None]
 
 
 class LawBrokenError(AssertionError):
-    """Raised to hypothesis only; one class per check, so that distinct faults shrink apart."""
+    """Raised to Hypothesis only; one class for each check, because Hypothesis shrinks each type of exception apart."""
 
 
 @lru_cache(maxsize=512)
@@ -65,12 +69,12 @@ def _broken(check: str) -> type[LawBrokenError]:
 
 
 def _affordable(check: Check, examples: int) -> int:
-    """Fewer random draws for a check whose questions are dear."""
+    """Fewer random draws for a check whose cases take long."""
     return int(examples / check.cost)
 
 
 def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
-    """Ask one check; on a broken law the smallest case that breaks it."""
+    """Run one check; the finding, if there is one, has the smallest case on which the law does not hold."""
     fold = Fold(subject, check)
     error = _broken(check.name)
 
@@ -89,7 +93,9 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
             examples = max(examples, 1 if check.cost == math.inf else SHRINKING)
         if examples and not fold.witnessed:
             before = fold.finding
-            with suppress(LawBrokenError, Flaky):  # any other error is ours, and must not pass for a law that holds
+            with suppress(
+                LawBrokenError, Flaky
+            ):  # any other exception is a bug here, and must not look like a law that holds
                 _searching(subject, check, examples, effort.seed)(ask)
             fold.finding = fold.finding or before  # the last and smallest failing case
     if fold.finding is not None:
@@ -98,7 +104,7 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
 
 
 def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any]:
-    """What broke the law before, the decisive draws, and where hypothesis draws none a few more."""
+    """Cases that failed before, the explicit examples, and a few random ones where Hypothesis draws none."""
     yield from effort.memory.draws(subject, check)
     yield from check.space.explicit_examples(subject)
     if not effort.examples:
@@ -106,14 +112,14 @@ def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any
 
 
 def _searching(subject: BoundSubject, check: Check, examples: int, number: int | None) -> Callable[[Ask], None]:
-    """Hypothesis, as it asks a function of draws."""
+    """A function that lets Hypothesis call another one with draws."""
 
     def run(ask: Ask) -> None:
         test = given(draws_from(check.space, subject))(ask)
         test = settings(
             max_examples=examples,
             derandomize=number is None,
-            database=None,  # it would keep bytes that mean something to one version of a strategy; we keep cases
+            database=None,  # its bytes depend on the version of a strategy; `FailingCases` stores replay ids
             deadline=None,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""The suite's own teeth at the settings in force: which known faults are found, and what gets through."""
+"""Mutation score of the suite under given conventions: which known faults it finds, and which it misses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normcheck.core.subject import BoundSubject
 from normcheck.families import CHECKS
 
 RANDOM = 4
-"""Random draws beyond the decisive ones."""
+"""Random draws beyond the explicit examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class MutationScore:
 
 @lru_cache(maxsize=512)
 def remembered(check: Check) -> Check:
-    """The same check; a case that was made once is not made again for the next fault."""
+    """The same check with a cache of its cases, which are the same for each fault."""
     space: Any = check.space
     return replace(check, space=replace(space, recipe=lru_cache(maxsize=128)(space.recipe)))
 
@@ -51,7 +51,7 @@ def _finds(subject: BoundSubject, entry: Any, check: Check) -> bool:
 
 
 def mutation_scores(promised: Contract) -> Iterator[MutationScore]:
-    """Each fault on the first entry that it can befall; the checks that found its neighbors are asked first."""
+    """Each fault on the first entry that can have it. Checks that found the faults before it run first."""
     lately: list[str] = []
     for family in families.FAMILIES:
         for fault in family.faults.values():

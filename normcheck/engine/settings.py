@@ -42,6 +42,17 @@ class Settings:
         return out if self.replay is None else out | {"replay": encode(*self.replay)}
 
 
+def isolation_limits(seconds: str, gigabytes: str) -> Limits:
+    """The limits of isolation, from words. Raises `UsageError` for what is not a number above 0."""
+    try:
+        found = Limits(float(seconds), float(gigabytes))
+    except ValueError:
+        raise UsageError(f"the limits of isolation are numbers, not {seconds} and {gigabytes}") from None
+    if min(found.seconds, found.gigabytes) <= 0.0:
+        raise UsageError("the limits of isolation are above 0")
+    return found
+
+
 def replayed_case(text: str) -> tuple[str, Any]:
     """The check and the draw of a replay id. Raises `UsageError` for an unknown check or choice."""
     name = named(text)

@@ -1,9 +1,8 @@
-"""Hypothesis recipes: a few sampled choices, from which a case follows.
+"""Hypothesis strategies for draws: a few sampled choices, from which a case follows.
 
-A choice is drawn as an integer far from those that anybody writes. `st.sampled_from` draws a small one, and integers
-are drawn among others from the constants of all modules that are loaded from outside site-packages: what a search asks
-would depend on the code of the project around it, and on the order in which tests import it. The same seed would not
-find the same case again.
+A choice is drawn as an integer far from those that occur in code. `st.sampled_from` would draw a small one, and
+Hypothesis draws small integers partly from the constants of all modules loaded from outside site-packages: the cases of
+a search would then depend on the code of the project, and the same seed would not find the same case again.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from normcheck.core.space import CaseSpace
 from normcheck.core.subject import BoundSubject
 
 FAR = 3**38 + 5
-"""An integer that stands in no code, this line included, with none near it that does."""
+"""An integer such that neither it nor one near it is written in any code, this line included."""
 
 
 @st.composite
 def draws_from(draw: st.DrawFn, space: CaseSpace, subject: BoundSubject) -> Any:
-    """Draws of a space that suit a subject; shrinks towards the first of every list of choices."""
+    """Draws of a space that a subject can serve; they shrink towards the first choice of every list."""
 
     def pick(options: Sequence[Any]) -> Any:
         if len(options) == 1:

@@ -1,4 +1,4 @@
-"""From the outcomes of many checks to one record for each implementation: what the JSON document and reports hold."""
+"""From events to the JSON document of a run: one record for each implementation."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from normcheck import families
-from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
+from normcheck.core.contract import CHOICES, GRADIENTS, contract
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
 from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, merge, number
 from normcheck.core.spec import COLUMN_NAMES
+from normcheck.core.version import __version__
 
 
 def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
-    """The mode whose closed form fits: the claimed one if it does, else the first that does, or none."""
+    """The mode whose closed form the gradient matches: the claimed one if it does, else the first, or "none"."""
     fits = [name for name in GRADIENTS if metrics.get(f"gradient/{name}", float("inf")) <= 1.0]
     return claimed if claimed in fits else fits[0] if fits else "none"
 
 
 def accuracy(metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """Accuracy class by pass and format, with the largest share of that class's bound."""
+    """Accuracy class by pass and format, with the largest bound ratio under the bound of that class."""
     shares: dict[str, dict[str, float]] = {}
     for key, share in metrics.items():
         topic, _, rest = key.partition("/")
@@ -31,18 +32,18 @@ def accuracy(metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
             shares.setdefault(place, {})[name] = share
     out: dict[str, dict[str, Any]] = {}
     for place in sorted(shares):
-        fit = next((name for name in ACCURACY_CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
+        fit = next((name for name in CHOICES["accuracy"][1:] if shares[place].get(name, float("inf")) <= 1.0), "none")
         out[place] = {"class": fit, "share": number(shares[place].get(fit, max(shares[place].values())))}
     return out
 
 
 def gradient_shares(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """How far the gradient is from each closed form, in what rounding allows; empty where none was seen."""
+    """Distance of the gradient from each closed form, in units of its bound; empty where no gradient was compared."""
     return {name: number(metrics[f"gradient/{name}"]) for name in GRADIENTS if f"gradient/{name}" in metrics}
 
 
 def curves(metrics: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]]:
-    """By pass and format: pairs (2^k, share) over conditioning, (n, share) over width, in units of the sound bound."""
+    """By pass and format: pairs (2^k, ratio) over conditioning, (n, ratio) over width, in units of the sound bound."""
     points: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for key, share in metrics.items():
         topic, _, rest = key.partition("/")
@@ -67,7 +68,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> str:
 
 
 def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The record of one implementation."""
+    """The record of one implementation, from its outcomes."""
     first = outcomes[0]
     metrics = merge(o.metrics for o in outcomes)
     counts = dict.fromkeys((PASSED, FAILED, INCONCLUSIVE, SKIPPED, ERROR), 0)
@@ -103,7 +104,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "gradient_shares": gradient_shares(metrics),
         "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.bound_ratio)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
-        "information": {what: said for o in outcomes for what, said in o.notes.items()},
+        "information": {what: text for o in outcomes for what, text in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": [o.reason for o in outcomes if o.status == ERROR],
         "expected": None,
@@ -135,7 +136,7 @@ def _words(cells: tuple[bool, ...]) -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """Versions of what the run depends on."""
+    """Platform, and the versions of Python and of the loaded packages that a result may depend on."""
     out = {"python": platform.python_version(), "platform": platform.platform(), "machine": platform.machine()}
     for name in ("numpy", "torch", "hypothesis", "pytest"):
         if name in sys.modules:
@@ -143,13 +144,13 @@ def environment() -> dict[str, str]:
     return out
 
 
-def document(version: str, events: Iterable[Event], settings: Mapping[str, Any]) -> dict[str, Any]:
+def document(events: Iterable[Event], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON document of a stream of events. settings: those that the run was made with."""
-    return run(version, outcomes_of(events), settings)
+    return run(__version__, outcomes_of(events), settings)
 
 
 def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole document, implementations in the order in which they were first seen."""
+    """The document of outcomes; implementations are in the order of their first outcomes."""
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for o in outcomes:
         grouped.setdefault((o.kind, o.target), []).append(o)

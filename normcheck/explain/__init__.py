@@ -1,1 +1,1 @@
-"""Pages of documentation for entries, laws and faults."""
+"""Pages of documentation for kinds, checks and faults."""

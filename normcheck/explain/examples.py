@@ -1,4 +1,4 @@
-"""Faults as one wrong line of a plain layer norm: what a page shows, and what a test runs."""
+"""Faults as one wrong line of a plain layer norm: a page shows the line, a test runs the function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATE = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The line of the template that is replaced, and by what."""
+    """The line of the template that is replaced, and the wrong lines."""
 
     line: str
     wrong: tuple[str, ...]

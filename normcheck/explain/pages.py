@@ -1,4 +1,4 @@
-"""One page for a normalizer, a law or a fault, as plain records: what a report prints and a guide is made of."""
+"""One page for a kind, a check or a fault, as plain records that reports print."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from normcheck.families import CHECKS_BY_NAME
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What there is to say about one word."""
+    """The documentation of one kind, check or fault: title and sections."""
 
     title: str
     sections: tuple[Section, ...]
 
 
 def page(word: str) -> Page:
-    """The page of a kind, a check or a fault. Raises `UsageError` with the nearest word for any other."""
+    """The page of a kind, a check or a fault. Raises `UsageError` with the nearest known name for an unknown one."""
     if word in families.ENTRIES:
         return _entry(families.get(word))
     if word in CHECKS_BY_NAME:
@@ -40,7 +40,7 @@ def page(word: str) -> Page:
 
 
 def words() -> dict[str, tuple[str, ...]]:
-    """All that has a page, by what it is."""
+    """The names of all kinds, checks and faults."""
     return {"kinds": tuple(families.ENTRIES), "laws": tuple(CHECKS_BY_NAME), "faults": tuple(families.FAULTS)}
 
 

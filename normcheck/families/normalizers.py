@@ -8,6 +8,7 @@ from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
 from normcheck.frameworks import binder
+from normcheck.frameworks.isolation.remote import Remote
 from normcheck.frameworks.roles import names_of
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
@@ -24,16 +25,15 @@ FAMILY = Family(
     entries=tuple(catalog.ALL.values()),
     bind=binder.subject,
     checks=CHECKS,
+    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
     faults=faults.ALL,
     faulty=_faulty,
     sections=lambda entry: explain.sections(entry, names_of),
-    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
-    isolated=True,
-    on_devices=True,
-    timed=True,
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,
     remedy=remedy,
     script=script,
+    isolate=Remote,
+    devices=True,
 )

@@ -1,15 +1,14 @@
-"""What is known to be wrong in torch itself, by target: data with a reason and a reproduction, nobody's special case.
+"""Bugs of torch itself that checks find, as data: target, reason, source, and a reproduction in plain torch.
 
-The law stays as it is, and the same behavior in any other target is a finding. Where an expected finding is gone,
-the check says so: a stale entry is an error.
+The law stays as it is, and the same behavior in any other target is a finding. An entry whose bug is no longer found is
+an error, so that it is removed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-
-from normcheck.normalizers.subject import Subject
+from typing import Any
 
 GROUP_NORM_CHANNELS_LAST = """\
 import torch
@@ -40,16 +39,16 @@ for w in (every_second.contiguous(), every_second):  # the same numbers
 
 @dataclass(frozen=True, slots=True)
 class KnownBug:
-    """A finding that is expected of certain targets, where arrays lie so or these parameters are given."""
+    """A finding that is expected of certain targets, on cases with certain layouts or parameters."""
 
     targets: tuple[str, ...]
     checks: tuple[str, ...]
     reason: str
     source: str
     reproduction: str
-    layouts: tuple[str, ...] = ()  # of the input; empty: whatever it is
-    affine: tuple[str, ...] = ()  # which parameters are given; empty: whichever
-    strided_parameters: bool = False  # where parameters may be other than contiguous
+    layouts: tuple[str, ...] = ()  # of the input; empty: all
+    affine: tuple[str, ...] = ()  # which parameters are passed; empty: all
+    strided_parameters: bool = False  # only on cases whose parameters are not contiguous
 
 
 ALL = (
@@ -87,28 +86,28 @@ ALL = (
 )
 
 
-def of(target: str, check: str, entries: Iterable[KnownBug] = ALL) -> KnownBug | None:
-    """The entry for a check of a target, if there is one."""
-    return next((e for e in entries if target in e.targets and check in e.checks), None)
+def of(target: str, check: str, bugs: Iterable[KnownBug] = ALL) -> KnownBug | None:
+    """The known bug that a check of a target finds, if any."""
+    return next((bug for bug in bugs if target in bug.targets and check in bug.checks), None)
 
 
-def only(subject: Subject, entry: KnownBug) -> Subject:
-    """The subject as asked where the finding is expected."""
-    return _narrowed(subject, entry, lambda name, expected: name in expected)
+def only(subject: Any, bug: KnownBug) -> Any:
+    """The subject, restricted to the cases on which the bug is expected."""
+    return _restricted(subject, bug, lambda name, expected: name in expected)
 
 
-def without(subject: Subject, entry: KnownBug) -> Subject:
-    """The subject as asked everywhere else."""
-    rest = _narrowed(subject, entry, lambda name, expected: name not in expected)
-    if not entry.strided_parameters:
+def without(subject: Any, bug: KnownBug) -> Any:
+    """The subject, restricted to all other cases."""
+    rest = _restricted(subject, bug, lambda name, expected: name not in expected)
+    if not bug.strided_parameters:
         return rest
-    return replace(rest, domain=replace(rest.domain, own_parameters=False))  # nobody else lays them out
+    return replace(rest, domain=replace(rest.domain, own_parameters=False))  # then no case has strided parameters
 
 
-def _narrowed(subject: Subject, entry: KnownBug, keeps: Callable[[str, tuple[str, ...]], bool]) -> Subject:
+def _restricted(subject: Any, bug: KnownBug, keeps: Callable[[str, tuple[str, ...]], bool]) -> Any:
     domain = subject.domain
-    if entry.layouts:
-        domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, entry.layouts)))
-    if entry.affine:
-        domain = replace(domain, affine=tuple(name for name in domain.affine if keeps(name, entry.affine)))
+    if bug.layouts:
+        domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, bug.layouts)))
+    if bug.affine:
+        domain = replace(domain, affine=tuple(name for name in domain.affine if keeps(name, bug.affine)))
     return replace(subject, domain=domain)

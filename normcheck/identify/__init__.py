@@ -1,1 +1,1 @@
-"""What an unknown callable is, found by measuring it."""
+"""What an unknown callable computes, found by measuring it."""

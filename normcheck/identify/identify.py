@@ -1,8 +1,8 @@
 """What an unknown callable is: the entry of the catalog that it computes, and every convention that it follows.
 
-It is bound as each kind whose arguments it takes. What it shares, subtracts and divides by is measured; a kind is
-believed when the dependency mask is that of its sets and its reference, under the conventions found, reproduces the
-outputs. Only then are gradient, state and accuracy asked.
+It is bound as each kind whose arguments it takes. Which entries share a statistic, what is subtracted and what divides
+are measured; a kind is accepted if the outputs depend on the inputs as in its sets, and if its reference, under the
+conventions found, reproduces the outputs. Only then are gradient, state and accuracy measured.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from normcheck.core import measured
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import GRADIENTS, contract, words
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import FORMATS
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
+from normcheck.frameworks import registry
 from normcheck.frameworks.binder import subject as bound
 from normcheck.frameworks.load import load
-from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
@@ -43,7 +43,10 @@ UNDETERMINED = dict.fromkeys(COLUMN_NAMES, measured.UNDETERMINED)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What was measured of the forward of a callable bound as one kind, and how far the reference is from it."""
+    """What was measured of the forward pass of a callable bound as one kind.
+
+    distance: of the outputs from the reference under the conventions found, relative.
+    """
 
     subject: Subject
     affine: measure.Affine
@@ -54,42 +57,46 @@ class Seen:
 
     @property
     def is_kind(self) -> bool:
+        """Whether it computes what the kind that it is bound as computes."""
         return self.sharing.fits and self.distance < measure.PLAIN
 
     @property
     def reads(self) -> int:
+        """Members of a set that its statistic reads."""
         return self.sharing.reads or self.sharing.members
 
     def strangeness(self) -> tuple[bool, bool, bool, bool, float]:
-        """The less of it was understood, the larger."""
+        """A key to sort by: the less was recognized, the larger."""
         ignored, statistic = self.affine.weight == "ignored", self.shape.statistic
         other = self.subject.normalizer.scaled == (statistic is measure.NOTHING)
         return statistic is None, other, ignored, not self.sharing.fits, self.distance
 
 
 def identify(target: Any) -> IdentityReport:
-    """What a target is: "package.module:attribute", "path/to/file.py:attribute", or the object itself.
+    """What a target computes: "package.module:attribute", "path/to/file.py:attribute", or the object itself.
 
-    Raises `UsageError` where it cannot be loaded, or be called as any kind.
+    Raises `UsageError` if it cannot be loaded, or cannot be called as any kind.
     """
     started = time.perf_counter()
     name = Implementation("", target).name
-    with one_thread(), quiet():
-        thing = load(target) if isinstance(target, str) else target
-        seen = _best(target, name)
-        alone = _alone(seen, thing)
-        card = _card(seen, alone, name)
-        card = _known(card, seen, alone, thing) if seen.is_kind else card
-    return replace(card, seconds=time.perf_counter() - started)
+    with quiet():
+        loaded = load(target) if isinstance(target, str) else target
+        registry.get(registry.candidates(loaded)[0])  # imported now, so that its settings hold for every call
+        with registry.settings():
+            seen = _best(target, name)
+            defaults = _with_own_defaults(seen, loaded)
+            report = _report(seen, defaults, name)
+            report = _with_reference_fit(report, seen, defaults, loaded) if seen.is_kind else report
+    return replace(report, seconds=time.perf_counter() - started)
 
 
 def _order() -> Iterable[Normalizer]:
-    """Normalizers of weights first: such a kernel may read its parameter without asking for its size."""
+    """Normalizers of weights first: such a kernel may read its parameter without checking its size."""
     return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")
 
 
 def _best(target: Any, name: str) -> Seen:
-    """The first kind that fits; of those that can be called, the one under which most was understood if none does."""
+    """The first kind that fits; if none does, of the kinds as which it can be called the one that explains most."""
     tried: list[Seen] = []
     refused: dict[str, str] = {}
     for normalizer in _order():
@@ -109,7 +116,7 @@ def _best(target: Any, name: str) -> Seen:
 
 
 def _over(subject: Subject, sharing: measure.Sharing) -> Subject:
-    """The subject with the sets that were seen, where they are not those of the kind it is bound as."""
+    """The subject with the sets that were measured, if they differ from those of the kind that it is bound as."""
     if sharing.fits or not sharing.whole or not sharing.axes:
         return subject
     normalizer = subject.normalizer
@@ -118,7 +125,7 @@ def _over(subject: Subject, sharing: measure.Sharing) -> Subject:
 
 
 def _seen(subject: Subject) -> Seen:
-    """The forward, measured; the subject comes back under the contract found, over the sets seen."""
+    """The forward pass, measured; its subject has the contract and the sets that were found."""
     measure.check_deterministic(subject)
     affine, sharing = measure.affine(subject), measure.sharing(subject)
     subject = _over(subject, sharing)
@@ -127,7 +134,7 @@ def _seen(subject: Subject) -> Seen:
     statistic = shape.statistic
     eps: dict[str, measure.Eps] = {}
     if statistic is not None:
-        formats = [f for f in subject.domain.formats if f in ("float64", "float32")]
+        formats = [f for f in subject.domain.formats if f in (FLOAT64.name, FLOAT32.name)]
         eps = {f: measure.eps(subject, affine.gain, reads, statistic, f) for f in formats}
     found: dict[str, str] = {}
     if statistic is not None and statistic.divisor == "n - 1":
@@ -139,13 +146,13 @@ def _seen(subject: Subject) -> Seen:
     domain = subject.domain
     if domain.eps is not None and eps:
         fixed = {f: 0.0 if np.isnan(one.value) else one.value for f, one in eps.items()}
-        domain = replace(domain, eps=fixed.get("float32", domain.eps), eps64=fixed.get("float64"))
+        domain = replace(domain, eps=fixed.get(FLOAT32.name, domain.eps), eps64=fixed.get(FLOAT64.name))
     under = replace(subject, contract=contract(found), domain=domain)
     return Seen(under, affine, sharing, shape, eps, _distance(under))
 
 
 def _distance(subject: Subject) -> float:
-    """Of outputs from the reference, relative, the larger of two scales: of one, and of the root of eps."""
+    """The relative distance of the outputs from the reference: the larger of two, at scale 1 and at the root of eps."""
     format = measure.usual_format(subject)
     case = small(subject.normalizer, measure.drawn(subject, format))
     scales = (1.0, 2.0 * float(np.sqrt(case.eps))) if case.eps else (1.0,)
@@ -157,7 +164,7 @@ def _distance(subject: Subject) -> float:
 
 
 def _nearest(seen: Seen) -> tuple[tuple[str, float], ...]:
-    """Every entry's reference on one input, against what came out at weight one and bias zero."""
+    """The relative distance of every entry's reference from the output at weight 1 and bias 0, the nearest first."""
     subject = seen.subject
     case = measure.plain(subject, measure.usual_format(subject))
     xh = subject.call(case, False).y / seen.affine.gain
@@ -178,9 +185,9 @@ def _nearest(seen: Seen) -> tuple[tuple[str, float], ...]:
     ))  # fmt: skip
 
 
-def _alone(seen: Seen, thing: Any) -> Subject | None:
-    """The callable bound without eps and momentum, so that it takes its defaults."""
-    shorter = without(thing, "eps", "momentum")
+def _with_own_defaults(seen: Seen, loaded: Any) -> Subject | None:
+    """The callable bound without eps and momentum, so that its defaults apply; None if it has neither."""
+    shorter = without(loaded, "eps", "momentum")
     if shorter is None:
         return None
     try:
@@ -192,30 +199,29 @@ def _alone(seen: Seen, thing: Any) -> Subject | None:
         return None
 
 
-def _own_eps(seen: Seen, alone: Subject | None) -> tuple[dict[str, float], str, str]:
-    """The value by format, its place, and what an argument does."""
+def _eps(seen: Seen, defaults: Subject | None) -> tuple[dict[str, float], str, str]:
+    """The value by format where no argument is given, its place, and whether an argument is obeyed."""
     statistic = seen.shape.statistic
     if statistic is None or not seen.eps:
         return {}, measure.UNKNOWN, "none"
     passed = seen.subject.domain.eps is None and seen.subject.normalizer.eps is not None
     place = next(iter(seen.eps.values())).place
-    own = dict(seen.eps)
-    if passed:
-        taken = measure.drawn(seen.subject, measure.usual_format(seen.subject)).eps
-        obeyed = all(abs(one.value - taken) < 1e-3 * taken for one in own.values())
-        own = {}
-        if alone is not None:
-            own = {f: measure.eps(alone, seen.affine.gain, seen.reads, statistic, f) for f in seen.eps}
-        return {f: one.value for f, one in own.items()}, place, "obeyed" if obeyed else "without effect"
-    return {f: one.value for f, one in own.items()}, place, "none"
+    if not passed:
+        return {f: one.value for f, one in seen.eps.items()}, place, "none"
+    taken = measure.drawn(seen.subject, measure.usual_format(seen.subject)).eps
+    obeyed = all(abs(one.value - taken) < 1e-3 * taken for one in seen.eps.values())
+    own: dict[str, float] = {}
+    if defaults is not None:
+        own = {f: measure.eps(defaults, seen.affine.gain, seen.reads, statistic, f).value for f in seen.eps}
+    return own, place, "obeyed" if obeyed else "without effect"
 
 
-def _card(seen: Seen, alone: Subject | None, name: str) -> IdentityReport:
-    """What the forward tells, whatever it is."""
+def _report(seen: Seen, defaults: Subject | None, name: str) -> IdentityReport:
+    """The report of the forward pass, of a known kind or not. defaults: the callable bound without eps and momentum."""
     subject, shape = seen.subject, seen.shape
     centered = next((yes for value, yes in ((1.0, True), (0.0, False)) if abs(shape.mean - value) < 1e-3), None)
     statistic = shape.statistic
-    eps, place, argument = _own_eps(seen, alone)
+    eps, place, argument = _eps(seen, defaults)
     scaled = statistic.name if statistic else measure.UNKNOWN if shape.line else "not one scale for each set"
     found = seen.is_kind
     return IdentityReport(
@@ -229,7 +235,7 @@ def _card(seen: Seen, alone: Subject | None, name: str) -> IdentityReport:
 
 
 def _row(seen: Seen, centered: bool | None) -> dict[str, str]:
-    """Table 1 by structure, if what was measured is a mean and a root, or either alone, over whole axes."""
+    """The row of Table 1 derived from what was measured, if that is a mean, a root or both over whole axes."""
     statistic = seen.shape.statistic
     known = statistic is not None and (statistic.homogeneous or statistic is measure.NOTHING)
     if not known or centered is None or not (seen.sharing.whole or seen.is_kind):
@@ -244,7 +250,7 @@ DRAWS = 4
 
 
 def _measured_row(subject: Subject) -> dict[str, str]:
-    """The six columns on a few networks, with an eps that counts for nothing where it can be chosen."""
+    """The six columns measured on a few networks, with a negligible eps where it can be chosen."""
     free = subject.domain.eps is None and not subject.domain.least_eps
     metrics = []
     for check in TABLE:
@@ -256,15 +262,15 @@ def _measured_row(subject: Subject) -> dict[str, str]:
     return measured.measured_row(merge(metrics))
 
 
-def _known(card: IdentityReport, seen: Seen, alone: Subject | None, thing: Any) -> IdentityReport:
-    """The card of an entry of the catalog: the forward, and all that is asked against its reference."""
-    found = dict(card.contract)
+def _with_reference_fit(report: IdentityReport, seen: Seen, defaults: Subject | None, loaded: Any) -> IdentityReport:
+    """The report of an entry of the catalog: with what is measured against its reference."""
+    found = dict(report.contract)
     kept = reference_fit.running(seen.subject)
     momentum = None
     if kept is not None:
         found |= {"momentum": kept.momentum} if kept.momentum in ("new", "old") else {}
         found |= {"running-variance": kept.variance} if kept.variance != measure.UNKNOWN else {}
-        own = reference_fit.running(alone) if alone is not None else kept
+        own = reference_fit.running(defaults) if defaults is not None else kept
         if own is not None and np.isfinite(own.new_weight):
             momentum = measure.rounded(1.0 - own.new_weight if kept.momentum == "old" else own.new_weight)
     passes = reference_fit.passes_through(seen.subject)
@@ -272,25 +278,26 @@ def _known(card: IdentityReport, seen: Seen, alone: Subject | None, thing: Any) 
     subject = replace(seen.subject, contract=contract(found))
     found |= _formats(subject)
     subject = replace(subject, contract=contract(found), domain=narrowed(subject.domain, contract(found)))
-    subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, thing, found)))
+    subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, loaded, found)))
     half = {f: reference_fit.half(subject, f) for f in subject.domain.formats if FORMATS[f].narrow}
     return replace(
-        card, contract=words(subject.contract), gradient=passes, running=kept, momentum=momentum, half=half,
+        report, contract=words(subject.contract), gradient=passes, running=kept, momentum=momentum, half=half,
         largest_offset=reference_fit.largest_offset(subject), row_measured=_measured_row(subject),
     )  # fmt: skip
 
 
 def _formats(subject: Subject) -> dict[str, str]:
-    """The formats to declare, where float64 is taken and computed in a narrower one."""
+    """The formats to declare, if float64 is accepted but computed in a narrower format."""
     formats = subject.domain.formats
-    if {"float64", "float32"} <= set(formats) and reference_fit.accuracy(subject, "float64", offset=1.0) == "none":
-        return {"formats": ",".join(f for f in formats if f != "float64")}
+    wide = FLOAT64.name
+    if {wide, FLOAT32.name} <= set(formats) and reference_fit.accuracy(subject, wide, offset=1.0) == "none":
+        return {"formats": ",".join(f for f in formats if f != wide)}
     return {}
 
 
 def _accuracy(subject: Subject) -> dict[str, str]:
-    """The class to declare, where one is needed beyond what is demanded of that kind by default."""
-    for format, offset in (("float32", 1e3), ("bfloat16", 10.0), ("float16", 10.0)):
+    """The accuracy class to declare, if it reaches less than is demanded of that kind by default."""
+    for format, offset in ((FLOAT32.name, 1e3), (BFLOAT16.name, 10.0), (FLOAT16.name, 10.0)):
         if format in subject.domain.formats:
             case = measure.plain(subject, format)
             reached = reference_fit.accuracy(subject, format, offset=offset)
@@ -299,10 +306,10 @@ def _accuracy(subject: Subject) -> dict[str, str]:
     return {}
 
 
-def _declared_eps(subject: Subject, thing: Any, found: Mapping[str, str]) -> dict[str, str]:
-    """The eps to declare, where it is fixed and binding does not find it by itself."""
+def _declared_eps(subject: Subject, loaded: Any, found: Mapping[str, str]) -> dict[str, str]:
+    """The eps to declare, if it is fixed and binding does not find it."""
     eps = subject.domain.eps
     if not eps:
         return {}
-    again = bound(Implementation(subject.normalizer.name, thing, found), subject.normalizer).domain.eps
+    again = bound(Implementation(subject.normalizer.name, loaded, found), subject.normalizer).domain.eps
     return {} if again is not None and abs(again - eps) < 1e-3 * eps else {"eps": repr(eps)}

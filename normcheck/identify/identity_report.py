@@ -1,4 +1,4 @@
-"""The contract card of a callable: what it is and which conventions it follows, as one frozen value."""
+"""The identity report of a callable: what it computes and which conventions it follows, as one frozen value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import number
 from normcheck.identify import measure, reference_fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityReport:
-    """What a callable is. kind is empty if it is no entry of the catalog; bound_as says how it was called then."""
+    """What a callable computes.
+
+    kind and title are empty if it is no entry of the catalog; bound_as is the kind as which it was called.
+    """
 
     target: str
     kind: str
@@ -27,11 +31,11 @@ class IdentityReport:
     scaled_by: str
     divisor: str
     eps_place: str
-    eps: Mapping[str, float]  # the value by format: its own, or the default of the argument
+    eps: Mapping[str, float]  # by format: the fixed value, or the default of the argument
     eps_argument: str  # "obeyed", "without effect", or "none"
     gradient: reference_fit.Gradient | None
     running: reference_fit.Running | None
-    momentum: float | None  # the value that it has if none is given
+    momentum: float | None  # its default
     half: Mapping[str, reference_fit.Half]
     largest_offset: float | None
     row: Mapping[str, str]  # of Table 1, derived from what was found
@@ -40,19 +44,19 @@ class IdentityReport:
 
     @property
     def machine_epsilon(self) -> bool:
-        """Whether eps is machine epsilon of the format."""
-        return self.eps.get("float64") == 2.0**-52 and self.eps.get("float32") == 2.0**-23
+        """Whether eps is the machine epsilon of each format."""
+        return all(self.eps.get(format.name) == 2.0 * format.u for format in (FLOAT64, FLOAT32))
 
     @property
     def line(self) -> str:
-        """The command that checks it as what it is; empty if it is nothing known."""
+        """The command that checks it as its kind; empty if it is no entry of the catalog."""
         if not self.kind:
             return ""
         declared = [f"--norm-contract {key}={value}" for key, value in self.contract.items()]
         return " ".join([f"pytest --norm {self.kind}={self.target}", *declared])
 
     def record(self) -> dict[str, Any]:
-        """As plain data that strict JSON can hold."""
+        """The report as plain data that strict JSON can hold."""
         out = _plain(asdict(self))
         assert isinstance(out, dict)
         return out | {

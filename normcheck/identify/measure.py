@@ -1,7 +1,7 @@
-"""What a bound callable does, one question at a time, from its outputs alone: nothing is taken from its name or text.
+"""What a bound callable computes, measured from its outputs: its name and source code are not read.
 
-Every input is made so that the answers that are possible lie far apart: few members, so that n and n - 1 differ by a
-tenth; a mean, so that subtracting it shows; scales from far below to far above any eps. Each output is read as
+Every input is made so that the possible results lie far apart: few members, so that n and n - 1 differ by a tenth; a
+mean, so that subtracting it shows; scales from far below to far above any eps. Each output is read as
 y = gain * xh + bias with xh = (x - a mean(x)) / s, and a and s are fitted set by set.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import AXES
 from normcheck.normalizers.reference.oracle import partition
@@ -23,23 +23,23 @@ from normcheck.normalizers.sampling.recipes import Draw, small
 from normcheck.normalizers.subject import Subject
 
 PLAIN = 1e-4
-"""Two answers are one if they differ by less: far above what float32 loses here, far below what conventions change."""
+"""Results that differ by less, relatively, are equal: far above float32's errors, far below effects of conventions."""
 
 UNKNOWN = "unknown"
 
 
 def usual_format(subject: Subject) -> str:
-    """The widest format that is served."""
-    return next(f for f in ("float64", "float32", *subject.domain.formats) if f in subject.domain.formats)
+    """The widest format that the callable accepts."""
+    return next(f for f in (FLOAT64.name, FLOAT32.name, *subject.domain.formats) if f in subject.domain.formats)
 
 
 def drawn(subject: Subject, format: str, *, n: int = 12, sets: int = 6, seed: int = 1, eps: float = 1e-3) -> Draw:
-    """Choices inside the domain: of a rank that shows every axis, where there is one."""
+    """A draw inside the domain, if possible of a rank that shows every axis."""
     domain = subject.domain
     members = next(k for k in (n, 12, 8, 16, 10, 6, n) if k not in domain.refused)
     seen = [r for r in domain.ranks if r <= (4 if subject.normalizer.sets.layout == "channels" else 3)]
     if domain.eps is not None:
-        eps = domain.eps64 if format == "float64" and domain.eps64 is not None else domain.eps
+        eps = domain.eps64 if format == FLOAT64.name and domain.eps64 is not None else domain.eps
     draw = Draw(
         seed=seed, n=members, sets=sets, rank=max(seen or domain.ranks), format=format, eps=max(eps, domain.least_eps),
         affine=domain.affine[0], dim=domain.dims[0],
@@ -48,21 +48,21 @@ def drawn(subject: Subject, format: str, *, n: int = 12, sets: int = 6, seed: in
 
 
 def plain(subject: Subject, format: str, *, n: int = 12, sets: int = 6) -> Case:
-    """Noise of unit scale with a mean, weight one and bias zero where there are any."""
+    """A case of noise of unit scale with a mean; weight 1 and bias 0, if it has any."""
     case = small(subject.normalizer, drawn(subject, format, n=n, sets=sets))
     weight, bias = (None if p is None else np.full(p.shape, v) for p, v in ((case.weight, 1.0), (case.bias, 0.0)))
     return case.but(x=case.format.round(case.x + 0.5), weight=weight, bias=bias)
 
 
 def relative(observed: Array, expected: Array) -> float:
-    """Root mean square of a difference over that of what is expected; infinite where it is no number."""
+    """The root mean square of the difference over that of the expected values; infinite if it is not finite."""
     with np.errstate(all="ignore"):
         found = float(np.sqrt(np.square(observed - expected).mean() / np.square(expected).mean()))
     return found if math.isfinite(found) else math.inf
 
 
 def check_deterministic(subject: Subject) -> None:
-    """Raises `CallError` for what is no function of its input: another answer each time, or numbers that are none."""
+    """Raises `CallError` if two calls on one input return different outputs, or if the output is not finite."""
     case = plain(subject, usual_format(subject))
     first, again = subject.call(case, False).y, subject.call(case, False).y
     if not np.all(np.isfinite(first)):
@@ -73,15 +73,18 @@ def check_deterministic(subject: Subject) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """How weight and bias act. weight: "w", "1+w", "ignored", "none" or "unknown"; bias: "added" or likewise."""
+    """How weight and bias act.
+
+    weight: "w", "1+w", "ignored", "none" or "unknown"; bias: "added", "ignored", "none" or "unknown".
+    """
 
     weight: str
     bias: str
-    gain: float = 1.0  # what xh is multiplied by at weight one
+    gain: float = 1.0  # the factor of xh at weight 1
 
 
 def affine(subject: Subject) -> Affine:
-    """y is linear in weight w, y = (w + o) xh + b: o from two weights, checked at a third that is negative."""
+    """Fits y = (w + o) xh + b: o is measured at two weights w, and checked at a third, which is negative."""
     case = plain(subject, usual_format(subject))
     one = subject.call(case, False).y
     size = float(np.abs(one).max())
@@ -98,25 +101,26 @@ def affine(subject: Subject) -> Affine:
         return Affine("ignored", bias)
     gain = float((one * xh).sum() / (xh * xh).sum())
     straight = relative(one - minus, 2.0 * xh) < PLAIN
-    forms = {1.0: "w", 2.0: "1+w"}
-    weight = next((form for value, form in forms.items() if straight and abs(gain - value) < PLAIN), UNKNOWN)
+    factors = {1.0: "w", 2.0: "1+w"}
+    weight = next((factor for value, factor in factors.items() if straight and abs(gain - value) < PLAIN), UNKNOWN)
     return Affine(weight, bias, gain if gain and math.isfinite(gain) else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Which entries share a statistic, seen by moving one entry at a time."""
+    """Which entries share a statistic, measured by moving one entry at a time."""
 
     shared: tuple[str, ...]  # axes along which other outputs move
-    separate: tuple[str, ...]  # axes along which none does
-    reads: int  # how many entries of a set move the others
+    separate: tuple[str, ...]  # axes along which none moves
+    reads: int  # how many entries of a set move the other outputs
     members: int
-    fits: bool  # whether the outputs that move are exactly those of the sets that the binding assumes
-    whole: bool  # whether they are whole axes, not blocks of one
-    axes: tuple[str, ...]  # the shared ones, by their names in `AXES`
+    fits: bool  # whether the outputs that move are exactly those of the sets of the bound kind
+    whole: bool  # whether whole axes share a statistic, not blocks of an axis
+    axes: tuple[str, ...]  # the shared axes by their names in `AXES`
 
     @property
     def words(self) -> str:
+        """In one phrase."""
         if not self.shared:
             return "none: every output depends on its own entry alone"
         apart = f", one for each {' and '.join(self.separate)}" if self.separate else ""
@@ -130,11 +134,11 @@ NAMES = {
     "trailing": ("case", "group", "unit", "position"),
     "rows": ("case", "group", "vector", "entry"),
 }
-"""What the axes of `AXES` are called, by layout."""
+"""Names of the axes of `AXES` in reports, by layout."""
 
 
 def sharing(subject: Subject) -> Sharing:
-    """Move each entry of the first set, and one of the last: the outputs that move share its statistic."""
+    """Moves each entry of the first set, and one of the last: the outputs that move share its statistic."""
     case = plain(subject, usual_format(subject))
     part = partition(subject.normalizer, case)
     y = subject.call(case, False).y
@@ -166,6 +170,7 @@ def sharing(subject: Subject) -> Sharing:
 
 
 def _moved(subject: Subject, case: Case, y: Array, entry: int, limit: float) -> set[int]:
+    """The outputs that change by more than a limit as one entry of the input does, by flat index."""
     x = case.x.copy()
     x.flat[entry] += 2.0 if x.flat[entry] <= 0 else -2.5
     return {int(i) for i in np.flatnonzero(np.abs(subject.call(case.but(x=x), False).y - y) > limit)}
@@ -173,12 +178,15 @@ def _moved(subject: Subject, case: Case, y: Array, entry: int, limit: float) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistic:
-    """What the set is divided by. root: from the entries read, centered or not as it is, (sets, 1)."""
+    """What a set is divided by.
+
+    root: maps the entries that are read, (sets, members), to the divisor of each set, (sets, 1).
+    """
 
     name: str
     divisor: str
     root: Callable[[Array], Array]
-    homogeneous: bool = True  # twice the input has twice the scale
+    homogeneous: bool = True  # twice the input has twice the divisor
 
 
 def _c(x: Array) -> Array:
@@ -214,7 +222,7 @@ STATISTICS = (
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A line through each set of outputs: xh = slope * x + intercept, (sets, 1), and how far from it they lie."""
+    """The line xh = slope * x + intercept of each set, (sets, 1), and the relative distance of the outputs from it."""
 
     x: Array
     slope: Array
@@ -223,7 +231,7 @@ class Lines:
 
 
 def fitted(x: Array, xh: Array) -> Lines:
-    """Least squares, set by set."""
+    """Lines by least squares, set by set. x and xh: (sets, members)."""
     c = _c(x)
     with np.errstate(all="ignore"):
         slope = (c * xh).sum(axis=1, keepdims=True) / (c * c).sum(axis=1, keepdims=True)
@@ -232,7 +240,7 @@ def fitted(x: Array, xh: Array) -> Lines:
 
 
 def lines(subject: Subject, case: Case, gain: float) -> Lines:
-    """Through the outputs of a case at weight one and bias zero."""
+    """Lines through the outputs of a case at weight 1 and bias 0."""
     part = partition(subject.normalizer, case)
     y = np.broadcast_to(subject.call(case, False).y, case.x.shape)
     return fitted(part.gather(case.x), part.gather(y) / gain)
@@ -240,7 +248,7 @@ def lines(subject: Subject, case: Case, gain: float) -> Lines:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Whether xh is a line in each set, what share of the mean is subtracted, and what divides."""
+    """Whether xh is linear in x in each set, what share of the mean is subtracted, and what divides."""
 
     line: bool
     mean: float
@@ -248,7 +256,7 @@ class Shape:
 
 
 def shape(subject: Subject, gain: float, reads: int) -> Shape:
-    """At a scale where no eps counts; which statistic divides is told by which of the candidates is 1 / slope."""
+    """Measured at a scale where no eps counts; the statistic that divides is the candidate that equals 1 / slope."""
     case = plain(subject, usual_format(subject))
     found = lines(subject, case.but(x=case.x * 1024.0), gain)
     if not found.off < PLAIN:
@@ -265,7 +273,7 @@ def shape(subject: Subject, gain: float, reads: int) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Eps:
-    """A value and its place: inside or outside of the root, a floor under it, none, or unknown."""
+    """An eps and its place: "inside" or "outside" of the root, "floor" under it, "none" or "unknown"."""
 
     value: float
     place: str
@@ -276,14 +284,17 @@ PLACES: dict[str, tuple[Callable[[Array, float], Array], Callable[[float], float
     "outside": (lambda root, e: root + e, lambda s: s),
     "floor": (np.maximum, lambda s: s),
 }
-"""Each place of eps: s from the root of the statistic, and eps from s on a set of no spread."""
+"""By place of eps: the scale s from the root of the statistic and eps, and eps from s of a constant set."""
 
 EXPONENTS = tuple(range(-54, 3, 2))
-"""Of two: the scales of the input on which s is read, from far below the root of machine epsilon upward."""
+"""Exponents of 2: scales of the input at which s is measured, from far below the root of machine epsilon upward."""
 
 
 def eps(subject: Subject, gain: float, reads: int, statistic: Statistic, format: str) -> Eps:
-    """s at many scales of one input: constant far below eps, the statistic far above, and between by the place."""
+    """Measures s at many scales of one input: it is constant far below eps, the statistic far above.
+
+    Between them it shows the place of eps.
+    """
     case = plain(subject, format)
     found = [lines(subject, case.but(x=case.x * 2.0**exponent), gain) for exponent in EXPONENTS]
     with np.errstate(all="ignore"):
@@ -301,7 +312,7 @@ def eps(subject: Subject, gain: float, reads: int, statistic: Statistic, format:
 
 
 def rounded(value: float) -> float:
-    """As people write it, or a power of two such as machine epsilon, if it is that near."""
+    """The nearest value of two digits, or power of two such as machine epsilon, if it is as near as errors allow."""
     if not value > 0:
         return value
     nice = (float(f"{value:.1e}"), 2.0 ** round(math.log2(value)))

@@ -1,6 +1,6 @@
-"""How a bound callable goes about it: what its gradient passes through, what it keeps, where it loses accuracy.
+"""What is measured against the reference: the mode of the gradient, running statistics, and accuracy.
 
-Asked once it is known what is computed: each answer is held against the reference under the contract found.
+This comes after the kind and the contract of the forward pass were found: the reference is evaluated under them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core.contract import GRADIENTS
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, Array
 from normcheck.identify import measure
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.case import Case
@@ -23,7 +23,10 @@ from normcheck.normalizers.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """mode: of the four, "none" if it is none of them, or "not offered". a, b: the fingerprint, theory 2.1."""
+    """The mode of the gradient: one of `GRADIENTS`, "none" if it is another, or "not offered".
+
+    a, b: how much of the terms through mean and variance the gradient has; why: the reason of "none".
+    """
 
     mode: str
     a: float = math.nan
@@ -32,7 +35,7 @@ class Gradient:
 
 
 def passes_through(subject: Subject) -> Gradient:
-    """dx = (g - a mean(g) - b xh mean(g xh)) / s, a and b fitted to all entries; the mode if both are 0 or 1."""
+    """Fits a and b of dx = (g - a mean(g) - b xh mean(g xh)) / s to all entries; they name a mode if each is 0 or 1."""
     domain = subject.domain
     if not domain.gradient:
         return Gradient("not offered", why=domain.absent.get("gradient", ""))
@@ -45,12 +48,12 @@ def passes_through(subject: Subject) -> Gradient:
         return Gradient("not offered")
     truth = evaluate(subject.normalizer, case, subject.contract)
     modes = {through: gradient(truth, name) for name, through in GRADIENTS.items()}
-    still = modes[0, 0]
-    ways = {"a": modes[1, 0] - still, "b": modes[0, 1] - still}
-    there = [name for name, way in ways.items() if np.any(np.abs(way) > measure.PLAIN * np.abs(still).max())]
-    basis = np.stack([ways[name].ravel() for name in there], axis=1)
-    found = dict(zip(there, np.linalg.lstsq(basis, (dx - still).ravel(), rcond=None)[0], strict=True))
-    off = measure.relative(still.ravel() + basis @ np.asarray([found[name] for name in there]), dx.ravel())
+    constant = modes[0, 0]
+    terms = {"a": modes[1, 0] - constant, "b": modes[0, 1] - constant}
+    present = [name for name, term in terms.items() if np.any(np.abs(term) > measure.PLAIN * np.abs(constant).max())]
+    basis = np.stack([terms[name].ravel() for name in present], axis=1)
+    found = dict(zip(present, np.linalg.lstsq(basis, (dx - constant).ravel(), rcond=None)[0], strict=True))
+    off = measure.relative(constant.ravel() + basis @ np.asarray([found[name] for name in present]), dx.ravel())
     a, b = float(found.get("a", math.nan)), float(found.get("b", math.nan))
     if off > measure.PLAIN:
         return Gradient("none", why="no combination of the closed form's terms")
@@ -65,16 +68,19 @@ def passes_through(subject: Subject) -> Gradient:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What becomes of running statistics. momentum: "new", "old", "fixed" or "unknown"."""
+    """How running statistics are updated and used. momentum: "new", "old", "fixed", "never updated" or "unknown"."""
 
     momentum: str
-    new_weight: float  # of the new batch, in the update that was seen
+    new_weight: float  # of the new batch, in the update that was measured
     variance: str  # "unbiased", "biased" or "unknown"
     evaluation: str  # "running statistics", "statistics of the batch", "unknown" or "not offered"
 
 
 def running(subject: Subject) -> Running | None:
-    """One update: r' = r + a (m - r) for the mean gives a, and with it the variance that was stored."""
+    """Fits one update r' = r + a (m - r) of the mean: a gives the momentum, and then the variance that was stored.
+
+    None if the normalizer or the callable has no running statistics.
+    """
     if not subject.normalizer.state or not (subject.domain.evaluation or subject.domain.state):
         return None
     evaluation = _evaluation(subject)
@@ -100,7 +106,7 @@ def running(subject: Subject) -> Running | None:
 
 
 def _slope(x: Array, y: Array) -> float:
-    """Of the line through zero; NaN where the points are on none."""
+    """The slope of the line through zero; NaN if the points are on no line."""
     slope = float((x * y).sum() / (x * x).sum())
     return slope if float(np.abs(y - slope * x).max()) < measure.PLAIN * float(np.abs(x).max()) else math.nan
 
@@ -116,15 +122,19 @@ def _evaluation(subject: Subject) -> str:
         return "not offered"
     case = _with_state(subject, training=False)
     y = subject.call(case, False).y
-    for words, training in (("running statistics", False), ("statistics of the batch", True)):
+    for used, training in (("running statistics", False), ("statistics of the batch", True)):
         if measure.relative(y, evaluate(subject.normalizer, case.but(training=training), subject.contract).y) < 1e-3:
-            return words
+            return used
     return measure.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """A format below float32: where sums are kept ("wide" or "own"), when it is cast down, what comes out."""
+    """How a format below float32 is handled.
+
+    sums: the format of sums, "wide" or "own"; cast: when the result is cast down; output: the format of the output;
+    accuracy: the accuracy class.
+    """
 
     sums: str
     cast: str
@@ -133,7 +143,7 @@ class Half:
 
 
 def half(subject: Subject, format: str) -> Half:
-    """Sums kept in the format make slopes wrong by its roundoff; those of outputs rounded once average it away."""
+    """Sums in the format itself make slopes wrong by its roundoff; rounding outputs once averages out."""
     case = measure.plain(subject, format, n=256, sets=32)
     case = case.but(x=case.format.round(case.x - 0.5))
     gain = 2.0 if subject.contract.weight == "1+w" else 1.0
@@ -152,7 +162,10 @@ OWN_RATIO = 0.1
 
 
 def _cast(subject: Subject, format: str) -> tuple[str, str]:
-    """Whether the weight multiplies before or after the cast down: the two round differently, entry by entry."""
+    """Whether the weight multiplies before or after the cast down, and the format of the output.
+
+    The two orders round differently, entry by entry.
+    """
     case = small(subject.normalizer, measure.drawn(subject, format, n=64, sets=8))
     case = case.but(bias=None if case.bias is None else np.zeros(case.bias.shape))
     answer = subject.call(case, False)
@@ -161,18 +174,18 @@ def _cast(subject: Subject, format: str) -> tuple[str, str]:
     truth = evaluate(subject.normalizer, case, subject.contract)
     number = case.format.round
     weight = truth.partition.spread(case.weight) + (1.0 if subject.contract.weight == "1+w" else 0.0)
-    ways = {
+    orders = {
         "cast last": number(truth.xh * weight),
         "cast before the weight": number(number(truth.xh) * number(weight)),
         "output wider": truth.xh * weight,
     }
-    same = {name: float((np.abs(answer.y - y) <= 1e-6 * np.abs(y)).mean()) for name, y in ways.items()}
+    same = {name: float((np.abs(answer.y - y) <= 1e-6 * np.abs(y)).mean()) for name, y in orders.items()}
     best = max(same, key=lambda name: same[name])
     return (best if same[best] > 0.97 else "not visible"), answer.format
 
 
 def accuracy(subject: Subject, format: str, *, offset: float) -> str:
-    """The best class whose bound holds on rows of every kind up to that offset; "none" if not even the worst does."""
+    """The best accuracy class whose bound holds on rows of every kind up to an offset; "none" if no bound holds."""
     case = values(subject.normalizer, replace(measure.drawn(subject, format, n=64, sets=8), offset=offset))
     truth = evaluate(subject.normalizer, case, subject.contract)
     error = np.abs(subject.call(case, False).y - truth.y)
@@ -185,17 +198,17 @@ def accuracy(subject: Subject, format: str, *, offset: float) -> str:
 
 
 KAPPAS = tuple(10.0 ** (k / 2.0) for k in range(15))
-"""Ratios of mean to standard deviation at which accuracy is looked at, to 1e7: the end of float32."""
+"""Ratios of mean to standard deviation at which accuracy is measured, up to 1e7: the precision of float32."""
 
 LOST = 0.01
 """Share of the output's size from which accuracy counts as lost."""
 
 
 def largest_offset(subject: Subject) -> float | None:
-    """The ratio of mean to standard deviation up to which float32 loses less than one percent; None without float32."""
-    if "float32" not in subject.domain.formats:
+    """The largest ratio of mean to standard deviation at which float32 loses less than 1 %; None without float32."""
+    if FLOAT32.name not in subject.domain.formats:
         return None
-    case = measure.plain(subject, "float32", n=64)
+    case = measure.plain(subject, FLOAT32.name, n=64)
     kept = 0.0
     for ratio in KAPPAS:
         here = case.but(x=case.format.round(case.x - 0.5 + ratio))

@@ -1,4 +1,4 @@
-"""The same callable by itself: without optional arguments, so that the defaults that it has can be measured."""
+"""The same callable without optional arguments, so that its defaults can be measured."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any
 from normcheck.frameworks.roles import NAMES, plain
 
 
-def without(thing: Any, *roles: str) -> Any:
-    """The callable without what plays these roles, as argument or as attribute set from outside; None if it has none.
+def without(target: Any, *roles: str) -> Any:
+    """The callable without the arguments of some roles, and the attributes of these names; None if it has none.
 
-    A class and an instance keep what their own constructor gave them.
+    A class and an instance keep the values that their own constructor sets: later assignments have no effect.
     """
     hidden = {name for role in roles for name in NAMES[role]}
-    if not inspect.isclass(thing) and not inspect.isroutine(thing) and any(plain(n) in hidden for n in _own(thing)):
-        made = copy.deepcopy(thing)
-        made.__class__ = _held(type(thing), hidden)
+    if not inspect.isclass(target) and not inspect.isroutine(target) and any(plain(n) in hidden for n in _own(target)):
+        made = copy.deepcopy(target)
+        made.__class__ = _keeping(type(target), hidden)
         return made
     try:
-        signature = inspect.signature(thing)
+        signature = inspect.signature(target)
     except (TypeError, ValueError):
         return None
-    there = list(signature.parameters.values())
-    kept = [p for p in there if plain(p.name) not in hidden or p.default is p.empty]
+    parameters = list(signature.parameters.values())
+    kept = [p for p in parameters if plain(p.name) not in hidden or p.default is p.empty]
     shorter = signature.replace(parameters=kept)
-    if inspect.isclass(thing):
-        return _held(thing, hidden, __signature__=shorter)
-    if len(kept) == len(there):
+    if inspect.isclass(target):
+        return _keeping(target, hidden, __signature__=shorter)
+    if len(kept) == len(parameters):
         return None
 
-    def alone(*args: Any, **kwargs: Any) -> Any:
-        return thing(*args, **kwargs)
+    def shorter_call(*args: Any, **kwargs: Any) -> Any:
+        return target(*args, **kwargs)
 
-    alone.__signature__ = shorter  # type: ignore[attr-defined]  # what inspect reads in place of the code's own
-    return alone
-
-
-def _own(thing: Any) -> list[str]:
-    return list(getattr(thing, "__dict__", {}))
+    shorter_call.__signature__ = shorter  # type: ignore[attr-defined]  # what inspect reads in place of the code's own
+    return shorter_call
 
 
-def _held(kind: Any, hidden: set[str], **more: Any) -> type:
-    """A class whose instances keep the first value of the hidden attributes, whoever sets them again."""
+def _own(target: Any) -> list[str]:
+    return list(getattr(target, "__dict__", {}))
+
+
+def _keeping(kind: Any, hidden: set[str], **more: Any) -> type:
+    """A class whose instances keep the first value of the hidden attributes."""
 
     def keep(self: Any, name: str, value: Any) -> None:
         if plain(name) not in hidden or name not in _own(self):

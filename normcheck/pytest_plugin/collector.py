@@ -35,7 +35,6 @@ class Collector:
 
     def _finish(self) -> dict[str, Any]:
         """End the stream of every claim, and make the document."""
-        from normcheck.core.version import __version__
         from normcheck.engine.run import in_order
         from normcheck.engine.verdict import document
 
@@ -45,7 +44,7 @@ class Collector:
         for event in ordered:
             if id(event) not in known:
                 self._take(event)
-        made = document(__version__, ordered, {} if suite is None else suite.asker.settings.record())
+        made = document(ordered, {} if suite is None else suite.asker.settings.record())
         return speed_options.placed(made, self._speeds)
 
     @pytest.hookimpl(trylast=True)

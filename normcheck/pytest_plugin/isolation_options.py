@@ -1,4 +1,4 @@
-"""The options of isolation: each implementation in a process of its own, with a limit on time and memory."""
+"""The options of isolation: each implementation in a process of its own, with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,17 @@ def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
 
 
 def limits(config: pytest.Config, claims: Iterable[Any]) -> Any:
-    """The limits of an isolated run; None for one that is not.
+    """The limits of an isolated run; None for a run in this process.
 
-    Raises `UsageError` for limits that are none, and for a claim without a kind: identifying it would run it here.
+    Raises `UsageError` for limits that are not numbers above 0, and for a claim without a kind: identifying it would
+    run it in this process.
     """
     if not config.getoption("norm_isolate"):
         return None
     from normcheck.core.errors import UsageError
-    from normcheck.core.limits import Limits
+    from normcheck.engine.settings import isolation_limits
 
     for claim in claims:
         if isinstance(claim, str) and "=" not in claim:
             raise UsageError(f"{claim}: isolation needs its kind, as in --norm layer_norm={claim} --norm-isolate")
-    words = [config.getini(f"norm_isolate_{name}") for name in ("seconds", "gigabytes")]
-    try:
-        found = Limits(*map(float, words))
-    except ValueError:
-        raise UsageError(f"the limits of isolation are numbers, not {' and '.join(words)}") from None
-    if min(found.seconds, found.gigabytes) <= 0.0:
-        raise UsageError("the limits of isolation are above 0")
-    return found
+    return isolation_limits(config.getini("norm_isolate_seconds"), config.getini("norm_isolate_gigabytes"))

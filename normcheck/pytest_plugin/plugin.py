@@ -1,7 +1,7 @@
-"""The pytest plugin: options, the fixture, collection of the property suite, the section at the end, JSON.
+"""The pytest plugin: options, hooks, fixtures, and collection of the property suite.
 
-Loaded by every pytest in an environment where normcheck is installed, so it imports nothing beyond pytest until an
-implementation is named.
+Every pytest run in an environment with normcheck loads it, so it imports nothing beyond pytest until an implementation
+is named.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _claims(config: pytest.Config) -> list[Any]:
-    """What is to be checked: the options, or else the ini table and the conftest hooks."""
+    """The implementations to check: those of the options, or else those of the ini table and of conftest hooks."""
     named = config.getoption("norm")
     if named:
         return list(named)
@@ -128,9 +128,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @contextmanager
 def _imports() -> Iterator[None]:
-    """What is imported stays: it is not walked for cycles while it grows, nor at each later collection.
+    """Imports without garbage collection, whose results no later collection examines.
 
-    A framework is a million objects, and pytest collects several times at its end: two of six seconds.
+    A framework is a million objects that stay, and pytest collects several times at its end: two of six seconds.
     """
     on = gc.isenabled()
     gc.disable()
@@ -162,7 +162,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file of the suite that asks nothing of the kinds at hand leaves no skipped test behind."""
+    """Remove the skipped test that pytest makes for a file without a check for the kinds of this run."""
     items[:] = [item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)]
 
 
@@ -183,7 +183,7 @@ def norm_ask(request: pytest.FixtureRequest) -> Any:
 
 
 class Verifier:
-    """What the fixture `normcheck` gives: one verb."""
+    """The value of the fixture `normcheck`."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
@@ -196,7 +196,7 @@ class Verifier:
         contract: dict[str, str] | None = None,
         effort: str | None = None,
     ) -> None:
-        """Check a target as a normalizer; fails the test with every law that does not hold.
+        """Check a target as a normalizer; the test fails with every law that does not hold.
 
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.

@@ -1,4 +1,4 @@
-"""Where a run goes at the end of a pytest session: files in the forms asked for, and what the machine of a CI reads."""
+"""The output of a run at the end of a pytest session: files in the requested forms, and annotations for CI."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 FORMS = ("json", "html", "sarif", "gitlab", "badge", "markdown")
-"""Those of report.files, which is not imported before something is written."""
+"""The forms of `report.files`, which is imported only when something is written."""
 
 
 def add_options(group: pytest.OptionGroup) -> None:
-    """An option for each form of file, and for the findings that are no news."""
-    said = {
+    """An option for each form of file, and one for a baseline."""
+    helps = {
         "json": "write the run as a JSON document",
         "html": "write the run as one self-contained page (pip install 'normcheck[report]')",
         "sarif": "write the findings as SARIF, for code-scanning services",
@@ -24,14 +24,14 @@ def add_options(group: pytest.OptionGroup) -> None:
         "markdown": "write the run as markdown",
     }
     for form in FORMS:
-        group.addoption(f"--norm-{form}", metavar="FILE", help=said[form])
+        group.addoption(f"--norm-{form}", metavar="FILE", help=helps[form])
     group.addoption(
         "--norm-baseline", metavar="RUN.json",
         help="a run saved with --norm-json: what it found is known, and only what is new fails",
     )  # fmt: skip
 
 
-def _asked(config: pytest.Config) -> Iterator[tuple[str, Path]]:
+def _requested(config: pytest.Config) -> Iterator[tuple[str, Path]]:
     for form in FORMS:
         name = config.getoption(f"norm_{form}")
         if name:
@@ -39,18 +39,18 @@ def _asked(config: pytest.Config) -> Iterator[tuple[str, Path]]:
 
 
 def prepare(config: pytest.Config) -> None:
-    """Raises `UsageError` where a form cannot be written: before the run."""
+    """Raises `UsageError` before the run if a form cannot be written."""
     from normcheck.report import files
 
-    for form, _ in _asked(config):
+    for form, _ in _requested(config):
         files.check(form)
 
 
 def write(config: pytest.Config, run: dict[str, Any]) -> None:
-    """Write what was asked for, and the summary of a job of GitHub Actions."""
+    """Write the requested files, and the summary of a job of GitHub Actions."""
     from normcheck.report import files
 
-    for form, path in _asked(config):
+    for form, path in _requested(config):
         files.write(run, form, path, config.rootpath)
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     if _on_github() and summary:
@@ -60,10 +60,10 @@ def write(config: pytest.Config, run: dict[str, Any]) -> None:
 
 
 def lines(config: pytest.Config, run: dict[str, Any]) -> Iterator[str]:
-    """What is said at the end: files written, a baseline that holds what is gone, annotations."""
+    """Lines for the terminal: files written, entries of the baseline that no longer occur, annotations for GitHub."""
     from normcheck.report import github
 
-    for _, path in _asked(config):
+    for _, path in _requested(config):
         yield f"written: {path}"
     baseline = config.getoption("norm_baseline")
     if baseline:
@@ -88,7 +88,7 @@ def _stale(run: dict[str, Any], baseline: str) -> Iterator[str]:
 
 
 def properties(outcomes: list[Any]) -> list[tuple[str, object]]:
-    """What a report of JUnit says of the outcomes of a test beside its text."""
+    """The properties of a test in a JUnit report, from its outcomes."""
     out: list[tuple[str, object]] = []
     for o in outcomes:
         head = f"{o.kind} {o.target} {o.check}"

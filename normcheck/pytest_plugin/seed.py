@@ -1,4 +1,4 @@
-"""What a run leaves to chance: nothing, unless a seed is asked for; and then a number that is said, and repeats it."""
+"""The seed of a run. Without one every run uses the same cases; with one, the number is printed and repeats the run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 RANDOM = "random"
-"""The word for a seed that nobody has chosen."""
-TOLD = "normcheck_seed"
+"""The word for a seed that is drawn when the run starts."""
+WORKER_KEY = "normcheck_seed"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
@@ -21,13 +21,12 @@ def add_options(group: pytest.OptionGroup) -> None:
 
 
 def settle(config: pytest.Config, effort: str) -> None:
-    """Draw the number where one is to be drawn: once, in the controlling process.
+    """Set the seed of the run. A random one is drawn once, in the controlling process, which sends it to its workers.
 
-    The processes of pytest-xdist read the command line anew, and are told. Raises `pytest.UsageError` for a word that
-    is no seed.
+    Raises `pytest.UsageError` for a word that is not a seed.
     """
-    told = getattr(config, "workerinput", {}).get(TOLD)
-    word = told or config.getoption("norm_seed") or _of_hypothesis(config) or (RANDOM if effort == "deep" else "")
+    sent = getattr(config, "workerinput", {}).get(WORKER_KEY)
+    word = sent or config.getoption("norm_seed") or _of_hypothesis(config) or (RANDOM if effort == "deep" else "")
     if word == RANDOM:
         word = str(random.SystemRandom().randrange(1 << 32))
     if word and not word.isdecimal():
@@ -36,19 +35,19 @@ def settle(config: pytest.Config, effort: str) -> None:
 
 
 def seed(config: pytest.Config) -> int | None:
-    """The seed of a run that is settled; None where every run asks the same cases."""
+    """The seed of a run after `settle`; None where every run uses the same cases."""
     word = config.getoption("norm_seed")
     return int(word) if word else None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """What a process of pytest-xdist is told."""
-    node.workerinput[TOLD] = node.config.option.norm_seed
+    """Send the seed to a process of pytest-xdist."""
+    node.workerinput[WORKER_KEY] = node.config.option.norm_seed
 
 
 def _of_hypothesis(config: pytest.Config) -> str:
-    """The number of Hypothesis' own option, which holds for all tests of a project; its own random is its own."""
+    """The number of Hypothesis' own option, which applies to all tests of a project; not its word "random"."""
     word = str(config.getoption("--hypothesis-seed", None) or "")
     return word if word.isdecimal() else ""
 
@@ -57,6 +56,6 @@ def header(config: pytest.Config, settings: dict[str, Any] | None) -> str | None
     """The options that repeat a run, printed before anything can go wrong. settings: None where no suite runs."""
     if settings is None:  # the tests of a project may use the fixture
         return f"normcheck: --norm-seed {config.option.norm_seed}" if config.option.norm_seed else None
-    from normcheck.report.terminal import repeated
+    from normcheck.report.terminal import replay_options
 
-    return f"normcheck: {repeated(settings)}"
+    return f"normcheck: {replay_options(settings)}"

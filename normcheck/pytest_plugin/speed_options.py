@@ -1,6 +1,6 @@
-"""Where the question of speed enters and leaves pytest: its options, its file of the suite, its way to the record.
+"""Timing in pytest: its options, its file of the suite, its entries in the record.
 
-Imports nothing beyond pytest; what times is imported where a run asks for it, and before any implementation is.
+Imports nothing beyond pytest. The modules that measure are imported in a run that times, before any implementation.
 """
 
 from __future__ import annotations
@@ -39,37 +39,37 @@ def add_options(group: pytest.OptionGroup) -> None:
     group.addoption("--norm-device", default="cpu", metavar="NAME", help="where it runs: cpu, cuda, cuda:N")
 
 
-def asked(config: pytest.Config) -> bool:
-    """Whether this run asks for speed."""
+def is_timed(config: pytest.Config) -> bool:
+    """Whether this run times implementations."""
     limited = any(config.getoption(name) is not None for name in LIMITS)
     return limited or any(config.getoption(name, False) for name in ("benchmark_only", "benchmark_enable"))
 
 
 def prepare(config: pytest.Config) -> None:
-    """Take clocks before any implementation is imported, where this run asks for speed; go to its device.
+    """Import what measures before any implementation is imported, and select the device.
 
-    Raises `UsageError` for options that cannot be.
+    Raises `UsageError` for options that are invalid or cannot be combined.
     """
     device = config.getoption("norm_device")
-    if not asked(config) and device == "cpu":
+    if not is_timed(config) and device == "cpu":
         return
     from normcheck.pytest_plugin import speed_plugin
 
     speed_plugin.place(config, device)
-    if asked(config):
+    if is_timed(config):
         speed_plugin.settle(config)
         config.pluginmanager.register(speed_plugin, "normcheck-speed")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The question of speed is no part of a run that does not ask it, and costs it nothing."""
+    """The file that times is not collected in a run that does not time."""
     ours = collection_path.name == "test_speed.py" and collection_path.parent == properties()
-    return True if ours and not asked(config) else None
+    return True if ours and not is_timed(config) else None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What was measured travels with the report."""
+    """Measurements travel with the report of a test."""
     report = yield
     if report.when == "call" and SPEED in item.stash:
         report.__dict__["normcheck_speed"] = item.stash[SPEED]
@@ -77,7 +77,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def placed(run: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The document of a run with what was measured, each entry at its implementation, and the machine."""
+    """The document of a run with the measurements, each in the record of its implementation, and the machine."""
     for one in run["implementations"]:
         own = [s for s in speeds if (s["kind"], s["target"]) == (one["kind"], one["target"])]
         one["speed"] = [s["speed"] for s in own if "speed" in s]

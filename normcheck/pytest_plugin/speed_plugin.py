@@ -1,4 +1,4 @@
-"""The pytest side of timing: loaded only where a run asks for speed, before any implementation is imported."""
+"""Timing in pytest: loaded only in a run that times, before any implementation is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from normcheck import families
 from normcheck.bench import limits, memory, saved, speed, torch_device
 from normcheck.bench.baselines import parse_names
 from normcheck.bench.ceilings import bandwidth_curve
@@ -19,29 +18,31 @@ from normcheck.core.events import Event, record
 from normcheck.core.result import PASSED, SKIPPED, Outcome
 from normcheck.engine.asker import CALL, checks_of
 from normcheck.engine.claims import Claim
+from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin.stash_keys import EVENTS, SPEED, SUITE
 from normcheck.pytest_plugin.suite_run import SuiteRun
-from normcheck.report import speed as pace
+from normcheck.report import speed as speed_report
 
 SETTING = pytest.StashKey[speed.SpeedSetting]()
 MACHINE = pytest.StashKey[dict[str, Any]]()
-"""On the config: what is asked of speed, and the machine in words."""
+"""On the config: the options of timing, and the machine as the record has it."""
 
 
 LEAST = {"slowdown": 0.0, "memory": 1.0, "regression": 0.0}
-"""The limits of a run, and what they must not be below."""
+"""The limits of a run, each with its least allowed value."""
 
 
 def place(config: pytest.Config, name: str) -> None:
-    """Make every case a tensor of that device. Raises `UsageError` for a device that is not there."""
+    """Put the tensors of every case on that device. Raises `UsageError` for a device that this machine lacks."""
+    torch_device.find_device(name)
     if name != torch_device.CPU and config.getoption("norm_isolate", None):
         raise UsageError("--norm-device and --norm-isolate cannot be combined: leave one of them out")
     config.add_cleanup(torch_device.use_device(name))  # the next run in this process is where it was
 
 
 def settle(config: pytest.Config) -> None:
-    """What this run asks of speed. Raises `UsageError` for limits that nothing can hold."""
+    """Read the options of timing. Raises `UsageError` for limits that no implementation can keep."""
     limited = {name: config.getoption(f"norm_max_{name}") for name in LEAST}
     for name, value in limited.items():
         if value is not None and not (value > 0.0 and value >= LEAST[name]):
@@ -55,9 +56,13 @@ def settle(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """What pytest-benchmark saves with a run."""
+    """Add the torch version, threads and device to what pytest-benchmark saves with a run."""
     where = config.stash[SETTING].device.name
-    machine_info[saved.MACHINE_KEY] = torch_device.machine_words() | {"device": where}
+    machine_info[saved.MACHINE_KEY] = {
+        "torch": environment()["torch"],
+        "threads": torch_device.threads(),
+        "device": where,
+    }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -97,40 +102,40 @@ def _subject(request: pytest.FixtureRequest, claim: Claim) -> Any:
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
     found = suite.asker.subject(claim)
-    if not families.of(found.entry).timed:
+    if not speed.can_be_timed(found):
         pytest.skip(f"a {claim.kind} has no baseline to be timed beside")
     return found
 
 
 def _timed(work: Callable[[], Any]) -> Any:
-    """What is measured; a refused call fails, and what cannot be timed is skipped."""
+    """The result of a measurement. A refused call fails the test; what cannot be timed skips it."""
     try:
         return work()
     except (CallError, UsageError) as error:
-        said, refused = str(error), isinstance(error, speed.RefusedError)
+        text, refused = str(error), isinstance(error, speed.RefusedError)
     if refused:
-        pytest.fail(said, pytrace=False)
-    pytest.skip(said)
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
 
 
 def _machine(config: pytest.Config) -> dict[str, Any]:
-    """The machine as the record has it: what was timed on, and how fast it moves bytes."""
+    """The machine as the record has it: processor, device, threads, and bandwidth of its memory."""
     if MACHINE not in config.stash:
         info = _benchmarks(config).get_machine_info()
         where = config.stash[SETTING].device
         config.stash[MACHINE] = {
             "processor": str(info.get("cpu", {}).get("brand_raw", "unknown")), "device": where.name,
-            "threads": torch_device.machine_words()["threads"], "ceiling": limits.ceiling_entry(bandwidth_curve(where)),
+            "threads": torch_device.threads(), "ceiling": limits.ceiling_entry(bandwidth_curve(where)),
         }  # fmt: skip
     return config.stash[MACHINE]
 
 
 def _benchmarks(config: pytest.Config) -> Any:
-    """The session of pytest-benchmark, which knows the machine and what was saved."""
+    """The session of pytest-benchmark, which has the machine and the saved runs."""
     return config._benchmarksession  # type: ignore[attr-defined]  # noqa: SLF001  # it offers no other way
 
 
-def _told(request: pytest.FixtureRequest, claim: Any, what: str, entry: dict[str, Any]) -> None:
+def _keep(request: pytest.FixtureRequest, claim: Any, what: str, entry: dict[str, Any]) -> None:
     request.node.stash[SPEED] = [
         {"kind": claim.kind, "target": claim.name, "machine": _machine(request.config), what: entry}
     ]
@@ -158,7 +163,7 @@ def norm_time(request: pytest.FixtureRequest) -> Any:
         entry = speed.record(result)
         grown = _regression(config, claim, entry)
         entry["regression"] = None if grown is None else grown.record()
-        _told(request, claim, "speed", entry)
+        _keep(request, claim, "speed", entry)
         broken = _broken(entry, speed.describe(result))
         if broken:
             pytest.fail("\n".join(f"{claim.name}: {one}" for one in broken), pytrace=False)
@@ -166,17 +171,17 @@ def norm_time(request: pytest.FixtureRequest) -> Any:
     return timed
 
 
-def _broken(entry: dict[str, Any], said: str) -> list[str]:
+def _broken(entry: dict[str, Any], measured: str) -> list[str]:
     """A sentence for each limit that does not hold."""
     out = []
     if entry["verdict"] == speed.SLOWER:
-        out.append(f"{said}; allowed {entry['limit']:g}")
+        out.append(f"{measured}; allowed {entry['limit']:g}")
     if entry["memory_verdict"] == memory.MORE:
         out.append(entry["memory_reason"])
     regression = entry["regression"]
     if regression is not None and regression["verdict"] == speed.SLOWER:
         low, high = regression["before"]
-        out.append(f"{said}; it was [{low:.2f}, {high:.2f}] in {regression['source']}, allowed is "
+        out.append(f"{measured}; it was [{low:.2f}, {high:.2f}] in {regression['source']}, allowed is "
                    f"{regression['limit']:g} times that")  # fmt: skip
     return out
 
@@ -189,10 +194,10 @@ def norm_grow(request: pytest.FixtureRequest) -> Any:
     def grown(claim: Any, part: str, over: str) -> None:
         found = _subject(request, claim)
         entry = _timed(lambda: speed.measure_growth(found, part, over, setting))
-        _told(request, claim, "growth", entry)
+        _keep(request, claim, "growth", entry)
         fit = entry["time"]
         if setting.slowdown is not None and fit["verdict"] == speed.QUADRATIC:
-            said = f"the time of a {part} grows as {pace.power(entry)}; a normalizer's is linear"
-            pytest.fail(f"{claim.name}: {said}", pytrace=False)
+            text = f"the time of a {part} grows as {speed_report.growth_law(entry)}; a normalizer's is linear"
+            pytest.fail(f"{claim.name}: {text}", pytrace=False)
 
     return grown

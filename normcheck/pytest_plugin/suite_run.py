@@ -16,6 +16,7 @@ from normcheck.core.check import Check
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.result import Outcome
 from normcheck.engine import accepted_findings
+from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import Claim, claims, conventions
 from normcheck.engine.run import bind_events, check_events, events
@@ -23,6 +24,7 @@ from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings, replayed_case
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin import seed
+from normcheck.report import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def settings_of(config: pytest.Config, effort: str, isolate: Any) -> Settings:
         seed=seed.seed(config),
         replay=None if replay is None else replayed_case(replay),
         failing_cases=shared(),
-        accepted=accepted_findings.known(pyproject(config), config.getoption("norm_baseline"), CHECKS_BY_NAME),
+        accepted=_accepted(config),
         isolate=isolate,
         device=config.getoption("norm_device"),
     )
@@ -72,6 +74,11 @@ def verify_events(target: Any, kind: str, words: Sequence[str], settings: Settin
     return events(claims([(kind, target)], conventions(words)), settings)
 
 
-def pyproject(config: pytest.Config) -> Path:
-    """The file in which a project keeps the findings that it has accepted."""
-    return config.rootpath / "pyproject.toml"
+def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:
+    """What the project has accepted in its pyproject.toml, and what the baseline of this run holds."""
+    found = accepted_findings.read(config.rootpath / "pyproject.toml", CHECKS_BY_NAME)
+    baseline = config.getoption("norm_baseline")
+    if baseline is None:
+        return found
+    path = Path(baseline)
+    return found + accepted_findings.of_saved_run(path.name, files.read(path))

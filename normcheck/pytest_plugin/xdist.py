@@ -1,7 +1,7 @@
-"""How questions are spread over the processes of pytest-xdist: whoever has none left takes some from another.
+"""How tests are distributed over the processes of pytest-xdist: an idle process takes some from another.
 
-Questions differ in cost by a factor of a hundred. Handed out in equal numbers, which is what -n does by itself, they
-leave a process idle at the end.
+Checks differ in cost by a factor of a hundred. Distributed in equal numbers, which is the default of -n, they leave a
+process idle at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The scheduler of a run; None leaves it to pytest-xdist, as whoever asks for another --dist has it."""
+    """The scheduler of a run; None leaves the choice to pytest-xdist, as where --dist names another one."""
     if config.getoption("dist") != "load":
         return None
     from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]  # xdist says no types

@@ -1,1 +1,1 @@
-"""A run in, text out. Knows records, never live objects."""
+"""A run as text, markdown, pages and files for other services. Reads plain records only, never live objects."""

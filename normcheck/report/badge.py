@@ -1,4 +1,4 @@
-"""A run as a badge: an SVG picture where the file is named .svg, else the JSON that shields.io's endpoint reads."""
+"""A run as a badge: an SVG picture for a file named .svg, else the JSON that the endpoint badge of shields.io reads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 LABEL = "normcheck"
 COLORS = {"passed": "#256f3a", "failed": "#b3261e"}
 CHARACTER = 6.6
-"""Mean width of a character in pixels at the badge's size."""
+"""Mean width of a character in pixels, at the badge's font size."""
 
 
-def said(run: Mapping[str, Any]) -> tuple[str, str]:
-    """The message, and whether it is good: passed or failed."""
+def summary(run: Mapping[str, Any]) -> tuple[str, str]:
+    """The text of the badge, and "passed" or "failed" for its color. A run without implementations is "failed"."""
     counts = Counter(str(one["verdict"]) for one in run["implementations"])
     total = counts.total()
     if total and counts["passed"] == total:
@@ -26,8 +26,8 @@ def said(run: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
-    """The badge, in the form that the file's name asks for."""
-    message, verdict = said(run)
+    """The badge, in the form that the suffix of `path` selects."""
+    message, verdict = summary(run)
     if path.suffix != ".svg":
         shield = {"schemaVersion": 1, "label": LABEL, "message": message, "color": COLORS[verdict].removeprefix("#")}
         return json.dumps(shield | ({} if verdict == "passed" else {"isError": True})) + "\n"

@@ -1,4 +1,4 @@
-"""The contract card for the terminal: a card's record in, lines out. Fits any terminal from 80 columns."""
+"""The identity card of `normcheck identify` for the terminal, from its record. Fits any terminal from 80 columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 from normcheck.report.terminal import HEADS, WORDS
 
-LABEL = 13
-CELL = 8
+LABEL_WIDTH = 13
+"""Columns of the labels on the left."""
+CELL_WIDTH = 8
+"""Columns of a cell of Table 1."""
 
 PLACES = {
     "inside": "{value} inside the root, sqrt(v + eps)",
@@ -43,12 +45,12 @@ MOMENTA = {
 
 
 def card_lines(card: Mapping[str, Any], width: int) -> Iterator[str]:
-    """The lines of a card. card: what `Card.record()` gives."""
+    """The lines of a card. card: the record of an identity report."""
     known = f"{card['kind']}, {card['title']}" if card["kind"] else "no entry of the catalog"
-    yield from _said(f"{card['target']}:", known, width, hang=4)
+    yield from _wrapped(f"{card['target']}:", known, width, hang=4)
     yield ""
-    for label, text in _facts(card):
-        yield from _labelled(label, text, width)
+    for label, text in _properties(card):
+        yield from _labeled(label, text, width)
     yield ""
     yield from _row(card)
     if card["line"]:
@@ -57,7 +59,7 @@ def card_lines(card: Mapping[str, Any], width: int) -> Iterator[str]:
         yield "  " + str(card["line"]).replace(" --norm-contract", " \\\n      --norm-contract")
 
 
-def _facts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _properties(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not card["kind"]:
         yield "called as", str(card["bound_as"])
     yield "shares", str(card["shares"])
@@ -86,9 +88,9 @@ def _eps(card: Mapping[str, Any]) -> str:
         value = "machine epsilon of the format,"
     else:
         value = " and ".join(f"{v:.4g}" for v in values) or "its argument"
-    said = PLACES[card["eps_place"]].format(value=value)
+    text = PLACES[card["eps_place"]].format(value=value)
     argument = {"obeyed": "; an argument, obeyed", "without effect": "; an argument without effect"}
-    return said + argument.get(card["eps_argument"], "")
+    return text + argument.get(card["eps_argument"], "")
 
 
 def _gradient(found: Mapping[str, Any]) -> str:
@@ -103,11 +105,11 @@ def _gradient(found: Mapping[str, Any]) -> str:
 
 def _state(card: Mapping[str, Any]) -> str:
     found = card["running"]
-    said = MOMENTA[found["momentum"]].format(weight=float(found["new_weight"]))
+    text = MOMENTA[found["momentum"]].format(weight=float(found["new_weight"]))
     if card["momentum"] is not None and found["momentum"] in ("new", "old"):
-        said += f", {card['momentum']:.4g} by default"
+        text += f", {card['momentum']:.4g} by default"
     divisor = {"unbiased": "n - 1", "biased": "n"}.get(found["variance"])
-    return said + (f"; the variance stored is {found['variance']}, divided by {divisor}" if divisor else "")
+    return text + (f"; the variance stored is {found['variance']}, divided by {divisor}" if divisor else "")
 
 
 def _half(half: Mapping[str, str]) -> str:
@@ -118,24 +120,27 @@ def _half(half: Mapping[str, str]) -> str:
 
 
 def _row(card: Mapping[str, Any]) -> Iterator[str]:
-    """The row of Table 1, derived and measured; a cell where they differ has a mark."""
+    """The row of Table 1, derived and measured; a "!" marks a measured cell that differs."""
     for i in range(3):
-        yield (" " * (LABEL + 9) + "".join(head[i].ljust(CELL) for head in HEADS)).rstrip()
+        yield (" " * (LABEL_WIDTH + 9) + "".join(head[i].ljust(CELL_WIDTH) for head in HEADS)).rstrip()
     derived, measured = card["row"], card["row_measured"]
-    yield "  Table 1: derived".ljust(LABEL + 9) + "".join(WORDS[v].ljust(CELL) for v in derived.values()).rstrip()
+    yield (
+        "  Table 1: derived".ljust(LABEL_WIDTH + 9)
+        + "".join(WORDS[v].ljust(CELL_WIDTH) for v in derived.values()).rstrip()
+    )
     if set(measured.values()) != {"undetermined"}:
         cells = "".join(
-            (WORDS[v] + ("!" if v not in (derived[name], "undetermined") else "")).ljust(CELL)
+            (WORDS[v] + ("!" if v not in (derived[name], "undetermined") else "")).ljust(CELL_WIDTH)
             for name, v in measured.items()
         )
-        yield "           measured".ljust(LABEL + 9) + cells.rstrip()
+        yield "           measured".ljust(LABEL_WIDTH + 9) + cells.rstrip()
 
 
-def _labelled(label: str, text: str, width: int) -> Iterator[str]:
-    return _said(f"  {label}".ljust(LABEL), text, width, hang=LABEL + 1)
+def _labeled(label: str, text: str, width: int) -> Iterator[str]:
+    return _wrapped(f"  {label}".ljust(LABEL_WIDTH), text, width, hang=LABEL_WIDTH + 1)
 
 
-def _said(first: str, text: str, width: int, hang: int) -> Iterator[str]:
+def _wrapped(first: str, text: str, width: int, hang: int) -> Iterator[str]:
     yield from textwrap.wrap(
         f"{first} {text}", max(40, width), subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip

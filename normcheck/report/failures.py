@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from normcheck.report.message import again, finding
+from normcheck.report.message import finding, short_finding
 
 Reported = dict[tuple[str, str, tuple[str, ...]], str]
 """The check whose finding was written in full, by kind, target and diagnosis."""
@@ -29,6 +29,6 @@ def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, i
 def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool) -> str:
     key = (outcome["kind"], outcome["target"], tuple(outcome["diagnosis"]))
     if outcome["diagnosis"] and key in reported and not in_full:
-        return again(outcome["finding"], reported[key])
+        return short_finding(outcome["finding"], reported[key])
     reported.setdefault(key, outcome["check"])
     return finding(outcome["kind"], outcome["target"], outcome["finding"])

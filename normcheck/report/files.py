@@ -48,3 +48,16 @@ def write(run: Mapping[str, Any], form: str, path: Path, root: Path) -> None:
         path.write_text(made, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A run that was saved as JSON. Raises `UsageError` where the file holds none."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+    if not isinstance(run, dict) or not {"normcheck", "implementations"} <= set(run):
+        raise UsageError(f"{path} is not a run of normcheck: save one with --norm-json {path}")
+    return run

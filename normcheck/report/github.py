@@ -10,8 +10,8 @@ from normcheck.report.problems import problems
 
 MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 PROPERTY = MESSAGE | {":": "%3A", ",": "%2C"}
-MOST = 10
-"""Annotations of one level that GitHub shows for a step."""
+MOST_ANNOTATIONS = 10
+"""GitHub shows at most so many annotations of one level for a step."""
 
 
 def _encoded(text: str, table: Mapping[str, str]) -> str:
@@ -19,11 +19,11 @@ def _encoded(text: str, table: Mapping[str, str]) -> str:
 
 
 def commands(run: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """A line for each problem; what is accepted is a notice. The last of many says how many there are."""
+    """A line for each problem that is not accepted; if there are too many, a notice with their number at the end."""
     failing = [one for one in problems(run, root) if not one.accepted]
-    for one in failing[:MOST]:
+    for one in failing[:MOST_ANNOTATIONS]:
         yield _command("error", one.title, one.text, f"file={_encoded(one.place.path, PROPERTY)},line={one.place.line}")
-    if len(failing) > MOST:
+    if len(failing) > MOST_ANNOTATIONS:
         yield _command("notice", "normcheck", f"{len(failing)} findings in all; the job summary has them")
 
 

@@ -11,7 +11,7 @@ from normcheck.report.problems import ERROR, problems
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
-    """The document, an empty list where nothing is wrong."""
+    """The document; an empty list if nothing is wrong."""
     entries = [
         {
             "description": f"{one.title}: {one.law}",

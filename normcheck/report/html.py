@@ -1,6 +1,7 @@
-"""A run as one page: no network, no script of others; every text of a record is escaped, and cannot run if it were not.
+"""A run as one page that loads nothing from the network and has no scripts of others.
 
-The page carries a content security policy that allows this file's one script, by its hash, and nothing else.
+Every text of a record is escaped. Even a text that was not could not run: the content security policy of the page
+allows this package's one script, by its hash, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,29 +18,30 @@ import jinja2
 from markupsafe import Markup
 
 from normcheck.report import plots, speed
+from normcheck.report.formats import formats_in
 from normcheck.report.message import case_words
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
-    FORMATS,
     HEADS,
     NARROW,
     PASSES,
     WORDS,
     extended_row,
+    has_table_row,
     references,
-    tabled,
     with_reason,
 )
 
 VERDICTS = ("failed", "error", "inconclusive", "passed")
-"""In the order in which one wants to read them."""
+"""In the order of importance to a reader."""
 
-ROOM = 600_000
-"""Characters of scripts that a page holds, shared by its implementations; the record has them all."""
+SCRIPT_CHARACTERS = 600_000
+"""Characters of reproduction scripts on a page, shared by its implementations, so that it opens fast; the record has
+all of them."""
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
-    """The page. run: a record as `schema.json` describes it; what is absent is left out."""
+    """The page. run: a record as `schema.json` describes it; optional keys may be absent."""
     folder = files("normcheck") / "report" / "pages"
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
@@ -50,6 +52,7 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     records = run["implementations"]
     counts = Counter(str(one["verdict"]) for one in records)
+    formats = formats_in(key for one in records for part in ("accuracy", "curves") for key in one.get(part, {}))
     return environment.get_template("run.html").render(
         run=run,
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
@@ -61,12 +64,13 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
         heads=[" ".join(head) for head in HEADS + EXTENDED_HEADS],
         groups=list(_table(records)),
         words=WORDS | {"": ""},
-        implementations=[_view(i, one, ROOM // len(records)) for i, one in enumerate(records)],
+        formats=formats,
+        implementations=[_view(i, one, formats, SCRIPT_CHARACTERS // len(records)) for i, one in enumerate(records)],
     )
 
 
 def figure(value: Any) -> str:
-    """A number in three digits, large counts in groups; words as they are.
+    """A number with three digits, a count with separators; a text unchanged.
 
     >>> figure(63911), figure(0.0123456), figure("inf")
     ('63,911', '0.0123', 'inf')
@@ -77,8 +81,8 @@ def figure(value: Any) -> str:
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Table 1 by kind: the rows of papers, and those measured, each cell with whether it is as it should be."""
-    measured = [(i, one) for i, one in enumerate(records) if tabled(one)]
+    """Table 1 by kind: rows of papers, and measured rows, each cell with whether it differs from the derived one."""
+    measured = [(i, one) for i, one in enumerate(records) if has_table_row(one)]
     for kind in sorted({str(one["kind"]) for _, one in measured}):
         own = [(i, one) for i, one in measured if one["kind"] == kind]
         yield {
@@ -87,15 +91,15 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
-    """What the page shows of one implementation. room: characters for its scripts, the first findings first."""
+def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], characters: int) -> dict[str, Any]:
+    """What the page shows of one implementation. characters: the most in its scripts; the first findings come first."""
     speeds = list(_speeds(record["speed"]))
     return {
         "index": index,
         "record": record,
-        "findings": list(_findings(record["findings"], room)),
-        "accuracy": list(_accuracy(record.get("accuracy", {}))),
-        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), f"a{index}")),  # noqa: S704  # matplotlib escapes labels
+        "findings": list(_findings(record["findings"], characters)),
+        "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
+        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
         "speed": speeds,
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
@@ -109,7 +113,7 @@ def _view(index: int, record: Mapping[str, Any], room: int) -> dict[str, Any]:
 
 
 def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Facts in few words, for the list under the heading."""
+    """Short facts for the list under the heading."""
     tightest, contract = record.get("tightest"), record.get("contract")
     if record["diagnosis"]:
         yield "looks like", ", ".join(record["diagnosis"])
@@ -124,8 +128,8 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from record.get("information", {}).items()
 
 
-def _findings(records: Sequence[Mapping[str, Any]], room: int) -> Iterator[dict[str, Any]]:
-    left = room
+def _findings(records: Sequence[Mapping[str, Any]], characters: int) -> Iterator[dict[str, Any]]:
+    left = characters
     for record in records:
         found = _finding(record)
         left -= len(found["script"])
@@ -155,22 +159,22 @@ def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _accuracy(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """A line for each pass, a cell for each format: share of the bound, and the class where it is not sound."""
+def _accuracy(found: Mapping[str, Any], formats: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """A line for each pass with a cell for each format: the share of the bound, and the class if it is not "sound"."""
     for part in PASSES:
-        cells = [found.get(f"{part} {format}") for format in FORMATS]
+        cells = [found.get(f"{part} {format}") for format in formats]
         if any(cells):
-            yield part, [_share(cell) for cell in cells]
+            yield part, [_accuracy_cell(cell) for cell in cells]
 
 
-def _share(cell: Mapping[str, Any] | None) -> str:
+def _accuracy_cell(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
     return figure(cell["share"]) + ("" if cell["class"] == "sound" else f" ({cell['class']})")
 
 
 def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of the table of times, and what the pictures beside it draw."""
+    """Rows of the table of times, with the values that the plots draw."""
     for one in speeds:
         ratio, reached, held = one["ratio"], one["bandwidth"], one["memory"]
         low, value, high = float(ratio["low"]), float(ratio["value"]), float(ratio["high"])
@@ -186,7 +190,7 @@ def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _by_size(record: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Growths with the same size, which one picture shows."""
+    """The growths over the same size, which one plot shows."""
     grown = record.get("growth", [])
     for over in dict.fromkeys(str(one["over"]) for one in grown):
         yield over, [one for one in grown if one["over"] == over]

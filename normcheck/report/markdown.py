@@ -1,4 +1,4 @@
-"""A run as markdown, for the summary of a job or a comment: verdicts, findings with replay, Table 1."""
+"""A run as markdown, for the summary of a job or a comment: verdicts, Table 1, findings with their replay."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normcheck.report.badge import said
+from normcheck.report.badge import summary
 from normcheck.report.problems import Problem, problems
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, tabled
+from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, has_table_row
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
-MOST = 40
-"""Findings that are written out; of the rest the number is said."""
+MOST_FINDINGS = 40
+"""Findings that are written in full; of the others only the number is given. GitHub limits the size of a summary."""
 
 
 def plain(value: object) -> str:
-    """Text that markdown and HTML show as it is: every character that could mean something, as its number.
+    """A text that markdown and HTML show unchanged: each character that could have a meaning is written as its number.
 
     >>> plain("a|b<c>")
     'a&#124;b&#60;c&#62;'
@@ -28,7 +28,7 @@ def plain(value: object) -> str:
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     """The document."""
     found = [one for one in problems(run, root) if not one.accepted]
-    parts = [[f"## normcheck: {said(run)[0]}"], _table(*_verdicts(run)), _table(*_rows(run)), *_problems(found)]
+    parts = [[f"## normcheck: {summary(run)[0]}"], _table(*_verdicts(run)), _table(*_rows(run)), *_details(found)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -52,19 +52,19 @@ def _verdicts(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
-    """Table 1 as measured; a cell that is not as it should be is marked."""
+    """Table 1 as measured; a cell that differs from the derived row is marked."""
     heads = ("Table 1, as measured", *(" ".join(head) for head in HEADS + EXTENDED_HEADS))
     rows = []
     for one in run["implementations"]:
-        if tabled(one):
+        if has_table_row(one):
             cells = [WORDS.get(cell, "") + " (differs)" * differs for cell, differs in extended_row(one)]
             rows.append([plain(f"{one['kind']} {one['target']}"), *cells])
     return heads, rows
 
 
-def _problems(found: Sequence[Problem]) -> Iterator[list[str]]:
-    for one in found[:MOST]:
+def _details(found: Sequence[Problem]) -> Iterator[list[str]]:
+    for one in found[:MOST_FINDINGS]:
         lines = "\n".join(plain(line) for line in one.text.splitlines())
         yield [f"<details><summary>{plain(one.title)}</summary>", "", f"<pre>{lines}</pre>", "", "</details>"]
-    if len(found) > MOST:
-        yield [f"{len(found) - MOST} more findings are in the record."]
+    if len(found) > MOST_FINDINGS:
+        yield [f"{len(found) - MOST_FINDINGS} more findings are in the record."]

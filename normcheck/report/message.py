@@ -1,6 +1,6 @@
 """One finding as text, in a fixed grammar: law, found, allowed, where, case, remark, source, replay.
 
-The first finding of a fault is told in full; what the same fault breaks besides, in a line.
+The first finding of a fault is reported in full; further findings of the same fault in one line each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def _shown(value: object) -> str:
+def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return str(value)
@@ -21,11 +21,11 @@ def case_words(case: Mapping[str, Any]) -> str:
     """A case in one line: format and shape first, then what was drawn."""
     shape = "x".join(str(s) for s in case.get("shape", []))
     rest = [
-        f"{k.replace('_', ' ')} {_shown(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
+        f"{k.replace('_', ' ')} {_value(v)}" for k, v in case.items() if k not in ("shape", "format", "weight", "bias")
     ]
-    asked = [name for name in ("weight", "bias") if name in case]  # a family whose cases may lack them says so
-    given = " and ".join(name for name in asked if case[name]) or "no parameters"
-    return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([given] if asked else []), *rest])
+    drawn = [name for name in ("weight", "bias") if name in case]  # only for families whose cases have these keys
+    present = " and ".join(name for name in drawn if case[name]) or "no parameters"
+    return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([present] if drawn else []), *rest])
 
 
 def _times(observed: float, allowed: float) -> str:
@@ -34,19 +34,20 @@ def _times(observed: float, allowed: float) -> str:
     return f", {observed / allowed:.3g} times what is allowed"
 
 
-LINES = 40
-"""Rows of the terminal that one finding may take; a script that would take it beyond stays in the record."""
+MOST_ROWS = 40
+"""Rows of the terminal that one finding may take, about one screen; a longer script is only in the record."""
 
 
 def _rows(lines: list[str], width: int) -> int:
-    """Rows of a terminal that the lines fill, wrapped."""
+    """The rows of a terminal that the lines fill when wrapped."""
     return sum(max(1, math.ceil(len(line) / width)) for line in lines)
 
 
-def again(record: Mapping[str, Any], like: str) -> str:
-    """A finding with the diagnosis of one that was told in full: which law, how far, the case to ask again.
+def short_finding(record: Mapping[str, Any], like: str) -> str:
+    """A finding in one line: check, excess, replay. like: an earlier check with the same diagnosis.
 
-    >>> again({"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}, "value")
+    >>> record = {"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}
+    >>> short_finding(record, "value")
     'sign does not hold, 5 times what is allowed, as value above; replay sign/n=3'
     """
     times = _times(float(record["observed"]), float(record["allowed"]))
@@ -55,7 +56,7 @@ def again(record: Mapping[str, Any], like: str) -> str:
 
 
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
-    """A finding for people.
+    """A finding as the terminal shows it. record: of one finding; its optional keys may be absent.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
     ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))
@@ -88,6 +89,6 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
             out += [" " * 11 + more for more in fill[1:]]
     if record.get("script"):
         shown = ["", "  without normcheck:", *("    " + line for line in record["script"])]
-        long = _rows(out + shown, width) > LINES
+        long = _rows(out + shown, width) > MOST_ROWS
         out += ["", "  without normcheck: a script with long tensors, in --norm-json FILE"] if long else shown
     return "\n".join(out)

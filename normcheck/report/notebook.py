@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from normcheck.report.message import case_words
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, references, tabled
+from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
 
 GOOD, BAD = "#1a7f37", "#cf222e"
 """Colors that can be read on a light and on a dark ground."""
@@ -28,7 +28,7 @@ def _parts(record: Mapping[str, Any]) -> Iterator[str]:
     if record["diagnosis"]:
         yield f"<p>looks like: {_text(', '.join(record['diagnosis']))}</p>"
     yield from map(_finding, record["findings"])
-    if tabled(record):
+    if has_table_row(record):
         yield _table(record)
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-LABEL = 14
-"""Columns of the headings."""
+LABEL_WIDTH = 14
+"""Columns of the headings on the left."""
 
 
 def lines(title: str, sections: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:
-    """The page, no line longer than the width where a word allows it."""
+    """The lines of a page; none is longer than `width`, unless a single word is.
+
+    sections: pairs of a heading and its paragraphs; a paragraph that begins with four spaces is not wrapped.
+    """
     yield title
     yield "=" * min(len(title), width)
     for heading, paragraphs in sections:
         yield ""
         label = heading
         for text in paragraphs:
-            for line in _filled(text, max(30, width - LABEL)):
-                yield f"{label:<{LABEL}}{line}".rstrip()
+            for line in _filled(text, max(30, width - LABEL_WIDTH)):
+                yield f"{label:<{LABEL_WIDTH}}{line}".rstrip()
                 label = ""
 
 

@@ -1,6 +1,6 @@
-"""Plots of a record as inline SVG, drawn by matplotlib in the page's own colors: dark and light are one drawing.
+"""Plots of a record as inline SVG, drawn by matplotlib. One drawing serves the dark and the light theme of a page.
 
-Colors are placeholders while matplotlib draws, and become variables of the page's style sheet.
+While matplotlib draws, colors are placeholders; afterwards they become variables of the page's style sheet.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from normcheck.report.terminal import FORMATS
-
 INK, LINE, BAD = "#010101", "#020202", "#030303"
 SERIES = ("#040404", "#050505", "#060606", "#070707")
 MARKERS = ("o", "s", "^", "D")
@@ -27,7 +25,7 @@ COLORS = {INK: "var(--ink)", LINE: "var(--line)", BAD: "var(--bad)"} | {
 }
 
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, read aloud
+    "svg.fonttype": "none",  # text stays text: small, searchable, readable by screen readers
     "text.parse_math": False,  # labels may come from a record
     "font.family": "DejaVu Sans", "font.size": 9.0,
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE,
@@ -36,31 +34,32 @@ STYLE: Any = {
     "legend.frameon": False, "axes.facecolor": "none",
 }  # fmt: skip
 
-LEAST = 1e-3
-"""Shares below this are drawn here: the answer is as good as exact."""
+LEAST_SHARE = 1e-3
+"""Shares below this are drawn here: such results are as good as exact."""
 
 AXES = {"condition": "condition of the set, rms(x) / s", "width": "entries that share a statistic"}
 
 
-def _power(value: float, _: int) -> str:
-    """A tick of a logarithmic axis in plain text: 1 and whole numbers as they are, others as 1e-2."""
+def _tick(value: float, _: int) -> str:
+    """The label of a tick on a logarithmic axis: numbers from 1 to 9999 as they are, others in the form 1e-2."""
     return f"{value:g}" if 1.0 <= value < 1e4 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def _blank(width: float, height: float) -> Figure:
-    """A figure that shows the page behind it. Sizes in inches."""
+def _figure(width: float, height: float) -> Figure:
+    """A figure with a transparent background. Sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0.0)
     return figure
 
 
 def _svg(figure: Figure, place: str, name: str) -> str:
-    """The drawing for the body of a page, named for those who cannot see it.
+    """The drawing as an SVG element.
 
-    place: makes the ids its own: those of a hidden drawing do not serve a shown one. name: plain text of ours.
+    place: prefix that makes its ids unique on the page, because ids of a hidden drawing cannot be referred to. name:
+    the description for screen readers; a text of this package, not escaped.
     """
     out = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": place}):  # not random: the same run gives the same page
+    with mpl.rc_context({"svg.hashsalt": place}):  # fixed ids, so that the same run gives the same page
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
@@ -77,45 +76,49 @@ def _svg(figure: Figure, place: str, name: str) -> str:
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> float:
-    """A logarithmic axis of shares with the bound drawn in; the height at which infinity is drawn."""
+    """Make the axis of shares logarithmic, draw the bound, and return the height at which infinity is drawn."""
     known = [v for v in values if math.isfinite(v)]
     top = max([3.0, *(10.0 * v for v in known)])
     axes.set_yscale("log")
-    axes.set_ylim(LEAST / 1.5, top)
-    axes.yaxis.set_major_formatter(FuncFormatter(_power))
+    axes.set_ylim(LEAST_SHARE / 1.5, top)
+    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
     axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle="--")
     return top / 1.5
 
 
-def _lines(curves: Mapping[str, Mapping[str, Any]], axis: str) -> Iterator[tuple[str, str, list[Any]]]:
-    for format in FORMATS:
+def _lines(
+    curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], axis: str
+) -> Iterator[tuple[int, str, list[Any]]]:
+    for i, format in enumerate(formats):
         for part in ("forward", "backward"):
             points = [(float(x), float(y)) for x, y in curves.get(f"{part} {format}", {}).get(axis, [])]
-            drawn = [(x, y) for x, y in points if y > 0.0]  # an exact result has no place on a logarithmic axis
+            drawn = [(x, y) for x, y in points if y > 0.0]  # zero cannot be drawn on a logarithmic axis
             if drawn:
-                yield format, part, drawn
+                yield i % len(SERIES), f"{part} {format}", drawn
 
 
-def accuracy(curves: Mapping[str, Mapping[str, Any]], place: str) -> str:
-    """Error in units of the bound, by condition and by width; empty where nothing was measured."""
+def accuracy(curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], place: str) -> str:
+    """Error in units of the bound, over the condition and over the width; empty if nothing was measured.
+
+    curves: by "PASS FORMAT" and axis, pairs of place and error. formats: in the order of their colors.
+    """
     if not curves:
         return ""
     with mpl.rc_context(STYLE):
-        figure = _blank(8.4, 3.1)
+        figure = _figure(8.4, 3.1)
         both = figure.subplots(1, 2, sharey=True)
-        every = [y for axis in AXES for _, _, points in _lines(curves, axis) for _, y in points]
+        every = [y for axis in AXES for _, _, points in _lines(curves, formats, axis) for _, y in points]
         for axes, (axis, label) in zip(both, AXES.items(), strict=True):
             top = _logarithmic(axes, every)
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
-            axes.xaxis.set_major_formatter(FuncFormatter(_power))
+            axes.xaxis.set_major_formatter(FuncFormatter(_tick))
             axes.minorticks_off()
-            for format, part, points in _lines(curves, axis):
-                i = FORMATS.index(format)
+            for i, name, points in _lines(curves, formats, axis):
                 axes.plot(
-                    [x for x, _ in points], [min(max(y, LEAST), top) for _, y in points], color=SERIES[i],
-                    marker=MARKERS[i], markersize=3.5, linewidth=1.2, linestyle="-" if part == "forward" else ":",
-                    label=f"{part} {format}",
+                    [x for x, _ in points], [min(max(y, LEAST_SHARE), top) for _, y in points], color=SERIES[i],
+                    marker=MARKERS[i], markersize=3.5, linewidth=1.2,
+                    linestyle="-" if name.startswith("forward") else ":", label=name,
                 )  # fmt: skip
             axes.set_xlabel(label)
         both[0].set_ylabel("error / bound")
@@ -124,7 +127,7 @@ def accuracy(curves: Mapping[str, Mapping[str, Any]], place: str) -> str:
 
 
 def gradient(shares: Mapping[str, Any], place: str) -> str:
-    """Distance from the closed form of every gradient mode; empty where there is no gradient."""
+    """Distance of the gradient from the closed form of each mode; empty if there is no gradient."""
     if not shares:
         return ""
     names = list(shares)[::-1]
@@ -132,14 +135,14 @@ def gradient(shares: Mapping[str, Any], place: str) -> str:
     known = [v for v in values if math.isfinite(v)]
     top = max([10.0, *(5.0 * v for v in known)])
     with mpl.rc_context(STYLE):
-        figure = _blank(6.4, 1.7)
+        figure = _figure(6.4, 1.7)
         axes = figure.subplots()
         axes.set_xscale("log")
-        axes.set_xlim(LEAST, top)
+        axes.set_xlim(LEAST_SHARE, top)
         axes.xaxis.set_major_locator(LogLocator(numticks=9))
-        axes.xaxis.set_major_formatter(FuncFormatter(_power))
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
         axes.barh(
-            names, [min(max(v, LEAST * 1.5), top) for v in values], height=0.55,
+            names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
             color=[SERIES[2] if v <= 1.0 else SERIES[1] for v in values],
         )  # fmt: skip
         axes.axvline(1.0, color=BAD, linewidth=1.2, linestyle="--")
@@ -149,9 +152,9 @@ def gradient(shares: Mapping[str, Any], place: str) -> str:
 
 
 def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:
-    """Ratio to the baseline with its interval, a line for each shape; empty where nothing was timed.
+    """Ratio to the baseline with its interval, a line for each shape; empty if nothing was timed.
 
-    rows: values with label, value, low and high.
+    rows: mappings with the keys label, value, low and high.
     """
     if not rows:
         return ""
@@ -164,7 +167,7 @@ def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:
 
 
 def memory(rows: Sequence[Mapping[str, Any]], place: str) -> str:
-    """Memory held at once over what is needed, a bar for each shape. rows: values with label and memory."""
+    """Peak memory over the memory needed, a bar for each shape; empty without rows. rows: with label and memory."""
     if not rows:
         return ""
     with mpl.rc_context(STYLE):
@@ -175,8 +178,8 @@ def memory(rows: Sequence[Mapping[str, Any]], place: str) -> str:
 
 
 def _by_shape(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, Axes, list[int]]:
-    """Axes with a line for each row, labeled, and 1 drawn in."""
-    figure = _blank(6.4, 0.8 + 0.22 * len(rows))
+    """Axes with a labeled line for each row and a line at 1, and the heights of the rows."""
+    figure = _figure(6.4, 0.8 + 0.22 * len(rows))
     axes = figure.subplots()
     heights = list(range(len(rows), 0, -1))
     axes.set_yticks(heights, [r["label"] for r in rows])
@@ -187,17 +190,17 @@ def _by_shape(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, Axes, list[int
 
 
 def growth(grown: Sequence[Mapping[str, Any]], place: str) -> str:
-    """Time against a size on logarithmic axes, and the time in which memory can move the least; empty without any."""
+    """Time against a size on logarithmic axes, with the time that memory needs for the least traffic; empty if none."""
     if not grown:
         return ""
     with mpl.rc_context(STYLE):
-        figure = _blank(6.4, 3.2)
+        figure = _figure(6.4, 3.2)
         axes = figure.subplots()
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(_power))
+            axis.set_major_formatter(FuncFormatter(_tick))
         for i, one in enumerate(grown):
             sizes, color = one["time"]["sizes"], SERIES[i % len(SERIES)]
             axes.plot(sizes, [1e6 * t for t in one["time"]["values"]], color=color, marker=MARKERS[i % len(MARKERS)],

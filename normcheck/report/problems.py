@@ -1,6 +1,6 @@
-"""What a machine of continuous integration is told: one problem for each finding and error, with a place in the source.
+"""One problem for each finding and error of a run, with its place in the source, for continuous integration.
 
-The place is read from the text of the target and the files below a folder; nothing is imported.
+The place is found by parsing the target's file, or files below a folder; nothing is imported.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from normcheck.report.message import finding
 
 ERROR = "error"
-"""Name of the rule where no check could be asked."""
+"""Name of the rule for an implementation that could not be checked at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file; path: below the folder where that is possible, with slashes."""
+    """A line of a file. path: with slashes, relative to the root folder if the file is below it."""
 
     path: str
     line: int
@@ -28,32 +28,33 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, or that is known to be and accepted."""
+    """Something that is wrong, or that is known to be wrong and accepted."""
 
     kind: str
     target: str
     check: str
     law: str
-    text: str  # as the terminal has it, of many lines
+    text: str  # as in the terminal, several lines
     place: Place
-    accepted: str = ""  # why it does not fail the run
-    record: Mapping[str, Any] | None = None  # the finding
+    accepted: str = ""  # why it does not fail the run; empty if it does
+    record: Mapping[str, Any] | None = None  # the record of the finding
 
     @property
     def title(self) -> str:
+        """Kind, target and check in one line."""
         return f"{self.kind} {self.target}: {self.check}" + ("" if self.check == ERROR else " does not hold")
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same check of the same target, whatever the numbers."""
+        """An id that depends on kind, target and check only, not on numbers."""
         return hashlib.sha256(f"{self.kind}\0{self.target}\0{self.check}".encode()).hexdigest()
 
 
 def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """Every finding, error and accepted finding of a run."""
+    """Every error, finding and accepted finding of a run."""
     for one in run["implementations"]:
         kind, target = str(one["kind"]), str(one["target"])
-        place = located(target, root)
+        place = locate(target, root)
         for text in one.get("errors", []):
             yield Problem(kind, target, ERROR, "an implementation can be called", text, place)
         for found in one["findings"]:
@@ -63,8 +64,8 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
             yield Problem(kind, target, check, check, f"{check} does not hold, as expected: {reason}", place, reason)
 
 
-def located(target: str, root: Path) -> Place:
-    """Where a target is defined, as far as the files tell; else line 1 of the file that its module would be."""
+def locate(target: str, root: Path) -> Place:
+    """Where a target is defined, if its file is found; else line 1 of the file that its module would have."""
     module, _, attribute = target.rpartition(":")
     stem = module.replace(".", "/")
     names = [module] if module.endswith(".py") else [f"{stem}.py", f"{stem}/__init__.py"]
@@ -81,7 +82,7 @@ def _below(file: Path, root: Path) -> str:
 
 
 def _line(file: Path, name: str) -> int:
-    """The line on which a name is defined or assigned at the top of a file; 1 where there is none."""
+    """The line on which a name is defined or assigned at the top level of a file; 1 if it is not."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError, OSError):

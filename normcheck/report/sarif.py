@@ -14,7 +14,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
-    """The document. An accepted finding is a result that is suppressed, with its reason."""
+    """The document. An accepted finding becomes a suppressed result, with the reason as justification."""
     found = list(problems(run, root))
     laws = {one.check: one.law for one in reversed(found)}
     rules = {check: i for i, check in enumerate(sorted(laws))}

@@ -1,4 +1,4 @@
-"""A run as text for the end of a pytest session: a record in, lines out. Fits any terminal from 80 columns."""
+"""A run as text for the end of a pytest session, from its record. Fits any terminal from 80 columns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from normcheck.report import speed
+from normcheck.report.formats import formats_in
 
 HEADS = (
     ("weight", "matrix", "scale"),
@@ -17,8 +18,8 @@ HEADS = (
     ("single", "case", "scale"),
 )
 """The columns of Table 1, in the paper's words."""
-EXTENDED_HEADS = (("folds", "into", "W"), ("reads", "own case", "alone"), ("reads", "own past", "alone"))
-"""The columns beyond it."""
+EXTENDED_HEADS = (("folds", "into", "W"), ("reads", "own case", "only"), ("reads", "own past", "only"))
+"""The columns beyond the paper's table."""
 NARROW = {
     "weight_matrix_rescaling": ("W", "*d"),
     "weight_matrix_recentering": ("W", "+v"),
@@ -30,37 +31,37 @@ NARROW = {
     "independence_of_batch": ("own", "case"),
     "independence_of_length": ("own", "past"),
 }
-"""All of them as a record names them, with heads so short that a table fits into 80 columns."""
+"""All columns by their names in a record, with heads so short that a table fits into 80 columns."""
 LEGEND = (
     "*d re-scales and +v re-centers: the weights W, one unit's, all data, one case.",
-    "Beyond: does it fold into W, does an output read its own case, own past alone?",
+    "Beyond: does it fold into W; does an output read only its own case, own past?",
 )
 PASSES = ("forward", "backward", "parameters", "evaluation")
-FORMATS = ("float64", "float32", "bfloat16", "float16")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
-CELL = 5
-BRIEF = 4
-"""With more implementations than this, those that pass take one line each."""
+CELL_WIDTH = 5
+"""Columns of a cell."""
+MOST_IN_FULL = 4
+"""With more implementations than this, each that passes is shown in one line."""
 
 Line = tuple[str, dict[str, bool]]
-"""A line with the markup that pytest's terminal writer takes."""
+"""A line with its markup, as keyword arguments of pytest's terminal writer."""
 
 
-def _short(text: str, width: int) -> str:
+def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else "..." + text[-(width - 3) :].lstrip(".")
 
 
 def _cells(row: Mapping[str, str]) -> str:
-    """A row of words, blank where it has no cell."""
+    """The cells of a row in words; blank where the row has none."""
     return _words((row.get(name, ""), False) for name in NARROW)
 
 
 def _words(cells: Iterable[tuple[str, bool]]) -> str:
-    return "".join((WORDS.get(cell, "") + "!" * differs).ljust(CELL) for cell, differs in cells).rstrip()
+    return "".join((WORDS.get(cell, "") + "!" * differs).ljust(CELL_WIDTH) for cell, differs in cells).rstrip()
 
 
 def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The rows to hold a measured one against: as papers print it, papers that agree in one line; else as derived."""
+    """The rows to compare a measured row with: those that papers print, equal ones in one; else the derived row."""
     papers: dict[str, list[str]] = {}
     rows = {}
     for printed in record["printed"]:
@@ -74,63 +75,63 @@ def references(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
 
 
 def extended_row(record: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each cell, of the six and beyond, and whether it is not as derived; "" where there is none.
+    """Each cell, with whether it differs from the derived one; "" for a column without a cell.
 
-    A kind without a row of the six has the cells that were measured.
+    A kind without a derived row of Table 1 has the cells that were measured.
     """
-    own = record["row"] | record.get("extended", {})
+    cells = record["row"] | record.get("extended", {})
     if record.get("expected") is None:
-        own = {name: cell for name, cell in own.items() if cell != "undetermined"}
+        cells = {name: cell for name, cell in cells.items() if cell != "undetermined"}
     expected = (record.get("expected") or {}) | record.get("expected_extended", {})
     for name in NARROW:
-        yield own.get(name, ""), name in own and name in expected and own[name] != expected[name]
+        yield cells.get(name, ""), name in cells and name in expected and cells[name] != expected[name]
 
 
-def tabled(record: Mapping[str, Any]) -> bool:
-    """Whether anything was measured that the table has a column for."""
+def has_table_row(record: Mapping[str, Any]) -> bool:
+    """Whether any column of the table was measured."""
     return not {*record["row"].values(), *record.get("extended", {}).values()} <= {"undetermined"}
 
 
 def deviates(record: Mapping[str, Any]) -> bool:
-    """Whether a cell, of the six or beyond, is not as derived."""
+    """Whether any cell differs from the derived one."""
     return any(differs for _, differs in extended_row(record))
 
 
 def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
-    """Table 1 as measured, extended: a line for each implementation, under each row that a paper prints.
+    """Table 1 as measured, extended: a line for each implementation, below the rows that papers print.
 
-    The columns beyond the six are measured alone: no paper prints them.
+    The columns beyond the paper's are measured only, as no paper prints them.
     """
-    name = max(36, min(width - len(NARROW) * CELL + 1, 60))
+    name = max(36, min(width - len(NARROW) * CELL_WIDTH + 1, 60))
     yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
     for text in LEGEND:
         yield text, {}
     for i in range(2):
-        yield (" " * name + "".join(head[i].ljust(CELL) for head in NARROW.values())).rstrip(), {}
+        yield (" " * name + "".join(head[i].ljust(CELL_WIDTH) for head in NARROW.values())).rstrip(), {}
     seen: set[str] = set()
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
             seen.add(one["kind"])
             for label, row in references(one):
-                yield f"{_short(label, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
+                yield f"{_shortened(label, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
         bad = deviates(one)
         cells = _words(extended_row(one))
-        yield f"{_short('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
+        yield f"{_shortened('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}
         if "row_expected_statistics" in one:
-            again = one["row_expected_statistics"] | one["extended_expected_statistics"]
-            yield f"{'  expected statistics':<{name}}{_cells(again)}", {}
+            expected = one["row_expected_statistics"] | one["extended_expected_statistics"]
+            yield f"{'  expected statistics':<{name}}{_cells(expected)}", {}
 
 
 def _accuracy(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """Largest share of the bound by pass and format; the accuracy class where it is not "sound"."""
+    """The largest share of the bound by pass and format; the accuracy class if it is not "sound"."""
     by_pass: dict[str, dict[str, str]] = {}
     for place, found in record["accuracy"].items():
         name, _, format = place.rpartition(" ")
         other = "" if found["class"] == "sound" else f" ({found['class']})"
         by_pass.setdefault(name, {})[format] = f"{format} {float(found['share']):.2g}{other}"
-    label = "accuracy"
+    label, formats = "accuracy", formats_in(record["accuracy"])
     for name in (n for n in PASSES if n in by_pass):
-        words = ", ".join(by_pass[name][f] for f in FORMATS if f in by_pass[name])
+        words = ", ".join(by_pass[name][f] for f in formats if f in by_pass[name])
         yield from _wrapped(label, f"{name}: {words}", width)
         label = ""
 
@@ -143,6 +144,7 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
 
 
 def with_reason(reasons: Mapping[str, str]) -> str:
+    """A text that groups names by their reason."""
     by_reason: dict[str, list[str]] = {}
     for what, why in reasons.items():
         by_reason.setdefault(why, []).append(what)
@@ -150,7 +152,7 @@ def with_reason(reasons: Mapping[str, str]) -> str:
 
 
 def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """What was found of one implementation."""
+    """The results of one implementation."""
     verdict = record["verdict"]
     good = verdict == "passed"
     yield f"{_head(record, width - 14)}: {verdict}", {"bold": True, "green": good, "red": not good}
@@ -164,9 +166,9 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     if record["findings"]:
         yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
     claimed = record["contract"].get("gradient", "full")
-    said = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
-    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not asked
-        yield from _wrapped("gradient", f"{record['gradient']}, {said}", width)
+    text = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
+    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not checked
+        yield from _wrapped("gradient", f"{record['gradient']}, {text}", width)
     if record["contract"]:
         yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
     yield from _accuracy(record, width)
@@ -178,12 +180,12 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
-    yield from _pace(record, width)
+    yield from _speed(record, width)
     yield from _remarks(record, width)
 
 
-def _pace(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """What was timed, where anything was."""
+def _speed(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """The timings, if there are any."""
     if record["speed"]:
         yield from _wrapped("speed", speed.heading(record["speed"][0]), width)
         for line, slower in speed.lines(record["speed"], width):
@@ -193,39 +195,39 @@ def _pace(record: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """What is known, what was seen beside the laws, and what was not asked."""
+    """Expected findings, information, and what was not checked."""
     if record["expected_findings"]:
         yield from _wrapped("expected", with_reason(record["expected_findings"]), width)
-    for what, said in record["information"].items():
-        yield from _wrapped("information", f"{what}: {said}", width)
+    for what, text in record["information"].items():
+        yield from _wrapped("information", f"{what}: {text}", width)
     if record["not_checked"]:
         yield from _wrapped("not checked", with_reason(record["not_checked"]), width)
 
 
-def _replayed(record: Mapping[str, Any]) -> str:
-    """What became of a case that was asked again."""
+def _replay_outcome(record: Mapping[str, Any]) -> str:
+    """The result of a replayed case."""
     if record["findings"]:
         return "the finding is still there"
     if record["compared"]:
         return "fixed: the law holds on this case"
-    return "the case cannot be asked of this implementation"
+    return "the case does not apply to this implementation"
 
 
 def _head(record: Mapping[str, Any], width: int) -> str:
     kind = f"{record['kind']} = " if record["kind"] else ""
-    return kind + _short(record["target"], width - len(kind))
+    return kind + _shortened(record["target"], width - len(kind))
 
 
 def _line(record: Mapping[str, Any], width: int) -> str:
-    """A passing implementation among many, in one line."""
+    """A passing implementation in one line."""
     share = f", {float(record['tightest']['share']):.2f} of a bound at most" if record["tightest"] else ""
     known = len(record["expected_findings"])
     tail = f": passed, {record['checks']['passed']} checks{share}" + (f", {known} known findings" if known else "")
     return _head(record, width - len(tail)) + tail
 
 
-def repeated(settings: Mapping[str, Any]) -> str:
-    """The options that ask the same cases again."""
+def replay_options(settings: Mapping[str, Any]) -> str:
+    """The options that repeat the same cases."""
     seed = ", the same cases in every run" if settings["seed"] is None else f" --norm-seed {settings['seed']}"
     return f"--norm-effort {settings['effort']}{seed}"
 
@@ -233,23 +235,23 @@ def repeated(settings: Mapping[str, Any]) -> str:
 def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The section at the end of a session."""
     records = run["implementations"]
-    brief = len(records) > BRIEF
+    brief = len(records) > MOST_IN_FULL
     for record in records:
         if brief and record["verdict"] == "passed":
             yield _line(record, width), {"green": True}
-            yield from _pace(record, width)
+            yield from _speed(record, width)
         else:
             yield from implementation(record, width)
             if "replay" in run["settings"]:
-                yield from _wrapped("replay", _replayed(record), width)
+                yield from _wrapped("replay", _replay_outcome(record), width)
             yield "", {}
     if brief:
         yield "", {}
-    measured = [r for r in records if r["compared"] and tabled(r)]
+    measured = [r for r in records if r["compared"] and has_table_row(r)]
     if measured:
         yield from table(measured, width)
     if "effort" in run["settings"]:
-        yield f"Cases asked: {repeated(run['settings'])}.", {}
+        yield f"Cases asked: {replay_options(run['settings'])}.", {}
 
 
 def progress(event: Mapping[str, Any]) -> str:

@@ -48,15 +48,17 @@ def with_backward(formula):
     return norm
 
 
-def _pull(g, xh):
+def _variance_term(g, xh):
     return xh * (g * xh).mean(-1, keepdim=True)
 
 
 WRONG = {
-    "without the mean's term": lambda g, xh, s, n: (g - _pull(g, xh)) / s,
+    "without the mean's term": lambda g, xh, s, n: (g - _variance_term(g, xh)) / s,
     "without the variance's term": lambda g, xh, s, n: (g - g.mean(-1, keepdim=True)) / s,
-    "n - 1 in the variance's term": lambda g, xh, s, n: (g - g.mean(-1, keepdim=True) - _pull(g, xh) * n / (n - 1)) / s,
-    "scaled by 1 + 1e-6": lambda g, xh, s, n: (g - g.mean(-1, keepdim=True) - _pull(g, xh)) / s * (1 + 1e-6),
+    "n - 1 in the variance's term": lambda g, xh, s, n: (
+        (g - g.mean(-1, keepdim=True) - _variance_term(g, xh) * n / (n - 1)) / s
+    ),
+    "scaled by 1 + 1e-6": lambda g, xh, s, n: (g - g.mean(-1, keepdim=True) - _variance_term(g, xh)) / s * (1 + 1e-6),
 }
 
 

@@ -9,8 +9,8 @@ the sum stays below K sqrt(sum L_j^2 b_j^2) but for a chance of 2 exp(-K^2 / 2).
 runs, backward included, in samples where every d_j is +b_j or -b_j at random, and the root of their mean square is
 taken, with a share of that of the neighbors in the same step, since few samples may be small by chance.
 
-Nonlinear effects are inside, for each sample is a run of the true net. Where a norm multiplies noise (a step whose
-cases are alike) the bound grows as the error does.
+Nonlinear effects are included, because each sample is a run of the true net. Where a norm multiplies noise (a step
+whose cases are alike) the bound grows as the error does.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.contract import Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, Array
+from normcheck.core.result import WITNESS
 from normcheck.families.recurrent.case import RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.reference.nets import Unrolled, unroll
-from normcheck.families.recurrent.reference.norms import Rounding, Ways
+from normcheck.families.recurrent.reference.steps import RecurrentSteps, Rounding
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.reference.oracle import condition
 from normcheck.normalizers.reference.standardize import Saved, Setting
@@ -39,10 +40,31 @@ K = 4.0
 FEW = 4.0
 """Units in the last place that a handful of operations may lose."""
 
+FLOOR = 4.0
+"""Roundings of numbers too small to be normal, which no relative error covers."""
+
+NEIGHBORS = 0.25
+"""The share of the neighbors' mean square that each entry gets: twelve samples of one entry may be small by chance."""
+
+SHOWN = 2.0 * WITNESS
+"""Bounds by which a predicted change must exceed the allowed error, so that a correct net shows `WITNESS` of them."""
+
+NEGLIGIBLE = 2.0**-60
+"""Factor that makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
+
+OPEN = 60.0
+"""The bias of a gate that is held open or, negative, shut: a normalized sum of inputs stays below half of it."""
+
+NEAR = 100.0
+"""Bounds of the correct net within which two answers count as the same: a wrong one is thousands of bounds away."""
+
+DIGITS = 6
+"""Decimal places of a first gain that are compared: a constructor may hold it in float32."""
+
 
 @dataclass(frozen=True)
 class RecurrentTruth:
-    """The exact answer, and by how much each part of it may be missed; both without the axis of samples."""
+    """The exact answer, and what each part of it may be off by; both without the axis of samples."""
 
     case: RecurrentCase
     exact: Unrolled
@@ -88,18 +110,18 @@ def _spread(samples: Array, exact: Array, floor: float) -> Array:
     """K roots of the mean square of what the samples are off, each entry with its neighbors along the last axis."""
     square = np.square(samples - exact).mean(axis=0)
     near = square.mean(axis=-1, keepdims=True)
-    out: Array = K * np.sqrt(square + 0.25 * near) + floor
+    out: Array = K * np.sqrt(square + NEIGHBORS * near) + floor
     return out
 
 
 def truth(entry: Recurrent, case: RecurrentCase, contract: Contract) -> RecurrentTruth:
-    """The exact answer to a case under a contract, with what is allowed."""
+    """The exact answer to a case under a contract, with what a correct net may be off by."""
     exact = unroll(entry, case, contract)
     fmt = case.format
-    signs = _Signs(fmt.wide.u, int(case.drawn.get("seed", 0)), fixed=entry.norm == "batch" and not case.training)
+    signs = _Signs(fmt.wide.u, int(case.drawn.get("seed", 0)), fixed=entry.over_cases and not case.training)
     rounding = Rounding(signs.dot, signs.small, signs.statistic, signs.normalized, signs.pulled)
-    moved = unroll(entry, case, contract, Ways(samples=SAMPLES, rounding=rounding))
-    floor = 4.0 * fmt.floor
+    moved = unroll(entry, case, contract, RecurrentSteps(samples=SAMPLES, rounding=rounding))
+    floor = FLOOR * fmt.floor
 
     def allowed(some: Mapping[str, Array], right: Mapping[str, Array]) -> dict[str, Array]:
         return {name: contract.bound_multiplier * _spread(value, right[name], floor) for name, value in some.items()}
@@ -121,3 +143,28 @@ def _single(found: Unrolled) -> Unrolled:
         return {name: value[0] for name, value in some.items()}
 
     return Unrolled(found.y[0], first(found.last), first(found.means), first(found.variances), first(found.grads))
+
+
+def difference(one: Array, other: Array) -> Array:
+    """Of two answers that are compared with each other, each off by its own bound."""
+    return one + other
+
+
+def first_value(value: float, shape: tuple[int, ...]) -> Array:
+    """Of a parameter or statistic of a new net: one rounding to float32 in its constructor."""
+    return np.asarray(FLOAT32.u * (1.0 + np.abs(np.full(shape, value))))
+
+
+def kept_state(case: RecurrentCase) -> Array:
+    """Of a state that is kept by gates with a bias of `OPEN`: each step mixes in at most sigmoid(-OPEN / 2)."""
+    return np.asarray(case.steps * np.exp(-OPEN / 2.0) * np.ones((case.cases, case.units)))
+
+
+def along(right: RecurrentTruth, role: str) -> Array:
+    """Of <dL/dW, W> for the weight of a role, (1, 1): that of each entry of the gradient times the size of W's."""
+    return np.asarray((right.allowed.grads[role] * np.abs(right.case.parameters[role])).sum(keepdims=True))
+
+
+def mean_slope(right: RecurrentTruth, y: Array) -> Array:
+    """Of the mean of 1 - y^2 over cases, (steps, units): 2 |y| times the error of y, and its own roundings."""
+    return np.asarray((2.0 * np.abs(y) * right.allowed.y).mean(axis=1) + FEW * right.case.format.u)

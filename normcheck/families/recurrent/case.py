@@ -1,4 +1,4 @@
-"""One question to a recurrent net: sequences, states, parameters, statistics. Values only."""
+"""One series for a recurrent net, the answer to it, and a new net: arrays and numbers, no functions of a net."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RecurrentCase:
     means: Mapping[str, Array] = field(default_factory=dict)
     variances: Mapping[str, Array] = field(default_factory=dict)
     momentum: float = 0.1
-    batch_first: bool = False  # how the net is told to take its input; x stays as it is here
+    batch_first: bool = False  # the net gets x as (cases, steps, inputs)
     dy: Array | None = None
     dh: Array | None = None
     dc: Array | None = None
@@ -40,19 +40,22 @@ class RecurrentCase:
 
     @property
     def steps(self) -> int:
+        """The length of the series."""
         return int(self.x.shape[0])
 
     @property
     def cases(self) -> int:
+        """How many series there are."""
         return int(self.x.shape[1])
 
     @property
     def units(self) -> int:
+        """The size of the state."""
         return int(self.parameters["weight_hh"].shape[1])
 
     @property
     def slots(self) -> int:
-        """How many statistics a norm keeps: T_max of the paper."""
+        """How many running statistics a norm keeps: T_max of Cooijmans 2016."""
         return int(next(iter(self.means.values())).shape[0]) if self.means else self.steps
 
     @property
@@ -71,6 +74,11 @@ class RecurrentCase:
         """The same case with other parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
 
+    @property
+    def forward(self) -> RecurrentCase:
+        """The same case without cotangents, for a call without gradients."""
+        return self.but(dy=None, dh=None, dc=None)
+
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values, for messages and records."""
         out: dict[str, Any] = {"shape": list(self.x.shape), "format": self.format.name, "eps": self.eps}
@@ -84,3 +92,30 @@ class RecurrentCase:
         if self.batch_first:
             out["batch first"] = True
         return out | self.drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecurrentAnswer:
+    """What a net returned, in float64. y: (steps, cases, units); last: "h" and "c", (cases, units), if returned.
+
+    grads: by role, and "x", "h", "c". means, variances: running statistics after the call, by place, (slots, width).
+    changed: side effects of the call on its arguments.
+    """
+
+    y: Array
+    format: str
+    last: Mapping[str, Array] = field(default_factory=dict)
+    grads: Mapping[str, Array] = field(default_factory=dict)
+    means: Mapping[str, Array] = field(default_factory=dict)
+    variances: Mapping[str, Array] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InitialNet:
+    """A new net: its parameters by role, and its running statistics by place, (slots, width)."""
+
+    parameters: Mapping[str, Array]
+    means: Mapping[str, Array] = field(default_factory=dict)
+    variances: Mapping[str, Array] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()  # trained parameters whose role the entry does not have

@@ -1,7 +1,8 @@
-"""Which known fault a recurrent net looks like: every fault is asked what the net was asked, and must answer the same.
+"""Which known fault a recurrent net looks like: every fault is called on the same cases, and must return the same.
 
-A fault is named if on every case it is nearer to the net's answers than `NEAR` bounds of the sound net (its own
-rounding has none here; a wrong answer is thousands of bounds away), and if it accounts for something that is wrong.
+A fault is named if on every case it is within `NEAR` bounds of the net's answers, and if it explains an answer that is
+wrong. A file beside those that every family has, because only this family searches for faults: `explain` states what is
+known of an entry, and needs neither checks nor faults.
 """
 
 from __future__ import annotations
@@ -12,27 +13,25 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.foreign_code import quiet
 from normcheck.core.replay import decode
 from normcheck.core.result import Outcome
 from normcheck.families.recurrent import faults
-from normcheck.families.recurrent.bounds import RecurrentTruth, truth
-from normcheck.families.recurrent.case import RecurrentCase
+from normcheck.families.recurrent.bounds import DIGITS, NEAR, RecurrentTruth, truth
+from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.checks import CHECKS_BY_NAME
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
-from normcheck.families.recurrent.subject import RecurrentAnswer, RecurrentSubject
+from normcheck.families.recurrent.subject import RecurrentSubject
 
-NEAR = 100.0
-"""Bounds of the sound net within which two answers are the same."""
-
-Parts = Mapping[str, Array]
+Arrays = Mapping[str, Array]
+"""The arrays of an answer, by what they are."""
 
 
 def _draws(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> Iterator[RecurrentDraw]:
-    """Plain questions in every mode that is served, then the cases of the findings."""
+    """Plain draws in every mode that the net serves, then those of the findings."""
     domain = net.domain
-    format = "float64" if "float64" in domain.formats else domain.formats[0]
+    format = FLOAT64.name if FLOAT64.name in domain.formats else domain.formats[0]
     eps = 1e-2 if domain.eps is None else domain.eps
     plain = RecurrentDraw(format=format, eps=eps, states=domain.states, fixed=domain.roles, momentum=domain.momentum)
     yield plain
@@ -48,8 +47,8 @@ def _draws(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> Iterator[Recur
             yield space.adapt(net, decode(outcome.finding.replay, space.plain)[1])
 
 
-def _parts(answer: RecurrentAnswer, case: RecurrentCase) -> Parts:
-    """All arrays of an answer that are anybody's business."""
+def _arrays(answer: RecurrentAnswer, case: RecurrentCase) -> Arrays:
+    """All arrays of an answer that are compared; outputs of ended series count as 0."""
     out = {"y": np.where(case.live[:, :, None], answer.y, 0.0)}
     out |= {f"last {name}": value for name, value in answer.last.items()}
     out |= {f"d{name}": value for name, value in answer.grads.items()}
@@ -59,50 +58,52 @@ def _parts(answer: RecurrentAnswer, case: RecurrentCase) -> Parts:
     return out
 
 
-def _limits(right: RecurrentTruth) -> Parts:
+def _limits(right: RecurrentTruth) -> Arrays:
     allowed = right.allowed
-    return _parts(
+    return _arrays(
         RecurrentAnswer(allowed.y, "", allowed.last, allowed.grads, allowed.means, allowed.variances), right.case
     )
 
 
-def _unlike(one: Parts, other: Parts, limits: Parts) -> dict[str, float]:
+def _unlike(one: Arrays, other: Arrays, limits: Arrays) -> dict[str, float]:
     """How far each array of one answer is from the other's, in bounds."""
     out = {}
     for name, value in one.items():
         if name in other and name in limits and other[name].shape == value.shape == limits[name].shape:
             with np.errstate(all="ignore"):
-                share = np.abs(value - other[name]) / np.maximum(limits[name], np.finfo(np.float64).tiny)
-            out[name] = float(np.nan_to_num(share, nan=np.inf).max(initial=0.0))
+                ratio = np.abs(value - other[name]) / np.maximum(limits[name], np.finfo(np.float64).tiny)
+            out[name] = float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
         else:
             out[name] = np.inf
     return out
 
 
 def _beside(net: RecurrentSubject, case: RecurrentCase) -> tuple[object, ...]:
-    """What can be wrong beside answers: first gains and variances, trained extras, what is written to or saved."""
-    fresh = net.fresh(case)
-    gains = tuple(round(float(v.flat[0]), 6) for role, v in sorted(fresh.parameters.items()) if role.startswith("gain"))
-    rows = tuple((place, v.shape[0], float(v.flat[0])) for place, v in sorted(fresh.variances.items()))
+    """What can be wrong beside answers: first gains and variances, trained parameters, side effects, saved states."""
+    new = net.initial(case)
+    gains = tuple(
+        round(float(v.flat[0]), DIGITS) for role, v in sorted(new.parameters.items()) if role.startswith("gain")
+    )
+    rows = tuple((place, v.shape[0], float(v.flat[0])) for place, v in sorted(new.variances.items()))
     answer, again = net.call(case, False), net.reloaded(case)
     after = case.but(training=False, means=again.means, variances=again.variances)
     saved = np.array_equal(again.y, net.call(after, False).y)
-    return gains, rows, bool(fresh.extra), bool(answer.changed), saved
+    return gains, rows, bool(new.extra), bool(answer.changed), saved
 
 
 def diagnose(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Names of the faults that answer as the net does, those that account for most first."""
+    """Names of the faults that return what the net returns, those that explain most wrong arrays first."""
     evidence = []
     for draw in _draws(net, outcomes):
         case = recurrent_case(net.entry, draw)
-        got = _answered(net, case, gradient=net.domain.gradient)
+        got = _called(net, case, gradient=net.domain.gradient)
         if got is not None:
             evidence.append((case, got, _limits(truth(net.entry, case, net.contract))))
-    sound = faults.subject(net.entry, None, net.contract)
+    sound = faults.faulty(net.entry, None, net.contract)
     found = []
-    for fault in faults.FAULTS:
+    for fault in faults.ALL.values():
         if fault.concerns(net.entry):
-            same = faults.subject(net.entry, fault, net.contract)
+            same = faults.faulty(net.entry, fault, net.contract)
             explained = _explained(net, same, sound, evidence)
             if explained:
                 found.append((explained, fault.name))
@@ -113,28 +114,28 @@ def _explained(
     net: RecurrentSubject,
     same: RecurrentSubject,
     sound: RecurrentSubject,
-    evidence: Sequence[tuple[RecurrentCase, Parts, Parts]],
+    evidence: Sequence[tuple[RecurrentCase, Arrays, Arrays]],
 ) -> int:
-    """How many wrong arrays a fault accounts for; 0 if it contradicts anything."""
+    """How many wrong arrays a fault explains; 0 if it differs from the net in anything."""
     count = 0
     for case, got, limits in evidence:
-        predicted = _answered(same, case, gradient=net.domain.gradient)
-        if predicted is None or any(share > NEAR for share in _unlike(got, predicted, limits).values()):
+        predicted = _called(same, case, gradient=net.domain.gradient)
+        if predicted is None or any(ratio > NEAR for ratio in _unlike(got, predicted, limits).values()):
             return 0
-        right = _answered(sound, case, gradient=net.domain.gradient)
+        right = _called(sound, case, gradient=net.domain.gradient)
         assert right is not None
-        count += sum(share > NEAR for share in _unlike(got, right, limits).values())
+        count += sum(ratio > NEAR for ratio in _unlike(got, right, limits).values())
     if evidence and count == 0:
         first = evidence[0][0]
-        told = _beside(same, first)
-        count = int(told != _beside(sound, first) and told == _beside(net, first))
+        predicted_beside = _beside(same, first)
+        count = int(predicted_beside != _beside(sound, first) and predicted_beside == _beside(net, first))
     return count
 
 
-def _answered(net: RecurrentSubject, case: RecurrentCase, *, gradient: bool) -> Parts | None:
-    """What a net answers; None where it has no answer."""
+def _called(net: RecurrentSubject, case: RecurrentCase, *, gradient: bool) -> Arrays | None:
+    """The arrays of a net's answer; None if it raises."""
     try:
         with quiet():
-            return _parts(net.call(case, gradient), case)
+            return _arrays(net.call(case, gradient), case)
     except (CallError, KeyError, ValueError, IndexError, ZeroDivisionError):
         return None

@@ -1,20 +1,19 @@
-"""What there is to say about a recurrent net, as sections of its page: above all how a class must look."""
+"""The page of a recurrent net, as sections: above all how a class must look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from normcheck.core.floats import WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.recurrent.entry import GATES, Recurrent
+from normcheck.families.recurrent.entry import CELL, INPUT, STATE, SUM, Recurrent
 from normcheck.normalizers.explain import conventions, named
-
-TORCH = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
 def sections(entry: Recurrent) -> Iterator[Section]:
-    """All but the note and how to check one, which every page has."""
-    over = "cases" if entry.norm == "batch" else "the units of a case"
-    time = "each step has its own" if entry.statistics == "step" else "all steps share one"
+    """All sections but those that every page has: the note, and how to check one."""
+    over = "cases" if entry.over_cases else "the units of a case"
+    time = "all steps share one" if entry.over_time else "each step has its own"
     yield "formula", (entry.formula, f"A statistic is taken over {over}; {time}.")
     yield "paper", paper(entry)
     yield "Table 1", tuple(_rows(entry))
@@ -26,8 +25,8 @@ def sections(entry: Recurrent) -> Iterator[Section]:
 
 
 _ACCURACY = (
-    "float64 and float32, statistics in the working format. The bound follows the errors of each operation through "
-    "the steps of the very case."
+    f"{' and '.join(WIDE_NAMES)}, statistics in the working format. The bound follows the errors of each operation "
+    "through the steps of the very case."
 )
 
 
@@ -39,42 +38,41 @@ def _rows(entry: Recurrent) -> Iterator[str]:
 
 
 def _class(entry: Recurrent) -> Iterator[str]:
-    told = ["input_size", "hidden_size"]
-    if entry.state and entry.statistics == "step":
-        told.append("max_length")
-    told += ["eps=1e-5"] + (["momentum=0.1"] if entry.state else []) + ["batch_first=False"]
-    yield f"A torch.nn.Module, built as torch.nn.{TORCH[entry.cell]} with one layer and one direction:"
-    yield f"    Mine({', '.join(told)})"
-    if "max_length" in told:
+    arguments = ["input_size", "hidden_size"]
+    if entry.slotted:
+        arguments.append("max_length")
+    arguments += ["eps=1e-5"] + (["momentum=0.1"] if entry.state else []) + ["batch_first=False"]
+    yield f"A torch.nn.Module, built as torch.nn.{entry.cell.title} with one layer and one direction:"
+    yield f"    Mine({', '.join(arguments)})"
+    if "max_length" in arguments:
         yield "max_length is the number of steps that have running statistics of their own."
     yield "eps, momentum and batch_first may be missing: what is not there is reported and not asked."
 
 
 def _parameters(entry: Recurrent) -> Iterator[str]:
-    gates = f"rows for the gates {', '.join(GATES[entry.cell])} in this order" if entry.gates > 1 else "a row a unit"
+    gates = f"rows for the gates {', '.join(entry.cell.gates)} in this order" if entry.gates > 1 else "a row a unit"
     yield f"Found by their names. weight_ih_l0 and weight_hh_l0 as torch has them, {gates}."
     if "bias_ih" in entry.parameters:
         yield "bias_ih_l0: the bias of the gates; a second one may be named bias_hh_l0, as torch's is."
     for place in entry.places:
-        norm = "norm" if place == "sum" else f"norm_{place}"
+        norm = "norm" if place == SUM else f"norm_{place}"
         shift = f" and {norm}.bias (or beta)" if entry.shifted(place) else ""
         yield f"{norm}.weight (or gamma){shift}: of the norm of {_WHAT[place]}; other first words do: bn_{place}, ln."
         if entry.state:
             yield f"{norm}.running_mean, {norm}.running_var: buffers, {_slots(entry)}."
 
 
-_WHAT = {"ih": "what the input sends", "hh": "what the state sends", "sum": "the sum", "c": "the cell"}
+_WHAT = {INPUT: "what the input sends", STATE: "what the state sends", SUM: "the sum", CELL: "the cell"}
 
 
 def _slots(entry: Recurrent) -> str:
-    if entry.statistics == "sequence":
+    if entry.over_time:
         return "one value a row of the weights"
     return "(max_length, rows), or one for each step with its number in the name: running_mean_0"
 
 
 def _call(entry: Recurrent) -> Iterator[str]:
-    state = "(h_n, c_n)" if entry.cell == "lstm" else "h_n"
-    first = "(h_0, c_0)" if entry.cell == "lstm" else "h_0"
+    state, first = ("(h_n, c_n)", "(h_0, c_0)") if entry.cell.remembers else ("h_n", "h_0")
     yield f"    output, {state} = mine(input, {first}, lengths)"
     yield "input (steps, cases, input_size), or (cases, steps, input_size) with batch_first; states (1, cases, units)."
     yield "hx may be missing. lengths, an integer tensor (cases,), may be missing: then padding is not asked about."

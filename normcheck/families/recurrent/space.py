@@ -1,4 +1,4 @@
-"""Which series a check of recurrent nets draws: a few integers and words, from which a case follows."""
+"""The series that checks of recurrent nets draw: a draw is a few integers and words, from which the case follows."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FORMATS, Array
+from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.space import Pick
 from normcheck.families.recurrent.case import RecurrentCase
-from normcheck.families.recurrent.entry import Recurrent
+from normcheck.families.recurrent.entry import INPUT, Recurrent
 from normcheck.families.recurrent.subject import RecurrentSubject
 
 
 @dataclass(frozen=True, slots=True)
 class RecurrentDraw:
-    """What is chosen; everything else follows from the seed."""
+    """The choices of one case; everything else follows from the seed."""
 
     seed: int = 0
     steps: int = 4
     cases: int = 5
     inputs: int = 3
     units: int = 4
-    format: str = "float64"
+    format: str = FLOAT64.name
     eps: float = 1e-5
     offset: float = 1.0  # largest mean of an input over its deviation
     training: bool = True
@@ -33,9 +33,9 @@ class RecurrentDraw:
     states: bool = True  # a first state is given
     gain: float = 0.0  # of all norms; 0: each entry its own
     batch_first: bool = False
-    delta: float = 2.0  # of a transform
-    fixed: tuple[str, ...] | None = None  # roles of the parameters that there are
-    momentum: float | None = None  # of the running statistics, where it is fixed
+    delta: float = 2.0
+    fixed: tuple[str, ...] | None = None  # roles of the parameters that the net has; None: those of the entry
+    momentum: float | None = None  # of the running statistics, if it is fixed
 
 
 def vectors(rng: np.random.Generator, entry: Recurrent, draw: RecurrentDraw) -> dict[str, Array]:
@@ -46,7 +46,7 @@ def vectors(rng: np.random.Generator, entry: Recurrent, draw: RecurrentDraw) -> 
         kind = role.partition("_")[0]
         width = (entry.width(role, draw.units),)
         if kind == "weight":
-            columns = draw.inputs if role == "weight_ih" else draw.units
+            columns = draw.inputs if role == f"weight_{INPUT}" else draw.units
             out[role] = rng.standard_normal((rows, columns)) / np.sqrt(columns) + 0.1
         elif kind == "gain":
             out[role] = rng.uniform(0.4, 1.6, width) * rng.choice((-1.0, 1.0, 1.0), width)
@@ -54,12 +54,12 @@ def vectors(rng: np.random.Generator, entry: Recurrent, draw: RecurrentDraw) -> 
                 out[role] = np.full(width, draw.gain)
         else:
             out[role] = 0.5 * rng.standard_normal(width)
-    there = entry.parameters if draw.fixed is None else draw.fixed
-    return {role: value for role, value in out.items() if role in there}
+    roles = entry.parameters if draw.fixed is None else draw.fixed
+    return {role: value for role, value in out.items() if role in roles}
 
 
 def recurrent_case(entry: Recurrent, draw: RecurrentDraw) -> RecurrentCase:
-    """A case for outputs, gradients and statistics."""
+    """The case of a draw, with cotangents, and with running statistics if the entry keeps them."""
     rng = np.random.default_rng(draw.seed)
     fmt = FORMATS[draw.format]
     size = (draw.steps, draw.cases, draw.inputs)
@@ -69,19 +69,19 @@ def recurrent_case(entry: Recurrent, draw: RecurrentDraw) -> RecurrentCase:
     h, c = fmt.round(0.5 * rng.standard_normal(state)), fmt.round(rng.standard_normal(state))
     dy = fmt.round(rng.standard_normal((draw.steps, *state)) + 0.5)
     dh, dc = fmt.round(rng.standard_normal(state)), fmt.round(rng.standard_normal(state))
-    lstm = entry.cell == "lstm"
+    remembers = entry.cell.remembers
     case = RecurrentCase(
         x=fmt.round(x),
         parameters=parameters,
         eps=draw.eps,
         format=fmt,
         h=h if draw.states else None,
-        c=c if draw.states and lstm else None,
+        c=c if draw.states and remembers else None,
         lengths=_lengths(rng, draw) if draw.padded else None,
         training=draw.training,
         batch_first=draw.batch_first,
         dh=dh,
-        dc=dc if lstm else None,
+        dc=dc if remembers else None,
         drawn={"seed": draw.seed},
     )
     case = case.but(dy=dy * case.live[:, :, None])
@@ -99,8 +99,8 @@ def _lengths(rng: np.random.Generator, draw: RecurrentDraw) -> Array:
 
 
 def with_statistics(entry: Recurrent, case: RecurrentCase, rng: np.random.Generator, slots: int) -> RecurrentCase:
-    """The case with running statistics, none of them at its first value."""
-    kept = slots if entry.statistics == "step" else 1
+    """The case with running statistics, none of them 0 or 1 as in a new net."""
+    kept = 1 if entry.over_time else slots
     shapes = {place: (kept, entry.width(f"gain_{place}", case.units)) for place in entry.places}
     means = {place: case.format.round(0.3 * rng.standard_normal(size)) for place, size in shapes.items()}
     variances = {place: case.format.round(rng.uniform(0.3, 2.0, size)) for place, size in shapes.items()}
@@ -108,14 +108,14 @@ def with_statistics(entry: Recurrent, case: RecurrentCase, rng: np.random.Genera
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """What a check of recurrent nets draws: `cases.Cases`. The first of every list is the plain choice."""
+class RecurrentSpace:
+    """The choices of a check of recurrent nets; the first of each is the plain one."""
 
     entries: ClassVar[type] = Recurrent
     plain: ClassVar[RecurrentDraw] = RecurrentDraw()
 
     recipe: Callable[[Recurrent, RecurrentDraw], RecurrentCase] = recurrent_case
-    format: tuple[str, ...] = ("float64", "float32")
+    format: tuple[str, ...] = WIDE_NAMES
     steps: tuple[int, ...] = (4, 1, 2, 3, 6, 9)
     cases: tuple[int, ...] = (5, 3, 4, 8, 17)
     inputs: tuple[int, ...] = (3, 1, 2, 7)
@@ -129,12 +129,12 @@ class Spans:
     gain: tuple[float, ...] = (0.0,)
     batch_first: tuple[bool, ...] = (False,)
     delta: tuple[float, ...] = (2.0,)
-    alone: bool = False  # only the plain draw is always tried, not every choice once
+    plain_only: bool = False  # the plain draw is the only explicit example
 
     def _options(self, subject: RecurrentSubject) -> dict[str, tuple[Any, ...]]:
-        """What there is to choose from, as far as the subject serves it."""
+        """The choices that the subject serves, by name."""
         domain = subject.domain
-        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "alone")}
+        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("recipe", "plain_only")}
         out["format"] = tuple(name for name in self.format if name in domain.formats)
         served = {"padded": domain.lengths, "batch_first": domain.batch_first}
         for name, is_served in served.items():
@@ -146,13 +146,16 @@ class Spans:
         return out
 
     def unsupported_reason(self, subject: RecurrentSubject) -> str:
+        """Why no draw suits a subject; empty if one does."""
         empty = [name for name, some in self._options(subject).items() if not some]
         return f"offers no {empty[0].replace('_', ' ')} that is asked for" if empty else ""
 
     def adapt(self, subject: RecurrentSubject, draw: RecurrentDraw) -> RecurrentDraw:
+        """The draw with the parameters and the momentum that the subject cannot change."""
         return replace(draw, fixed=subject.domain.roles, momentum=subject.domain.momentum)
 
     def sample(self, subject: RecurrentSubject, pick: Pick) -> RecurrentDraw:
+        """One draw."""
         some = {name: pick(options) for name, options in self._options(subject).items()}
         return self.adapt(subject, RecurrentDraw(seed=pick(range(1 << 16)), **some))
 
@@ -163,11 +166,12 @@ class Spans:
         formats = options.pop("format")
         yield from (replace(plain, format=format) for format in formats)
         most = max(len(some) for some in options.values())
-        for i in range(1, 1 if self.alone else most):
+        for i in range(1, 1 if self.plain_only else most):
             chosen = {name: some[(i - 1) % (len(some) - 1) + 1] for name, some in options.items() if len(some) > 1}
             yield replace(plain, seed=i, format=formats[i % len(formats)], **chosen)
 
     def words(self) -> str:
+        """What is drawn, in one sentence."""
         return (
             f"Formats {', '.join(self.format)}; {min(self.steps)} to {max(self.steps)} steps, "
             f"{min(self.cases)} to {max(self.cases)} cases, {min(self.units)} to {max(self.units)} units."

@@ -1,4 +1,7 @@
-"""Known ways to be wrong, as data: mutants for the suite, hypotheses for a diagnosis, and documentation."""
+"""The catalog of faults: known ways to be wrong, as data.
+
+They serve as mutants for the suite, as hypotheses of a diagnosis, and as documentation.
+"""
 
 from __future__ import annotations
 

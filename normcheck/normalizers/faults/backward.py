@@ -63,7 +63,7 @@ def with_saved(change: Callable[[Saved, Setting], Saved]) -> Callable[[Steps], S
 
 
 def with_dx(change: Callable[[Array, Saved], Array]) -> Callable[[Steps], Steps]:
-    """The gradient is right up to a last step."""
+    """The right gradient is changed in a last step."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(steps, backward=lambda saved, g, k: change(steps.backward(saved, g, k), saved))
@@ -86,7 +86,7 @@ def variance_term(factor: float) -> Callable[[Steps], Steps]:
 
 
 def mean_term(term: Callable[[Array, Setting], Array]) -> Callable[[Steps], Steps]:
-    """Something else is subtracted for the mean, where the gradient passes through it."""
+    """Another value is subtracted for the mean, if the gradient passes through it."""
 
     def wrap(steps: Steps) -> Steps:
         def backward(saved: Saved, g: Array, k: Setting) -> Array:
@@ -122,10 +122,10 @@ def _single(steps: Steps) -> Steps:
 
 
 def with_cotangent(change: Callable[[Array, Case], Array]) -> Callable[[FaultQuestion], Case]:
-    """The backward reads another cotangent than it was given."""
+    """The backward reads another cotangent than the one that it was given."""
 
-    def before(asked: FaultQuestion) -> Case:
-        case = asked.case
+    def before(question: FaultQuestion) -> Case:
+        case = question.case
         return case if case.dy is None else case.but(dy=change(case.dy, case))
 
     return before
@@ -136,48 +136,48 @@ def _first_element(dy: Array, case: Case) -> Array:
 
 
 def _as_if_contiguous(dy: Array, case: Case) -> Array:
-    """The first so many numbers in memory."""
+    """The first numbers in memory, as many as the array has entries."""
     return misread(dy, case.layout("dy"))
 
 
 def _with(name: str, change: Callable[[Array, FaultQuestion], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
     """One gradient of the answer is changed."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
         value = getattr(answer, name)
-        changes: dict[str, Any] = {} if value is None else {name: change(value, asked)}
+        changes: dict[str, Any] = {} if value is None else {name: change(value, question)}
         return replace(answer, **changes)
 
     return after
 
 
-def _per_entry(value: Array, asked: FaultQuestion) -> Array:
+def _per_entry(value: Array, question: FaultQuestion) -> Array:
     """Divided by the number of entries that one parameter multiplies."""
-    out: Array = value / max(1, asked.case.x.size // max(1, value.size))
+    out: Array = value / max(1, question.case.x.size // max(1, value.size))
     return out
 
 
-def _weight(asked: FaultQuestion) -> Array:
-    """The weight as the input sees it, 1 where there is none."""
-    case = asked.case
+def _weight(question: FaultQuestion) -> Array:
+    """The weight in the input's shape; 1 without a weight."""
+    case = question.case
     if case.weight is None:
         return np.ones(())
-    spread = partition(asked.normalizer, case).spread(case.weight)
-    return spread + 1.0 if asked.contract.weight == "1+w" else spread
+    spread = partition(question.normalizer, case).spread(case.weight)
+    return spread + 1.0 if question.contract.weight == "1+w" else spread
 
 
-def _times_weight(answer: Answer, asked: FaultQuestion) -> Answer:
-    return answer if answer.dx is None else replace(answer, dx=answer.dx * _weight(asked))
+def _times_weight(answer: Answer, question: FaultQuestion) -> Answer:
+    return answer if answer.dx is None else replace(answer, dx=answer.dx * _weight(question))
 
 
-def _swapped(answer: Answer, asked: FaultQuestion) -> Answer:
+def _swapped(answer: Answer, question: FaultQuestion) -> Answer:
     if answer.dweight is None or answer.dbias is None:
         return answer
     return replace(answer, dweight=answer.dbias, dbias=answer.dweight)
 
 
-def _quadratic(answer: Answer, asked: FaultQuestion) -> Answer:
-    dy = asked.case.dy
+def _quadratic(answer: Answer, question: FaultQuestion) -> Answer:
+    dy = question.case.dy
     size = 1.0 if dy is None else float(np.sqrt(np.square(dy).mean()))
     there = [name for name in ("dx", "dweight", "dbias") if getattr(answer, name) is not None]
     grown: dict[str, Any] = {name: getattr(answer, name) * size for name in there}
@@ -196,7 +196,7 @@ def _first_rows(multiple: int) -> Callable[[Array], Array]:
 
 
 def with_dweight(change: Callable[[Array], Array]) -> Callable[[Steps], Steps]:
-    """What is summed up to the weight's gradient is changed."""
+    """The terms that are summed to the weight's gradient are changed."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(steps, dweight=lambda dy, xh, x: change(np.broadcast_to(steps.dweight(dy, xh, x), x.shape)))
@@ -340,7 +340,7 @@ INPUT = (
     ),
     Fault(
         name="dx-in-float32",
-        story="The backward computes in single precision whatever it is given. Hides behind tolerances made for "
+        story="The backward computes in single precision, for float64 input too. Hides behind tolerances made for "
         "float32.",
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
@@ -353,7 +353,7 @@ INPUT = (
         source="huggingface/candle#2168",
         concerns=any_of_them,
         where="backward",
-        after=_with("dx", lambda dx, asked: np.zeros_like(dx)),
+        after=_with("dx", lambda dx, question: np.zeros_like(dx)),
     ),
     Fault(
         name="cotangent-first-element",
@@ -382,9 +382,9 @@ INPUT = (
 )
 
 
-def _dbias_needs_weight(answer: Answer, asked: FaultQuestion) -> Answer:
-    """Where there is no weight there is no gradient of the bias."""
-    if asked.case.weight is not None or answer.dbias is None:
+def _dbias_needs_weight(answer: Answer, question: FaultQuestion) -> Answer:
+    """Without a weight the bias gets no gradient."""
+    if question.case.weight is not None or answer.dbias is None:
         return answer
     return replace(answer, dbias=0.0 * answer.dbias)
 
@@ -412,7 +412,7 @@ PARAMETERS = (
         source="unslothai/unsloth#4533",
         concerns=weighted,
         where="backward",
-        after=_with("dweight", lambda dw, asked: np.zeros_like(dw)),
+        after=_with("dweight", lambda dw, question: np.zeros_like(dw)),
     ),
     Fault(
         name="dweight-averaged",
@@ -453,7 +453,7 @@ PARAMETERS = (
         source="pytorch/pytorch#193016",
         concerns=has_bias,
         where="backward",
-        after=_with("dbias", lambda db, asked: np.zeros_like(db)),
+        after=_with("dbias", lambda db, question: np.zeros_like(db)),
     ),
     Fault(
         name="dweight-dbias-swapped",

@@ -1,4 +1,4 @@
-"""What a fault is, how two of them compose, and a subject that has one: the reference, broken, in working precision."""
+"""What a fault is, how two of them compose, and a subject with a fault: the broken reference in working precision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from normcheck.normalizers.subject import Answer, Call, Domain, Subject
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaultQuestion:
-    """The question that a faulty implementation is asked, as it was asked."""
+    """A call of a faulty implementation: the case and contract as they were given, whatever the fault makes of them."""
 
     normalizer: Normalizer
     case: Case
@@ -37,15 +37,15 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _case(asked: FaultQuestion) -> Case:
-    return asked.case
+def _case(question: FaultQuestion) -> Case:
+    return question.case
 
 
 def _partition(part: Partition, case: Case) -> Partition:
     return part
 
 
-def _answer(answer: Answer, asked: FaultQuestion) -> Answer:
+def _answer(answer: Answer, question: FaultQuestion) -> Answer:
     return answer
 
 
@@ -63,14 +63,15 @@ WHERE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A known way to be wrong: what it does, who did it, which normalizers it can befall, how it breaks the reference.
+    """A known way to be wrong: what it does, its source, which normalizers can have it, how it breaks the reference.
 
-    The changes are taken in this order: the promised conventions, the case that the code sees, which entries share a
-    statistic, the steps of the kernel, the answer before it is rounded, the calls of one subject, which may remember
-    each other, and the habits of a layer that lives over several calls or the manners of a transformed module. A
-    repartition sees the case as asked.
+    The changes are applied in this order: the contract, the case that the code sees, which entries share a statistic,
+    the steps of the kernel, the answer before it is rounded, the calls of one subject, which may keep state between
+    calls, and the hooks of a layer that is called several times or those of a transformed module. A repartition gets
+    the case as it was given.
 
-    under: what must be promised for this to be a fault, where torch's conventions do not promise it.
+    concerns: whether a normalizer can have the fault. where: a key of `WHERE`. under: the contract under which this is
+    a fault, if it is none under torch's conventions.
     """
 
     name: str
@@ -85,8 +86,8 @@ class Fault:
     steps: Callable[[Steps], Steps] = _same
     after: Callable[[Answer, FaultQuestion], Answer] = _answer
     around: Callable[[Call], Call] = _same
-    habits: Callable[[LayerHooks], LayerHooks] = _same
-    manners: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
+    layer_hooks: Callable[[LayerHooks], LayerHooks] = _same
+    parametrization_hooks: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -94,8 +95,8 @@ class Fault:
 
     @property
     def transforms(self) -> bool:
-        """Whether it is one of the manners of a transformed module."""
-        return self.manners is not _same
+        """Whether it replaces a hook of a transformed module."""
+        return self.parametrization_hooks is not _same
 
     @property
     def damages(self) -> str:
@@ -113,13 +114,13 @@ def compose(first: Fault, second: Fault) -> Fault:
         where=first.where if first.where == second.where else "forward",
         under=first.under if first.under != Contract() else second.under,
         contract=lambda contract: second.contract(first.contract(contract)),
-        before=lambda asked: second.before(replace(asked, case=first.before(asked))),
+        before=lambda question: second.before(replace(question, case=first.before(question))),
         repartition=lambda part, case: second.repartition(first.repartition(part, case), case),
         steps=lambda steps: second.steps(first.steps(steps)),
-        after=lambda answer, asked: second.after(first.after(answer, asked), asked),
+        after=lambda answer, question: second.after(first.after(answer, question), question),
         around=lambda call: second.around(first.around(call)),
-        habits=lambda habits: second.habits(first.habits(habits)),
-        manners=lambda manners: second.manners(first.manners(manners)),
+        layer_hooks=lambda hooks: second.layer_hooks(first.layer_hooks(hooks)),
+        parametrization_hooks=lambda hooks: second.parametrization_hooks(first.parametrization_hooks(hooks)),
     )
 
 
@@ -132,7 +133,7 @@ def subject(
     fault: Fault | None = None,
     contract: Contract = Contract(),  # noqa: B008  # frozen value
 ) -> Subject:
-    """An implementation with one fault, or a sound one without any; everything that a check can ask is offered."""
+    """An implementation with one fault, or a right one without a fault; it offers everything that checks use."""
     broken = fault or NONE
     promised = broken.contract(contract)
     steps = broken.steps(contract_steps(promised))
@@ -140,10 +141,10 @@ def subject(
     rest = replace(promised, eps_place="inside", weight="w", momentum="new")
 
     def call(case: Case, gradient: bool) -> Answer:
-        asked = FaultQuestion(normalizer, case if gradient else case.but(dy=None), contract)
+        question = FaultQuestion(normalizer, case if gradient else case.but(dy=None), contract)
         with np.errstate(all="ignore"):
             try:
-                return answer(asked, broken, rest, steps)
+                return answer(question, broken, rest, steps)
             except (ZeroDivisionError, ValueError, IndexError) as error:
                 if case.x.size:
                     raise
@@ -151,9 +152,9 @@ def subject(
 
     name = f"{normalizer.name} with {broken.name}"
     around = broken.around(call)
-    live = life.of(around, contract, broken.habits(LayerHooks())) if normalizer.state else None
+    live = life.of(around, contract, broken.layer_hooks(LayerHooks())) if normalizer.state else None
     weights = normalizer.acts_on == "weight"
-    made = transformed.of(around, normalizer, broken.manners(ParametrizationHooks())) if weights else None
+    made = transformed.of(around, normalizer, broken.parametrization_hooks(ParametrizationHooks())) if weights else None
     return Subject(name, normalizer, contract, domain(normalizer), around, live, made)
 
 
@@ -179,37 +180,40 @@ def domain(normalizer: Normalizer) -> Domain:
 
 
 def _operations(normalizer: Normalizer) -> tuple[str, ...]:
-    """Where cases do not share a statistic torch takes momentum None for 0, and nobody is asked for another meaning."""
+    """The operations between calls, without those on which conventions disagree.
+
+    Where cases do not share a statistic torch takes momentum None for 0: no other meaning is checked.
+    """
     unsaid = () if "case" in normalizer.sets.members else tuple(o for o, m in programs.MOMENTA.items() if m is None)
     return tuple(operation for operation in programs.ALL if operation not in unsaid)
 
 
-def answer(asked: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) -> Answer:
-    """What an implementation with this fault answers, every array rounded to the case's format."""
-    case = asked.case
-    seen = fault.before(asked)
+def answer(question: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) -> Answer:
+    """What an implementation with this fault returns, every array rounded to the case's format."""
+    case = question.case
+    seen = fault.before(question)
     bare = seen.but(running_mean=None, running_var=None) if seen.training and seen.running_mean is not None else seen
-    truth = evaluate(asked.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+    truth = evaluate(question.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
     mean, var = _running(truth, seen, case, rest, steps)
     found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
-    return _rounded(fault.after(_derived(found, asked), asked), case)
+    return _rounded(fault.after(_derived(found, question), question), case)
 
 
-def _derived(found: Answer, asked: FaultQuestion) -> Answer:
-    """The answer with the derivatives that some uses ask for, as they should be."""
-    case, normalizer = asked.case, asked.normalizer
+def _derived(found: Answer, question: FaultQuestion) -> Answer:
+    """The answer with the right values of the derivatives that some uses need."""
+    case, normalizer = question.case, question.normalizer
     if case.tangent is None or case.use not in (JVP, SECOND):
         return found
-    found = replace(found, jv=tangent(evaluate(normalizer, case, asked.contract), asked.contract))
-    return replace(found, ddx=second(normalizer, case, asked.contract)) if case.use == SECOND else found
+    found = replace(found, jv=tangent(evaluate(normalizer, case, question.contract), question.contract))
+    return replace(found, ddx=second(normalizer, case, question.contract)) if case.use == SECOND else found
 
 
 def _running(
     truth: Truth, seen: Case, case: Case, contract: Contract, steps: Steps
 ) -> tuple[Array | None, Array | None]:
-    """Running statistics after the call: each unit averages the statistics of its entries, whoever shares them.
+    """Running statistics after the call: each unit averages the statistics of its entries.
 
-    Evaluation leaves them as they are; code that takes a training batch for evaluation stores what it read.
+    Evaluation leaves them unchanged; code that takes a training batch for evaluation stores what it read.
     """
     part = truth.partition
     if case.running_mean is None or case.running_var is None or not case.training:
@@ -230,7 +234,7 @@ def _running(
 
 
 def _rounded(found: Answer, case: Case) -> Answer:
-    """The answer as the case's format holds it; an output of another format is not rounded to this one."""
+    """The answer rounded to the case's format; an output of another format is not rounded."""
     own = found.format == case.format.name
 
     def held(array: Array | None) -> Array | None:

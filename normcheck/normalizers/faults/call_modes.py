@@ -24,66 +24,66 @@ def _under(names: Iterable[str], change: Change) -> Change:
     """A change of the answer under some uses only."""
     some = tuple(names)
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        return change(answer, asked) if asked.case.use in some else answer
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        return change(answer, question) if question.case.use in some else answer
 
     return after
 
 
-def _of_another(answer: Answer, asked: FaultQuestion) -> Answer:
-    """The answer to other content."""
-    case = asked.case
-    return replace(answer, y=evaluate(asked.normalizer, case.but(x=1.0 - 0.5 * case.x), asked.contract).y)
+def _of_another(answer: Answer, question: FaultQuestion) -> Answer:
+    """The output for another input."""
+    case = question.case
+    return replace(answer, y=evaluate(question.normalizer, case.but(x=1.0 - 0.5 * case.x), question.contract).y)
 
 
 def _scaled(name: str, factor: float) -> Change:
-    def change(answer: Answer, asked: FaultQuestion) -> Answer:
+    def change(answer: Answer, question: FaultQuestion) -> Answer:
         value = getattr(answer, name)
         return answer if value is None else replace(answer, **{name: factor * value})
 
     return change
 
 
-def _without_bias(answer: Answer, asked: FaultQuestion) -> Answer:
-    bias = asked.case.bias
-    part = asked.normalizer.sets.over(
-        asked.case.x.shape, groups=asked.case.groups, normalized=asked.case.normalized, dim=asked.case.dim
+def _without_bias(answer: Answer, question: FaultQuestion) -> Answer:
+    bias = question.case.bias
+    part = question.normalizer.sets.over(
+        question.case.x.shape, groups=question.case.groups, normalized=question.case.normalized, dim=question.case.dim
     )
     return answer if bias is None else replace(answer, y=answer.y - part.spread(bias))
 
 
-def _forgets_mean(answer: Answer, asked: FaultQuestion) -> Answer:
-    """J v without what comes through the mean: weight v / s too much at every entry, here as a constant of each set."""
+def _forgets_mean(answer: Answer, question: FaultQuestion) -> Answer:
+    """J v without the term of the mean: too large by weight v / s at every entry, here by one constant."""
     return answer if answer.jv is None else replace(answer, jv=answer.jv + 0.25 * np.abs(answer.jv).mean())
 
 
-def _as_if_weight_one(answer: Answer, asked: FaultQuestion) -> Answer:
+def _as_if_weight_one(answer: Answer, question: FaultQuestion) -> Answer:
     """The second backward forgets that the weight is part of the cotangent."""
-    weight = asked.case.weight
+    weight = question.case.weight
     if answer.ddx is None or weight is None:
         return answer
     return replace(answer, ddx=answer.ddx / float(np.abs(weight).mean()))
 
 
-def _merged(answer: Answer, asked: FaultQuestion) -> Answer:
-    """One of a stack of inputs, centered with the mean over the stack."""
-    other = evaluate(asked.normalizer, asked.case.but(x=1.0 - asked.case.x), asked.contract).y
+def _merged(answer: Answer, question: FaultQuestion) -> Answer:
+    """The output of one of a stack of inputs that share their statistics."""
+    other = evaluate(question.normalizer, question.case.but(x=1.0 - question.case.x), question.contract).y
     return replace(answer, y=0.5 * (answer.y + other))
 
 
-def _rounded_parameters(answer: Answer, asked: FaultQuestion) -> Answer:
+def _rounded_parameters(answer: Answer, question: FaultQuestion) -> Answer:
     """Parameters cast to a format with three digits less than the input's."""
 
     def coarse(array: Array) -> Array:
         mantissa, exponent = np.frexp(array)
         return np.ldexp(np.round(mantissa * 16.0) / 16.0, exponent)
 
-    case = asked.case
+    case = question.case
     rough = case.but(
         weight=None if case.weight is None else coarse(case.weight),
         bias=None if case.bias is None else coarse(case.bias),
     )
-    return replace(answer, y=evaluate(asked.normalizer, rough, asked.contract).y)
+    return replace(answer, y=evaluate(question.normalizer, rough, question.contract).y)
 
 
 def _after(calls: int) -> Callable[[Call], Call]:
@@ -185,7 +185,7 @@ FAULTS = (
     ),
     _fault(
         "wide-parameters-truncated",
-        "Parameters wider than the input are squeezed through a few bits, as by a wrong view of their memory.",
+        "Parameters wider than the input lose most of their bits, as by a wrong view of their memory.",
         "pytorch/pytorch#190054", (uses.WIDE,), _rounded_parameters, concerns=activations,
     ),
     _fault(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from normcheck.core.floats import BFLOAT16, Array
+from normcheck.core.floats import BFLOAT16, FLOAT32, Array
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import (
@@ -32,7 +32,7 @@ from normcheck.normalizers.subject import Answer
 
 
 def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Steps]:
-    """Every step sees another setting, so that forward and backward stay each other's derivative."""
+    """Every step gets another setting, so that the backward is still the derivative of the forward."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(
@@ -48,16 +48,16 @@ def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Step
 
 
 def fewer(k: Setting) -> Setting:
-    """The divisor less one; one member alone has no such variance."""
+    """The divisor less one; NaN for a single member."""
     return replace(k, divisor=k.divisor - 1.0 if k.divisor > 1.0 else math.nan)
 
 
 def with_eps(change: Callable[[float], float]) -> Callable[[FaultQuestion], Case]:
-    return lambda asked: asked.case.but(eps=change(asked.case.eps))
+    return lambda question: question.case.but(eps=change(question.case.eps))
 
 
 def through_scale(change: Callable[[Array, Array], tuple[Array, Array]]) -> Callable[[Steps], Steps]:
-    """Another function of s and ds/dv in the place of s; the gradient follows."""
+    """Another function of v for s: change maps s and ds/dv to the wrong ones; the gradient follows."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(steps, scale=lambda v, k: change(*steps.scale(v, k)))
@@ -98,7 +98,7 @@ def _deviations(x: Array, k: Setting) -> Array:
 
 
 def _about_the_mean(steps: Steps) -> Steps:
-    """The numerator keeps its mean, the denominator is the deviation about it; the gradient is the derivative."""
+    """The numerator keeps its mean, the denominator is the deviation about it; the gradient is right for that."""
 
     def variance(c: Array, x: Array, k: Setting) -> Array:
         return steps.variance(_deviations(x, k), x, k)
@@ -130,7 +130,7 @@ def _prescaled(steps: Steps) -> Steps:
 
 
 def _divided_too(steps: Steps) -> Steps:
-    """Batch norm with its usual eps, forward and backward, where nothing is divided by."""
+    """Divides as batch norm with its usual eps does, forward and backward, where nothing should divide."""
 
     def usual(k: Setting) -> Setting:
         return replace(k, scaled=True, divisor=float(k.n), eps=1e-5)
@@ -159,7 +159,7 @@ def _rough(v: Array, k: Setting) -> tuple[Array, Array]:
 
 
 def _constants(steps: Steps) -> Steps:
-    """The statistics of numbers drawn evenly from 0 to 1, whatever the input."""
+    """The statistics of uniform numbers from 0 to 1, for every input."""
 
     def center(x: Array, k: Setting) -> tuple[Array, Array]:
         mu = np.full_like(x[:, :1], 0.5 if k.centered else 0.0)
@@ -207,18 +207,18 @@ def with_weight(change: Callable[[Array], Array]) -> Callable[[Steps], Steps]:
     return wrap
 
 
-def _once_already(asked: FaultQuestion) -> Case:
+def _once_already(question: FaultQuestion) -> Case:
     """The input has been through the whole layer before."""
-    y = evaluate(asked.normalizer, asked.case.but(dy=None), asked.contract).y
-    return asked.case.but(x=asked.case.format.round(y))
+    y = evaluate(question.normalizer, question.case.but(dy=None), question.contract).y
+    return question.case.but(x=question.case.format.round(y))
 
 
 def with_output(change: Callable[[Array], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
-    return lambda answer, asked: replace(answer, y=change(answer.y))
+    return lambda answer, question: replace(answer, y=change(answer.y))
 
 
-def _coarse(answer: Answer, asked: FaultQuestion) -> Answer:
-    return replace(answer, y=BFLOAT16.round(answer.y)) if asked.case.format.name == "float32" else answer
+def _coarse(answer: Answer, question: FaultQuestion) -> Answer:
+    return replace(answer, y=BFLOAT16.round(answer.y)) if question.case.format == FLOAT32 else answer
 
 
 EPS = (
@@ -238,7 +238,7 @@ EPS = (
     ),
     Fault(
         name="eps-hard-coded",
-        story="Uses 1e-5 whatever it is given. Hides wherever nobody asks for another.",
+        story="Uses 1e-5 and ignores the argument. Hides where no other eps is used.",
         source="ggml-org/llama.cpp#2373",
         concerns=has_eps,
         before=with_eps(lambda eps: 1e-5),
@@ -456,7 +456,7 @@ OUTPUT = (
         source="huggingface/transformers#30236",
         concerns=any_of_them,
         where="format",
-        after=lambda answer, asked: replace(answer, format="float32") if asked.case.format.narrow else answer,
+        after=lambda answer, question: replace(answer, format=FLOAT32.name) if question.case.format.narrow else answer,
     ),
 )
 

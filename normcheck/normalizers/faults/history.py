@@ -1,4 +1,4 @@
-"""Faults of a layer that lives over several calls: no single call shows them."""
+"""Faults of a layer that keeps state over several calls: no single call shows them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.subject import Answer
 
 Kept = Callable[[HeldStatistics, HeldStatistics, Case], HeldStatistics]
-"""What a layer held before a call, what a right one holds after it, the call; to what is held."""
+"""From what a layer keeps before a call, what a right one keeps after it, and the case, to what is kept."""
 
 
 def _keeping(wrong: Kept) -> Callable[[LayerHooks], LayerHooks]:
     """What is kept after a call is changed."""
 
-    def change(habits: LayerHooks) -> LayerHooks:
-        return replace(habits, kept=lambda before, after, case: wrong(before, habits.kept(before, after, case), case))
+    def change(hooks: LayerHooks) -> LayerHooks:
+        return replace(hooks, kept=lambda before, after, case: wrong(before, hooks.kept(before, after, case), case))
 
     return change
 
@@ -34,21 +34,24 @@ def _keeping(wrong: Kept) -> Callable[[LayerHooks], LayerHooks]:
 def _doing(
     operations: tuple[str, ...], wrong: Callable[[HeldStatistics, HeldStatistics], HeldStatistics]
 ) -> Callable[[LayerHooks], LayerHooks]:
-    """What some operations leave is changed: from what was held before and what a right layer holds after."""
+    """What is kept after some operations is changed.
 
-    def change(habits: LayerHooks) -> LayerHooks:
+    wrong: from what is kept before, and what a right layer keeps after, to what is kept.
+    """
+
+    def change(hooks: LayerHooks) -> LayerHooks:
         def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-            after = habits.done(held, operation, made)
+            after = hooks.done(held, operation, made)
             return wrong(held, after) if operation in operations else after
 
-        return replace(habits, done=done)
+        return replace(hooks, done=done)
 
     return change
 
 
 def _weighing(wrong: Callable[[HeldStatistics, float], float]) -> Callable[[LayerHooks], LayerHooks]:
     """The weight of a batch is changed."""
-    return lambda habits: replace(habits, factor=lambda held: wrong(held, habits.factor(held)))
+    return lambda hooks: replace(hooks, factor=lambda held: wrong(held, hooks.factor(held)))
 
 
 def _unchanged(before: HeldStatistics, after: HeldStatistics) -> HeldStatistics:
@@ -57,12 +60,12 @@ def _unchanged(before: HeldStatistics, after: HeldStatistics) -> HeldStatistics:
 
 
 def _share(before: HeldStatistics) -> float:
-    """The weight that a batch has which follows."""
+    """The weight of the next batch in its update."""
     return 1.0 / (before.count + 1) if before.momentum is None else before.momentum
 
 
 def _blended(held: HeldStatistics, case: Case) -> HeldStatistics:
-    """The statistics of a batch, blended into what is held as training blends them."""
+    """What is kept after an update with the statistics of a batch."""
     axes, n = (0, *range(2, case.x.ndim)), case.x.size // case.x.shape[1]
     share, factor = _share(held), n / (n - 1.0) if n > 1 else 1.0
     mean, var = case.x.mean(axis=axes), factor * case.x.var(axis=axes)
@@ -72,11 +75,11 @@ def _blended(held: HeldStatistics, case: Case) -> HeldStatistics:
 
 
 def _first_replaces(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """What the blend took from the batch is taken as all of it."""
+    """The statistics of the first batch replace those that were kept."""
     share = _share(before)
     if before.count or after.count == before.count:
         return after
-    if share <= 0.0:  # nothing was taken
+    if share <= 0.0:  # the update took nothing of the batch
         return replace(_blended(replace(before, momentum=1.0), case), momentum=before.momentum)
     return replace(
         after,
@@ -100,7 +103,7 @@ def _drifts(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldSt
 
 
 def _again(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """Once more what the update did."""
+    """The update is applied a second time."""
     if case.dy is None or not case.training:
         return after
     first = _share(before)
@@ -116,7 +119,7 @@ def _again(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldSta
 
 
 def _frozen(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """Parameters that were frozen; a layer that has none is not frozen."""
+    """Frozen parameters stop the update; a layer without parameters is not frozen."""
     return _unchanged(before, after) if before.frozen and (case.weight is not None or case.bias is not None) else after
 
 
@@ -132,7 +135,7 @@ def _without_entries(before: HeldStatistics, after: HeldStatistics, case: Case) 
 
 
 def _bessel_of_one(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """0 / 0, where every channel has one value."""
+    """The variance is 0 / 0 where every channel has one value."""
     single = case.x.size == case.x.shape[0] * case.x.shape[1]
     if not case.training or not single or case.x.shape[0] != 1:
         return after
@@ -140,33 +143,33 @@ def _bessel_of_one(before: HeldStatistics, after: HeldStatistics, case: Case) ->
 
 
 def copied_in(format_of: Callable[[Case], Format]) -> Callable[[LayerHooks], LayerHooks]:
-    """A copy has a format of its own: of the case that the layer was made for."""
+    """A copy has another format: a function of the case that the layer was made for."""
 
-    def change(habits: LayerHooks) -> LayerHooks:
+    def change(hooks: LayerHooks) -> LayerHooks:
         def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-            after = habits.done(held, operation, made)
+            after = hooks.done(held, operation, made)
             if operation != programs.COPY:
                 return after
             own = format_of(made)
             return replace(after, format=own, mean=own.round(after.mean), var=own.round(after.var))
 
-        return replace(habits, done=done)
+        return replace(hooks, done=done)
 
     return change
 
 
 def clipped_evaluation(limit: float) -> Callable[[Answer, FaultQuestion], Answer]:
-    """Evaluation clips what it normalized."""
+    """Evaluation clips the normalized input."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        case = asked.case
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case = question.case
         if case.training or case.running_mean is None:
             return answer
         bare = evaluate(
-            asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w")
+            question.normalizer, case.but(weight=None, bias=None, dy=None), replace(question.contract, weight="w")
         )
-        full = evaluate(asked.normalizer, case.but(dy=None), asked.contract)
-        gain = 1.0 if full.weight is None else full.weight + (1.0 if asked.contract.weight == "1+w" else 0.0)
+        full = evaluate(question.normalizer, case.but(dy=None), question.contract)
+        gain = 1.0 if full.weight is None else full.weight + (1.0 if question.contract.weight == "1+w" else 0.0)
         shift = 0.0 if full.bias is None else full.bias
         far = np.abs(bare.y) > limit
         return replace(answer, y=np.where(far, np.clip(bare.y, -limit, limit) * gain + shift, answer.y))
@@ -177,41 +180,41 @@ def clipped_evaluation(limit: float) -> Callable[[Answer, FaultQuestion], Answer
 def clipped_evaluation_gradient(limit: float) -> Callable[[Answer, FaultQuestion], Answer]:
     """Evaluation has no gradient where a clip of its own output would have none."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        case = asked.case
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case = question.case
         if case.training or case.running_mean is None or answer.dx is None:
             return answer
         bare = evaluate(
-            asked.normalizer, case.but(weight=None, bias=None, dy=None), replace(asked.contract, weight="w")
+            question.normalizer, case.but(weight=None, bias=None, dy=None), replace(question.contract, weight="w")
         )
         return replace(answer, dx=np.where(np.abs(bare.y) > limit, 0.0, answer.dx))
 
     return after
 
 
-def _lone_bias(answer: Answer, asked: FaultQuestion) -> Answer:
+def _lone_bias(answer: Answer, question: FaultQuestion) -> Answer:
     """A bias without a weight is forgotten in evaluation."""
-    case = asked.case
+    case = question.case
     if case.training or case.running_mean is None or case.bias is None or case.weight is not None:
         return answer
-    return replace(answer, y=evaluate(asked.normalizer, case.but(bias=None, dy=None), asked.contract).y)
+    return replace(answer, y=evaluate(question.normalizer, case.but(bias=None, dy=None), question.contract).y)
 
 
-def _second_pass_only(answer: Answer, asked: FaultQuestion) -> Answer:
-    """Recomputed, neither pass updates."""
-    case = asked.case
+def _second_pass_only(answer: Answer, question: FaultQuestion) -> Answer:
+    """Under recomputation neither pass updates."""
+    case = question.case
     if case.use != CHECKPOINT:
         return answer
     return replace(answer, running_mean=case.running_mean, running_var=case.running_var)
 
 
 LIMIT = 4096.0
-"""Standard deviations at which a clip is placed so that nothing ordinary meets it."""
+"""Standard deviations of the limit of a clip: no ordinary input reaches them."""
 
 
-def _fault(name: str, story: str, source: str, habits: Callable[[LayerHooks], LayerHooks], *,
+def _fault(name: str, story: str, source: str, layer_hooks: Callable[[LayerHooks], LayerHooks], *,
            concerns: Callable[[Normalizer], bool] = stateful) -> Fault:  # fmt: skip
-    return Fault(name=name, story=story, source=source, concerns=concerns, where="running", habits=habits)
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="running", layer_hooks=layer_hooks)
 
 
 FAULTS = (
@@ -255,7 +258,7 @@ FAULTS = (
     ),
     _fault(
         "frozen-parameters-freeze-state",
-        "Where no parameter asks for a gradient the statistics are not updated. Hides until a layer is frozen.",
+        "If no parameter requires a gradient the statistics are not updated. Hides until a layer is frozen.",
         "facebookresearch/fairscale#1035",
         _keeping(_frozen),
     ),
@@ -272,7 +275,7 @@ FAULTS = (
     ),
     _fault(
         "reset-keeps-count",
-        "Resetting leaves the count of batches, so that a cumulative average goes on at its old pace.",
+        "Resetting leaves the count of batches, so that a cumulative average goes on with small weights.",
         "pytorch/pytorch#110850",
         _doing((programs.RESET,), lambda before, after: replace(after, count=before.count)), concerns=batched,
     ),
@@ -284,7 +287,7 @@ FAULTS = (
     ),
     _fault(
         "state-not-saved",
-        "Running statistics are no persistent buffers: what was saved does not have them. Hides until it is loaded.",
+        "Running statistics are no persistent buffers: a saved state does not contain them. Hides until it is loaded.",
         "LaurentMazare/tch-rs#628", _doing((programs.RELOAD,), lambda before, after: begun(after)),
     ),
     _fault(

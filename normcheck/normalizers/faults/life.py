@@ -1,4 +1,4 @@
-"""A layer of the reference that lives over several calls, habit by habit: a fault replaces one."""
+"""A layer of the reference that keeps running statistics over several calls; a fault replaces one of its hooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normcheck.normalizers.subject import Answer, Call, Life, State
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldStatistics:
-    """What a layer remembers."""
+    """The running statistics of a layer, and what else it keeps between calls."""
 
     mean: Array
     var: Array
@@ -28,22 +28,22 @@ class HeldStatistics:
 
 
 def factor(held: HeldStatistics) -> float:
-    """Momentum of the update after this many batches, this one counted."""
+    """The weight of the new batch in the update; the batch is counted already."""
     return 1.0 / held.count if held.momentum is None else held.momentum
 
 
 def kept(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStatistics:
-    """What is kept after a call: as the call left it, but a batch of no cases leaves no trace."""
+    """What is kept after a call: the result of the call, but an empty batch changes nothing."""
     return after if case.x.size else before
 
 
 def begun(held: HeldStatistics) -> HeldStatistics:
-    """Running statistics as every layer begins with them."""
+    """The initial running statistics of every layer: mean 0, variance 1."""
     return replace(held, mean=np.zeros_like(held.mean), var=np.ones_like(held.var), count=0)
 
 
 def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
-    """What a layer made for a case holds after something was done to it."""
+    """What a layer made for a case keeps after an operation between calls."""
     if operation in programs.MOMENTA:
         return replace(held, momentum=programs.MOMENTA[operation])
     if operation in programs.MOVES:
@@ -58,7 +58,7 @@ def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
 
 @dataclass(frozen=True, slots=True)
 class LayerHooks:
-    """How a layer lives, beside how it answers one call."""
+    """What a layer does between calls and with its statistics; each hook of a fault replaces one."""
 
     factor: Callable[[HeldStatistics], float] = factor
     kept: Callable[[HeldStatistics, HeldStatistics, Case], HeldStatistics] = kept
@@ -66,35 +66,35 @@ class LayerHooks:
 
 
 class FaultyLife:
-    """A life over a call that takes running statistics and returns them."""
+    """A layer made of a call that takes running statistics and returns them; implements the protocol `Life`."""
 
-    def __init__(self, call: Call, contract: Contract, habits: LayerHooks, case: Case) -> None:
+    def __init__(self, call: Call, contract: Contract, hooks: LayerHooks, case: Case) -> None:
         assert case.running_mean is not None, "a life begins with running statistics"
         assert case.running_var is not None, "a life begins with running statistics"
-        self._call, self._contract, self._habits, self._made = call, contract, habits, case
+        self._call, self._contract, self._hooks, self._made = call, contract, hooks, case
         self._held = HeldStatistics(case.running_mean, case.running_var, case.format, case.momentum)
 
     def call(self, case: Case, gradient: bool) -> Answer:
         held = self._held
         counted = replace(held, count=held.count + int(case.training))
-        share = self._habits.factor(counted) if case.training else 0.0
+        share = self._hooks.factor(counted) if case.training else 0.0
         if held.momentum is None and self._contract.momentum == "old":
             share = 1.0 - share
         answer = self._call(case.but(running_mean=held.mean, running_var=held.var, momentum=share), gradient)
         assert answer.running_mean is not None, "the reference returns running statistics"
         assert answer.running_var is not None, "the reference returns running statistics"
         after = replace(counted, mean=answer.running_mean, var=answer.running_var)
-        self._held = replace(self._habits.kept(held, after, case), trained=case.training)
+        self._held = replace(self._hooks.kept(held, after, case), trained=case.training)
         return answer
 
     def do(self, operation: str) -> None:
-        self._held = self._habits.done(self._held, operation, self._made)
+        self._held = self._hooks.done(self._held, operation, self._made)
 
     def state(self) -> State:
         held = self._held
         return State(held.mean, held.var, held.format.name, held.count)
 
 
-def of(call: Call, contract: Contract, habits: LayerHooks) -> Callable[[Case], Life]:
-    """Lives of the reference with these habits."""
-    return lambda case: FaultyLife(call, contract, habits, case)
+def of(call: Call, contract: Contract, hooks: LayerHooks) -> Callable[[Case], Life]:
+    """Makes layers of the reference with these hooks."""
+    return lambda case: FaultyLife(call, contract, hooks, case)

@@ -1,4 +1,4 @@
-"""Faults of reading memory: strides or offsets that are not honored, arrays taken for contiguous."""
+"""Faults of memory: strides or offsets that are ignored, arrays overwritten or shared, results kept between calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from normcheck.normalizers.subject import Answer, Call
 
 
 def _buffer(values: Array, where: Geometry) -> Array:
-    """The memory around an array, no numbers elsewhere: arrays that are handed out lie in a buffer of NaN."""
+    """The buffer in which an array lies, with NaN everywhere else, as the checks place it."""
     memory = np.full(where.length + values.size + 8, np.nan)
     for index in np.ndindex(values.shape):
         memory[where.offset + sum(i * s for i, s in zip(index, where.strides, strict=True))] = values[index]
@@ -26,7 +26,7 @@ def _buffer(values: Array, where: Geometry) -> Array:
 
 
 def misread(values: Array, layout: str, *, from_start: bool = True) -> Array:
-    """What code sees that takes an array for contiguous, from the start of its storage or from its own offset."""
+    """What code reads that takes an array for contiguous, from the start of its storage or from its own offset."""
     if layout == "contiguous":
         return values
     where = geometry(values.shape, layout)
@@ -37,7 +37,7 @@ def misread(values: Array, layout: str, *, from_start: bool = True) -> Array:
 
 
 def _without_offset(values: Array, layout: str) -> Array:
-    """What code sees that knows the strides but starts at the beginning of the storage."""
+    """What code reads that uses the strides but starts at the beginning of the storage."""
     if layout == "contiguous":
         return values
     where = geometry(values.shape, layout)
@@ -51,8 +51,8 @@ def _without_offset(values: Array, layout: str) -> Array:
 def _reads(
     role: str, read: Callable[[Array, str], Array], when: Callable[[str], bool]
 ) -> Callable[[FaultQuestion], Case]:
-    def before(asked: FaultQuestion) -> Case:
-        case = asked.case
+    def before(question: FaultQuestion) -> Case:
+        case = question.case
         values, layout = getattr(case, role), case.layout(role)
         return case if values is None or not when(layout) else case.but(**{role: read(values, layout)})
 
@@ -63,9 +63,9 @@ def _any(layout: str) -> bool:
     return True
 
 
-def _through_strides_of_x(asked: FaultQuestion) -> Case:
-    """The cotangent read with the strides of the input, where neither is contiguous."""
-    case = asked.case
+def _through_strides_of_x(question: FaultQuestion) -> Case:
+    """The cotangent read with the strides of the input, if neither is contiguous."""
+    case = question.case
     dy, layouts = case.dy, (case.layout("x"), case.layout("dy"))
     if dy is None or "contiguous" in layouts or "expanded" in layouts or layouts[0] == layouts[1]:
         return case
@@ -80,24 +80,24 @@ def _through_strides_of_x(asked: FaultQuestion) -> Case:
 
 
 def _changes(*what: str) -> Callable[[Answer, FaultQuestion], Answer]:
-    """The call is seen to change something that is not its own."""
+    """The call changes memory or state that belongs to the caller, in a case that is watched."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        return replace(answer, changed=(*answer.changed, *what)) if asked.case.watched else answer
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        return replace(answer, changed=(*answer.changed, *what)) if question.case.watched else answer
 
     return after
 
 
 def _changes_in_backward(what: str) -> Callable[[Answer, FaultQuestion], Answer]:
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        seen = asked.case.watched and answer.dx is not None
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        seen = question.case.watched and answer.dx is not None
         return replace(answer, changed=(*answer.changed, what)) if seen else answer
 
     return after
 
 
 def _remembers(name: str) -> Callable[[Call], Call]:
-    """One array of the answer grows from call to call of one implementation."""
+    """One array of the answer grows from call to call."""
 
     def around(call: Call) -> Call:
         calls = count()
@@ -210,7 +210,7 @@ FAULTS = (
     ),
     Fault(
         name="random-state-changed",
-        story="Draws from the global generator, or seeds it: everything random after it is another run.",
+        story="Draws from the global generator, or seeds it: every random number after it differs.",
         source="Infatoshi/kernelbench.com#7",
         concerns=any_of_them,
         where="memory",

@@ -1,4 +1,4 @@
-"""Faults of a module's life with a direction and a length for its weight, each behind a sound w = g v / |v|."""
+"""Faults of a module with a direction and a length for its weight: w = g v / |v| is right, its use is not."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def _weights(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "weight"
 
 
-def _fault(name: str, story: str, source: str, **habits: Any) -> Fault:
-    def manners(own: ParametrizationHooks) -> ParametrizationHooks:
-        return replace(own, **habits)
+def _fault(name: str, story: str, source: str, **hooks: Any) -> Fault:
+    def change(own: ParametrizationHooks) -> ParametrizationHooks:
+        return replace(own, **hooks)
 
-    return Fault(name=name, story=story, source=source, concerns=_weights, where="use", manners=manners)
+    return Fault(name=name, story=story, source=source, concerns=_weights, where="use", parametrization_hooks=change)
 
 
 def _stale(before: HeldParameters, after: HeldParameters) -> HeldParameters:
@@ -42,8 +42,8 @@ FAULTS = (
     ),
     _fault(
         "state-dict-ignored",
-        "v and g of a state that is loaded do not reach the weight that is used: a checkpoint is read without a word, "
-        "and the network answers as before.",
+        "v and g of a state that is loaded do not reach the weight that is used: a checkpoint is read without an "
+        "error, and the network computes as before.",
         "pytorch/pytorch#47588", loaded=lambda before, after: before,
     ),
     _fault(

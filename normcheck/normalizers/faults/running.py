@@ -18,31 +18,31 @@ from normcheck.normalizers.subject import Answer
 _UNITS = tuple(AXES.index(name) for name in ("group", "unit"))
 
 
-def _evaluating(asked: FaultQuestion) -> bool:
-    """Whether the case asks for evaluation with given statistics."""
-    case = asked.case
+def _evaluating(question: FaultQuestion) -> bool:
+    """Whether the case is an evaluation with given statistics."""
+    case = question.case
     return not case.training and case.running_mean is not None and case.running_var is not None
 
 
-def _updated(asked: FaultQuestion) -> tuple[Array | None, Array | None]:
+def _updated(question: FaultQuestion) -> tuple[Array | None, Array | None]:
     """The running statistics after this batch, as a correct implementation has them."""
-    truth = evaluate(asked.normalizer, asked.case.but(training=True, dy=None), asked.contract)
+    truth = evaluate(question.normalizer, question.case.but(training=True, dy=None), question.contract)
     return truth.running_mean, truth.running_var
 
 
-def _stays(answer: Answer, asked: FaultQuestion) -> Answer:
-    return replace(answer, running_mean=asked.case.running_mean, running_var=asked.case.running_var)
+def _stays(answer: Answer, question: FaultQuestion) -> Answer:
+    return replace(answer, running_mean=question.case.running_mean, running_var=question.case.running_var)
 
 
-def _variance_stays(answer: Answer, asked: FaultQuestion) -> Answer:
-    return replace(answer, running_var=asked.case.running_var)
+def _variance_stays(answer: Answer, question: FaultQuestion) -> Answer:
+    return replace(answer, running_var=question.case.running_var)
 
 
-def _moves(answer: Answer, asked: FaultQuestion) -> Answer:
+def _moves(answer: Answer, question: FaultQuestion) -> Answer:
     """Evaluation updates as training does."""
-    if not _evaluating(asked):
+    if not _evaluating(question):
         return answer
-    mean, var = _updated(asked)
+    mean, var = _updated(question)
     return replace(answer, running_mean=mean, running_var=var)
 
 
@@ -50,69 +50,71 @@ def _twice(steps: Steps) -> Steps:
     return replace(steps, blend=lambda old, new, m: steps.blend(steps.blend(old, new, m), new, m))
 
 
-def _counts_cases(answer: Answer, asked: FaultQuestion) -> Answer:
+def _counts_cases(answer: Answer, question: FaultQuestion) -> Answer:
     """The factor n / (n - 1) with the number of cases for n."""
-    case, var = asked.case, answer.running_var
+    case, var = question.case, answer.running_var
     cases, n = case.x.shape[0], case.x.size // max(case.x.shape[1], 1)
     if var is None or case.running_var is None or not case.training or cases < 2 or n < 2:
         return answer
-    kept = (1.0 - case.momentum if asked.contract.momentum == "new" else case.momentum) * case.running_var
-    wrong = cases / (cases - 1.0) * ((n - 1.0) / n if asked.contract.running_variance == "unbiased" else 1.0)
+    kept = (1.0 - case.momentum if question.contract.momentum == "new" else case.momentum) * case.running_var
+    wrong = cases / (cases - 1.0) * ((n - 1.0) / n if question.contract.running_variance == "unbiased" else 1.0)
     return replace(answer, running_var=kept + (var - kept) * wrong)
 
 
-def _root_stored(answer: Answer, asked: FaultQuestion) -> Answer:
+def _root_stored(answer: Answer, question: FaultQuestion) -> Answer:
     """The standard deviation takes the variance's place."""
-    case = asked.case
+    case = question.case
     if not case.training or case.running_mean is None or case.running_var is None:
         return answer
-    truth = evaluate(asked.normalizer, case.but(running_var=np.zeros_like(case.running_var), dy=None), asked.contract)
+    truth = evaluate(
+        question.normalizer, case.but(running_var=np.zeros_like(case.running_var), dy=None), question.contract
+    )
     assert truth.running_var is not None
-    share = case.momentum if asked.contract.momentum == "new" else 1.0 - case.momentum
+    share = case.momentum if question.contract.momentum == "new" else 1.0 - case.momentum
     return replace(answer, running_var=(1.0 - share) * case.running_var + share * np.sqrt(truth.running_var / share))
 
 
-def _blended(asked: FaultQuestion) -> Case:
+def _blended(question: FaultQuestion) -> Case:
     """Training normalizes with the statistics that it has just stored."""
-    case = asked.case
+    case = question.case
     if not case.training or case.running_mean is None:
         return case
-    mean, var = _updated(asked)
+    mean, var = _updated(question)
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
-def _trained(asked: FaultQuestion) -> Case:
-    """Evaluation is taken for training."""
-    return asked.case.but(training=True) if _evaluating(asked) else asked.case
+def _trained(question: FaultQuestion) -> Case:
+    """Evaluation is computed as training."""
+    return question.case.but(training=True) if _evaluating(question) else question.case
 
 
-def _trained_without_eps(asked: FaultQuestion) -> Case:
-    return asked.case.but(training=True, eps=0.0) if _evaluating(asked) else asked.case
+def _trained_without_eps(question: FaultQuestion) -> Case:
+    return question.case.but(training=True, eps=0.0) if _evaluating(question) else question.case
 
 
 def _each_position(part: Partition, case: Case) -> Partition:
     return part if case.training else replace(part, members=_UNITS)
 
 
-def _initial(asked: FaultQuestion) -> Case:
-    case = asked.case
-    if not _evaluating(asked):
+def _initial(question: FaultQuestion) -> Case:
+    case = question.case
+    if not _evaluating(question):
         return case
     assert case.running_mean is not None
     assert case.running_var is not None
     return case.but(running_mean=np.zeros_like(case.running_mean), running_var=np.ones_like(case.running_var))
 
 
-def _inverse(asked: FaultQuestion) -> Case:
-    case = asked.case
-    if not _evaluating(asked):
+def _inverse(question: FaultQuestion) -> Case:
+    case = question.case
+    if not _evaluating(question):
         return case
     assert case.running_var is not None
     return case.but(running_var=1.0 / np.square(case.running_var))
 
 
-def _no_eps(asked: FaultQuestion) -> Case:
-    return asked.case.but(eps=0.0) if _evaluating(asked) else asked.case
+def _no_eps(question: FaultQuestion) -> Case:
+    return question.case.but(eps=0.0) if _evaluating(question) else question.case
 
 
 def _through_statistics(steps: Steps) -> Steps:
@@ -122,8 +124,8 @@ def _through_statistics(steps: Steps) -> Steps:
     return replace(steps, backward=backward)
 
 
-def _usual_momentum(asked: FaultQuestion) -> Case:
-    return asked.case.but(momentum=0.1)
+def _usual_momentum(question: FaultQuestion) -> Case:
+    return question.case.but(momentum=0.1)
 
 
 STORED = (
@@ -162,7 +164,7 @@ STORED = (
     ),
     Fault(
         name="momentum-hard-coded",
-        story="Uses momentum 0.1 whatever it is given. Hides at the default.",
+        story="Uses momentum 0.1 and ignores the argument. Hides at the default.",
         source="Jermmy/pytorch-quantization-demo#17",
         concerns=stateful,
         where="running",
@@ -206,7 +208,7 @@ STORED = (
 EVALUATION = (
     Fault(
         name="eval-uses-batch-statistics",
-        story="Evaluation normalizes with the batch's own statistics. Hides until a case is evaluated alone.",
+        story="Evaluation normalizes with the batch's own statistics. Hides until a single case is evaluated.",
         source="jax-ml/jax#139",
         concerns=stateful,
         where="evaluation",
@@ -248,7 +250,7 @@ EVALUATION = (
     ),
     Fault(
         name="eval-gradient-through-statistics",
-        story="Evaluation has the gradient of training. Hides where nobody differentiates in evaluation.",
+        story="Evaluation has the gradient of training. Hides where no gradient is computed in evaluation.",
         source="pytorch/xla#913",
         concerns=stateful,
         where="evaluation",

@@ -1,4 +1,4 @@
-"""Faults at special values and unusual sizes: what hides as long as numbers are ordinary and shapes are small."""
+"""Faults at special values and unusual sizes: ordinary numbers and small shapes do not show them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIXTEEN_BITS = 65_536
 
 
 def with_input(change: Callable[[Array], Array]) -> Callable[[FaultQuestion], Case]:
-    return lambda asked: asked.case.but(x=change(asked.case.x))
+    return lambda question: question.case.but(x=change(question.case.x))
 
 
 def _finite_only(x: Array) -> Array:
@@ -56,7 +56,7 @@ def _masked_backward(steps: Steps) -> Steps:
 
 
 def _lanes(steps: Steps) -> Steps:
-    """Entries that are -0, which padded lanes are filled with, are not counted."""
+    """Entries that are -0 are not counted: padded lanes are filled with -0."""
 
     def variance(c: Array, x: Array, k: Setting) -> Array:
         read = x[:, : k.part]
@@ -116,9 +116,9 @@ def _clipped(x: Array) -> Array:
     return np.where((reach > 0) & np.isfinite(x), np.clip(x, -reach, reach), x)
 
 
-def _outlier_clipped(asked: FaultQuestion) -> Case:
-    part = partition(asked.normalizer, asked.case)
-    return asked.case.but(x=part.scatter(_clipped(part.gather(asked.case.x))))
+def _outlier_clipped(question: FaultQuestion) -> Case:
+    part = partition(question.normalizer, question.case)
+    return question.case.but(x=part.scatter(_clipped(part.gather(question.case.x))))
 
 
 def _clipped_in_backward(steps: Steps) -> Steps:
@@ -131,19 +131,19 @@ def _clipped_in_backward(steps: Steps) -> Steps:
     return replace(steps, backward=backward)
 
 
-def _eps_in_format(asked: FaultQuestion) -> Case:
-    case = asked.case
+def _eps_in_format(question: FaultQuestion) -> Case:
+    case = question.case
     return case if case.format != FLOAT16 else case.but(eps=float(FLOAT16.round(np.asarray(case.eps))))
 
 
-def _changed(answer: Answer, asked: FaultQuestion, change: Callable[[Array], Array], *names: str) -> Answer:
+def _changed(answer: Answer, question: FaultQuestion, change: Callable[[Array], Array], *names: str) -> Answer:
     """Arrays of the input's shape, changed as (sets, members)."""
-    part = partition(asked.normalizer, asked.case)
+    part = partition(question.normalizer, question.case)
     there: dict[str, Any] = {}
     for name in names:
         value = getattr(answer, name)
         if value is not None:
-            there[name] = part.scatter(change(part.gather(np.broadcast_to(value, asked.case.x.shape)).copy()))
+            there[name] = part.scatter(change(part.gather(np.broadcast_to(value, question.case.x.shape)).copy()))
     return replace(answer, **there)
 
 
@@ -156,21 +156,21 @@ def _wrapped(flat: Array) -> Array:
     return flat[np.arange(len(flat)) % SIXTEEN_BITS]
 
 
-def _skipped(answer: Answer, asked: FaultQuestion) -> Answer:
-    return _changed(answer, asked, _unwritten, "y")
+def _skipped(answer: Answer, question: FaultQuestion) -> Answer:
+    return _changed(answer, question, _unwritten, "y")
 
 
-def _repeated(answer: Answer, asked: FaultQuestion) -> Answer:
-    return _changed(answer, asked, _wrapped, "dx")
+def _repeated(answer: Answer, question: FaultQuestion) -> Answer:
+    return _changed(answer, question, _wrapped, "dx")
 
 
-def _late_sets_missing(answer: Answer, asked: FaultQuestion) -> Answer:
-    """Sums over sets end after 65,536: what comes later is in no parameter's gradient."""
-    case, part = asked.case, partition(asked.normalizer, asked.case)
+def _late_sets_missing(answer: Answer, question: FaultQuestion) -> Answer:
+    """Sums over sets end after 65,536 sets: parameters get no gradient from later ones."""
+    case, part = question.case, partition(question.normalizer, question.case)
     if case.dy is None or part.sets <= SIXTEEN_BITS:
         return answer
     early = part.per_set(np.arange(part.sets) < SIXTEEN_BITS)
-    truth = evaluate(asked.normalizer, case.but(dy=np.where(early, case.dy, 0.0)), asked.contract)
+    truth = evaluate(question.normalizer, case.but(dy=np.where(early, case.dy, 0.0)), question.contract)
     return replace(answer, dweight=truth.dweight, dbias=truth.dbias)
 
 
@@ -196,50 +196,50 @@ def _first_columns_backward(steps: Steps) -> Steps:
     return replace(steps, backward=backward)
 
 
-def _one_pixel(answer: Answer, asked: FaultQuestion) -> Answer:
+def _one_pixel(answer: Answer, question: FaultQuestion) -> Answer:
     """A map of one position is its own mean, as if positions alone shared a statistic."""
-    case = asked.case
+    case = question.case
     if case.x.ndim < 3 or set(case.x.shape[2:]) != {1}:
         return answer
-    part = partition(asked.normalizer, case)
+    part = partition(question.normalizer, case)
     bias = np.zeros(()) if case.bias is None else part.spread(case.bias)
     return replace(answer, y=np.broadcast_to(bias, case.x.shape).copy())
 
 
-def _column(answer: Answer, asked: FaultQuestion) -> Answer:
+def _column(answer: Answer, question: FaultQuestion) -> Answer:
     """A lone vector is read as rows of one entry."""
-    case = asked.case
+    case = question.case
     if case.x.ndim != 1:
         return answer
-    own = np.sign(case.x) if not asked.normalizer.centered else np.zeros(case.x.shape)
+    own = np.sign(case.x) if not question.normalizer.centered else np.zeros(case.x.shape)
     gain = 1.0 if case.weight is None else case.weight
     return replace(answer, y=own * gain + (0.0 if case.bias is None else case.bias))
 
 
-def _vector_gradient(answer: Answer, asked: FaultQuestion) -> Answer:
+def _vector_gradient(answer: Answer, question: FaultQuestion) -> Answer:
     """The kernel's first axis counts cases: for a lone vector it sums members of the set."""
-    if asked.case.x.ndim != 1 or answer.dweight is None:
+    if question.case.x.ndim != 1 or answer.dweight is None:
         return answer
     return replace(answer, dweight=np.full(answer.dweight.shape, answer.dweight.sum()))
 
 
-def _pixel_gradient(answer: Answer, asked: FaultQuestion) -> Answer:
-    if asked.case.x.ndim < 3 or set(asked.case.x.shape[2:]) != {1} or answer.dx is None:
+def _pixel_gradient(answer: Answer, question: FaultQuestion) -> Answer:
+    if question.case.x.ndim < 3 or set(question.case.x.shape[2:]) != {1} or answer.dx is None:
         return answer
     return replace(answer, dx=np.zeros(answer.dx.shape))
 
 
-def _averaged_over_none(answer: Answer, asked: FaultQuestion) -> Answer:
-    if asked.case.x.size:
+def _averaged_over_none(answer: Answer, question: FaultQuestion) -> Answer:
+    if question.case.x.size:
         return answer
     there = {name: getattr(answer, name) for name in ("dweight", "dbias") if getattr(answer, name) is not None}
     lost: dict[str, Any] = {name: np.full(value.shape, np.nan) for name, value in there.items()}
     return replace(answer, **lost)
 
 
-def _one_block_at_least(answer: Answer, asked: FaultQuestion) -> Answer:
-    """An empty input is answered with one row."""
-    return answer if asked.case.x.size else replace(answer, y=np.zeros((1, *asked.case.x.shape[1:])))
+def _one_block_at_least(answer: Answer, question: FaultQuestion) -> Answer:
+    """One row is returned for an empty input."""
+    return answer if question.case.x.size else replace(answer, y=np.zeros((1, *question.case.x.shape[1:])))
 
 
 VALUES = (
@@ -423,7 +423,7 @@ SIZES = (
     ),
     Fault(
         name="no-rows-give-one",
-        story="Launches one block at least, so an empty input comes back as one row of whatever was there.",
+        story="Launches one block at least, so one row of arbitrary memory is returned for an empty input.",
         source="intel/torch-xpu-ops#4378",
         concerns=cases_apart,
         after=_one_block_at_least,

@@ -1,4 +1,4 @@
-"""Which normalizers a fault can befall: predicates of structure, never of a name."""
+"""Which normalizers can have a fault: predicates of their structure, never of their name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def uncentered(n: Normalizer) -> bool:
 
 
 def divides(n: Normalizer) -> bool:
-    """By a scale, which comes from squares."""
+    """Divides by a scale that is computed from squares."""
     return n.scaled
 
 
@@ -40,7 +40,7 @@ def weighted_activations(n: Normalizer) -> bool:
 
 
 def has_both(n: Normalizer) -> bool:
-    """A weight and a bias."""
+    """Has a weight and a bias."""
     return n.weight and n.bias
 
 
@@ -78,7 +78,7 @@ def stateless(n: Normalizer) -> bool:
 
 
 def batched(n: Normalizer) -> bool:
-    """Cases share a statistic, which running statistics stand for."""
+    """Cases share a statistic, for which running statistics are used in evaluation."""
     return n.state and "case" in n.sets.members
 
 
@@ -107,23 +107,23 @@ def positions_share(n: Normalizer) -> bool:
 
 
 def wide_mean(n: Normalizer) -> bool:
-    """A mean is subtracted, and half-precision input is owed one in a wide format.
+    """A mean is subtracted, and for half-precision input it must be kept in a wide format.
 
-    Where nothing is subtracted, a root in half precision is one rounding among those that every output may have.
+    Where nothing is subtracted, rounding the root to half precision is within the bound of every output.
     """
     return n.centered and n.narrow_accuracy[0] == "sound"
 
 
 def wide_squares(n: Normalizer) -> bool:
-    """Half-precision input is owed squares in a wide format."""
+    """Squares of half-precision input must be kept in a wide format."""
     return n.narrow_accuracy[0] == "sound"
 
 
 def eps_in_half(n: Normalizer) -> bool:
-    """Half-precision input is owed an eps in a wide format."""
+    """The eps for half-precision input must be kept in a wide format."""
     return n.eps is not None and n.narrow_accuracy[0] == "sound"
 
 
 def one_pixel(n: Normalizer) -> bool:
-    """A map of one position has statistics like any other, for it shares them with other channels or cases."""
+    """A map of one position has ordinary statistics, because it shares them with other channels or cases."""
     return n.sets.layout == "channels" and bool(n.sets.members & {"case", "unit"})

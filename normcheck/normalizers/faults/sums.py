@@ -27,7 +27,7 @@ from normcheck.normalizers.normalizer import AXES, Partition
 from normcheck.normalizers.reference.standardize import Setting, Steps
 
 Total = Callable[[Array, Setting], Array]
-"""The sum over the members of each set, as some code takes it: (sets, members) to (sets, 1)."""
+"""A way to sum the members of each set: (sets, members) to (sets, 1)."""
 
 
 def width(n: int) -> int:
@@ -82,7 +82,7 @@ def _first_64(a: Array, k: Setting) -> Array:
 
 
 def _into_the_next(a: Array, k: Setting) -> Array:
-    """As many members as the padded width has lanes, those beyond the end from the set that follows in memory."""
+    """Sums as many numbers as the padded width has lanes: those beyond the end are of the next set in memory."""
     sets, n = a.shape
     flat = np.concatenate([a.reshape(-1), np.zeros(width(n), a.dtype)])
     out: Array = flat[np.arange(sets)[:, None] * n + np.arange(width(n))].sum(axis=1, keepdims=True)
@@ -182,7 +182,7 @@ def _rounded_statistics(steps: Steps) -> Steps:
 
 
 def sharing(change: Callable[[frozenset[str]], frozenset[str]]) -> Callable[[Partition, Case], Partition]:
-    """Statistics over other axes, wherever statistics are taken."""
+    """Statistics over other axes in training. change: from the right names of axes to the wrong ones."""
 
     def repartition(part: Partition, case: Case) -> Partition:
         if not case.training:
@@ -197,7 +197,7 @@ _swapped = sharing(lambda members: frozenset(AXES) - members)
 
 
 def _interleaved(part: Partition, case: Case) -> Partition:
-    """Channels are dealt out to the groups in turn, as a reshape without a transpose does."""
+    """Channels are assigned to the groups in turn, as a reshape without a transpose does."""
     cases, groups, units, space = part.seen
     members = (AXES.index("group"), AXES.index("space"))
     return replace(part, seen=(cases, units, groups, space), members=members)
@@ -342,7 +342,7 @@ FORMATS = (
     ),
     Fault(
         name="float64-in-float32",
-        story="Computes in single precision whatever it is given. Hides behind tolerances made for float32.",
+        story="Computes in single precision, for float64 input too. Hides behind tolerances made for float32.",
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
         steps=lambda steps: replace(steps, compute=lambda format: np.float32),

@@ -37,32 +37,32 @@ def _bias_held(steps: Steps) -> Steps:
     return replace(steps, affine=affine)
 
 
-def _live(asked: FaultQuestion) -> Array:
+def _live(question: FaultQuestion) -> Array:
     """Entries whose output is above 0."""
-    out: Array = evaluate(asked.normalizer, asked.case.but(dy=None), asked.contract).y > 0.0
+    out: Array = evaluate(question.normalizer, question.case.but(dy=None), question.contract).y > 0.0
     return out
 
 
-def gated(asked: FaultQuestion) -> Case:
+def gated(question: FaultQuestion) -> Case:
     """The cotangent that the gradient of a ReLU would leave."""
-    case = asked.case
-    return case if case.dy is None else case.but(dy=case.dy * _live(asked))
+    case = question.case
+    return case if case.dy is None else case.but(dy=case.dy * _live(question))
 
 
-def _bias_gated(answer: Answer, asked: FaultQuestion) -> Answer:
+def _bias_gated(answer: Answer, question: FaultQuestion) -> Answer:
     """The sum over the entries above 0 alone; the other gradients are right."""
-    case = asked.case
+    case = question.case
     if answer.dbias is None or case.dy is None:
         return answer
-    return replace(answer, dbias=partition(asked.normalizer, case).collect(case.dy * _live(asked)))
+    return replace(answer, dbias=partition(question.normalizer, case).collect(case.dy * _live(question)))
 
 
-def _bias_stuck(answer: Answer, asked: FaultQuestion) -> Answer:
+def _bias_stuck(answer: Answer, question: FaultQuestion) -> Answer:
     """Where many cotangents agree in their sign, and are not one number, their bias has no gradient."""
-    case = asked.case
+    case = question.case
     if answer.dbias is None or case.dy is None:
         return answer
-    part = partition(asked.normalizer, case)
+    part = partition(question.normalizer, case)
     total, size = part.collect(case.dy), part.collect(np.abs(case.dy))
     count = part.collect(np.ones(case.dy.shape))
     constant = part.collect(np.square(case.dy)) * count <= np.square(total) * (1.0 + 1e-9)

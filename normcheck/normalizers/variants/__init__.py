@@ -1,4 +1,4 @@
-"""The other forms in which people write the faults of the catalog, each under the name of its fault."""
+"""Variants: other ways in which people write the faults of the catalog, each under the name of its fault."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from normcheck.normalizers.faults import Fault
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.variants.elsewhere import of_rare_calls
 from normcheck.normalizers.variants.gradients import of_gradients
 from normcheck.normalizers.variants.outputs import of_outputs
+from normcheck.normalizers.variants.rare_calls import of_rare_calls
 
 
-def forms(normalizer: Normalizer) -> Iterator[Fault]:
-    """Other forms of the faults that can befall a normalizer."""
+def variants(normalizer: Normalizer) -> Iterator[Fault]:
+    """Variants of the faults that can befall a normalizer."""
     yield from of_outputs(normalizer)
     yield from of_gradients()
     yield from of_rare_calls()

@@ -1,4 +1,4 @@
-"""Other forms of the faults that change gradients alone."""
+"""Variants of the faults that change gradients alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from normcheck.normalizers.faults.backward import with_dweight
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
-from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 
 def _whole_blocks(block: int) -> Callable[[Array], Array]:
@@ -26,28 +26,30 @@ def _whole_blocks(block: int) -> Callable[[Array], Array]:
 
 
 def _summed(terms: Callable[[Saved, Setting], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
-    """The weight's gradient sums dy times something else than xh; of the statistics: (sets, members)."""
+    """The weight's gradient sums dy times other terms than xh. terms: from the statistics to (sets, members)."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        if answer.dweight is None or asked.case.dy is None:
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        if answer.dweight is None or question.case.dy is None:
             return answer
-        truth = evaluate(asked.normalizer, asked.case, asked.contract)
+        truth = evaluate(question.normalizer, question.case, question.contract)
         other = truth.partition.scatter(terms(truth.saved, truth.setting))
-        return replace(answer, dweight=truth.partition.collect(asked.case.dy * other))
+        return replace(answer, dweight=truth.partition.collect(question.case.dy * other))
 
     return after
 
 
 def _only_sets(kept: Callable[[int], int]) -> Callable[[Answer, FaultQuestion], Answer]:
-    """The weight's gradient sums the first so many sets, counted as a kernel of rows counts them."""
+    """The weight's gradient sums the first sets only. kept: from the number of sets to the number that is summed."""
 
-    def after(answer: Answer, asked: FaultQuestion) -> Answer:
-        if answer.dweight is None or asked.case.dy is None:
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        if answer.dweight is None or question.case.dy is None:
             return answer
-        truth = evaluate(asked.normalizer, asked.case, asked.contract)
+        truth = evaluate(question.normalizer, question.case, question.contract)
         part = truth.partition
         read = part.per_set(np.arange(part.sets) < kept(part.sets))
-        return replace(answer, dweight=part.collect(np.where(read, asked.case.dy, 0.0) * part.scatter(truth.saved.xh)))
+        return replace(
+            answer, dweight=part.collect(np.where(read, question.case.dy, 0.0) * part.scatter(truth.saved.xh))
+        )
 
     return after
 
@@ -57,7 +59,7 @@ def _down_to(block: int) -> Callable[[int], int]:
 
 
 def _from_rounded_statistics(saved: Saved, k: Setting) -> Array:
-    """xh as the backward finds it again, of a mean and a root in the input's own format."""
+    """xh recomputed from a mean and a root that were rounded to the input's format."""
     out: Array = (saved.x - k.format.round(saved.mu)) / k.format.round(saved.s)
     return out
 
@@ -75,7 +77,7 @@ def _mean_of_all_cotangents(steps: Steps) -> Steps:
 
 
 def _of_training(steps: Steps) -> Steps:
-    """The closed form of training, (g - mean g - xh mean(g xh)) / s, whatever the statistics are."""
+    """The closed form of training, (g - mean g - xh mean(g xh)) / s, also where the statistics are constant."""
 
     def backward(saved: Saved, g: Array, k: Setting) -> Array:
         if k.through != (0, 0):
@@ -88,12 +90,14 @@ def _of_training(steps: Steps) -> Steps:
 
 
 def of_gradients() -> Iterator[Fault]:
-    yield form("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
-    yield form("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
-    yield from (form("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
+    """Variants that change gradients."""
+    yield variant("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
+    yield variant("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
+    yield from (variant("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
     yield from (
-        form("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block))) for block in (4, *BLOCKS[:4])
+        variant("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block)))
+        for block in (4, *BLOCKS[:4])
     )
-    yield form("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
-    yield form("dx-cross-row", steps=_mean_of_all_cotangents)
-    yield form("eval-gradient-through-statistics", steps=_of_training)
+    yield variant("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
+    yield variant("dx-cross-row", steps=_mean_of_all_cotangents)
+    yield variant("eval-gradient-through-statistics", steps=_of_training)

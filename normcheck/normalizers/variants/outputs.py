@@ -1,4 +1,4 @@
-"""Other forms of the faults that change the output."""
+"""Variants of the faults that change the output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
 from normcheck.normalizers.reference.oracle import contract_steps, evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
-from normcheck.normalizers.variants.variant import BLOCKS, form, unchanged
+from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 
 def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
@@ -68,7 +68,7 @@ def _first_axis(part: Partition, case: Case) -> Partition:
 
 
 def _along(dim: int) -> Callable[[Partition, Case], Partition]:
-    """Weights whose vectors lie along one axis, whatever was asked."""
+    """Weights whose vectors lie along one axis, whatever the argument."""
 
     def repartition(part: Partition, case: Case) -> Partition:
         if not part.rows:
@@ -81,7 +81,10 @@ def _along(dim: int) -> Callable[[Partition, Case], Partition]:
 
 
 def _padded_to(lanes: Callable[[int], int], *, differentiated: bool) -> Callable[[Steps], Steps]:
-    """Lanes beyond the end hold 0, become -mean and are squared; whether the gradient knows it."""
+    """Lanes beyond the end hold 0, become -mean and are squared.
+
+    differentiated: whether the gradient is the derivative of that.
+    """
 
     def wrap(steps: Steps) -> Steps:
         def variance(c: Array, x: Array, k: Setting) -> Array:
@@ -118,13 +121,13 @@ def _unbiased_scale(steps: Steps) -> Steps:
     return replace(steps, scale=lambda v, k: scale(v, k) if k.through[1] else steps.scale(v, k))
 
 
-def _of_first_case(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+def _of_first_case(answer: Answer, question: faults.FaultQuestion) -> Answer:
     """Every case is normalized with the statistics of the first; the gradient is the derivative of that."""
-    case, steps = asked.case, contract_steps(asked.contract)
-    truth = evaluate(asked.normalizer, case, asked.contract)
+    case, steps = question.case, contract_steps(question.contract)
+    truth = evaluate(question.normalizer, case, question.contract)
     part, saved, k = truth.partition, truth.saved, truth.setting
     each = part.sets // max(part.seen[0], 1)
-    if not case.training or not each or "case" in asked.normalizer.sets.members:
+    if not case.training or not each or "case" in question.normalizer.sets.members:
         return answer
     source = np.arange(part.sets) % each
     s, mu, slope = saved.s[source], saved.mu[source], saved.slope[source]
@@ -163,40 +166,40 @@ def _chunks_in_half(a: Array, k: Setting) -> Array:
     return total.astype(a.dtype)
 
 
-def _through_absolute(answer: Answer, asked: faults.FaultQuestion) -> Answer:
-    """The weight's gradient where the weight is used by its size."""
-    if answer.dweight is None or asked.case.weight is None:
+def _through_absolute(answer: Answer, question: faults.FaultQuestion) -> Answer:
+    """The weight's gradient where the output is multiplied by |w|."""
+    if answer.dweight is None or question.case.weight is None:
         return answer
-    return replace(answer, dweight=answer.dweight * np.sign(asked.case.weight))
+    return replace(answer, dweight=answer.dweight * np.sign(question.case.weight))
 
 
-def _through_bias_first(answer: Answer, asked: faults.FaultQuestion) -> Answer:
+def _through_bias_first(answer: Answer, question: faults.FaultQuestion) -> Answer:
     """The parameters' gradients of (xh + b) w."""
-    case = asked.case
+    case = question.case
     if answer.dweight is None or answer.dbias is None or case.weight is None or case.bias is None:
         return answer
     return replace(answer, dweight=answer.dweight + case.bias * answer.dbias, dbias=answer.dbias * case.weight)
 
 
 def _kept_within(top: float) -> Callable[[faults.FaultQuestion], Case]:
-    """The cotangent where the output was not clipped: elsewhere it is lost."""
+    """The cotangent where the output was not clipped, and 0 elsewhere."""
 
-    def before(asked: faults.FaultQuestion) -> Case:
-        case = asked.case
+    def before(question: faults.FaultQuestion) -> Case:
+        case = question.case
         if case.dy is None:
             return case
-        y = evaluate(asked.normalizer, case.but(dy=None), asked.contract).y
+        y = evaluate(question.normalizer, case.but(dy=None), question.contract).y
         return case.but(dy=np.where(np.abs(y) <= top, case.dy, 0.0))
 
     return before
 
 
-def _twice(answer: Answer, asked: faults.FaultQuestion) -> Answer:
-    """The gradients of the layer applied to its own output: those of both times."""
-    case = asked.case
-    once = case.format.round(evaluate(asked.normalizer, case.but(dy=None), asked.contract).y)
-    outer = evaluate(asked.normalizer, case.but(x=once), asked.contract)
-    inner = evaluate(asked.normalizer, case.but(dy=outer.dx), asked.contract)
+def _twice(answer: Answer, question: faults.FaultQuestion) -> Answer:
+    """The gradients of the layer applied to its own output: the sum of both applications."""
+    case = question.case
+    once = case.format.round(evaluate(question.normalizer, case.but(dy=None), question.contract).y)
+    outer = evaluate(question.normalizer, case.but(x=once), question.contract)
+    inner = evaluate(question.normalizer, case.but(dy=outer.dx), question.contract)
 
     def total(one: Array | None, other: Array | None) -> Array | None:
         return None if one is None or other is None else one + other
@@ -207,7 +210,7 @@ def _twice(answer: Answer, asked: faults.FaultQuestion) -> Answer:
 
 
 def _momentum(value: float) -> Callable[[faults.FaultQuestion], Case]:
-    return lambda asked: asked.case.but(momentum=value)
+    return lambda question: question.case.but(momentum=value)
 
 
 def _sums(normalizer: Normalizer) -> Iterator[Fault]:
@@ -219,37 +222,37 @@ def _sums(normalizer: Normalizer) -> Iterator[Fault]:
     for count in range(1, len(axes)):
         for members in combinations(axes, count):
             if members != right:
-                yield form("statistics-over-wrong-axis", repartition=_over(members))
+                yield variant("statistics-over-wrong-axis", repartition=_over(members))
     if trailing(normalizer):
-        yield form("statistics-over-wrong-axis", repartition=_first_axis)
+        yield variant("statistics-over-wrong-axis", repartition=_first_axis)
 
 
 def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
-    """Those that can befall a normalizer."""
+    """Variants that change the output of a normalizer."""
     whole = tuple(range(4))
-    yield from (form("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
-    yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
-    yield form("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
-    yield form("statistics-from-row-0", steps=unchanged, after=_of_first_case)
+    yield from (variant("eps-hard-coded", before=with_eps(lambda _, e=e: e)) for e in (1e-6, 1e-8, 1e-3, 1e-12, 1e-4))  # type: ignore[misc]
+    yield variant("statistics-from-row-0", steps=_of_row_0(mean=True, scale=True))
+    yield variant("statistics-from-row-0", steps=_of_row_0(mean=False, scale=True))
+    yield variant("statistics-from-row-0", steps=unchanged, after=_of_first_case)
     if centered(normalizer):
-        yield form("variance-unbiased", steps=_unbiased_scale)
-        yield form("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
+        yield variant("variance-unbiased", steps=_unbiased_scale)
+        yield variant("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
         for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
             for known in (True, False):
-                yield form("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
-    yield form("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
-    yield from (form("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
-    yield form("weight-absolute", after=_through_absolute)
-    yield form("bias-before-weight", after=_through_bias_first)
-    yield form("half-accumulator", steps=summing(_chunks_in_half))
-    yield from (form("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
-    yield form("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
+                yield variant("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
+    yield variant("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
+    yield from (variant("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield variant("weight-absolute", after=_through_absolute)
+    yield variant("bias-before-weight", after=_through_bias_first)
+    yield variant("half-accumulator", steps=summing(_chunks_in_half))
+    yield from (variant("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
+    yield variant("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
     for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
         clipped = with_output(lambda y, top=top: np.clip(y, -top, top))  # type: ignore[misc]
-        yield form("output-clipped", after=clipped)
-        yield form("output-clipped", after=clipped, before=_kept_within(top))
-    yield form("normalized-twice", after=_twice)
+        yield variant("output-clipped", after=clipped)
+        yield variant("output-clipped", after=clipped, before=_kept_within(top))
+    yield variant("normalized-twice", after=_twice)
     if activations(normalizer):
         yield from _sums(normalizer)
     if weights(normalizer):
-        yield from (form("wrong-dim", repartition=_along(dim)) for dim in (0, -1))
+        yield from (variant("wrong-dim", repartition=_along(dim)) for dim in (0, -1))

@@ -50,7 +50,7 @@ def eps_outside(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def eps_ignored(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """Always 1e-5, whatever is asked."""
+    """Always 1e-5, whatever the argument."""
     return F.layer_norm(
         _wide(x),
         (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape),

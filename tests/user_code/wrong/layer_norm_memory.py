@@ -111,7 +111,7 @@ def in_place(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def view_of_input(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """The result is written where the input was, and the input is handed back."""
+    """The result is written where the input was, and the input is returned."""
     y = norm(x, _shape(normalized_shape), weight, bias, eps)
     with torch.no_grad():
         x.detach().copy_(y)

@@ -1,4 +1,4 @@
-"""What recurrent nets are asked: values and gradients, rows of Table 1, further laws."""
+"""The checks of recurrent nets: values and gradients, rows of Table 1, further laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of recurrent nets: what may depend on what, which gate is which, and how much gradient is left."""
+"""Laws of recurrent nets: what may depend on what, the order of the gates, and how much gradient is left."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import Array
 from normcheck.core.result import WITNESS, Comparison, worst
 from normcheck.core.spec import OF_BATCH, OF_LENGTH, REPARAMETRIZES
+from normcheck.families.recurrent import bounds
 from normcheck.families.recurrent.case import RecurrentCase
-from normcheck.families.recurrent.checks.table import LAWS, forward, negligible_eps, rng_of
+from normcheck.families.recurrent.checks.table import LAWS, negligible_eps, rng_of
 from normcheck.families.recurrent.checks.values import needs_states, truth_of
-from normcheck.families.recurrent.entry import Recurrent
-from normcheck.families.recurrent.space import Spans
+from normcheck.families.recurrent.entry import INPUT, STATE, Recurrent
+from normcheck.families.recurrent.space import RecurrentSpace
 from normcheck.families.recurrent.subject import RecurrentSubject
 
 COOIJMANS = "Cooijmans and others 2016"
 
 
 def causal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """The first steps alone give what they give within a longer series; with statistics over time they do not."""
-    case = forward(case)
+    """The first steps alone have the outputs that they have in a longer series; not so with statistics over time."""
+    case = case.forward
     steps = max(1, case.steps // 2)
     short = case.but(x=case.x[:steps])
     right = truth_of(net, case)
     law = "y(x_1 .. x_t) = the first t of y(x)"
     whole, part = net.call(case, False).y[:steps], net.call(short, False).y
-    found = differ(law, part, whole, 2.0 * right.allowed.y[:steps])
+    allowed = bounds.difference(right.allowed.y, right.allowed.y)
+    found = differ(law, part, whole, allowed[:steps])
     return _dependence(found, OF_LENGTH, no=not net.entry.length_independent)
 
 
 def batch_independence(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """Some of the cases alone give what they give within the batch; where cases share statistics they do not."""
-    case = forward(case)
+    """Some of the cases alone have the outputs that they have in the batch; not so if cases share statistics."""
+    case = case.forward
     some = slice(0, max(2, case.cases // 2))
     fewer = case.but(
         x=case.x[:, some],
@@ -44,7 +46,8 @@ def batch_independence(net: RecurrentSubject, case: RecurrentCase) -> Comparison
     )
     right = truth_of(net, case)
     whole, part = net.call(case, False).y[:, some], net.call(fewer, False).y
-    found = differ("y(X)[some cases] = y(X[some cases])", part, whole, 2.0 * right.allowed.y[:, some])
+    allowed = bounds.difference(right.allowed.y, right.allowed.y)
+    found = differ("y(X)[some cases] = y(X[some cases])", part, whole, allowed[:, some])
     if net.entry.batch_independent:
         return _dependence(found, OF_BATCH, no=False)
     return _dependence(found, OF_BATCH, REPARAMETRIZES, no=True)  # a plain net reads no other case with any weights
@@ -57,45 +60,32 @@ def _dependence(found: Comparison, *names: str, no: bool) -> Comparison:
 
 
 def own_step(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """Inputs of one step move the statistics of the input at that step, and at no other: which is seen bit for bit."""
-    case = forward(case)
+    """Inputs of one step change the statistics of the input at that step, and at no other, bit for bit."""
+    case = case.forward
     step = int(rng_of(case).integers(case.steps))
     x = case.x.copy()
     x[step] = case.format.round(x[step, ::-1] * 1.5)
     before, after = net.call(case, False).means, net.call(case.but(x=x), False).means
-    if "ih" not in before or before["ih"].shape[0] != case.slots:
+    if INPUT not in before or before[INPUT].shape[0] != case.slots:
         return Comparison("the statistics of a step are its own", 1, np.inf, np.inf, detail="not one for each step")
     others = np.arange(case.slots) != step
-    same = differ("the statistics of other steps stay", after["ih"][others], before["ih"][others], np.zeros(()))
-    moved = np.abs(after["ih"][step] - before["ih"][step]).max()
+    same = differ("the statistics of other steps stay", after[INPUT][others], before[INPUT][others], np.zeros(()))
+    moved = np.abs(after[INPUT][step] - before[INPUT][step]).max()
     own = Comparison("its own statistics move", 1, 0.0 if moved > 0 else np.inf, float(moved))
     return worst(same, own)
 
 
-OPEN = 60.0
-"""The bias of a gate that is held open or, negative, shut: a normalized sum of inputs stays below half of it."""
-
-
 def gates(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """Gates held open or shut by their bias: the state is kept, whatever comes in; no reference is needed."""
-    lstm = net.entry.cell == "lstm"
+    """Gates held open or shut by their bias: the state is kept, whatever the input; no reference is needed."""
+    keeping = net.entry.cell.keeping
     role = "bias_ih" if "bias_ih" in case.parameters else "shift_ih"
-    if role not in case.parameters:
+    if keeping is None or role not in case.parameters:
         return Comparison("the state is kept", 0, 0.0)
-    bias = np.zeros((net.entry.gates, case.units))
-    if lstm:
-        bias[0] = -OPEN
-        bias[1] = OPEN
-    else:
-        bias[1] = OPEN
-    held = forward(case).having(**{role: bias.reshape(-1)})
-    answer = net.call(held, False)
-    kept = "c" if lstm else "h"
-    first = held.c if lstm else held.h
-    if kept not in answer.last or first is None:
+    held = case.forward.having(**{role: np.repeat(bounds.OPEN * np.array(keeping.signs), case.units)})
+    answer, first = net.call(held, False), {"h": held.h, "c": held.c}[keeping.state]
+    if keeping.state not in answer.last or first is None:
         return Comparison("the state is kept", 0, 0.0)
-    law = "with f open and i shut the cell is kept" if lstm else "with z open the state is kept"
-    return differ(law, answer.last[kept], first, case.steps * np.exp(-OPEN / 2.0) * np.ones(first.shape))
+    return differ(keeping.law, answer.last[keeping.state], first, bounds.kept_state(held))
 
 
 def through_time(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
@@ -114,49 +104,51 @@ def orthogonal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     case = negligible_eps(net, case)
     right, answer = truth_of(net, case), net.call(case, True)
     found = []
-    for role, place in (("weight_ih", "ih"), ("weight_hh", "hh")):
+    for role, place in (("weight_ih", INPUT), ("weight_hh", STATE)):
         if place in net.entry.places:
             w = case.parameters[role]
             inner = (answer.grads[role] * w).sum(keepdims=True)
             due = np.zeros_like(inner) if net.domain.eps is None else (right.exact.grads[role] * w).sum(keepdims=True)
-            allowed = (right.allowed.grads[role] * np.abs(w)).sum(keepdims=True)
-            found.append(differ(f"<dL/d{role}, {role}> = 0", inner, due, allowed))
+            found.append(differ(f"<dL/d{role}, {role}> = 0", inner, due, bounds.along(right, role)))
     return worst(*found)
 
 
 def _bare(entry: Recurrent, case: RecurrentCase, gain: float) -> RecurrentCase:
-    """The case with every gain the same, and nothing added; in an LSTM the output gate open."""
+    """The case with every gain the same, and nothing added, so that the output is tanh of the normalized cell."""
     changes: dict[str, Array] = {
         role: np.full(v.shape, gain) for role, v in case.parameters.items() if role.startswith("gain")
     }
     changes |= {role: np.zeros(v.shape) for role, v in case.parameters.items() if role.startswith(("shift", "bias"))}
-    if entry.cell == "lstm" and "bias_ih" in changes:
-        changes["bias_ih"] = np.repeat((0.0, 0.0, 0.0, OPEN), case.units)
+    if "bias_ih" in changes:
+        changes["bias_ih"] = np.repeat(bounds.OPEN * np.array(entry.cell.exposing), case.units)
     return case.having(**changes)
 
+
+SMALL_GAINS = (0.1, 0.3)
+"""Gains at which the mean slope of tanh is compared."""
 
 GAINS = (0.1, 0.5, 1.0)
 """Gains at which the surviving gradient is measured."""
 
 
 def slope(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """The mean slope of tanh over the batch is at least 1 - (sum of the gains)^2, for the gains are its deviation.
+    """The mean slope of tanh over the batch is at least 1 - (sum of the gains)^2, since the gains are the deviations.
 
     tanh'(a) = 1 - tanh(a)^2 >= 1 - a^2, and a normalized unit has a mean square of at most 1: at a gain of 0.1 the
-    slope is at least 0.96 with two norms, at 1 nothing is promised. What of a gradient is left after all steps is
-    measured and not judged: in a bare net the gain cancels against the next step's division.
+    slope is at least 0.96 with two norms, at 1 nothing is promised. The share of a gradient that is left after all
+    steps is measured and not judged: without shifts and biases the gain cancels against the next step's division.
     """
-    norms = 1 if net.entry.cell == "lstm" else len(net.entry.places)
+    norms = net.entry.norms_before_output
     found = []
-    for gain in (0.1, 0.3):
-        made = forward(_bare(net.entry, case, gain))
+    for gain in SMALL_GAINS:
+        made = _bare(net.entry, case, gain).forward
         y = net.call(made, False).y
         seen = (1.0 - np.square(y)).mean(axis=1)
         least = 1.0 - (norms * gain) ** 2
         law = f"mean tanh' >= 1 - ({norms} gain)^2"
         right = truth_of(net, made)
-        rounding = (2.0 * np.abs(y) * right.allowed.y).mean(axis=1) + 4.0 * case.format.u
-        found.append(differ(law, np.minimum(seen, least), np.full(seen.shape, least), rounding))
+        allowed = bounds.mean_slope(right, y)
+        found.append(differ(law, np.minimum(seen, least), np.full(seen.shape, least), allowed))
     left = ", ".join(f"{survives(net, case, gain):.2g} at gain {gain}" for gain in GAINS)
     return replace(worst(*found), notes={f"gradient left after {case.steps} steps": left})
 
@@ -169,7 +161,7 @@ def survives(net: RecurrentSubject, case: RecurrentCase, gain: float) -> float:
 
 
 def _normalizes_state(entry: Recurrent) -> bool:
-    return entry.norm == "batch" and "hh" in entry.places
+    return entry.over_cases and STATE in entry.places
 
 
 CHECKS = (
@@ -178,15 +170,16 @@ CHECKS = (
     Check("recurrent-batch-independence", "a case's output depends on no other case, unless they share statistics",
           "Ba, Kiros, Hinton 2016, section 3", batch_independence, LAWS, cost=4.0),
     Check("own-step-statistics", "the statistics of a step read that step alone", COOIJMANS, own_step, LAWS,
-          lambda entry: entry.state and entry.statistics == "step",
+          lambda entry: entry.slotted,
           lambda net: "" if net.domain.state else "keeps no running statistics", cost=4.0),
     Check("gates-in-order", "a gate is where torch has it", "torch.nn.LSTM, torch.nn.GRU", gates, LAWS,
           lambda entry: entry.gates > 1, needs_states, cost=2.0),
     Check("gradient-through-time", "the gradient of the last state reaches the first input",
           "Cooijmans and others 2016, section 4", through_time, LAWS, cost=2.0),
     Check("gradient-along-weights", "<dL/dW, W> = 0 for a matrix whose product is normalized",
-          "Ba, Kiros, Hinton 2016, section 5.1", orthogonal, LAWS, lambda entry: "ih" in entry.places, cost=4.0),
+          "Ba, Kiros, Hinton 2016, section 5.1", orthogonal, LAWS, lambda entry: INPUT in entry.places, cost=4.0),
     Check("gain-and-slope", "the mean slope of tanh is at least 1 - (sum of gains)^2",
           "Cooijmans and others 2016, section 4", slope,
-          Spans(steps=(12, 6), cases=(16, 8), units=(6, 4), offset=(1.0,), eps=(1e-5,)), _normalizes_state, cost=6.0),
+          RecurrentSpace(steps=(12, 6), cases=(16, 8), units=(6, 4), offset=(1.0,), eps=(1e-5,)), _normalizes_state,
+          cost=6.0),
 )  # fmt: skip

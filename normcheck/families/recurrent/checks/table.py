@@ -1,7 +1,7 @@
 """The table of recurrent nets: changes of weights and data under which the output stays the same, or must not.
 
-Columns beyond the six of Table 1 tell nets apart that differ in what is normalized and over which time: a scale of
-either weight matrix alone, of the weights of one gate, of each step's inputs.
+Columns beyond the six of Table 1 distinguish nets by what is normalized and over which time: a scale of one weight
+matrix only, of the weights of one gate, of each step's inputs.
 """
 
 from __future__ import annotations
@@ -16,36 +16,29 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import COLUMN_NAMES
+from normcheck.families.recurrent import bounds
 from normcheck.families.recurrent.case import RecurrentCase
 from normcheck.families.recurrent.checks.values import truth_of
-from normcheck.families.recurrent.entry import Recurrent
-from normcheck.families.recurrent.space import Spans
+from normcheck.families.recurrent.entry import INPUT, STATE, Recurrent
+from normcheck.families.recurrent.space import RecurrentSpace
 from normcheck.families.recurrent.subject import RecurrentSubject
 
 BA = "Ba, Kiros, Hinton 2016, Table 1"
 
-NEGLIGIBLE = 2.0**-60
-"""Makes an eps so small that it changes nothing, and keeps it a normal number in float32."""
-
 
 def rng_of(case: RecurrentCase) -> np.random.Generator:
-    """What a case is changed by, the same each time."""
+    """The generator of a change of the case, the same each time."""
     return np.random.default_rng((int(case.drawn.get("seed", 0)), 3))
 
 
-def forward(case: RecurrentCase) -> RecurrentCase:
-    """The case without cotangents."""
-    return case.but(dy=None, dh=None, dc=None)
-
-
 def negligible_eps(net: RecurrentSubject, case: RecurrentCase) -> RecurrentCase:
-    """The case with an eps that changes nothing, where the net takes one."""
-    return case.but(eps=case.eps * NEGLIGIBLE) if net.domain.eps is None else case
+    """The case with an eps that changes nothing, if the net takes eps as an argument."""
+    return case.but(eps=case.eps * bounds.NEGLIGIBLE) if net.domain.eps is None else case
 
 
 @dataclass(frozen=True, slots=True)
 class RecurrentColumn:
-    """A way to change a net or its data, and of which entries the output stays the same."""
+    """A way to change a net or its data, and for which entries the output stays the same."""
 
     name: str
     law: str
@@ -108,7 +101,7 @@ def _row_of(name: str) -> Callable[[Recurrent], bool]:
 
 
 def _per_step(entry: Recurrent) -> bool:
-    return "ih" in entry.places and entry.length_independent
+    return INPUT in entry.places and entry.length_independent
 
 
 _APPLIED = (
@@ -125,9 +118,11 @@ COLUMNS = (
         RecurrentColumn(name, law, apply, _row_of(name), "row")
         for name, (law, apply) in zip(COLUMN_NAMES, _APPLIED, strict=True)
     ),
-    RecurrentColumn("input_weights_rescaling", "y(d W_ih) = y(W_ih)", _scaled("weight_ih"), lambda e: "ih" in e.places),
     RecurrentColumn(
-        "hidden_weights_rescaling", "y(d W_hh) = y(W_hh)", _scaled("weight_hh"), lambda e: "hh" in e.places
+        "input_weights_rescaling", "y(d W_ih) = y(W_ih)", _scaled("weight_ih"), lambda e: INPUT in e.places
+    ),
+    RecurrentColumn(
+        "hidden_weights_rescaling", "y(d W_hh) = y(W_hh)", _scaled("weight_hh"), lambda e: STATE in e.places
     ),
     RecurrentColumn(
         "step_rescaling",
@@ -139,8 +134,8 @@ COLUMNS = (
         "gate_rescaling",
         "y(d times the weights of one gate) = y(W)",
         _gate_scaled,
-        lambda e: e.norm == "batch",
-        concerns=lambda e: e.gates > 1 and {"ih", "hh"} <= set(e.places),
+        lambda e: e.over_cases,
+        concerns=lambda e: e.gates > 1 and e.both,
     ),
 )
 
@@ -148,13 +143,13 @@ COLUMNS = (
 def _asked(column: RecurrentColumn) -> Callable[[RecurrentSubject, RecurrentCase], Comparison]:
     def ask(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
         is_no = not column.holds(net.entry)
-        case = negligible_eps(net, forward(case))
+        case = negligible_eps(net, case.forward)
         moved = column.apply(case, rng_of(case))
         right, other = truth_of(net, case), truth_of(net, moved)
-        allowed = right.allowed.y + other.allowed.y
-        predicted = other.exact.y - right.exact.y  # exactly: a fixed eps does not follow a scale, products are rounded
+        allowed = bounds.difference(right.allowed.y, other.allowed.y)
+        predicted = other.exact.y - right.exact.y  # not 0: a fixed eps does not follow a scale
         metrics = f"{column.topic}/{column.name}"
-        if is_no and not np.any(np.abs(predicted) > 2.0 * WITNESS * allowed):
+        if is_no and not np.any(np.abs(predicted) > bounds.SHOWN * allowed):
             return Comparison(column.law, 0, 0.0, seeks=True)
         expected = net.call(case, False).y + (0.0 if is_no else predicted)
         found = differ(column.law, net.call(moved, False).y, expected, allowed)
@@ -166,8 +161,8 @@ def _asked(column: RecurrentColumn) -> Callable[[RecurrentSubject, RecurrentCase
     return ask
 
 
-LAWS = Spans(steps=(4, 2, 3, 6), cases=(5, 4, 8), offset=(1.0,), eps=(1e-5,))
-"""What a law is asked on, beside what it changes."""
+LAWS = RecurrentSpace(steps=(4, 2, 3, 6), cases=(5, 4, 8), offset=(1.0,), eps=(1e-5,))
+"""The cases on which laws are checked."""
 
 CHECKS = tuple(Check(f"recurrent-{c.name.replace('_', '-')}", c.law, BA, _asked(c), LAWS, c.concerns, cost=4.0)
               for c in COLUMNS)  # fmt: skip

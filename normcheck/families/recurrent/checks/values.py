@@ -9,39 +9,48 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT32, Array
+from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
+from normcheck.families.recurrent import bounds
 from normcheck.families.recurrent.bounds import RecurrentTruth, truth
-from normcheck.families.recurrent.case import RecurrentCase
+from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
-from normcheck.families.recurrent.space import Spans
-from normcheck.families.recurrent.subject import RecurrentAnswer, RecurrentSubject
+from normcheck.families.recurrent.space import RecurrentSpace
+from normcheck.families.recurrent.subject import RecurrentSubject
 
 COOIJMANS = "Cooijmans and others 2016, section 3"
 
+LARGE = 1000.0
+"""What stands beyond the end of a series."""
+
 
 def needs_state(net: RecurrentSubject) -> str:
+    """Why running statistics cannot be checked; empty if they can."""
     return "" if net.domain.state else f"running statistics: {net.absent.get('running statistics', 'keeps none')}"
 
 
 def needs_lengths(net: RecurrentSubject) -> str:
+    """Why lengths cannot be checked; empty if they can."""
     return "" if net.domain.lengths else f"lengths: {net.absent.get('lengths', 'takes none')}"
 
 
 def needs_batch_first(net: RecurrentSubject) -> str:
+    """Why batch_first cannot be checked; empty if it can."""
     return "" if net.domain.batch_first else f"batch first: {net.absent.get('batch first', 'takes none')}"
 
 
 def needs_states(net: RecurrentSubject) -> str:
+    """Why first states cannot be checked; empty if they can."""
     return "" if net.domain.states else f"first state: {net.absent.get('first state', 'takes none')}"
 
 
 def keeps(entry: Recurrent) -> bool:
-    """It keeps running statistics."""
+    """Whether it keeps running statistics."""
     return entry.state
 
 
 def truth_of(net: RecurrentSubject, case: RecurrentCase) -> RecurrentTruth:
+    """The exact answer under the net's contract, with what is allowed."""
     return truth(net.entry, case, net.contract)
 
 
@@ -88,7 +97,7 @@ def _mode(case: RecurrentCase) -> str:
 
 def output(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """Outputs and last states are those of the formula, step after step."""
-    right = truth_of(net, case.but(dy=None, dh=None, dc=None))
+    right = truth_of(net, case.forward)
     return worst(*outputs_within(right, net.call(case, False), _mode(case)))
 
 
@@ -101,7 +110,7 @@ def gradient(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 def statistics(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """After a training step, each step's running statistics have moved towards its own batch's, and no other's."""
-    right = truth_of(net, case.but(dy=None, dh=None, dc=None))
+    right = truth_of(net, case.forward)
     return worst(*statistics_within(right, net.call(case, False), _mode(case)))
 
 
@@ -109,7 +118,7 @@ def padding(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """What lies beyond the end of a case changes nothing: outputs, last states, gradients, statistics of any step."""
     right = truth_of(net, case)
     found = []
-    for said, fill in (("padded with zeros", 0.0), ("padded with large numbers", 1000.0)):
+    for said, fill in (("padded with zeros", 0.0), ("padded with large numbers", LARGE)):
         x = np.where(case.live[:, :, None], case.x, fill)
         answer = net.call(case.but(x=x), True)
         found += [*outputs_within(right, answer, said), *gradients_within(right, answer, said)]
@@ -119,7 +128,7 @@ def padding(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 
 def purity(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """A call writes to nothing that it was given, a second one answers the same; evaluation leaves the statistics."""
+    """A call does not change its arguments, a second one returns the same; evaluation does not change statistics."""
     first, second = net.call(case, False), net.call(case, False)
     zero = np.zeros(())
     found = [differ("the same twice", second.y, first.y, zero)]
@@ -137,8 +146,8 @@ def purity(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 
 def reloaded(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """A second net that loads the saved state of the first answers, in evaluation, with what the first had stored."""
-    case = case.but(dy=None, dh=None, dc=None)
+    """A second net that loads the saved state of the first has, in evaluation, the statistics that the first stored."""
+    case = case.forward
     answer = net.reloaded(case)
     after = case.but(training=False, means=answer.means, variances=answer.variances)
     return worst(*outputs_within(truth_of(net, after), answer, "after loading"))
@@ -146,59 +155,59 @@ def reloaded(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 def _built(name: str, got: Mapping[str, Array], value: float) -> Iterator[Comparison]:
     for role, found in got.items():
-        size = np.full(found.shape, value)  # which the constructor may have rounded to float32
-        yield differ(f"{name} at start, {role}", found, size, FLOAT32.u * (1.0 + np.abs(size)))
+        allowed = bounds.first_value(value, found.shape)
+        yield differ(f"{name} at start, {role}", found, np.full(found.shape, value), allowed)
 
 
 def built(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """A new net is as published: gains, shifts at 0, statistics for every step at 0 and 1, no shift too many."""
-    fresh, entry = net.fresh(case), net.entry
-    by_kind = {kind: {r: v for r, v in fresh.parameters.items() if r.startswith(kind)} for kind in ("gain", "shift")}
+    """A new net is as published: gains, shifts 0, statistics of every step 0 and 1, no trained parameter too many."""
+    new, entry = net.initial(case), net.entry
+    by_kind = {kind: {r: v for r, v in new.parameters.items() if r.startswith(kind)} for kind in ("gain", "shift")}
     found = [
         *_built(f"a gain is {entry.gain}", by_kind["gain"], entry.gain),
         *_built("a shift is 0", by_kind["shift"], 0),
     ]
-    found += [*_built("a running mean is 0", fresh.means, 0), *_built("a running variance is 1", fresh.variances, 1)]
-    extra = ", ".join(fresh.extra)
+    found += [*_built("a running mean is 0", new.means, 0), *_built("a running variance is 1", new.variances, 1)]
+    extra = ", ".join(new.extra)
     found.append(Comparison("nothing is trained that the formula has not", 1, np.inf if extra else 0.0,
-                            float(len(fresh.extra)), detail=extra))  # fmt: skip
+                            float(len(new.extra)), detail=extra))  # fmt: skip
     if net.domain.state:
         due = case.slots
         found += [
             Comparison(f"statistics of {due} steps, {place}", 1, 0.0 if len(rows) == due else np.inf,
                        float(len(rows)), float(due))
-            for place, rows in fresh.means.items()
+            for place, rows in new.means.items()
         ]  # fmt: skip
     return worst(*found)
 
 
 _BOTH = (True, False)
 _EVALUATION = (False,)
-_SMALL = Spans(steps=(4, 1, 3), cases=(5, 3), units=(4, 2), inputs=(3, 1), offset=(1.0,))
+_SMALL = RecurrentSpace(steps=(4, 1, 3), cases=(5, 3), units=(4, 2), inputs=(3, 1), offset=(1.0,))
 
 CHECKS = (
     Check("recurrent-output", "y and the last state are those of the formula", "the formula of the entry", output,
-          Spans(states=_BOTH), cost=2.0),
+          RecurrentSpace(states=_BOTH), cost=2.0),
     Check("recurrent-gradient", "backward through time is the derivative of the forward", "the formula of the entry",
-          gradient, Spans(states=_BOTH), cost=2.0),
+          gradient, RecurrentSpace(states=_BOTH), cost=2.0),
     Check("recurrent-evaluation", "evaluation at step t takes the statistics of step t", COOIJMANS, output,
-          Spans(training=_EVALUATION, beyond=(0, -2)), keeps, needs_state, cost=2.0),
+          RecurrentSpace(training=_EVALUATION, beyond=(0, -2)), keeps, needs_state, cost=2.0),
     Check("recurrent-evaluation-gradient", "in evaluation the statistics are constants", COOIJMANS, gradient,
-          Spans(training=_EVALUATION), keeps, needs_state, cost=2.0),
+          RecurrentSpace(training=_EVALUATION), keeps, needs_state, cost=2.0),
     Check("steps-beyond-statistics", "evaluation beyond the last step with statistics takes the last ones", COOIJMANS,
-          output, Spans(training=_EVALUATION, beyond=(2, 1, 3), steps=(5, 4, 6, 9)),
-          lambda entry: entry.state and entry.statistics == "step", needs_state, cost=2.0),
+          output, RecurrentSpace(training=_EVALUATION, beyond=(2, 1, 3), steps=(5, 4, 6, 9)),
+          lambda entry: entry.slotted, needs_state, cost=2.0),
     Check("step-statistics", "running statistics of a step are those of its own batches", COOIJMANS, statistics,
-          Spans(beyond=(0, -2)), keeps, needs_state, cost=2.0),
+          RecurrentSpace(beyond=(0, -2)), keeps, needs_state, cost=2.0),
     Check("padding", "what lies beyond the end of a case changes nothing",
-          "cooijmanstim/recurrent-batch-normalization#2", padding, Spans(padded=(True,), training=_BOTH),
+          "cooijmanstim/recurrent-batch-normalization#2", padding, RecurrentSpace(padded=(True,), training=_BOTH),
           lacks=needs_lengths, cost=4.0),
     Check("batch-first-input", "with batch_first the axes of input and output change places, those of the state do not",
-          "torch.nn.LSTM", output, Spans(batch_first=(True,)), lacks=needs_batch_first, cost=2.0),
+          "torch.nn.LSTM", output, RecurrentSpace(batch_first=(True,)), lacks=needs_batch_first, cost=2.0),
     Check("recurrent-is-pure", "a call changes nothing that is not its own", "as every layer", purity,
           replace(_SMALL, training=_BOTH), cost=4.0),
     Check("recurrent-state-dict", "what is saved is all that evaluation needs", "torch.nn.Module.state_dict", reloaded,
           replace(_SMALL, states=_BOTH), cost=4.0),
     Check("built-as-published", "a new net has the first values of its paper", COOIJMANS, built,
-          replace(_SMALL, alone=True), cost=10.0),
+          replace(_SMALL, plain_only=True), cost=10.0),
 )  # fmt: skip

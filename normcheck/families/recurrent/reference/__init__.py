@@ -1,1 +1,1 @@
-"""The closed forms of recurrent nets: cells and their steps (`nets`), the normalizers inside them (`norms`)."""
+"""The closed forms of recurrent nets: cells (`cells`), the norms inside them (`norms`), and all steps (`nets`)."""

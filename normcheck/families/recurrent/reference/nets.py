@@ -1,7 +1,7 @@
 """A normalized recurrent net and its backward through time, in numpy; every norm is the kernel of `standardize`.
 
-Arrays carry a first axis of samples: one for the truth, several where each sample is perturbed on its own (see
-`recurrence.rounding`). Steps count in t, and W is a weight, p a vector beside a norm.
+Arrays carry a first axis of samples: one for the right answer, several where each sample is perturbed on its own (see
+`bounds`). Steps count in t, and W is a weight, p a vector beside a norm.
 
 Derivation of the backward, step by step from the last, with dh and dc what the later steps and the cotangents send:
 
@@ -27,13 +27,15 @@ import numpy as np
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.families.recurrent.case import RecurrentCase
-from normcheck.families.recurrent.entry import Recurrent
-from normcheck.families.recurrent.reference.norms import Norms, Ways
+from normcheck.families.recurrent.entry import CELL, INPUT, STATE, SUM, Recurrent
+from normcheck.families.recurrent.reference.cells import Seen
+from normcheck.families.recurrent.reference.norms import Norms
+from normcheck.families.recurrent.reference.steps import RecurrentSteps
 
 
 @dataclass
 class Unrolled:
-    """All of one run. y: (samples, steps, cases, units); last: the last states; grads: by role, if asked.
+    """The results of one run. y: (samples, steps, cases, units); last: the last states; grads: by role, if requested.
 
     means, variances: running statistics after the run, by place, (samples, slots, width).
     """
@@ -45,24 +47,25 @@ class Unrolled:
     grads: dict[str, Array] = field(default_factory=dict)
 
 
-class Run:
-    """One pass forward, and one back."""
+class NetRun:
+    """One pass forward, and one backward; fulfills `cells.CellRun`."""
 
-    def __init__(self, entry: Recurrent, case: RecurrentCase, contract: Contract, ways: Ways) -> None:
-        self.entry, self.case, self.ways, self.rounding = entry, case, ways, ways.rounding
-        self.norms = Norms(entry, case, contract, ways)
+    def __init__(self, entry: Recurrent, case: RecurrentCase, contract: Contract, steps: RecurrentSteps) -> None:
+        self.entry, self.case, self.steps, self.rounding = entry, case, steps, steps.rounding
+        self.norms = Norms(entry, case, contract, steps)
         self.p, self.live = self.norms.p, case.live
-        self.x = np.broadcast_to(self.norms.cast(case.x), (ways.samples, *case.x.shape))
-        self.states: list[dict[str, Array]] = []
+        self.x = np.broadcast_to(self.norms.cast(case.x), (steps.samples, *case.x.shape))
+        self.carried, self.keeps, self.small = steps.carried, steps.keeps, self.rounding.small
+        self.states: list[Seen] = []
 
     @property
     def together(self) -> bool:
         """Whether one norm sees the inputs of all steps."""
-        return "ih" in self.entry.places and self.entry.statistics == "sequence"
+        return INPUT in self.entry.places and self.entry.over_time
 
     def _full(self, value: Array | None) -> Array:
-        """A state, or a cotangent of one, for every sample; none is zero."""
-        shape = (self.ways.samples, self.case.cases, self.case.units)
+        """A state, or a cotangent of one, for every sample; zero if it is None."""
+        shape = (self.steps.samples, self.case.cases, self.case.units)
         out = np.zeros(shape, self.norms.number)
         return out if value is None else out + self.norms.cast(value)
 
@@ -72,66 +75,50 @@ class Run:
         a_x = self.rounding.dot(self.x @ w.T, self.x, w)
         if self.together:
             flat = a_x.reshape(a_x.shape[0], -1, a_x.shape[-1])
-            a_x = self.norms.forward("ih", flat, self.live.reshape(-1), 0).reshape(a_x.shape)
+            a_x = self.norms.forward(INPUT, flat, self.live.reshape(-1), 0).reshape(a_x.shape)
         outputs = []
         for t in range(case.steps):
             seen = {"h": h, "c": c} | self._summed(a_x[:, t], h, t)
-            new_h, new_c = getattr(self, f"_{self.entry.cell}")(seen, t)
+            new_h, new_c = self.entry.cell.forward(self, seen, t)
             self.states.append(seen)
             alive = self.live[t][:, None]
             outputs.append(np.where(alive, new_h, 0.0 * new_h))
             h, c = np.where(alive, new_h, h), np.where(alive, new_c, c)
-        last = {"h": h, "c": c} if self.entry.cell == "lstm" else {"h": h}
+        last = {name: {"h": h, "c": c}[name] for name in self.entry.cell.states}
         return Unrolled(np.stack(outputs, axis=1), last, self.norms.means, self.norms.variances)
 
     def _summed(self, a: Array, h: Array, t: int) -> dict[str, Array]:
-        """What the gates get from the input, "a", and from the state before, "b"."""
+        """The summed inputs of the gates from the input, "a", and from the state before, "b"."""
         p, places, live, w = self.p, self.entry.places, self.live[t], self.p["weight_hh"]
         b = self.rounding.dot(h @ w.T, h, w)
-        if "ih" in places and not self.together:
-            a = self.norms.forward("ih", a, live, t)
-        if "hh" in places:
-            b = self.norms.forward("hh", b, live, t)
-        if "sum" in places:
-            a = self.norms.forward("sum", a + b, live, t)
+        if INPUT in places and not self.together:
+            a = self.norms.forward(INPUT, a, live, t)
+        if STATE in places:
+            b = self.norms.forward(STATE, b, live, t)
+        if SUM in places:
+            a = self.norms.forward(SUM, a + b, live, t)
             b = np.zeros_like(a)
         return {
             "a": a + p["bias_ih"] if "bias_ih" in p else a,
             "b": b + p["bias_hh"] if "bias_hh" in p else b,
         }
 
-    def _split(self, a: Array) -> dict[str, Array]:
-        names = self.ways.gates(self.entry.cell)
+    def split(self, a: Array) -> Seen:
+        """The summed inputs by gate."""
+        names = self.steps.gates(self.entry.cell)
         return dict(zip(names, np.split(a, len(names), axis=-1), strict=True))
 
-    def _sigmoid(self, a: Array) -> Array:
-        return self.rounding.small(0.5 + 0.5 * np.tanh(0.5 * a), np.ones_like(a))
+    def join(self, parts: Mapping[str, Array]) -> Array:
+        """The cotangents of all gates side by side."""
+        return np.concatenate([parts[name] for name in self.steps.gates(self.entry.cell)], axis=-1)
 
-    def _tanh(self, a: Array) -> Array:
-        return self.rounding.small(np.tanh(a), np.minimum(np.abs(a), 1.0))
+    def normalized(self, c: Array, step: int) -> Array:
+        """The cell on its way out, through its norm if it has one."""
+        return self.norms.forward(CELL, c, self.live[step], step) if CELL in self.entry.places else c
 
-    def _lstm(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:
-        a = self._split(self.rounding.small(seen["a"] + seen["b"], np.abs(seen["a"]) + np.abs(seen["b"])))
-        i, f, o = (self._sigmoid(a[name]) for name in "ifo")
-        g = self._tanh(a["g"])
-        c = self.rounding.small(f * seen["c"] + i * g, np.abs(f * seen["c"]) + np.abs(i * g))
-        out = self.norms.forward("c", c, self.live[t], t) if "c" in self.entry.places else c
-        q = self._tanh(out)
-        seen |= {"i": i, "f": f, "g": g, "o": o, "q": q}
-        return o * q, out if self.ways.carried else c
-
-    def _rnn(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # as the others
-        total = self.rounding.small(seen["a"] + seen["b"], np.abs(seen["a"]) + np.abs(seen["b"]))
-        seen["new"] = self._tanh(total)
-        return seen["new"], seen["c"]
-
-    def _gru(self, seen: dict[str, Array], t: int) -> tuple[Array, Array]:  # as the others
-        a, b = self._split(seen["a"]), self._split(seen["b"])
-        r, z = (self._sigmoid(sign * (a[name] + b[name])) for name, sign in (("r", 1.0), ("z", self.ways.keeps)))
-        n = self._tanh(self.rounding.small(a["n"] + r * b["n"], np.abs(a["n"]) + np.abs(r * b["n"])))
-        seen |= {"r": r, "z": z, "n": n, "bn": b["n"]}
-        h = self.rounding.small((1.0 - z) * n + z * seen["h"], np.abs(n) + np.abs(seen["h"]))
-        return h, seen["c"]
+    def pulled(self, dp: Array, step: int) -> Array:
+        """The cotangent of the cell from that of the normalized one."""
+        return self.norms.backward(CELL, step, dp) if CELL in self.entry.places else dp
 
     def backward(self) -> dict[str, Array]:
         """Gradients by role, and those of x, h and c; the forward has run."""
@@ -140,34 +127,34 @@ class Run:
         for t in reversed(range(case.steps)):
             alive = self.live[t][:, None]
             arrived = dh if case.dy is None else dh + self.norms.cast(case.dy[t])
-            back = getattr(self, f"_{self.entry.cell}_back")
-            da, db, dh_back, dc_back = back(t, np.where(alive, arrived, 0.0 * dh), np.where(alive, dc, 0.0 * dc))
+            live_dh, live_dc = np.where(alive, arrived, 0.0 * dh), np.where(alive, dc, 0.0 * dc)
+            da, db, dh_back, dc_back = self.entry.cell.backward(self, self.states[t], t, live_dh, live_dc)
             da, db = self._unsummed(t, da, db)
             into.append(da)
             dh_back = dh_back + self._through_states(t, db)
-            dh = np.where(alive, self.ways.back(t) * dh_back, dh)
-            dc = np.where(alive, self.ways.cell_back(t) * dc_back, dc)
+            dh = np.where(alive, self.steps.back(t) * dh_back, dh)
+            dc = np.where(alive, self.steps.cell_back(t) * dc_back, dc)
         d_ax = np.stack(into[::-1], axis=1)
         if self.together:
             flat = d_ax.reshape(d_ax.shape[0], -1, d_ax.shape[-1])
-            d_ax = self.norms.backward("ih", 0, flat).reshape(d_ax.shape)
+            d_ax = self.norms.backward(INPUT, 0, flat).reshape(d_ax.shape)
         self._from_inputs(d_ax)
         return self.norms.grads | {"h": dh, "c": dc}
 
     def _unsummed(self, t: int, da: Array, db: Array) -> tuple[Array, Array]:
-        """From the cotangents of what the gates get to those of W_ih x and W_hh h; all norms but one over time."""
+        """From cotangents of the summed inputs to those of W_ih x and W_hh h; through all norms but one over time."""
         norms, places = self.norms, self.entry.places
         norms.add("bias_ih", da)
         norms.add("bias_hh", db)
-        if "sum" in places:
-            both = norms.backward("sum", t, da)
+        if SUM in places:
+            both = norms.backward(SUM, t, da)
             return both, both
-        if "hh" in places:
-            db = norms.backward("hh", t, db)
-        return (norms.backward("ih", t, da) if "ih" in places and not self.together else da), db
+        if STATE in places:
+            db = norms.backward(STATE, t, db)
+        return (norms.backward(INPUT, t, da) if INPUT in places and not self.together else da), db
 
     def _through_states(self, t: int, db: Array) -> Array:
-        """What reaches the state before through W_hh h."""
+        """The cotangent of the state before through W_hh h."""
         w, h = self.p["weight_hh"], self.states[t]["h"]
         by_unit = np.swapaxes(db, 1, 2)
         self.norms.put("weight_hh", self.rounding.dot(by_unit @ h, by_unit, np.swapaxes(h, 1, 2)))
@@ -180,50 +167,20 @@ class Run:
         self.norms.put("weight_ih", self.rounding.dot(by_unit @ x, by_unit, np.swapaxes(x, 1, 2)))
         self.norms.put("x", self.rounding.dot(d_ax @ w, d_ax, w.T))
 
-    def _join(self, parts: Mapping[str, Array]) -> Array:
-        return np.concatenate([parts[name] for name in self.ways.gates(self.entry.cell)], axis=-1)
 
-    def _lstm_back(self, t: int, dh: Array, dc: Array) -> tuple[Array, ...]:
-        s, small = self.states[t], self.rounding.small
-        i, f, g, o, q = (s[name] for name in "ifgoq")
-        dp = small(dh * o * (1.0 - q * q), np.abs(dh * o))
-        sent, kept = (dp + dc, 0.0) if self.ways.carried else (dp, dc)
-        dc = kept + (self.norms.backward("c", t, sent) if "c" in self.entry.places else sent)
-        da = self._join({
-            "i": small(dc * g * i * (1.0 - i), np.abs(dc * g * i)),
-            "f": small(dc * s["c"] * f * (1.0 - f), np.abs(dc * s["c"] * f)),
-            "g": small(dc * i * (1.0 - g * g), np.abs(dc * i)),
-            "o": small(dh * q * o * (1.0 - o), np.abs(dh * q * o)),
-        })  # fmt: skip
-        return da, da, np.zeros_like(dh), dc * f
-
-    def _rnn_back(self, t: int, dh: Array, dc: Array) -> tuple[Array, ...]:
-        h = self.states[t]["new"]
-        da = self.rounding.small(dh * (1.0 - h * h), np.abs(dh))
-        return da, da, np.zeros_like(dh), dc
-
-    def _gru_back(self, t: int, dh: Array, dc: Array) -> tuple[Array, ...]:
-        s, small = self.states[t], self.rounding.small
-        r, z, n, bn, h = (s[name] for name in ("r", "z", "n", "bn", "h"))
-        dn = small(dh * (1.0 - z) * (1.0 - n * n), np.abs(dh))
-        dz = small(self.ways.keeps * dh * (h - n) * z * (1.0 - z), np.abs(dh) * (np.abs(h) + np.abs(n)) * z)
-        dr = small(dn * bn * r * (1.0 - r), np.abs(dn * bn * r))
-        return self._join({"r": dr, "z": dz, "n": dn}), self._join({"r": dr, "z": dz, "n": dn * r}), dh * z, dc
-
-
-EXACT = Ways()
-"""The net in float64, as its paper has it."""
+EXACT = RecurrentSteps()
+"""The net in float64, by the formula of its paper."""
 
 
 def unroll(
     entry: Recurrent,
     case: RecurrentCase,
     contract: Contract = Contract(),  # noqa: B008  # frozen value
-    ways: Ways = EXACT,
+    steps: RecurrentSteps = EXACT,
 ) -> Unrolled:
     """Forward, and backward if the case has a cotangent. Nothing is rounded to the case's format here."""
     with np.errstate(all="ignore"):
-        run = Run(entry, case, contract, ways)
+        run = NetRun(entry, case, contract, steps)
         found = run.forward()
         if case.dy is not None or case.dh is not None or case.dc is not None:
             found.grads = run.backward()

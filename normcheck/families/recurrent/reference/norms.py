@@ -1,11 +1,10 @@
 """The norms of a recurrent net: which rows of a step share a statistic, the kernel on them, and running statistics.
 
-Arrays carry a first axis of samples: one for the truth, several where each sample is perturbed on its own.
+Arrays carry a first axis of samples: one for the right answer, several where each sample is perturbed on its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,81 +14,21 @@ import numpy as np
 from normcheck.core.contract import GRADIENTS, Contract
 from normcheck.core.floats import Array
 from normcheck.families.recurrent.case import RecurrentCase
-from normcheck.families.recurrent.entry import GATES, Recurrent
+from normcheck.families.recurrent.entry import CELL, Recurrent
+from normcheck.families.recurrent.reference.steps import RecurrentSteps
 from normcheck.normalizers.reference import standardize
 from normcheck.normalizers.reference.oracle import contract_steps
-from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
-
-
-def _as_it_is(value: Array, *_: object) -> Array:
-    return value
-
-
-def _xh(saved: Saved, k: Setting) -> Array:
-    return saved.xh
-
-
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """What each operation may lose, added by whoever perturbs; here nothing.
-
-    dot: a product x w^T, given x and w. small: a handful of operations on values of a size. statistic: a mean or a
-    variance of values of a size. normalized: xh of a norm. pulled: dx of a norm's backward, given what it is made of.
-    """
-
-    dot: Callable[[Array, Array, Array], Array] = _as_it_is
-    small: Callable[[Array, Array], Array] = _as_it_is
-    statistic: Callable[[Array, Array, Setting], Array] = _as_it_is
-    normalized: Callable[[Saved, Setting], Array] = _xh
-    pulled: Callable[[Array, Saved, Array, Setting], Array] = _as_it_is
-
-
-def _gates(cell: str) -> tuple[str, ...]:
-    return GATES[cell]
-
-
-def _rows(live: Array) -> Array:
-    """The cases that a statistic reads."""
-    return live
-
-
-def _slot(step: int, slots: int) -> int:
-    """Which statistics a step has: its own, or the last where it has none."""
-    return min(step, slots - 1)
-
-
-def _whole(step: int) -> float:
-    """What of the gradient goes from a step to the one before."""
-    return 1.0
-
-
-@dataclass(frozen=True)
-class Ways:
-    """How the net is unrolled; a fault replaces a part."""
-
-    steps: Steps = Steps(compute=standardize.exactly)  # noqa: RUF009  # frozen value
-    gates: Callable[[str], tuple[str, ...]] = _gates
-    rows: Callable[[Array], Array] = _rows
-    blank: bool = False  # cases without input are set to 0 and read
-    slot: Callable[[int, int], int] = _slot
-    stored: Callable[[int, int], int] = _slot
-    back: Callable[[int], float] = _whole
-    cell_back: Callable[[int], float] = _whole
-    blocks: tuple[int, ...] | None = None
-    carried: bool = False  # the cell goes on as it was normalized
-    keeps: float = 1.0  # sign of the update gate of a GRU: -1 where it lets the candidate in
-    rounding: Rounding = Rounding()  # frozen value
-    samples: int = 1
+from normcheck.normalizers.reference.standardize import Saved, Setting
 
 
 @dataclass
-class Norm:
-    """One norm of one step, or of all steps: what its backward needs. saved: one for each block of columns."""
+class AppliedNorm:
+    """One norm of one step, or of all steps, with what its backward needs. saved: one for each block of columns."""
 
     saved: list[Saved]
     settings: list[Setting]
     columns: list[slice]
-    rows: Array  # of the cases that are read, where cases share the statistic
+    rows: Array  # the cases from which the statistic is taken, if cases share it
     shape: tuple[int, ...]
     xh: Array
 
@@ -97,13 +36,13 @@ class Norm:
 class Norms:
     """All norms of one run, with what their backward needs, the gradients of parameters and the running statistics."""
 
-    def __init__(self, entry: Recurrent, case: RecurrentCase, contract: Contract, ways: Ways) -> None:
-        self.entry, self.case, self.contract, self.ways = entry, case, contract, ways
-        self.steps, self.rounding = contract_steps(contract, ways.steps), ways.rounding
-        self.number: Any = ways.steps.compute(case.format)
+    def __init__(self, entry: Recurrent, case: RecurrentCase, contract: Contract, steps: RecurrentSteps) -> None:
+        self.entry, self.case, self.contract, self.unrolled = entry, case, contract, steps
+        self.steps, self.rounding = contract_steps(contract, steps.steps), steps.rounding
+        self.number: Any = steps.steps.compute(case.format)
         self.p = {role: self.cast(value) for role, value in case.parameters.items()}
         self.grads: dict[str, Array] = {}
-        self.made: dict[tuple[str, int], Norm] = {}
+        self.made: dict[tuple[str, int], AppliedNorm] = {}
         self.means = {place: self._many(m) for place, m in case.means.items()}
         self.variances = {place: self._many(v) for place, v in case.variances.items()}
 
@@ -113,19 +52,19 @@ class Norms:
         return out
 
     def _many(self, value: Array) -> Array:
-        return np.repeat(self.cast(value)[None], self.ways.samples, axis=0)
+        return np.repeat(self.cast(value)[None], self.unrolled.samples, axis=0)
 
     def forward(self, place: str, a: Array, live: Array, step: int) -> Array:
         """Normalize a (samples, rows, width), affine map included.
 
         Rows are cases, or cases of all steps; live says which of them have an input, (rows,).
         """
-        case, batch = self.case, self.entry.norm == "batch"
+        case, batch = self.case, self.entry.over_cases
         given = batch and not case.training
-        rows = self.ways.rows(live) if batch else np.ones_like(live)
-        if self.ways.blank and batch:
+        rows = self.unrolled.rows(live) if batch else np.ones_like(live)
+        if self.unrolled.blank and batch:
             a, rows = a * live[:, None].astype(a.dtype), np.ones_like(live)
-        norm = Norm([], [], self._columns(place, a.shape[-1]), rows, a.shape, np.zeros_like(a))
+        norm = AppliedNorm([], [], self._columns(place, a.shape[-1]), rows, a.shape, np.zeros_like(a))
         for part in norm.columns:
             flat = self._gather(a[..., part], rows)
             k = self._setting(flat, float(live.sum()), given=given)
@@ -141,40 +80,40 @@ class Norms:
 
     def _columns(self, place: str, width: int) -> list[slice]:
         """Columns that are normalized on their own: for a batch norm all alike, for a layer norm its blocks."""
-        if self.entry.norm == "batch":
+        if self.entry.over_cases:
             return [slice(0, width)]
-        blocks = (1,) if place == "c" else self.ways.blocks or self.entry.blocks
+        blocks = (1,) if place == CELL else self.unrolled.blocks or self.entry.cell.blocks
         ends = np.cumsum([0, *blocks]) * (width // sum(blocks))
         return [slice(int(i), int(j)) for i, j in pairwise(ends)]
 
     def _setting(self, flat: Array, live: float, *, given: bool) -> Setting:
         n = flat.shape[1]
-        count = max(live, 1.0) if self.entry.norm == "batch" else float(n)
+        count = max(live, 1.0) if self.entry.over_cases else float(n)
         lost = 1.0 if self.contract.variance == "unbiased" else 0.0
         through = GRADIENTS["statistics-constant"] if given else self.contract.through
         return Setting(n, n, count - lost, self.case.eps, self.case.format, True, through)
 
     def _gather(self, a: Array, rows: Array) -> Array:
-        if self.entry.norm == "layer":
+        if not self.entry.over_cases:
             return a.reshape(-1, a.shape[-1])
         out: Array = np.swapaxes(a[:, rows], 1, 2)
         return out.reshape(-1, out.shape[-1])
 
     def _scatter(self, into: Array, flat: Array, rows: Array) -> None:
-        if self.entry.norm == "layer":
+        if not self.entry.over_cases:
             into[...] = flat.reshape(into.shape)
         else:
             into[:, rows] = np.swapaxes(flat.reshape(into.shape[0], into.shape[-1], -1), 1, 2)
 
     def _known(self, place: str, step: int) -> tuple[Array, Array]:
-        slot = self.ways.slot(step, self.case.slots)
+        slot = self.unrolled.slot(step, self.case.slots)
         mean, var = (
-            np.repeat(self.cast(source[place][slot])[None], self.ways.samples, axis=0).reshape(-1, 1)
+            np.repeat(self.cast(source[place][slot])[None], self.unrolled.samples, axis=0).reshape(-1, 1)
             for source in (self.case.means, self.case.variances)
         )
         return mean, var
 
-    def _store(self, place: str, norm: Norm, live: Array, step: int) -> None:
+    def _store(self, place: str, norm: AppliedNorm, live: Array, step: int) -> None:
         """Blend the statistics of a step into its slot."""
         k, saved = norm.settings[0], norm.saved[0]
         n = max(float(live.sum()), 1.0)
@@ -182,7 +121,7 @@ class Norms:
         size = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
         mean = self.rounding.statistic(saved.mu, size, k)
         var = self.rounding.statistic(saved.v, saved.v + size * np.sqrt(saved.v), k) * factor
-        slot = self.ways.stored(step, self.case.slots)
+        slot = self.unrolled.stored(step, self.case.slots)
         for after, new in ((self.means, mean), (self.variances, var)):
             kept = after[place]
             blended = self.steps.blend(kept[:, slot], new.reshape(kept.shape[0], -1), self.case.momentum)

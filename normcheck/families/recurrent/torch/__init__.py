@@ -1,4 +1,4 @@
-"""Recurrent nets of torch: bound (`binder`), with their parameters found by name (`names`)."""
+"""Recurrent nets of torch: bound by `binder`, which finds their parameters by name (`names`)."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ import torch
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import Array
+from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.core.foreign_code import first_line, quiet
-from normcheck.families.recurrent.case import RecurrentCase
+from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
-from normcheck.families.recurrent.subject import Fresh, RecurrentAnswer, RecurrentDomain, RecurrentSubject
-from normcheck.families.recurrent.torch.names import Parts, fill, parts, written
+from normcheck.families.recurrent.subject import RecurrentDomain, RecurrentSubject
+from normcheck.families.recurrent.torch.names import NamedTensors, fill, named_tensors, written
 from normcheck.frameworks.guard import IN_BACKWARD, guarded
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import Parameter, from_signature, plain
@@ -34,21 +34,21 @@ CONSTRUCTOR = {
     "momentum": ("momentum",),
     "batch_first": ("batch_first",),
 }  # fmt: skip
-"""What a constructor may be told, and the names under which it has it."""
+"""What a constructor may take, and the names under which it takes it."""
 
 VARIADIC = [Parameter(name, required=True, keyword=True) for name in ("input_size", "hidden_size")]
-"""What a constructor (*args, **kwargs) is told: torch.nn.LSTM and what derives from it have no other signature."""
+"""What a constructor (*args, **kwargs) is given: torch.nn.LSTM and its subclasses have no other signature."""
 
 FORWARD = {
     "input": ("input", "x", "inputs", "xs", "sequence", "seq"),
     "hx": ("hx", "hidden", "state", "states", "h0", "h_0", "initial_state", "init_state", "init_states"),
     "lengths": ("lengths", "length", "seq_lengths", "input_lengths", "seq_lens", "lens"),
 }
-"""What a call may be given."""
+"""What a call may take, and the names under which it takes it."""
 
 
 def _by_role(parameters: list[Parameter], names: Mapping[str, tuple[str, ...]], name: str, what: str) -> dict[str, str]:
-    """Role to the name of the parameter that plays it. Raises `UsageError` for a required one that plays none."""
+    """The parameter's name for each role. Raises `UsageError` for a required parameter that has no role."""
     out = {role: p.name for role, known in names.items() for p in parameters if plain(p.name) in known}
     unknown = [p.name for p in parameters if p.required and p.name not in out.values()]
     if unknown:
@@ -57,7 +57,7 @@ def _by_role(parameters: list[Parameter], names: Mapping[str, tuple[str, ...]], 
     return out
 
 
-class Maker:
+class Builder:
     """Builds the net of a case and calls it."""
 
     def __init__(self, target: Any, entry: Recurrent, name: str) -> None:
@@ -65,15 +65,15 @@ class Maker:
         self.built = _by_role(from_signature(target) or VARIADIC, CONSTRUCTOR, name, "its constructor")
         forward = getattr(target, "forward", None)
         self.called = _by_role((from_signature(forward) or [])[1:], FORWARD, name, "its forward") if forward else {}
-        self.flat = False  # whether a state has no axis of layers
+        self.flat = False  # states have no axis of layers
 
     def build(self, case: RecurrentCase) -> torch.nn.Module:
-        """A net of the case's sizes, as it is built. Raises `UsageError` where its constructor does not do."""
-        told = {
+        """A new net of the case's sizes. Raises `UsageError` if its constructor raises, or returns no module."""
+        values = {
             "input_size": int(case.x.shape[-1]), "hidden_size": case.units, "max_length": case.slots,
             "eps": case.eps, "momentum": case.momentum, "batch_first": case.batch_first,
         }  # fmt: skip
-        given = {self.built[role]: value for role, value in told.items() if role in self.built}
+        given = {self.built[role]: value for role, value in values.items() if role in self.built}
         try:
             module = self.target(**given)
         except Exception as error:
@@ -82,10 +82,10 @@ class Maker:
             raise UsageError(f"{self.name} builds a {type(module).__name__}, no torch.nn.Module")
         return module.to(tensors.DTYPES[case.format.name])
 
-    def ready(self, case: RecurrentCase) -> tuple[torch.nn.Module, Parts]:
+    def ready(self, case: RecurrentCase) -> tuple[torch.nn.Module, NamedTensors]:
         """A net with the parameters, statistics and mode of a case."""
         module = self.build(case)
-        found = parts(module, self.entry, self.name)
+        found = named_tensors(module, self.entry, self.name)
         with torch.no_grad():
             for role, value in case.parameters.items():
                 held = found.trained[role]
@@ -106,7 +106,7 @@ class Maker:
         return states[0] if case.c is None else tuple(states)
 
     def returned(self, module: torch.nn.Module, case: RecurrentCase, leaves: dict[str, torch.Tensor]) -> Any:
-        """What the module returns for its leaves; whatever it raises becomes one sentence."""
+        """What the module returns for the leaves; any exception becomes a `CallError` in one sentence."""
         x = leaves["x"].transpose(0, 1) if case.batch_first else leaves["x"]
         given: dict[str, Any] = {}
         if case.h is not None:
@@ -117,7 +117,7 @@ class Maker:
         return guarded(lambda: module(x, **given), as_case, self.name)
 
     def outputs(self, case: RecurrentCase, returned: Any) -> dict[str, torch.Tensor]:
-        """Outputs and last states by name, as this house has them."""
+        """Outputs, (steps, cases, units), and last states, (cases, units), by name."""
         y, last = returned if isinstance(returned, (tuple, list)) and len(returned) == 2 else (returned, None)
         size = (case.steps, case.cases, case.units)
         seen = (size[1], size[0], size[2]) if case.batch_first else size
@@ -126,7 +126,7 @@ class Maker:
             raise CallError(f"{self.name} returned {got}, not outputs of shape {seen} and the last state")
         out = {"y": y.transpose(0, 1) if case.batch_first else y}
         states = last if isinstance(last, (tuple, list)) else [last]
-        for name, value in zip(("h", "c") if self.entry.cell == "lstm" else ("h",), states, strict=False):
+        for name, value in zip(self.entry.cell.states, states, strict=False):
             if isinstance(value, torch.Tensor):
                 if value.numel() != case.cases * case.units:
                     raise CallError(f"{self.name} returned a state of shape {tuple(value.shape)}")
@@ -152,7 +152,7 @@ class Maker:
         )
 
     def _gradients(
-        self, case: RecurrentCase, found: Parts, leaves: dict[str, torch.Tensor], out: dict[str, torch.Tensor]
+        self, case: RecurrentCase, found: NamedTensors, leaves: dict[str, torch.Tensor], out: dict[str, torch.Tensor]
     ) -> dict[str, Array]:
         pairs = [(out[name], dy) for name, dy in (("y", case.dy), ("h", case.dh), ("c", case.dc))
                  if dy is not None and name in out and out[name].requires_grad]  # fmt: skip
@@ -170,11 +170,11 @@ class Maker:
             for (name, leaf), value in zip(asked.items(), got, strict=True)
         }
 
-    def fresh(self, case: RecurrentCase) -> Fresh:
-        """A net as it is built."""
-        found = parts(self.build(case), self.entry, self.name)
+    def initial(self, case: RecurrentCase) -> InitialNet:
+        """A new net."""
+        found = named_tensors(self.build(case), self.entry, self.name)
         known = (*self.entry.parameters, "bias_hh")
-        return Fresh(
+        return InitialNet(
             {role: tensors.array(value) for role, value in found.trained.items()},
             found.statistics("mean"),
             found.statistics("var"),
@@ -182,7 +182,7 @@ class Maker:
         )
 
     def reloaded(self, case: RecurrentCase) -> RecurrentAnswer:
-        """What a net answers in evaluation that loaded the saved state of one that was trained on the case."""
+        """The answer, in evaluation, of a net that loaded the saved state of one that was trained on the case."""
         first, kept = self.ready(case)
         leaves = {name: torch.tensor(value, dtype=tensors.DTYPES[case.format.name])
                   for name, value in (("x", case.x), ("h", case.h), ("c", case.c)) if value is not None}  # fmt: skip
@@ -209,8 +209,8 @@ def _tried(action: Callable[[], Any]) -> str:
 def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
     """Bind a recurrent net.
 
-    Raises `UsageError` where the target is no class of modules, or its constructor or its parameters cannot be told;
-    `CallError` where it fails on every ordinary input.
+    Raises `UsageError` if the target is no class of modules, or what its constructor or parameters mean is unknown;
+    `CallError` if it fails on every ordinary input.
     """
     promised = contract(claim.contract)
     with quiet():
@@ -221,78 +221,79 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
             )
         if isinstance(target, type) and not is_module(target):
             raise UsageError(f"{claim.name} is a class, but no torch.nn.Module")
-        maker = Maker(target, entry, claim.name)
-        domain = _domain(maker, entry, promised.formats)
-    return RecurrentSubject(claim.name, entry, promised, domain, maker.call, maker.fresh, maker.reloaded)
+        builder = Builder(target, entry, claim.name)
+        domain = _domain(builder, entry, promised.formats)
+    return RecurrentSubject(claim.name, entry, promised, domain, builder.call, builder.initial, builder.reloaded)
 
 
 USUAL = 0.1
-"""The momentum of a net that neither takes one nor holds one under that name: torch's default."""
+"""The momentum of a net that has no argument and no attribute of that name: torch's default."""
 
 
-def _domain(maker: Maker, entry: Recurrent, formats: tuple[str, ...]) -> RecurrentDomain:
+def _domain(builder: Builder, entry: Recurrent, formats: tuple[str, ...]) -> RecurrentDomain:
     """What the net accepts. Raises `CallError` with the first failure if nothing works."""
-    served = [name for name in ("float32", "float64") if name in formats]
+    served = [name for name in reversed(WIDE_NAMES) if name in formats]
     if not served:
-        raise CallError("neither float32 nor float64 is among the formats that the contract claims")
-    base = RecurrentDraw(format=served[0], states="hx" in maker.called)
+        none = " nor ".join(reversed(WIDE_NAMES))
+        raise CallError(f"neither {none} is among the formats that the contract claims")
+    base = RecurrentDraw(format=served[0], states="hx" in builder.called)
     sample = recurrent_case(entry, base)
-    found = parts(maker.build(sample), entry, maker.name)
+    found = named_tensors(builder.build(sample), entry, builder.name)
     missing = [role for role in ("weight_ih", "weight_hh") if role not in found.trained]
     if missing:
-        raise UsageError(f"{maker.name}: it has no parameter {written(missing[0])}")
+        raise UsageError(f"{builder.name}: it has no parameter {written(missing[0])}")
     known = (*entry.parameters, "bias_hh")
     roles = tuple(role for role in known if role in found.trained)
     absent = {written(role): "has none" for role in entry.parameters if role not in roles}
     base = replace(base, fixed=roles)
 
     def works(what: str, draw: RecurrentDraw) -> bool:
-        why = _tried(lambda: maker.call(recurrent_case(entry, draw), False))
+        why = _tried(lambda: builder.call(recurrent_case(entry, draw), False))
         if why:
             absent[what] = why
         return not why
 
-    states = _states(maker, entry, base, absent)
+    states = _states(builder, entry, base, absent)
     base = replace(base, states=states)
-    maker.call(recurrent_case(entry, base), False)
+    builder.call(recurrent_case(entry, base), False)
     kept = all(f"{kind}_{place}" in found.kept for kind in ("mean", "var") for place in entry.places)
-    slots = "max_length" in maker.built or entry.statistics == "sequence"
+    slots = "max_length" in builder.built or entry.over_time
     if entry.state and not (kept and slots):
         absent["running statistics"] = "keeps none" if not kept else "is not told for how many steps"
     for role, what in (("lengths", "lengths"), ("batch_first", "batch first")):
-        if role not in maker.called and role not in maker.built:
+        if role not in builder.called and role not in builder.built:
             absent[what] = f"takes no {role}"
-    held = {name: v for m in maker.build(sample).modules() for name, v in vars(m).items() if isinstance(v, float)}
+    held = {name: v for m in builder.build(sample).modules() for name, v in vars(m).items() if isinstance(v, float)}
     return RecurrentDomain(
         roles=roles,
         formats=tuple(name for name in served if name == base.format or works(name, replace(base, format=name))),
-        eps=None if "eps" in maker.built else held.get("eps", entry.eps),
-        momentum=None if {"momentum"} & {*maker.built, *held} else USUAL,
+        eps=None if "eps" in builder.built else held.get("eps", entry.eps),
+        momentum=None if {"momentum"} & {*builder.built, *held} else USUAL,
         states=states,
-        noise=_starts_from_noise(maker, recurrent_case(entry, replace(base, states=False))),
-        lengths="lengths" in maker.called and works("lengths", replace(base, padded=True)),
-        batch_first="batch_first" in maker.built and works("batch first", replace(base, batch_first=True)),
+        noise=_starts_from_noise(builder, recurrent_case(entry, replace(base, states=False))),
+        lengths="lengths" in builder.called and works("lengths", replace(base, padded=True)),
+        batch_first="batch_first" in builder.built and works("batch first", replace(base, batch_first=True)),
         state=entry.state and kept and slots,
         slots=slots,
         absent=absent,
     )
 
 
-def _starts_from_noise(maker: Maker, case: RecurrentCase) -> bool:
-    """Whether two calls without a first state differ, as they should where its noise is on (Cooijmans 2016)."""
-    return not np.array_equal(maker.call(case, False).y, maker.call(case, False).y)
+def _starts_from_noise(builder: Builder, case: RecurrentCase) -> bool:
+    """Whether two calls without a first state differ, since the state starts from noise (Cooijmans 2016)."""
+    return not np.array_equal(builder.call(case, False).y, builder.call(case, False).y)
 
 
-def _states(maker: Maker, entry: Recurrent, base: RecurrentDraw, absent: dict[str, str]) -> bool:
-    """Whether a first state is taken, with an axis of layers or without; which of them is remembered."""
-    if "hx" not in maker.called:
+def _states(builder: Builder, entry: Recurrent, base: RecurrentDraw, absent: dict[str, str]) -> bool:
+    """Whether a first state is taken, with an axis of layers or without; sets `builder.flat` if without."""
+    if "hx" not in builder.called:
         absent["first state"] = "takes no hx"
         return False
-    why = _tried(lambda: maker.call(recurrent_case(entry, base), False))
+    why = _tried(lambda: builder.call(recurrent_case(entry, base), False))
     if why:
-        maker.flat = True
-        if _tried(lambda: maker.call(recurrent_case(entry, base), False)):
-            maker.flat = False
+        builder.flat = True
+        if _tried(lambda: builder.call(recurrent_case(entry, base), False)):
+            builder.flat = False
             absent["first state"] = why
             return False
     return True
