@@ -187,7 +187,7 @@ def test_in_a_notebook() -> None:
         ("rms_norm=torch.nn.functional:rms_norm", None),
         (good, None),
     ],
-    ids=str,
+    ids=["function", "class", "instance", "pair", "text", "claim", "text of a kind", "KIND=TARGET", "of a kind"],
 )
 def test_targets(target: Any, kind: str | None) -> None:
     """Text, function, class, instance, pair, `Implementation`; without a kind, what it is found to be."""

@@ -41,7 +41,6 @@ READ_ROUNDOFF = {
 
 SPELL_FORMATS = {
     "core.floats": "defines them",
-    "report": "reads plain records, in which a format is a name",
 }
 """Modules that may write the name of a format, each with the reason."""
 

@@ -15,8 +15,8 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 
 
-class Claimed(Protocol):
-    """What bounds depend on in an implementation: the normalizer that it claims to be, and its contract."""
+class Contracted(Protocol):
+    """What these bounds need of a bound implementation."""
 
     @property
     def normalizer(self) -> Normalizer: ...
@@ -24,7 +24,7 @@ class Claimed(Protocol):
     def contract(self) -> Contract: ...
 
 
-def demanded(subject: Claimed, case: Case, *, backward: bool = False) -> Accuracy:
+def demanded(subject: Contracted, case: Case, *, backward: bool = False) -> Accuracy:
     """The accuracy class that the contract demands on this case; by default that of torch's function of the kind."""
     name = subject.contract.accuracy
     if name == "default":
@@ -33,13 +33,13 @@ def demanded(subject: Claimed, case: Case, *, backward: bool = False) -> Accurac
     return known.get(name, bounds.SOUND)
 
 
-def forward_bound(subject: Claimed, truth: Truth) -> Array:
+def forward_bound(subject: Contracted, truth: Truth) -> Array:
     """Bound of y, of the output's shape."""
     total = bounds.forward(truth, demanded(subject, truth.case)).total
     return subject.contract.bound_multiplier * np.broadcast_to(total, truth.y.shape)
 
 
-def backward_bound(subject: Claimed, truth: Truth, accuracy: Accuracy | None = None) -> Array:
+def backward_bound(subject: Contracted, truth: Truth, accuracy: Accuracy | None = None) -> Array:
     """Bound of dx, of the input's shape; accuracy: another class than the demanded one."""
     if accuracy is None:
         accuracy = demanded(subject, truth.case, backward=True)
@@ -47,19 +47,19 @@ def backward_bound(subject: Claimed, truth: Truth, accuracy: Accuracy | None = N
     return subject.contract.bound_multiplier * np.broadcast_to(total, truth.case.x.shape)
 
 
-def parameter_bound(subject: Claimed, truth: Truth, *, bias: bool, accuracy: Accuracy | None = None) -> Array:
+def parameter_bound(subject: Contracted, truth: Truth, *, bias: bool, accuracy: Accuracy | None = None) -> Array:
     """Bound of dweight or dbias, of its shape; accuracy: another class than the demanded one."""
     if accuracy is None:
         accuracy = demanded(subject, truth.case, backward=True)
     return np.asarray(subject.contract.bound_multiplier * bounds.parameter(truth, accuracy, bias=bias).total)
 
 
-def running_bound(subject: Claimed, truth: Truth, *, variance: bool) -> Array:
+def running_bound(subject: Contracted, truth: Truth, *, variance: bool) -> Array:
     """Bound of the running mean or variance after one update, (units,)."""
     total = bounds.running(truth, demanded(subject, truth.case), variance=variance).total
     return np.asarray(subject.contract.bound_multiplier * total)
 
 
-def exact_bound(subject: Claimed, truth: Truth) -> Array:
+def exact_bound(subject: Contracted, truth: Truth) -> Array:
     """Bound between two outputs that a law makes equal bit for bit (`exactness.output`)."""
     return np.asarray(subject.contract.bound_multiplier * exactness.output(truth))
