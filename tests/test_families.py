@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,14 @@ from normcheck.core.spec import COLUMN_NAMES, EXTENDED_NAMES, Paper
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import verdict
 from normcheck.engine.search import Effort, search
+from normcheck.frameworks.registry import REGISTERED
 from normcheck.normalizers import catalog
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.report.terminal import NARROW, deviates, extended_row, has_table_row, table
 
 PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
+
+ROOT = Path(families.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,33 @@ def test_replay_is_of_the_family() -> None:
 
 def test_sweep_asks_plain_draws() -> None:
     assert run_check(Mine(1), CHECK, draws(Mine(1), CHECK, 3, seed=0)).status == FAILED
+
+
+PARTS = {"__init__", "entry", "case", "space", "subject", "reference", "bounds", "checks", "faults", "explain"}
+"""The files or folders of every family's folder, beside one for each framework."""
+
+MORE = {"recurrent": {"diagnosis"}}
+"""Parts that only one family has: recurrent nets search for the fault that explains findings."""
+
+FOLDERS = [name for name in families.MODULES if (ROOT / name).is_dir()]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_family_has_the_same_files(name: str) -> None:
+    parts = {path.stem for path in (ROOT / name).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+
+    assert parts & set(REGISTERED)
+    assert parts - set(REGISTERED) == PARTS | MORE.get(name, set())
+
+
+def test_every_folder_is_listed() -> None:
+    assert set(families.MODULES) == {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"normalizers"}
+
+
+def test_draws_and_spaces_are_named_alike() -> None:
+    for check in families.CHECKS:
+        assert type(check.space).__name__.endswith("Space"), check.name
+        assert type(check.space.plain).__name__.endswith("Draw"), check.name
 
 
 @pytest.mark.parametrize("kind", families.ENTRIES)

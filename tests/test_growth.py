@@ -58,7 +58,7 @@ def test_where_a_call_is_all_there_is_nothing_is_said() -> None:
     found = grown(lambda n: CALL, 0.02)
 
     assert found.verdict == INCONCLUSIVE
-    assert found.reason == "the cost of the call hides how the rest grows; ask for larger sizes"
+    assert found.reason == "the cost of the call hides how the rest grows; larger sizes are needed"
 
 
 def test_noise_that_hides_the_exponent_is_inconclusive() -> None:

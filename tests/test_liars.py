@@ -18,8 +18,8 @@ from normcheck.core.result import FAILED
 from normcheck.families import CHECKS
 from normcheck.normalizers import catalog, faults
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import demanded
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.recipes import Draw
 from normcheck.normalizers.sampling.space import edges

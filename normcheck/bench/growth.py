@@ -27,7 +27,8 @@ QUADRATIC_FROM = 1.5
 """Exponents below are called linear (or less), above quadratic (or more): halfway on logarithmic axes."""
 
 CONFIDENCE = 0.95
-"""Of the two-sided interval of an exponent."""
+"""Of the two-sided interval of an exponent: the usual level, as both linear and quadratic lie half an exponent away
+from the border of a verdict."""
 
 MOST_JUMPS, SIZES_BESIDE = 2, 2
 """The most jumps, and the least number of sizes on each side of one: a single last point is an outlier, not a step."""
@@ -140,7 +141,7 @@ def _solve(logs: Any, powers: Any, calls: Any, design: Any) -> tuple[Any, Any, A
             turned = slopes.swapaxes(-1, -2)
             ridge = 1e-9 * np.eye(design.shape[1])  # the slope of a jump vanishes if the cost of the call hides it
             move = np.linalg.solve(turned @ slopes + ridge, turned @ left[..., None])[..., 0]
-            solved = solved + np.clip(move, -2.0, 2.0)
+            solved = solved + np.clip(move, -2.0, 2.0)  # a longer step overshoots
     return left, solved, share
 
 
@@ -226,7 +227,7 @@ def fit(sizes: Sequence[int], values: Sequence[float]) -> Growth:
 
 def _verdict(low: float, high: float) -> tuple[str, str]:
     if low <= EXPONENTS[0]:
-        return INCONCLUSIVE, "the cost of the call hides how the rest grows; ask for larger sizes"
+        return INCONCLUSIVE, "the cost of the call hides how the rest grows; larger sizes are needed"
     if high < QUADRATIC_FROM:
         return LINEAR, ""
     if low > QUADRATIC_FROM:

@@ -33,7 +33,8 @@ REQUIRED_CHECKS = ("value", "finite", "input-gradient", "parameter-gradients")
 """Checks that must pass before anything is timed."""
 
 TABLE_CALLS, TABLE_SECONDS = 100, 2.0
-"""Calls for the table of pytest-benchmark: at most so many, and fewer if they would take longer than this."""
+"""Calls for the table of pytest-benchmark: at most so many, enough for its quantiles, and fewer if they would take
+longer than this."""
 
 LARGE_INPUT = 1 << 22
 """Entries of an input from which on only `FEW_SAVED` calls are kept for validation, to limit memory."""
@@ -120,7 +121,7 @@ def measure_speed(
         case = case_of(found, question)
         others, unavailable = available_baselines(found, case, setting.baselines)
         if not others:
-            raise CallError(f"there is nothing to time {found.name} beside: {'; '.join(unavailable.values())}")
+            raise CallError(f"no baseline is available for {found.name}: {'; '.join(unavailable.values())}")
         baseline, *further = others
         subjects = [found, others[baseline], others[baseline], *(others[name] for name in further)]
         saved = SAVED if case.x.size < LARGE_INPUT else FEW_SAVED

@@ -16,8 +16,8 @@ from normcheck.core.uses import JVP, SECOND
 from normcheck.diagnosis.observation import ARRAYS, CHANGED, FORMAT, Observation, near
 from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
+from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import demanded
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
 from normcheck.normalizers.subject import Answer, Call, Subject
 

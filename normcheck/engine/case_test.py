@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -40,8 +41,6 @@ def case_test(claim: Claim, name: str, text: Callable[[Finding], str]) -> Callab
     if reason:
         raise UsageError(f"{claim.name}: the check {name} has no cases: {reason}")
 
-    @settings(deadline=None)  # the first case may compile a kernel
-    @given(draw=draws_from(check.space, subject))
     def holds(draw: Any) -> None:
         with run_conditions():
             case, comparison = run_case(subject, check, draw)
@@ -49,4 +48,7 @@ def case_test(claim: Claim, name: str, text: Callable[[Finding], str]) -> Callab
             found = finding(check, draw, case, comparison)
             raise FindingsError(text(replace(found, replay=replay_command(claim, found.replay))))
 
-    return holds
+    # Hypothesis stores examples by the name of a function
+    holds.__name__ = re.sub(r"\W", "_", f"{name}_{claim.kind}_{claim.name}")
+    test = given(draw=draws_from(check.space, subject))(holds)
+    return settings(deadline=None)(test)  # the first case may compile a kernel

@@ -1,11 +1,25 @@
-"""The families that are checked. Entries, checks, faults and binders derive from the list `FAMILIES`.
+"""The families that are checked. Entries, checks, faults and binders derive from one list.
 
-To add a family, write a folder like the others here (`entry`, `case`, `space`, `subject`, `reference`, `bounds`,
-`checks`, `faults`, `explain`, and one file for each framework), give its `__init__` a `FAMILY`, and add one line below.
+To add a family, write a folder like the others here and add its name to `MODULES`. Each part is a file, or a folder of
+that name where one file would be too long:
+
+    entry      the catalog entries: frozen values, with the functions and flags in which they differ
+    case       a case and the answer to it: arrays and numbers, and how they are laid out
+    space      the draws from which cases follow
+    subject    a loaded implementation: how it is called, and which cases it accepts
+    reference  the closed forms in float64
+    bounds     what a correct implementation may be off by; no other part has a number that decides a comparison
+    checks     the laws, asked of a subject and a case
+    faults     known ways to be wrong: the reference with one part replaced
+    explain    the page of an entry
+    torch      loads implementations in torch; one such part for each framework
+
+Its `__init__` puts these together as `FAMILY`.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from normcheck.core.check import Check
@@ -14,15 +28,18 @@ from normcheck.core.errors import UsageError, suggest
 from normcheck.core.family import Family, KnownFault
 from normcheck.core.spec import Entry, Printed
 from normcheck.core.subject import BoundSubject
-from normcheck.families import normalizers, path_optimizer, recurrent, reparametrized, whitening
 
-FAMILIES: tuple[Family, ...] = (
-    normalizers.FAMILY,
-    recurrent.FAMILY,
-    path_optimizer.FAMILY,
-    whitening.FAMILY,
-    reparametrized.FAMILY,
+MODULES = (
+    "normalizers",
+    "recurrent",
+    "path_optimizer",
+    "whitening",
+    "reparametrized",
 )
+"""The modules of this package that define a family, in the order in which kinds, checks and faults are listed."""
+
+FAMILIES: tuple[Family, ...] = tuple(import_module(f"{__name__}.{module}").FAMILY for module in MODULES)
+"""Every family."""
 
 ENTRIES: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.entries}
 """Every kind, by name."""

@@ -30,8 +30,8 @@ from normcheck.identify import measure, reference_fit
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
 from normcheck.normalizers import catalog, transforms
+from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.checks.invariance import NEGLIGIBLE, TABLE
-from normcheck.normalizers.checks.within_bounds import demanded
 from normcheck.normalizers.normalizer import Normalizer, Sets
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.recipes import small

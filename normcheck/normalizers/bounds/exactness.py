@@ -6,6 +6,7 @@ import numpy as np
 
 from normcheck.core.floats import Array, Format
 from normcheck.core.result import WITNESS
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.oracle import Truth
 
 NOTHING: Array = np.zeros(())
@@ -13,6 +14,11 @@ NOTHING: Array = np.zeros(())
 
 HALF_A_STEP: Array = np.asarray(0.5)
 """Bound of a flag (1 or 0) or a sign (1, 0 or -1): two different values are at least 1 apart."""
+
+
+def rounded_once(case: Case, result: Array) -> Array:
+    """The largest error of rounding a result to the case's format."""
+    return case.format.half_ulp(result)
 
 
 def output(truth: Truth) -> Array:

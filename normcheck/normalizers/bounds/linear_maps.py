@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from normcheck.core.floats import FLOAT64, Array
-from normcheck.normalizers.bounds import bounds
-from normcheck.normalizers.reference.oracle import Truth
 
 
 def product(data: Array, weights: Array, bound: Array) -> Array:
@@ -24,10 +22,9 @@ def line(x: Array, slope: Array, shift: Array, own: Array) -> Array:
     return np.abs(x) * slope + shift + own
 
 
-def line_gradient(truth: Truth, slope: Array, multiplier: float) -> Array:
-    """Bound of dx - a dy from that of a, and that of dx in the class that keeps statistics, which are given here."""
-    assert truth.case.dy is not None, "the case has no cotangent"
-    return np.abs(truth.case.dy) * slope + multiplier * bounds.backward(truth, bounds.SOUND).total
+def line_gradient(dy: Array, slope: Array, own: Array) -> Array:
+    """Bound of dx - a dy from the bounds of a and of dx itself."""
+    return np.abs(dy) * slope + own
 
 
 def folded(data: Array, weights: Array, scaled: Array, terms: Array) -> Array:

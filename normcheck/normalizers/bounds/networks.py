@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from normcheck.core.floats import FLOAT64, Array
-from normcheck.normalizers.bounds import bounds
-from normcheck.normalizers.bounds.bounds import Accuracy
-from normcheck.normalizers.reference.oracle import Truth
 
 
 def descent(steps: int, size: Array) -> Array:
@@ -27,16 +24,13 @@ def along(off: Array, x: Array) -> Array:
     return off * np.abs(x)
 
 
-def layer_gradient(truth: Truth, accuracy: Accuracy, multiplier: float) -> Array:
-    """Bound of each dx as a linear layer below sums it up in float64, of the input's shape.
+def layer_gradient(dx: Array, lost: Array) -> Array:
+    """Bound of each dx as a linear layer below sums it up in float64; lost: bound of dx itself.
 
     Beside the bound of dx itself, a sum of n products is off by n u times the sum of their sizes (Higham 2002, section
     3.1), and the sums of the projection that follows by as much; 8 n u |dx| admits them, n the number of all entries.
     """
-    assert truth.case.dy is not None, "the case has no cotangent"
-    assert truth.dx is not None, "the case has no cotangent"
-    lost = multiplier * bounds.backward(truth, accuracy).total
-    return np.asarray(np.broadcast_to(lost, truth.dx.shape) + 8.0 * truth.dx.size * FLOAT64.u * np.abs(truth.dx))
+    return np.asarray(lost + 8.0 * dx.size * FLOAT64.u * np.abs(dx))
 
 
 def projected(off: Array, v: Array, gain: Array) -> Array:

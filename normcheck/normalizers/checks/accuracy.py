@@ -10,10 +10,11 @@ from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
-from normcheck.normalizers.bounds.exactness import HALF_A_STEP
+from normcheck.normalizers.bounds.contracted import demanded
+from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.curves import curve
-from normcheck.normalizers.checks.within_bounds import answer_of, demanded, resolved, rounded_once, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state, values

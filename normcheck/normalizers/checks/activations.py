@@ -16,12 +16,11 @@ from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import activations as bounds_above
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import demanded, forward_bound, parameter_bound
 from normcheck.normalizers.bounds.exactness import HALF_A_STEP, certainly_positive
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
-    forward_bound,
     gradients_of,
     needs_gradient,
     normalized_of,
@@ -255,10 +254,7 @@ def _gradient_of_bias(subject: Subject, case: Case, law: str, cotangent: Array, 
     assert truth.dbias is not None, "the case has no bias"
     needed, got = truth.partition.collect(least), gradients_of(subject, here).dbias
     short = np.full(needed.shape, np.nan) if got is None else np.minimum(got - needed, 0.0)
-    allowed = (
-        subject.contract.bound_multiplier
-        * bounds.parameter(truth, demanded(subject, here, backward=True), bias=True).total
-    )
+    allowed = parameter_bound(subject, truth, bias=True)
     return differ(law, short, np.zeros(needed.shape), allowed, certainly_positive(needed, allowed))
 
 

@@ -20,12 +20,11 @@ from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds, derivatives, mixed_precision
+from normcheck.normalizers.bounds.contracted import demanded, forward_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import (
     Ask,
     answer_of,
-    demanded,
-    forward_bound,
     gradients_within,
     needs_gradient,
     output_within,

@@ -8,19 +8,11 @@ from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, exact_bound, forward_bound
 from normcheck.normalizers.bounds.epsilon import follows
+from normcheck.normalizers.bounds.exactness import rounded_once
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    exact,
-    forward_bound,
-    needs_gradient,
-    resolved,
-    rounded_once,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, needs_gradient, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, values
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -45,7 +37,7 @@ def co_scaling(subject: Subject, case: Case) -> Comparison:
     for d in (0.25, 8.0):
         moved = case.but(x=case.x * d, eps=case.eps * d**power)
         law = f"y(d x; d^{power} eps) = y(x; eps), d = {d:g}"
-        found.append(differ(law, answer_of(subject, moved).y, y, exact(subject, truth)))
+        found.append(differ(law, answer_of(subject, moved).y, y, exact_bound(subject, truth)))
     return worst(*found)
 
 
@@ -99,7 +91,7 @@ def constant_gradient(subject: Subject, case: Case) -> Comparison:
     got = subject.call(case, True).dx
     assert got is not None
     assert truth.dx is not None
-    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
+    allowed = backward_bound(subject, truth)
     return differ("a constant set has the gradient of its formula", got, truth.dx, allowed, resolved(truth, accuracy))
 
 

@@ -18,11 +18,12 @@ from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.core.spec import OF_BATCH, REPARAMETRIZES
 from normcheck.normalizers.bounds import linear_maps
+from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.accuracy import needs_evaluation
 from normcheck.normalizers.checks.invariance import estimated, expects_statistics, through
-from normcheck.normalizers.checks.within_bounds import Ask, answer_of, forward_bound, truth_of
+from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import network, on_network
 from normcheck.normalizers.sampling.space import NormalizerSpace

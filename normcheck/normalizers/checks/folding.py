@@ -15,10 +15,12 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.core.spec import REPARAMETRIZES
-from normcheck.normalizers.bounds import linear_maps
+from normcheck.normalizers.bounds import bounds, linear_maps
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import answer_of, forward_bound, gradients_of, rounded_once, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, network, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -51,7 +53,7 @@ def affine(subject: Subject, case: Case) -> Comparison:
         return differs
     found = gradients_of(subject, case)
     assert found.dx is not None
-    allowed = linear_maps.line_gradient(truth, scale_lost, subject.contract.bound_multiplier)
+    allowed = linear_maps.line_gradient(case.dy, scale_lost, backward_bound(subject, truth, bounds.SOUND))
     return worst(differs, differ("dx = (y(1) - y(0)) dy", found.dx, scale * case.dy, allowed))
 
 

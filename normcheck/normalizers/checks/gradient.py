@@ -17,21 +17,20 @@ from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.bounds import Accuracy
-from normcheck.normalizers.bounds.exactness import scaled_gradient
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, parameter_bound
+from normcheck.normalizers.bounds.exactness import rounded_once, scaled_gradient
 from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
     gradients_of,
     gradients_within,
     needs_float64,
     needs_gradient,
     output_within,
     resolved,
-    rounded_once,
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer
@@ -60,10 +59,6 @@ def _classes(subject: Subject, truth: Truth, key: str, compare: object) -> Compa
     return replace(found, metrics=metrics)
 
 
-def _dx_allowed(subject: Subject, truth: Truth, accuracy: Accuracy) -> Array:
-    return np.asarray(subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total)
-
-
 def input_gradient(subject: Subject, case: Case) -> Comparison:
     """dx against the closed form of the claimed gradient mode."""
     truth = truth_of(subject, case)
@@ -74,11 +69,13 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     law = f"dx is the closed form, {subject.contract.gradient}"
 
     def compare(accuracy: Accuracy) -> Comparison:
-        allowed = _dx_allowed(subject, truth, accuracy)
+        allowed = backward_bound(subject, truth, accuracy)
         return differ(law, dx, expected, allowed, resolved(truth, accuracy), rounding=rounding)
 
     found = _classes(subject, truth, "backward", compare)
-    drawn = curve(truth, "backward", bound_ratios(dx, expected, _dx_allowed(subject, truth, bounds.SOUND), rounding)[1])
+    drawn = curve(
+        truth, "backward", bound_ratios(dx, expected, backward_bound(subject, truth, bounds.SOUND), rounding)[1]
+    )
     return replace(found, metrics={**found.metrics, **drawn})
 
 
@@ -95,7 +92,7 @@ def parameter_gradients(subject: Subject, case: Case) -> Comparison:
             if expected is None:
                 continue
             seen = np.full(expected.shape, np.nan) if got is None else got
-            allowed = subject.contract.bound_multiplier * bounds.parameter(truth, accuracy, bias=bias).total
+            allowed = parameter_bound(subject, truth, bias=bias, accuracy=accuracy)
             read = truth.partition.collect(truth.partition.per_set((~well).astype(float))) == 0
             mask = None if bias else read
             found.append(differ(law, seen, expected, allowed, mask, rounding=rounded_once(case, expected)))
@@ -123,7 +120,7 @@ def mode(subject: Subject, case: Case) -> Comparison:
     accuracy = demanded(subject, case, backward=True)
     dx = gradients_of(subject, case).dx
     assert dx is not None
-    allowed, mask = _dx_allowed(subject, truth, accuracy), resolved(truth, accuracy)
+    allowed, mask = backward_bound(subject, truth, accuracy), resolved(truth, accuracy)
     shares = {name: differ("", dx, gradient(truth, name), allowed, mask) for name in GRADIENTS}
     claimed = shares[subject.contract.gradient]
     metrics = {f"gradient/{name}": one.bound_ratio for name, one in shares.items()}

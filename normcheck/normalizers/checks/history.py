@@ -16,12 +16,13 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds, history
+from normcheck.normalizers.bounds import history
+from normcheck.normalizers.bounds.contracted import running_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state
 from normcheck.normalizers.checks.ledger import LAW, run_program
 from normcheck.normalizers.checks.statistics import needs_state, training
-from normcheck.normalizers.checks.within_bounds import demanded, needs_gradient, truth_of
+from normcheck.normalizers.checks.within_bounds import needs_gradient, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.programs import COPY, FREEZE, NARROW, RARE, RELOAD, RENEW, RESET, WIDEN
 from normcheck.normalizers.sampling.recipes import Draw, state
@@ -40,10 +41,10 @@ def recomputed(subject: Subject, case: Case) -> Comparison:
         both = []
         for name, variance in (("running_mean", False), ("running_var", True)):
             expected, got = getattr(truth, name), getattr(seen, name)
-            allowed = history.updates(bounds.running(truth, demanded(subject, case), variance=variance).total, updates)
+            allowed = history.updates(running_bound(subject, truth, variance=variance), updates)
             law = f"recomputed in the backward, the {name.replace('_', ' ')} is that of one update, or of two"
             got = np.full(expected.shape, np.nan) if got is None else got
-            both.append(differ(law, got, expected, subject.contract.bound_multiplier * allowed))
+            both.append(differ(law, got, expected, allowed))
         found.append(worst(*both))
     best = min(found, key=lambda c: c.bound_ratio)
     notes = {"under checkpointing": "running statistics are updated twice"} if best is found[1] else {}

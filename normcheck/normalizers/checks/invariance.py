@@ -16,10 +16,11 @@ from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison
 from normcheck.normalizers.bounds import epsilon, linear_maps
+from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound
 from normcheck.normalizers.bounds.exactness import can_show
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import Ask, answer_of, exact, forward_bound, truth_of
+from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.sampling.recipes import network, on_network
@@ -135,7 +136,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         follows = subject.domain.eps is None or normalizer.eps is None
         power = np.log2(move.delta) % 1 == 0
         if column.kind == "scale" and power and follows and normalizer.acts_on == "activation" and not evaluation:
-            sharp = differ(column.law, moved_y, expected, exact(subject, truth))
+            sharp = differ(column.law, moved_y, expected, exact_bound(subject, truth))
             return replace(sharp, metrics=metrics, detail="exact for powers of two")
         return replace(rough, metrics=metrics)
 

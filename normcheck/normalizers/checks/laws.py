@@ -12,18 +12,10 @@ from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import WITNESS, Comparison, worst
 from normcheck.normalizers.bounds import exactness, laws
-from normcheck.normalizers.bounds.exactness import can_show
+from normcheck.normalizers.bounds.contracted import demanded, exact_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import can_show, rounded_once
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    exact,
-    forward_bound,
-    normalized_of,
-    resolved,
-    rounded_once,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, normalized_of, resolved, truth_of
 from normcheck.normalizers.normalizer import AXES, Normalizer
 from normcheck.normalizers.reference.standardize import reach
 from normcheck.normalizers.sampling.recipes import small, values
@@ -123,7 +115,7 @@ def sign(subject: Subject, case: Case) -> Comparison:
     flipped = case.but(x=-case.x, bias=None if case.bias is None else -case.bias)
     truth = truth_of(subject, case)
     observed, expected = answer_of(subject, flipped).y, -answer_of(subject, case).y
-    return differ("y(-x; -bias) = -y(x; bias)", observed, expected, exact(subject, truth), detail="exact")
+    return differ("y(-x; -bias) = -y(x; bias)", observed, expected, exact_bound(subject, truth), detail="exact")
 
 
 def moments(subject: Subject, case: Case) -> Comparison:
@@ -179,7 +171,7 @@ def affine_scale(subject: Subject, case: Case) -> Comparison:
             bias=None if case.bias is None else factor * case.bias,
         )
         law = f"y({factor:g} w, {factor:g} b) = {factor:g} y(w, b)"
-        found.append(differ(law, answer_of(subject, scaled).y, factor * y, abs(factor) * exact(subject, truth)))
+        found.append(differ(law, answer_of(subject, scaled).y, factor * y, abs(factor) * exact_bound(subject, truth)))
     return worst(*found)
 
 

@@ -17,10 +17,11 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import Array, Format
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import programs
-from normcheck.normalizers.bounds import bounds, history
+from normcheck.normalizers.bounds import history
+from normcheck.normalizers.bounds.contracted import running_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import demanded, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import output_within, truth_of
 from normcheck.normalizers.programs import MOVES, RARE, RELOAD, RENEW, RESET
 from normcheck.normalizers.subject import Life, State, Subject
 
@@ -121,10 +122,9 @@ class ProgramRun:
         yield output_within(subject, truth, answer.y, "in training")
         assert truth.running_mean is not None
         assert truth.running_var is not None
-        one = (bounds.running(truth, demanded(subject, here), variance=variance).total for variance in (False, True))
         losses = [
-            history.updated(lost, subject.contract.bound_multiplier * bound, momentum, subject.contract)
-            for lost, bound in zip(ledger.loss, one, strict=True)
+            history.updated(lost, running_bound(subject, truth, variance=variance), momentum, subject.contract)
+            for lost, variance in zip(ledger.loss, (False, True), strict=True)
         ]
         count = None if ledger.count is None else ledger.count + 1
         self.ledger = replace(

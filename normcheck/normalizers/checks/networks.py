@@ -16,16 +16,10 @@ from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds, networks
+from normcheck.normalizers.bounds import networks
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound
 from normcheck.normalizers.case import Case, Linear
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    forward_bound,
-    gradients_of,
-    needs_float64,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, needs_float64, truth_of
 from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference.nonlinear import tanh_slope
 from normcheck.normalizers.reference.oracle import Truth, partition
@@ -91,9 +85,7 @@ def step_of(subject: Subject, net: NetCase, *, biased: bool) -> NetStep:
     here = here.but(dy=net.cotangent(y))
     answer, truth = gradients_of(subject, here), truth_of(subject, here)
     assert answer.dx is not None
-    off = bounds.backward(truth, demanded(subject, here, backward=True)).total
-    allowed = subject.contract.bound_multiplier * np.broadcast_to(off, y.shape)
-    return NetStep(y, answer.dx, answer.dweight, answer.dbias, truth, allowed)
+    return NetStep(y, answer.dx, answer.dweight, answer.dbias, truth, backward_bound(subject, truth))
 
 
 def together(normalizer: Normalizer, part: Partition, full: Array) -> Array:

@@ -7,11 +7,11 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import applies
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound, parameter_bound
 from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.layout import laid
-from normcheck.normalizers.checks.within_bounds import demanded, forward_bound, gradients_of, needs_gradient, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_of, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
@@ -62,18 +62,18 @@ def repeats(subject: Subject, case: Case) -> Comparison:
 def repeats_gradient(subject: Subject, case: Case) -> Comparison:
     """A repeated call gives the same gradients: none accumulates over calls."""
     first, again = _calls(subject, case, gradient=True)
-    truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
-    allowed = {"dx": bounds.backward(truth, accuracy).total}
+    truth = truth_of(subject, case)
+    allowed = {"dx": backward_bound(subject, truth)}
     if truth.dweight is not None:
-        allowed["dweight"] = bounds.parameter(truth, accuracy, bias=False).total
+        allowed["dweight"] = parameter_bound(subject, truth, bias=False)
     if truth.dbias is not None:
-        allowed["dbias"] = bounds.parameter(truth, accuracy, bias=True).total
+        allowed["dbias"] = parameter_bound(subject, truth, bias=True)
     found = []
     for name, bound in allowed.items():
         before, after = getattr(first, name), getattr(again, name)
         if before is not None and after is not None:
             law = f"the same call again gives the same {name}"
-            found.append(differ(law, after, before, two_answers(subject.contract.bound_multiplier * bound)))
+            found.append(differ(law, after, before, two_answers(bound)))
     return worst(*found)
 
 

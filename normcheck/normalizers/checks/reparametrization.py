@@ -12,8 +12,9 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import laws
+from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import forward_bound, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import output_within, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import small

@@ -14,24 +14,20 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
-from normcheck.normalizers.bounds.exactness import NOTHING
-from normcheck.normalizers.bounds.underflow import flushed
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, exact_bound, forward_bound
+from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
+from normcheck.normalizers.bounds.format_range import flushed, scales_of_cubes, scales_of_squares
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.epsilon import constant, has_eps
 from normcheck.normalizers.checks.within_bounds import (
     answer_of,
-    demanded,
-    exact,
-    forward_bound,
     gradients_of,
     gradients_within,
     needs_gradient,
     output_within,
     resolved,
-    rounded_once,
     truth_of,
 )
 from normcheck.normalizers.normalizer import Normalizer
@@ -75,7 +71,7 @@ def contained_gradient(subject: Subject, case: Case) -> Comparison:
     """A NaN or an infinity in one set does not change the input gradient of the others."""
     truth, accuracy = truth_of(subject, case), demanded(subject, case, backward=True)
     assert truth.dx is not None
-    allowed = subject.contract.bound_multiplier * bounds.backward(truth, accuracy).total
+    allowed = backward_bound(subject, truth)
     mask = resolved(truth, accuracy)
     found = []
     for name, here, _, own in _poisoned(subject, case):
@@ -100,12 +96,7 @@ def signed_zero(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
     negative = case.but(x=np.where(case.x == 0, -0.0, case.x))
-    return differ("y(-0) = y(+0)", answer_of(subject, negative).y, y, exact(subject, truth))
-
-
-def _exponent(format: Format) -> int:
-    """Exponent of the largest power of two."""
-    return int(math.frexp(format.largest)[1]) - 1
+    return differ("y(-0) = y(+0)", answer_of(subject, negative).y, y, exact_bound(subject, truth))
 
 
 def tiny(power: int) -> Callable[[Normalizer, Draw], Case]:
@@ -134,23 +125,6 @@ def subnormal_gradient(subject: Subject, case: Case) -> Comparison:
     return worst(*gradients_within(subject, truth_of(subject, case), gradients_of(subject, case), "of tiny sets"))
 
 
-def _within_squares(truth: Truth) -> tuple[int, int]:
-    """Largest and smallest exponent of a scale at which squared sums over a set, and all digits of v, are normal."""
-    format = truth.case.format
-    largest = truth.setting.n * float(np.abs(truth.saved.x).max())
-    smallest = float(truth.saved.s.min()) * math.sqrt(format.wide.u)
-    half = (_exponent(format) - 2) / 2
-    return math.floor(half - math.log2(largest)), math.ceil(-half - math.log2(smallest))
-
-
-def _within_cubes(truth: Truth) -> tuple[int, int]:
-    """Largest and smallest exponent of a scale at which cubes of s and 1 / s are normal: fused backwards use them."""
-    size = truth.setting.n * float(np.abs(truth.saved.x).max())
-    size = max(size, 1.0 / float(truth.saved.s.min()))
-    reach = math.floor((_exponent(truth.case.format) - 2) / 3 - math.log2(size))
-    return reach, -reach
-
-
 def _scaled(case: Case, reach: Callable[[Truth], tuple[int, int]], truth: Truth) -> Iterator[tuple[str, Case]]:
     """The case scaled to the largest and to the smallest numbers, each with a phrase for the law."""
     for exponent in reach(truth):
@@ -161,7 +135,7 @@ def magnitudes(subject: Subject, case: Case) -> Comparison:
     """Large and small numbers are normalized like others, as long as the format holds their squares."""
     case = case.but(dy=None)
     found = []
-    for label, here in _scaled(case, _within_squares, truth_of(subject, case)):
+    for label, here in _scaled(case, scales_of_squares, truth_of(subject, case)):
         found.append(output_within(subject, truth_of(subject, here), answer_of(subject, here).y, label))
     return worst(*found)
 
@@ -169,7 +143,7 @@ def magnitudes(subject: Subject, case: Case) -> Comparison:
 def magnitudes_gradient(subject: Subject, case: Case) -> Comparison:
     """Gradients at large and small numbers are right, as long as the format holds the cubes of their scale."""
     found: list[Comparison] = []
-    for label, here in _scaled(case, _within_cubes, truth_of(subject, case)):
+    for label, here in _scaled(case, scales_of_cubes, truth_of(subject, case)):
         found += gradients_within(subject, truth_of(subject, here), gradients_of(subject, here), label)
     return worst(*found)
 

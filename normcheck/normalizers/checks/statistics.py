@@ -8,12 +8,12 @@ from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
-from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound, running_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
-from normcheck.normalizers.checks.within_bounds import answer_of, demanded, exact, forward_bound, truth_of
+from normcheck.normalizers.checks.within_bounds import answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -29,7 +29,6 @@ def needs_state(subject: Subject) -> str:
 def update(subject: Subject, case: Case) -> Comparison:
     """After a batch, new = (1 - m) old + m batch; the variance has the factor n / (n - 1), which shows at small n."""
     truth = truth_of(subject, case)
-    accuracy = demanded(subject, case)
     answer = answer_of(subject, case)
     pairs = (
         ("running mean = (1 - m) old + m mean", answer.running_mean, truth.running_mean, False),
@@ -38,7 +37,7 @@ def update(subject: Subject, case: Case) -> Comparison:
     found = []
     for law, got, expected, variance in pairs:
         assert expected is not None
-        allowed = subject.contract.bound_multiplier * bounds.running(truth, accuracy, variance=variance).total
+        allowed = running_bound(subject, truth, variance=variance)
         found.append(differ(law, np.full(expected.shape, np.nan) if got is None else got, expected, allowed))
     return worst(*found)
 
@@ -51,7 +50,7 @@ def output_ignores_state(subject: Subject, case: Case) -> Comparison:
     truth = truth_of(subject, case)
     y = answer_of(subject, case).y
     law = "in training y does not depend on the running statistics"
-    return differ(law, answer_of(subject, other).y, y, exact(subject, truth))
+    return differ(law, answer_of(subject, other).y, y, exact_bound(subject, truth))
 
 
 def evaluation_keeps(subject: Subject, case: Case) -> Comparison:

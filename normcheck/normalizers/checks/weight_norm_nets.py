@@ -9,16 +9,10 @@ from normcheck.core.compare import differ  # fmt: skip
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import networks
+from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound
 from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.networks import SPACE, by_layer
-from normcheck.normalizers.checks.within_bounds import (
-    answer_of,
-    demanded,
-    forward_bound,
-    gradients_of,
-    needs_float64,
-    truth_of,
-)
+from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, needs_float64, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import on_network
 from normcheck.normalizers.subject import Subject
@@ -52,8 +46,7 @@ def weight_normed(subject: Subject, case: Case) -> Comparison:
         own, truth = gradients_of(subject, here).dx, truth_of(subject, here)
         assert own is not None
         assert truth.dx is not None
-        accuracy = demanded(subject, here, backward=True)
-        lost = networks.layer_gradient(truth, accuracy, subject.contract.bound_multiplier)
+        lost = networks.layer_gradient(truth.dx, backward_bound(subject, truth))
         own, exact, off = (
             np.einsum("nms,nsd->md", by_layer(normalizer, here, full), seen)
             for full, seen in ((own, data), (truth.dx, data), (lost, np.abs(data)))

@@ -10,8 +10,10 @@ from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
 from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison
-from normcheck.normalizers.bounds import bounds, exactness, laws
+from normcheck.normalizers.bounds import bounds, laws
 from normcheck.normalizers.bounds.bounds import Accuracy
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound, parameter_bound
+from normcheck.normalizers.bounds.exactness import rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.oracle import Truth, evaluate
 from normcheck.normalizers.subject import Answer, Subject
@@ -42,24 +44,9 @@ def answer_of(subject: Subject, case: Case, *, gradient: bool = False) -> Answer
     return subject.call(case, gradient)
 
 
-def demanded(subject: Subject, case: Case, *, backward: bool = False) -> Accuracy:
-    """The accuracy class that the contract demands on this case; by default that of torch's function of the kind."""
-    name = subject.contract.accuracy
-    if name == "default":
-        name = subject.normalizer.narrow_accuracy[int(backward)] if case.format.narrow else "sound"
-    known = {c.name: c for c in bounds.classes(case.format)}
-    return known.get(name, bounds.SOUND)
-
-
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether the set of each entry is conditioned well enough to be compared, of the input's shape."""
     return truth.partition.per_set(bounds.resolved(truth, accuracy))
-
-
-def forward_bound(subject: Subject, truth: Truth) -> Array:
-    """The bound of y in the demanded class, of the output's shape."""
-    accuracy = demanded(subject, truth.case)
-    return subject.contract.bound_multiplier * np.broadcast_to(bounds.forward(truth, accuracy).total, truth.y.shape)
 
 
 def gradients_of(subject: Subject, case: Case) -> Answer:
@@ -68,11 +55,6 @@ def gradients_of(subject: Subject, case: Case) -> Answer:
     if answer.dx is None:
         raise CallError(f"{subject.name} returned an output that does not require grad")
     return answer
-
-
-def rounded_once(case: Case, y: Array) -> Array:
-    """The largest error of rounding a result to the case's format."""
-    return case.format.half_ulp(y)
 
 
 def normalized_of(subject: Subject, truth: Truth, y: Array) -> tuple[Array, Array]:
@@ -94,11 +76,10 @@ def gradients_within(
 ) -> Iterator[Comparison]:
     """Compare the gradients of a call with the reference; wanted: whether input, weight and bias must have one."""
     accuracy = demanded(subject, truth.case, backward=True)
-    multiplier = subject.contract.bound_multiplier
     if wanted[0]:
         assert truth.dx is not None
         got = np.full(truth.dx.shape, np.nan) if answer.dx is None else answer.dx
-        allowed = multiplier * bounds.backward(truth, accuracy).total
+        allowed = backward_bound(subject, truth)
         rounding = rounded_once(truth.case, truth.dx)
         yield differ(f"dx, {label}", got, truth.dx, allowed, resolved(truth, accuracy), rounding=rounding)
     read = truth.partition.collect(truth.partition.per_set((~bounds.resolved(truth, accuracy)).astype(float))) == 0
@@ -107,11 +88,6 @@ def gradients_within(
         if expected is None or not must:
             continue
         got = np.full(expected.shape, np.nan) if got is None else got
-        allowed = multiplier * bounds.parameter(truth, accuracy, bias=bias).total
+        allowed = parameter_bound(subject, truth, bias=bias)
         rounding = rounded_once(truth.case, expected)
         yield differ(f"{name}, {label}", got, expected, allowed, None if bias else read, rounding=rounding)
-
-
-def exact(subject: Subject, truth: Truth) -> Array:
-    """The bound between two outputs that a law makes equal bit for bit, `exactness.output`, of the output's shape."""
-    return np.asarray(subject.contract.bound_multiplier * exactness.output(truth))

@@ -1,0 +1,53 @@
+"""Bounds as the contract of an implementation demands them: in its accuracy class, times its factor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.bounds import bounds, exactness
+from normcheck.normalizers.bounds.bounds import Accuracy
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.reference.oracle import Truth
+from normcheck.normalizers.subject import Subject
+
+
+def demanded(subject: Subject, case: Case, *, backward: bool = False) -> Accuracy:
+    """The accuracy class that the contract demands on this case; by default that of torch's function of the kind."""
+    name = subject.contract.accuracy
+    if name == "default":
+        name = subject.normalizer.narrow_accuracy[int(backward)] if case.format.narrow else "sound"
+    known = {c.name: c for c in bounds.classes(case.format)}
+    return known.get(name, bounds.SOUND)
+
+
+def forward_bound(subject: Subject, truth: Truth) -> Array:
+    """Bound of y, of the output's shape."""
+    total = bounds.forward(truth, demanded(subject, truth.case)).total
+    return subject.contract.bound_multiplier * np.broadcast_to(total, truth.y.shape)
+
+
+def backward_bound(subject: Subject, truth: Truth, accuracy: Accuracy | None = None) -> Array:
+    """Bound of dx, of the input's shape; accuracy: another class than the demanded one."""
+    if accuracy is None:
+        accuracy = demanded(subject, truth.case, backward=True)
+    total = bounds.backward(truth, accuracy).total
+    return subject.contract.bound_multiplier * np.broadcast_to(total, truth.case.x.shape)
+
+
+def parameter_bound(subject: Subject, truth: Truth, *, bias: bool, accuracy: Accuracy | None = None) -> Array:
+    """Bound of dweight or dbias, of its shape; accuracy: another class than the demanded one."""
+    if accuracy is None:
+        accuracy = demanded(subject, truth.case, backward=True)
+    return np.asarray(subject.contract.bound_multiplier * bounds.parameter(truth, accuracy, bias=bias).total)
+
+
+def running_bound(subject: Subject, truth: Truth, *, variance: bool) -> Array:
+    """Bound of the running mean or variance after one update, (units,)."""
+    total = bounds.running(truth, demanded(subject, truth.case), variance=variance).total
+    return np.asarray(subject.contract.bound_multiplier * total)
+
+
+def exact_bound(subject: Subject, truth: Truth) -> Array:
+    """Bound between two outputs that a law makes equal bit for bit (`exactness.output`)."""
+    return np.asarray(subject.contract.bound_multiplier * exactness.output(truth))
