@@ -1,4 +1,7 @@
-"""What each layer of the survey computes, measured here in float64 without normcheck: `python measure.py [WORD ...]` writes facts.json."""
+"""What each layer of the survey computes, measured here in float64 without normcheck.
+
+`python measure.py [WORD ...]` writes facts.json: of all layers, or of those with a word in their name.
+"""
 
 import itertools
 import json
@@ -23,6 +26,7 @@ SHAPES = {
 FORMATS = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 WEIGHTS = ("weight", "gamma", "scale", "g")
+PLACES = ("inside", "outside", "floor")
 BIASES = ("bias", "beta", "shift", "b")
 
 
@@ -134,6 +138,7 @@ def expected_labels(kind, shape, axis, groups):
         "mean_only_batch_norm": (unit,),
         "whole tensor": (),
         "each group of units at each position": (case, rest, group),
+        "each group of units of each frame": (case, group, at[2] if len(shape) == 5 else at[0]),
         "nothing": (np.arange(math.prod(shape)).reshape(shape),),
         "units and positions of each case": (case,),
         "each unit over half of the cases": (unit, case * 2 // shape[0]),
@@ -154,6 +159,7 @@ SETS = (
     "units and positions of each case",
     "each group of units at each position",
     "each unit over half of the cases",
+    "each group of units of each frame",
 )
 
 
@@ -203,7 +209,7 @@ def forms(probe):
     weights = ("w", "1+w", "none") if probe.weight is not None else ("none",)
     for subtracts, weight, activation in itertools.product((False, True), weights, ("none", "relu")):
         yield Form(subtracts, "nothing", "n", "inside", weight, activation)
-        for about, divisor, place in itertools.product(("mean", "zero"), ("n", "n-1", "1"), ("inside", "outside", "floor")):
+        for about, divisor, place in itertools.product(("mean", "zero"), ("n", "n-1", "1"), PLACES):
             yield Form(subtracts, about, divisor, place, weight, activation)
 
 
@@ -226,7 +232,8 @@ def with_eps(form, probe, labels):
     if not ratio.numel():
         return form
     d = abs(float(ratio.median()))
-    plain = abs(float((bare(x, None, None, labels) / Form(form.subtracts, form.about, form.divisor, "inside", "none")(x, None, None, labels)).median()))
+    without = Form(form.subtracts, form.about, form.divisor, "inside", "none")
+    plain = abs(float((bare(x, None, None, labels) / without(x, None, None, labels)).median()))
     if abs(d - plain) < 0.3 * plain or not math.isfinite(d):  # nothing was added
         return form
     return Form(**{**vars_of(form), "eps": d * d if form.place == "inside" else d})
@@ -244,7 +251,8 @@ def fit(probe, labels):
         made = with_eps(form, probe, labels)
         size = made.eps if made.place != "inside" else math.sqrt(made.eps)
         worst = 0.0
-        for seed, offset, scale in ((11, 0.0, 1.0), (12, 3.0, 1.0), (13, 0.0, size or 1e-3), (14, 0.5, 3.0 * size or 1.0)):
+        inputs = ((11, 0.0, 1.0), (12, 3.0, 1.0), (13, 0.0, size or 1e-3), (14, 0.5, 3.0 * size or 1.0))
+        for seed, offset, scale in inputs:
             x = draw(probe.shape, seed, offset, scale)
             y = call_afresh(probe, x, True)
             f = made(x, w, b, labels)
@@ -266,7 +274,7 @@ def nice(eps):
 
 
 def errors(layer, form, labels_of, format):
-    """The largest error in units of rounding of the format, by ratio of mean to deviation; infinity where it overflows."""
+    """The largest error in units of rounding of the format, by ratio of mean to deviation; inf where it overflows."""
     out = {}
     for ratio in (0.0, 8.0, 64.0) if format in ("bfloat16", "float16") else (0.0, 30.0, 3000.0):
         worst = 0.0
@@ -301,7 +309,6 @@ def gradients(probe, form, labels):
     """Relative distance of dx, dweight, dbias and the second derivative from those of the formula."""
     x = draw(probe.shape, 41).requires_grad_()
     dy = draw(probe.shape, 42)
-    own = [p for p in probe.module.parameters()]
     y = probe(x).double().reshape(probe.shape)
     roles = [("dweight", probe.weight), ("dbias", probe.bias)]
     named = [(name, value) for name, value in roles if value is not None and value.requires_grad]
@@ -317,7 +324,8 @@ def gradients(probe, form, labels):
 
     f = form(twin, laid(w), laid(b), labels)
     leaves = {"dweight": w, "dbias": b}
-    want = torch.autograd.grad((f * dy).sum(), [twin, *[leaves[name] for name, _ in named]], create_graph=True, allow_unused=True)
+    asked = [twin, *[leaves[name] for name, _ in named]]
+    want = torch.autograd.grad((f * dy).sum(), asked, create_graph=True, allow_unused=True)
     out = {}
     for name, a, e in zip(["dx", *[name for name, _ in named]], got, want, strict=True):
         if e is None:
@@ -391,8 +399,8 @@ def accepts(layer):
     """Ranks of input that it takes, and whether it takes an empty batch."""
     probe, out = Probe(layer, training=False), {"ranks": []}
     shapes = {2: (4, UNITS), 3: (4, 5, UNITS), 4: (4, 3, 5, UNITS), 5: (2, 3, 2, 5, UNITS)}
-    for rank, shape in shapes.items():
-        shape = shape if probe.axis == -1 else (shape[0], UNITS, *shape[1:-1])
+    for rank, last in shapes.items():
+        shape = last if probe.axis == -1 else (last[0], UNITS, *last[1:-1])
         try:
             call = probe(draw(shape, 1))
             if call.numel() == math.prod(shape):
@@ -409,6 +417,11 @@ def accepts(layer):
 # the facts of a layer
 
 
+def eps_of(module):
+    values = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon", "init_eps"))
+    return next((value for value in values if isinstance(value, float)), None)
+
+
 def facts(layer):
     probe = Probe(layer)
     frozen = probe.mean is not None and not any(True for _ in probe.module.parameters())
@@ -419,8 +432,10 @@ def facts(layer):
     kind = layer.kind
     sets = [kind, *SETS]
     counts = (groups, 1, 2, 4)
-    name, count = next(((s, g) for s in sets for g in counts if same(labels, expected_labels(s, probe.shape, probe.axis, g))), ("unknown", 1))
-    form, distance = fit(probe, labels) if name != "nothing" else (None, math.inf)
+    pairs = itertools.product(sets, counts)
+    fits = ((s, g) for s, g in pairs if same(labels, expected_labels(s, probe.shape, probe.axis, g)))
+    name, count = next(fits, ("unknown", 1))
+    form, distance = fit(probe, labels) if name not in ("nothing", "unknown") else (None, math.inf)
     out = {
         "parameters": sorted(n for n, _ in probe.module.named_parameters()),
         "buffers": sorted(n for n, _ in probe.module.named_buffers()),
@@ -428,23 +443,27 @@ def facts(layer):
         "sets of the kind": name == kind and (count == groups or kind != "group_norm"),
         "groups": count if name in ("group_norm", "each group of units at each position") else None,
         "each entry depends on its whole set": whole,
+        "numbers of the weight": None if probe.weight is None else probe.weight.numel(),
         "axis": {-1: "last", 1: "1"}[probe.axis],
         "frozen": frozen,
         "training": not frozen,
-        "eps attribute": next((getattr(probe.module, n) for n in ("eps", "epsilon", "variance_epsilon", "init_eps") if isinstance(getattr(probe.module, n, None), float)), None),
+        "eps attribute": eps_of(probe.module),
         "accepts": accepts(layer),
         "evaluation": evaluation(layer, form, labels),
         "buffers changed": running(layer, labels),
     }
     if form is None or not distance < 1e-3:
         nearest = None if form is None else {**vars_of(form), "eps": nice(form.eps)}
-        return out | {"formula": None, "nearest": nearest, "distance": None if not math.isfinite(distance) else float(f"{distance:.1e}")}
+        far = float(f"{distance:.1e}") if math.isfinite(distance) else None
+        return out | {"formula": None, "nearest": nearest, "distance": far}
 
     def labels_of(shape):
-        return expected_labels(name, shape, probe.axis, count)
+        # a fixed size of the groups makes more of them where there are more units
+        fixed = name == "each group of units at each position"
+        return expected_labels(name, shape, probe.axis, count * shape[probe.axis] // UNITS if fixed else count)
 
     out |= {"formula": {**vars_of(form), "eps": nice(form.eps)}, "distance": float(f"{distance:.1e}")}
-    out["float64 computed in float32"] = distance > 1e-11
+    out["float64 computed in float32"] = distance > 1e-9
     out["errors"] = {format: errors(layer, form, labels_of, format) for format in ("float32", "bfloat16", "float16")}
     try:
         out["float16 of size 300"] = overflow(layer, form, labels_of)

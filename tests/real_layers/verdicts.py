@@ -4,111 +4,103 @@ failure  another function than that of the kind under the declared contract
 warning  right, but weaker than torch's counterpart; exit 0
 note     the rest
 
-`python verdicts.py` writes expected.toml; what is judged by hand is in JUDGED, with the reason.
+`python verdicts.py` writes expected.toml; what is judged by hand is in judged.toml, with the reason.
 """
 
 import json
+import tomllib
 
 from layers import HERE, layers
 
 ONE_ROUNDING = 1.1  # units of rounding: the output is rounded once
 TWO_ROUNDINGS = 2.2  # also rounded before the weight
+FEW_ROUNDINGS = 4.0  # each step is rounded, the statistic too; more only where errors grow with the mean
 
-JUDGED = {
-    "timm.layers:EvoNorm2dS0(groups=4)": ("failed", ["no-known-normalizer"], "x sigmoid(v x) over the deviation of a group: the mean is not subtracted, and a swish is in the numerator"),
-    "timm.layers.grn:GlobalResponseNorm": ("failed", ["no-known-normalizer"], "global response normalization: multiplies by a norm over positions divided by its mean over units, and adds the input"),
-    "diffusers.models.normalization:GlobalResponseNorm": ("failed", ["no-known-normalizer"], "global response normalization: multiplies by a norm over positions divided by its mean over units, and adds the input"),
-    "x_transformers.x_transformers:DynamicTanh": ("failed", ["no-known-normalizer"], "tanh(a x) w + b: no statistic"),
-    "transformers.models.mobilebert.modeling_mobilebert:NoNorm": ("failed", ["no-known-normalizer"], "w x + b: no statistic"),
-    "torch_geometric.nn:PairNorm": ("failed", ["no-known-normalizer"], "subtracts the mean of each unit over the cases, then divides by the root of the mean squared length of a case: two kinds of sets"),
-    "torch_geometric.nn:GraphNorm": ("failed", ["mean-scaled"], "subtracts the mean of each unit times a parameter; keeps no running statistics"),
-    "transformers.models.muse_spark.modeling_muse_spark:MuseSparkTextInputScaledRMSNorm": ("failed", ["weight-before-statistic", "weight-offset-one"], "multiplies by 1 + w before the statistic is taken"),
-    "transformers.models.patchtst.modeling_patchtst:PatchTSTBatchNorm": ("not bound", [], "takes a configuration, and normalizes the last axis over cases and positions: normcheck adapt prints the wrapper"),
-    "diffusers.models.autoencoders.autoencoder_kl_minimax_h3:MiniMaxH3VideoGroupNorm": ("failed", ["frames-apart"], "takes (N, C, T, H, W) only, and each frame has statistics of its own"),
-    "torchvision.ops.misc:FrozenBatchNorm2d": ("passed", [], ""),
+COUNTERPARTS = {
+    "layer_norm": "layer_norm=torch.nn:LayerNorm",
+    "rms_norm": "rms_norm=torch.nn:RMSNorm",
+    "group_norm": "group_norm=torch.nn:GroupNorm",
+    "instance_norm": "instance_norm=torch.nn:InstanceNorm2d(affine=True, track_running_stats=True)",
+    "batch_norm": "batch_norm=torch.nn:BatchNorm2d",
+    "mean_only_batch_norm": "batch_norm=torch.nn:BatchNorm2d",
 }
-"""Target to verdict, causes and the reason, where no formula of the measurement fits or the rules do not decide."""
+"""The layer of torch of each kind, by its id: an accuracy that it does not reach is asked of nobody."""
 
-NOT_BATCH = {"torch_geometric.nn:InstanceNorm"}
+JUDGED = tomllib.loads((HERE / "judged.toml").read_text())
+
+SETS = {
+    "whole tensor": "cases-shared|statistics-of-whole-tensor",
+    "batch_norm": "cases-shared",
+    "layer_norm": "positions-apart",
+    "each group of units at each position": "groups-within-the-last-axis",
+    "each unit over half of the cases": "split-batch",
+    "units and positions of each case": "units-and-positions-shared",
+    "each group of units of each frame": "positions-apart",
+}
+"""What the sets of entries that share a statistic are called where they are not those of the kind."""
+
+REMEDIES = {
+    "weight-offset-one": ("weight", "1+w"),
+    "eps-outside-root": ("eps-place", "outside"),
+    "variance-unbiased": ("variance", "unbiased"),
+    "running-variance-biased": ("running-variance", "biased"),
+}
+"""The convention of the contract under which a cause is none."""
+
+STATE = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def causes(layer, facts):
-    """Names of what makes it another function: a fault of normcheck's catalog where there is one."""
-    form = facts["formula"]
-    centered = layer.kind != "rms_norm"
-    divides = layer.kind != "mean_only_batch_norm"
-    out = []
-    if not facts["sets of the kind"]:
-        out.append(
-            {
-                "whole tensor": "statistics-of-whole-tensor",
-                "batch_norm": "cases-shared",
-                "layer_norm": "positions-apart",
-                "each group of units at each position": "groups-within-the-last-axis",
-                "each unit over half of the cases": "split-batch",
-                "units and positions of each case": "units-and-positions-shared",
-            }.get(facts["sets"], f"sets of {facts['sets']}")
-        )
-    if centered and not form["subtracts"]:
-        out.append("mean-not-subtracted" if form["about"] == "zero" else "mean-kept-in-numerator")
-    if not centered and form["subtracts"]:
-        out.append("mean-subtracted")
-    if divides and form["about"] == "nothing":
-        out.append("only-centers")
-    if not centered and form["about"] == "mean":
-        out.append("variance-about-the-mean")
-    if form["divisor"] == "n-1" and layer.contract.get("variance") != "unbiased":
-        out.append("variance-unbiased")
-    if form["divisor"] == "1":
-        out.append("divides-by-norm")
-    if form["place"] == "outside" and layer.contract.get("eps-place") != "outside":
-        out.append("eps-outside-root")
-    if form["weight"] == "1+w" and layer.contract.get("weight") != "1+w":
-        out.append("weight-offset-one")
-    if form["activation"] != "none":
-        out.append("activation-follows")
-    if layer.kind == "batch_norm" and facts["training"]:
-        text = " ".join(facts["buffers changed"].values())
-        if not facts["buffers changed"] and not any(n.endswith("var") for n in facts["buffers"]):
-            out.append("no-running-statistics")
-        if "variance / n" in text and "variance / (n - 1)" not in text:
-            out.append("running-variance-biased")
-    return out
-
-
-def remedies(found):
-    """The declarations under which it would pass, of those causes that are conventions."""
-    known = {
-        "weight-offset-one": "weight=1+w",
-        "eps-outside-root": "eps-place=outside",
-        "variance-unbiased": "variance=unbiased",
-        "running-variance-biased": "running-variance=biased",
+    """What makes it another function: names of normcheck's faults where it has one; "a|b" where either may be said."""
+    form, rms = facts["formula"], layer.kind == "rms_norm"
+    text = " ".join(facts["buffers changed"].values())
+    batch = layer.kind == "batch_norm"
+    found = {
+        SETS.get(facts["sets"], f"sets of {facts['sets']}"): not facts["sets of the kind"],
+        "mean-not-subtracted": not rms and not form["subtracts"] and form["about"] == "zero",
+        "mean-kept-in-numerator": not rms and not form["subtracts"] and form["about"] == "mean",
+        "mean-subtracted": rms and form["subtracts"],
+        "variance-about-the-mean": rms and not form["subtracts"] and form["about"] == "mean",
+        "only-centers": layer.kind != "mean_only_batch_norm" and form["about"] == "nothing",
+        "variance-unbiased": form["divisor"] == "n-1",
+        "divides-by-norm": form["divisor"] == "1",
+        "eps-outside-root": form["place"] == "outside",
+        "weight-offset-one": form["weight"] == "1+w",
+        "activation-follows": form["activation"] != "none",
+        "running-variance-biased": batch and "of variance / n" in text and "of variance / (n - 1)" not in text,
     }
-    return [known[one] for one in found if one in known]
+    declared = set(layer.contract.items())
+    return [name for name, holds in found.items() if holds and REMEDIES.get(name) not in declared]
 
 
 def half(facts, format):
     """Worst error in units of rounding of the format."""
-    rows = facts["errors"].get(format, {})
+    rows = facts.get("errors", {}).get(format, {})
     values = [value for value in rows.values() if not isinstance(value, str)]
     return max(values) if values else None
 
 
-def warnings(layer, facts):
-    out = []
-    if facts["float64 computed in float32"]:
-        out.append("float64-in-float32")
-    for format in ("bfloat16", "float16"):
-        worst = half(facts, format)
-        if (worst is not None and worst > TWO_ROUNDINGS) or (format == "float16" and facts["float16 of size 300"] is False):
-            out.append(f"accuracy=half:{format}")
-    if facts["one-pass variance"]:
-        out.append("one-pass-variance")
-    if not facts["accepts"]["empty"]:
-        out.append("empty")
-    if facts["gradients"].get("ddx", 0.0) > 1e-4:
-        out.append("second-derivative")
-    return out
+def accuracy(facts, format):
+    """ "half" where statistics are kept in the format, "maybe" where a few roundings more than two are made, or "sound"."""
+    worst = half(facts, format) or 0.0
+    overflows = format == "float16" and facts.get("float16 of size 300") is False
+    return "half" if overflows or worst > FEW_ROUNDINGS else "maybe" if worst > TWO_ROUNDINGS else "sound"
+
+
+def classes(layer, facts, counterpart, wanted):
+    """Formats in which the accuracy is of that class, where that of torch's counterpart is sound."""
+    pairs = [(format, accuracy(facts, format)) for format in ("bfloat16", "float16")]
+    return [f"accuracy=half:{f}" for f, reached in pairs if reached == wanted and accuracy(counterpart, f) == "sound"]
+
+
+def warnings(layer, facts, counterpart):
+    found = {
+        "float64-in-float32": facts["float64 computed in float32"],
+        "one-pass-variance": facts["one-pass variance"],
+        "empty": counterpart["accepts"]["empty"] and not facts["accepts"]["empty"],
+        "second-derivative": facts["gradients"].get("ddx", 0.0) > 1e-4,
+    }
+    return [name for name, holds in found.items() if holds] + classes(layer, facts, counterpart, "half")
 
 
 def notes(layer, facts):
@@ -126,17 +118,21 @@ def notes(layer, facts):
         out.append("one group")
     if any(TWO_ROUNDINGS >= (half(facts, f) or 0.0) > ONE_ROUNDING for f in ("bfloat16", "float16")) and form:
         out.append("rounded before the weight")
-    named = [n for n in facts["buffers changed"] if n.rpartition(".")[2] not in ("running_mean", "running_var", "num_batches_tracked")]
+    if facts.get("numbers of the weight") == 1:
+        out.append("one weight for all units")
+    if layer.kind.endswith("batch_norm") and not any("mean" in name for name in facts["buffers"]):
+        out.append("no running statistics")
+    named = [name for name in facts["buffers changed"] if name.rpartition(".")[2] not in STATE]
     if named:
         out.append("buffers changed: " + ", ".join(sorted(named)))
     return out
 
 
-def expectation(layer, facts):
-    """Verdict, causes, remedies, warnings and notes."""
-    if layer.target in JUDGED and (layer.target != "torchvision.ops.misc:FrozenBatchNorm2d"):
-        verdict, found, why = JUDGED[layer.target]
-        return {"verdict": verdict, "causes": found, "warnings": [], "notes": [], "why": why, "judged": True}
+def expectation(layer, every):
+    """Verdict, causes, remedies, warnings, those that may be shown beside them ("may"), and notes."""
+    facts = every[layer.id]
+    if layer.target in JUDGED:
+        return {"warnings": [], "notes": [], **JUDGED[layer.target], "judged": True}
     if facts.get("frozen"):
         ok = str(facts["evaluation"]).startswith("stored statistics")
         return {
@@ -147,17 +143,21 @@ def expectation(layer, facts):
             "why": f"evaluation only: {facts['evaluation']}",
         }
     if not facts.get("formula"):
-        return {"verdict": "unknown", "causes": [], "warnings": [], "notes": [], "why": f"not measured: {facts.get('error') or facts.get('nearest')}"}
+        why = f"not measured: {facts.get('error') or facts.get('nearest')}"
+        return {"verdict": "unknown", "causes": [], "warnings": [], "notes": [], "why": why}
     found = causes(layer, facts)
     made = {
         "verdict": "failed" if found else "passed",
         "causes": found,
-        "warnings": warnings(layer, facts),
+        "warnings": warnings(layer, facts, every[COUNTERPARTS[layer.kind]]),
         "notes": notes(layer, facts),
         "why": sentence(facts),
     }
-    if remedies(found) and len(remedies(found)) == len(found):
-        made["declare"] = remedies(found)
+    may = classes(layer, facts, every[COUNTERPARTS[layer.kind]], "maybe")
+    if may:
+        made["may"] = may
+    if found and set(found) <= set(REMEDIES):
+        made["declare"] = ["=".join(REMEDIES[one]) for one in found]
     return made
 
 
@@ -167,9 +167,14 @@ def sentence(facts):
     q = "x - mean" if form["subtracts"] else "x"
     inner = {"mean": "variance", "zero": "mean square", "nothing": ""}[form["about"]]
     inner += {"n": "", "n-1": " (n - 1)", "1": " (sum)"}[form["divisor"]] if inner else ""
-    d = {"inside": f"sqrt({inner} + {form['eps']:g})", "outside": f"(sqrt({inner}) + {form['eps']:g})", "floor": f"max(sqrt({inner}), {form['eps']:g})"}[form["place"]]
+    eps = f"{form['eps']:g}"
+    d = {
+        "inside": f"sqrt({inner} + {eps})",
+        "outside": f"(sqrt({inner}) + {eps})",
+        "floor": f"max(sqrt({inner}), {eps})",
+    }
     w = {"w": " w", "1+w": " (1 + w)", "none": ""}[form["weight"]]
-    text = f"({q})" + (f" / {d}" if inner else "") + w
+    text = f"({q})" + (f" / {d[form['place']]}" if inner else "") + w
     return (f"{form['activation']} of " if form["activation"] != "none" else "") + text + f" over {facts['sets']}"
 
 
@@ -179,10 +184,10 @@ def quoted(value):
 
 def main():
     facts = json.loads((HERE / "facts.json").read_text())
-    lines = ["# Written by verdicts.py from facts.json; verdict, causes (a fault or convention each), warnings and notes that a fair run shows.", ""]
+    lines = ["# Written by verdicts.py from facts.json and judged.toml: what a fair run of normcheck shows.", ""]
     for layer in layers():
-        made = expectation(layer, facts[layer.id])
-        lines += [f"[{quoted(layer.id)}]", *(f"{key} = {quoted(value) if not isinstance(value, bool) else str(value).lower()}" for key, value in made.items()), ""]
+        made = expectation(layer, facts)
+        lines += [f"[{quoted(layer.id)}]", *(f"{key} = {quoted(value)}" for key, value in made.items()), ""]
     (HERE / "expected.toml").write_text("\n".join(lines))
 
 
