@@ -81,7 +81,7 @@ def half(facts, format):
 
 
 def accuracy(facts, format):
-    """ "half" where statistics are kept in the format, "maybe" where a few roundings more than two are made, or "sound"."""
+    """The class in a half format: half (statistics are kept in it), maybe (a few roundings more than two), or sound."""
     worst = half(facts, format) or 0.0
     overflows = format == "float16" and facts.get("float16 of size 300") is False
     return "half" if overflows or worst > FEW_ROUNDINGS else "maybe" if worst > TWO_ROUNDINGS else "sound"
