@@ -92,7 +92,7 @@ class LinearTransformations(Module):
 
     @torch.no_grad()
     def refresh(self, x: Tensor) -> None:
-        """Choose alpha (slope) and beta (shift) on x, (cases, inputs); the shortcut keeps the function as it is."""
+        """Choose alpha (slope) and beta (shift) on x, (cases, inputs); the shortcut changes to keep the function."""
         a = affine(x, self.inner, self.inner_bias)
         slope = -(1.0 - torch.tanh(a).square()).mean(dim=0)
         shift = -(torch.tanh(a) + slope * a).mean(dim=0)
