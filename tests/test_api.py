@@ -397,7 +397,7 @@ def test_no_witness_is_no_failure_of_one_case() -> None:
             ("torch.nn.functional:rms_norm", "rms_norm", "white-scale"),
             "the check white-scale does not concern rms_norm",
         ),
-        (("torch.nn.functional:batch_norm", "batch_norm", "history"), "the check history has no cases: "),
+        (("torch.nn.functional:rms_norm", "rms_norm", "copies"), "the check copies has no cases: deep copy: "),
         (("torch.nn.functional:rms_norm", "rmsnorm", "value"), "unknown kind 'rmsnorm'; did you mean 'rms_norm'?"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A finding as a script of plain torch with exact numbers: it shows the failure without normcheck.
+"""A finding as a script in its framework, with exact numbers: it shows the failure without normcheck.
 
 The script writes the reference as the formula in float64 and prints the largest difference beside what is allowed.
 """
@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from normcheck.core.errors import CallError
-from normcheck.core.floats import Array
 from normcheck.core.result import Comparison
 from normcheck.core.uses import PLAIN
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import gradients_within, output_within
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
-from normcheck.normalizers.subject import Answer, Subject
+from normcheck.normalizers.subject import Answer, ScriptLanguage, Subject
 
 NUMBERS = 48
 """Entries of the input up to which a script is written: a longer one is hard to read."""
@@ -23,24 +22,26 @@ NUMBERS = 48
 GRADIENTS = {"y": "", "dx": "x", "dweight": "weight", "dbias": "bias"}
 """The arrays that a script compares, and the leaf whose gradient each is."""
 
+LEAVES = ("x", "weight", "bias")
+
 
 def script(subject: Subject, case: Case) -> tuple[str, ...]:
     """The lines; empty if the answer is within its bounds, or if the case cannot be written in a few lines."""
-    if not _writable(subject, case) or subject.domain.spell is None:
+    language, spell = subject.domain.language, subject.domain.spell
+    if not _writable(subject, case) or language is None or spell is None:
+        return ()
+    call = spell(case)
+    if not call:
         return ()
     worst = _wrong(subject, case)
     if worst is None:
         return ()
     name, found = worst
     back = GRADIENTS[name]
-    lines = ["import torch", *_arrays(case, back), *subject.domain.spell(case), *_reference(subject, case, back)]
-    difference = "y.double() - exact"
-    if back:
-        lines.append(f"got, = torch.autograd.grad(y, {back}, dy, materialize_grads=True)")
-        lines.append(f"want, = torch.autograd.grad(exact, {back.upper()}, dy.double())")
-        difference = "got.double() - want"
-    lines.append(f"print(({difference}).abs().max())  # {found.observed:.3g}; allowed {found.allowed:.3g}")
-    return tuple(lines)
+    names = [name for name in LEAVES if getattr(case, name) is not None]
+    lines, largest = language.compared(call, names, _reference(subject, language, case), back)
+    shown = f"print({largest})  # {found.observed:.3g}; allowed {found.allowed:.3g}"
+    return (*language.opening(case.format.name), *_arrays(language, case, back), *lines, shown)
 
 
 def _writable(subject: Subject, case: Case) -> bool:
@@ -67,48 +68,32 @@ def _compared(subject: Subject, case: Case, answer: Answer) -> Iterator[tuple[st
             yield one.law.partition(",")[0], one
 
 
-def _tensor(array: Array, case: Case, *, leaf: bool) -> str:
-    return f"torch.tensor({array.tolist()}, dtype=torch.{case.format.name}{', requires_grad=True' if leaf else ''})"
-
-
-def _arrays(case: Case, back: str) -> Iterator[str]:
-    for name in ("x", "weight", "bias"):
+def _arrays(language: ScriptLanguage, case: Case, back: str) -> Iterator[str]:
+    """The lines that assign the arrays of the case, and dy if a gradient is compared."""
+    for name in (*LEAVES, "dy", "running_mean", "running_var"):
         value = getattr(case, name)
-        if value is not None:
-            yield f"{name} = {_tensor(value, case, leaf=bool(back))}"
-    if back and case.dy is not None:
-        yield f"dy = {_tensor(case.dy, case, leaf=False)}"
-    for name in ("running_mean", "running_var"):
-        value = getattr(case, name)
-        if value is not None:
-            yield f"{name} = {_tensor(value, case, leaf=False)}"
+        if value is not None and (back or name != "dy"):
+            yield f"{name} = {language.array(value, case.format.name, leaf=bool(back) and name in LEAVES)}"
 
 
-def _reference(subject: Subject, case: Case, back: str) -> Iterator[str]:
-    """The lines of the formula in float64, over the axes whose entries share a statistic."""
+def _reference(subject: Subject, language: ScriptLanguage, case: Case) -> tuple[str, str]:
+    """The formula over the axes whose entries share a statistic: the input minus its mean, and the output from it."""
     normalizer, contract = subject.normalizer, subject.contract
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
-    upper = {"x": "X", "weight": "WEIGHT", "bias": "BIAS"}
-    given = [name for name in upper if getattr(case, name) is not None]
-    track = ".requires_grad_()" if back else ""
-    yield "; ".join(f"{upper[name]} = {name}.detach().double(){track}" for name in given)
     seen, dims = _view(normalizer, case)
     c = f"X.reshape{seen}" if seen != case.x.shape else "X"
-    if normalizer.centered:
-        yield f"c = {c} - {c}.mean({dims}, keepdim=True)"
-    else:
-        yield f"c = {c}"
+    centered = f"{c} - {language.reduced('mean', c, dims)}" if normalizer.centered else c
     lost = f" * ({part.n} / {part.n - 1})" if contract.variance == "unbiased" else ""
     squares = "mean" if normalizer.mean_square else "sum"
-    v = f"c.square().{squares}({dims}, keepdim=True){lost}"
+    v = f"{language.reduced(squares, language.square('c'), dims)}{lost}"
     eps = "" if normalizer.eps is None else f" + {case.eps!r}"
-    scale = f"({v}.sqrt(){eps})" if contract.eps_place == "outside" else f"({v}{eps}).sqrt()"
+    scale = f"({language.root(v)}{eps})" if contract.eps_place == "outside" else language.root(f"({v}{eps})")
     shape = "" if seen == case.x.shape else f".reshape{case.x.shape}"
     one = "1 + " if contract.weight == "1+w" else ""
     spread = f".reshape{part.spread_shape}" if part.spread_shape != part.parameter else ""
     gain = "" if case.weight is None else f" * ({one}WEIGHT{spread})" if one else f" * WEIGHT{spread}"
     shift = f" + BIAS{spread}" if case.bias is not None else ""
-    yield f"exact = (c / {scale}){shape}{gain}{shift}"
+    return centered, f"(c / {scale}){shape}{gain}{shift}"
 
 
 def _view(normalizer: Normalizer, case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -111,7 +111,7 @@ def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventi
     failure: CallError | None = None
     for attempt in attempts:
         try:
-            return attempt.call, discover(normalizer, conventions, attempt.call, attempt.offer)
+            return attempt.call, discover(normalizer, conventions, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

@@ -41,12 +41,23 @@ def _options(case: Case, shape_as: type) -> dict[str, Any]:
     return {"input": CodeName("x"), **role_values(case, shape_as)}
 
 
+def construction(name: str, binding: Binding, case: Case, shape_as: type) -> str:
+    """Source of the construction of a layer for a case."""
+    values = _options(case, shape_as) | {
+        "affine": case.weight is not None,
+        "use_bias": case.bias is not None,
+        "track_running_stats": case.running_mean is not None,
+    }
+    return _call_source(name, binding, values)
+
+
 def _call_source(name: str, binding: Binding, values: Mapping[str, Any]) -> str:
     args, kwargs = binding.arguments(values)
     return f"{name}({', '.join([*map(repr, args), *(f'{key}={value!r}' for key, value in kwargs.items())])})"
 
 
-def _array_names(case: Case) -> dict[str, Any]:
+def array_names(case: Case) -> dict[str, Any]:
+    """The variable names of the arrays of a case other than its input, by role."""
     arrays = {"weight": case.weight, "bias": case.bias, "running_mean": case.running_mean,
               "running_var": case.running_var}  # fmt: skip
     return {role: CodeName(role) for role, value in arrays.items() if value is not None}
@@ -57,7 +68,7 @@ def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
     lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        return (*lines, f"y = {_call_source(name, binding, _options(case, shape_as) | _array_names(case))}")
+        return (*lines, f"y = {_call_source(name, binding, _options(case, shape_as) | array_names(case))}")
 
     return spell
 
@@ -70,16 +81,11 @@ def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping
     lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        values = _options(case, shape_as) | {
-            "affine": case.weight is not None,
-            "use_bias": case.bias is not None,
-            "track_running_stats": case.running_mean is not None,
-        }
-        construct = f"m = {_call_source(name, binding, values)}.to(x.dtype).train({case.training})"
+        construct = f"m = {construction(name, binding, case, shape_as)}.to(x.dtype).train({case.training})"
         assign = [
             f"m.{parameters[role]}.data = {role}.detach().reshape(m.{parameters[role]}.shape)"
             + (f"; {role} = m.{parameters[role]}" if role in ("weight", "bias") else "")
-            for role in _array_names(case)
+            for role in array_names(case)
             if role in parameters
         ]
         return (*lines, construct, *assign, "y = m(x)")

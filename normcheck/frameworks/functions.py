@@ -30,18 +30,15 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
         binding, transforming = made
         dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = Offer(("weight",), takes_eps=False, dims=dims, layouts=(), watched=False, uses=transforming.uses)
-        return [Attempt(transforming.call, offer)]
+        return [Attempt(transforming.call, offer, transforming.call)]
     binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
     offer = _offer(framework, binding, normalizer)
-    return [
-        Attempt(
-            framework.function(function, binding, normalizer, name, style),
-            replace(
-                offer, spell=call_source.of_function(name, binding, style.shape_as) if framework.scripted else None
-            ),
-        )
-        for style in framework.styles
-    ]
+    out = []
+    for style in framework.styles:
+        call = framework.function(function, binding, normalizer, name, style)
+        spell = call_source.of_function(name, binding, style.shape_as)
+        out.append(Attempt(call, replace(offer, spell=spell, language=framework.language), framework.trial(call)))
+    return out
 
 
 def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:
@@ -94,6 +91,7 @@ def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Of
         evaluation=has_state and mode,
         layouts=framework.layouts,
         watched=framework.watched,
+        compiles_per_shape=framework.compiles_per_shape,
         uses=framework.uses,
-        absent=_missing(roles, normalizer),
+        absent=(*_missing(roles, normalizer), *framework.absent.items()),
     )

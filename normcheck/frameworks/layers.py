@@ -9,7 +9,6 @@ from typing import Any
 from normcheck.core import uses
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
-from normcheck.frameworks import call_source
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
@@ -34,7 +33,8 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     """
     if not layers.is_class(target):
         offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
-        return [Attempt(layers.call(_copies(layers, target), name), replace(offer, sizes=layers.sizes(target)))]
+        call = layers.call(_copies(layers, target), name, normalizer)
+        return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     matched = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
     failure: UsageError | None = None
@@ -47,8 +47,10 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
-        spell = call_source.of_module(name, binding, shape_as, _names(parts)) if framework.scripted else None
-        out.append(Attempt(layers.call(build, name), replace(offer, spell=spell, absent=offer.absent + missing)))
+        spell = layers.spell(target, name, binding, shape_as, _names(parts))
+        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + missing)
+        call = layers.call(build, name, normalizer)
+        out.append(Attempt(call, offer, framework.trial(call)))
     if not out:
         assert failure is not None
         raise failure
@@ -163,7 +165,8 @@ def _offer(
         evaluation=has_state,
         layouts=framework.layouts,
         watched=framework.watched,
+        compiles_per_shape=framework.compiles_per_shape,
         own_parameters=False,
         uses=tuple(use for use in uses.ALL if use in framework.layer_uses),
-        absent=tuple(absent),
+        absent=(*absent, *framework.absent.items()),
     )

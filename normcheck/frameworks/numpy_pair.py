@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding, Parameter, bind, from_signature
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.subject import Answer, Call
+from normcheck.normalizers.subject import Answer, Call, ScriptLanguage
 
 FORMAT_NAMES = tuple(one.name for one in FORMATS.values() if one is not BFLOAT16)
 
@@ -114,8 +114,10 @@ class NumpyFramework:
     uses = ()
     layer_uses = ()
     watched = False
-    scripted = False
+    language: ScriptLanguage | None = None
     layers: Layers | None = None
+    absent: ClassVar[Mapping[str, str]] = {}
+    compiles_per_shape = False
     untimed = "functions of numpy are not timed"
 
     def settings(self) -> AbstractContextManager[None]:
@@ -153,6 +155,9 @@ class NumpyFramework:
         roles = ("dy", "cache", *normalizer.arguments)
         backward_binding = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
         return make(forward, binding, backward, backward_binding, name, style)
+
+    def trial(self, call: Call) -> Call:
+        return call
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
         return None

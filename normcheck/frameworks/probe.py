@@ -23,7 +23,7 @@ from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.fit import fit, ranks
 from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
 from normcheck.normalizers.sampling.sizes import hollow, hollows
-from normcheck.normalizers.subject import Call, Domain
+from normcheck.normalizers.subject import Call, Domain, ScriptLanguage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,24 @@ class Offer:
     sizes: Sizes | None = None
     layouts: tuple[str, ...] = NAMES[1:]  # of arrays of the framework, except contiguous
     watched: bool = True  # the framework reports what a call changes
+    compiles_per_shape: bool = False  # each new shape or format costs a compilation
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
     spell: Spell | None = None
+    language: ScriptLanguage | None = None
     absent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A way to call a target, with what the target supports when called in this way."""
+    """A way to call a target, with what the target supports when called in this way.
+
+    trial: raises for the same cases as the call, at a lower cost, and returns no result.
+    """
 
     call: Call
     offer: Offer
+    trial: Call
 
 
 def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: str) -> Draw:
@@ -68,8 +74,9 @@ def _failure(call: Call, case: Case, gradient: bool = False) -> str:
     return ""
 
 
-def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer) -> Domain:
+def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Domain:
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
+    call, offer, trial = attempt.call, attempt.offer, attempt.trial
     absent = dict(offer.absent)
     formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.formats]
     first: CallError | None = None
@@ -91,12 +98,12 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
 
     def works(capability: str, **changes: object) -> bool:
         assert base is not None
-        failure = _failure(call, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        failure = _failure(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
         if failure:
             absent[capability] = failure
         return not failure
 
-    good_ranks = _ranks(normalizer, call, base, absent)
+    good_ranks = _ranks(normalizer, attempt, base, absent)
     good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
@@ -108,15 +115,17 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
         affine=tuple(affine),
         dims=tuple(dims),
         sizes=offer.sizes,
-        layouts=_layouts(normalizer, call, base, good_ranks, offer, absent) if offer.layouts else (),
+        layouts=_layouts(normalizer, trial, base, good_ranks, offer, absent) if offer.layouts else (),
         own_parameters=offer.own_parameters,
         watched=offer.watched,
+        compiles_per_shape=offer.compiles_per_shape,
         uses=offer.uses,
         spell=offer.spell,
-        refused=_refused(normalizer, call, base, offer, absent),
-        empty=_empty(normalizer, call, base, offer, absent),
+        language=offer.language,
+        refused=_refused(normalizer, trial, base, offer, absent),
+        empty=_empty(normalizer, trial, base, offer, absent),
         eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
-        least_eps=_least_eps(normalizer, call, base, absent) if offer.takes_eps else 0.0,
+        least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
         state=offer.state,
         evaluation=offer.evaluation,
@@ -125,12 +134,13 @@ def discover(normalizer: Normalizer, contract: Contract, call: Call, offer: Offe
     return _modes(normalizer, call, base, domain)
 
 
-def _ranks(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> list[int]:
+def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
     """The ranks of input that the implementation accepts."""
     reasons: dict[int, str] = {}
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
-        reasons[r] = "" if r == base.rank else _failure(call, case) or _unbatched(normalizer, call, case)
+        refused_by = lambda case: _failure(attempt.trial, case) or _unbatched(normalizer, attempt.call, case)
+        reasons[r] = "" if r == base.rank else refused_by(case)
     refused = sorted(r for r, text in reasons.items() if text)
     if refused:
         absent["inputs of rank " + ", ".join(map(str, refused))] = reasons[refused[0]]

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from normcheck.core.floats import Array
+from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.roles import Binding, Parameter
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call, Life, Transformed
+from normcheck.normalizers.subject import Call, Life, ScriptLanguage, Transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,11 @@ class Layers(Protocol):
         """The sizes for which an instance was constructed; None if they are not known."""
         ...
 
-    def call(self, build: Build, name: str) -> Call:
+    def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         """A call that runs a layer from `build` with the parameters and state of the case.
 
-        name: of the target, for messages.
+        name: of the target, for messages. normalizer: tells which axis of the input holds the channels, for frameworks
+        whose layers have them in another one.
         """
         ...
 
@@ -100,6 +102,16 @@ class Layers(Protocol):
         """Every operation of `normalizers.programs` with the reason why a layer does not support it, empty if it does.
 
         rebuilt: the layer can be constructed again from a class. cumulative: momentum None means a cumulative average.
+        """
+        ...
+
+    def spell(
+        self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
+    ) -> Spell | None:
+        """Source of construction and call of a layer class; None: not supported.
+
+        shape_as: the type of the sizes that the constructor gets. parameters: the names in the layer for the roles
+        weight, bias, running_mean and running_var.
         """
         ...
 
@@ -155,8 +167,18 @@ class Framework(Protocol):
         ...
 
     @property
-    def scripted(self) -> bool:
-        """Whether a call can be written as lines of a script that reproduces a finding without normcheck."""
+    def language(self) -> ScriptLanguage | None:
+        """How scripts that reproduce a finding without normcheck are written; None: not supported."""
+        ...
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """What its arithmetic does not offer to any implementation, with the reason; measured, not assumed."""
+        ...
+
+    @property
+    def compiles_per_shape(self) -> bool:
+        """Whether each new shape or format costs a compilation, so that checks draw fewer of them."""
         ...
 
     @property
@@ -200,6 +222,10 @@ class Framework(Protocol):
         and the running statistics after the call. It raises `CallError`, in one sentence, for every exception of the
         function and for return values that are not a valid output.
         """
+        ...
+
+    def trial(self, call: Call) -> Call:
+        """A cheaper call that raises for the same cases as the given one, without a result; or the given call."""
         ...
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:

@@ -30,12 +30,13 @@ class Registered:
 
 REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
+    "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
     "numpy": Registered("normcheck.frameworks.numpy_pair", ("numpy",)),
 }
 """Every framework by its name, in the order in which they are tried where several are possible."""
 
 UNMARKED = ("torch", "numpy")
-"""What is tried for a function that uses operators alone and shows no framework."""
+"""What is tried for a function that uses operators alone and shows no framework, or only one of these."""
 
 DEPTH = 2
 """Functions that a function calls are looked at, and those that they call."""
@@ -72,7 +73,7 @@ def candidates(target: Any) -> tuple[str, ...]:
         return ("numpy",)
     roots = set(_packages(target, DEPTH))
     found = tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
-    plain = inspect.isroutine(_unwrapped(target))
+    plain = inspect.isroutine(_unwrapped(target)) and set(found) <= set(UNMARKED)
     return tuple(dict.fromkeys((*found, *UNMARKED))) if plain or not found else found
 
 

@@ -30,7 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "momentum": ("momentum", "exponential_average_factor", "decay"),
     "p": ("p", "partial", "fraction", "part"),
     "dim": ("dim", "axis"),
-    "affine": ("elementwise_affine", "affine", "use_affine", "learnable", "scale"),
+    "affine": ("elementwise_affine", "affine", "use_affine", "use_scale", "learnable", "scale"),
     "use_bias": ("bias", "use_bias", "beta", "shift"),
     "track_running_stats": ("track_running_stats", "track"),
     "dy": ("dy", "dout", "grad_output", "grad", "gy", "grad_y", "dl_dy", "upstream", "gradient", "grad_out", "do"),

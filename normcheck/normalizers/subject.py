@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,6 +63,46 @@ class Life(Protocol):
         ...
 
 
+class ScriptLanguage(Protocol):
+    """How a framework writes the script of a finding. Arguments are variable names and expressions, as text."""
+
+    @property
+    def framework(self) -> str:
+        """The name of the framework."""
+        ...
+
+    def opening(self, format: str) -> tuple[str, ...]:
+        """The first lines, for arrays of a format."""
+        ...
+
+    def array(self, values: Array, format: str, *, leaf: bool) -> str:
+        """An expression for an array with these values; leaf: a gradient with respect to it is computed later."""
+        ...
+
+    def reduced(self, kind: str, values: str, axes: tuple[int, ...]) -> str:
+        """The mean or the sum (kind) over axes, which are kept with size 1."""
+        ...
+
+    def square(self, values: str) -> str:
+        """The square of each entry."""
+        ...
+
+    def root(self, values: str) -> str:
+        """The square root of each entry."""
+        ...
+
+    def compared(
+        self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
+    ) -> tuple[tuple[str, ...], str]:
+        """The lines that call implementation and reference, and an expression for their largest difference in float64.
+
+        call: lines, the last of which is `y = ...`. names: the arrays of the case, of x, weight and bias; the reference
+        reads float64 copies of them, with names in capitals. reference: the input minus its mean, assigned to c, and
+        the output computed from c. leaf: compare the gradients of this array for the cotangent dy; empty: the outputs.
+        """
+        ...
+
+
 class Transformed(Protocol):
     """A module whose weight follows from a direction v and a length g. Raises `CallError` where the module raises."""
 
@@ -104,6 +144,7 @@ class Domain:
     eps64: float | None = None  # the fixed value in float64 if it differs (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # of the input, other than contiguous
     watched: bool = True  # side effects of a call can be observed
+    compiles_per_shape: bool = False  # each new shape or format costs a compilation, so few are drawn
     uses: tuple[str, ...] = uses.ALL  # names from `core.uses`: the ways in which it can be called
     own_parameters: bool = True  # parameters are arguments of the call, not kept in a module
     gradient: bool = True  # gradients can be computed
@@ -111,7 +152,8 @@ class Domain:
     evaluation: bool = False  # can normalize by running statistics
     state: bool = False  # updates running statistics
     operations: tuple[str, ...] = ()  # that one layer takes over several calls: names from `programs`
-    spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code that a user would write
+    spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code; empty where it cannot be written
+    language: ScriptLanguage | None = None  # of these lines
     absent: Mapping[str, str] = field(default_factory=dict)  # capability that is missing, to the reason
 
 

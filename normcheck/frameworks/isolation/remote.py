@@ -21,13 +21,13 @@ from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
 from normcheck.core.limits import Limits
-from normcheck.frameworks import binder
+from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation.worker import Worker
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Life, ScriptLanguage, State, Subject, Transformed
 
 COMPILING = 10.0
 """Factor on the time limit for requests that compile the implementation."""
@@ -131,7 +131,11 @@ class Remote:
         try:
             offers = self.load()
             self._deadline = time.monotonic() + BINDING * self._limits.seconds
-            attempts = [Attempt(self._call(index), self._offer(index, offer)) for index, offer in enumerate(offers)]
+            calls = [self._call(index) for index in range(len(offers))]
+            attempts = [
+                Attempt(call, self._offer(index, offer), call)
+                for index, (call, offer) in enumerate(zip(calls, offers, strict=True))
+            ]
             module, transforms = offers[0]["module"], offers[0]["transforms"]
             loaded = binder.LoadedTarget(
                 attempts,
@@ -164,11 +168,18 @@ class Remote:
             sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
             layouts=tuple(name for name in record["layouts"] if name in NAMES),
             watched=bool(record["watched"]),
+            compiles_per_shape=bool(record["compiles_per_shape"]),
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),
+            language=_language(record["language"]),
             spell=(lambda case: self.request("source code", index, case, read=_texts)) if record["spell"] else None,
             absent=tuple((str(what), str(why)) for what, why in record["absent"]),
         )
+
+
+def _language(sent: Any) -> ScriptLanguage | None:
+    """The language of scripts of the framework that an offer names."""
+    return None if sent is None else registry.get(str(sent["framework"])).language
 
 
 def _texts(sent: Any) -> tuple[str, ...]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
 from normcheck.core.uses import ALL, OF_FUNCTIONS
+from normcheck.frameworks import call_source
+from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.torch import function, life, module, tensors, transform
+from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
@@ -45,11 +48,14 @@ class TorchLayers:
     def sizes(self, layer: Any) -> Sizes | None:
         return module.sizes(layer)
 
-    def call(self, build: Build, name: str) -> Call:
+    def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return module.make(build, name)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
+
+    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+        return call_source.of_module(name, binding, shape_as, parameters)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:
         return life.factory(build, name)
@@ -70,8 +76,10 @@ class TorchFramework:
     uses = OF_FUNCTIONS
     layer_uses = ALL
     watched = True
-    scripted = True
+    language = TorchScript()
     layers = TorchLayers()
+    absent: ClassVar[Mapping[str, str]] = {}
+    compiles_per_shape = False
     untimed = ""
 
     def settings(self) -> AbstractContextManager[None]:
@@ -106,6 +114,9 @@ class TorchFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return function.make(function_, binding, name, style)
+
+    def trial(self, call: Call) -> Call:
+        return call
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming:
         return Transforming(

@@ -59,11 +59,13 @@ class NormalizerSpace:
 
     def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
         """The draws that are always tried, the decisive ones first."""
-        return edges(self, subject.normalizer, subject.domain)
+        space, domain = _shared(self, subject.domain)
+        return edges(space, subject.normalizer, domain)
 
     def sample(self, subject: Subject, pick: Pick) -> Draw:
         """One draw."""
-        return choose(self, subject.normalizer, subject.domain, pick)
+        space, domain = _shared(replace(self, edges=()), subject.domain)
+        return choose(space, subject.normalizer, domain, pick)
 
     def adapt(self, subject: Subject, draw: Draw) -> Draw:
         """A draw from elsewhere, changed to the fixed sizes of this subject."""
@@ -74,6 +76,28 @@ class NormalizerSpace:
         names = ", ".join(format.name for format in self.formats)
         drawn = f"Formats {names}; {min(self.widths)} to {max(self.widths)} members of a set"
         return f"{drawn}; always tried: {len(self.edges)} threshold widths." if self.edges else f"{drawn}."
+
+
+SHARED_WIDTHS, SHARED_SETS, WIDE = (8, 4, 6), (6, 4), 64
+"""Members of a set and numbers of sets for implementations that are compiled for each shape: the same in all checks."""
+
+
+def _shared(space: NormalizerSpace, domain: Domain) -> tuple[NormalizerSpace, Domain]:
+    """The space and the domain with shapes that other checks draw too, if each new shape costs a compilation.
+
+    Spaces with threshold widths keep them, each in one format, and the other ranks; random draws have neither.
+    """
+    if not domain.compiles_per_shape:
+        return space, domain
+    widths = [n for n in SHARED_WIDTHS if n in space.widths and n not in domain.refused][:1] or list(space.widths)
+    if WIDE in space.widths and WIDE not in domain.refused:
+        widths.append(WIDE)
+    sets = [n for n in SHARED_SETS if n in space.sets][:1] or list(space.sets)
+    affine = [a for a in space.affine if a in domain.affine][:1] or list(domain.affine[:1])
+    few = replace(space, widths=tuple(widths), sets=tuple(sets), affine=tuple(affine))
+    if space.edges:
+        return few, domain
+    return few, replace(domain, ranks=domain.ranks[:1], normalized=domain.normalized[:1])
 
 
 def formats(space: NormalizerSpace, domain: Domain) -> tuple[str, ...]:
@@ -181,16 +205,17 @@ def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Ite
 
 def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
     served = {f: replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)}
-    wide = 64 if 64 not in domain.refused else plain.n
+    wide = WIDE if WIDE not in domain.refused else plain.n
+    sets = plain.sets if domain.compiles_per_shape else 8
     for draw in served.values():
         for i, (dy, dy_kind) in enumerate(space.dy):
             yield replace(draw, dy=dy, dy_kind=dy_kind, seed=i)
     for format, offset in space.worst_offset if space.offsets else ():
         if format.name in served:
-            yield fit(normalizer, replace(served[format.name], offset=offset, n=wide, sets=8, seed=1), domain.sizes)
+            yield fit(normalizer, replace(served[format.name], offset=offset, n=wide, sets=sets, seed=1), domain.sizes)
     if max(space.scales) > 0 and FLOAT16.name in served:  # squares beyond the format's range
         for seed in (1, 2):
-            large = replace(served[FLOAT16.name], n=wide, sets=8, seed=seed, scale=max(space.scales))
+            large = replace(served[FLOAT16.name], n=wide, sets=sets, seed=seed, scale=max(space.scales))
             yield fit(normalizer, large, domain.sizes)
     yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:

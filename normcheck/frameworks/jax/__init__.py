@@ -1,0 +1,1 @@
+"""Targets of JAX: functions, jitted or not, and layers of flax.nnx."""

@@ -1,0 +1,177 @@
+"""Code written in JAX: the right passes, the wrong is found and named, refusals are one sentence, scripts run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import CODE, Asked
+from normcheck.core.result import ERROR, FAILED, PASSED
+from normcheck.frameworks.jax.framework import FRAMEWORK
+from normcheck.frameworks.load import load
+from normcheck.frameworks.protocol import FunctionStyle
+from normcheck.frameworks.roles import bind, from_signature
+from normcheck.normalizers.catalog import layer_norm
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.recipes import Draw, values
+
+RIGHT = (
+    ("layer_norm=jax.nn:standardize", "formats=float64,float32", "accuracy=one-pass"),
+    (f"layer_norm={CODE}/right.py:with_its_own_gradient",),
+    (f"batch_norm={CODE}/right.py:batch_norm",),
+    (f"layer_norm={CODE}/right.py:instance",),
+    ("rms_norm=flax.nnx:RMSNorm",),
+)
+"""Targets with the conventions that they follow where these are not the default."""
+
+SOME = ("finite", "output-format", "sign", "eps-co-scaling", "constant-rows", "gradient-mode", "parameter-grid")
+
+RIGHT_IN_SOME = (
+    (f"layer_norm={CODE}/right.py:stable", "accuracy=half"),
+    (f"layer_norm={CODE}/right.py:layer_norm",),
+    (f"layer_norm={CODE}/right.py:jitted",),
+    (f"rms_norm={CODE}/right.py:rms_norm",),
+    (f"layer_norm={CODE}/right.py:LayerNorm",),
+    (f"group_norm={CODE}/right.py:GroupNorm",),
+    (f"batch_norm={CODE}/right.py:BatchNorm", "momentum=old", "running-variance=biased"),
+)
+
+WRONG = (
+    ("eps_outside_root", "value", "eps-outside-root"),
+    ("variance_unbiased", "value", "variance-unbiased"),
+    ("mean_kept_in_numerator", "value", "mean-kept-in-numerator"),
+    ("one_pass_variance", "value", "one-pass-variance"),
+    ("affine_ignored", "value", "affine-ignored"),
+    ("gain_one_plus_weight", "value", "weight-offset-one"),
+    ("mean_constant", "input-gradient", "mean-term-missing"),
+    ("variance_constant", "input-gradient", "variance-term-missing"),
+    ("narrow_inside", "value", ""),
+    ("tail_dropped", "value", ""),
+    ("output_clipped", "value", ""),
+    ("output_float32", "output-format", "float64-in-float32"),
+    ("eps_ignored", "eps-is-read", "eps-ignored"),
+    ("forward_differs_with_gradient", "value", ""),
+    ("NoBias", "value", "bias-ignored"),
+)
+"""Faults with a check that finds each, and the fault that it is named as, as far as it is named."""
+
+
+def _named(one: tuple[str, ...]) -> str:
+    return one[0].rpartition(":")[2]
+
+
+@pytest.mark.parametrize("one", RIGHT, ids=_named)
+def test_right(one: tuple[str, ...]) -> None:
+    """Every check of the quick effort holds."""
+    asked = Asked(*one)
+    assert asked.call().status == PASSED
+    outcomes = asked.all()
+
+    assert [(o.check, o.finding) for o in outcomes if o.status not in ("passed", "skipped")] == []
+    assert sum(o.status == PASSED for o in outcomes) > 30
+
+
+@pytest.mark.parametrize("one", RIGHT_IN_SOME, ids=_named)
+def test_right_in_some_checks(one: tuple[str, ...]) -> None:
+    asked = Asked(*one)
+    assert asked.call().status == PASSED
+    assert {o.check: o.finding for o in asked.ask(*SOME) if o.status != PASSED} == {}
+
+
+@pytest.mark.parametrize(("function", "check", "fault"), WRONG)
+def test_wrong(function: str, check: str, fault: str) -> None:
+    (outcome,) = Asked(f"layer_norm={CODE}/wrong.py:{function}").ask(check)
+    assert outcome.status == FAILED
+    assert not fault or any(fault in name for name in outcome.diagnosis), outcome.diagnosis
+
+
+def test_flax_layer_norm_by_default_computes_the_variance_in_one_pass() -> None:
+    """use_fast_variance=True is what flax has chosen, and what the finding says."""
+    (outcome,) = Asked("layer_norm=flax.nnx:LayerNorm").ask("moments")
+    assert outcome.status == FAILED
+    assert any("one-pass" in name for name in outcome.diagnosis)
+
+
+REFUSED = (
+    ("layer_norm=flax.linen:LayerNorm", "flax.nnx"),
+    (f"layer_norm={CODE}/refused.py:other_shape", "returned an array of shape"),
+    (f"layer_norm={CODE}/refused.py:raises", "raised ValueError: no input is good enough"),
+    (f"layer_norm={CODE}/refused.py:number", "not an array of JAX"),
+)
+
+
+@pytest.mark.parametrize(("claim", "words"), REFUSED)
+def test_what_cannot_be_called_is_said_in_one_sentence(claim: str, words: str) -> None:
+    outcome = Asked(claim).call()
+    assert outcome.status == ERROR
+    assert words in outcome.reason
+    assert "\n" not in outcome.reason
+
+
+def test_what_is_not_offered_is_said_with_its_reason() -> None:
+    absent = Asked(f"batch_norm={CODE}/refused.py:no_state").call().absent
+    assert absent["running statistics"] == "returns no running statistics beside its output"
+    assert "XLA makes them zero" in absent["subnormal numbers"]
+
+
+@pytest.mark.parametrize("function", ["branches", "eps_as_a_number"])
+def test_code_that_needs_values_gets_them(function: str) -> None:
+    """Plain numbers instead of arguments of a program, and where that is not enough no program at all."""
+    target = load(f"{CODE}/right.py:{function}")
+    binding = bind(from_signature(target) or [], layer_norm.arguments, layer_norm, function)
+    call = FRAMEWORK.function(target, binding, layer_norm, function, FunctionStyle())
+    case = values(layer_norm, Draw(format="float32"))
+    assert np.allclose(call(case, False).y, evaluate(layer_norm, case).y, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "check"),
+    [("eps_outside_root", "value"), ("variance_constant", "input-gradient"), ("one_pass_variance", "value"),
+     ("NoBias", "value")],
+)  # fmt: skip
+def test_a_finding_has_a_script_in_jax_and_a_replay(function: str, check: str) -> None:
+    """The script prints a number beyond the allowed one, without normcheck; the replay is the same case."""
+    claim = f"layer_norm={CODE}/wrong.py:{function}"
+    finding = Asked(claim).ask(check)[0].finding
+    assert finding is not None
+    code = "\n".join(finding.script)
+    assert "normcheck" not in code
+    assert "torch" not in code
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not float(printed) <= float(finding.script[-1].rpartition(" ")[2]), code
+
+    case = re.findall(r"--norm-replay (.*)", finding.replay)[0].strip("'")
+    again = Asked(claim, replay=case).ask(check)[0]
+    assert again.status == FAILED
+    assert again.finding is not None
+    assert again.finding.case == finding.case
+
+
+VERDICT = """
+import sys
+from normcheck.core.result import PASSED
+from normcheck.engine.session import Session
+from normcheck.families import CHECKS_BY_NAME
+
+session = Session.of([sys.argv[1]], [], "quick")
+outcomes = [session.call(session.claims[0]), session.ask(session.claims[0], CHECKS_BY_NAME["finite"])]
+assert all(one.status == PASSED for one in outcomes), outcomes
+print(sorted({"torch", "jax", "flax"} & set(sys.modules)))
+"""
+
+
+def _imported(claim: str) -> str:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run(
+        [sys.executable, "-c", VERDICT, claim], capture_output=True, text=True, check=True, env=environment
+    )
+    return run.stdout.strip()
+
+
+def test_torch_is_not_imported_for_code_in_jax() -> None:
+    assert _imported(f"layer_norm={CODE}/plain.py:layer_norm") == "['jax']"
