@@ -25,6 +25,7 @@ import normcheck
 from conftest import EVIL
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.run import events
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.report import terminal
 
 ROOT = Path(__file__).parents[1]
@@ -267,6 +268,16 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(
         r"^layer_norm test_api:good: value: passed, [\d,]+ numbers in [\d.]+ s$", printed.err, re.MULTILINE
     )
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_without_gradients(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training harness may call from its evaluation: gradients are checked all the same."""
+    monkeypatch.setattr("normcheck.engine.run.checks_of", lambda *_: [CHECKS_BY_NAME["input-gradient"]])
+    with mode():
+        verdict = normcheck.check(good, "layer_norm", effort="quick")
+
+    assert verdict.checks["passed"] == 2, verdict.not_checked
 
 
 @pytest.mark.usefixtures("few")
