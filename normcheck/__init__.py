@@ -21,6 +21,8 @@ _HOMES = {
     "ClaimDone": "core.events",
     "Finding": "core.result",
     "FindingsError": "core.errors",
+    "Framework": "frameworks.protocol",
+    "Hooks": "pytest_plugin.plugin",
     "Implementation": "core.claim",
     "NormcheckError": "core.errors",
     "UsageError": "core.errors",

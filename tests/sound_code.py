@@ -69,13 +69,13 @@ def random_draws(one: BoundSubject, check: Check, seeds: range) -> Iterator[Any]
 class Used:
     """What correct code uses of a bound at most, and on which case; exact where nothing but equality is allowed."""
 
-    share: float
+    bound_ratio: float
     law: str = ""
     replay: str = ""
     exact: bool = True
 
     def words(self) -> str:
-        return "exact" if self.exact else f"{self.share:.3f}"
+        return "exact" if self.exact else f"{self.bound_ratio:.3f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ import normcheck
 from conftest import EVIL
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.run import events
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.report import terminal
 
 ROOT = Path(__file__).parents[1]
@@ -269,6 +270,16 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_without_gradients(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training harness may call from its evaluation: gradients are checked all the same."""
+    monkeypatch.setattr("normcheck.engine.run.checks_of", lambda *_: [CHECKS_BY_NAME["input-gradient"]])
+    with mode():
+        verdict = normcheck.check(good, "layer_norm", effort="quick")
+
+    assert verdict.checks["passed"] == 2, verdict.not_checked
+
+
 @pytest.mark.usefixtures("few")
 def test_progress_that_raises_ends_the_check() -> None:
     def stop(event: Any) -> None:
@@ -397,7 +408,7 @@ def test_no_witness_is_no_failure_of_one_case() -> None:
             ("torch.nn.functional:rms_norm", "rms_norm", "white-scale"),
             "the check white-scale does not concern rms_norm",
         ),
-        (("torch.nn.functional:batch_norm", "batch_norm", "history"), "the check history has no cases: "),
+        (("torch.nn.functional:rms_norm", "rms_norm", "copies"), "the check copies has no cases: deep copy: "),
         (("torch.nn.functional:rms_norm", "rmsnorm", "value"), "unknown kind 'rmsnorm'; did you mean 'rms_norm'?"),
     ],
 )

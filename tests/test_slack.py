@@ -81,7 +81,8 @@ def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
         for target, check, answer in sampled(kind):
             count += 1
             if answer.used.bound_ratio > HALF:
-                over[check.name].append(f"{answer.used.share:.3f} {target} {answer.used.law} {answer.used.replay}")
+                used = answer.used
+                over[check.name].append(f"{used.bound_ratio:.3f} {target} {used.law} {used.replay}")
 
     assert over == {}
     assert count

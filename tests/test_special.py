@@ -17,6 +17,7 @@ from normcheck.core.result import FAILED, PASSED, Outcome
 from normcheck.engine.search import Effort, search
 from normcheck.families import bind as subject
 from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.bounds import format_range
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import special
 from normcheck.normalizers.reference.oracle import evaluate, partition
@@ -146,14 +147,14 @@ def test_magnitudes_stay_in_the_range_that_is_asked(kind: str, format: str) -> N
         case = small(normalizer, Draw(seed=seed, rank=faults.subject(normalizer).domain.ranks[0], format=format))
         truth = evaluate(normalizer, case)
         size = truth.setting.n * np.abs(case.x).max()
-        up, down = special._within_squares(truth)
+        up, down = format_range.scales_of_squares(truth)
         up = float(np.ldexp(size, up))
 
         assert largest / 64 < up * up < largest
         if normalizer.eps is None:
             tiny = evaluate(normalizer, case.but(x=np.ldexp(case.x, down)))
             assert tiny.saved.v.min() * FORMATS[format].wide.u >= least, "v is normal with all its digits"
-        for exponent in special._within_cubes(truth):
+        for exponent in format_range.scales_of_cubes(truth):
             s = evaluate(normalizer, case.but(x=np.ldexp(case.x, exponent))).saved.s
 
             assert least <= s.min() ** 3 <= s.max() ** 3 <= largest

@@ -2,7 +2,7 @@
 
 A family's catalog entries have one type, its cases another, and its implementations are called in its own way.
 Everything between a claim and a verdict (asking, search, shrinking, replay, report, explanation, self-check) is the
-same for all families and reads this value alone.
+same for all families and reads only this value.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Family:
 
     entries: tuple[Any, ...]  # of the catalog: values that fulfill `core.spec.Entry`, all of one type
     bind: Callable[[Implementation, Any], BoundSubject]  # from a claim and the entry that it names
-    checks: tuple[Check, ...]  # in the order in which a reader wants the answers
+    checks: tuple[Check, ...]  # in the order of the report
     table: tuple[Check, ...] = ()  # those that measure the columns of Table 1 and beyond
     faults: Mapping[str, Any]  # `KnownFault`s by name
     faulty: Callable[[Any, Any, Contract], Any]  # the reference with one fault, or without any, under a contract

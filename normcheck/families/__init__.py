@@ -9,7 +9,7 @@ that name where one file would be too long:
     subject    a loaded implementation: how it is called, and which cases it accepts
     reference  the closed forms in float64
     bounds     what a correct implementation may be off by; no other part has a number that decides a comparison
-    checks     the laws, asked of a subject and a case
+    checks     the laws, each a comparison of a subject on a case
     faults     known ways to be wrong: the reference with one part replaced
     explain    the page of an entry
     torch      loads implementations in torch; one such part for each framework
@@ -45,7 +45,7 @@ ENTRIES: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry 
 """Every kind, by name."""
 
 CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES for check in family.checks)
-"""Every check, in the order in which a reader wants the answers."""
+"""Every check, in the order of the report."""
 
 TABLE_CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES for check in family.table)
 """The checks that measure Table 1 and its extension."""

@@ -40,7 +40,7 @@ def mean_only_batch_norm(
 
 
 class MeanOnlyBatchNorm(Module):
-    """The same with a bias and a running mean of its own; input: (cases, num_features, *space)."""
+    """The same as a layer with its own bias and running mean; input: (cases, num_features, *space)."""
 
     def __init__(self, num_features: int, momentum: float = 0.1, *, affine: bool = True) -> None:
         super().__init__()

@@ -63,7 +63,7 @@ class StepLayerNorm(nn.Module):
 
 
 class Plain(nn.Module):
-    """No norm."""
+    """Stands for a norm where there is none."""
 
     def forward(self, x: torch.Tensor, step: int, live: torch.Tensor) -> torch.Tensor:
         """The input itself."""
@@ -71,7 +71,7 @@ class Plain(nn.Module):
 
 
 class _Net(nn.Module):
-    """A recurrent net over sequences; a subclass says what one step does.
+    """A recurrent net over sequences; a subclass defines one step.
 
     input: (steps, cases, input_size), or (cases, steps, input_size) with batch_first. lengths: (cases,), the steps of
     each case: beyond them its state stays and its output is 0. Returns the outputs and the last state, as torch does.

@@ -1,7 +1,7 @@
 """Layers in coordinates that are refreshed between steps of gradient descent, which torch does not ship.
 
-Each is made of torch.nn.Linear layers whose function it takes over, and has `refresh`, to be called every now and then
-with a batch of its inputs: the function stays as it is, and steps of torch.optim.SGD on its parameters become others.
+Each is made from torch.nn.Linear layers and computes what they compute. Its method `refresh` is called from time to
+time with a batch of its inputs: the function stays the same, and steps of torch.optim.SGD on its parameters change.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LinearTransformations(Module):
 
     @torch.no_grad()
     def refresh(self, x: Tensor) -> None:
-        """Choose alpha (slope) and beta (shift) on x, (cases, inputs), and let the shortcut make up for it."""
+        """Choose alpha (slope) and beta (shift) on x, (cases, inputs); the shortcut changes to keep the function."""
         a = affine(x, self.inner, self.inner_bias)
         slope = -(1.0 - torch.tanh(a).square()).mean(dim=0)
         shift = -(torch.tanh(a) + slope * a).mean(dim=0)
@@ -112,7 +112,7 @@ def _smoothed_inverse(rows: Tensor, alpha: float) -> Tensor:
 
 
 def _preconditioned(rows: Tensor, inverse: Tensor) -> Tensor:
-    """Rows times the inverse, all together as long as they were."""
+    """Rows times the inverse, scaled to the length that they had in all."""
     turned = rows @ inverse
     length = turned.norm()
     kept: Tensor = turned * (rows.norm() / length) if length > 0 else turned

@@ -1,4 +1,7 @@
-"""The events of all checks of a session, in the controlling process: what is written and printed at its end."""
+"""The events of all checks of a session, in the controlling process: what is written and printed at its end.
+
+Imports the engine: it is loaded when the first events arrive, and not before.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.events import Event, event, outcomes_of
+from normcheck.engine import accepted_findings
+from normcheck.engine.run import in_order
+from normcheck.engine.verdict import document
 from normcheck.pytest_plugin import report_options, speed_options
 from normcheck.pytest_plugin.stash_keys import SUITE
+from normcheck.report.terminal import summary
 
 
 class Collector:
@@ -16,44 +24,34 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._events: list[Any] = []
+        self._events: list[Event] = []
         self._speeds: list[dict[str, Any]] = []
-        self._run: dict[str, Any] | None = None
+        self._run: dict[str, Any] = {}
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        written = getattr(report, "normcheck", [])
-        if written:
-            from normcheck.core.events import event
-
-            for one in map(event, written):
-                self._take(one)
+    def take(self, report: pytest.TestReport) -> None:
+        """Take the events and measurements that travel with a report."""
+        for record in getattr(report, "normcheck", []):
+            self._add(event(record))
         self._speeds += getattr(report, "normcheck_speed", [])
 
-    def _take(self, event: Any) -> None:
-        self._events.append(event)
-        self._config.hook.pytest_normcheck_event(event=event)
+    def _add(self, one: Event) -> None:
+        self._events.append(one)
+        self._config.hook.pytest_normcheck_event(event=one)
 
     def _finish(self) -> dict[str, Any]:
         """End the stream of every claim, and make the document."""
-        from normcheck.engine.run import in_order
-        from normcheck.engine.verdict import document
-
         suite = self._config.stash.get(SUITE, None)
         ordered = in_order(self._events, () if suite is None else suite.claims)
         known = set(map(id, self._events))
-        for event in ordered:
-            if id(event) not in known:
-                self._take(event)
+        for one in ordered:
+            if id(one) not in known:
+                self._add(one)
         made = document(ordered, {} if suite is None else suite.asker.settings.record())
         return speed_options.placed(made, self._speeds)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Exit with 4 if a target cannot be used, and never with 0 if an implementation was not compared at all."""
-        if not self._events:
-            return
-        from normcheck.core.events import outcomes_of
-
         self._run = self._finish()
         report_options.write(self._config, self._run)
         if any(outcome.usage for outcome in outcomes_of(self._events)):
@@ -62,10 +60,6 @@ class Collector:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self._run is None:
-            return
-        from normcheck.report.terminal import summary
-
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(self._run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)
@@ -73,12 +67,11 @@ class Collector:
             terminalreporter.write_line(text)
         reason = self._config.getoption("norm_accept")
         if reason:
-            terminalreporter.write_line(self._accept(self._run, reason))
+            terminalreporter.write_line(self._accept(reason))
 
-    def _accept(self, run: dict[str, Any], reason: str) -> str:
-        """Write the findings of a run to pyproject.toml as accepted; the line that says so."""
-        from normcheck.engine import accepted_findings
-
+    def _accept(self, reason: str) -> str:
+        """Write the findings of the run to pyproject.toml as accepted; the line that reports it."""
         path: Path = self._config.rootpath / "pyproject.toml"
-        found = [(one["target"], finding["check"]) for one in run["implementations"] for finding in one["findings"]]
+        records = self._run["implementations"]
+        found = [(one["target"], finding["check"]) for one in records for finding in one["findings"]]
         return f"written: {accepted_findings.write(path, found, reason)} expected findings to {path}"

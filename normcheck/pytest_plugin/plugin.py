@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin import failure_messages, isolation_options, report_options, seed, speed_options, xdist
-from normcheck.pytest_plugin.collector import Collector
+from normcheck.pytest_plugin import isolation_options, report_options, seed, speed_options
 from normcheck.pytest_plugin.stash_keys import EVENTS, SUITE, properties
 
 EFFORTS = ("quick", "default", "deep")
@@ -81,7 +80,7 @@ def _claims(config: pytest.Config) -> list[Any]:
 @pytest.hookimpl(trylast=True)  # a profile that is named on the command line is loaded before
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Collector(config), "normcheck-collector")
+        config.pluginmanager.register(ReportGate(config), "normcheck-reports")
         config.pluginmanager.register(seed, "normcheck-seed")
     config.pluginmanager.register(speed_options, "normcheck-speed-options")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
@@ -89,8 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
     claims = _claims(config)
     if not claims:
         return
-    config.pluginmanager.register(xdist, "normcheck-xdist")
     from normcheck.core.errors import UsageError
+    from normcheck.pytest_plugin import xdist
+
+    config.pluginmanager.register(xdist, "normcheck-xdist")
 
     words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
@@ -225,6 +226,7 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
 def _settle(request: pytest.FixtureRequest, events: list[Any]) -> None:
     """Keep the events, and end the test as their outcomes demand: failed, skipped, or passed."""
     from normcheck.core.events import outcomes_of, record
+    from normcheck.pytest_plugin import failure_messages
 
     request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
     found = outcomes_of(events)
@@ -241,6 +243,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """The events of a test travel with its report, from a worker process too."""
     report = yield
     if report.when == "call" and EVENTS in item.stash:
+        from normcheck.pytest_plugin import failure_messages
+
         report.__dict__["normcheck"] = item.stash[EVENTS]
         failure_messages.first_line(report)
     return report
+
+
+class ReportGate:
+    """Loads the collector of events when the first report with events arrives in the controlling process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._collector: Any = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._collector is None:
+            if not getattr(report, "normcheck", []):
+                return
+            from normcheck.pytest_plugin.collector import Collector
+
+            self._collector = Collector(self._config)
+            self._config.pluginmanager.register(self._collector, "normcheck-collector")
+        self._collector.take(report)

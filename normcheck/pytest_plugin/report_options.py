@@ -43,7 +43,7 @@ def prepare(config: pytest.Config) -> None:
     from normcheck.report import files
 
     for form, _ in _requested(config):
-        files.check(form)
+        files.require_libraries(form)
 
 
 def write(config: pytest.Config, run: dict[str, Any]) -> None:

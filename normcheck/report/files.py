@@ -1,4 +1,4 @@
-"""The forms in which a run is written to a file, each by the module of its name."""
+"""The forms in which a run is written to a file; each is implemented by the module of that name."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ FORMS = {
     "badge": "a badge: an SVG picture for a FILE.svg, else JSON for shields.io",
     "markdown": "the run as markdown, as in the summary of a GitHub job",
 }
+"""The name and description of each form."""
 
-NEEDS = {"html": ("jinja2", "matplotlib")}
-"""Libraries of the extra `report`."""
+REQUIRED_LIBRARIES = {"html": ("jinja2", "matplotlib")}
+"""Libraries that a form needs; they come with the extra `report`."""
 
 
-def check(form: str) -> None:
-    """Raises `UsageError` where a form needs a library that is not installed: before a run, not after it."""
-    missing = [name for name in NEEDS.get(form, ()) if importlib.util.find_spec(name) is None]
+def require_libraries(form: str) -> None:
+    """Raise `UsageError` if a form needs a library that is not installed."""
+    missing = [name for name in REQUIRED_LIBRARIES.get(form, ()) if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"the form {form} needs {' and '.join(missing)}: pip install 'normcheck[report]'")
 
 
 def text(run: Mapping[str, Any], form: str, path: Path, root: Path) -> str:
-    """A run in one of the forms. path: of the file to write; root: the folder below which sources are looked for."""
+    """A run in one of the forms. path: of the file to write. root: the folder that is searched for source files."""
     if form == "json":
         return json.dumps(run, indent=1, allow_nan=False) + "\n"
-    check(form)
+    require_libraries(form)
     writer: Callable[[Mapping[str, Any], Path, Path], str] = importlib.import_module(f"normcheck.report.{form}").text
     return writer(run, path, root)
 
 
 def write(run: Mapping[str, Any], form: str, path: Path, root: Path) -> None:
-    """Write a run. Raises `UsageError` where the file cannot be written."""
-    made = text(run, form, path, root)
+    """Write a run to a file, and create its folder. Raises `UsageError` if the file cannot be written."""
+    written = text(run, form, path, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made, encoding="utf-8")
+        path.write_text(written, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A run that was saved as JSON. Raises `UsageError` where the file holds none."""
+    """A run that was saved as JSON. Raises `UsageError` if the file cannot be read or holds no run."""
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

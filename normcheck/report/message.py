@@ -65,7 +65,7 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
       law      y(-x) = -y(x)
       found    0.5 at [1]
       allowed  0
-      case      2, no parameters
+      case     2, no parameters
       replay   r
     """
     observed, allowed = float(record["observed"]), float(record["allowed"])

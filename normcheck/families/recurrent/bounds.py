@@ -4,7 +4,7 @@ An absolute bound that is carried from step to step takes the absolute value of 
 each step where the true error does not. So errors are carried with their signs: to first order the error of a result
 is the sum over all operations j of L_j d_j, with L_j the true sensitivity and |d_j| <= b_j the local bound of that
 operation (dot products and norms as in `bounds`, a few units in the last place for the rest). Rounding errors of
-different operations are independent of each other as far as anybody can tell (Higham and Mary 2019), so by Hoeffding
+different operations are modeled as independent of each other (Higham and Mary 2019), so by Hoeffding
 the sum stays below K sqrt(sum L_j^2 b_j^2) but for a chance of 2 exp(-K^2 / 2). That root is measured: the reference
 runs, backward included, in samples where every d_j is +b_j or -b_j at random, and the root of their mean square is
 taken, with a share of that of the neighbors in the same step, since few samples may be small by chance.

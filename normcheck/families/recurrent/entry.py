@@ -88,12 +88,12 @@ class Recurrent:
 
     @property
     def batch_independent(self) -> bool:
-        """Whether a case's output depends on that case alone."""
+        """Whether the output of a case depends on that case only."""
         return not self.over_cases
 
     @property
     def length_independent(self) -> bool:
-        """Whether the output up to a step depends on the input up to that step alone."""
+        """Whether the output up to a step depends only on the input up to that step."""
         return not (self.over_cases and self.over_time)
 
     @property

@@ -77,7 +77,7 @@ def ask_again(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Compa
 
 
 def ask_constant(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
-    """A case alone has the output that it has among others, also after a call on others."""
+    """A case by itself has the output that it has among others, also after a call on others."""
     run, off = subject.start(case), truth(subject.entry, case).kept(0)
     run.refresh(*case.batches[0])
     whole = run.outputs(case.probe)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -82,8 +82,10 @@ class TorchFramework:
     compiles_per_shape = False
     untimed = ""
 
-    def settings(self) -> AbstractContextManager[None]:
-        return tensors.one_thread()
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        with tensors.one_thread(), torch.inference_mode(mode=False), torch.enable_grad():  # the caller may have none
+            yield
 
     def tensor(self, values: Array, format: str, layout: str = "contiguous") -> torch.Tensor:
         return tensors.tensor_in_layout(values, tensors.DTYPES[format], layout)[0]

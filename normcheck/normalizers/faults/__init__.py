@@ -39,5 +39,5 @@ def get(name: str) -> Fault:
 
 
 def concerning(normalizer: Normalizer) -> tuple[Fault, ...]:
-    """The faults that can befall a normalizer."""
+    """The faults that a normalizer can have."""
     return tuple(fault for fault in ALL.values() if fault.concerns(normalizer))

@@ -45,7 +45,7 @@ def through(change: Callable[[tuple[int, int]], tuple[int, int]]) -> Callable[[S
 
 
 def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Steps]:
-    """The backward alone sees another setting."""
+    """The backward alone gets another setting."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(steps, backward=lambda saved, g, k: steps.backward(saved, g, change(k)))
@@ -54,7 +54,7 @@ def with_setting(change: Callable[[Setting], Setting]) -> Callable[[Steps], Step
 
 
 def with_saved(change: Callable[[Saved, Setting], Saved]) -> Callable[[Steps], Steps]:
-    """The backward alone sees other statistics than the forward used."""
+    """The backward alone gets other statistics than the forward used."""
 
     def wrap(steps: Steps) -> Steps:
         return replace(steps, backward=lambda saved, g, k: steps.backward(change(saved, k), g, k))

@@ -207,7 +207,7 @@ def _one_pixel(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _column(answer: Answer, question: FaultQuestion) -> Answer:
-    """A lone vector is read as rows of one entry."""
+    """A single vector is read as rows of one entry each."""
     case = question.case
     if case.x.ndim != 1:
         return answer
@@ -217,7 +217,7 @@ def _column(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _vector_gradient(answer: Answer, question: FaultQuestion) -> Answer:
-    """The kernel's first axis counts cases: for a lone vector it sums members of the set."""
+    """The kernel's first axis counts cases: for a single vector it sums members of the set."""
     if question.case.x.ndim != 1 or answer.dweight is None:
         return answer
     return replace(answer, dweight=np.full(answer.dweight.shape, answer.dweight.sum()))

@@ -71,7 +71,7 @@ def _bias_stuck(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _pruned(w: Array) -> Array:
-    """Units of the smallest weight are cut, where there is another."""
+    """Units of the smallest weight are cut, if another weight is larger."""
     small = np.abs(w)
     out: Array = np.where((small == small.min()) & (small < small.max()), w.dtype.type(0), w) if w.size else w
     return out

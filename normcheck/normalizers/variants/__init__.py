@@ -12,7 +12,7 @@ from normcheck.normalizers.variants.rare_calls import of_rare_calls
 
 
 def variants(normalizer: Normalizer) -> Iterator[Fault]:
-    """Variants of the faults that can befall a normalizer."""
+    """Variants of the faults that a normalizer can have."""
     yield from of_outputs(normalizer)
     yield from of_gradients()
     yield from of_rare_calls()

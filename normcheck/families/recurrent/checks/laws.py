@@ -23,7 +23,7 @@ COOIJMANS = "Cooijmans and others 2016"
 
 
 def causal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """The first steps alone have the outputs that they have in a longer series; not so with statistics over time."""
+    """The first steps by themselves have the outputs of a longer series; not so with statistics over time."""
     case = case.forward
     steps = max(1, case.steps // 2)
     short = case.but(x=case.x[:steps])
@@ -36,7 +36,7 @@ def causal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 
 def batch_independence(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """Some of the cases alone have the outputs that they have in the batch; not so if cases share statistics."""
+    """Some cases by themselves have the outputs that they have in the batch; not so if cases share statistics."""
     case = case.forward
     some = slice(0, max(2, case.cases // 2))
     fewer = case.but(
@@ -89,7 +89,7 @@ def gates(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 
 def through_time(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
-    """A cotangent of the last state alone reaches the first input, as large as it should."""
+    """A cotangent of only the last state gives the right gradient of the first input."""
     case = case.but(dy=None)
     right = truth_of(net, case)
     dx, allowed = right.exact.grads["x"][0], right.allowed.grads["x"][0]
@@ -154,7 +154,7 @@ def slope(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
 
 
 def survives(net: RecurrentSubject, case: RecurrentCase, gain: float) -> float:
-    """Length of dL/dx at the first step over that at the last, L of the last state alone and without its cell."""
+    """Length of dL/dx at the first step over that at the last, L of only the last state, without its cell."""
     made = _bare(net.entry, case, gain).but(dy=None, dc=None)
     dx = net.call(made, True).grads["x"]
     return float(np.linalg.norm(dx[0]) / np.linalg.norm(dx[-1]))

@@ -54,15 +54,15 @@ def truth_of(net: RecurrentSubject, case: RecurrentCase) -> RecurrentTruth:
     return truth(net.entry, case, net.contract)
 
 
-def outputs_within(right: RecurrentTruth, answer: RecurrentAnswer, said: str) -> Iterator[Comparison]:
+def outputs_within(right: RecurrentTruth, answer: RecurrentAnswer, mode: str) -> Iterator[Comparison]:
     """Outputs where a case has an input, and the last states."""
     live = np.broadcast_to(right.case.live[:, :, None], right.exact.y.shape)
-    yield differ(f"y, {said}", answer.y, right.exact.y, right.allowed.y, live)
+    yield differ(f"y, {mode}", answer.y, right.exact.y, right.allowed.y, live)
     for name, value in answer.last.items():
-        yield differ(f"last {name}, {said}", value, right.exact.last[name], right.allowed.last[name])
+        yield differ(f"last {name}, {mode}", value, right.exact.last[name], right.allowed.last[name])
 
 
-def gradients_within(right: RecurrentTruth, answer: RecurrentAnswer, said: str) -> Iterator[Comparison]:
+def gradients_within(right: RecurrentTruth, answer: RecurrentAnswer, mode: str) -> Iterator[Comparison]:
     """The gradient of every parameter, of the input and of the first state."""
     given = {"h": right.case.h, "c": right.case.c}
     for name, exact in right.exact.grads.items():
@@ -72,10 +72,10 @@ def gradients_within(right: RecurrentTruth, answer: RecurrentAnswer, said: str) 
         mask = None
         if name == "x":
             mask = np.broadcast_to(right.case.live[:, :, None], exact.shape)
-        yield differ(f"d{name}, {said}", got, exact, right.allowed.grads[name], mask)
+        yield differ(f"d{name}, {mode}", got, exact, right.allowed.grads[name], mask)
 
 
-def statistics_within(right: RecurrentTruth, answer: RecurrentAnswer, said: str) -> Iterator[Comparison]:
+def statistics_within(right: RecurrentTruth, answer: RecurrentAnswer, mode: str) -> Iterator[Comparison]:
     """Running mean and variance of every step and place."""
     pairs = (
         ("mean", answer.means, right.exact.means, right.allowed.means),
@@ -88,7 +88,7 @@ def statistics_within(right: RecurrentTruth, answer: RecurrentAnswer, said: str)
                 slots = f"{len(value)} are due, it keeps {len(found)}"
                 yield Comparison(f"a running {kind} for each step, {place}", 1, np.inf, np.inf, 0.0, detail=slots)
                 continue
-            yield differ(f"running {kind} of each step, {place}, {said}", found, value, allowed[place])
+            yield differ(f"running {kind} of each step, {place}, {mode}", found, value, allowed[place])
 
 
 def _mode(case: RecurrentCase) -> str:
@@ -118,12 +118,12 @@ def padding(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """What lies beyond the end of a case changes nothing: outputs, last states, gradients, statistics of any step."""
     right = truth_of(net, case)
     found = []
-    for said, fill in (("padded with zeros", 0.0), ("padded with large numbers", LARGE)):
+    for mode, fill in (("padded with zeros", 0.0), ("padded with large numbers", LARGE)):
         x = np.where(case.live[:, :, None], case.x, fill)
         answer = net.call(case.but(x=x), True)
-        found += [*outputs_within(right, answer, said), *gradients_within(right, answer, said)]
+        found += [*outputs_within(right, answer, mode), *gradients_within(right, answer, mode)]
         if net.domain.state and case.training:
-            found += list(statistics_within(right, answer, said))
+            found += list(statistics_within(right, answer, mode))
     return worst(*found)
 
 
