@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch  # noqa: F401  # here, as pytester removes modules that a test imports, and torch cannot be imported twice
 
 from normcheck import families
 from normcheck.core.ask import run_check
