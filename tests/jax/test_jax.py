@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from asked import CODE, Asked
 
-from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED
+from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.frameworks.jax.framework import FRAMEWORK
 from normcheck.frameworks.load import load
 from normcheck.frameworks.protocol import FunctionStyle
@@ -83,9 +84,14 @@ def test_right_in_some_checks(one: tuple[str, ...]) -> None:
     assert {o.check: o.finding for o in asked.ask(*SOME) if o.status not in (PASSED, SKIPPED)} == {}
 
 
+@functools.cache
+def _found(function: str, check: str) -> Outcome:
+    return Asked(f"layer_norm={CODE}/wrong.py:{function}").ask(check)[0]
+
+
 @pytest.mark.parametrize(("function", "check", "fault"), WRONG)
 def test_wrong(function: str, check: str, fault: str) -> None:
-    (outcome,) = Asked(f"layer_norm={CODE}/wrong.py:{function}").ask(check)
+    outcome = _found(function, check)
     assert outcome.status == FAILED
     assert not fault or any(fault in name for name in outcome.diagnosis), outcome.diagnosis
 
@@ -134,10 +140,9 @@ def test_code_that_needs_values_gets_them(function: str) -> None:
     [("eps_outside_root", "value"), ("variance_constant", "input-gradient"), ("one_pass_variance", "value"),
      ("NoBias", "value")],
 )  # fmt: skip
-def test_a_finding_has_a_script_in_jax_and_a_replay(function: str, check: str) -> None:
-    """The script prints a number beyond the allowed one, without normcheck; the replay is the same case."""
-    claim = f"layer_norm={CODE}/wrong.py:{function}"
-    finding = Asked(claim).ask(check)[0].finding
+def test_a_finding_has_a_script_in_jax(function: str, check: str) -> None:
+    """It prints a number beyond the allowed one, and imports neither normcheck nor torch."""
+    finding = _found(function, check).finding
     assert finding is not None
     code = "\n".join(finding.script)
     assert "normcheck" not in code
@@ -145,11 +150,15 @@ def test_a_finding_has_a_script_in_jax_and_a_replay(function: str, check: str) -
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not float(printed) <= float(finding.script[-1].rpartition(" ")[2]), code
 
-    case = re.findall(r"--norm-replay (.*)", finding.replay)[0].strip("'")
-    again = Asked(claim, replay=case).ask(check)[0]
+
+def test_a_replay_is_the_same_case() -> None:
+    first = _found("variance_constant", "input-gradient").finding
+    assert first is not None
+    case = re.findall(r"--norm-replay (.*)", first.replay)[0].strip("'")
+    again = Asked(f"layer_norm={CODE}/wrong.py:variance_constant", replay=case).ask("input-gradient")[0]
     assert again.status == FAILED
     assert again.finding is not None
-    assert again.finding.case == finding.case
+    assert again.finding.case == first.case
 
 
 VERDICT = """
