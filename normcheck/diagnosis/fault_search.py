@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import Outcome
+from normcheck.diagnosis.check_questions import particular
 from normcheck.diagnosis.evidence import Evidence, collect
 from normcheck.diagnosis.hypotheses import Hypothesis, hypotheses
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
@@ -45,8 +47,23 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     if not failed:
         return Diagnosis()
     with quiet():  # numpy warns of a set without members, which has no mean
-        evidence = collect(subject, failed)
-        return _explained(evidence, hypotheses(subject.normalizer))
+        if not any(particular(subject, check) for check in failed):
+            found = _by_standard_cases(subject)
+            if found is not None:
+                return found
+        return _explained(collect(subject, failed), hypotheses(subject.normalizer))
+
+
+@lru_cache(maxsize=4)
+def _by_standard_cases(subject: Subject) -> Diagnosis | None:
+    """The diagnosis where standard cases show the fault, whichever ordinary check failed; None where they do not.
+
+    Computed once: each further finding of a subject that nothing explains would repeat the same search.
+    """
+    evidence = collect(subject, ())
+    if evidence.changes is None and evidence.standard_right:
+        return None
+    return _explained(evidence, hypotheses(subject.normalizer))
 
 
 def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
