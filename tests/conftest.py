@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch  # noqa: F401  # here, as pytester removes modules that a test imports, and torch cannot be imported twice
 
 from normcheck import families
 from normcheck.core.ask import run_check
@@ -17,6 +17,9 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
+
+with suppress(ImportError):  # tests/jax has no torch
+    import torch  # noqa: F401  # here: pytester removes modules that a test imports, and torch cannot come twice
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
 """A name as nobody should have it: it must be shown, and do nothing."""
