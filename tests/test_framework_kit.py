@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ import torch
 from normcheck.core.floats import FORMATS
 from normcheck.explain.examples import EXAMPLES, code
 from normcheck.frameworks import numpy_pair
-from normcheck.frameworks.protocol import Framework, FunctionStyle
+from normcheck.frameworks.protocol import Framework, FunctionStyle, LayerParts
 from normcheck.frameworks.torch import framework as torch_framework
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.sampling.recipes import Sizes
 from normcheck.normalizers.subject import Answer
 from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples, unfulfilled
 
@@ -153,7 +156,49 @@ def _raw(call: Any, case: Case, gradient: bool) -> Answer:
         raise RuntimeError("line one\nline two") from error
 
 
+def _layers(**changes: Any) -> dict[str, Any]:
+    """The layers of torch with some of their methods replaced."""
+    own = TORCH.layers
+    assert own is not None
+    methods = ("is_layer", "is_class", "constructor", "construct", "copy", "parts", "sizes", "call", "spell",
+               "operations", "live")  # fmt: skip
+    return {"layers": SimpleNamespace(**{name: getattr(own, name) for name in methods} | changes)}
+
+
+def _without_weight(build: Any, name: str, normalizer: Any) -> Any:
+    assert TORCH.layers is not None
+    call = TORCH.layers.call(build, name, normalizer)
+    return lambda case, gradient: call(case.but(weight=np.ones_like(case.weight)), gradient)
+
+
+class Forgets:
+    """A layer that is built anew for every call."""
+
+    def __init__(self, live: Any, case: Case) -> None:
+        self._live, self._case, self._life = live, case, live(case)
+
+    def call(self, case: Case, gradient: bool) -> Answer:
+        self._life = self._live(self._case)
+        return self._life.call(case, gradient)
+
+    def state(self) -> Any:
+        return self._life.state()
+
+
+def _forgets(build: Any, name: str) -> Any:
+    assert TORCH.layers is not None
+    live = TORCH.layers.live(build, name)
+    return lambda case: Forgets(live, case)
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "the parameters of a layer are not found": (_layers(parts=lambda layer: LayerParts()), "layers"),
+    "an instance is taken for a class": (_layers(is_class=lambda target: True), "layers"),
+    "an instance says that it has other sizes": (_layers(sizes=lambda layer: Sizes(9, 1, (9,))), "layers"),
+    "a copy shares the parameters": (_layers(copy=copy.copy), "layers"),
+    "a copy is the layer itself": (_layers(copy=lambda layer: layer), "layers"),
+    "the weight of a case does not reach the layer": (_layers(call=_without_weight), "layers"),
+    "a layer keeps no state over calls": (_layers(live=_forgets), "lives"),
     "values pass through float32": ({"tensor": _eager_values}, "arrays"),
     "array() is a view": ({"array": lambda t: t.detach().to(torch.float64).numpy()}, "arrays"),
     "values change with the layout": (

@@ -28,14 +28,17 @@ class Registered:
     packages: tuple[str, ...]
 
 
+NUMPY = "numpy"
+"""The framework that differentiates nothing: its implementations bring their own backward."""
+
 REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
-    "numpy": Registered("normcheck.frameworks.numpy_pair", ("numpy",)),
+    NUMPY: Registered("normcheck.frameworks.numpy_pair", ("numpy",)),
 }
 """Every framework by its name, in the order in which they are tried where several are possible."""
 
-UNMARKED = ("torch", "numpy")
+UNMARKED = ("torch", NUMPY)
 """What is tried for a function that uses operators alone and shows no framework, or only one of these."""
 
 DEPTH = 2
@@ -70,7 +73,7 @@ def candidates(target: Any) -> tuple[str, ...]:
     its code names: modules and values that it refers to, and those of the functions that it calls.
     """
     if pair(target) is not None:
-        return ("numpy",)
+        return (NUMPY,)
     roots = set(_packages(target, DEPTH))
     found = tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
     plain = inspect.isroutine(_unwrapped(target)) and set(found) <= set(UNMARKED)
@@ -86,7 +89,8 @@ def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
         return target[0], target[1]
     forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
     own = target if inspect.isclass(target) else type(target)
-    foreign = any(_root(base.__module__) in ("torch", "jax", "flax") for base in own.__mro__)
+    differentiated = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
+    foreign = any(_root(base.__module__) in differentiated for base in own.__mro__)
     return (forward, backward) if callable(forward) and callable(backward) and not foreign else None
 
 

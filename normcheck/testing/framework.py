@@ -250,6 +250,10 @@ def _layers(framework: Framework, samples: Samples) -> None:
         framework_layers.is_class(samples.layer) and not framework_layers.is_class(layer),
         "classes and instances are not distinguished",
     )
+    copied = framework_layers.copy(layer)
+    for name in (parts.weight, parts.bias):
+        shared = copied is layer or getattr(copied, name, copied) is getattr(layer, name, layer)
+        require(not shared, f"a copy of a layer shares {name} with it")
     sizes = framework_layers.sizes(layer)
     require(sizes is None or sizes.units == 8, f"an instance for 8 units is reported to have {sizes}")
 
