@@ -23,7 +23,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process that a test sta
 sys.dont_write_bytecode = False
 
 with suppress(ImportError):  # tests/jax has no torch
-    import torch  # noqa: F401  # here: pytester removes modules that a test imports, and torch cannot come twice
+    import torch  # here: pytester removes modules that a test imports, and torch cannot come twice
+
+    torch.set_num_threads(1)  # arrays are small, and the workers of pytest-xdist share the cores
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
 """A name as nobody should have it: it must be shown, and do nothing."""

@@ -280,7 +280,16 @@ def test_a_caller_without_gradients(mode: Any, monkeypatch: pytest.MonkeyPatch) 
     assert verdict.checks["passed"] == 2, verdict.not_checked
 
 
-@pytest.mark.usefixtures("few")
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Other than the one thread of a check, so that what a check leaves behind is seen."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("few", "two_threads")
 def test_progress_that_raises_ends_the_check() -> None:
     def stop(event: Any) -> None:
         if isinstance(event, CheckStarted):
@@ -303,6 +312,7 @@ def state() -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_nothing_global_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads, random states, warnings, search path: as before, for a module that draws its parameters too."""
     (tmp_path / "mine.py").write_text(
@@ -313,7 +323,6 @@ def test_nothing_global_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "        return super().forward(x)\n"
     )
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(2)
     before = state()
     normcheck.check("mine.py:Mine", "batch_norm", effort="quick")
 
