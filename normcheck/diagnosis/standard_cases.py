@@ -81,7 +81,7 @@ def _case(subject: Subject, draw: Draw, recipe: Callable[[Normalizer, Draw], Cas
 
     The second set has a variance near eps.
     """
-    case = recipe(subject.normalizer, _adapted(subject, draw))
+    case = recipe(subject.normalizer, adapted(subject, draw))
     part = oracle.partition(subject.normalizer, case)
     rng = np.random.default_rng((draw.seed, 3))
     scale = 2.0 ** rng.integers(-2, 3, (part.sets, 1)).astype(np.float64)
@@ -91,7 +91,7 @@ def _case(subject: Subject, draw: Draw, recipe: Callable[[Normalizer, Draw], Cas
     return case.but(x=case.format.round(part.scatter((rng.standard_normal((part.sets, part.n)) + offset) * scale)))
 
 
-def _adapted(subject: Subject, draw: Draw) -> Draw:
+def adapted(subject: Subject, draw: Draw) -> Draw:
     """The draw as far as the domain of the implementation allows it."""
     domain = subject.domain
     if domain.eps is not None:

@@ -222,7 +222,7 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
         if isinstance(target, type) and not is_module(target):
             raise UsageError(f"{claim.name} is a class, but no torch.nn.Module")
         builder = Builder(target, entry, claim.name)
-        domain = _domain(builder, entry, promised.formats)
+        domain = _domain(builder, entry, promised.served)
     return RecurrentSubject(claim.name, entry, promised, domain, builder.call, builder.initial, builder.reloaded)
 
 
