@@ -87,7 +87,7 @@ class Fold:
         """The outcome of the check, from all comparisons so far."""
         found = self._shown()
         if not self.witnessed and self.best is not None and found is None:
-            found = finding(self.check, *self.best)
+            found = not_found(self.check, *self.best)
         status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
         why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
@@ -110,6 +110,16 @@ def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Findi
         check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
         check.source, comparison.detail, encode(check.name, draw),
     )  # fmt: skip
+
+
+def not_found(check: Check, draw: Any, case: Any, nearest: Comparison) -> Finding:
+    """The finding of a sought counterexample that no case is, on the case nearest to one; in words, without numbers."""
+    size = (
+        f"{nearest.bound_ratio:.3g} times what rounding explains" if math.isfinite(nearest.observed) else "not finite"
+    )
+    words = f"no counterexample: the largest change is {size}, and one shows from {WITNESS:g} times on"
+    detail = f"{words}; {nearest.detail}" if nearest.detail else words
+    return finding(check, draw, case, replace(nearest, observed=0.0, allowed=0.0, where=(), detail=detail))
 
 
 def draws(subject: BoundSubject, check: Check, count: int, seed: int) -> Iterator[Any]:

@@ -80,7 +80,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for o in outcomes:
         absent |= o.absent
         declared |= o.contract
-    passing = [o for o in outcomes if o.status == PASSED and o.bound_ratio > 0.0]
+    passing = [o for o in outcomes if o.status == PASSED and 0.0 < o.bound_ratio <= 1.0]  # an accepted finding has more
     tightest = max(passing, key=lambda o: o.bound_ratio, default=None)
     record: dict[str, Any] = {
         "kind": first.kind,

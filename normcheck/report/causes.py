@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from normcheck.report.message import CONVENTIONS, case_words
+from normcheck.report.message import CONVENTIONS, case_words, measured
 
 MOST_CHECKS = 6
 """Checks that are named for one cause; of the others only the number is given."""
@@ -43,10 +42,7 @@ def cause(record: Mapping[str, Any]) -> str:
 
 def _telling(finding: Mapping[str, Any]) -> str:
     """The most telling finding in a clause."""
-    observed, allowed = float(finding["observed"]), float(finding["allowed"])
-    limit = f", {allowed:.2g} allowed" if 0.0 < allowed < math.inf else ""
-    lost = str(finding["detail"]).partition("\n")[0] or "not finite"
-    found = f"off by {observed:.2g}{limit}" if math.isfinite(observed) else lost
+    found = ", ".join(f"{label} {text}" for label, text in measured(finding)[:2] if label != "remark")
     return f"In {case_words(finding['case']).partition(',')[0]}: {found}"
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from normcheck.report import causes, plots, speed
 from normcheck.report.formats import formats_in
-from normcheck.report.message import case_words
+from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
     HEADS,
@@ -136,15 +136,12 @@ def _findings(records: Sequence[Mapping[str, Any]], characters: int) -> Iterator
 
 
 def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
-    observed, allowed = float(record["observed"]), float(record["allowed"])
-    times = f", {figure(observed / allowed)} times what is allowed" if allowed > 0 and observed < float("inf") else ""
-    where = f" at [{', '.join(map(str, record['where']))}]" if record["where"] else ""
+    numbers = measured(record, figure, figure)
     lines = [
         ("law", record["law"]),
-        ("found", f"{figure(observed)}{where}{times}"),
-        ("allowed", figure(allowed)),
+        *numbers[:2],
         ("case", case_words(record["case"])),
-        ("remark", record.get("detail", "")),
+        *numbers[2:],
         ("likely", record.get("likely", "")),
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", record.get("source", "")),

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from normcheck.report import causes
-from normcheck.report.message import case_words
+from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
 
 GOOD, BAD = "#1a7f37", "#cf222e"
@@ -37,13 +37,10 @@ def _text(value: object) -> str:
 
 
 def _finding(record: Mapping[str, Any]) -> str:
-    where = f" at {list(record['where'])}" if record["where"] else ""
     lines = {
         "law": record["law"],
-        "found": f"{float(record['observed']):.4g}{where}",
-        "allowed": f"{float(record['allowed']):.4g}",
+        **dict(measured(record)),
         "case": case_words(record["case"]),
-        "remark": record["detail"],
         "likely": record["likely"],
         "meant?": f"declare {record['remedy']} if it is" if record["remedy"] else "",
         "source": record["source"],
