@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from normcheck import families
-from normcheck.core.claim import Implementation, parse
+from normcheck.core.claim import Implementation, parse, split_kind
 from normcheck.core.contract import contract
 from normcheck.core.errors import UsageError
 from normcheck.identify.identify import identify
@@ -63,9 +63,9 @@ def claim(given: Any, declared: Mapping[str, str]) -> Claim:
 
 
 def _of_word(word: str, declared: Mapping[str, str]) -> Claim:
-    kind, equals, target = word.partition("=")
-    if not equals:
-        return identified(word, declared)
+    kind, target = split_kind(word)
+    if not kind and not word.startswith("="):
+        return identified(target, declared)
     try:
         return _checked(parse(word), declared)
     except UsageError as error:

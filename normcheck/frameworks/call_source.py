@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from normcheck.core.target import split
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
@@ -28,7 +29,7 @@ def import_lines(target: str) -> tuple[tuple[str, ...], str]:
     >>> import_lines("mypkg.kernels:Norms.fast")
     (('from mypkg.kernels import Norms',), 'Norms.fast')
     """
-    place, _, attribute = target.rpartition(":")
+    place, attribute, _ = split(target)
     root = attribute.partition(".")[0]
     if not place.endswith(".py") and "/" not in place:
         return (f"from {place} import {root}",), attribute

@@ -9,14 +9,15 @@ from typing import Any
 from normcheck.core import uses
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
+from normcheck.frameworks.fixed import fixed
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import Binding, bind
+from normcheck.frameworks.roles import Binding, bind, given_roles
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.sampling.recipes import Draw, state, values
+from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
                "track_running_stats")  # fmt: skip
@@ -41,14 +42,16 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     for binding, shape_as in product(_stateful(matched), (int, tuple)):
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
-            parts = layers.parts(build(sample_case(normalizer)))
+            sample = build(sample_case(normalizer))
+            parts = layers.parts(sample)
         except UsageError as error:
             failure = failure or error
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
         spell = layers.spell(target, name, binding, shape_as, _names(parts))
-        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + missing)
+        sizes = _sizes(layers, target, matched, normalizer, sample)
+        offer = replace(offer, sizes=sizes, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)
         out.append(Attempt(call, offer, framework.trial(call)))
     if not out:
@@ -66,7 +69,7 @@ def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> B
 
 def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
     """The constructor's parameters by role. Raises `UsageError` if a required one has no known role."""
-    width = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+    width = _width(normalizer)
     unused = "num_channels" if width == "normalized_shape" else "normalized_shape"
     missing = {
         "num_groups": "num_groups" not in normalizer.arguments,
@@ -78,9 +81,32 @@ def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) 
     }
     roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
     roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
-    found = layers.constructor(target)
-    fallback = width if any(p.required for p in found) else None
-    return bind(found, roles, normalizer, name, fallback=fallback, more={width: WIDTHS})
+    given = fixed(target)
+    whole = layers.constructor(given.inner)
+    free, known = given.free(whole), given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
+    fallback = width if width not in known and any(p.required for p in free) else None
+    wanted = [role for role in roles if role not in known]
+    binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS})
+    return replace(binding, args=given.args, kwargs=given.kwargs)
+
+
+def _width(normalizer: Normalizer) -> str:
+    """The role of the number of units in a constructor."""
+    return "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+
+
+def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer, sample: Any) -> Sizes | None:
+    """The sizes that fixed arguments fix. A class that takes no number of groups has those of the sample, else one."""
+    given = fixed(target)
+    own = layers.sizes(sample)
+    known = given_roles(
+        given.named(layers.constructor(given.inner)), CONSTRUCTOR, normalizer, more={_width(normalizer): WIDTHS}
+    )
+    if _width(normalizer) not in binding.roles and (given.args or _width(normalizer) in known):
+        return own
+    if "num_groups" not in normalizer.arguments or "num_groups" in binding.roles:
+        return None
+    return Sizes(None, known.get("num_groups", 1 if own is None else own.groups))
 
 
 def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
@@ -96,7 +122,7 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         values["track_running_stats"] = case.running_mean is not None
         args, kwargs = binding.arguments(values)
         try:
-            return with_momentum(layers, layers.construct(target, args, kwargs), case)
+            return with_momentum(layers, layers.construct(fixed(target).inner, args, kwargs), case)
         except (Exception, SystemExit) as error:
             passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(

@@ -179,7 +179,7 @@ def _layouts(
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
     """The numbers of members of a set for which the implementation raises: they are reported and not tested."""
-    if offer.sizes is not None:
+    if offer.sizes is not None and offer.sizes.units is not None:
         return frozenset()
     widths = sorted(set(WIDTHS) | set(SMALL))
     reasons = {n: _failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}

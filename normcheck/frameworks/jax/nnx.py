@@ -94,7 +94,7 @@ def _channels_last(build: Build, normalizer: Normalizer) -> bool:
     case = Case(np.zeros((2, units, 5, 7)), eps=1e-5, weight=ones, bias=ones, groups=2, running_mean=ones,
                 running_var=ones)  # fmt: skip
     known = sizes(build(case))
-    units = units if known is None else known.units
+    units = units if known is None or known.units is None else known.units
 
     def fails(shape: tuple[int, ...]) -> bool:
         try:

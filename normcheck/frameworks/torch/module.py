@@ -176,7 +176,15 @@ def sizes(instance: torch.nn.Module) -> Sizes | None:
         units = getattr(instance, attribute, units)
     for parameter in (weight, bias):
         units = parameter.numel() if units is None and parameter is not None else units
-    groups = getattr(instance, "num_groups", 1)
     if not isinstance(units, int):
         return None
-    return Sizes(units, groups if isinstance(groups, int) else 1, shape or (units,))
+    return Sizes(units, groups(instance), shape or (units,))
+
+
+def groups(module: torch.nn.Module) -> int:
+    """The number of groups that a module or a module inside it was constructed for; 1 if no attribute tells it."""
+    for one in module.modules():
+        for name, value in vars(one).items():
+            if plain(name) in NAMES["num_groups"] and type(value) is int:
+                return value
+    return 1

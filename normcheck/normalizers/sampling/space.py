@@ -220,13 +220,13 @@ def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain
     yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
-    if domain.sizes is None:
+    if domain.sizes is None or domain.sizes.units is None:
         order = tuple(served)
         for i, n in enumerate(n for n in space.edges if n not in domain.refused):
             draw = served[order[i % len(order)]]
             rank = domain.ranks[i % len(domain.ranks)] if n < 4096 else domain.ranks[0]
             sets = 6 if n < 1000 else 4
-            yield replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n)
+            yield fit(normalizer, replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n), domain.sizes)
 
 
 ALL_WIDTHS = WIDTHS
