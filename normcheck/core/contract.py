@@ -28,6 +28,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weight": ("w", "1+w"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "sound", "half", "one-pass"),
+    "axis": ("last", "1"),
 }
 """Key of each convention to its values; the first is the default."""
 
@@ -46,6 +47,7 @@ class Contract:
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     gradient: str = "full"
     accuracy: str = "default"  # the required accuracy class: by default that of torch's function of that kind
+    axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     eps: float | None = None  # the eps of an implementation without an argument for it
     formats: tuple[str, ...] = tuple(FORMATS)  # the formats that the implementation claims to support
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it

@@ -10,9 +10,9 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
-from normcheck.frameworks import functional_state, functions, layers, registry
+from normcheck.frameworks import axis, functional_state, functions, layers, registry
 from normcheck.frameworks.load import load
-from normcheck.frameworks.probe import Attempt, discover
+from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Framework
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
@@ -111,7 +111,7 @@ def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventi
     failure: CallError | None = None
     for attempt in attempts:
         try:
-            return attempt.call, discover(normalizer, conventions, attempt)
+            return axis.bound(normalizer, conventions, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

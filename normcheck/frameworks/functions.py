@@ -43,7 +43,8 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
     out = []
     for style in framework.styles:
         call = framework.function(function, binding, normalizer, name, style)
-        spell = call_source.of_function(name, binding, style.shape_as)
+        moves = None if framework.language is None else framework.language.moved
+        spell = call_source.of_function(name, binding, style.shape_as, moves)
         out.append(Attempt(call, replace(offer, spell=spell, language=framework.language), framework.trial(call)))
     return out
 

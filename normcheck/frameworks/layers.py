@@ -14,7 +14,7 @@ from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import Binding, bind, given_roles
+from normcheck.frameworks.roles import NAMES, Binding, bind, given_roles, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
@@ -24,6 +24,9 @@ CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentu
 
 WIDTHS = ("dim", "dims", "size", "hidden")
 """Further names of a width in a constructor; in a function these names mean an axis."""
+
+AXES = (*NAMES["dim"], "dims")
+"""Names that mean a width only where a value is required: an optional one is the axis that is normalized."""
 
 
 def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
@@ -57,7 +60,17 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     if not out:
         assert failure is not None
         raise failure
-    return out
+    return [*out, *(_as_constructed(one) for one in out if one.offer.affine[0] != "none")]
+
+
+def _as_constructed(attempt: Attempt) -> Attempt:
+    """The layer with the values that its parameters have after construction, for one that cannot get those of a case.
+
+    Such a layer has parameters of other shapes, as one weight for all units.
+    """
+    why = "its parameters have other shapes than (units,): they keep their first values"
+    absent = (*attempt.offer.absent, ("weight", why))
+    return replace(attempt, offer=replace(attempt.offer, affine=("none",), absent=absent))
 
 
 def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
@@ -83,7 +96,8 @@ def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) 
     roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
     given = fixed(target)
     whole = layers.constructor(given.inner)
-    free, known = given.free(whole), given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
+    free = [one for one in given.free(whole) if one.required or plain(one.name) not in AXES]
+    known = given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
     fallback = width if width not in known and any(p.required for p in free) else None
     wanted = [role for role in roles if role not in known]
     binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS})

@@ -91,6 +91,10 @@ class ScriptLanguage(Protocol):
         """The square root of each entry."""
         ...
 
+    def moved(self, array: str, source: int, destination: int) -> str:
+        """An array with one axis moved to another place."""
+        ...
+
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:
@@ -155,6 +159,7 @@ class Domain:
     spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code; empty where it cannot be written
     language: ScriptLanguage | None = None  # of these lines
     absent: Mapping[str, str] = field(default_factory=dict)  # capability that is missing, to the reason
+    notes: Mapping[str, str] = field(default_factory=dict)  # what binding found that is no fault and no lack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,3 +183,8 @@ class Subject:
     def absent(self) -> Mapping[str, str]:
         """Capabilities that are missing, each with the reason."""
         return self.domain.absent
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What binding found that is no fault, each with an explanation."""
+        return self.domain.notes

@@ -145,7 +145,7 @@ def spelled(
     name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str], case: Case, *, keys: bool
 ) -> tuple[str, ...]:
     """A layer as a function of its arrays, and its call; nothing where the input has channels elsewhere."""
-    if case.x.ndim > 2 and binding.name("num_channels"):
+    if case.units_first or (case.x.ndim > 2 and binding.name("num_channels")):
         return ()
     lines, called = import_lines(name)
     roles = [role for role in array_names(case) if role in parameters]

@@ -55,7 +55,7 @@ class TorchLayers:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
     def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        return call_source.of_module(name, binding, shape_as, parameters)
+        return call_source.of_module(name, binding, shape_as, parameters, TorchScript().moved)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:
         return life.factory(build, name)

@@ -170,13 +170,13 @@ def sizes(instance: torch.nn.Module) -> Sizes | None:
     """The sizes for which a module was constructed; None if its attributes do not tell them."""
     weight, bias = parameters(instance, parameter_names(instance))
     shape = getattr(instance, "normalized_shape", ())
-    shape = tuple(int(size) for size in shape) if isinstance(shape, (tuple, list)) else ()
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) and all(type(size) is int for size in shape) else ()
     units = math.prod(shape) if shape else None
     for attribute in ("num_features", "num_channels"):
         units = getattr(instance, attribute, units)
     for parameter in (weight, bias):
         units = parameter.numel() if units is None and parameter is not None else units
-    if not isinstance(units, int):
+    if not isinstance(units, int) or math.prod(shape or (units,)) != units:
         return None
     return Sizes(units, groups(instance), shape or (units,))
 

@@ -120,13 +120,10 @@ def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int
     if "unit" not in members:
         channels = max(1, draw.sets // cases) if draw.fixed is None or draw.fixed.units is None else draw.fixed.units
         return (cases, channels, *split(draw.n, axes)), 1
-    if draw.fixed is None:
+    if draw.fixed is None or draw.fixed.units is None:
         units, *space = split(draw.n, axes + 1)
-        groups = max(2, draw.sets // cases)
-        return (cases, groups * units, *space), groups
-    if draw.fixed.units is None:
-        units, *space = split(draw.n, axes + 1)
-        return (max(1, draw.sets // draw.fixed.groups), draw.fixed.groups * units, *space), draw.fixed.groups
+        groups = max(2, draw.sets // cases) if draw.fixed is None else draw.fixed.groups
+        return (cases if draw.fixed is None else max(1, draw.sets // groups), groups * units, *space), groups
     per = max(1, draw.fixed.units // draw.fixed.groups)
     space = list(split(max(1, draw.n // per), axes)) if axes else []
     return (cases, draw.fixed.units, *space), draw.fixed.groups
