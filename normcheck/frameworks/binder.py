@@ -17,6 +17,8 @@ from normcheck.frameworks.protocol import Framework
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.fit import fit
+from normcheck.normalizers.sampling.recipes import Draw, state, values
 from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transformed
 
 
@@ -32,6 +34,7 @@ class LoadedTarget:
     transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
+    unexplained: Callable[[Case], Sequence[str]] | None = None  # what a training batch changes in a layer, by name
 
 
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -79,13 +82,14 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
     def operations() -> Mapping[str, str]:
         return framework_layers.operations(
-            build(layers.sample_case(normalizer)),
+            layers.sample(build, normalizer),
             rebuilt=framework_layers.is_class(target),
             cumulative="case" in normalizer.sets.members,  # without that axis torch treats None as 0
         )
 
     start = framework_layers.live(build, name)
-    return LoadedTarget(attempts, None, operations if start is not None else None, start)
+    unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
+    return LoadedTarget(attempts, None, operations if start is not None else None, start, unexplained)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -96,6 +100,7 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     conventions = contract(claim.contract)
     with registry.settings():
         call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:
             return found
@@ -104,6 +109,17 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
     live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
+
+
+def _changes(loaded: LoadedTarget, normalizer: Normalizer, call: Call, domain: Domain) -> Mapping[str, str]:
+    """A note that names what a training batch changes in a layer, where no convention explains the change."""
+    if loaded.unexplained is None:
+        return {}
+    draw = Draw(rank=domain.ranks[0], format=domain.formats[0], affine=domain.affine[0])
+    draw = fit(normalizer, draw, domain.sizes)
+    case = state(normalizer, draw, training=True) if domain.state else values(normalizer, draw)
+    names = loaded.unexplained(axis.moved_case(case) if isinstance(call, axis.MovedCall) else case)
+    return {"buffers changed": ", ".join(names)} if names else {}
 
 
 def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract) -> tuple[Call, Domain]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from normcheck.core import uses
-from normcheck.core.errors import UsageError
-from normcheck.core.foreign_code import first_line
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.foreign_code import ENDS, first_line
 from normcheck.frameworks.fixed import fixed
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
@@ -17,6 +18,7 @@ from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import NAMES, Binding, bind, given_roles, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.fit import ranks
 from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
@@ -36,8 +38,9 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     role.
     """
     if not layers.is_class(target):
-        offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
-        call = layers.call(_copies(layers, target), name, normalizer)
+        build = _copies(layers, target, name)
+        offer = _offer(framework, layers.parts(sample(build, normalizer)), frozenset(), normalizer)
+        call = layers.call(build, name, normalizer)
         return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     matched = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
@@ -45,15 +48,15 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     for binding, shape_as in product(_stateful(matched), (int, tuple)):
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
-            sample = build(sample_case(normalizer))
-            parts = layers.parts(sample)
+            made = sample(build, normalizer)
+            parts = layers.parts(made)
         except UsageError as error:
             failure = failure or error
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
         spell = layers.spell(target, name, binding, shape_as, _names(parts))
-        sizes = _sizes(layers, target, matched, normalizer, sample)
+        sizes = _sizes(layers, target, matched, normalizer, made)
         offer = replace(offer, sizes=sizes, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)
         out.append(Attempt(call, offer, framework.trial(call)))
@@ -76,7 +79,7 @@ def _as_constructed(attempt: Attempt) -> Attempt:
 def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
     """A function that builds the layer of a case; a class is constructed with sizes of type int."""
     if not layers.is_class(target):
-        return _copies(layers, target)
+        return _copies(layers, target, name)
     return factory(layers, target, constructor(layers, target, normalizer, name), name, shape_as=int)
 
 
@@ -109,10 +112,10 @@ def _width(normalizer: Normalizer) -> str:
     return "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
 
 
-def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer, sample: Any) -> Sizes | None:
-    """The sizes that fixed arguments fix. A class that takes no number of groups has those of the sample, else one."""
+def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer, made: Any) -> Sizes | None:
+    """The sizes that fixed arguments fix. A class that takes no number of groups has that of a layer of it, or one."""
     given = fixed(target)
-    own = layers.sizes(sample)
+    own = layers.sizes(made)
     known = given_roles(
         given.named(layers.constructor(given.inner)), CONSTRUCTOR, normalizer, more={_width(normalizer): WIDTHS}
     )
@@ -136,8 +139,11 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         values["track_running_stats"] = case.running_mean is not None
         args, kwargs = binding.arguments(values)
         try:
-            return with_momentum(layers, layers.construct(fixed(target).inner, args, kwargs), case)
-        except (Exception, SystemExit) as error:
+            made = layers.construct(fixed(target).inner, args, kwargs)
+            return with_momentum(layers, layers.materialized(made, case, name), case)
+        except (*ENDS, CallError):
+            raise
+        except BaseException as error:
             passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(
                 f"{name}: constructing it as {target.__name__}({passed}) raised {first_line(error)}"
@@ -146,8 +152,20 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
     return build
 
 
-def _copies(layers: Layers, instance: Any) -> Build:
-    return lambda case: with_momentum(layers, layers.copy(instance), case)
+def _copies(layers: Layers, instance: Any, name: str) -> Build:
+    """A function that copies an instance. It raises `UsageError` if it cannot be copied."""
+
+    def build(case: Case) -> Any:
+        try:
+            return with_momentum(layers, layers.materialized(layers.copy(instance), case, name), case)
+        except (*ENDS, CallError):
+            raise
+        except UsageError as error:
+            raise UsageError(f"{name} {error}") from None
+        except BaseException as error:
+            raise UsageError(f"{name}: copying it raised {first_line(error)}") from None
+
+    return build
 
 
 def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
@@ -163,10 +181,25 @@ def _stateful(binding: Binding) -> tuple[Binding, ...]:
     return tuple(dict.fromkeys((binding, binding.without("track_running_stats"))))
 
 
-def sample_case(normalizer: Normalizer) -> Case:
+def sample_case(normalizer: Normalizer, rank: int) -> Case:
     """An ordinary case, used to construct a sample layer of a class."""
-    draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
+    draw = Draw(n=8, sets=6, rank=rank)
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
+
+
+def sample(build: Build, normalizer: Normalizer) -> Any:
+    """A layer of ordinary sizes. Raises `UsageError` if it cannot be constructed.
+
+    A lazy layer is called to complete it, and takes inputs of some ranks only.
+    """
+    first, *rest = ranks(normalizer) if normalizer.spatial else (2, *(r for r in ranks(normalizer) if r != 2))
+    try:
+        return build(sample_case(normalizer, first))
+    except CallError as error:
+        for rank in rest:
+            with suppress(CallError):
+                return build(sample_case(normalizer, rank))
+        raise UsageError(str(error)) from None
 
 
 def _names(parts: LayerParts) -> dict[str, str]:

@@ -182,6 +182,12 @@ class NnxLayers:
     def copy(self, layer: Any) -> Any:
         return nnx.clone(layer)
 
+    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+        return layer
+
+    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
+        return ()
+
     def parts(self, layer: Any) -> LayerParts:
         return parts(layer)
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.frameworks.protocol import LayerParts
 from normcheck.frameworks.roles import NAMES, plain
@@ -34,12 +35,19 @@ def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.T
     return None
 
 
+FROZEN = (*NAMES["weight"], *NAMES["bias"])
+"""Names of buffers that are weight and bias of a module whose parameters are frozen."""
+
+
 def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
     """The names of weight and bias of a new module; empty if it has none.
 
-    They are recognized by name, else by their initial values (ones, zeros), else by their order.
+    They are recognized by name, else by their initial values (ones, zeros), else by their order. Buffers are recognized
+    by name, in a module without parameters.
     """
-    remaining = dict(module.named_parameters())
+    remaining: dict[str, torch.Tensor] = dict(module.named_parameters())
+    if not remaining:
+        remaining = {n: b for n, b in module.named_buffers() if plain(n.rpartition(".")[2]) in FROZEN}
 
     def take_first(fits: Callable[[str, torch.Tensor], bool]) -> str:
         name = next((n for n, p in remaining.items() if fits(n, p)), "")
@@ -55,9 +63,9 @@ def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
 
 
 def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Weight and bias by their names; None for an empty name."""
-    weight, bias = (module.get_parameter(name) if name else None for name in names)
-    return weight, bias
+    """Weight and bias by their names, which may be those of buffers; None for an empty name."""
+    held: dict[str, torch.Tensor] = {**dict(module.named_buffers()), **dict(module.named_parameters())}
+    return held.get(names[0]), held.get(names[1])
 
 
 def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -162,12 +170,16 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
 
 
 def copied(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that shares no memory with the module."""
+    """A copy that shares no memory with the module. Raises `UsageError` for a lazy one, which cannot be copied."""
+    if any(is_lazy(one) for one in (*module.parameters(), *module.buffers())):
+        raise UsageError("is a lazy module that no call has completed: name its class, or call it once before")
     return copy.deepcopy(module)
 
 
 def sizes(instance: torch.nn.Module) -> Sizes | None:
-    """The sizes for which a module was constructed; None if its attributes do not tell them."""
+    """The sizes for which a module was constructed; None if its attributes do not tell them, or if it is lazy."""
+    if any(is_lazy(one) for one in (*instance.parameters(), *instance.buffers())):
+        return None
     weight, bias = parameters(instance, parameter_names(instance))
     shape = getattr(instance, "normalized_shape", ())
     shape = tuple(shape) if isinstance(shape, (tuple, list)) and all(type(size) is int for size in shape) else ()

@@ -55,7 +55,12 @@ class NormalizerSpace:
 
     def unsupported_reason(self, subject: Subject) -> str:
         """Why no draw suits a subject; empty if one does."""
-        return "" if formats(self, subject.domain) else f"serves none of {', '.join(f.name for f in self.formats)}"
+        if not formats(self, subject.domain):
+            return f"serves none of {', '.join(f.name for f in self.formats)}"
+        if subject.domain.training:
+            return ""
+        first = next(self.explicit_examples(subject))
+        return "has no training mode" if self.recipe(subject.normalizer, first).training else ""
 
     def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
         """The draws that are always tried, the decisive ones first."""
