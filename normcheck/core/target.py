@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,11 @@ class TargetText:
     def plain(self) -> str:
         """The target without its arguments."""
         return f"{self.place}:{self.attribute}"
+
+
+def adapted(name: str) -> str:
+    """The end of a sentence that says why a target cannot be called as it is."""
+    return f"`normcheck adapt {shlex.quote(name)}` prints a wrapper"
 
 
 def split(text: str) -> tuple[str, str, str]:

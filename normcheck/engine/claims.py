@@ -9,7 +9,7 @@ from typing import Any
 from normcheck import families
 from normcheck.core.claim import Implementation, parse, split_kind
 from normcheck.core.contract import contract
-from normcheck.core.errors import UsageError
+from normcheck.core.errors import CallError, UsageError
 from normcheck.identify.identify import identify
 
 
@@ -77,7 +77,7 @@ def identified(target: Any, declared: Mapping[str, str]) -> Claim:
     name = Implementation("", target).name
     try:
         made = _identify(target, name)
-    except UsageError as error:
+    except (UsageError, CallError) as error:
         return Claim("", name, None, str(error))
     words = (made.kind, *(f"{key}={value}" for key, value in made.contract.items()))
     return replace(_checked(made, declared), identified=" ".join(words))

@@ -10,7 +10,9 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
+from normcheck.core.target import adapted
 from normcheck.frameworks import axis, functional_state, functions, layers, registry
+from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Framework
@@ -43,7 +45,7 @@ def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
     Raises `UsageError` if the target cannot be loaded, constructed or bound, and `CallError` if it fails on every
     ordinary input.
     """
-    with quiet():
+    with quiet(), binding(claim.name):
         return subject_of(load_target(claim, normalizer), claim, normalizer)
 
 
@@ -99,7 +101,10 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     """
     conventions = contract(claim.contract)
     with registry.settings():
-        call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        try:
+            call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        except UsageError as error:
+            raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:

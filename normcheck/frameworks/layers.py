@@ -9,13 +9,14 @@ from typing import Any
 
 from normcheck.core import uses
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.foreign_code import ENDS, first_line
+from normcheck.core.foreign_code import ENDS, attribute, first_line
+from normcheck.core.target import adapted
 from normcheck.frameworks.fixed import fixed
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import NAMES, Binding, bind, given_roles, plain
+from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, given_roles, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import ranks
@@ -30,6 +31,9 @@ WIDTHS = ("dim", "dims", "size", "hidden")
 AXES = (*NAMES["dim"], "dims")
 """Names that mean a width only where a value is required: an optional one is the axis that is normalized."""
 
+CONFIGURATIONS = ("config", "cfg", "conf", "configuration", "args", "hparams", "params", "options", "opt", "opts")
+"""Names of a parameter that takes an object of options, as `config.hidden_size`."""
+
 
 def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
     """The ways to construct and call a layer, the most common first.
@@ -39,7 +43,9 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     """
     if not layers.is_class(target):
         build = _copies(layers, target, name)
-        offer = _offer(framework, layers.parts(sample(build, normalizer)), frozenset(), normalizer)
+        made = sample(build, normalizer)
+        _raise_if_more_inputs(made, name)
+        offer = _offer(framework, layers.parts(made), frozenset(), normalizer)
         call = layers.call(build, name, normalizer)
         return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     matched = constructor(layers, target, normalizer, name)
@@ -49,6 +55,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
             made = sample(build, normalizer)
+            _raise_if_more_inputs(made, name)
             parts = layers.parts(made)
         except UsageError as error:
             failure = failure or error
@@ -64,6 +71,14 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
         assert failure is not None
         raise failure
     return [*out, *(_as_constructed(one) for one in out if one.offer.affine[0] != "none")]
+
+
+def _raise_if_more_inputs(layer: Any, name: str) -> None:
+    """Raise `UsageError` for a layer whose calls require more than the input."""
+    method = attribute(type(layer), "forward") or attribute(type(layer), "__call__")
+    more = [one.name for one in (from_signature(method) or ())[2:] if one.required]  # without self and the input
+    if more:
+        raise UsageError(f"{name} requires {', '.join(map(repr, more))} in each call beside its input: {adapted(name)}")
 
 
 def _as_constructed(attempt: Attempt) -> Attempt:
@@ -103,6 +118,9 @@ def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) 
     known = given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
     fallback = width if width not in known and any(p.required for p in free) else None
     wanted = [role for role in roles if role not in known]
+    options = next((one.name for one in free if one.required and plain(one.name) in CONFIGURATIONS), "")
+    if options:
+        raise UsageError(f"{name} is constructed from an object of options, {options!r}: {adapted(name)}")
     binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS})
     return replace(binding, args=given.args, kwargs=given.kwargs)
 

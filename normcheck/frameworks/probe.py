@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps
@@ -86,10 +86,12 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         for rank in ranks(normalizer):
             draw = _base(normalizer, offer, rank, format, offer.affine[0])
             try:
-                call(values(normalizer, draw), False)
+                packed = call(values(normalizer, draw), False).packed
             except CallError as error:
                 first = first or error
                 continue
+            if packed:
+                raise UsageError(f"returns a {packed}, not its output alone")
             base = draw
             break
         if base is not None:

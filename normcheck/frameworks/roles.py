@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError
+from normcheck.core.target import adapted
 from normcheck.frameworks import forwarding
 from normcheck.normalizers.normalizer import Normalizer
 
@@ -170,7 +171,7 @@ def bind(
         understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)
         raise UsageError(
             f"{target}: as {normalizer.name} it gets no value for its parameter {unknown[0]!r}; give it a default, "
-            f"or name it as one of {understood}"
+            f"or name it as one of {understood}; {adapted(target)}"
         )
     return Binding(tuple((taken[p.name], p.name, p.required, p.keyword) for p in parameters if p.name in taken))
 

@@ -30,6 +30,7 @@ class Answer:
     ddx: Array | None = None  # derivative of <dx, v> by x
     called: tuple[str, ...] = ()  # normalizing operators of the framework; recorded under the use "observed"
     kept_format: bool = True  # the output has the memory format of the input; recorded under the use "observed"
+    packed: str = ""  # what was returned, if the output must be taken out of it and more than one value can be meant
     changed: tuple[str, ...] = ()  # side effects of the call; recorded if the case is watched
 
 

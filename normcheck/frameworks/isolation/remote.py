@@ -219,6 +219,7 @@ def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
         ddx=_optional_array(sent["ddx"], case.x),
         called=_texts(sent["called"]),
         kept_format=bool(sent["kept_format"]),
+        packed=str(sent["packed"]),
         changed=_texts(sent["changed"]),
     )
 

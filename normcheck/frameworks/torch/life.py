@@ -61,7 +61,7 @@ class TorchLife:
 
     def __init__(self, build: Build, name: str, case: Case) -> None:
         self._build, self._name, self._case = build, name, case
-        self._module = self._new()
+        self._module: torch.nn.Module = guarded(self._new, case, name)
         self._has_variance = buffers(self._module)[1] is not None  # false if it only subtracts the mean
         with torch.no_grad():
             for statistic, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):

@@ -13,6 +13,8 @@ from torch.nn.parameter import is_lazy
 
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
+from normcheck.core.foreign_code import attribute
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import LayerParts
 from normcheck.frameworks.roles import NAMES, plain
 from normcheck.frameworks.torch import tensors
@@ -86,7 +88,7 @@ def parts(module: torch.nn.Module) -> LayerParts:
     weight, bias = parameter_names(module)
     mean, var = buffers(module)
     names = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
-    eps = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon"))
+    eps = (attribute(module, name) for name in ("eps", "epsilon", "variance_epsilon"))
     return LayerParts(
         weight=weight,
         bias=bias,
@@ -151,6 +153,10 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         return built[key]
 
     def prepare(case: Case) -> PreparedLayer:
+        prepared: PreparedLayer = guarded(lambda: filled(case), case, name)
+        return prepared
+
+    def filled(case: Case) -> PreparedLayer:
         module, names = module_for(case)
         module.train(case.training)
         x = tensors.given(case.x, case, "x")
@@ -181,11 +187,11 @@ def sizes(instance: torch.nn.Module) -> Sizes | None:
     if any(is_lazy(one) for one in (*instance.parameters(), *instance.buffers())):
         return None
     weight, bias = parameters(instance, parameter_names(instance))
-    shape = getattr(instance, "normalized_shape", ())
+    shape = attribute(instance, "normalized_shape", ())
     shape = tuple(shape) if isinstance(shape, (tuple, list)) and all(type(size) is int for size in shape) else ()
     units = math.prod(shape) if shape else None
-    for attribute in ("num_features", "num_channels"):
-        units = getattr(instance, attribute, units)
+    for name in ("num_features", "num_channels"):
+        units = attribute(instance, name, units)
     for parameter in (weight, bias):
         units = parameter.numel() if units is None and parameter is not None else units
     if not isinstance(units, int) or math.prod(shape or (units,)) != units:
