@@ -49,7 +49,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 MOST_PERMISSIONS = 40
 
 NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
-    ("report", ("core",), ("core.errors", "core.result"), "a report reads plain records, also those of a saved run"),
+    (
+        "report",
+        ("core",),
+        ("core.errors", "core.result", "core.target"),
+        "a report reads plain records, also those of a saved run",
+    ),
     (
         "normalizers.reference",
         tuple(f"normalizers.{one}" for one in ("bounds", "checks", "faults", "sampling", "subject", "variants")),

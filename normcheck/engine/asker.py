@@ -82,7 +82,7 @@ class Asker:
         notes = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
         return replace(
             plain, seconds=seconds, absent=dict(subject.absent), contract=words(subject.contract),
-            notes=notes if claim.identified else {},
+            notes=dict(subject.notes) | (notes if claim.identified else {}),
         )  # fmt: skip
 
     def run_check(self, claim: Claim, check: Check) -> Outcome:

@@ -12,7 +12,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.space import ReparametrizedDraw, reparametrized_case
@@ -67,7 +67,9 @@ class TorchReparametrizedRun:
     def _guarded(self, doing: Callable[[], Any], where: str) -> Any:
         try:
             return doing()
-        except (Exception, SystemExit) as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             said = f"{where} raised {first_line(error)}"
             raise CallError(f"{self.name}: {said}", said) from error
 

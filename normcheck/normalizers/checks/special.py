@@ -193,7 +193,7 @@ def _owes_eps(normalizer: Normalizer) -> bool:
 def _takes_eps(subject: Subject) -> str:
     domain = subject.domain
     if domain.eps is not None:
-        return f"takes no eps; the fixed one is {domain.eps:g}"
+        return f"takes no eps; the fixed one is {domain.eps:g}" if domain.eps_measured else "takes no eps"
     declared = subject.contract.accuracy_in(FLOAT16.name)
     if declared in ("half", "one-pass"):
         return f"its accuracy is declared {declared}"
