@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,9 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process that a test starts would compile this package anew
+sys.dont_write_bytecode = False
 
 with suppress(ImportError):  # tests/jax has no torch
     import torch  # noqa: F401  # here: pytester removes modules that a test imports, and torch cannot come twice

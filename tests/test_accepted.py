@@ -134,12 +134,12 @@ def test_accepting_and_running_again(pytester: pytest.Pytester) -> None:
     """--norm-accept writes what a run finds; the next run passes and says what it expects; mended code is an error."""
     pytester.makepyfile(mine=MINE.format(gain="weight * 1.5"))
     args = ("--norm", "layer_norm=mine:f", "--norm-effort", "quick", "-k", "affine-map")
-    first = pytester.runpytest_subprocess(*args, "--norm-accept", "a known scale")
+    first = pytester.runpytest_inprocess(*args, "--norm-accept", "a known scale")
     first.stdout.fnmatch_lines(["written: 1 expected findings to *pyproject.toml"])
-    second = pytester.runpytest_subprocess(*args)
+    second = pytester.runpytest_inprocess(*args)
     second.stdout.fnmatch_lines(["*expected *affine-map (a known scale)"])
     pytester.makepyfile(mine=MINE.format(gain="weight"))
-    third = pytester.runpytest_subprocess(*args)
+    third = pytester.runpytest_inprocess(*args)
     third.stdout.fnmatch_lines(["*the expected finding (a known scale) is gone: remove it from pyproject.toml*"])
 
     assert (first.ret, second.ret, third.ret) == (1, 0, 1)

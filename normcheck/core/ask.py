@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import quiet
+from normcheck.core.kept import keeping
 from normcheck.core.replay import encode
 from normcheck.core.result import (
     FAILED,
@@ -36,10 +38,13 @@ from normcheck.core.subject import BoundSubject
 EXCEPTION = "an ordinary input raises no exception"
 """The law that an implementation breaks which raises in a check."""
 
+_keeping = lru_cache(maxsize=256)(keeping)
+"""A recipe that keeps its cases: checks and implementations have many draws in common."""
+
 
 def run_case(subject: BoundSubject, check: Check, draw: Any) -> tuple[Any, Comparison]:
     """The case of a draw and its comparison; an exception raised by the implementation counts as a violated law."""
-    case = check.space.recipe(subject.entry, draw)
+    case = _keeping(check.space.recipe)(subject.entry, draw)
     try:
         return case, check.ask(subject, case)
     except CallError as error:
