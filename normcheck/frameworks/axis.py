@@ -31,7 +31,9 @@ UNLIKE = 0.2
 
 
 def moved_case(case: Case) -> Case:
-    """A case with its last axis as axis 1, for the call."""
+    """A case with its last axis as axis 1, for the call. Raises `CallError` for an input with one axis."""
+    if case.x.ndim < 2:
+        raise CallError("an input of one axis has no axis 1")
     there = lambda array: None if array is None else np.ascontiguousarray(np.moveaxis(array, -1, 1))
     return case.but(x=there(case.x), dy=there(case.dy), tangent=there(case.tangent), units_first=True)
 

@@ -83,7 +83,7 @@ def _accepted(ask: Ask) -> Ask:
     def also(subject: Subject, case: Case) -> Comparison:
         found, declared = ask(subject, case), subject.contract.empty
         reason = subject.absent.get("inputs without sets", "")
-        if not reason or declared == "refused":
+        if not reason or declared == "refused" or (declared == "default" and not subject.normalizer.accepts_empty):
             return found
         if declared == "accepted":
             return Comparison("an input without sets is accepted", 1, math.inf, math.inf, 0.0, detail=reason)
