@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
@@ -47,10 +48,12 @@ def _is_claim(word: str, *, first: bool = True) -> bool:
 
     Behind an option a word with a colon may be its value, as in -p no:cacheprovider.
     """
-    kind, equals, _ = word.partition("=")
     if word.startswith("-"):
         return False
-    return kind.isidentifier() if equals else first and re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*", word) is not None
+    kind, target = split_kind(word)
+    if kind or word.startswith("="):
+        return kind.isidentifier()
+    return first and re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*(\(.*)?", target, re.DOTALL) is not None
 
 
 def _pytest(arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import plots, speed
+from normcheck.report import causes, plots, speed
 from normcheck.report.formats import formats_in
 from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import (
@@ -115,8 +115,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
 def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Short facts for the list under the heading."""
     tightest, contract = record.get("tightest"), record.get("contract")
-    if record["diagnosis"]:
-        yield "looks like", ", ".join(record["diagnosis"])
+    yield from causes.lines(record)
     if record["compared"]:
         yield "gradient", record["gradient"]
     if contract:
@@ -146,6 +145,8 @@ def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
         ("likely", record.get("likely", "")),
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", record.get("source", "")),
+        ("cause", record.get("cause", "")),
+        ("smallest", record.get("smallest", "")),
     ]
     return {
         "check": record["check"],

@@ -73,6 +73,9 @@ def measured(
     ]
 
 
+CONVENTIONS = "conventions"
+"""Name of the check that compares the declared conventions with those that are followed."""
+
 MOST_ROWS = 40
 """Rows of the terminal that one finding may take, about one screen; a longer script is only in the record."""
 
@@ -83,15 +86,33 @@ def _rows(lines: list[str], width: int) -> int:
 
 
 def short_finding(record: Mapping[str, Any], like: str) -> str:
-    """A finding in one line: check, excess, replay. like: an earlier check with the same diagnosis.
+    """A finding in one line: check, excess, replay. like: an earlier check with the same cause.
 
     >>> record = {"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}
     >>> short_finding(record, "value")
-    'sign does not hold, 5 times what is allowed, as value above; replay sign/n=3'
+    'sign: same cause as value, 5 times what is allowed; replay sign/n=3'
     """
     times = _times(float(record["observed"]), float(record["allowed"]), _ratio)
-    case = str(record["replay"]).rpartition("--norm-replay ")[2]
-    return f"{record['check']} does not hold{times}, as {like} above; replay {case}"
+    case = _case(str(record["replay"]))
+    cause = str(record.get("cause", ""))
+    same = f"same cause as {like}" + (f", {cause}" if cause else "")
+    return f"{record['check']}: {same}{times}; replay {case}"
+
+
+def title(record: Mapping[str, Any]) -> str:
+    """What a finding says, in a few words.
+
+    >>> title({"check": "conventions", "remedy": "weight=1+w"}), title({"check": "sign"})
+    ('it follows weight=1+w, which is not declared', 'sign does not hold')
+    """
+    if record["check"] == CONVENTIONS:
+        return f"it follows {record['remedy']}, which is not declared"
+    return f"{record['check']} does not hold"
+
+
+def _case(replay: str) -> str:
+    """The id of a case in the command that repeats it."""
+    return replay.rpartition("--norm-replay ")[2]
 
 
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
@@ -117,8 +138,9 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", str(record["source"])),
         ("replay", str(record["replay"])),
+        ("smallest", _case(str(record.get("smallest", "")))),
     ]
-    out = [f"{kind} {target}: {record['check']} does not hold", ""]
+    out = [f"{kind} {target}: {title(record)}", ""]
     for label, text in lines:
         if text:
             fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)
