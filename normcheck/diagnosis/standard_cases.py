@@ -84,7 +84,7 @@ def _rounding(domain: Domain, plain: Draw, served: Sequence[str]) -> Iterator[Dr
 
 
 def _shared(domain: Domain, draw: Draw) -> Draw:
-    """A draw whose exact sizes do not matter, with sizes that most checks draw if each new shape costs a compilation."""
+    """A draw whose exact sizes do not matter: with sizes that checks draw too if each new shape is compiled."""
     widths = [n for n in (SHARED_WIDTHS[0], WIDE) if n not in domain.refused]
     if not (domain.compiles_per_shape and widths):
         return draw
