@@ -47,6 +47,14 @@ def standard_cases(subject: Subject) -> Iterator[Question]:
         yield Question(case.but(x=x, drawn={"rounding": True}))
 
 
+def unseen_cases(subject: Subject) -> Iterator[Case]:
+    """Three contents of one shape, with one eps, that no check and no standard case has."""
+    domain = subject.domain
+    served = [name for name in FORMATS if name in domain.formats]
+    draw = Draw(n=23, sets=11, format=served[0], rank=domain.ranks[0], dim=domain.dims[0], eps=0.0123)
+    yield from (_case(subject, replace(draw, seed=seed)) for seed in (31, 32, 33))
+
+
 def _plain(subject: Subject, plain: Draw) -> list[Draw]:
     """Training in the widest format: small and large sets and eps, every rank, weight and bias or without them."""
     domain = subject.domain
@@ -84,7 +92,7 @@ def _rounding(domain: Domain, plain: Draw, served: Sequence[str]) -> Iterator[Dr
 
 
 def _shared(domain: Domain, draw: Draw) -> Draw:
-    """A draw whose exact sizes do not matter: with sizes that checks draw too if each new shape is compiled."""
+    """A draw whose exact sizes do not matter, with sizes that checks draw where each new shape costs a compilation."""
     widths = [n for n in (SHARED_WIDTHS[0], WIDE) if n not in domain.refused]
     if not (domain.compiles_per_shape and widths):
         return draw
