@@ -15,6 +15,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, FindingsError, UsageError
 from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
+from normcheck.core.target import split
 from normcheck.engine import claims, run, verdict
 from normcheck.engine.case_test import case_test
 from normcheck.engine.search import shared
@@ -33,8 +34,9 @@ class Verdict:
     extended: Mapping[str, str]  # the columns beyond Table 1
     gradient: str  # the mode whose closed form the gradient matches, or "none"
     diagnosis: tuple[str, ...]  # names of the faults that it looks like, most likely first
-    findings: tuple[Finding, ...]  # the laws that do not hold, each on its smallest case
-    warnings: tuple[Any, ...] = ()
+    findings: tuple[Finding, ...]  # the laws that do not hold, each on its most telling case
+    causes: tuple[Any, ...] = ()  # what makes laws fail: name, story, checks, the most telling finding
+    warnings: tuple[Any, ...] = ()  # what is right but weaker than in torch: name, text, and what to declare
     checks: Mapping[str, int]  # how many passed, failed, were inconclusive, skipped or in error
     compared: int  # how many numbers were compared
     seconds: float
@@ -100,11 +102,11 @@ def check(
     >>> check("torch.nn.functional:rms_norm", as_="rms_norm", effort="quick").ok
     True
 
-    target: "package.module:attribute", "path/to/file.py:attribute", a function, a torch.nn.Module class or instance, a
-    pair (forward, backward) of numpy functions, or an `Implementation`. as_: the kind that it claims to be; None finds
-    it out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep;
-    the first two search the same cases each time. progress: a function that receives each event, or True for a line
-    per check on stderr.
+    target: "package.module:attribute", "path/to/file.py:attribute", either with fixed arguments as in
+    "package.module:Name(groups=4)", a function, a torch.nn.Module class or instance, a pair (forward, backward) of
+    numpy functions, or an `Implementation`. as_: the kind that it claims to be; None finds it out. contract:
+    conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep; the first two search
+    the same cases each time. progress: a function that receives each event, or True for a line per check on stderr.
 
     Afterwards threads, warnings and the module search path are as before. Raises `UsageError` for an unknown kind,
     convention or effort, and for a target that cannot be loaded or bound; `CallError` for one that raises or returns
@@ -168,7 +170,7 @@ def _print_line(event: Event) -> None:
 def _loading(target: Any) -> Iterator[None]:
     """Take back what loading a target adds: folders of the module search path, and the module of a file."""
     path, modules = list(sys.path), set(sys.modules)
-    file = Path(target.rpartition(":")[0]).expanduser().resolve() if isinstance(target, str) else Path()
+    file = Path(split(target)[0]).expanduser().resolve() if isinstance(target, str) else Path()
     try:
         yield
     finally:

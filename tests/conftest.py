@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import normcheck.api  # noqa: F401  # here, for the same reason as torch below
 from normcheck import families
 from normcheck.core.ask import run_check
 from normcheck.core.result import ERROR, Outcome

@@ -92,17 +92,17 @@ def test_through_says_what_the_gradient_passes() -> None:
 @pytest.mark.parametrize(("said", "expected"), [
     ({"epsplace": "outside"}, "unknown contract key 'epsplace'; did you mean 'eps-place'?"),
     ({"varience": "biased"}, "unknown contract key 'varience'; did you mean 'variance'?"),
-    ({"zzz": "1"}, "unknown contract key 'zzz'; known: accuracy, eps, eps-place, formats, gradient, momentum, "
-                   "running-variance, slack, variance, weight"),
+    ({"zzz": "1"}, "unknown contract key 'zzz'; known: accuracy, axis, empty, eps, eps-place, formats, gradient, "
+                   "momentum, running-variance, second-derivative, slack, variance, weight"),
     ({"eps-place": "outsied"}, "contract eps-place=outsied: did you mean 'outside'?"),
     ({"variance": "n-1"}, "contract variance=n-1: known: biased, unbiased"),
     ({"weight": "w+1"}, "contract weight=w+1: known: 1+w, w"),
     ({"gradient": "mean"}, "contract gradient=mean: known: full, mean-constant, statistics-constant, "
                            "variance-constant"),
-    ({"eps": "tiny"}, "contract eps=tiny: eps takes a positive number"),
-    ({"eps": "-1e-5"}, "contract eps=-1e-5: eps takes a positive number"),
-    ({"eps": "0"}, "contract eps=0: eps takes a positive number"),
-    ({"eps": "nan"}, "contract eps=nan: eps takes a positive number"),
+    ({"eps": "tiny"}, "contract eps=tiny: eps takes a number that is not negative"),
+    ({"eps": "-1e-5"}, "contract eps=-1e-5: eps takes a number that is not negative"),
+    ({"eps": "nan"}, "contract eps=nan: eps takes a number that is not negative"),
+    ({"axis": "2"}, "contract axis=2: known: 1, last"),
     ({"slack": "inf"}, "contract slack=inf: slack takes a positive number"),
     ({"slack": "0"}, "contract slack=0: slack takes a positive number"),
     ({"formats": "float33"}, "contract formats=float33: unknown format 'float33'; did you mean 'float32'?"),

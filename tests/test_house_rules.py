@@ -36,8 +36,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "diagnosis": ("core", "normalizers"),
     "identify": ("core", "normalizers", "frameworks"),
     "bench": ("core", "normalizers", "frameworks"),
-    "families": ("core", "normalizers", "frameworks", "diagnosis"),
-    "engine": ("core", "frameworks", "identify", "families"),
+    "families": ("core", "normalizers", "frameworks", "diagnosis", "identify"),
+    "engine": ("core", "frameworks", "families"),
     "explain": ("core", "families"),
     "api": ("core", "report", "engine"),
     "pytest_plugin": ("core", "bench", "families", "report", "engine"),
@@ -49,7 +49,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 MOST_PERMISSIONS = 40
 
 NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
-    ("report", ("core",), ("core.errors", "core.result"), "a report reads plain records, also those of a saved run"),
+    (
+        "report",
+        ("core",),
+        ("core.errors", "core.result", "core.target"),
+        "a report reads plain records, also those of a saved run",
+    ),
     (
         "normalizers.reference",
         tuple(f"normalizers.{one}" for one in ("bounds", "checks", "faults", "sampling", "subject", "variants")),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.core.errors import UsageError
+from normcheck.core.foreign_code import attribute
+from normcheck.core.target import target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,8 @@ class Implementation:
     """A user's code that claims to implement a normalizer.
 
     kind: name of a catalog entry, such as "layer_norm". target: "package.module:attribute" or
-    "path/to/file.py:attribute", or the object itself: a function, a torch.nn.Module class or instance, or a pair
-    (forward, backward) in numpy.
+    "path/to/file.py:attribute", with fixed arguments as in "package.module:Name(groups=4)", or the object itself: a
+    function, a torch.nn.Module class or instance, or a pair (forward, backward) in numpy.
     contract: the conventions that differ from the default, such as {"eps-place": "outside"}.
     """
 
@@ -34,9 +36,19 @@ class Implementation:
 
 
 def _dotted(thing: object) -> str:
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    module = getattr(named, "__module__", None)
-    return f"{module}:{getattr(named, '__qualname__', '?')}" if module else str(getattr(named, "__qualname__", thing))
+    named = thing if isinstance(attribute(thing, "__qualname__"), str) else type(thing)
+    module, name = attribute(named, "__module__"), attribute(named, "__qualname__", "?")
+    return f"{module}:{name}" if module else str(name)
+
+
+def split_kind(text: str) -> tuple[str, str]:
+    """Kind and target of "KIND=TARGET"; the kind is empty if the text has no equals sign before its arguments.
+
+    >>> split_kind("mypkg.norms:GroupNorm(groups=4)")
+    ('', 'mypkg.norms:GroupNorm(groups=4)')
+    """
+    kind, equals, target = text.partition("=")
+    return (kind.strip(), target.strip()) if equals and "(" not in kind else ("", text.strip())
 
 
 def parse(text: str) -> Implementation:
@@ -45,10 +57,8 @@ def parse(text: str) -> Implementation:
     >>> parse("layer_norm=torch.nn.functional:layer_norm").kind
     'layer_norm'
     """
-    kind, equals, target = text.partition("=")
-    module, colon, attribute = target.strip().rpartition(":")
-    if not equals or not kind.strip():
+    kind, target = split_kind(text)
+    if not kind:
         raise UsageError(f"{text!r} is not KIND=TARGET, as in layer_norm=mypkg.kernels:fast_layer_norm")
-    if not colon or not module or not attribute:
-        raise UsageError(f"target {target.strip()!r} is neither package.module:attribute nor path/to/file.py:attribute")
-    return Implementation(kind.strip(), target.strip())
+    target_of(target)  # raises for a text that names no target
+    return Implementation(kind, target)

@@ -6,6 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
+from typing import Any
+
+ENDS = (KeyboardInterrupt, GeneratorExit)
+"""Exceptions that end the run and are never taken for one of the code under test."""
 
 
 @contextmanager
@@ -18,5 +22,20 @@ def quiet() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of its text, shortened to 160 characters."""
-    text = str(error).strip().splitlines()
+    try:
+        text = str(error).strip().splitlines()
+    except ENDS:
+        raise
+    except BaseException:
+        text = []
     return f"{type(error).__name__}: {shorten(text[0], 160, placeholder=' ...')}" if text else type(error).__name__
+
+
+def attribute(thing: object, name: str, default: Any = None) -> Any:
+    """An attribute of an object of the code under test; the default if reading it raises any exception."""
+    try:
+        return getattr(thing, name, default)
+    except ENDS:
+        raise
+    except BaseException:
+        return default

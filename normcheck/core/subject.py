@@ -27,3 +27,8 @@ class BoundSubject(Protocol):
     def absent(self) -> Mapping[str, str]:
         """What the implementation does not support: the reason by capability."""
         ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What binding found that is no fault and no missing capability, each with an explanation."""
+        ...

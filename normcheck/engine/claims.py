@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from normcheck import families
-from normcheck.core.claim import Implementation, parse
+from normcheck.core.claim import Implementation, parse, split_kind
 from normcheck.core.contract import contract
-from normcheck.core.errors import UsageError
-from normcheck.identify.identify import identify
+from normcheck.core.errors import CallError, UsageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,9 +62,9 @@ def claim(given: Any, declared: Mapping[str, str]) -> Claim:
 
 
 def _of_word(word: str, declared: Mapping[str, str]) -> Claim:
-    kind, equals, target = word.partition("=")
-    if not equals:
-        return identified(word, declared)
+    kind, target = split_kind(word)
+    if not kind and not word.startswith("="):
+        return identified(target, declared)
     try:
         return _checked(parse(word), declared)
     except UsageError as error:
@@ -77,7 +76,7 @@ def identified(target: Any, declared: Mapping[str, str]) -> Claim:
     name = Implementation("", target).name
     try:
         made = _identify(target, name)
-    except UsageError as error:
+    except (UsageError, CallError) as error:
         return Claim("", name, None, str(error))
     words = (made.kind, *(f"{key}={value}" for key, value in made.contract.items()))
     return replace(_checked(made, declared), identified=" ".join(words))
@@ -86,7 +85,7 @@ def identified(target: Any, declared: Mapping[str, str]) -> Claim:
 def _identify(target: Any, name: str) -> Implementation:
     if isinstance(target, str):
         parse(f"kind={target}")  # raises for a text that names no target
-    found = identify(target)
+    found = families.identify(target)
     if not found.kind:
         near = f"; nearest is {found.nearest[0][0]}" if found.nearest else ""
         raise UsageError(

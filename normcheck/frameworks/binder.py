@@ -10,13 +10,17 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
-from normcheck.frameworks import functional_state, functions, layers, registry
+from normcheck.core.target import adapted
+from normcheck.frameworks import axis, functional_state, functions, layers, registry
+from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
-from normcheck.frameworks.probe import Attempt, discover
+from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Framework
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.fit import fit
+from normcheck.normalizers.sampling.recipes import Draw, state, values
 from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transformed
 
 
@@ -32,6 +36,7 @@ class LoadedTarget:
     transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
+    unexplained: Callable[[Case], Sequence[str]] | None = None  # what a training batch changes in a layer, by name
 
 
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -40,7 +45,7 @@ def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
     Raises `UsageError` if the target cannot be loaded, constructed or bound, and `CallError` if it fails on every
     ordinary input.
     """
-    with quiet():
+    with quiet(), binding(claim.name):
         return subject_of(load_target(claim, normalizer), claim, normalizer)
 
 
@@ -79,13 +84,14 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
     def operations() -> Mapping[str, str]:
         return framework_layers.operations(
-            build(layers.sample_case(normalizer)),
+            layers.sample(build, normalizer),
             rebuilt=framework_layers.is_class(target),
             cumulative="case" in normalizer.sets.members,  # without that axis torch treats None as 0
         )
 
     start = framework_layers.live(build, name)
-    return LoadedTarget(attempts, None, operations if start is not None else None, start)
+    unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
+    return LoadedTarget(attempts, None, operations if start is not None else None, start, unexplained)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -95,7 +101,11 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     """
     conventions = contract(claim.contract)
     with registry.settings():
-        call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        try:
+            call, domain = _first_working(loaded.attempts, normalizer, conventions)
+        except UsageError as error:
+            raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
+        domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:
             return found
@@ -106,12 +116,23 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
 
 
+def _changes(loaded: LoadedTarget, normalizer: Normalizer, call: Call, domain: Domain) -> Mapping[str, str]:
+    """A note that names what a training batch changes in a layer, where no convention explains the change."""
+    if loaded.unexplained is None:
+        return {}
+    draw = Draw(rank=domain.ranks[0], format=domain.formats[0], affine=domain.affine[0])
+    draw = fit(normalizer, draw, domain.sizes)
+    case = state(normalizer, draw, training=True) if domain.state else values(normalizer, draw)
+    names = loaded.unexplained(axis.moved_case(case) if isinstance(call, axis.MovedCall) else case)
+    return {"buffers changed": ", ".join(names)} if names else {}
+
+
 def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract) -> tuple[Call, Domain]:
     """The first way of calling that succeeds, with its domain. Raises the first `CallError` if none does."""
     failure: CallError | None = None
     for attempt in attempts:
         try:
-            return attempt.call, discover(normalizer, conventions, attempt)
+            return axis.bound(normalizer, conventions, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

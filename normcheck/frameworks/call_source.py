@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from normcheck.core.target import split
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
 
 Spell = Callable[[Case], tuple[str, ...]]
 """Returns the lines that call an implementation on `x`, `weight`, `bias` and assign `y`; the last line is the call."""
+
+Moves = Callable[[str, int, int], str]
+"""Source of an expression with an axis moved, from source, old and new place."""
 
 
 class CodeName(str):
@@ -28,7 +32,7 @@ def import_lines(target: str) -> tuple[tuple[str, ...], str]:
     >>> import_lines("mypkg.kernels:Norms.fast")
     (('from mypkg.kernels import Norms',), 'Norms.fast')
     """
-    place, _, attribute = target.rpartition(":")
+    place, attribute, _ = split(target)
     root = attribute.partition(".")[0]
     if not place.endswith(".py") and "/" not in place:
         return (f"from {place} import {root}",), attribute
@@ -63,18 +67,27 @@ def array_names(case: Case) -> dict[str, Any]:
     return {role: CodeName(role) for role, value in arrays.items() if value is not None}
 
 
-def of_function(target: str, binding: Binding, shape_as: type) -> Spell:
-    """Source of a call of a function that takes weight and bias as arguments."""
+def of_function(target: str, binding: Binding, shape_as: type, moves: Moves | None) -> Spell:
+    """Source of a call of a function that takes weight and bias as arguments.
+
+    moves: source of an expression with an axis moved, for a function that takes the units in axis 1.
+    """
     lines, name = import_lines(target)
 
     def spell(case: Case) -> tuple[str, ...]:
-        return (*lines, f"y = {_call_source(name, binding, _options(case, shape_as) | array_names(case))}")
+        values = _options(case, shape_as) | array_names(case)
+        if not case.units_first:
+            return (*lines, f"y = {_call_source(name, binding, values)}")
+        if moves is None:
+            return ()
+        called = _call_source(name, binding, values | {"input": CodeName(moves("x", -1, 1))})
+        return (*lines, f"y = {moves(called, 1, -1)}")
 
     return spell
 
 
-def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-    """Source of construction and call of a module class.
+def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping[str, str], moves: Moves) -> Spell:
+    """Source of construction and call of a module class; moves: as for a function.
 
     parameters: the attribute of the module for each of the roles weight, bias, running_mean and running_var.
     """
@@ -88,6 +101,7 @@ def of_module(target: str, binding: Binding, shape_as: type, parameters: Mapping
             for role in array_names(case)
             if role in parameters
         ]
-        return (*lines, construct, *assign, "y = m(x)")
+        call = moves("m(" + moves("x", -1, 1) + ")", 1, -1) if case.units_first else "m(x)"
+        return (*lines, construct, *assign, f"y = {call}")
 
     return spell

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from normcheck.core.errors import UsageError
 from normcheck.frameworks import call_source
+from normcheck.frameworks.fixed import Fixed, fixed, raise_unless_taken
 from normcheck.frameworks.probe import Attempt, Offer, offered_affine
 from normcheck.frameworks.protocol import Framework, Transforming
-from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, plain
+from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, given_roles, plain
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Sizes
 
 SHAPES = ("normalized_shape", "shape", "normalized_dims", "normalized_size")
 """Names of a parameter that takes the sizes of several axes; a parameter of another name takes one width."""
@@ -24,34 +28,45 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
 
     Raises `UsageError` if a required parameter has no known role.
     """
-    function, parameters = _parameters(framework, target, normalizer, name)
+    function, parameters, given = _parameters(framework, target, normalizer, name)
     made = _transforming(framework, function, parameters, normalizer, name)
     if made is not None:
         binding, transforming = made
         dims = (0, 1, None) if "dim" in binding.roles else (0,)
         offer = Offer(("weight",), takes_eps=False, dims=dims, layouts=(), watched=False, uses=transforming.uses)
         return [Attempt(transforming.call, offer, transforming.call)]
-    binding = bind(parameters, (*normalizer.arguments, "backend"), normalizer, name, fallback="input")
-    offer = _offer(framework, binding, normalizer)
+    known = given_roles(given.named(framework.parameters(given.inner, normalizer)[1]), normalizer.arguments, normalizer)
+    roles = [role for role in (*normalizer.arguments, "backend") if role not in known]
+    binding = bind(parameters, roles, normalizer, name, fallback="input")
+    binding = replace(binding, args=given.args, kwargs=given.kwargs)
+    offer = replace(_offer(framework, binding, normalizer), sizes=_sizes(known, binding, normalizer))
     out = []
     for style in framework.styles:
         call = framework.function(function, binding, normalizer, name, style)
-        spell = call_source.of_function(name, binding, style.shape_as)
+        moves = None if framework.language is None else framework.language.moved
+        spell = call_source.of_function(name, binding, style.shape_as, moves)
         out.append(Attempt(call, replace(offer, spell=spell, language=framework.language), framework.trial(call)))
     return out
 
 
 def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:
     """The target as a function that transforms the weight of a module; None if it is not such a function."""
-    found = _transforming(framework, *_parameters(framework, target, normalizer, name), normalizer, name)
+    function, parameters, _ = _parameters(framework, target, normalizer, name)
+    found = _transforming(framework, function, parameters, normalizer, name)
     return None if found is None else found[1]
 
 
-def _parameters(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> tuple[Any, list[Parameter]]:
+def _parameters(
+    framework: Framework, target: Any, normalizer: Normalizer, name: str
+) -> tuple[Any, list[Parameter], Fixed]:
+    """The object to call, its parameters that are free, and those that are fixed."""
+    given = fixed(target)
     try:
-        return framework.parameters(target, normalizer)
+        function, parameters = framework.parameters(given.inner, normalizer)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from None
+    raise_unless_taken(given, parameters, name)
+    return function, given.free(parameters), given
 
 
 def _transforming(
@@ -63,6 +78,16 @@ def _transforming(
     binding = bind(parameters, TRANSFORM, normalizer, name)
     made = framework.transforming(function, binding, name)
     return None if made is None else (binding, made)
+
+
+def _sizes(known: Mapping[str, Any], binding: Binding, normalizer: Normalizer) -> Sizes | None:
+    """The sizes that fixed arguments fix; a function that takes no number of groups has one group."""
+    shape = known.get("normalized_shape")
+    if shape is not None:
+        axes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+        return Sizes(math.prod(axes), 1, axes)
+    grouped = "num_groups" in normalizer.arguments and "num_groups" not in binding.roles
+    return Sizes(None, known.get("num_groups", 1)) if grouped else None
 
 
 def _missing(roles: frozenset[str], normalizer: Normalizer) -> tuple[tuple[str, str], ...]:

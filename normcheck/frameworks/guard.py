@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from normcheck.core.errors import CallError
-from normcheck.core.foreign_code import first_line
+from normcheck.core.errors import CallError, NormcheckError, UsageError
+from normcheck.core.foreign_code import ENDS, first_line
 from normcheck.normalizers.case import Case
 
 IN_BACKWARD = " in its backward"
@@ -20,9 +21,22 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
     """
     try:
         return function()
-    except CallError:
+    except (*ENDS, CallError):
         raise
-    except (Exception, SystemExit) as error:
+    except UsageError as error:  # a layer that cannot be constructed for the sizes of this case
+        raise CallError(str(error)) from error
+    except BaseException as error:
         shape = "x".join(map(str, case.x.shape))
         reason = f"raised {first_line(error)}{doing}"
         raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error
+
+
+@contextmanager
+def binding(name: str) -> Iterator[None]:
+    """Binding of a target: an exception that escapes from its code becomes a `UsageError`, in one sentence."""
+    try:
+        yield
+    except (*ENDS, NormcheckError):
+        raise
+    except BaseException as error:
+        raise UsageError(f"{name}: binding it raised {first_line(error)}") from error

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from normcheck.core.target import split
+
 GROUP_NORM_CHANNELS_LAST = """\
 import torch
 torch.manual_seed(0)
@@ -88,7 +90,8 @@ ALL = (
 
 def of(target: str, check: str, bugs: Iterable[KnownBug] = ALL) -> KnownBug | None:
     """The known bug that a check of a target finds, if any."""
-    return next((bug for bug in bugs if target in bug.targets and check in bug.checks), None)
+    place, attribute, _ = split(target)
+    return next((bug for bug in bugs if f"{place}:{attribute}" in bug.targets and check in bug.checks), None)
 
 
 def only(subject: Any, bug: KnownBug) -> Any:

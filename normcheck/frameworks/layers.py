@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from normcheck.core import uses
-from normcheck.core.errors import UsageError
-from normcheck.core.foreign_code import first_line
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.foreign_code import ENDS, attribute, first_line
+from normcheck.core.target import adapted
+from normcheck.frameworks.fixed import fixed
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import Binding, bind
+from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, given_roles, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.sampling.recipes import Draw, state, values
+from normcheck.normalizers.sampling.fit import ranks
+from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
                "track_running_stats")  # fmt: skip
 
 WIDTHS = ("dim", "dims", "size", "hidden")
 """Further names of a width in a constructor; in a function these names mean an axis."""
+
+AXES = (*NAMES["dim"], "dims")
+"""Names that mean a width only where a value is required: an optional one is the axis that is normalized."""
+
+CONFIGURATIONS = ("config", "cfg", "conf", "configuration", "args", "hparams", "params", "options", "opt", "opts")
+"""Names of a parameter that takes an object of options, as `config.hidden_size`."""
 
 
 def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Normalizer, name: str) -> list[Attempt]:
@@ -32,8 +42,11 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     role.
     """
     if not layers.is_class(target):
-        offer = _offer(framework, layers.parts(target), frozenset(), normalizer)
-        call = layers.call(_copies(layers, target), name, normalizer)
+        build = _copies(layers, target, name)
+        made = sample(build, normalizer)
+        _raise_if_more_inputs(made, name)
+        offer = _offer(framework, layers.parts(made), frozenset(), normalizer)
+        call = layers.call(build, name, normalizer)
         return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     matched = constructor(layers, target, normalizer, name)
     out: list[Attempt] = []
@@ -41,32 +54,53 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     for binding, shape_as in product(_stateful(matched), (int, tuple)):
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
-            parts = layers.parts(build(sample_case(normalizer)))
+            made = sample(build, normalizer)
+            _raise_if_more_inputs(made, name)
+            parts = layers.parts(made)
         except UsageError as error:
             failure = failure or error
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
         spell = layers.spell(target, name, binding, shape_as, _names(parts))
-        offer = replace(offer, spell=spell, language=framework.language, absent=offer.absent + missing)
+        sizes = _sizes(layers, target, matched, normalizer, made)
+        offer = replace(offer, sizes=sizes, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)
         out.append(Attempt(call, offer, framework.trial(call)))
     if not out:
         assert failure is not None
         raise failure
-    return out
+    return [*out, *(_as_constructed(one) for one in out if one.offer.affine[0] != "none")]
+
+
+def _raise_if_more_inputs(layer: Any, name: str) -> None:
+    """Raise `UsageError` for a layer whose calls require more than the input."""
+    method = attribute(type(layer), "forward") or attribute(type(layer), "__call__")
+    more = [one.name for one in (from_signature(method) or ())[2:] if one.required]  # without self and the input
+    if more:
+        raise UsageError(f"{name} requires {', '.join(map(repr, more))} in each call beside its input: {adapted(name)}")
+
+
+def _as_constructed(attempt: Attempt) -> Attempt:
+    """The layer with the values that its parameters have after construction, for one that cannot get those of a case.
+
+    Such a layer has parameters of other shapes, as one weight for all units.
+    """
+    why = "its parameters have other shapes than (units,): they keep their first values"
+    absent = (*attempt.offer.absent, ("weight", why))
+    return replace(attempt, offer=replace(attempt.offer, affine=("none",), absent=absent))
 
 
 def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
     """A function that builds the layer of a case; a class is constructed with sizes of type int."""
     if not layers.is_class(target):
-        return _copies(layers, target)
+        return _copies(layers, target, name)
     return factory(layers, target, constructor(layers, target, normalizer, name), name, shape_as=int)
 
 
 def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
     """The constructor's parameters by role. Raises `UsageError` if a required one has no known role."""
-    width = "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+    width = _width(normalizer)
     unused = "num_channels" if width == "normalized_shape" else "normalized_shape"
     missing = {
         "num_groups": "num_groups" not in normalizer.arguments,
@@ -78,9 +112,36 @@ def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) 
     }
     roles = [role for role in CONSTRUCTOR if not missing.get(role, False)]
     roles.sort(key=lambda role: role == width)  # the width is matched last: its names are the least specific
-    found = layers.constructor(target)
-    fallback = width if any(p.required for p in found) else None
-    return bind(found, roles, normalizer, name, fallback=fallback, more={width: WIDTHS})
+    given = fixed(target)
+    whole = layers.constructor(given.inner)
+    free = [one for one in given.free(whole) if one.required or plain(one.name) not in AXES]
+    known = given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
+    fallback = width if width not in known and any(p.required for p in free) else None
+    wanted = [role for role in roles if role not in known]
+    options = next((one.name for one in free if one.required and plain(one.name) in CONFIGURATIONS), "")
+    if options:
+        raise UsageError(f"{name} is constructed from an object of options, {options!r}: {adapted(name)}")
+    binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS})
+    return replace(binding, args=given.args, kwargs=given.kwargs)
+
+
+def _width(normalizer: Normalizer) -> str:
+    """The role of the number of units in a constructor."""
+    return "normalized_shape" if normalizer.sets.layout == "trailing" else "num_channels"
+
+
+def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer, made: Any) -> Sizes | None:
+    """The sizes that fixed arguments fix. A class that takes no number of groups has that of a layer of it, or one."""
+    given = fixed(target)
+    own = layers.sizes(made)
+    known = given_roles(
+        given.named(layers.constructor(given.inner)), CONSTRUCTOR, normalizer, more={_width(normalizer): WIDTHS}
+    )
+    if _width(normalizer) not in binding.roles and (given.args or _width(normalizer) in known):
+        return own
+    if "num_groups" not in normalizer.arguments or "num_groups" in binding.roles:
+        return None
+    return Sizes(None, known.get("num_groups", 1 if own is None else own.groups))
 
 
 def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
@@ -96,8 +157,11 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         values["track_running_stats"] = case.running_mean is not None
         args, kwargs = binding.arguments(values)
         try:
-            return with_momentum(layers, layers.construct(target, args, kwargs), case)
-        except (Exception, SystemExit) as error:
+            made = layers.construct(fixed(target).inner, args, kwargs)
+            return with_momentum(layers, layers.materialized(made, case, name), case)
+        except (*ENDS, CallError):
+            raise
+        except BaseException as error:
             passed = ", ".join([*map(str, args), *(f"{k}={v}" for k, v in kwargs.items())])
             raise UsageError(
                 f"{name}: constructing it as {target.__name__}({passed}) raised {first_line(error)}"
@@ -106,8 +170,20 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
     return build
 
 
-def _copies(layers: Layers, instance: Any) -> Build:
-    return lambda case: with_momentum(layers, layers.copy(instance), case)
+def _copies(layers: Layers, instance: Any, name: str) -> Build:
+    """A function that copies an instance. It raises `UsageError` if it cannot be copied."""
+
+    def build(case: Case) -> Any:
+        try:
+            return with_momentum(layers, layers.materialized(layers.copy(instance), case, name), case)
+        except (*ENDS, CallError):
+            raise
+        except UsageError as error:
+            raise UsageError(f"{name} {error}") from None
+        except BaseException as error:
+            raise UsageError(f"{name}: copying it raised {first_line(error)}") from None
+
+    return build
 
 
 def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
@@ -123,10 +199,25 @@ def _stateful(binding: Binding) -> tuple[Binding, ...]:
     return tuple(dict.fromkeys((binding, binding.without("track_running_stats"))))
 
 
-def sample_case(normalizer: Normalizer) -> Case:
+def sample_case(normalizer: Normalizer, rank: int) -> Case:
     """An ordinary case, used to construct a sample layer of a class."""
-    draw = Draw(n=8, sets=6, rank=4 if normalizer.spatial else 2)
+    draw = Draw(n=8, sets=6, rank=rank)
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
+
+
+def sample(build: Build, normalizer: Normalizer) -> Any:
+    """A layer of ordinary sizes. Raises `UsageError` if it cannot be constructed.
+
+    A lazy layer is called to complete it, and takes inputs of some ranks only.
+    """
+    first, *rest = ranks(normalizer) if normalizer.spatial else (2, *(r for r in ranks(normalizer) if r != 2))
+    try:
+        return build(sample_case(normalizer, first))
+    except CallError as error:
+        for rank in rest:
+            with suppress(CallError):
+                return build(sample_case(normalizer, rank))
+        raise UsageError(str(error)) from None
 
 
 def _names(parts: LayerParts) -> dict[str, str]:

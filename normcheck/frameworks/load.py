@@ -10,7 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
-from normcheck.core.foreign_code import first_line
+from normcheck.core.foreign_code import ENDS, first_line
+from normcheck.core.target import target_of
+from normcheck.frameworks.fixed import with_arguments
 
 
 def _from_file(path: Path, target: str) -> ModuleType:
@@ -36,13 +38,13 @@ def _from_file(path: Path, target: str) -> ModuleType:
 
 
 def load(target: str) -> Any:
-    """The object that a target names.
+    """The object that a target names, with the arguments of the target fixed.
 
-    Raises `UsageError` for a missing file, module or attribute, and for code that raises an exception when imported.
+    Raises `UsageError` for a missing file, module or attribute, for arguments that it does not take, and for code that
+    raises an exception when imported.
     """
-    place, _, attribute = target.rpartition(":")
-    if not place or not attribute:
-        raise UsageError(f"target {target!r} is neither package.module:attribute nor path/to/file.py:attribute")
+    text = target_of(target)
+    place, target = text.place, text.plain
     try:
         if place.endswith(".py") or "/" in place:
             found: Any = _from_file(Path(place).expanduser(), target)
@@ -57,14 +59,26 @@ def load(target: str) -> Any:
             hint = "is it installed, or is the working directory another?"
             raise UsageError(f"{target}: there is no module {error.name!r}; {hint}") from None
         raise UsageError(f"{target}: importing {place!r} raised {first_line(error)}") from None
-    except (Exception, SystemExit) as error:
+    except ENDS:
+        raise
+    except BaseException as error:
         raise UsageError(f"{target}: importing {place!r} raised {first_line(error)}") from None
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            names = [name for name in dir(found) if not name.startswith("_")]
-            raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_suggestion(part, names)}")
-        found = getattr(found, part)
-    return found
+    for part in text.attribute.split("."):
+        found = _part(found, part, target, place)
+    return with_arguments(found, text)
+
+
+def _part(found: Any, part: str, target: str, place: str) -> Any:
+    """An attribute of a module or class. Raises `UsageError` if there is none, or if reading it raises an exception."""
+    try:
+        return getattr(found, part)
+    except AttributeError:
+        names = [name for name in dir(found) if not name.startswith("_")]
+        raise UsageError(f"{target}: {place!r} has no attribute {part!r}; {_suggestion(part, names)}") from None
+    except ENDS:
+        raise
+    except BaseException as error:
+        raise UsageError(f"{target}: reading {part!r} raised {first_line(error)}") from None
 
 
 def _suggestion(word: str, names: list[str]) -> str:

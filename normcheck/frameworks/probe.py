@@ -5,7 +5,6 @@ A capability is removed from the domain only if the implementation raises; a wro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,10 +12,12 @@ import numpy as np
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
+from normcheck.frameworks import fixed_eps
 from normcheck.frameworks.call_source import Spell
+from normcheck.frameworks.fixed_eps import FREE
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
@@ -78,17 +79,19 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     call, offer, trial = attempt.call, attempt.offer, attempt.trial
     absent = dict(offer.absent)
-    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.formats]
+    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.served]
     first: CallError | None = None
     base: Draw | None = None
     for format in formats:
         for rank in ranks(normalizer):
             draw = _base(normalizer, offer, rank, format, offer.affine[0])
             try:
-                call(values(normalizer, draw), False)
+                packed = call(values(normalizer, draw), False).packed
             except CallError as error:
                 first = first or error
                 continue
+            if packed:
+                raise UsageError(f"returns a {packed}, not its output alone")
             base = draw
             break
         if base is not None:
@@ -104,10 +107,14 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         return not failure
 
     good_ranks = _ranks(normalizer, attempt, base, absent)
-    good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
+    good_formats = [f for f in contract.served if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
     normalized = [k for k in offer.normalized if k == 1 or works(f"{k} normalized axes", rank=k + 1, normalized=k)]
+    known = contract.eps if contract.eps is not None else offer.eps_attribute
+    frozen = _frozen(normalizer, call, base, offer)
+    eps = FREE if offer.takes_eps else fixed_eps.of(normalizer, contract, call, base, known, good_formats, frozen)
+    notes = {"no training mode": "it always normalizes by its running statistics"} if frozen else {}
     domain = Domain(
         ranks=tuple(sorted(good_ranks, key=lambda r: r != base.rank)),
         formats=tuple(good_formats),
@@ -124,14 +131,28 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         language=offer.language,
         refused=_refused(normalizer, trial, base, offer, absent),
         empty=_empty(normalizer, trial, base, offer, absent),
-        eps=None if offer.takes_eps else _fixed_eps(normalizer, contract, call, offer, base),
+        eps=eps.value,
+        eps64=eps.in_float64,
+        eps_measured=eps.measured,
         least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
-        eps64=_eps64(normalizer, contract, call, offer, base, good_formats),
+        training=not frozen,
         state=offer.state,
         evaluation=offer.evaluation,
         absent=absent,
+        notes=notes,
     )
     return _modes(normalizer, call, base, domain)
+
+
+def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> bool:
+    """Whether a layer that never updates its running statistics normalizes by them in training too."""
+    if offer.own_parameters or offer.state or not offer.evaluation:
+        return False
+    try:
+        training, evaluation = (call(state(normalizer, base, training=mode), False).y for mode in (True, False))
+    except CallError:
+        return False
+    return bool(np.array_equal(training, evaluation))
 
 
 def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
@@ -179,7 +200,7 @@ def _layouts(
 
 def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent: dict[str, str]) -> frozenset[int]:
     """The numbers of members of a set for which the implementation raises: they are reported and not tested."""
-    if offer.sizes is not None:
+    if offer.sizes is not None and offer.sizes.units is not None:
         return frozenset()
     widths = sorted(set(WIDTHS) | set(SMALL))
     reasons = {n: _failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}
@@ -240,58 +261,6 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
             return 0.0
         why = refused
     return EPS[-1]
-
-
-def _eps64(
-    normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw, formats: list[str]
-) -> float | None:
-    """The fixed eps in float64, which differs if eps is the machine epsilon of the format; None if it is known."""
-    known = offer.takes_eps or contract.eps is not None or offer.eps_attribute is not None
-    if known or normalizer.eps is None or FLOAT64.name not in formats:
-        return None
-    return _fixed_eps(normalizer, contract, call, offer, replace(base, format=FLOAT64.name))
-
-
-def _fixed_eps(normalizer: Normalizer, contract: Contract, call: Call, offer: Offer, base: Draw) -> float:
-    """The eps of an implementation without that argument: of the contract, an attribute, or measured.
-
-    It is measured on rows of tiny variance. With xh = c / s known from the output, eps is s^2 - v if it is added inside
-    the root, and s - sqrt(v) if outside. If the values are not one plausible constant, eps is torch's default.
-    """
-    default = normalizer.eps or 0.0
-    if contract.eps is not None:
-        return contract.eps
-    if offer.eps_attribute is not None:
-        return offer.eps_attribute
-    if not default:
-        return 0.0
-    case = values(normalizer, replace(base, affine=base.affine))
-    part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
-    rng = np.random.default_rng(0)
-    flat = rng.standard_normal((part.sets, part.n))
-    tiny = 1e-5 if case.format != FLOAT64 else 1e-9
-    flat = case.format.round((flat - flat.mean(axis=1, keepdims=True)) * tiny)
-    probe = case.but(x=part.scatter(flat))
-    try:
-        y = call(probe, False).y
-    except CallError:
-        return default
-    xh = y if probe.bias is None else y - part.spread(probe.bias)
-    if probe.weight is not None:
-        gain = probe.weight + (1.0 if contract.weight == "1+w" else 0.0)
-        xh = xh / part.spread(gain)
-    c = flat - flat.mean(axis=1, keepdims=True) if normalizer.centered else flat
-    v = np.square(c).mean(axis=1)
-    if contract.variance == "unbiased":
-        v = v * part.n / (part.n - 1.0)
-    with np.errstate(all="ignore"):
-        s = np.sqrt(np.square(c).sum(axis=1) / np.square(part.gather(np.broadcast_to(xh, case.x.shape))).sum(axis=1))
-        eps = s - np.sqrt(v) if contract.eps_place == "outside" else s * s - v
-    median, spread = float(np.median(eps)), float(np.ptp(eps))
-    if not (math.isfinite(median) and 1e-17 < median < 0.2 and spread < 0.02 * median):
-        return default
-    candidates = (float(f"{median:.1e}"), 2.0 ** round(math.log2(median)))  # two decimal digits, or machine epsilon
-    return next((one for one in candidates if abs(one - median) < 1e-4 * one), median)
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:

@@ -82,6 +82,17 @@ class Layers(Protocol):
         """A copy of a layer that shares no memory with it."""
         ...
 
+    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+        """The layer, after a first call if it takes the sizes of its parameters from that.
+
+        Raises `CallError` if that call fails.
+        """
+        ...
+
+    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
+        """The names of what a training batch changes in a layer, except running statistics and counts of batches."""
+        ...
+
     def parts(self, layer: Any) -> LayerParts:
         """The parameters and buffers of a layer by role."""
         ...

@@ -15,7 +15,9 @@ from typing import Any
 
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError, suggest
+from normcheck.core.foreign_code import attribute
 from normcheck.core.subject import BoundSubject
+from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.protocol import Framework
 
@@ -87,15 +89,15 @@ def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     """
     if isinstance(target, (tuple, list)) and len(target) == 2 and all(map(callable, target)):
         return target[0], target[1]
-    forward, backward = getattr(target, "forward", None), getattr(target, "backward", None)
+    forward, backward = attribute(target, "forward"), attribute(target, "backward")
     own = target if inspect.isclass(target) else type(target)
     differentiated = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
     foreign = any(_root(base.__module__) in differentiated for base in own.__mro__)
     return (forward, backward) if callable(forward) and callable(backward) and not foreign else None
 
 
-def _root(module: str | None) -> str:
-    return (module or "").partition(".")[0]
+def _root(module: object) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
 
 
 def _unwrapped(target: Any) -> Any:
@@ -105,7 +107,7 @@ def _unwrapped(target: Any) -> Any:
             target = target.func
         elif inspect.ismethod(target):
             target = target.__func__
-        elif "__wrapped__" in getattr(target, "__dict__", {}):
+        elif "__wrapped__" in attribute(target, "__dict__", {}):
             target = target.__wrapped__
         else:
             break
@@ -117,8 +119,8 @@ def _packages(target: Any, depth: int) -> Iterator[str]:
     for one in (target, _unwrapped(target)):
         own = one if inspect.isclass(one) else type(one)
         yield from (_root(base.__module__) for base in own.__mro__)
-        yield _root(getattr(one, "__module__", None))
-        if inspect.ismethod(one) or not hasattr(one, "__code__"):
+        yield _root(attribute(one, "__module__"))
+        if inspect.ismethod(one) or attribute(one, "__code__") is None:
             call = getattr(type(one), "__call__", None)  # noqa: B004  # the function of a callable object, not the test
             yield from _named(call, depth) if inspect.isfunction(call) else ()
     yield from _named(_unwrapped(target), depth)
@@ -126,7 +128,7 @@ def _packages(target: Any, depth: int) -> Iterator[str]:
 
 def _named(function: Any, depth: int) -> Iterator[str]:
     """Packages of the modules and values that a Python function refers to."""
-    code = getattr(function, "__code__", None)
+    code = attribute(function, "__code__")
     if not isinstance(code, CodeType):
         return
     names = set(_names(code))
@@ -135,7 +137,7 @@ def _named(function: Any, depth: int) -> Iterator[str]:
     with suppress(ValueError):  # a cell that is still empty
         values += [cell.cell_contents for cell in function.__closure__ or ()]
     for value in values:
-        yield _root(value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None))
+        yield _root(value.__name__ if isinstance(value, ModuleType) else attribute(value, "__module__"))
         yield _root(type(value).__module__)
         if depth and inspect.isfunction(value):
             yield from _named(value, depth - 1)
@@ -152,6 +154,10 @@ def binder_of(package: str) -> Callable[[Implementation, Any], BoundSubject]:
     """Binds implementations of a family by the module of its package that is named after the target's framework."""
 
     def bind(claim: Implementation, entry: Any) -> BoundSubject:
+        with binding(claim.name):
+            return bound(claim, entry)
+
+    def bound(claim: Implementation, entry: Any) -> BoundSubject:
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         names = candidates(target)
         offered = [name for name in names if find_spec(f"{package}.{name}") is not None]

@@ -9,7 +9,7 @@ from normcheck.normalizers.case import Case
 
 def role_values(case: Case, shape_as: type) -> dict[str, Any]:
     """Values by role (see `roles.NAMES`); shape_as: the type of `normalized_shape` for one axis, tuple or int."""
-    shape = tuple(case.x.shape[case.x.ndim - case.normalized :])
+    shape = tuple(case.x.shape[1:2] if case.units_first else case.x.shape[case.x.ndim - case.normalized :])
     return {
         "normalized_shape": shape[0] if shape_as is int and len(shape) == 1 else shape,
         "num_groups": case.groups,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError
+from normcheck.core.target import adapted
+from normcheck.frameworks import forwarding
 from normcheck.normalizers.normalizer import Normalizer
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -65,9 +66,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The matched parameters of a callable, in its order."""
+    """The matched parameters of a callable, in its order, and the arguments that every call gets."""
 
     parameters: tuple[tuple[str, str, bool, bool], ...]  # role, name, required, can be passed by name
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def roles(self) -> frozenset[str]:
@@ -82,15 +85,15 @@ class Binding:
 
     def without(self, role: str) -> Binding:
         """The binding without a role, so that its parameter has its default value; a required parameter stays."""
-        return Binding(tuple(one for one in self.parameters if one[0] != role or one[2]))
+        return replace(self, parameters=tuple(one for one in self.parameters if one[0] != role or one[2]))
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments from values by role.
 
         An optional parameter without a value is left out, or passed as None if a positional argument follows it.
         """
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
+        args: list[Any] = list(self.args)
+        kwargs: dict[str, Any] = dict(self.kwargs)
         last = max((i for i, (role, *_) in enumerate(self.parameters) if role in values), default=-1)
         for i, (role, name, required, keyword) in enumerate(self.parameters):
             if keyword:
@@ -102,17 +105,12 @@ class Binding:
 
 
 def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
-    """The parameters of a Python callable; None if it has no signature, or only *args and **kwargs."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    out = []
-    for p in signature.parameters.values():
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            continue
-        out.append(Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY))
-    return out or None
+    """The parameters of a Python callable; None if it has no signature, or no named parameters.
+
+    `*args` and `**kwargs` stand for the parameters of the callable to which they are passed on.
+    """
+    found = forwarding.parameters(function)
+    return [Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY) for p in found or ()] or None
 
 
 def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:
@@ -173,6 +171,19 @@ def bind(
         understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)
         raise UsageError(
             f"{target}: as {normalizer.name} it gets no value for its parameter {unknown[0]!r}; give it a default, "
-            f"or name it as one of {understood}"
+            f"or name it as one of {understood}; {adapted(target)}"
         )
     return Binding(tuple((taken[p.name], p.name, p.required, p.keyword) for p in parameters if p.name in taken))
+
+
+def given_roles(
+    values: Mapping[str, Any],
+    roles: Iterable[str],
+    normalizer: Normalizer,
+    *,
+    more: Mapping[str, tuple[str, ...]] | None = None,
+) -> dict[str, Any]:
+    """The fixed arguments of a callable that have a role: the value by role, from values by parameter name."""
+    parameters = [Parameter(name, required=False, keyword=True) for name in values]
+    found = bind(parameters, roles, normalizer, "", more=more)
+    return {role: values[name] for role, name, *_ in found.parameters}

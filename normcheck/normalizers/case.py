@@ -44,6 +44,7 @@ class Case:
     dy: Array | None = None
     groups: int = 1
     normalized: int = 1  # number of trailing axes in normalized_shape
+    units_first: bool = False  # the normalized axis is axis 1 of the input, not the last one
     dim: int | None = 0  # the axis of units, for weights
     part: float = 1.0  # fraction of the entries that the statistic reads
     training: bool = True

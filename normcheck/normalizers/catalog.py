@@ -103,6 +103,7 @@ instance_norm = Normalizer(
     centered=True,
     state=True,
     spatial=True,
+    accepts_empty=False,
     narrow_accuracy=("half", "half"),
     arguments=("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps"),
     note="Five of the six invariances, the most of any row.",

@@ -154,6 +154,7 @@ class Normalizer:
     spatial: bool = False  # Table 1 is measured on maps (cases, channels, *space), not on vectors
     eps: float | None = 1e-5  # default of torch's function; None: the formula has no eps
     printed: tuple[Printed, ...] = ()
+    accepts_empty: bool = True  # whether torch's own function accepts an input without sets
     narrow_accuracy: tuple[str, str] = ("sound", "sound")  # accuracy class in narrow formats: forward, backward
     arguments: tuple[str, ...] = ()  # roles of torch's function, in its order
     note: str = ""

@@ -30,6 +30,7 @@ class Answer:
     ddx: Array | None = None  # derivative of <dx, v> by x
     called: tuple[str, ...] = ()  # normalizing operators of the framework; recorded under the use "observed"
     kept_format: bool = True  # the output has the memory format of the input; recorded under the use "observed"
+    packed: str = ""  # what was returned, if the output must be taken out of it and more than one value can be meant
     changed: tuple[str, ...] = ()  # side effects of the call; recorded if the case is watched
 
 
@@ -91,6 +92,10 @@ class ScriptLanguage(Protocol):
         """The square root of each entry."""
         ...
 
+    def moved(self, array: str, source: int, destination: int) -> str:
+        """An array with one axis moved to another place."""
+        ...
+
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:
@@ -141,6 +146,7 @@ class Domain:
     eps: float | None = None  # None: eps is an argument; else the fixed value
     empty: tuple[str, ...] = ("sets",)  # what an input may have zero of: sets, members of a set
     least_eps: float = 0.0  # the smallest eps accepted as an argument; 0: any
+    eps_measured: bool = False  # the outputs show the fixed value; else it is declared, an attribute, or assumed
     eps64: float | None = None  # the fixed value in float64 if it differs (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # of the input, other than contiguous
     watched: bool = True  # side effects of a call can be observed
@@ -155,6 +161,7 @@ class Domain:
     spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code; empty where it cannot be written
     language: ScriptLanguage | None = None  # of these lines
     absent: Mapping[str, str] = field(default_factory=dict)  # capability that is missing, to the reason
+    notes: Mapping[str, str] = field(default_factory=dict)  # what binding found that is no fault and no lack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,3 +185,8 @@ class Subject:
     def absent(self) -> Mapping[str, str]:
         """Capabilities that are missing, each with the reason."""
         return self.domain.absent
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What binding found that is no fault, each with an explanation."""
+        return self.domain.notes

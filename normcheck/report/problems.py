@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from normcheck.core.target import split
 from normcheck.report.message import finding
 
 ERROR = "error"
@@ -66,7 +67,7 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
 
 def locate(target: str, root: Path) -> Place:
     """Where a target is defined, if its file is found; else line 1 of the file that its module would have."""
-    module, _, attribute = target.rpartition(":")
+    module, attribute, _ = split(target)
     stem = module.replace(".", "/")
     names = [module] if module.endswith(".py") else [f"{stem}.py", f"{stem}/__init__.py"]
     for name in names:

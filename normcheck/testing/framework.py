@@ -243,7 +243,7 @@ def _layers(framework: Framework, samples: Samples) -> None:
         case = ordinary_case(framework, format=format, seed=8)
         require_agreement(call(case, True), evaluate(LAYER_NORM, case), f"a layer in {format}", gradient=True)
     build = layers.builder(framework_layers, samples.layer, LAYER_NORM, "sample")
-    layer = build(layers.sample_case(LAYER_NORM))
+    layer = build(layers.sample_case(LAYER_NORM, 2))
     parts = framework_layers.parts(layer)
     require(bool(parts.weight and parts.bias), "the weight and the bias of a layer are not found")
     require(

@@ -67,3 +67,8 @@ class OptimizerSubject:
     def absent(self) -> Mapping[str, str]:
         """What is not offered, with the reason."""
         return self.domain.absent
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Binding finds nothing to note."""
+        return {}

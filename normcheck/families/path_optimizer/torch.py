@@ -13,7 +13,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.path_optimizer.case import ClosureCall, OptimizerCase, Parameters
 from normcheck.families.path_optimizer.entry import PathOptimizer
 from normcheck.families.path_optimizer.space import OptimizerDraw, optimizer_case
@@ -47,7 +47,9 @@ class TorchOptimizerRun:
     def _guarded(self, doing: Callable[[], Any], where: str) -> Any:
         try:
             return doing()
-        except (Exception, SystemExit) as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             said = f"{where} raised {first_line(error)}"
             raise CallError(f"{self.name}: {said} (a net of {self._sizes()} weights)", said) from error
 
@@ -118,7 +120,7 @@ def subject(claim: Implementation, entry: PathOptimizer) -> OptimizerSubject:
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         made = _constructed(target, claim.name)
-        domain = OptimizerDomain(formats=tuple(f for f in promised.formats if f in OptimizerDomain().formats))
+        domain = OptimizerDomain(formats=tuple(f for f in promised.served if f in OptimizerDomain().formats))
         bound = OptimizerSubject(claim.name, entry, promised, domain, made)
         return replace(bound, domain=_discovered(bound))
 

@@ -12,7 +12,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.space import ReparametrizedDraw, reparametrized_case
@@ -67,7 +67,9 @@ class TorchReparametrizedRun:
     def _guarded(self, doing: Callable[[], Any], where: str) -> Any:
         try:
             return doing()
-        except (Exception, SystemExit) as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             said = f"{where} raised {first_line(error)}"
             raise CallError(f"{self.name}: {said}", said) from error
 
@@ -149,7 +151,7 @@ def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubje
         taken = _taken(entry, target, claim.name)
         if entry.damping and "damping" not in taken and promised.eps is None:
             raise UsageError(f"{claim.name} takes no {entry.damping}; say its value with --norm-contract eps=E")
-        formats = tuple(f for f in promised.formats if f in ReparametrizedDomain().formats)
+        formats = tuple(f for f in promised.served if f in ReparametrizedDomain().formats)
         name, newest = claim.name, 1.0 if promised.momentum == "new" else 0.0
         bound = ReparametrizedSubject(
             name,

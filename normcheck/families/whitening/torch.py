@@ -14,7 +14,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
 from normcheck.families.whitening.entry import Whitening
 from normcheck.families.whitening.space import WhiteningDraw, whitening_case
@@ -69,7 +69,9 @@ def _guarded(case: WhiteningCase, name: str, doing: str = "") -> Iterator[None]:
     """A call of user code: any exception becomes a `CallError` in one sentence."""
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except ENDS:
+        raise
+    except BaseException as error:
         shape = "x".join(map(str, case.x.shape))
         said = f"raised {first_line(error)}{doing}"
         raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
@@ -105,7 +107,9 @@ def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
 
     try:
         probe = target(**{roles["channels"]: 2})
-    except (Exception, SystemExit) as error:
+    except ENDS:
+        raise
+    except BaseException as error:
         raise UsageError(f"{name} cannot be constructed for 2 channels: {first_line(error)}") from error
     own = {role: role for role in HELD if getattr(probe, role, None) is not None}
     return forward, {**roles, **own, "training": "training"}
@@ -171,7 +175,7 @@ def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
         def call(case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
             return _call(forward, claim.name, case, gradient)
 
-        formats = tuple(f for f in promised.formats if f in WhiteningDomain().formats)
+        formats = tuple(f for f in promised.served if f in WhiteningDomain().formats)
         bound = WhiteningSubject(claim.name, entry, promised, WhiteningDomain(formats=formats), call)
         return replace(bound, domain=_discovered(bound, roles))
 

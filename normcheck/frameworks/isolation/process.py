@@ -116,7 +116,11 @@ class _Requests:
     def load(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
         """Load the target. Returns what it supports in each way of calling it."""
         self.loaded = loaded = binder.load_target(Implementation(normalizer.name, target, contract), normalizer)
-        has = {"module": loaded.live is not None, "transforms": loaded.transformed is not None}
+        has = {
+            "module": loaded.live is not None,
+            "transforms": loaded.transformed is not None,
+            "layer": loaded.unexplained is not None,
+        }
         offers = [attempt.offer for attempt in loaded.attempts]
         return [_fields(offer) | {"spell": offer.spell is not None} | has for offer in offers]
 
@@ -128,6 +132,10 @@ class _Requests:
         assert self.loaded is not None, "no target is loaded"
         source = self.loaded.attempts[index].offer.spell
         return [] if source is None else list(source(case))
+
+    def unexplained(self, case: Any) -> list[str]:
+        assert self.loaded is not None, "no target is loaded"
+        return [] if self.loaded.unexplained is None else list(self.loaded.unexplained(case))
 
     def operations(self) -> dict[str, str]:
         assert self.loaded is not None, "no target is loaded"
@@ -152,6 +160,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "load": _Requests.load,
     "call": _Requests.call,
     "source code": _Requests.source,
+    "unexplained": _Requests.unexplained,
     "operations": _Requests.operations,
     "new layer": _Requests.new_layer,
     "layer method": _Requests.layer_method,

@@ -142,6 +142,7 @@ class Remote:
                 (lambda case: _RemoteTransformed(self, case)) if transforms else None,
                 (lambda: self.request("operations", read=_reasons)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
+                (lambda case: self.request("unexplained", case, read=_texts)) if offers[0]["layer"] else None,
             )
             found = binder.subject_of(loaded, self._claim, self._normalizer)
             self._deadline = math.inf
@@ -218,6 +219,7 @@ def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
         ddx=_optional_array(sent["ddx"], case.x),
         called=_texts(sent["called"]),
         kept_format=bool(sent["kept_format"]),
+        packed=str(sent["packed"]),
         changed=_texts(sent["changed"]),
     )
 

@@ -94,7 +94,7 @@ def _channels_last(build: Build, normalizer: Normalizer) -> bool:
     case = Case(np.zeros((2, units, 5, 7)), eps=1e-5, weight=ones, bias=ones, groups=2, running_mean=ones,
                 running_var=ones)  # fmt: skip
     known = sizes(build(case))
-    units = units if known is None else known.units
+    units = units if known is None or known.units is None else known.units
 
     def fails(shape: tuple[int, ...]) -> bool:
         try:
@@ -145,7 +145,7 @@ def spelled(
     name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str], case: Case, *, keys: bool
 ) -> tuple[str, ...]:
     """A layer as a function of its arrays, and its call; nothing where the input has channels elsewhere."""
-    if case.x.ndim > 2 and binding.name("num_channels"):
+    if case.units_first or (case.x.ndim > 2 and binding.name("num_channels")):
         return ()
     lines, called = import_lines(name)
     roles = [role for role in array_names(case) if role in parameters]
@@ -181,6 +181,12 @@ class NnxLayers:
 
     def copy(self, layer: Any) -> Any:
         return nnx.clone(layer)
+
+    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+        return layer
+
+    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
+        return ()
 
     def parts(self, layer: Any) -> LayerParts:
         return parts(layer)

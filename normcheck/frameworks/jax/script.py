@@ -33,6 +33,9 @@ class JaxScript:
     def root(self, values: str) -> str:
         return f"jnp.sqrt({values})"
 
+    def moved(self, array: str, source: int, destination: int) -> str:
+        return f"jnp.moveaxis({array}, {source}, {destination})"
+
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:

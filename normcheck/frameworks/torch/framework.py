@@ -16,7 +16,7 @@ from normcheck.frameworks import call_source
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.frameworks.torch import function, life, module, tensors, transform
+from normcheck.frameworks.torch import changing, function, life, module, tensors, transform
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -42,6 +42,12 @@ class TorchLayers:
     def copy(self, layer: Any) -> Any:
         return module.copied(layer)
 
+    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+        return changing.materialized(layer, case, name)
+
+    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
+        return changing.unexplained(layer, case, name)
+
     def parts(self, layer: Any) -> LayerParts:
         return module.parts(layer)
 
@@ -55,7 +61,7 @@ class TorchLayers:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
     def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        return call_source.of_module(name, binding, shape_as, parameters)
+        return call_source.of_module(name, binding, shape_as, parameters, TorchScript().moved)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:
         return life.factory(build, name)

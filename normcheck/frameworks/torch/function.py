@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.protocol import FunctionStyle
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
@@ -31,8 +32,8 @@ def _schema(function: Any) -> Any:
     for path in (("schema",), ("_schema",), ("default", "_schema"), ("_opoverload", "_schema")):
         found = function
         for part in path:
-            found = getattr(found, part, None)
-        if found is not None and hasattr(found, "arguments"):
+            found = attribute(found, part)
+        if attribute(found, "arguments") is not None:
             return found
     return None
 
@@ -52,7 +53,7 @@ def callable_and_parameters(target: Any, normalizer: Normalizer) -> tuple[Callab
     python = from_signature(target)
     if python is not None:
         return target, python
-    name = f"aten::{getattr(target, '__name__', '')}"
+    name = f"aten::{attribute(target, '__name__', '')}"
     for schema in torch._C._jit_get_schemas_for_operator(name):  # noqa: SLF001  # builtins have the names of their parameters nowhere else
         return target, _from_schema(schema, keyword=False)
     return target, [Parameter(role, True, keyword=False) for role in normalizer.arguments]

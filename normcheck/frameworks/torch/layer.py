@@ -76,7 +76,8 @@ def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Arra
     y = tensors.output(returned, case, layer.name)
     owners = (case.x, case.weight, case.bias)
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
-    found = tensors.answer(y, shaped, layer.statistics(returned))
+    packed = tensors.packed(returned, case, several=layer.module is None)
+    found = replace(tensors.answer(y, shaped, layer.statistics(returned)), packed=packed)
     # a layer that only subtracts the mean keeps no running variance: the case's is reported unchanged
     return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 

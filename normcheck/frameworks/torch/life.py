@@ -11,14 +11,12 @@ import torch
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
+from normcheck.frameworks.torch.changing import COUNTS
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, answer
 from normcheck.frameworks.torch.module import buffers, layer_of, momentum_name, parameter_names, parameters, set_value
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Life, State
-
-COUNTS = ("num_batches_tracked", "batches_tracked", "num_batches", "n_batches", "batches_seen")
-"""Names of the attribute or buffer in which modules count training batches."""
 
 RESET_METHOD = "reset_running_stats"
 """The method that resets running statistics."""
@@ -63,7 +61,7 @@ class TorchLife:
 
     def __init__(self, build: Build, name: str, case: Case) -> None:
         self._build, self._name, self._case = build, name, case
-        self._module = self._new()
+        self._module: torch.nn.Module = guarded(self._new, case, name)
         self._has_variance = buffers(self._module)[1] is not None  # false if it only subtracts the mean
         with torch.no_grad():
             for statistic, value in zip(buffers(self._module), (case.running_mean, case.running_var), strict=True):

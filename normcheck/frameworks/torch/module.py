@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
+from normcheck.core.foreign_code import attribute
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import LayerParts
 from normcheck.frameworks.roles import NAMES, plain
 from normcheck.frameworks.torch import tensors
@@ -34,12 +37,19 @@ def _find(module: torch.nn.Module, role: str, tensors_by_name: dict[str, torch.T
     return None
 
 
+FROZEN = (*NAMES["weight"], *NAMES["bias"])
+"""Names of buffers that are weight and bias of a module whose parameters are frozen."""
+
+
 def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
     """The names of weight and bias of a new module; empty if it has none.
 
-    They are recognized by name, else by their initial values (ones, zeros), else by their order.
+    They are recognized by name, else by their initial values (ones, zeros), else by their order. Buffers are recognized
+    by name, in a module without parameters.
     """
-    remaining = dict(module.named_parameters())
+    remaining: dict[str, torch.Tensor] = dict(module.named_parameters())
+    if not remaining:
+        remaining = {n: b for n, b in module.named_buffers() if plain(n.rpartition(".")[2]) in FROZEN}
 
     def take_first(fits: Callable[[str, torch.Tensor], bool]) -> str:
         name = next((n for n, p in remaining.items() if fits(n, p)), "")
@@ -55,9 +65,9 @@ def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
 
 
 def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Weight and bias by their names; None for an empty name."""
-    weight, bias = (module.get_parameter(name) if name else None for name in names)
-    return weight, bias
+    """Weight and bias by their names, which may be those of buffers; None for an empty name."""
+    held: dict[str, torch.Tensor] = {**dict(module.named_buffers()), **dict(module.named_parameters())}
+    return held.get(names[0]), held.get(names[1])
 
 
 def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -78,7 +88,7 @@ def parts(module: torch.nn.Module) -> LayerParts:
     weight, bias = parameter_names(module)
     mean, var = buffers(module)
     names = {id(value): name for name, value in (*vars(module).items(), *module.named_buffers())}
-    eps = (getattr(module, name, None) for name in ("eps", "epsilon", "variance_epsilon"))
+    eps = (attribute(module, name) for name in ("eps", "epsilon", "variance_epsilon"))
     return LayerParts(
         weight=weight,
         bias=bias,
@@ -143,6 +153,10 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
         return built[key]
 
     def prepare(case: Case) -> PreparedLayer:
+        prepared: PreparedLayer = guarded(lambda: filled(case), case, name)
+        return prepared
+
+    def filled(case: Case) -> PreparedLayer:
         module, names = module_for(case)
         module.train(case.training)
         x = tensors.given(case.x, case, "x")
@@ -162,21 +176,33 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
 
 
 def copied(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that shares no memory with the module."""
+    """A copy that shares no memory with the module. Raises `UsageError` for a lazy one, which cannot be copied."""
+    if any(is_lazy(one) for one in (*module.parameters(), *module.buffers())):
+        raise UsageError("is a lazy module that no call has completed: name its class, or call it once before")
     return copy.deepcopy(module)
 
 
 def sizes(instance: torch.nn.Module) -> Sizes | None:
-    """The sizes for which a module was constructed; None if its attributes do not tell them."""
+    """The sizes for which a module was constructed; None if its attributes do not tell them, or if it is lazy."""
+    if any(is_lazy(one) for one in (*instance.parameters(), *instance.buffers())):
+        return None
     weight, bias = parameters(instance, parameter_names(instance))
-    shape = getattr(instance, "normalized_shape", ())
-    shape = tuple(int(size) for size in shape) if isinstance(shape, (tuple, list)) else ()
+    shape = attribute(instance, "normalized_shape", ())
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) and all(type(size) is int for size in shape) else ()
     units = math.prod(shape) if shape else None
-    for attribute in ("num_features", "num_channels"):
-        units = getattr(instance, attribute, units)
+    for name in ("num_features", "num_channels"):
+        units = attribute(instance, name, units)
     for parameter in (weight, bias):
         units = parameter.numel() if units is None and parameter is not None else units
-    groups = getattr(instance, "num_groups", 1)
-    if not isinstance(units, int):
+    if not isinstance(units, int) or math.prod(shape or (units,)) != units:
         return None
-    return Sizes(units, groups if isinstance(groups, int) else 1, shape or (units,))
+    return Sizes(units, groups(instance), shape or (units,))
+
+
+def groups(module: torch.nn.Module) -> int:
+    """The number of groups that a module or a module inside it was constructed for; 1 if no attribute tells it."""
+    for one in module.modules():
+        for name, value in vars(one).items():
+            if plain(name) in NAMES["num_groups"] and type(value) is int:
+                return value
+    return 1

@@ -29,6 +29,9 @@ class TorchScript:
     def root(self, values: str) -> str:
         return f"{values}.sqrt()"
 
+    def moved(self, array: str, source: int, destination: int) -> str:
+        return f"{array}.movedim({source}, {destination})"
+
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -86,12 +86,30 @@ def cotangent(case: Case) -> torch.Tensor:
     return dy
 
 
+def _values(value: Any) -> tuple[Any, ...]:
+    """The values in a return value: of a tuple, list or mapping, or that value itself."""
+    return tuple(
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, (tuple, list)) else [value]
+    )
+
+
+def packed(value: Any, case: Case, *, several: bool) -> str:
+    """What a return value is, if it is more than a tensor; empty if the output in it is clear.
+
+    several: a tuple with one tensor of the input's shape is clear, as functions return it with their statistics.
+    """
+    if isinstance(value, torch.Tensor):
+        return ""
+    found = [one for one in _values(value) if isinstance(one, torch.Tensor) and tuple(one.shape) == case.x.shape]
+    return "" if several and len(found) < 2 else f"{type(value).__name__} of {len(_values(value))} values"
+
+
 def output(value: Any, case: Case, name: str) -> torch.Tensor:
     """The normalized tensor in a return value: the value itself, or the first of several with the input's shape.
 
     Raises `CallError` if there is none.
     """
-    candidates = value if isinstance(value, (tuple, list)) else (value,)
+    candidates = _values(value)
     tensors = [v for v in candidates if isinstance(v, torch.Tensor)]
     shape = tuple(case.x.shape)
     for one in tensors:

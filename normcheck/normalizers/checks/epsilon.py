@@ -25,7 +25,19 @@ def has_eps(normalizer: Normalizer) -> bool:
 
 
 def _takes_eps(subject: Subject) -> str:
-    return "" if subject.domain.eps is None else f"takes no eps; the fixed one is {subject.domain.eps:g}"
+    domain = subject.domain
+    if domain.eps is None:
+        return ""
+    return f"takes no eps; the fixed one is {domain.eps:g}" if domain.eps_measured else "takes no eps"
+
+
+def _divides_by_zero(subject: Subject) -> str:
+    """Why a constant set has no defined output; empty if it has one."""
+    return "takes no eps; the fixed one is 0" if subject.domain.eps == 0.0 else ""
+
+
+def _no_gradient_of_constant(subject: Subject) -> str:
+    return _divides_by_zero(subject) or needs_gradient(subject)
 
 
 def co_scaling(subject: Subject, case: Case) -> Comparison:
@@ -101,8 +113,9 @@ CHECKS = (
     Check("eps-is-read", "two values of eps give two outputs, each its own", "ggml-org/llama.cpp#2373",
           is_read, NormalizerSpace(near, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps, lacks=_takes_eps),
     Check("constant-rows", "a constant set gives the bias", "pytorch/pytorch#108072",
-          constant_rows, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps),
+          constant_rows, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32, BFLOAT16)), concerns=has_eps,
+          lacks=_divides_by_zero),
     Check("constant-gradient", "a constant set has a finite gradient", "pyg-team/pytorch_geometric#2917",
           constant_gradient, NormalizerSpace(constant, formats=(FLOAT64, FLOAT32)), concerns=has_eps,
-          lacks=needs_gradient),
+          lacks=_no_gradient_of_constant),
 )  # fmt: skip

@@ -26,6 +26,6 @@ def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:
     if normalizer.sets.layout == "trailing":
         extra = len(sizes.shape) - draw.normalized
         return replace(draw, n=math.prod(sizes.shape), normalized=len(sizes.shape), rank=draw.rank + extra)
-    if "case" in normalizer.sets.members:
+    if "case" in normalizer.sets.members and sizes.units is not None:
         return replace(draw, sets=sizes.units)
     return draw

@@ -29,9 +29,12 @@ SMALL = (*range(2, 18), 31, 33, 64, 65)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape."""
+    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape.
 
-    units: int
+    units: None if only the number of groups is fixed.
+    """
+
+    units: int | None
     groups: int = 1
     shape: tuple[int, ...] = ()
 
@@ -115,12 +118,12 @@ def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int
         return (cases, draw.sets, *space), 1
     cases = max(1, min(3, draw.sets // 2))
     if "unit" not in members:
-        channels = draw.fixed.units if draw.fixed is not None else max(1, draw.sets // cases)
+        channels = max(1, draw.sets // cases) if draw.fixed is None or draw.fixed.units is None else draw.fixed.units
         return (cases, channels, *split(draw.n, axes)), 1
-    if draw.fixed is None:
+    if draw.fixed is None or draw.fixed.units is None:
         units, *space = split(draw.n, axes + 1)
-        groups = max(2, draw.sets // cases)
-        return (cases, groups * units, *space), groups
+        groups = max(2, draw.sets // cases) if draw.fixed is None else draw.fixed.groups
+        return (cases if draw.fixed is None else max(1, draw.sets // groups), groups * units, *space), groups
     per = max(1, draw.fixed.units // draw.fixed.groups)
     space = list(split(max(1, draw.n // per), axes)) if axes else []
     return (cases, draw.fixed.units, *space), draw.fixed.groups
@@ -261,10 +264,10 @@ def network(normalizer: Normalizer, draw: Draw) -> Case:
     space = draw.n if maps else 1
     inputs, cases = 5 + draw.seed % 5, 4 + draw.seed % 3
     grouped = "unit" in normalizer.sets.members and normalizer.sets.layout == "channels"
-    groups = 2 if grouped else 1
+    groups = 1 if not grouped else 2 if draw.fixed is None else draw.fixed.groups
     units = 4 * groups if grouped else draw.sets
-    if draw.fixed is not None:
-        units, groups = draw.fixed.units, draw.fixed.groups
+    if draw.fixed is not None and draw.fixed.units is not None:
+        units = draw.fixed.units
     unit = 2.0**draw.scale
 
     def grid(*size: int) -> Array:

@@ -55,7 +55,12 @@ class NormalizerSpace:
 
     def unsupported_reason(self, subject: Subject) -> str:
         """Why no draw suits a subject; empty if one does."""
-        return "" if formats(self, subject.domain) else f"serves none of {', '.join(f.name for f in self.formats)}"
+        if not formats(self, subject.domain):
+            return f"serves none of {', '.join(f.name for f in self.formats)}"
+        if subject.domain.training:
+            return ""
+        first = next(self.explicit_examples(subject))
+        return "has no training mode" if self.recipe(subject.normalizer, first).training else ""
 
     def explicit_examples(self, subject: Subject) -> Iterator[Draw]:
         """The draws that are always tried, the decisive ones first."""
@@ -220,13 +225,13 @@ def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain
     yield from _programs(space, domain, served.values())
     for rank in domain.ranks[1:]:
         yield fit(normalizer, replace(plain, rank=rank, n=12 if 12 not in domain.refused else plain.n), domain.sizes)
-    if domain.sizes is None:
+    if domain.sizes is None or domain.sizes.units is None:
         order = tuple(served)
         for i, n in enumerate(n for n in space.edges if n not in domain.refused):
             draw = served[order[i % len(order)]]
             rank = domain.ranks[i % len(domain.ranks)] if n < 4096 else domain.ranks[0]
             sets = 6 if n < 1000 else 4
-            yield replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n)
+            yield fit(normalizer, replace(draw, n=n, sets=sets, rank=rank, offset=3.0, seed=n), domain.sizes)
 
 
 ALL_WIDTHS = WIDTHS
@@ -234,4 +239,4 @@ ALL_WIDTHS = WIDTHS
 
 def narrowed(domain: Domain, contract: Contract) -> Domain:
     """The domain restricted to the formats that the contract claims."""
-    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.formats and f in FORMATS))
+    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.served and f in FORMATS))

@@ -13,7 +13,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import WIDE_NAMES, Array
-from normcheck.core.foreign_code import first_line, quiet
+from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
@@ -76,7 +76,9 @@ class Builder:
         given = {self.built[role]: value for role, value in values.items() if role in self.built}
         try:
             module = self.target(**given)
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             raise UsageError(f"{self.name}: its constructor raised {first_line(error)} for {given}") from None
         if not isinstance(module, torch.nn.Module):
             raise UsageError(f"{self.name} builds a {type(module).__name__}, no torch.nn.Module")
@@ -222,7 +224,7 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
         if isinstance(target, type) and not is_module(target):
             raise UsageError(f"{claim.name} is a class, but no torch.nn.Module")
         builder = Builder(target, entry, claim.name)
-        domain = _domain(builder, entry, promised.formats)
+        domain = _domain(builder, entry, promised.served)
     return RecurrentSubject(claim.name, entry, promised, domain, builder.call, builder.initial, builder.reloaded)
 
 
