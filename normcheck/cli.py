@@ -15,7 +15,7 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("table", "identify", "explain", "report")
+COMMANDS = ("table", "identify", "explain", "adapt", "report")
 USAGE = 4
 """pytest's exit status for wrong usage."""
 
@@ -23,6 +23,7 @@ EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck table                                  Table 1 as measured on torch's own functions
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
+normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
 normcheck explain layer_norm | value | eps-ignored
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
@@ -112,6 +113,18 @@ def _explain(words: Sequence[str]) -> int:
     return 0
 
 
+def _adapt(words: Sequence[str]) -> int:
+    """A wrapper for a target that cannot be called as it is."""
+    from normcheck.engine.adapt import adapted
+
+    parser = argparse.ArgumentParser(prog="normcheck adapt", allow_abbrev=False)
+    parser.add_argument("target", metavar="TARGET", help="package.module:Name or path/to/file.py:Name")
+    parser.add_argument("--as", dest="kind", default="", metavar="KIND", help="the kind that it is meant to be")
+    given = parser.parse_args(list(words))
+    print(adapted(given.target, given.kind))
+    return 0
+
+
 def _report(words: Sequence[str]) -> int:
     """A saved run in other forms."""
     from normcheck.report import files
@@ -162,8 +175,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
-    if arguments and arguments[0] == "report":
-        return _report(arguments[1:])
+    if arguments and arguments[0] in ("report", "adapt"):
+        return (_report if arguments[0] == "report" else _adapt)(arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words

@@ -121,10 +121,10 @@ def test_api_and_plugin_see_the_same(project: pytest.Pytester) -> None:
     expected = without_seconds(json.loads(verdict.to_json()))
 
     assert not verdict.ok
-    for workers in ((), ("-n", "2")):
+    for run, workers in ((project.runpytest_inprocess, ()), (project.runpytest_subprocess, ("-n", "2"))):
         (project.path / "events.jsonl").unlink(missing_ok=True)
         options = ("-p", "no:cacheprovider", "--norm-effort", "quick", "--norm", WORD, "--norm-json", "out.json")
-        assert project.runpytest_subprocess(*options, *workers).ret == 1
+        assert run(*options, *workers).ret == 1
         assert plain(in_order(told(project), ())) == plain(seen)
         assert without_seconds(json.loads((project.path / "out.json").read_text())) == expected
 
@@ -134,7 +134,7 @@ def test_api_and_fixture_see_the_same(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_own="def test_mine(normcheck): normcheck.verify('mine.py:unbiased', as_='layer_norm', effort='quick')\n"
     )
-    result = project.runpytest_subprocess("-p", "no:cacheprovider", "test_own.py")
+    result = project.runpytest_inprocess("-p", "no:cacheprovider", "test_own.py")
     seen: list[Event] = []
     verdict = normcheck.check("mine.py:unbiased", as_="layer_norm", effort="quick", progress=seen.append)
 

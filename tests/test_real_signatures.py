@@ -90,7 +90,8 @@ class AnyRank(torch.nn.Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x / torch.sqrt(x.square().mean(self.dim, keepdim=True) + self.eps)
+        h = x.to(torch.promote_types(x.dtype, torch.float32))
+        return (h / torch.sqrt(h.square().mean(self.dim, keepdim=True) + self.eps)).to(x.dtype)
 
 
 def function_2d(x: Any, weight: Any, bias: Any, eps: float = 1e-6) -> Any:
@@ -155,6 +156,17 @@ def test_checks_hold_in_axis_1(check: str) -> None:
 
     assert [one["verdict"] for one in run["implementations"]] == ["passed"]
     assert "axis=1" in run["implementations"][0]["information"]
+
+
+@pytest.mark.parametrize("target", [Subclass2d, Sequence, AnyRank])
+def test_every_check_holds_in_axis_1(target: Any) -> None:
+    """A whole run: odd shapes, single vectors and empty inputs too."""
+    kind = "rms_norm" if target is AnyRank else "layer_norm"
+    run = document(list(events(claims([(kind, target)], {}), Settings("quick"))), {})
+    (one,) = run["implementations"]
+
+    assert one["errors"] == []
+    assert one["findings"] == []
 
 
 class Writes2d(Subclass2d):

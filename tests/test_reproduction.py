@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from test_user_code import HERE, WRONG, name
@@ -88,21 +85,18 @@ def test_words_that_are_none(text: str, says: str) -> None:
         replayed_case(text)
 
 
-def test_fixed_and_still_there(tmp_path: Path) -> None:
+def test_fixed_and_still_there(pytester: pytest.Pytester) -> None:
     """The command of a finding reports that it is still there, and after the repair that it is fixed."""
-    mine = tmp_path / "mine.py"
+    mine = pytester.path / "mine.py"
     right = RIGHT
     mine.write_text(right.replace(", eps)\n", ", 2 * eps)\n"))
 
     def run(*options: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--norm", "layer_norm=mine.py:f", *options],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+        done = pytester.runpytest_inprocess("-q", "--norm", "layer_norm=mine.py:f", *options)
+        return done.ret, done.stdout.str()
 
     run("-k", "eps-is-read", "--norm-json", "out.json")
-    command = json.loads((tmp_path / "out.json").read_text())["implementations"][0]["findings"][0]["replay"]
+    command = json.loads((pytester.path / "out.json").read_text())["implementations"][0]["findings"][0]["replay"]
     case = command.rpartition("--norm-replay ")[2].strip("'")
 
     assert case.startswith("eps-is-read")

@@ -89,8 +89,9 @@ def _value(key: str, text: str) -> object:
             number = float(text)
         except ValueError:
             number = -1.0
-        if not number > 0 or number == float("inf"):
-            raise UsageError(f"contract {key}={text}: {key} takes a positive number")
+        if not (number > 0 or (number == 0 and key == "eps")) or number == float("inf"):
+            what = "a positive number" if key == "slack" else "a number that is not negative"
+            raise UsageError(f"contract {key}={text}: {key} takes {what}")
         return number
     if key == "formats":
         return _formats(key, text, text)

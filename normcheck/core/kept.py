@@ -85,6 +85,8 @@ def freeze(value: Any) -> int:
             largest = max(largest, one.size)
         elif kind is dict:
             found.extend(one.values())
+        elif kind is tuple:
+            found.extend(one)
         elif (get := _parts(kind)) is not None:
             found.extend(get(one))
     return largest

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from normcheck.core.contract import Contract
+from normcheck.core.kept import keeping
 from normcheck.diagnosis.evidence import Evidence
 from normcheck.diagnosis.experiments import Experiment, Question
 from normcheck.diagnosis.hypotheses import Hypothesis
 from normcheck.diagnosis.observation import ARRAYS, Kind, Observation, agrees, deviates, excused, unlike
 from normcheck.normalizers import faults
-from normcheck.normalizers.subject import Answer
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults import Fault
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Answer, Call
+
+ANSWERS = 8192
+"""Answers of faults that are kept for the next diagnosis: some hundreds to each question."""
 
 SMALL = 4_000
 """Entries of an input that cost as much again as the question itself."""
@@ -50,10 +59,12 @@ class HypothesisTest:
 
     def _answer(self, question: Question) -> Answer | None:
         """Its answer; None to a question for which the fault has no meaning."""
-        try:
-            return question.answer(self.call)
-        except (ArithmeticError, ValueError, IndexError):
-            return None
+        if self.hypothesis.parts or self.hypothesis.lasting:
+            return _answered(self.call, question)
+        subject = self.evidence.subject
+        return _kept_answer(
+            subject.normalizer, subject.contract, self.hypothesis.fault, question.case, question.gradient
+        )[0]
 
     def _results(self, experiment: Experiment, some: Sequence[Observation], got: Answer | None) -> list[float | None]:
         """Its results; of a large question no more than the first contradiction, for time's sake.
@@ -126,6 +137,22 @@ class HypothesisTest:
             for part in self.hypothesis.parts
         ]
         return "+".join(name for _, name in sorted(shares)) or self.hypothesis.names[0]
+
+
+def _answered(call: Call, question: Question) -> Answer | None:
+    """What a call returns; None to a question for which its fault has no meaning."""
+    try:
+        return question.answer(call)
+    except (ArithmeticError, ValueError, IndexError):
+        return None
+
+
+@partial(keeping, results=ANSWERS)
+def _kept_answer(
+    normalizer: Normalizer, contract: Contract, fault: Fault, case: Case, gradient: bool
+) -> tuple[Answer | None]:
+    """The answer of one fault to a question, which is the same in every diagnosis."""
+    return (_answered(faults.subject(normalizer, fault, contract).call, Question(case, gradient)),)
 
 
 def _following(some: Sequence[Observation], found: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -79,7 +79,8 @@ def _computes_in_single(subject: Subject) -> bool:
     """
     if FLOAT32.name not in subject.domain.formats:
         return False
-    case = small(subject.normalizer, adapted(subject, ORDINARY))
+    draw = replace(ORDINARY, rank=subject.domain.ranks[0], dim=subject.domain.dims[0])
+    case = small(subject.normalizer, adapted(subject, draw))
     case = case.but(x=FLOAT32.round(case.x), dy=None)
     try:
         y, below, above = (subject.call(case.but(x=case.x * (1.0 + by)), False).y for by in (0.0, BELOW, ABOVE))
