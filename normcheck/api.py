@@ -34,8 +34,9 @@ class Verdict:
     extended: Mapping[str, str]  # the columns beyond Table 1
     gradient: str  # the mode whose closed form the gradient matches, or "none"
     diagnosis: tuple[str, ...]  # names of the faults that it looks like, most likely first
-    findings: tuple[Finding, ...]  # the laws that do not hold, each on its smallest case
-    warnings: tuple[Any, ...] = ()
+    findings: tuple[Finding, ...]  # the laws that do not hold, each on its most telling case
+    causes: tuple[Any, ...] = ()  # what makes laws fail: name, story, checks, the most telling finding
+    warnings: tuple[Any, ...] = ()  # what is right but weaker than in torch: name, text, and what to declare
     checks: Mapping[str, int]  # how many passed, failed, were inconclusive, skipped or in error
     compared: int  # how many numbers were compared
     seconds: float

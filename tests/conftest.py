@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import normcheck.api  # noqa: F401  # here, for the same reason as torch below
 from normcheck import families
 from normcheck.core.ask import run_check
 from normcheck.core.result import ERROR, Outcome
@@ -17,6 +19,9 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every process that a test starts would compile this package anew
+sys.dont_write_bytecode = False
 
 with suppress(ImportError):  # tests/jax has no torch
     import torch  # noqa: F401  # here: pytester removes modules that a test imports, and torch cannot come twice

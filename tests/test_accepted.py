@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from normcheck.core.errors import UsageError
+from normcheck.core.events import outcomes_of
 from normcheck.core.result import ERROR, FAILED, PASSED, Finding, Outcome
 from normcheck.engine.accepted_findings import AcceptedFinding, read, settle, write
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
+from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 
@@ -100,23 +102,22 @@ def test_no_file_is_no_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "attribute", "check", "remedy"),
+    ("kind", "attribute", "remedy"),
     [
-        ("layer_norm", "f", "affine-map", "weight=1+w"),
-        ("layer_norm", "outside", "value", "eps-place=outside"),
-        ("batch_norm", "stored", "running-statistics", "running-variance=biased"),
+        ("layer_norm", "f", "weight=1+w"),
+        ("layer_norm", "outside", "eps-place=outside"),
+        ("batch_norm", "stored", "running-variance=biased"),
     ],
 )
-def test_the_convention_that_would_explain_it(
-    tmp_path: Path, kind: str, attribute: str, check: str, remedy: str
-) -> None:
+def test_the_convention_that_would_explain_it(tmp_path: Path, kind: str, attribute: str, remedy: str) -> None:
+    """It is found once, and everything else is checked under it."""
     mine = tmp_path / "mine.py"
     mine.write_text(MINE.format(gain="(1 + weight)"))
     (claim,) = claims([f"{kind}={mine}:{attribute}"], {})
-    found = Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check]).finding
+    found = list(outcomes_of(events([claim], Settings("quick"))))
 
-    assert found is not None
-    assert found.remedy == remedy
+    assert [one.finding.remedy for one in found if one.finding and one.check == "conventions"] == [remedy]
+    assert "value" not in {one.check for one in found if one.finding}
 
 
 def test_no_convention_explains_a_plain_mistake(tmp_path: Path) -> None:
@@ -133,12 +134,12 @@ def test_accepting_and_running_again(pytester: pytest.Pytester) -> None:
     """--norm-accept writes what a run finds; the next run passes and says what it expects; mended code is an error."""
     pytester.makepyfile(mine=MINE.format(gain="weight * 1.5"))
     args = ("--norm", "layer_norm=mine:f", "--norm-effort", "quick", "-k", "affine-map")
-    first = pytester.runpytest_subprocess(*args, "--norm-accept", "a known scale")
+    first = pytester.runpytest_inprocess(*args, "--norm-accept", "a known scale")
     first.stdout.fnmatch_lines(["written: 1 expected findings to *pyproject.toml"])
-    second = pytester.runpytest_subprocess(*args)
+    second = pytester.runpytest_inprocess(*args)
     second.stdout.fnmatch_lines(["*expected *affine-map (a known scale)"])
     pytester.makepyfile(mine=MINE.format(gain="weight"))
-    third = pytester.runpytest_subprocess(*args)
+    third = pytester.runpytest_inprocess(*args)
     third.stdout.fnmatch_lines(["*the expected finding (a known scale) is gone: remove it from pyproject.toml*"])
 
     assert (first.ret, second.ret, third.ret) == (1, 0, 1)

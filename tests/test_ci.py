@@ -111,7 +111,7 @@ def test_markdown_shows_hostile_text_as_it_is(document: dict[str, Any]) -> None:
     assert "<img" not in text
     assert "{{" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {line.count(" | ") for line in rows} == {6}
+    assert {line.count(" | ") for line in rows} == {7}
     assert text.count("<details>") == sum(len(i["findings"]) + len(i["errors"]) for i in document["implementations"])
 
 

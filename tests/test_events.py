@@ -71,13 +71,15 @@ def test_the_order_of_a_stream(project: pytest.Pytester) -> None:
     words = [WORD, "rms_norm=torch.nn.functional:rms_norm"]
     found = list(events(claims(words, {}), Settings("quick"), SOME))
 
-    assert len(found) == 2 * (1 + 2 * len(SOME) + 1)
-    for one in (found[:8], found[8:]):
-        assert [type(e) for e in one] == [ClaimBound, *[CheckStarted, CheckDone] * len(SOME), ClaimDone]
-        assert [e.check for e in one if isinstance(e, CheckStarted)] == [check.name for check in SOME]
-    assert {e.kind for e in found[:8]} == {"layer_norm"}
-    statuses = {e.outcome.check: e.outcome.status for e in found[:8] if isinstance(e, CheckDone)}
-    assert statuses == {"value": FAILED, "sign": PASSED, "moments": FAILED}
+    names = ["conventions", *(check.name for check in SOME)]
+    length = 1 + 2 * len(names) + 1
+    assert len(found) == 2 * length
+    for one in (found[:length], found[length:]):
+        assert [type(e) for e in one] == [ClaimBound, *[CheckStarted, CheckDone] * len(names), ClaimDone]
+        assert [e.check for e in one if isinstance(e, CheckStarted)] == names
+    assert {e.kind for e in found[:length]} == {"layer_norm"}
+    statuses = {e.outcome.check: e.outcome.status for e in found[:length] if isinstance(e, CheckDone)}
+    assert statuses == {"conventions": FAILED, "value": PASSED, "sign": PASSED, "moments": PASSED}
 
 
 def test_events_are_plain_data(project: pytest.Pytester) -> None:
@@ -147,5 +149,6 @@ def test_a_line_for_each_result() -> None:
     lines = [progress(record(one)) for one in events(claims(["layer_norm=nowhere:f"], {}), Settings("quick"), SOME)]
 
     assert lines[0].startswith("layer_norm nowhere:f: call: error: nowhere:f: there is no module 'nowhere'")
-    assert lines[1:3] == ["", "layer_norm nowhere:f: value: skipped: it cannot be called"]
+    assert lines[1:3] == ["", "layer_norm nowhere:f: conventions: skipped: it cannot be called"]
+    assert lines[3:5] == ["", "layer_norm nowhere:f: value: skipped: it cannot be called"]
     assert lines[-1] == ""

@@ -16,7 +16,7 @@ Walker = Callable[[ast.AST], Iterator[tuple[str, int]]]
 """Finds what a rule forbids in a module: what, and in which line."""
 
 NAME_ENTRIES = {
-    "bench": "the baseline of an entry is torch's function of that name",
+    "frameworks.torch_functions": "torch's own function of an entry has that name",
 }
 """Modules in which the name of an entry may decide something, each with the reason."""
 

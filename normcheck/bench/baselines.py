@@ -9,6 +9,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError, suggest
 from normcheck.core.foreign_code import first_line, quiet
 from normcheck.frameworks.binder import subject
+from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.normalizers import catalog
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Subject
@@ -20,18 +21,6 @@ NAMES = (FUSED, EAGER, COMPILED)
 DESCRIPTIONS = {
     FUSED: "torch's fused function", EAGER: "torch's eager composition", COMPILED: "that composition, compiled",
 }  # fmt: skip
-
-FUNCTIONS = {
-    "batch_norm": "torch.nn.functional:batch_norm",
-    "group_norm": "torch.nn.functional:group_norm",
-    "instance_norm": "torch.nn.functional:instance_norm",
-    "layer_norm": "torch.nn.functional:layer_norm",
-    "rms_norm": "torch.nn.functional:rms_norm",
-    "weight_norm": "torch:_weight_norm",
-}
-"""The function of torch that computes a kind in one call; other kinds have none."""
-
-assert set(FUNCTIONS) <= set(catalog.ALL)
 
 
 def _fused(found: Subject) -> Subject:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,38 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import quiet
+from normcheck.core.kept import keeping
 from normcheck.core.replay import encode
-from normcheck.core.result import FAILED, INCONCLUSIVE, PASSED, SKIPPED, WITNESS, Comparison, Finding, Outcome, merge
+from normcheck.core.result import (
+    FAILED,
+    INCONCLUSIVE,
+    PASSED,
+    SKIPPED,
+    WITNESS,
+    CheckWarning,
+    Comparison,
+    Finding,
+    Outcome,
+    conviction,
+    merge,
+)
 from normcheck.core.space import Pick
 from normcheck.core.subject import BoundSubject
+
+EXCEPTION = "an ordinary input raises no exception"
+"""The law that an implementation breaks which raises in a check."""
+
+_keeping = lru_cache(maxsize=256)(keeping)
+"""A recipe that keeps its cases: checks and implementations have many draws in common."""
 
 
 def run_case(subject: BoundSubject, check: Check, draw: Any) -> tuple[Any, Comparison]:
     """The case of a draw and its comparison; an exception raised by the implementation counts as a violated law."""
-    case = check.space.recipe(subject.entry, draw)
+    case = _keeping(check.space.recipe)(subject.entry, draw)
     try:
         return case, check.ask(subject, case)
     except CallError as error:
-        return case, Comparison("an ordinary input raises no exception", 1, math.inf, math.inf, 0.0, detail=str(error))
+        return case, Comparison(EXCEPTION, 1, math.inf, math.inf, 0.0, detail=str(error))
 
 
 class Fold:
@@ -39,7 +60,9 @@ class Fold:
         self.metrics: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         self.notes: dict[str, str] = {}
-        self.finding: Finding | None = None
+        self.warnings: dict[CheckWarning, None] = {}
+        self.finding: Finding | None = None  # on the last case, the smallest after shrinking
+        self.telling: Finding | None = None  # on the case that convinces most
         self.witnessed = False
         self.best: tuple[Any, Any, Comparison] | None = None  # the comparison nearest to a witness
         self.started = time.perf_counter()
@@ -50,6 +73,7 @@ class Fold:
         self.metrics = merge((self.metrics, comparison.metrics))
         self.refused |= comparison.refused
         self.notes |= comparison.notes
+        self.warnings |= dict.fromkeys(comparison.warnings)
         if comparison.seeks:
             # NaN or an exception is not a witness: the output must have changed by a finite amount.
             self.witnessed |= comparison.bound_ratio >= WITNESS and math.isfinite(comparison.observed)
@@ -60,20 +84,29 @@ class Fold:
         if comparison.holds:
             return False
         self.finding = finding(self.check, draw, case, comparison)
+        if self.telling is None or conviction(self.finding) > conviction(self.telling):
+            self.telling = self.finding
         return True
 
     def outcome(self) -> Outcome:
         """The outcome of the check, from all comparisons so far."""
-        found = self.finding
+        found = self._shown()
         if not self.witnessed and self.best is not None and found is None:
-            found = finding(self.check, *self.best)
+            found = not_found(self.check, *self.best)
         status = FAILED if found is not None else PASSED if self.compared else SKIPPED if self.refused else INCONCLUSIVE
         why = "" if self.compared else next(iter(self.refused.values()), "nothing could be compared")
         return Outcome(
             self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.bound_ratio,
             self.metrics, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
-            notes=self.notes,
+            notes=self.notes, warnings=tuple(self.warnings),
         )  # fmt: skip
+
+    def _shown(self) -> Finding | None:
+        """The finding on the most telling case, with the id of the smallest."""
+        if self.finding is None or self.telling is None:
+            return self.finding
+        shown, smallest = self.telling, self.finding.replay
+        return replace(shown, smallest="" if smallest == shown.replay else smallest)
 
 
 def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Finding:
@@ -82,6 +115,16 @@ def finding(check: Check, draw: Any, case: Any, comparison: Comparison) -> Findi
         check.name, comparison.law, comparison.observed, comparison.allowed, comparison.where, case.describe(),
         check.source, comparison.detail, encode(check.name, draw),
     )  # fmt: skip
+
+
+def not_found(check: Check, draw: Any, case: Any, nearest: Comparison) -> Finding:
+    """The finding of a sought counterexample that no case is, on the case nearest to one; in words, without numbers."""
+    size = (
+        f"{nearest.bound_ratio:.3g} times what rounding explains" if math.isfinite(nearest.observed) else "not finite"
+    )
+    words = f"no counterexample: the largest change is {size}, and one shows from {WITNESS:g} times on"
+    detail = f"{words}; {nearest.detail}" if nearest.detail else words
+    return finding(check, draw, case, replace(nearest, observed=0.0, allowed=0.0, where=(), detail=detail))
 
 
 def draws(subject: BoundSubject, check: Check, count: int, seed: int) -> Iterator[Any]:

@@ -27,12 +27,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "eps-place": ("inside", "outside"),
     "weight": ("w", "1+w"),
     "gradient": tuple(GRADIENTS),
-    "accuracy": ("default", "sound", "half", "one-pass"),
+    "accuracy": ("default", "torch", "sound", "half", "one-pass"),
+    "second-derivative": ("default", "right", "any"),
+    "empty": ("default", "accepted", "refused"),
     "axis": ("last", "1"),
 }
 """Key of each convention to its values; the first is the default."""
 
-ACCURACY_CLASSES = CHOICES["accuracy"][1:]
+ACCURACY_CLASSES = ("sound", "half", "one-pass")
 """The accuracy classes, the most accurate first."""
 
 
@@ -46,11 +48,29 @@ class Contract:
     eps_place: str = "inside"  # sqrt(v + eps), or sqrt(v) + eps
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     gradient: str = "full"
-    accuracy: str = "default"  # the required accuracy class: by default that of torch's function of that kind
+    accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
+    second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked
+    empty: str = "default"  # accepted: to raise on an input without sets is a finding, not a warning; refused: neither
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     eps: float | None = None  # the eps of an implementation without an argument for it
-    formats: tuple[str, ...] = tuple(FORMATS)  # the formats that the implementation claims to support
+    formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
+
+    def accuracy_in(self, format: str) -> str:
+        """The required accuracy class in a format: "default" and "torch" are that of torch's function of the kind.
+
+        Where the default is not reached, the class "half" is a warning; where "torch" is not, it is a finding.
+
+        >>> Contract(accuracy="half:bfloat16").accuracy_in("float16")
+        'default'
+        """
+        name, _, only = self.accuracy.partition(":")
+        return name if not only or format in only.split(",") else "default"
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The formats that are checked, as far as the implementation accepts them."""
+        return tuple(FORMATS) if self.formats is None else self.formats
 
     @property
     def through(self) -> tuple[int, int]:
@@ -74,14 +94,22 @@ def _value(key: str, text: str) -> object:
             raise UsageError(f"contract {key}={text}: {key} takes {what}")
         return number
     if key == "formats":
-        names = tuple(name.strip() for name in text.split(","))
-        for name in names:
-            if name not in FORMATS:
-                raise UsageError(f"contract formats={text}: unknown format {name!r}; {suggest(name, FORMATS)}")
-        return names
+        return _formats(key, text, text)
+    if key == "accuracy" and ":" in text:
+        name, _, some = text.partition(":")
+        if name in CHOICES[key]:
+            return f"{name}:{','.join(_formats(key, text, some))}"
     if text not in CHOICES[key]:
         raise UsageError(f"contract {key}={text}: {suggest(text, CHOICES[key])}")
     return text
+
+
+def _formats(key: str, text: str, some: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in some.split(","))
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(f"contract {key}={text}: unknown format {name!r}; {suggest(name, FORMATS)}")
+    return names
 
 
 def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Contract:
@@ -102,12 +130,16 @@ def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Co
     return replace(base or Contract(), **changes)  # type: ignore[arg-type]  # values checked one by one above
 
 
-def words(made: Contract) -> dict[str, str]:
-    """The conventions that differ from the default, by key as text: the inverse of `contract`."""
-    default = Contract()
+def values(made: Contract) -> dict[str, str]:
+    """Every convention, by key as text."""
     out = {}
     for f in fields(Contract):
         value = getattr(made, f.name)
-        if value != getattr(default, f.name):
-            out[_key(f)] = ",".join(value) if isinstance(value, tuple) else str(value)
+        out[_key(f)] = ",".join(value) if isinstance(value, tuple) else str(value)
     return out
+
+
+def words(made: Contract) -> dict[str, str]:
+    """The conventions that differ from the default, by key as text: the inverse of `contract`."""
+    default = values(Contract())
+    return {key: value for key, value in values(made).items() if value != default[key]}

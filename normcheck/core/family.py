@@ -8,14 +8,14 @@ same for all families and reads only this value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from normcheck.core.check import Check
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract
 from normcheck.core.page import Section
-from normcheck.core.result import Outcome
+from normcheck.core.result import CheckWarning, Outcome
 from normcheck.core.spec import Row
 from normcheck.core.subject import BoundSubject
 
@@ -51,6 +51,19 @@ def _no_remedy(subject: Any, check: Any, draw: Any) -> str:
     return ""
 
 
+def _as_promised(subject: Any) -> Contract:
+    made: Contract = subject.contract
+    return made
+
+
+def _nothing_weaker(subject: Any, check: Any, draw: Any) -> tuple[tuple[CheckWarning, Any], ...]:
+    return ()
+
+
+def _no_counterpart(entry: Any) -> str:
+    return ""
+
+
 def _no_script(subject: Any, case: Any) -> tuple[str, ...]:
     return ()
 
@@ -71,6 +84,11 @@ class Family:
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
     isolate: Callable[[Implementation, Any, Any], Any] | None = None  # within limits, in a process of its own
+    observe: Callable[[Any], Contract] = _as_promised  # the contract that a subject follows, as measured
+    shown_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a convention: checks that show it
+    convention_faults: Mapping[tuple[str, str], str] = field(default_factory=dict)  # key and value: the fault's name
+    weaker: Callable[[Any, Any, Any], Iterable[tuple[CheckWarning, Any]]] = _nothing_weaker
+    counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     devices: bool = False  # whether its cases can lie on another device than the processor
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from normcheck.core.floats import FORMATS
+
 WITNESS = 10.0
 """The least bound ratio that shows a "no" of Table 1: ten times what rounding can explain."""
 
@@ -17,6 +19,22 @@ Metrics = Mapping[str, float]
 """Measured bound ratios by key; of two measurements with the same key the larger is kept.
 
 Keys: "row/COLUMN", "accuracy/PASS FORMAT/CLASS", "gradient/MODE", "curve/PASS FORMAT/AXIS/PLACE"."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckWarning:
+    """What is right, but weaker than in torch's own function of that kind: reported once, and no reason to fail a run.
+
+    name: the same for every check that meets it. declare: the convention KEY=VALUE under which it is not reported.
+    """
+
+    name: str
+    text: str  # what is weaker, by how much, and what to change
+    declare: str = ""
+
+    def record(self) -> dict[str, str]:
+        """The warning as a dict for the JSON document."""
+        return {"name": self.name, "text": self.text, "declare": self.declare}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,7 @@ class Comparison:
     metrics: Metrics = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  # what the implementation does not support: the reason
     notes: Mapping[str, str] = field(default_factory=dict)  # information that is never a finding
+    warnings: tuple[CheckWarning, ...] = ()
     seeks: bool = False  # the law is a "no" of Table 1: a ratio of at least WITNESS shows it, and no ratio violates it
 
     @property
@@ -47,9 +66,11 @@ def worst(*comparisons: Comparison) -> Comparison:
     count = sum(c.compared for c in comparisons)
     refused = {what: why for c in comparisons for what, why in c.refused.items()}
     notes = {what: note for c in comparisons for what, note in c.notes.items()}
+    warnings = tuple(dict.fromkeys(warning for c in comparisons for warning in c.warnings))
     return Comparison(
-        top.law, count, top.bound_ratio, top.observed, top.allowed, top.where, top.detail, metrics, refused, notes
-    )
+        top.law, count, top.bound_ratio, top.observed, top.allowed, top.where, top.detail, metrics, refused, notes,
+        warnings,
+    )  # fmt: skip
 
 
 def merge(metrics: Iterable[Metrics]) -> dict[str, float]:
@@ -63,7 +84,7 @@ def merge(metrics: Iterable[Metrics]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A law that does not hold, on the smallest case found."""
+    """A law that does not hold, on the most telling case found: the widest format, then the largest bound ratio."""
 
     check: str
     law: str
@@ -77,6 +98,8 @@ class Finding:
     likely: str = ""  # the most likely fault, with its description
     remedy: str = ""  # the contract option under which this would pass, if the behavior is intended
     script: tuple[str, ...] = ()  # lines of code that show the failure without normcheck
+    cause: str = ""  # the name of what makes the law fail; findings of one cause have the same
+    smallest: str = ""  # as replay, of the smallest case found, where that is another one
 
     def record(self) -> dict[str, Any]:
         """The finding as a dict for the JSON document."""
@@ -93,7 +116,17 @@ class Finding:
             "likely": self.likely,
             "remedy": self.remedy,
             "script": list(self.script),
+            "cause": self.cause,
+            "smallest": self.smallest,
         }
+
+
+def conviction(found: Finding) -> tuple[float, float, float]:
+    """A key to sort by, the largest the most telling: widest format, largest error beside its bound, smallest shape."""
+    format = FORMATS.get(str(found.case.get("format", "")))
+    ratio = found.observed / found.allowed if found.allowed > 0.0 else math.inf
+    size = math.prod(found.case.get("shape", ()))
+    return float(format.digits if format else 0), ratio, -float(size)
 
 
 def number(value: float) -> float | str:
@@ -121,6 +154,7 @@ class Outcome:
     contract: Mapping[str, str] = field(default_factory=dict)  # conventions that differ from the default
     notes: Mapping[str, str] = field(default_factory=dict)  # information about observations that are not faults
     diagnosis: tuple[str, ...] = ()  # names of the faults that explain the finding, most likely first
+    warnings: tuple[CheckWarning, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The outcome as plain values, for sending it from a worker process; `outcome` is the inverse."""
@@ -132,6 +166,7 @@ class Outcome:
         out["metrics"] = {key: number(ratio) for key, ratio in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
+        out["warnings"] = [warning.record() for warning in self.warnings]
         out["finding"] = None if self.finding is None else self.finding.record()
         return out
 
@@ -142,6 +177,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     values["bound_ratio"] = float(values["bound_ratio"])
     values["metrics"] = {key: float(ratio) for key, ratio in values["metrics"].items()}
     values["diagnosis"] = tuple(values["diagnosis"])
+    values["warnings"] = tuple(CheckWarning(**warning) for warning in values["warnings"])
     found = values["finding"]
     if found is not None:
         found = dict(found)

@@ -16,8 +16,8 @@ from normcheck.normalizers.subject import Answer, Subject
 MANY = 50
 """A check that repeats a call more often than this looks for what changes from call to call."""
 
-EXAMPLES = 24
-"""Explicit examples, and as many random draws, on which a check runs again."""
+EXAMPLES, DRAWS = 48, 24
+"""Explicit examples and random draws on which a check runs again: a width that is always tried is among the last."""
 
 ENTRIES = 2_000_000
 """Entries of all inputs after which no further case is sought that breaks the law of a check."""
@@ -53,7 +53,7 @@ def _recorded(subject: Subject, check: Check) -> list[Question]:
     listener = replace(subject, call=recording)
     entries = 0
     examples = islice(check.space.explicit_examples(subject), EXAMPLES)
-    for draw in chain(examples, draws(subject, check, EXAMPLES, seed=1)):
+    for draw in chain(examples, draws(subject, check, DRAWS, seed=1)):
         calls.clear()
         with quiet():
             case, comparison = run_case(listener, check, draw)

@@ -98,7 +98,7 @@ def collect(subject: Subject, failed: Sequence[Check]) -> Evidence:
     """Ask the standard cases, then what the failed checks ask, as far as they may show more."""
     subject = replace(subject, call=_compiled_once(subject.call))
     found = list(experiments(subject, standard_cases(subject)))
-    if found and (seen := changes(subject.call, found[0].question)):
+    if found and (seen := changes(subject, found[0].question)):
         return Evidence(subject, tuple(found), changes=seen)
     wrong = _any_wrong(found)
     traces: list[Trace] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ Kind = tuple[str, str]
 """Which array or word of an answer, and the way of calling."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """One array or word of one answer: as observed, as it should be, and the difference that rounding allows.
 
@@ -60,13 +61,30 @@ class Observation:
         way = case.use if case.use != PLAIN else laid
         return self.name, way or ("watched" if case.watched else PLAIN if case.training else "evaluation")
 
+    @cached_property
+    def sizes(self) -> Array:
+        """The sizes of what is expected (`_sizes`)."""
+        return _sizes(self.truth, self.expected)
+
+    @cached_property
+    def most(self) -> Array:
+        """The largest bound of a prediction."""
+        with np.errstate(all="ignore"):
+            off = np.abs(self.observed - self.expected)
+            most = INFORMATIVE * np.where(np.isfinite(off), off, 0.0).max(initial=0.0)
+        out: Array = np.maximum(self.allowed, most)
+        return out
+
 
 def near(one: Array, other: Array, limit: Array, counted: Array) -> bool:
     """Whether two arrays are within a limit wherever it counts; NaN and infinity are near to each other."""
     with np.errstate(all="ignore"):
-        good = np.where(np.isfinite(one) & np.isfinite(other), np.abs(one - other) <= limit, False)
-    good |= ~np.isfinite(one) & ~np.isfinite(other)
-    return bool(np.all(good | ~counted))
+        off = np.abs(one - other)
+        good = off <= limit
+        if not np.isfinite(off).all():
+            finite, others = np.isfinite(one), np.isfinite(other)
+            good = np.where(finite & others, good, finite == others)
+    return bool(good.all()) or bool((good | ~counted).all())
 
 
 def agrees(observation: Observation, prediction: Any) -> bool:
@@ -142,15 +160,13 @@ def _heads(changed: Sequence[str]) -> set[str]:
 def _enlarged(observation: Observation, prediction: Array) -> Array:
     """The bound of the right answer as the fault enlarges it, never so far that anything would agree."""
     with np.errstate(all="ignore"):
-        grown = _sizes(observation.truth, prediction) / _sizes(observation.truth, observation.expected)
+        grown = _sizes(observation.truth, prediction) / observation.sizes
         grown = np.where(np.isfinite(grown), np.maximum(grown, 1.0), 1.0)
         limit = observation.allowed * np.square(grown)
-        off = np.abs(observation.observed - observation.expected)
-        most = INFORMATIVE * np.where(np.isfinite(off), off, 0.0).max(initial=0.0)
     whole = np.abs(prediction[np.isfinite(prediction)]).max(initial=0.0)
     u = observation.truth.case.format.u
     limit = limit + 64.0 * u * whole  # another conditioning may take its scale from any entry
-    out: Array = np.minimum(limit, np.maximum(observation.allowed, most))
+    out: Array = np.minimum(limit, observation.most)
     return out
 
 

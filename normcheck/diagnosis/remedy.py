@@ -10,6 +10,8 @@ from normcheck.core.ask import run_check
 from normcheck.core.check import Check
 from normcheck.core.contract import CHOICES, Contract, words
 from normcheck.core.result import PASSED
+from normcheck.core.space import CaseSpace
+from normcheck.normalizers.sampling.space import NormalizerSpace
 
 
 def remedy(subject: Any, check: Check, draw: Any) -> str:
@@ -18,10 +20,18 @@ def remedy(subject: Any, check: Check, draw: Any) -> str:
         other = replace(subject, contract=promised)
         if check.lacks(other) or run_check(other, check, [draw]).status != PASSED:
             continue
-        if run_check(other, check, check.space.explicit_examples(subject)).status == PASSED:
+        if run_check(other, check, _space(subject, check).explicit_examples(subject)).status == PASSED:
             changed = set(words(promised).items()) - set(words(subject.contract).items())
             return ", ".join(f"{key}={value}" for key, value in changed)
     return ""
+
+
+def _space(subject: Any, check: Check) -> CaseSpace:
+    """The space of a check; without its threshold widths if each would cost a compilation for the remedy only."""
+    space = check.space
+    if isinstance(space, NormalizerSpace) and subject.domain.compiles_per_shape:
+        return replace(space, edges=())
+    return space
 
 
 def _others(contract: Contract) -> Iterator[Contract]:

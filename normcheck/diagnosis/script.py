@@ -13,7 +13,7 @@ from normcheck.core.uses import PLAIN
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import gradients_within, output_within
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.oracle import evaluate, partition
 from normcheck.normalizers.subject import Answer, ScriptLanguage, Subject
 
 NUMBERS = 48
@@ -38,6 +38,8 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
         return ()
     name, found = worst
     back = GRADIENTS[name]
+    if back and not _differentiable(subject, case):
+        return ()
     names = [name for name in LEAVES if getattr(case, name) is not None]
     lines, largest = language.compared(call, names, _reference(subject, language, case), back)
     shown = f"print({largest})  # {found.observed:.3g}; allowed {found.allowed:.3g}"
@@ -46,8 +48,16 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
 
 def _writable(subject: Subject, case: Case) -> bool:
     plain = case.use == PLAIN and not any(layout != "contiguous" for layout in case.layouts.values())
-    n = subject.normalizer
-    return plain and case.x.size <= NUMBERS and case.training and not n.partial and subject.contract.gradient == "full"
+    n, contract = subject.normalizer, subject.contract
+    formula = not n.partial and contract.gradient == "full"
+    defined = contract.variance != "unbiased" or partition(n, case).n > 1  # else it divides by 0
+    return plain and formula and defined and case.x.size <= NUMBERS and case.training
+
+
+def _differentiable(subject: Subject, case: Case) -> bool:
+    """Whether the formula of the script has a gradient: the root of a variance of 0 has none."""
+    v = evaluate(subject.normalizer, case, subject.contract).saved.v
+    return subject.contract.eps_place == "inside" or bool((v > 0.0).all())
 
 
 def _wrong(subject: Subject, case: Case) -> tuple[str, Comparison] | None:
@@ -79,21 +89,28 @@ def _arrays(language: ScriptLanguage, case: Case, back: str) -> Iterator[str]:
 def _reference(subject: Subject, language: ScriptLanguage, case: Case) -> tuple[str, str]:
     """The formula over the axes whose entries share a statistic: the input minus its mean, and the output from it."""
     normalizer, contract = subject.normalizer, subject.contract
-    part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+    part = partition(normalizer, case)
     seen, dims = _view(normalizer, case)
-    c = f"X.reshape{seen}" if seen != case.x.shape else "X"
-    centered = f"{c} - {language.reduced('mean', c, dims)}" if normalizer.centered else c
-    lost = f" * ({part.n} / {part.n - 1})" if contract.variance == "unbiased" else ""
-    squares = "mean" if normalizer.mean_square else "sum"
-    v = f"{language.reduced(squares, language.square('c'), dims)}{lost}"
-    eps = "" if normalizer.eps is None else f" + {case.eps!r}"
-    scale = f"({language.root(v)}{eps})" if contract.eps_place == "outside" else language.root(f"({v}{eps})")
+    x = f"X.reshape{seen}" if seen != case.x.shape else "X"
+    centered = f"{x} - {language.reduced('mean', x, dims)}" if normalizer.centered else x
+    normalized = f"(c / {_scale(subject, language, case, dims)})" if normalizer.scaled else "c"
     shape = "" if seen == case.x.shape else f".reshape{case.x.shape}"
     one = "1 + " if contract.weight == "1+w" else ""
     spread = f".reshape{part.spread_shape}" if part.spread_shape != part.parameter else ""
     gain = "" if case.weight is None else f" * ({one}WEIGHT{spread})" if one else f" * WEIGHT{spread}"
     shift = f" + BIAS{spread}" if case.bias is not None else ""
-    return centered, f"(c / {scale}){shape}{gain}{shift}"
+    return centered, f"{normalized}{shape}{gain}{shift}"
+
+
+def _scale(subject: Subject, language: ScriptLanguage, case: Case, dims: tuple[int, ...]) -> str:
+    """What c is divided by."""
+    normalizer, contract = subject.normalizer, subject.contract
+    v = language.reduced("mean" if normalizer.mean_square else "sum", language.square("c"), dims)
+    if contract.variance == "unbiased" and normalizer.mean_square:
+        n = partition(normalizer, case).n
+        v = f"({v} * ({n} / {n - 1}))"
+    eps = "" if normalizer.eps is None else f" + {case.eps!r}"
+    return f"({language.root(v)}{eps})" if contract.eps_place == "outside" else language.root(f"({v}{eps})")
 
 
 def _view(normalizer: Normalizer, case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:

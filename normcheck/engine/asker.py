@@ -19,12 +19,18 @@ from normcheck.engine import accepted_findings
 from normcheck.engine.binder import ClaimBinder
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
-from normcheck.engine.explainer import Diagnoses, explain_finding
+from normcheck.engine.conventions import CONVENTIONS, Observed, observe, outcomes
+from normcheck.engine.explainer import Causes, explain_finding
 from normcheck.engine.failing_cases import NOTHING
+from normcheck.engine.inherited import inherited_bug, torch_bug
+from normcheck.engine.replays import replay_command
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
+from normcheck.engine.warnings import WeakerRun, strict, under_weaker
 from normcheck.frameworks import known_bugs
 from normcheck.frameworks.known_bugs import KnownBug
+
+NOT_CALLED = "it cannot be called"
 
 CALL = "call"
 """Name of the first check: can the target be loaded, bound and called at all."""
@@ -36,11 +42,29 @@ class Asker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._binder = ClaimBinder(settings.isolate, settings.device)
-        self._diagnoses = Diagnoses()
+        self._observed: dict[Claim, Observed] = {}
+        self._causes: dict[Claim, Causes] = {}
 
     def subject(self, claim: Claim) -> BoundSubject:
         """The bound implementation. Raises what binding raised, at each call."""
         return self._binder.subject(claim)
+
+    def observed(self, claim: Claim) -> Observed:
+        """The subject under the contract under which checks are run: as observed, in a replay as claimed."""
+        if claim not in self._observed:
+            subject = self.subject(claim)
+            with run_conditions():
+                replaying = self.settings.replay is not None
+                self._observed[claim] = Observed(subject) if replaying else observe(claim, subject)
+        return self._observed[claim]
+
+    def run_conventions(self, claim: Claim) -> list[Outcome]:
+        """Whether an implementation follows the conventions that it claims: an outcome for each that it does not."""
+        try:
+            found = outcomes(claim, self.observed(claim), strict=self.settings.strict)
+            return [accepted_findings.settle(one, self.settings.accepted, _today()) for one in found]
+        except (UsageError, CallError, LostError):
+            return [Outcome(claim.kind, claim.name, CONVENTIONS, SKIPPED, reason=NOT_CALLED)]
 
     def run_call(self, claim: Claim) -> Outcome:
         """Whether a claim can be loaded, bound and called."""
@@ -65,9 +89,9 @@ class Asker:
         """One check of one claim; skipped with a reason where it cannot be called or the check does not apply."""
         plain = Outcome(claim.kind, claim.name, check.name, SKIPPED)
         try:
-            subject = self.subject(claim)
+            subject = self.observed(claim).subject
         except (UsageError, CallError, LostError):
-            return replace(plain, reason="it cannot be called")
+            return replace(plain, reason=NOT_CALLED)
         self._binder.renew(claim)
         try:
             reason = check.lacks(subject) or _too_low(check, self.settings) or check.space.unsupported_reason(subject)
@@ -76,10 +100,16 @@ class Asker:
             return replace(plain, status=ERROR, reason=str(error))
 
     def _compared(self, claim: Claim, check: Check, subject: BoundSubject) -> Outcome:
+        causes = self._causes.setdefault(claim, Causes())
         with run_conditions():
-            outcome = _run(subject, check, self.settings)
+            effort = replace(self.settings.search_effort, shrinks=not (causes.known or causes.unexplained))
+            run = lambda subject: _run(subject, check, self.settings, effort)  # one line of two uses
+            found = WeakerRun(run(subject), subject) if self.settings.replay else under_weaker(subject, check, run)
+            outcome = found.outcome
             if outcome.finding is not None:
-                outcome = explain_finding(outcome, claim, check, subject, self._diagnoses)
+                outcome = explain_finding(outcome, claim, check, found.subject, causes)
+        if self.settings.strict:
+            outcome = strict(outcome, found, lambda case: replay_command(claim, subject, case))
         return accepted_findings.settle(outcome, self.settings.accepted, _today())
 
     def close(self) -> None:
@@ -98,6 +128,13 @@ def checks_of(claim: Claim, checks: Iterable[Check], settings: Settings) -> list
     ]  # fmt: skip
 
 
+def convention_check(claim: Claim, settings: Settings) -> bool:
+    """Whether the conventions of a claim are measured: those of a family that can, and not while a case is replayed."""
+    if claim.implementation is None or settings.replay is not None:
+        return False
+    return bool(families.of(families.get(claim.kind)).shown_by)
+
+
 def _today() -> date:
     return datetime.now(tz=UTC).date()
 
@@ -110,14 +147,14 @@ def _too_low(check: Check, settings: Settings) -> str:
     return f"asked with --norm-effort {check.least}"
 
 
-def _run(subject: BoundSubject, check: Check, settings: Settings) -> Outcome:
+def _run(subject: BoundSubject, check: Check, settings: Settings, effort: Effort) -> Outcome:
     """Run the case to be repeated; else search, with regard to the bugs that are known of the target."""
     if settings.replay is not None:
         return ask.run_check(subject, check, [check.space.adapt(subject, settings.replay[1])])
     bug = known_bugs.of(subject.name, check.name)
-    if bug is None:
-        return search(subject, check, settings.search_effort)
-    return run_known_bug(subject, check, bug, settings.search_effort)
+    if bug is None and torch_bug(subject, check) is not None:
+        bug = inherited_bug(subject, check, search(subject, check, replace(effort, shrinks=False)))
+    return search(subject, check, effort) if bug is None else run_known_bug(subject, check, bug, effort)
 
 
 def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> Outcome:

@@ -16,7 +16,7 @@ from normcheck.core.result import Finding
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
-from normcheck.engine.explainer import replay_command
+from normcheck.engine.replays import replay_command
 from normcheck.engine.settings import Settings
 from normcheck.engine.strategies import draws_from
 from normcheck.families import CHECKS_BY_NAME
@@ -46,7 +46,7 @@ def case_test(claim: Claim, name: str, text: Callable[[Finding], str]) -> Callab
             case, comparison = run_case(subject, check, draw)
         if not comparison.holds and not comparison.seeks:
             found = finding(check, draw, case, comparison)
-            raise FindingsError(text(replace(found, replay=replay_command(claim, found.replay))))
+            raise FindingsError(text(replace(found, replay=replay_command(claim, subject, found.replay))))
 
     # Hypothesis stores examples by the name of a function
     holds.__name__ = re.sub(r"\W", "_", f"{name}_{claim.kind}_{claim.name}")

@@ -10,7 +10,6 @@ from normcheck import families
 from normcheck.core.claim import Implementation, parse, split_kind
 from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError
-from normcheck.identify.identify import identify
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +85,7 @@ def identified(target: Any, declared: Mapping[str, str]) -> Claim:
 def _identify(target: Any, name: str) -> Implementation:
     if isinstance(target, str):
         parse(f"kind={target}")  # raises for a text that names no target
-    found = identify(target)
+    found = families.identify(target)
     if not found.kind:
         near = f"; nearest is {found.nearest[0][0]}" if found.nearest else ""
         raise UsageError(

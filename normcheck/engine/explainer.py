@@ -1,62 +1,95 @@
-"""What is added to a finding for its reader: script, remedy, diagnosis, the command that repeats it."""
+"""What is added to a finding for its reader: its cause, a script, a remedy, the command that repeats it."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from normcheck import families
+from normcheck.core.ask import EXCEPTION, run_check
 from normcheck.core.check import Check
-from normcheck.core.result import Outcome
+from normcheck.core.result import Finding, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
-from normcheck.engine.settings import replayed_case
+from normcheck.engine.replays import draw_of, replay_command
+
+UNEXPLAINED = "unexplained"
+"""The cause of findings that no known fault explains."""
+
+MOST_UNEXPLAINED = 3
+"""Diagnoses without a name after which no other is made for a claim: each takes the time of several checks."""
 
 
-class Diagnoses:
-    """The names of the faults that each claim looks like, most likely first."""
+@dataclass(slots=True)
+class Causes:
+    """What explains the findings of one claim so far, each by the names of faults, most likely first."""
 
-    def __init__(self) -> None:
-        self._names: dict[Claim, tuple[str, ...]] = {}
+    known: list[tuple[str, ...]] = field(default_factory=list)
+    unexplained: int = 0  # diagnoses that named nothing
 
-    def names(self, claim: Claim, subject: BoundSubject, outcome: Outcome) -> tuple[str, ...]:
-        """Found at the first finding of a claim; searched for again at later ones while no fault explains them."""
-        if not self._names.get(claim):
-            found = families.of(subject.entry).diagnose(subject, [outcome])
-            self._names[claim] = tuple(dict.fromkeys(one for name in found for one in name.split("+")))
-        return self._names[claim]
+    def diagnosed(self, subject: BoundSubject, outcome: Outcome) -> tuple[str, ...]:
+        """The names of a new cause; none where nothing explains the finding, or nothing has explained earlier ones."""
+        if self.unexplained >= MOST_UNEXPLAINED:
+            return ()
+        names = families.of(subject.entry).diagnose(subject, [outcome])
+        if names and names not in self.known:
+            self.known.append(names)
+        self.unexplained += not names
+        return names
+
+    def explaining(self, subject: BoundSubject, check: Check, draw: Any) -> tuple[str, ...] | None:
+        """The names of the known cause whose fault, applied to the reference, fails the same check on the same case."""
+        family = families.of(subject.entry)
+        for names in self.known:
+            for fault in _faults(family, names[:1]):
+                faulty = family.faulty(subject.entry, fault, subject.contract)
+                if not check.lacks(faulty) and run_check(faulty, check, [draw]).finding is not None:
+                    return names
+        return None
 
 
-def explain_finding(
-    outcome: Outcome, claim: Claim, check: Check, subject: BoundSubject, diagnoses: Diagnoses
-) -> Outcome:
-    """The outcome of a check whose law does not hold, with all that a reader needs to reproduce and to repair it."""
+def _faults(family: Any, names: Sequence[str]) -> Iterator[Any]:
+    """The faults of a name, which is several with a plus between for faults that are needed together."""
+    return (family.faults[name] for joined in names for name in joined.split("+") if name in family.faults)
+
+
+def raised(finding: Finding) -> bool:
+    """Whether a finding is an exception: nothing was answered that a fault could explain."""
+    return finding.law == EXCEPTION
+
+
+def explain_finding(outcome: Outcome, claim: Claim, check: Check, subject: BoundSubject, causes: Causes) -> Outcome:
+    """The outcome of a check whose law does not hold, with all that a reader needs to reproduce and to repair it.
+
+    A finding whose cause is known already gets its name, and no script or remedy of its own.
+    """
     assert outcome.finding is not None, "nothing to explain"
-    case = outcome.finding.replay
-    draw, family = check.space.adapt(subject, replayed_case(case)[1]), families.of(subject.entry)
-    names = diagnoses.names(claim, subject, outcome)
-    finding = replace(
-        outcome.finding,
-        replay=replay_command(claim, case),
+    found = outcome.finding
+    draw, family = draw_of(check, subject, found), families.of(subject.entry)
+    replay = replay_command(claim, subject, found.replay)
+    smallest = replay_command(claim, subject, found.smallest) if found.smallest else ""
+    found = replace(found, replay=replay, smallest=smallest)
+    if raised(found):
+        return replace(outcome, finding=replace(found, cause=f"raises {found.detail.partition(chr(10))[0]}"))
+    names = causes.explaining(subject, check, draw)
+    if names is not None:
+        return replace(outcome, finding=replace(found, cause=names[0]), diagnosis=_split(names))
+    names = causes.diagnosed(subject, outcome)
+    found = replace(
+        found,
+        cause=names[0] if names else UNEXPLAINED,
         script=family.script(subject, check.space.recipe(subject.entry, draw)),
-        remedy=family.remedy(subject, check, draw),
-        likely=_likely(names),
+        remedy="" if causes.unexplained > 1 else family.remedy(subject, check, draw),
+        likely=_likely(_split(names)),
     )
-    return replace(outcome, finding=finding, diagnosis=names)
+    return replace(outcome, finding=found, diagnosis=_split(names))
+
+
+def _split(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for name in names for one in name.split("+")))
 
 
 def _likely(names: Sequence[str]) -> str:
     """The first two faults, each with what it does."""
     return "; ".join(f"{name}: {families.fault(name).story.partition('.')[0]}" for name in names[:2])
-
-
-def replay_command(claim: Claim, case: str) -> str:
-    """The command that runs one case again. case: its replay id."""
-    implementation = claim.implementation
-    assert implementation is not None, "a claim with an error has no case"
-    parts = [f"--norm-contract {key}={value}" for key, value in implementation.contract.items()]
-    replay = " ".join([*parts, f"--norm-replay {shlex.quote(case)}"])
-    if not isinstance(implementation.target, str):
-        return f"pytest {replay}, on the test that calls normcheck.verify(..., as_={claim.kind!r})"
-    return f"pytest --norm {shlex.quote(f'{claim.kind}={claim.name}')} {replay}"

@@ -7,8 +7,9 @@ from contextlib import closing
 
 from normcheck.core.check import Check
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone, Event
-from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.asker import Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim
+from normcheck.engine.conventions import CONVENTIONS
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
 
@@ -26,6 +27,7 @@ def events(
     with closing(Asker(settings)) as asker:
         for claim in claims:
             yield from bind_events(asker, claim)
+            yield from convention_events(asker, claim)
             for check in checks_of(claim, checks, settings):
                 yield from check_events(asker, claim, check)
             yield ClaimDone(claim.kind, claim.name)
@@ -34,6 +36,13 @@ def events(
 def bind_events(asker: Asker, claim: Claim) -> Iterator[Event]:
     """Bind a claim."""
     yield ClaimBound(asker.run_call(claim))
+
+
+def convention_events(asker: Asker, claim: Claim) -> Iterator[Event]:
+    """Compare the conventions that an implementation follows with those that it claims."""
+    if convention_check(claim, asker.settings):
+        yield CheckStarted(claim.kind, claim.name, CONVENTIONS)
+        yield from map(CheckDone, asker.run_conventions(claim))
 
 
 def check_events(asker: Asker, claim: Claim, check: Check) -> Iterator[Event]:

@@ -31,6 +31,7 @@ class Effort:
     examples: int
     seed: int | None = None
     memory: FailingCases = NOTHING
+    shrinks: bool = True  # whether a smaller failing case is searched for
 
 
 EFFORTS = {"quick": 0, "default": 12, "deep": 400}
@@ -90,13 +91,13 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
                 ask(draw)
         examples = _affordable(check, effort.examples)
         if fold.finding is not None:
-            examples = max(examples, 1 if check.cost == math.inf else SHRINKING)
+            examples = max(examples, 1 if check.cost == math.inf else SHRINKING) if effort.shrinks else 0
         if examples and not fold.witnessed:
             before = fold.finding
             with suppress(
                 LawBrokenError, Flaky
             ):  # any other exception is a bug here, and must not look like a law that holds
-                _searching(subject, check, examples, effort.seed)(ask)
+                _searching(subject, check, examples, effort)(ask)
             fold.finding = fold.finding or before  # the last and smallest failing case
     if fold.finding is not None:
         effort.memory.keep(subject, check, fold.finding.replay)
@@ -111,8 +112,9 @@ def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any
         yield from draws(subject, check, _affordable(check, PLAIN), effort.seed or 0)
 
 
-def _searching(subject: BoundSubject, check: Check, examples: int, number: int | None) -> Callable[[Ask], None]:
+def _searching(subject: BoundSubject, check: Check, examples: int, effort: Effort) -> Callable[[Ask], None]:
     """A function that lets Hypothesis call another one with draws."""
+    number, shrinks = effort.seed, effort.shrinks
 
     def run(ask: Ask) -> None:
         test = given(draws_from(check.space, subject))(ask)
@@ -121,7 +123,7 @@ def _searching(subject: BoundSubject, check: Check, examples: int, number: int |
             derandomize=number is None,
             database=None,  # its bytes depend on the version of a strategy; `FailingCases` stores replay ids
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
             print_blob=False,

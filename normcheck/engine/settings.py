@@ -24,6 +24,7 @@ class Settings:
     failing_cases: FailingCases = NOTHING  # cases that broke a law in earlier runs
     accepted: tuple[AcceptedFinding, ...] = ()  # findings that the project has accepted
     isolate: Limits | None = None  # run each implementation in a process of its own, within these limits
+    strict: bool = False  # whether warnings fail
     device: str = "cpu"  # where the tensors of cases lie, as torch writes it
 
     def __post_init__(self) -> None:

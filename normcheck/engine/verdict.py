@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from normcheck import families
-from normcheck.core.contract import CHOICES, GRADIENTS, contract
+from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
-from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, merge, number
+from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, conviction, merge, number
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
+from normcheck.engine.conventions import CONVENTIONS
 
 
 def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
@@ -32,7 +33,7 @@ def accuracy(metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
             shares.setdefault(place, {})[name] = share
     out: dict[str, dict[str, Any]] = {}
     for place in sorted(shares):
-        fit = next((name for name in CHOICES["accuracy"][1:] if shares[place].get(name, float("inf")) <= 1.0), "none")
+        fit = next((name for name in ACCURACY_CLASSES if shares[place].get(name, float("inf")) <= 1.0), "none")
         out[place] = {"class": fit, "share": number(shares[place].get(fit, max(shares[place].values())))}
     return out
 
@@ -79,7 +80,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     for o in outcomes:
         absent |= o.absent
         declared |= o.contract
-    passing = [o for o in outcomes if o.status == PASSED and o.bound_ratio > 0.0]
+    passing = [o for o in outcomes if o.status == PASSED and 0.0 < o.bound_ratio <= 1.0]  # an accepted finding has more
     tightest = max(passing, key=lambda o: o.bound_ratio, default=None)
     record: dict[str, Any] = {
         "kind": first.kind,
@@ -89,6 +90,8 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "extended": {},
         "gradient": gradient_mode(metrics, contract(declared).gradient),
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
+        "causes": causes(outcomes),
+        "warnings": warnings(outcomes),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
@@ -125,6 +128,34 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             record["row_expected_statistics"] = measured_row(metrics, "row in evaluation")
             record["extended_expected_statistics"] = measured_extension(metrics, extended, "extended in evaluation")
     return record
+
+
+def causes(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """What makes laws fail, in the order in which it was found: each with its checks and its most telling finding."""
+    by_name: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        if one.finding is not None:
+            by_name.setdefault(one.finding.cause, []).append(one)
+    return [_cause(name, some) for name, some in by_name.items()]
+
+
+def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
+    findings = [one.finding for one in some if one.finding is not None]
+    known = [families.FAULTS[one] for one in name.split("+") if one in families.FAULTS]
+    return {
+        "name": name,
+        "story": " ".join(fault.story for fault in known),
+        "source": ", ".join(fault.source for fault in known),
+        "declare": next((one.remedy for one in findings if one.check == CONVENTIONS), ""),
+        "checks": list(dict.fromkeys(one.check for one in findings)),
+        "finding": max(findings, key=conviction).record(),
+    }
+
+
+def warnings(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
+    """What is right but weaker than in torch, each once."""
+    found = {warning.name: warning.record() for one in outcomes for warning in one.warnings}
+    return list(found.values())
 
 
 def _word(yes: bool) -> str:

@@ -7,11 +7,15 @@ from normcheck.core.family import Family
 from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
+from normcheck.diagnosis.weaker import weaker
 from normcheck.frameworks import binder
 from normcheck.frameworks.isolation.remote import Remote
 from normcheck.frameworks.roles import names_of
+from normcheck.frameworks.torch_functions import FUNCTIONS
+from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
+from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 
@@ -34,6 +38,11 @@ FAMILY = Family(
     diagnose=diagnose,
     remedy=remedy,
     script=script,
+    observe=observed,
+    shown_by=SHOWN_BY,
+    convention_faults=CONVENTIONS,
+    weaker=weaker,
+    counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),
     isolate=Remote,
     devices=True,
 )

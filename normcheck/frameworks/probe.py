@@ -79,7 +79,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     call, offer, trial = attempt.call, attempt.offer, attempt.trial
     absent = dict(offer.absent)
-    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.formats]
+    formats = [f.name for f in (FLOAT32, FLOAT64, BFLOAT16, FLOAT16) if f.name in contract.served]
     first: CallError | None = None
     base: Draw | None = None
     for format in formats:
@@ -107,7 +107,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         return not failure
 
     good_ranks = _ranks(normalizer, attempt, base, absent)
-    good_formats = [f for f in contract.formats if f == base.format or works(f, format=f)]
+    good_formats = [f for f in contract.served if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
     normalized = [k for k in offer.normalized if k == 1 or works(f"{k} normalized axes", rank=k + 1, normalized=k)]

@@ -101,7 +101,7 @@ def _best(target: Any, name: str) -> Seen:
     refused: dict[str, str] = {}
     for normalizer in _order():
         try:
-            seen = _seen(bound(Implementation(normalizer.name, target), normalizer))
+            seen = forward_pass(bound(Implementation(normalizer.name, target), normalizer))
         except (UsageError, CallError, ValueError) as error:  # a rank without a meaning as this kind
             text = str(error)
             refused[normalizer.name] = text if normalizer.name in text else f"as {normalizer.name}, {text}"
@@ -124,7 +124,7 @@ def _over(subject: Subject, sharing: measure.Sharing) -> Subject:
     return replace(subject, normalizer=replace(normalizer, sets=sets, partial=False))
 
 
-def _seen(subject: Subject) -> Seen:
+def forward_pass(subject: Subject) -> Seen:
     """The forward pass, measured; its subject has the contract and the sets that were found."""
     measure.check_deterministic(subject)
     affine, sharing = measure.affine(subject), measure.sharing(subject)
@@ -148,10 +148,10 @@ def _seen(subject: Subject) -> Seen:
         fixed = {f: 0.0 if np.isnan(one.value) else one.value for f, one in eps.items()}
         domain = replace(domain, eps=fixed.get(FLOAT32.name, domain.eps), eps64=fixed.get(FLOAT64.name))
     under = replace(subject, contract=contract(found), domain=domain)
-    return Seen(under, affine, sharing, shape, eps, _distance(under))
+    return Seen(under, affine, sharing, shape, eps, distance(under))
 
 
-def _distance(subject: Subject) -> float:
+def distance(subject: Subject) -> float:
     """The relative distance of the outputs from the reference: the larger of two, at scale 1 and at the root of eps."""
     format = measure.usual_format(subject)
     case = small(subject.normalizer, measure.drawn(subject, format))

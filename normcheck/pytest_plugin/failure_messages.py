@@ -1,4 +1,4 @@
-"""The text of a failing test: a finding in full once for each diagnosis, and one line of it in pytest's summary."""
+"""The text of a failing test: a finding in full once for each cause, and one line of it in pytest's summary."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-REPORTED = pytest.StashKey[dict[tuple[str, str, tuple[str, ...]], str]]()
-"""On the config: the checks whose findings were written in full, by kind, target and diagnosis."""
+REPORTED = pytest.StashKey[dict[tuple[str, str, str], str]]()
+"""On the config: the checks whose findings were written in full, by kind, target and cause."""
 
 
 def text(config: pytest.Config, outcomes: list[dict[str, Any]]) -> str:

@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
+    group.addoption("--norm-strict", action="store_true", default=None, help="let warnings fail too")
     group.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
     group.addoption(
         "--norm-accept", metavar="REASON",
@@ -63,6 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
     )
+    parser.addini("norm_strict", "let warnings fail too", type="bool", default=False)
     parser.addini("norm_effort", "examples per property: quick, default or deep", default="default")
 
 
@@ -145,7 +147,7 @@ def _imports() -> Iterator[None]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each implementation, or for each implementation and check that concerns it."""
-    wanted = {"norm_claim", "norm_question"} & set(metafunc.fixturenames)
+    wanted = {"norm_claim", "norm_measured", "norm_question"} & set(metafunc.fixturenames)
     if not wanted:
         return
     suite = metafunc.config.stash.get(SUITE, None)
@@ -157,19 +159,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "norm_claim" in wanted:
         metafunc.parametrize("norm_claim", suite.claims, ids=suite.names(), scope="session")
         return
+    if "norm_measured" in wanted:
+        some = suite.measured()
+        names = [f"{claim.kind}={claim.name}" for claim in some]
+        metafunc.parametrize("norm_measured", some, ids=names, scope="session")
+        return
     questions = suite.questions(metafunc.module.CHECKS)
     ids = [f"{claim.kind}={claim.name}-{check.name}" for claim, check in questions]
     metafunc.parametrize("norm_question", questions, ids=ids)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Remove the skipped test that pytest makes for a file without a check for the kinds of this run."""
-    items[:] = [item for item in items if "norm_question" not in getattr(item, "fixturenames", ()) or _is_asked(item)]
+    """Remove the skipped tests that pytest makes for files without a check for the kinds of this run."""
+    items[:] = [item for item in items if _is_asked(item)]
 
 
 def _is_asked(item: pytest.Item) -> bool:
+    """Whether an item of the suite has a claim to run on; other items have no such parameter."""
+    wanted = {"norm_question", "norm_measured"} & set(getattr(item, "fixturenames", ()))
     callspec = getattr(item, "callspec", None)
-    return callspec is not None and isinstance(callspec.params.get("norm_question"), tuple)
+    params = {} if callspec is None else callspec.params
+    return all(name in params and _given(params[name]) for name in wanted)
+
+
+def _given(value: Any) -> bool:
+    """Whether a parameter is a claim, or a claim and a check, and not pytest's mark of an empty set."""
+    return type(value).__module__.startswith("normcheck.") or isinstance(value, tuple)
 
 
 @pytest.fixture
@@ -181,6 +196,17 @@ def norm_ask(request: pytest.FixtureRequest) -> Any:
         _settle(request, suite.ask(claim, check))
 
     return ask
+
+
+@pytest.fixture
+def norm_conventions(request: pytest.FixtureRequest) -> Any:
+    """Compare the conventions of a claim with those that it follows; a difference fails the test."""
+    suite = request.config.stash[SUITE]
+
+    def compare(claim: Any) -> None:
+        _settle(request, suite.conventions(claim))
+
+    return compare
 
 
 class Verifier:

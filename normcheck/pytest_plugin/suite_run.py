@@ -17,9 +17,10 @@ from normcheck.core.events import Event, outcomes_of
 from normcheck.core.result import Outcome
 from normcheck.engine import accepted_findings
 from normcheck.engine.accepted_findings import AcceptedFinding
-from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.asker import Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim, claims, conventions
-from normcheck.engine.run import bind_events, check_events, events
+from normcheck.engine.conventions import CONVENTIONS
+from normcheck.engine.run import bind_events, check_events, convention_events, events
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings, replayed_case
 from normcheck.families import CHECKS_BY_NAME
@@ -43,6 +44,14 @@ class SuiteRun:
         """Every claim with each of the checks that concern it."""
         return [(claim, check) for claim in self.claims for check in checks_of(claim, checks, self.asker.settings)]
 
+    def measured(self) -> list[Claim]:
+        """The claims whose conventions are measured."""
+        return [claim for claim in self.claims if convention_check(claim, self.asker.settings)]
+
+    def conventions(self, claim: Claim) -> list[Event]:
+        """The events of the comparison of a claim's conventions with those that it follows."""
+        return list(convention_events(self.asker, claim))
+
     def ask(self, claim: Claim, check: Check | None) -> list[Event]:
         """The events of one check of a claim, or of binding it; the outcome is kept."""
         found = list(bind_events(self.asker, claim) if check is None else check_events(self.asker, claim, check))
@@ -65,6 +74,7 @@ def settings_of(config: pytest.Config, effort: str, isolate: Any) -> Settings:
         failing_cases=shared(),
         accepted=_accepted(config),
         isolate=isolate,
+        strict=bool(config.getoption("norm_strict") or config.getini("norm_strict")),
         device=config.getoption("norm_device"),
     )
 
@@ -76,7 +86,7 @@ def verify_events(target: Any, kind: str, words: Sequence[str], settings: Settin
 
 def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:
     """What the project has accepted in its pyproject.toml, and what the baseline of this run holds."""
-    found = accepted_findings.read(config.rootpath / "pyproject.toml", CHECKS_BY_NAME)
+    found = accepted_findings.read(config.rootpath / "pyproject.toml", (*CHECKS_BY_NAME, CONVENTIONS))
     baseline = config.getoption("norm_baseline")
     if baseline is None:
         return found

@@ -1,4 +1,4 @@
-"""Why a check fails, as text: for each diagnosis one finding in full, the others in a line each."""
+"""Why a check fails, as text: for each cause one finding in full, the others in a line each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from normcheck.report.message import finding, short_finding
 
-Reported = dict[tuple[str, str, tuple[str, ...]], str]
-"""The check whose finding was written in full, by kind, target and diagnosis."""
+Reported = dict[tuple[str, str, str], str]
+"""The check whose finding was written in full, by kind, target and cause."""
 
 
 def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, in_full: bool = False) -> str:
@@ -27,8 +27,8 @@ def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, i
 
 
 def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool) -> str:
-    key = (outcome["kind"], outcome["target"], tuple(outcome["diagnosis"]))
-    if outcome["diagnosis"] and key in reported and not in_full:
+    key = (outcome["kind"], outcome["target"], outcome["finding"].get("cause", ""))
+    if key[2] and key in reported and not in_full:
         return short_finding(outcome["finding"], reported[key])
     reported.setdefault(key, outcome["check"])
     return finding(outcome["kind"], outcome["target"], outcome["finding"])

@@ -17,9 +17,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import plots, speed
+from normcheck.report import causes, plots, speed
 from normcheck.report.formats import formats_in
-from normcheck.report.message import case_words
+from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
     HEADS,
@@ -115,8 +115,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
 def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Short facts for the list under the heading."""
     tightest, contract = record.get("tightest"), record.get("contract")
-    if record["diagnosis"]:
-        yield "looks like", ", ".join(record["diagnosis"])
+    yield from causes.lines(record)
     if record["compared"]:
         yield "gradient", record["gradient"]
     if contract:
@@ -137,18 +136,17 @@ def _findings(records: Sequence[Mapping[str, Any]], characters: int) -> Iterator
 
 
 def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
-    observed, allowed = float(record["observed"]), float(record["allowed"])
-    times = f", {figure(observed / allowed)} times what is allowed" if allowed > 0 and observed < float("inf") else ""
-    where = f" at [{', '.join(map(str, record['where']))}]" if record["where"] else ""
+    numbers = measured(record, figure, figure)
     lines = [
         ("law", record["law"]),
-        ("found", f"{figure(observed)}{where}{times}"),
-        ("allowed", figure(allowed)),
+        *numbers[:2],
         ("case", case_words(record["case"])),
-        ("remark", record.get("detail", "")),
+        *numbers[2:],
         ("likely", record.get("likely", "")),
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", record.get("source", "")),
+        ("cause", record.get("cause", "")),
+        ("smallest", record.get("smallest", "")),
     ]
     return {
         "check": record["check"],

@@ -40,10 +40,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _verdicts(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
-    heads = ("implementation", "kind", "verdict", "looks like", "gradient", "findings", "numbers compared")
+    heads = ("implementation", "kind", "verdict", "causes", "warnings", "gradient", "findings", "numbers compared")
     rows = [
         [
-            plain(one["target"]), plain(one["kind"]), plain(one["verdict"]), plain(", ".join(one["diagnosis"])),
+            plain(one["target"]), plain(one["kind"]), plain(one["verdict"]),
+            *(plain(", ".join(named["name"] for named in one.get(key, ()))) for key in ("causes", "warnings")),
             plain(one["gradient"]) if one["compared"] else "", str(len(one["findings"])), f"{one['compared']:,}",
         ]
         for one in run["implementations"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -28,11 +28,53 @@ def case_words(case: Mapping[str, Any]) -> str:
     return ", ".join([f"{case.get('format', '')} {shape}".strip(), *([present] if drawn else []), *rest])
 
 
-def _times(observed: float, allowed: float) -> str:
+def _times(observed: float, allowed: float, figure: Callable[[float], str]) -> str:
     if not allowed > 0 or not math.isfinite(observed):
         return ""
-    return f", {observed / allowed:.3g} times what is allowed"
+    return f", {figure(observed / allowed)} times what is allowed"
 
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def measured(
+    record: Mapping[str, Any],
+    figure: Callable[[float], str] = _figure,
+    ratio: Callable[[float], str] = _ratio,
+) -> list[tuple[str, str]]:
+    """The lines that tell what was found and what is allowed, in words where a number says nothing.
+
+    figure, ratio: how a number is written, and how many times it is what is allowed.
+
+    >>> measured({"observed": 0.5, "allowed": 0.1, "where": [1], "detail": ""})
+    [('found', '0.5 at [1], 5 times what is allowed'), ('allowed', '0.1'), ('remark', '')]
+    >>> measured({"observed": 0.0, "allowed": 0.0, "where": [], "detail": "the output is float32"})
+    [('found', 'the output is float32')]
+    """
+    observed, allowed, detail = float(record["observed"]), float(record["allowed"]), str(record.get("detail", ""))
+    where = f" at {list(record['where'])}" if record["where"] else ""
+    counted = math.isfinite(observed) and observed > 0
+    if not (allowed > 0 or where) and (detail or not counted):  # an event, as an exception or a side effect
+        return [("found", detail or "what the law excludes")]
+    found = figure(observed) if math.isfinite(observed) else "no finite number"
+    if allowed > 0:
+        limit = figure(allowed)
+    else:
+        found, limit = f"a difference of {found}" if math.isfinite(observed) else found, "none: it must be equal"
+    return [
+        ("found", f"{found}{where}{_times(observed, allowed, ratio)}"),
+        ("allowed", limit),
+        ("remark", detail),
+    ]
+
+
+CONVENTIONS = "conventions"
+"""Name of the check that compares the declared conventions with those that are followed."""
 
 MOST_ROWS = 40
 """Rows of the terminal that one finding may take, about one screen; a longer script is only in the record."""
@@ -44,15 +86,33 @@ def _rows(lines: list[str], width: int) -> int:
 
 
 def short_finding(record: Mapping[str, Any], like: str) -> str:
-    """A finding in one line: check, excess, replay. like: an earlier check with the same diagnosis.
+    """A finding in one line: check, excess, replay. like: an earlier check with the same cause.
 
     >>> record = {"check": "sign", "observed": 0.5, "allowed": 0.1, "replay": "... --norm-replay sign/n=3"}
     >>> short_finding(record, "value")
-    'sign does not hold, 5 times what is allowed, as value above; replay sign/n=3'
+    'sign: same cause as value, 5 times what is allowed; replay sign/n=3'
     """
-    times = _times(float(record["observed"]), float(record["allowed"]))
-    case = str(record["replay"]).rpartition("--norm-replay ")[2]
-    return f"{record['check']} does not hold{times}, as {like} above; replay {case}"
+    times = _times(float(record["observed"]), float(record["allowed"]), _ratio)
+    case = _case(str(record["replay"]))
+    cause = str(record.get("cause", ""))
+    same = f"same cause as {like}" + (f", {cause}" if cause else "")
+    return f"{record['check']}: {same}{times}; replay {case}"
+
+
+def title(record: Mapping[str, Any]) -> str:
+    """What a finding says, in a few words.
+
+    >>> title({"check": "conventions", "remedy": "weight=1+w"}), title({"check": "sign"})
+    ('it follows weight=1+w, which is not declared', 'sign does not hold')
+    """
+    if record["check"] == CONVENTIONS:
+        return f"it follows {record['remedy']}, which is not declared"
+    return f"{record['check']} does not hold"
+
+
+def _case(replay: str) -> str:
+    """The id of a case in the command that repeats it."""
+    return replay.rpartition("--norm-replay ")[2]
 
 
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
@@ -63,25 +123,24 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
     layer_norm m:f: sign does not hold
     <BLANKLINE>
       law      y(-x) = -y(x)
-      found    0.5 at [1]
-      allowed  0
+      found    a difference of 0.5 at [1]
+      allowed  none: it must be equal
       case     2, no parameters
       replay   r
     """
-    observed, allowed = float(record["observed"]), float(record["allowed"])
-    where = f" at {list(record['where'])}" if record["where"] else ""
+    numbers = measured(record)
     lines = [
         ("law", str(record["law"])),
-        ("found", f"{observed:.4g}{where}{_times(observed, allowed)}"),
-        ("allowed", f"{allowed:.4g}"),
+        *numbers[:2],
         ("case", case_words(record["case"])),
-        ("remark", str(record["detail"])),
+        *numbers[2:],
         ("likely", str(record.get("likely", ""))),
         ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
         ("source", str(record["source"])),
         ("replay", str(record["replay"])),
+        ("smallest", _case(str(record.get("smallest", "")))),
     ]
-    out = [f"{kind} {target}: {record['check']} does not hold", ""]
+    out = [f"{kind} {target}: {title(record)}", ""]
     for label, text in lines:
         if text:
             fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from normcheck.report.message import case_words
+from normcheck.report import causes
+from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
 
 GOOD, BAD = "#1a7f37", "#cf222e"
@@ -20,13 +21,12 @@ def fragment(record: Mapping[str, Any]) -> str:
 
 def _parts(record: Mapping[str, Any]) -> Iterator[str]:
     good = record["verdict"] == "passed"
-    verdict = f'<strong style="color: {GOOD if good else BAD}">{escape(record["verdict"])}</strong>'
+    verdict = f'<strong style="color: {GOOD if good else BAD}">{escape(causes.headline(record))}</strong>'
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield f"<p><strong>{_text(record['kind'])} = <code>{_text(record['target'])}</code></strong>: {verdict}<br>"
     yield _text(f"checks: {counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s") + "</p>"
     yield from (f"<p>error: {_text(why)}</p>" for why in record["errors"])
-    if record["diagnosis"]:
-        yield f"<p>looks like: {_text(', '.join(record['diagnosis']))}</p>"
+    yield from (f"<p>{label}: {_text(text)}</p>" for label, text in causes.lines(record))
     yield from map(_finding, record["findings"])
     if has_table_row(record):
         yield _table(record)
@@ -37,13 +37,10 @@ def _text(value: object) -> str:
 
 
 def _finding(record: Mapping[str, Any]) -> str:
-    where = f" at {list(record['where'])}" if record["where"] else ""
     lines = {
         "law": record["law"],
-        "found": f"{float(record['observed']):.4g}{where}",
-        "allowed": f"{float(record['allowed']):.4g}",
+        **dict(measured(record)),
         "case": case_words(record["case"]),
-        "remark": record["detail"],
         "likely": record["likely"],
         "meant?": f"declare {record['remedy']} if it is" if record["remedy"] else "",
         "source": record["source"],

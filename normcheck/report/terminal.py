@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report import speed
+from normcheck.report import causes, speed
 from normcheck.report.formats import formats_in
 
 HEADS = (
@@ -153,18 +153,16 @@ def with_reason(reasons: Mapping[str, str]) -> str:
 
 def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The results of one implementation."""
-    verdict = record["verdict"]
-    good = verdict == "passed"
-    yield f"{_head(record, width - 14)}: {verdict}", {"bold": True, "green": good, "red": not good}
+    good = record["verdict"] == "passed"
+    told = causes.headline(record)
+    yield f"{_head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
     if record["errors"]:
         for text in record["errors"]:
             yield from _wrapped("error", text, width)
     if not record["compared"]:
         return
-    if record["diagnosis"]:
-        yield from _wrapped("looks like", ", ".join(record["diagnosis"]), width)
-    if record["findings"]:
-        yield from _wrapped("broken", ", ".join(dict.fromkeys(f["check"] for f in record["findings"])), width)
+    for label, text in causes.lines(record):
+        yield from _wrapped(label, text, width)
     claimed = record["contract"].get("gradient", "full")
     text = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
     if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not checked
@@ -222,7 +220,8 @@ def _line(record: Mapping[str, Any], width: int) -> str:
     """A passing implementation in one line."""
     share = f", {float(record['tightest']['share']):.2f} of a bound at most" if record["tightest"] else ""
     known = len(record["expected_findings"])
-    tail = f": passed, {record['checks']['passed']} checks{share}" + (f", {known} known findings" if known else "")
+    tail = f": {causes.headline(record)}, {record['checks']['passed']} checks{share}"
+    tail += f", {known} known findings" if known else ""
     return _head(record, width - len(tail)) + tail
 
 
@@ -239,6 +238,8 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
     for record in records:
         if brief and record["verdict"] == "passed":
             yield _line(record, width), {"green": True}
+            for text in causes.warnings(record.get("warnings", ())):
+                yield from _wrapped("warning", text, width)
             yield from _speed(record, width)
         else:
             yield from implementation(record, width)

@@ -120,7 +120,7 @@ def subject(claim: Implementation, entry: PathOptimizer) -> OptimizerSubject:
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         made = _constructed(target, claim.name)
-        domain = OptimizerDomain(formats=tuple(f for f in promised.formats if f in OptimizerDomain().formats))
+        domain = OptimizerDomain(formats=tuple(f for f in promised.served if f in OptimizerDomain().formats))
         bound = OptimizerSubject(claim.name, entry, promised, domain, made)
         return replace(bound, domain=_discovered(bound))
 

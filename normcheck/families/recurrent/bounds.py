@@ -22,6 +22,7 @@ import numpy as np
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import FLOAT32, Array
+from normcheck.core.kept import keeping
 from normcheck.core.result import WITNESS
 from normcheck.families.recurrent.case import RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
@@ -114,6 +115,7 @@ def _spread(samples: Array, exact: Array, floor: float) -> Array:
     return out
 
 
+@keeping
 def truth(entry: Recurrent, case: RecurrentCase, contract: Contract) -> RecurrentTruth:
     """The exact answer to a case under a contract, with what a correct net may be off by."""
     exact = unroll(entry, case, contract)

@@ -151,7 +151,7 @@ def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubje
         taken = _taken(entry, target, claim.name)
         if entry.damping and "damping" not in taken and promised.eps is None:
             raise UsageError(f"{claim.name} takes no {entry.damping}; say its value with --norm-contract eps=E")
-        formats = tuple(f for f in promised.formats if f in ReparametrizedDomain().formats)
+        formats = tuple(f for f in promised.served if f in ReparametrizedDomain().formats)
         name, newest = claim.name, 1.0 if promised.momentum == "new" else 0.0
         bound = ReparametrizedSubject(
             name,

@@ -175,7 +175,7 @@ def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
         def call(case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
             return _call(forward, claim.name, case, gradient)
 
-        formats = tuple(f for f in promised.formats if f in WhiteningDomain().formats)
+        formats = tuple(f for f in promised.served if f in WhiteningDomain().formats)
         bound = WhiteningSubject(claim.name, entry, promised, WhiteningDomain(formats=formats), call)
         return replace(bound, domain=_discovered(bound, roles))
 

@@ -44,10 +44,7 @@ def precision(format: str) -> AbstractContextManager[Any]:
 
 def flushed() -> tuple[str, ...]:
     """The formats whose numbers below the smallest normal one become zero when they are multiplied by one half."""
-    out = []
-    for name, format in FORMATS.items():
-        with precision(name):
-            half = jax.jit(lambda x: x * 0.5)(np.array(2.0**format.smallest, dtype=DTYPES[name]))
-            if float(half) == 0.0:
-                out.append(name)
-    return tuple(out)
+    with precision(FLOAT64.name):
+        least = {name: np.array(2.0**format.smallest, dtype=DTYPES[name]) for name, format in FORMATS.items()}
+        halves = jax.jit(lambda all: {name: one * 0.5 for name, one in all.items()})(least)
+    return tuple(name for name in FORMATS if float(halves[name]) == 0.0)

@@ -12,13 +12,15 @@ E[x^2] - E[x]^2, whose error grows with kappa squared, does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from normcheck.core.floats import Array, Format
+from normcheck.core.kept import freeze
 from normcheck.core.uses import WIDE
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.reference.standardize import Saved, Setting
@@ -85,6 +87,7 @@ class ErrorBound:
     def total(self) -> Array:
         """The sum of the terms."""
         out: Array = sum(self.terms.values(), np.zeros(()))
+        freeze(out)
         return out
 
     def largest(self, where: tuple[int, ...]) -> str:
@@ -92,6 +95,24 @@ class ErrorBound:
         return max(self.terms, key=lambda name: float(np.broadcast_to(self.terms[name], self.total.shape)[where]))
 
 
+B = TypeVar("B", bound=Callable[..., Any])
+
+
+def once(bound: B) -> B:
+    """The bound, computed once for each truth: several checks need the same one, and every implementation does."""
+
+    @wraps(bound)
+    def computed_once(truth: Truth, *args: Any, **kwargs: Any) -> Any:
+        key = (bound, args, *kwargs.items())
+        if key not in truth.known:
+            truth.known[key] = found = bound(truth, *args, **kwargs)
+            freeze(found)
+        return truth.known[key]
+
+    return computed_once  # type: ignore[return-value]
+
+
+@once
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether each set is conditioned well enough for first-order analysis, as booleans of shape (sets, 1).
 
@@ -136,6 +157,7 @@ def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) ->
     return u * (accuracy.level(k.n) * loss * (1.0 + size) + accuracy.growth(k.n) / 2.0 * size * first)
 
 
+@once
 def forward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
     """Bound of y. With given statistics only the roundings of an affine map count.
 
@@ -176,6 +198,7 @@ def given(truth: Truth) -> bool:
     return not truth.case.training and truth.case.running_var is not None
 
 
+@once
 def backward_scale(truth: Truth) -> Array:
     """T, the scale of the bound of dx, (sets, members): the size of dx if nothing in it canceled.
 
@@ -206,6 +229,7 @@ def scale_from_saved(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Arr
     return out
 
 
+@once
 def backward(truth: Truth, accuracy: Accuracy) -> ErrorBound:
     """Bound of dx in any gradient mode: C u kappa T and the roundings of a narrow format."""
     fmt, part = truth.case.format, truth.partition
@@ -231,12 +255,14 @@ def _first(truth: Truth) -> Array:
     return np.square(truth.saved.xh[:, :1])
 
 
+@once
 def conditioning(truth: Truth, accuracy: Accuracy) -> Array:
     """By how much conditioning multiplies an error, (sets, 1): kappa or its square, 1 if the statistics are given."""
     condition = np.ones_like(truth.saved.s) if given(truth) else truth.kappa
     return condition * condition if accuracy.squared else condition
 
 
+@once
 def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> ErrorBound:
     """Bound of dweight, C u sum(kappa |dy| (1 + |xh|)), or of dbias, C u sum |dy|; of their own shape."""
     case, part = truth.case, truth.partition
@@ -261,6 +287,7 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> ErrorBound:
     return ErrorBound(terms)
 
 
+@once
 def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
     """Bound of a running mean or variance after one update, (units,).
 

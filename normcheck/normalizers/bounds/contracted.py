@@ -26,8 +26,8 @@ class Contracted(Protocol):
 
 def demanded(subject: Contracted, case: Case, *, backward: bool = False) -> Accuracy:
     """The accuracy class that the contract demands on this case; by default that of torch's function of the kind."""
-    name = subject.contract.accuracy
-    if name == "default":
+    name = subject.contract.accuracy_in(case.format.name)
+    if name in ("default", "torch"):
         name = subject.normalizer.narrow_accuracy[int(backward)] if case.format.narrow else "sound"
     known = {c.name: c for c in bounds.classes(case.format)}
     return known.get(name, bounds.SOUND)

@@ -9,6 +9,7 @@ from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.reference.oracle import Truth
 
 
+@bounds.once
 def tangent(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
     """Bound of J v, the derivative of y along the case's tangent v: that of dx with the tangent as cotangent."""
     fmt, part = truth.case.format, truth.partition
@@ -24,6 +25,7 @@ def tangent(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
     return bounds.ErrorBound(terms)
 
 
+@bounds.once
 def second(truth: Truth, accuracy: bounds.Accuracy) -> bounds.ErrorBound:
     """Bound of the derivative of <dx, v> with respect to x, v the case's tangent.
 

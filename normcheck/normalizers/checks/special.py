@@ -194,8 +194,9 @@ def _takes_eps(subject: Subject) -> str:
     domain = subject.domain
     if domain.eps is not None:
         return f"takes no eps; the fixed one is {domain.eps:g}" if domain.eps_measured else "takes no eps"
-    if subject.contract.accuracy not in ("default", "sound"):
-        return f"its accuracy is declared {subject.contract.accuracy}"
+    declared = subject.contract.accuracy_in(FLOAT16.name)
+    if declared in ("half", "one-pass"):
+        return f"its accuracy is declared {declared}"
     return "" if domain.least_eps <= EPS_BELOW_HALF else f"takes no eps below {domain.least_eps:g}"
 
 

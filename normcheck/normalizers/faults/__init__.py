@@ -14,6 +14,7 @@ from normcheck.normalizers.faults import (
     memory,
     reparametrization,
     running,
+    saved,
     special,
     sums,
     unit_killing,
@@ -24,8 +25,8 @@ from normcheck.normalizers.normalizer import Normalizer
 __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "subject"]
 
 _FILES = (
-    forward.FAULTS, sums.FAULTS, backward.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS, call_modes.FAULTS,
-    special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS,
+    forward.FAULTS, sums.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS,
+    call_modes.FAULTS, special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -24,9 +24,10 @@ from normcheck.normalizers.faults.structure import (
     stateful,
     uncentered,
     weighted,
+    weighted_activations,
     weights,
 )
-from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.oracle import evaluate, partition
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps, forward
 from normcheck.normalizers.subject import Answer
 
@@ -63,6 +64,16 @@ def through_scale(change: Callable[[Array, Array], tuple[Array, Array]]) -> Call
         return replace(steps, scale=lambda v, k: change(*steps.scale(v, k)))
 
     return wrap
+
+
+def _eps_last(steps: Steps) -> Steps:
+    """The scale has no eps; the normalized input gets it."""
+
+    def normalize(c: Array, s: Array, k: Setting) -> Array:
+        out: Array = steps.normalize(c, s, k) + s.dtype.type(k.eps)
+        return out
+
+    return replace(steps, scale=lambda v, k: steps.scale(v, replace(k, eps=0.0)), normalize=normalize)
 
 
 def _squared(s: Array, slope: Array) -> tuple[Array, Array]:
@@ -207,6 +218,36 @@ def with_weight(change: Callable[[Array], Array]) -> Callable[[Steps], Steps]:
     return wrap
 
 
+def _weight(question: FaultQuestion) -> Array | None:
+    """What the output is multiplied by, as it broadcasts against the input."""
+    weight = question.case.weight
+    if weight is None:
+        return None
+    spread = partition(question.normalizer, question.case).spread(weight)
+    return spread + 1.0 if question.contract.weight == "1+w" else spread
+
+
+def _weighted_first(question: FaultQuestion) -> Case:
+    """The input is multiplied by the weight, and what is normalized by nothing."""
+    weight = _weight(question)
+    return question.case if weight is None else question.case.but(x=question.case.x * weight, weight=None)
+
+
+def _through_weight(answer: Answer, question: FaultQuestion) -> Answer:
+    """The gradients of input and weight from that of their product."""
+    weight = _weight(question)
+    if weight is None or answer.dx is None:
+        return answer
+    dweight = partition(question.normalizer, question.case).collect(answer.dx * question.case.x)
+    return replace(answer, dx=answer.dx * weight, dweight=dweight)
+
+
+def _direction(answer: Answer, question: FaultQuestion) -> Answer:
+    """w = v, whatever the length."""
+    dweight = None if answer.dweight is None else np.zeros_like(answer.dweight)
+    return replace(answer, y=question.case.x, dx=None if answer.dx is None else question.case.dy, dweight=dweight)
+
+
 def _once_already(question: FaultQuestion) -> Case:
     """The input has been through the whole layer before."""
     y = evaluate(question.normalizer, question.case.but(dy=None), question.contract).y
@@ -256,6 +297,13 @@ EPS = (
         source="allenai/OLMo#281",
         concerns=has_eps,
         before=with_eps(lambda eps: eps * eps),
+    ),
+    Fault(
+        name="eps-added-to-result",
+        story="Divides by sqrt(v) and adds eps to the quotient. Hides where eps is small, and the variance is not.",
+        source="discuss.pytorch.org/t/51877",
+        concerns=has_eps,
+        steps=_eps_last,
     ),
     Fault(
         name="prescaled-by-maximum",
@@ -411,6 +459,14 @@ PARAMETERS = (
         steps=with_weight(lambda w: w + w.dtype.type(1)),
     ),
     Fault(
+        name="weight-before-statistic",
+        story="Multiplies the input by the weight and normalizes the product. Hides while all weights are equal.",
+        source="vllm-project/tpu-inference#3040",
+        concerns=weighted_activations,
+        before=_weighted_first,
+        after=_through_weight,
+    ),
+    Fault(
         name="weight-absolute",
         story="Multiplies by |w|. Hides while every weight is positive.",
         source="mapillary/inplace_abn#92",
@@ -467,6 +523,13 @@ WEIGHTS = (
         source="google/flax#1671",
         concerns=weights,
         steps=through_scale(_squared),
+    ),
+    Fault(
+        name="g-replaced-by-norm",
+        story="Multiplies by |v| where g is meant, so that w = v. Hides at initialization, where they are equal.",
+        source="pytorch/pytorch#94759",
+        concerns=weights,
+        after=_direction,
     ),
     Fault(
         name="norm-plus-one",

@@ -79,7 +79,7 @@ def _through_strides_of_x(question: FaultQuestion) -> Case:
     return case.but(dy=out)
 
 
-def _changes(*what: str) -> Callable[[Answer, FaultQuestion], Answer]:
+def writes(*what: str) -> Callable[[Answer, FaultQuestion], Answer]:
     """The call changes memory or state that belongs to the caller, in a case that is watched."""
 
     def after(answer: Answer, question: FaultQuestion) -> Answer:
@@ -166,7 +166,7 @@ FAULTS = (
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
         where="memory",
-        after=_changes("several entries of the output share memory"),
+        after=writes("several entries of the output share memory"),
     ),
     Fault(
         name="output-is-lazy",
@@ -174,7 +174,7 @@ FAULTS = (
         source="gpu-mode/reference-kernels#162",
         concerns=any_of_them,
         where="memory",
-        after=_changes("the output is no plain tensor: LazyTensor"),
+        after=writes("the output is no plain tensor: LazyTensor"),
     ),
     Fault(
         name="thread-left-running",
@@ -182,7 +182,7 @@ FAULTS = (
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
         where="memory",
-        after=_changes("a thread was left running"),
+        after=writes("a thread was left running"),
     ),
     Fault(
         name="input-overwritten",
@@ -190,7 +190,7 @@ FAULTS = (
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
         where="memory",
-        after=_changes("x was written to"),
+        after=writes("x was written to"),
     ),
     Fault(
         name="output-shares-memory",
@@ -198,7 +198,7 @@ FAULTS = (
         source="ScalingIntelligence/KernelBench#82",
         concerns=any_of_them,
         where="memory",
-        after=_changes("the output shares memory with x"),
+        after=writes("the output shares memory with x"),
     ),
     Fault(
         name="result-buffer-reused",
@@ -206,7 +206,7 @@ FAULTS = (
         source="karpathy/llm.c#852",
         concerns=any_of_them,
         where="memory",
-        after=_changes("a later call changed an earlier result"),
+        after=writes("a later call changed an earlier result"),
     ),
     Fault(
         name="random-state-changed",
@@ -214,7 +214,7 @@ FAULTS = (
         source="Infatoshi/kernelbench.com#7",
         concerns=any_of_them,
         where="memory",
-        after=_changes("torch's random state was changed"),
+        after=writes("torch's random state was changed"),
     ),
     Fault(
         name="cotangent-overwritten",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import batched, keeps_variance, stateful
 from normcheck.normalizers.normalizer import AXES, Partition
-from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.oracle import evaluate, partition
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
 
@@ -61,17 +62,49 @@ def _counts_cases(answer: Answer, question: FaultQuestion) -> Answer:
     return replace(answer, running_var=kept + (var - kept) * wrong)
 
 
-def _root_stored(answer: Answer, question: FaultQuestion) -> Answer:
-    """The standard deviation takes the variance's place."""
-    case = question.case
-    if not case.training or case.running_mean is None or case.running_var is None:
-        return answer
-    truth = evaluate(
-        question.normalizer, case.but(running_var=np.zeros_like(case.running_var), dy=None), question.contract
-    )
-    assert truth.running_var is not None
-    share = case.momentum if question.contract.momentum == "new" else 1.0 - case.momentum
-    return replace(answer, running_var=(1.0 - share) * case.running_var + share * np.sqrt(truth.running_var / share))
+def _share(question: FaultQuestion) -> float:
+    """The weight of the new batch in the update."""
+    momentum = question.case.momentum
+    return momentum if question.contract.momentum == "new" else 1.0 - momentum
+
+
+def _stored(form: Callable[[Array, FaultQuestion], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
+    """Another number takes the place of the variance that training stores. form: from the variance to that number."""
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case, share = question.case, _share(question)
+        if not case.training or case.running_mean is None or case.running_var is None:
+            return answer
+        empty = case.but(running_var=np.zeros_like(case.running_var), dy=None)
+        truth = evaluate(question.normalizer, empty, question.contract)
+        assert truth.running_var is not None
+        new = form(truth.running_var / share, question)
+        return replace(answer, running_var=(1.0 - share) * case.running_var + share * new)
+
+    return after
+
+
+def _inverse_deviation(var: Array, question: FaultQuestion) -> Array:
+    out: Array = 1.0 / np.sqrt(var + question.case.eps)
+    return out
+
+
+def _enlarged(eps: Callable[[FaultQuestion], float]) -> Callable[[Answer, FaultQuestion], Answer]:
+    """Training stores a variance that is too large."""
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case = question.case
+        if not case.training or case.running_mean is None or answer.running_var is None:
+            return answer
+        return replace(answer, running_var=answer.running_var + _share(question) * eps(question))
+
+    return after
+
+
+def _corrected_eps(question: FaultQuestion) -> float:
+    """eps n / (n - 1), as Bessel's correction makes of eps that is in the variance already."""
+    n = partition(question.normalizer, question.case).n
+    return question.case.eps * (n / (n - 1.0) if question.contract.running_variance == "unbiased" and n > 1 else 1.0)
 
 
 def _blended(question: FaultQuestion) -> Case:
@@ -152,7 +185,33 @@ STORED = (
         source="ROCm/rocm-libraries#2459",
         concerns=stateful,
         where="running",
-        after=_root_stored,
+        after=_stored(lambda var, question: np.sqrt(var)),
+    ),
+    Fault(
+        name="running-inverse-deviation-stored",
+        story="Stores 1 / s, which the backward needs, in the place of the variance. Hides where it is 1.",
+        source="ROCm/rocm-libraries#2459",
+        concerns=keeps_variance,
+        where="running",
+        after=_stored(_inverse_deviation),
+    ),
+    Fault(
+        name="eps-in-running-variance",
+        story="Adds eps to the variance before it is stored, so that evaluation adds it twice. Hides where the "
+        "variance is far above eps.",
+        source="nntrainer/nntrainer#677",
+        concerns=keeps_variance,
+        where="running",
+        after=_enlarged(lambda question: question.case.eps),
+    ),
+    Fault(
+        name="bessel-with-eps",
+        story="Adds eps to the variance, and the factor n / (n - 1) multiplies both. Hides where the variance is far "
+        "above eps.",
+        source="chainer/chainer#7506",
+        concerns=keeps_variance,
+        where="running",
+        after=_enlarged(_corrected_eps),
     ),
     Fault(
         name="momentum-swapped",

@@ -22,6 +22,14 @@ def divides(n: Normalizer) -> bool:
     return n.scaled
 
 
+def divides_activations(n: Normalizer) -> bool:
+    return n.scaled and n.acts_on == "activation"
+
+
+def stateless_activations(n: Normalizer) -> bool:
+    return not n.state and n.acts_on == "activation"
+
+
 def only_centers(n: Normalizer) -> bool:
     return not n.scaled
 

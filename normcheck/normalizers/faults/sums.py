@@ -81,6 +81,17 @@ def _first_64(a: Array, k: Setting) -> Array:
     return out
 
 
+def of_last_block(block: int) -> Total:
+    """The members of the last block alone: the running sum is set to 0 where a block begins."""
+
+    def total(a: Array, k: Setting) -> Array:
+        n = a.shape[1]
+        out: Array = a[:, max(n - 1, 0) // block * block :].sum(axis=1, keepdims=True)
+        return out
+
+    return total
+
+
 def _into_the_next(a: Array, k: Setting) -> Array:
     """Sums as many numbers as the padded width has lanes: those beyond the end are of the next set in memory."""
     sets, n = a.shape
@@ -238,6 +249,14 @@ LANES = (
         source="ROCm/rocm-libraries#9030",
         concerns=any_of_them,
         steps=summing(_without_tail),
+    ),
+    Fault(
+        name="sums-restart-at-blocks",
+        story="The running sum is set to 0 at every block of 1,024 members: the last block counts, the others are "
+        "lost. Hides in sets of up to 1,024.",
+        source="PTO-ISA/SuperNPUBench#133",
+        concerns=any_of_them,
+        steps=summing(of_last_block(1024)),
     ),
     Fault(
         name="statistics-of-a-sample",

@@ -7,7 +7,7 @@ running statistics the statistics are given, and the gradient is that of an affi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from normcheck.core.contract import GRADIENTS, Contract
 from normcheck.core.floats import Array
+from normcheck.core.kept import keeping
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference import standardize
@@ -47,6 +48,11 @@ class Truth:
         """rms(x) / s of each set, at least 1, of shape (sets, 1); exactly 1 without a mean or without a scale."""
         conditioned = self.setting.centered and self.setting.scaled
         return condition(self.saved.x, self.saved.s) if conditioned else np.ones_like(self.saved.s)
+
+    @cached_property
+    def known(self) -> dict[Hashable, Any]:
+        """Bounds that were computed for it (`bounds.once`)."""
+        return {}
 
 
 def condition(x: Array, s: Array) -> Array:
@@ -82,12 +88,16 @@ def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partit
     return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through, normalizer.scaled)
 
 
+EXACT = Steps(compute=standardize.exactly)
+"""The steps of the reference."""
+
+
 def evaluate(
     normalizer: Normalizer,
     case: Case,
     contract: Contract = Contract(),  # noqa: B008  # frozen value
     *,
-    steps: Steps = Steps(compute=standardize.exactly),  # noqa: B008  # frozen value
+    steps: Steps = EXACT,
     repartition: Callable[[Partition, Case], Partition] | None = None,
 ) -> Truth:
     """The forward pass on a case, and the backward pass if it has a cotangent.
@@ -95,7 +105,14 @@ def evaluate(
     Nothing is rounded to the case's format here. repartition replaces the sets, for faults that normalize others.
     """
     with np.errstate(all="ignore"):
+        if steps is EXACT and repartition is None:
+            return _right(normalizer, case, contract)
         return _evaluate(normalizer, case, contract, contract_steps(contract, steps), repartition)
+
+
+@keeping
+def _right(normalizer: Normalizer, case: Case, contract: Contract) -> Truth:
+    return _evaluate(normalizer, case, contract, contract_steps(contract, EXACT), None)
 
 
 def _evaluate(
@@ -169,6 +186,7 @@ STEP = 1e-30
 """Step of the complex-step derivative, which is exact to rounding: nothing is subtracted (Squire, Trapp 1998)."""
 
 
+@keeping
 def second(normalizer: Normalizer, case: Case, contract: Contract = Contract()) -> Array:  # noqa: B008  # frozen value
     """The derivative of <dx, v> with respect to x, of the input's shape, exact to rounding; v: the case's tangent.
 

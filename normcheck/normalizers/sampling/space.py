@@ -239,4 +239,4 @@ ALL_WIDTHS = WIDTHS
 
 def narrowed(domain: Domain, contract: Contract) -> Domain:
     """The domain restricted to the formats that the contract claims."""
-    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.formats and f in FORMATS))
+    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.served and f in FORMATS))

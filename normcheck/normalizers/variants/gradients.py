@@ -10,10 +10,14 @@ import numpy as np
 from normcheck.core.floats import Array
 from normcheck.normalizers.faults import Fault, FaultQuestion
 from normcheck.normalizers.faults.backward import with_dweight
+from normcheck.normalizers.faults.saved import overwritten, reading, summed, zero_at
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
 from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
+
+SPECIAL = (63, 64, 65, 127, 128, 256, 512, 768, 769, 1023, 2048, 4095, 4096, 4097)
+"""Widths for which kernels have paths of their own, beside that of the catalog's fault: one of them is wrong."""
 
 
 def _whole_blocks(block: int) -> Callable[[Array], Array]:
@@ -23,19 +27,6 @@ def _whole_blocks(block: int) -> Callable[[Array], Array]:
         return out
 
     return keep
-
-
-def _summed(terms: Callable[[Saved, Setting], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
-    """The weight's gradient sums dy times other terms than xh. terms: from the statistics to (sets, members)."""
-
-    def after(answer: Answer, question: FaultQuestion) -> Answer:
-        if answer.dweight is None or question.case.dy is None:
-            return answer
-        truth = evaluate(question.normalizer, question.case, question.contract)
-        other = truth.partition.scatter(terms(truth.saved, truth.setting))
-        return replace(answer, dweight=truth.partition.collect(question.case.dy * other))
-
-    return after
 
 
 def _only_sets(kept: Callable[[int], int]) -> Callable[[Answer, FaultQuestion], Answer]:
@@ -91,8 +82,8 @@ def _of_training(steps: Steps) -> Steps:
 
 def of_gradients() -> Iterator[Fault]:
     """Variants that change gradients."""
-    yield variant("dweight-from-x", steps=unchanged, after=_summed(lambda saved, k: saved.c))
-    yield variant("saved-statistics-in-half", after=_summed(_from_rounded_statistics))
+    yield variant("dweight-from-x", steps=unchanged, after=summed(lambda saved, k: saved.c))
+    yield variant("saved-statistics-in-half", after=summed(_from_rounded_statistics))
     yield from (variant("dweight-tail-dropped", steps=with_dweight(_whole_blocks(block))) for block in BLOCKS[:4])
     yield from (
         variant("dweight-tail-dropped", steps=unchanged, after=_only_sets(_down_to(block)))
@@ -101,3 +92,5 @@ def of_gradients() -> Iterator[Fault]:
     yield variant("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
     yield variant("dx-cross-row", steps=_mean_of_all_cotangents)
     yield variant("eval-gradient-through-statistics", steps=_of_training)
+    yield variant("backward-reads-overwritten-input", **reading(overwritten))
+    yield variant("dx-zero-at-one-width", after=zero_at(*SPECIAL))

@@ -14,7 +14,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault
 from normcheck.normalizers.faults.forward import with_eps, with_output
 from normcheck.normalizers.faults.structure import activations, centered, grouped, trailing, weights
-from normcheck.normalizers.faults.sums import summing, width
+from normcheck.normalizers.faults.sums import of_last_block, summing, width
 from normcheck.normalizers.faults.unit_killing import gated
 from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
 from normcheck.normalizers.reference.oracle import contract_steps, evaluate
@@ -242,6 +242,10 @@ def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
                 yield variant("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
     yield variant("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
     yield from (variant("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
+    yield from (
+        variant("sums-restart-at-blocks", steps=summing(of_last_block(block)))
+        for block in (*BLOCKS, 256, 512, 2048, 4096)
+    )
     yield variant("weight-absolute", after=_through_absolute)
     yield variant("bias-before-weight", after=_through_bias_first)
     yield variant("half-accumulator", steps=summing(_chunks_in_half))

@@ -93,7 +93,7 @@ class Builder:
                 held = found.trained[role]
                 if tuple(held.shape) != value.shape:
                     raise CallError(f"{self.name} has {written(role)} of shape {tuple(held.shape)}, not {value.shape}")
-                held.copy_(torch.from_numpy(value))
+                held.copy_(torch.tensor(value))
             for kind, kept in (("mean", case.means), ("var", case.variances)):
                 for place, values in kept.items():
                     if f"{kind}_{place}" in found.kept:
@@ -224,7 +224,7 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
         if isinstance(target, type) and not is_module(target):
             raise UsageError(f"{claim.name} is a class, but no torch.nn.Module")
         builder = Builder(target, entry, claim.name)
-        domain = _domain(builder, entry, promised.formats)
+        domain = _domain(builder, entry, promised.served)
     return RecurrentSubject(claim.name, entry, promised, domain, builder.call, builder.initial, builder.reloaded)
 
 

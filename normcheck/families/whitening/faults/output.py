@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from normcheck.core.floats import Array
 from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase, channel_axes, per_channel
 from normcheck.families.whitening.faults.base import WhiteningFault, seen_as
 from normcheck.families.whitening.reference import Root, answer, whitened
@@ -55,6 +56,15 @@ def _unbiased(root: Root, case: WhiteningCase) -> WhiteningAnswer:
     )  # fmt: skip
 
 
+def _eps_everywhere(root: Root, case: WhiteningCase) -> WhiteningAnswer:
+    """eps is added to every entry of the covariance: the matrix and its gradient are those of that sum."""
+
+    def more(s: Array) -> Array:
+        return np.asarray(s + case.eps * (1.0 - np.eye(s.shape[-1])))
+
+    return answer(Root(lambda s: root.forward(more(s)), lambda s, g: root.backward(more(s), g), root.steps), case)
+
+
 ALL = (
     WhiteningFault(
         name="white-mean-kept", story="Multiplies x itself, not x without its mean.", answer=_centered_wrongly
@@ -78,6 +88,12 @@ ALL = (
         name="white-eps-fixed",
         story="Has an eps of its own, whatever is given.",
         answer=seen_as(lambda case: case.but(eps=1e-5)),
+    ),
+    WhiteningFault(
+        name="white-eps-everywhere",
+        story="Adds eps to every entry of the covariance, not to its diagonal alone.",
+        source="princeton-vl/DecorrelatedBN#2",
+        answer=_eps_everywhere,
     ),
     WhiteningFault(name="white-unbiased", story="Divides the covariance by members - 1.", answer=_unbiased),
     WhiteningFault(

@@ -1,0 +1,138 @@
+"""Weaker contracts under which an implementation is right: what differs is a warning then, not a finding.
+
+Each is tried on the case that failed, and only where the contract does not demand more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.ask import run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract
+from normcheck.core.errors import CallError
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS
+from normcheck.core.result import CheckWarning
+from normcheck.core.uses import PLAIN as USUAL
+from normcheck.diagnosis.standard_cases import adapted
+from normcheck.normalizers.bounds.contracted import forward_bound
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.call_modes import SECOND
+from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
+from normcheck.normalizers.sampling.recipes import Draw, small
+from normcheck.normalizers.sampling.space import narrowed
+from normcheck.normalizers.subject import Subject
+
+
+def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWarning, Subject]]:
+    """Warnings, each with the subject under the contract under which a failing case is right.
+
+    draw: of that case.
+    """
+    contract, format = subject.contract, FORMATS[draw.format]
+    if format.narrow and contract.accuracy_in(format.name) == "default" and not _reaches_half(subject):
+        lower = replace(subject, contract=replace(contract, accuracy=_half(contract, format.name)))
+        if _holds(lower, check, draw):
+            yield _half_class(format.name), lower
+    if format is FLOAT64 and contract.formats is None and _computes_in_single(subject):
+        names = tuple(name for name in subject.domain.formats if name != format.name)
+        fewer = replace(contract, formats=names)
+        yield _computed_in_single(names), replace(subject, contract=fewer, domain=narrowed(subject.domain, fewer))
+    second = check.name == SECOND and contract.second_derivative == "default"
+    if second and _plainly_right(subject, check.space.recipe(subject.normalizer, draw)):
+        yield _second_derivative(), replace(subject, contract=replace(contract, second_derivative="any"))
+
+
+def _reaches_half(subject: Subject) -> bool:
+    """Whether torch's own function of the kind is in the class half itself."""
+    return "sound" not in subject.normalizer.narrow_accuracy
+
+
+def _holds(subject: Subject, check: Check, draw: Any) -> bool:
+    return bool(check.lacks(subject)) or run_check(subject, check, [draw]).finding is None
+
+
+SINGLE = FLOAT32.u / FLOAT64.u
+"""By how much the error of single precision is larger than that of double precision."""
+
+ORDINARY = Draw(n=64, sets=8, format=FLOAT64.name, seed=31)
+"""A well-conditioned case in float64, on which single precision shows as its roundoff."""
+
+BELOW, ABOVE = 2.0**-40, 2.0**-8
+"""Relative changes of an input that float64 resolves and float32 does not, and that both resolve."""
+
+UNLIKE = 1e3
+"""In bounds of double precision, the least error that shows single precision: its roundoff is 5e8 times as large."""
+
+
+@lru_cache(maxsize=16)
+def _computes_in_single(subject: Subject) -> bool:
+    """Whether float64 input is computed in float32.
+
+    Either a change of the input that float32 does not resolve changes nothing, whether or not the output is right; or
+    the output has the error of float32, and no larger one.
+    """
+    if FLOAT32.name not in subject.domain.formats:
+        return False
+    case = small(subject.normalizer, adapted(subject, ORDINARY))
+    case = case.but(x=FLOAT32.round(case.x), dy=None)
+    try:
+        y, below, above = (subject.call(case.but(x=case.x * (1.0 + by)), False).y for by in (0.0, BELOW, ABOVE))
+    except CallError:
+        return False
+    truth = truth_of(subject, case)
+    if np.array_equal(y, below) and not np.array_equal(y, above):
+        return True
+    if y.shape != truth.y.shape:
+        return False
+    error, allowed = np.abs(y - truth.y), forward_bound(subject, truth)
+    return bool((error > UNLIKE * allowed).any() and (error <= SINGLE * allowed).all())
+
+
+def _plainly_right(subject: Subject, case: Case) -> bool:
+    """Whether output and first gradients of a plain call are right."""
+    plain = case.but(use=USUAL)
+    truth = truth_of(subject, plain)
+    try:
+        answer = subject.call(plain, True)
+    except CallError:
+        return False
+    found = (output_within(subject, truth, answer.y, USUAL), *gradients_within(subject, truth, answer, USUAL))
+    return all(one.holds for one in found)
+
+
+def _half(contract: Contract, format: str) -> str:
+    """The class half in one more format."""
+    name, _, some = contract.accuracy.partition(":")
+    return f"half:{some},{format}" if name == "half" else f"half:{format}"
+
+
+def _half_class(format: str) -> CheckWarning:
+    wide = FORMATS[format].wide.name
+    text = (
+        "the error is that of statistics kept in the input's own format, where torch's function keeps them in "
+        f"{wide}: compute in {wide} and round the output"
+    )
+    name = f"accuracy=half:{format}"
+    return CheckWarning(name, text, name)
+
+
+def _computed_in_single(names: tuple[str, ...]) -> CheckWarning:
+    text = (
+        "float64 input is computed in float32: convert only what is narrower than float32, as in "
+        "x.to(torch.promote_types(x.dtype, torch.float32))"
+    )
+    return CheckWarning("float64-in-float32", text, f"formats={','.join(names)}")
+
+
+def _second_derivative() -> CheckWarning:
+    text = (
+        "a second derivative is taken without an error and is wrong: compute the backward with operators that can be "
+        "differentiated, or mark it once_differentiable"
+    )
+    return CheckWarning(SECOND, text, f"{SECOND}=any")

@@ -1,0 +1,120 @@
+"""The conventions that an implementation follows beside those that it claims: what differs is reported once, here.
+
+Everything else is then checked under the contract that was observed, so that it looks for further causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from normcheck import families
+from normcheck.core.ask import run_check
+from normcheck.core.check import Check
+from normcheck.core.contract import Contract, values
+from normcheck.core.result import FAILED, PASSED, CheckWarning, Finding, Outcome
+from normcheck.engine.claims import Claim
+from normcheck.engine.replays import replay_command
+from normcheck.engine.warnings import as_finding, under_weaker
+
+CONVENTIONS = "conventions"
+"""Name of the check that compares the claimed conventions with the observed ones; it runs after `call`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """A subject under the contract under which it is checked, and what differs from the claimed one."""
+
+    subject: Any  # a `BoundSubject` that `dataclasses.replace` accepts
+    findings: tuple[Finding, ...] = ()  # one for each convention that is not the claimed one
+    excused: tuple[tuple[CheckWarning, Finding], ...] = ()  # what is right, but weaker than in torch
+
+
+def observe(claim: Claim, subject: Any) -> Observed:
+    """Measure the contract; a difference counts only if a case shows it."""
+    found = families.of(subject.entry).observe(subject)
+    under = replace(subject, contract=found)
+    shown = {key: _shown(claim, under, key, value) for key, value in _changed(found, subject.contract).items()}
+    for key, finding in shown.items():
+        if finding is None:
+            under = _with(under, key, values(subject.contract)[key])
+    weaker, excused = _weaker(under)
+    return Observed(weaker, tuple(finding for finding in shown.values() if finding is not None), excused)
+
+
+def _weaker(subject: Any) -> tuple[Any, tuple[tuple[CheckWarning, Finding], ...]]:
+    """The subject under the weaker contracts that the examples of one check show, so that no other repeats that."""
+    excused: list[tuple[CheckWarning, Finding]] = []
+    for name in families.of(subject.entry).shown_by.get("accuracy", ()):
+        check = families.CHECKS_BY_NAME[name]
+        if check.lacks(subject) or check.space.unsupported_reason(subject):
+            continue
+        examples = tuple(check.space.explicit_examples(subject))
+        run = under_weaker(subject, check, partial(_of_examples, check=check, examples=examples))
+        subject = run.subject
+        excused += run.excused
+    return subject, tuple(excused)
+
+
+def _of_examples(subject: Any, check: Check, examples: Sequence[Any]) -> Outcome:
+    """The check on those of some draws whose format the subject serves."""
+    return run_check(subject, check, [draw for draw in examples if draw.format in subject.domain.formats])
+
+
+def outcomes(claim: Claim, observed: Observed, *, strict: bool) -> Iterator[Outcome]:
+    """One outcome for each difference; without any, one that passes. strict: whether a warning is a difference."""
+    plain = Outcome(claim.kind, claim.name, CONVENTIONS, PASSED)
+    findings = list(observed.findings)
+    if strict:
+        command = lambda case: replay_command(claim, observed.subject, case)  # one line of two uses
+        findings += [as_finding(warning, finding, command) for warning, finding in observed.excused]
+    elif observed.excused:
+        plain = replace(plain, warnings=tuple(warning for warning, _ in observed.excused))
+    for finding in findings:
+        named = (finding.cause,) if finding.cause in families.FAULTS else ()
+        yield replace(plain, status=FAILED, finding=finding, diagnosis=named)
+    if not findings:
+        yield plain
+
+
+def _changed(found: Contract, promised: Contract) -> dict[str, str]:
+    """Keys whose values differ, with the claimed value."""
+    before, after = values(promised), values(found)
+    return {key: value for key, value in before.items() if value != after[key]}
+
+
+def _with(subject: Any, key: str, value: str) -> Any:
+    return replace(subject, contract=replace(subject.contract, **{key.replace("-", "_"): value}))
+
+
+def _shown(claim: Claim, observed: Any, key: str, claimed: str) -> Finding | None:
+    """A finding that one claimed convention makes, and the observed one does not; None if no check has one."""
+    family, value = families.of(observed.entry), values(observed.contract)[key]
+    other = _with(observed, key, claimed)
+    for name in family.shown_by.get(key, ()):
+        check = families.CHECKS_BY_NAME[name]
+        if not check.concerns(observed.entry) or check.lacks(observed):
+            continue
+        finding = _failing_only(other, observed, check)
+        if finding is None:
+            continue
+        return replace(
+            finding,
+            check=CONVENTIONS,
+            cause=family.convention_faults.get((key, value), f"{key}={value}"),
+            remedy=f"{key}={value}",
+            detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {name}",
+            replay=replay_command(claim, other, finding.replay),
+        )
+    return None
+
+
+def _failing_only(one: Any, other: Any, check: Check) -> Finding | None:
+    """The finding on the first example that is wrong under the contract of one subject and right under the other's."""
+    for draw in check.space.explicit_examples(one):
+        finding = run_check(one, check, [draw]).finding
+        if finding is not None and run_check(other, check, [draw]).finding is None:
+            return finding
+    return None

@@ -1,0 +1,57 @@
+"""The contract that a bound implementation follows, measured from its outputs and gradients.
+
+A contract is accepted only if the reference under it reproduces what was returned; else the promised one stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.contract import GRADIENTS, Contract
+from normcheck.core.errors import NormcheckError
+from normcheck.core.foreign_code import quiet
+from normcheck.identify import measure, reference_fit
+from normcheck.identify.identify import distance, forward_pass
+from normcheck.normalizers.subject import Subject
+
+
+def observed(subject: Subject) -> Contract:
+    """The contract that an implementation follows, in the conventions that can be measured."""
+    with quiet():
+        try:
+            return _with_state(_with_gradient(_with_forward(subject))).contract
+        except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
+            return subject.contract  # something else is wrong with it, which its checks report
+
+
+def _with_forward(subject: Subject) -> Subject:
+    """With the divisor of the variance, the place of eps and the form of the weight that the output shows."""
+    if not subject.domain.training or distance(subject) < measure.PLAIN:
+        return subject
+    found = forward_pass(subject).subject.contract
+    own = replace(subject.contract, variance=found.variance, eps_place=found.eps_place, weight=found.weight)
+    other = replace(subject, contract=own)
+    return other if distance(other) < measure.PLAIN else subject
+
+
+def _with_gradient(subject: Subject) -> Subject:
+    """With the statistics that the gradient passes through, where the output is right."""
+    if not (subject.domain.training and subject.domain.gradient) or distance(subject) >= measure.PLAIN:
+        return subject
+    mode = reference_fit.passes_through(subject).mode
+    return replace(subject, contract=replace(subject.contract, gradient=mode)) if mode in GRADIENTS else subject
+
+
+def _with_state(subject: Subject) -> Subject:
+    """With the momentum and the divisor of the stored variance, where they show."""
+    if not (subject.domain.training and subject.domain.state):
+        return subject
+    kept = reference_fit.running(subject)
+    contract = subject.contract
+    if kept is not None and kept.momentum in ("new", "old"):
+        contract = replace(contract, momentum=kept.momentum)
+    if kept is not None and kept.variance != measure.UNKNOWN:
+        contract = replace(contract, running_variance=kept.variance)
+    return replace(subject, contract=contract)

@@ -1,0 +1,66 @@
+"""What a record says of causes and warnings, in words that every report shares. Records of older runs have neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from normcheck.report.message import CONVENTIONS, case_words, measured
+
+MOST_CHECKS = 6
+"""Checks that are named for one cause; of the others only the number is given."""
+
+
+def headline(record: Mapping[str, Any]) -> str:
+    """The verdict with the number of causes, of laws that they break, and of warnings.
+
+    >>> headline({"verdict": "failed", "causes": [{"checks": ["value", "sign"]}], "warnings": []})
+    'failed: 1 cause, 2 laws'
+    """
+    counts = []
+    if record.get("causes"):
+        laws = {check for cause in record["causes"] for check in cause["checks"]}
+        counts = [_counted(len(record["causes"]), "cause"), _counted(len(laws), "law")]
+    if record.get("warnings"):
+        counts.append(_counted(len(record["warnings"]), "warning"))
+    return f"{record['verdict']}: {', '.join(counts)}" if counts else str(record["verdict"])
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def cause(record: Mapping[str, Any]) -> str:
+    """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it."""
+    checks = record["checks"]
+    story = record["story"].partition(".")[0]
+    meant = f" Meant? Declare {record['declare']}." if record["declare"] else ""
+    more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
+    broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:MOST_CHECKS])}{more}."
+    return f"{record['name']}{': ' if story else ''}{story}.{meant} {_telling(record['finding'])}.{broken}"
+
+
+def _telling(finding: Mapping[str, Any]) -> str:
+    """The most telling finding in a clause."""
+    found = ", ".join(f"{label} {text}" for label, text in measured(finding)[:2] if label != "remark")
+    return f"In {case_words(finding['case']).partition(',')[0]}: {found}"
+
+
+def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The warnings, each in a sentence with what to declare where it is meant; equal texts in one."""
+    by_text: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        by_text.setdefault(record["text"], []).append(record)
+    for text, some in by_text.items():
+        declared = [one["declare"] for one in some if one["declare"]]
+        meant = f". Meant? Declare {', '.join(declared)}" if declared else ""
+        yield f"{', '.join(one['name'] for one in some)}: {text}{meant}"
+
+
+def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A label and a text for each cause and each warning, and for the options that declare all causes."""
+    yield from (("cause", cause(one)) for one in record.get("causes", ()))
+    declared = [one["declare"] for one in record.get("causes", ())]
+    if len(declared) > 1 and all(declared):
+        yield "declare all", " ".join(f"--norm-contract {word}" for word in declared)
+    yield from (("warning", text) for text in warnings(record.get("warnings", ())))
