@@ -31,15 +31,15 @@ UNLIKE = 0.2
 
 
 def moved_case(case: Case) -> Case:
-    """A case with its last axis as axis 1, for the call; a single vector stays as it is."""
-    x, dy, tangent = (_with_axis(array, -1, 1) for array in (case.x, case.dy, case.tangent))
-    return case.but(x=x, dy=dy, tangent=tangent, units_first=True)
+    """A case with its last axis as axis 1, for the call. Raises `CallError` for an input with one axis."""
+    if case.x.ndim < 2:
+        raise CallError("an input of one axis has no axis 1")
+    there = lambda array: None if array is None else np.ascontiguousarray(np.moveaxis(array, -1, 1))
+    return case.but(x=there(case.x), dy=there(case.dy), tangent=there(case.tangent), units_first=True)
 
 
-def _with_axis(array: Array | None, source: int, destination: int) -> Array | None:
-    if array is None or array.ndim < 2:
-        return array
-    return np.ascontiguousarray(np.moveaxis(array, source, destination))
+def _back(array: Array | None) -> Array | None:
+    return None if array is None or array.ndim < 2 else np.ascontiguousarray(np.moveaxis(array, 1, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +50,10 @@ class MovedCall:
 
     def __call__(self, case: Case, gradient: bool) -> Answer:
         found = self.call(moved_case(case), gradient)
-        y, dx, jv, ddx = (_with_axis(array, 1, -1) for array in (found.y, found.dx, found.jv, found.ddx))
-        assert y is not None
-        return replace(found, y=y, dx=dx, jv=jv, ddx=ddx)
+        y = _back(found.y)
+        return replace(
+            found, y=found.y if y is None else y, dx=_back(found.dx), jv=_back(found.jv), ddx=_back(found.ddx)
+        )
 
 
 def _moved(attempt: Attempt) -> Attempt:
