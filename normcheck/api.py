@@ -36,6 +36,7 @@ class Verdict:
     diagnosis: tuple[str, ...]  # names of the faults that it looks like, most likely first
     findings: tuple[Finding, ...]  # the laws that do not hold, each on its most telling case
     causes: tuple[Any, ...] = ()  # what makes laws fail: name, story, checks, the most telling finding
+    formats: Mapping[str, str]  # "right", "warning" or "failed" by format
     warnings: tuple[Any, ...] = ()  # what is right but weaker than in torch: name, text, and what to declare
     checks: Mapping[str, int]  # how many passed, failed, were inconclusive, skipped or in error
     compared: int  # how many numbers were compared

@@ -60,6 +60,10 @@ def _nothing_weaker(subject: Any, check: Any, draw: Any) -> tuple[tuple[CheckWar
     return ()
 
 
+def _no_refusals(subject: Any) -> tuple[CheckWarning, ...]:
+    return ()
+
+
 def _no_counterpart(entry: Any) -> str:
     return ""
 
@@ -88,6 +92,7 @@ class Family:
     shown_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a convention: checks that show it
     convention_faults: Mapping[tuple[str, str], str] = field(default_factory=dict)  # key and value: the fault's name
     weaker: Callable[[Any, Any, Any], Iterable[tuple[CheckWarning, Any]]] = _nothing_weaker
+    refusals: Callable[[Any], tuple[CheckWarning, ...]] = _no_refusals  # what torch's own accepts, and this does not
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     devices: bool = False  # whether its cases can lie on another device than the processor
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case

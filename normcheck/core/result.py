@@ -31,10 +31,11 @@ class CheckWarning:
     name: str
     text: str  # what is weaker, by how much, and what to change
     declare: str = ""
+    format: str = ""  # the one that it is about; empty: all
 
     def record(self) -> dict[str, str]:
         """The warning as a dict for the JSON document."""
-        return {"name": self.name, "text": self.text, "declare": self.declare}
+        return {"name": self.name, "text": self.text, "declare": self.declare, "format": self.format}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def _reaches_half(subject: Subject) -> bool:
 
 
 def _holds(subject: Subject, check: Check, draw: Any) -> bool:
-    return bool(check.lacks(subject)) or run_check(subject, check, [draw]).finding is None
+    return not check.lacks(subject) and run_check(subject, check, [draw]).finding is None
 
 
 SINGLE = FLOAT32.u / FLOAT64.u
@@ -66,29 +66,35 @@ ORDINARY = Draw(n=64, sets=8, format=FLOAT64.name, seed=31)
 BELOW, ABOVE = 2.0**-40, 2.0**-8
 """Relative changes of an input that float64 resolves and float32 does not, and that both resolve."""
 
+FOLLOWS = 0.3
+"""An output follows a change of scale if it changes by this part of it: float64 statistics take out nearly all."""
+
 UNLIKE = 1e3
 """In bounds of double precision, the least error that shows single precision: its roundoff is 5e8 times as large."""
 
 
 @lru_cache(maxsize=16)
 def _computes_in_single(subject: Subject) -> bool:
-    """Whether float64 input is computed in float32.
+    """Whether float64 input, or its statistics, is computed in float32. The output may be wrong beside.
 
-    Either a change of the input that float32 does not resolve changes nothing, whether or not the output is right; or
-    the output has the error of float32, and no larger one.
+    Either a change of scale that float32 does not resolve changes nothing; or the output follows it, though it does not
+    follow a larger one, since the statistics do not see it; or the output has the error of float32, and no larger one.
     """
     if FLOAT32.name not in subject.domain.formats:
         return False
     draw = replace(ORDINARY, rank=subject.domain.ranks[0], dim=subject.domain.dims[0])
     case = small(subject.normalizer, adapted(subject, draw))
-    case = case.but(x=FLOAT32.round(case.x), dy=None)
+    bias = None if case.bias is None else np.zeros(case.bias.shape)
+    case = case.but(x=FLOAT32.round(case.x), bias=bias, dy=None)
     try:
         y, below, above = (subject.call(case.but(x=case.x * (1.0 + by)), False).y for by in (0.0, BELOW, ABOVE))
     except CallError:
         return False
-    truth = truth_of(subject, case)
-    if np.array_equal(y, below) and not np.array_equal(y, above):
+    size = float(np.abs(y).max(initial=0.0))
+    little, much = (float(np.abs(a - y).max(initial=0.0)) / by for a, by in ((below, BELOW), (above, ABOVE)))
+    if little == 0.0 < much or (little > FOLLOWS * size > 3.0 * much):
         return True
+    truth = truth_of(subject, case)
     if y.shape != truth.y.shape:
         return False
     error, allowed = np.abs(y - truth.y), forward_bound(subject, truth)
@@ -107,6 +113,17 @@ def _plainly_right(subject: Subject, case: Case) -> bool:
     return all(one.holds for one in found)
 
 
+def refusals(subject: Subject) -> tuple[CheckWarning, ...]:
+    """A warning for each format on which an implementation raises, where the contract does not name its formats."""
+    if subject.contract.formats is not None:
+        return ()
+    declare = f"formats={','.join(subject.domain.formats)}"
+    return tuple(
+        CheckWarning(f"refuses:{name}", f"{name} input is refused ({subject.absent[name]})", declare, name)
+        for name in subject.domain.refused_formats
+    )
+
+
 def _half(contract: Contract, format: str) -> str:
     """The class half in one more format."""
     name, _, some = contract.accuracy.partition(":")
@@ -120,7 +137,7 @@ def _half_class(format: str) -> CheckWarning:
         f"{wide}: compute in {wide} and round the output"
     )
     name = f"accuracy=half:{format}"
-    return CheckWarning(name, text, name)
+    return CheckWarning(name, text, name, format)
 
 
 def _computed_in_single(names: tuple[str, ...]) -> CheckWarning:
@@ -128,7 +145,7 @@ def _computed_in_single(names: tuple[str, ...]) -> CheckWarning:
         "float64 input is computed in float32: convert only what is narrower than float32, as in "
         "x.to(torch.promote_types(x.dtype, torch.float32))"
     )
-    return CheckWarning("float64-in-float32", text, f"formats={','.join(names)}")
+    return CheckWarning("float64-in-float32", text, f"formats={','.join(names)}", FLOAT64.name)
 
 
 def _second_derivative() -> CheckWarning:

@@ -13,7 +13,7 @@ from normcheck.core import ask
 from normcheck.core.check import Check
 from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
-from normcheck.core.result import ERROR, PASSED, SKIPPED, Outcome
+from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import accepted_findings
 from normcheck.engine.binder import ClaimBinder
@@ -80,8 +80,12 @@ class Asker:
             return replace(plain, status=ERROR, reason=str(error))
         seconds = time.perf_counter() - started
         notes = {"identified": f"as {claim.identified}; say --norm KIND=TARGET to demand a kind"}
+        warnings = families.of(subject.entry).refusals(subject)
+        if warnings and self.settings.strict:
+            text = "; ".join(f"{one.name}: {one.text}" for one in warnings)
+            plain = replace(plain, status=FAILED, reason=text)
         return replace(
-            plain, seconds=seconds, absent=dict(subject.absent), contract=words(subject.contract),
+            plain, warnings=warnings, seconds=seconds, absent=dict(subject.absent), contract=words(subject.contract),
             notes=dict(subject.notes) | (notes if claim.identified else {}),
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,9 @@ from normcheck.engine.replays import draw_of, replay_command
 
 UNEXPLAINED = "unexplained"
 """The cause of findings that no known fault explains."""
+
+RAISES = "raises"
+"""How the name of a cause begins that is an exception."""
 
 MOST_UNEXPLAINED = 3
 """Diagnoses without a name after which no other is made for a claim: each takes the time of several checks."""
@@ -71,7 +75,7 @@ def explain_finding(outcome: Outcome, claim: Claim, check: Check, subject: Bound
     smallest = replay_command(claim, subject, found.smallest) if found.smallest else ""
     found = replace(found, replay=replay, smallest=smallest)
     if raised(found):
-        return replace(outcome, finding=replace(found, cause=f"raises {found.detail.partition(chr(10))[0]}"))
+        return replace(outcome, finding=replace(found, cause=_exception(found.detail)))
     names = causes.explaining(subject, check, draw)
     if names is not None:
         return replace(outcome, finding=replace(found, cause=names[0]), diagnosis=_split(names))
@@ -84,6 +88,12 @@ def explain_finding(outcome: Outcome, claim: Claim, check: Check, subject: Bound
         likely=_likely(_split(names)),
     )
     return replace(outcome, finding=found, diagnosis=_split(names))
+
+
+def _exception(detail: str) -> str:
+    """The cause of a finding that is an exception: its type."""
+    named = re.search(r"\braised (\w+)", detail)
+    return f"{RAISES} {named[1]}" if named else f"{RAISES} an exception"
 
 
 def _split(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,11 +10,16 @@ from typing import Any
 from normcheck import families
 from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
 from normcheck.core.events import Event, outcomes_of
+from normcheck.core.floats import FORMATS
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
 from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, conviction, merge, number
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
+from normcheck.engine.explainer import RAISES
+
+RIGHT, WARNING = "right", "warning"
+"""What a format can be, beside failed."""
 
 
 def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
@@ -92,6 +97,7 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "diagnosis": list(dict.fromkeys(name for o in outcomes if o.finding is not None for name in o.diagnosis)),
         "causes": causes(outcomes),
         "warnings": warnings(outcomes),
+        "formats": formats(outcomes),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
         "compared": sum(o.compared for o in outcomes),
@@ -135,21 +141,33 @@ def causes(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     by_name: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.finding is not None:
-            by_name.setdefault(one.finding.cause, []).append(one)
+            for name in one.finding.cause.split("+"):  # of two faults that are needed together, each is a cause
+                by_name.setdefault(name, []).append(one)
     return [_cause(name, some) for name, some in by_name.items()]
 
 
 def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
     findings = [one.finding for one in some if one.finding is not None]
-    known = [families.FAULTS[one] for one in name.split("+") if one in families.FAULTS]
+    fault = families.FAULTS.get(name)
     return {
         "name": name,
-        "story": " ".join(fault.story for fault in known),
-        "source": ", ".join(fault.source for fault in known),
+        "story": fault.story if fault else findings[0].detail if name.startswith(RAISES) else "",
+        "source": fault.source if fault else "",
         "declare": next((one.remedy for one in findings if one.check == CONVENTIONS), ""),
         "checks": list(dict.fromkeys(one.check for one in findings)),
         "finding": max(findings, key=conviction).record(),
     }
+
+
+def formats(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """What was found in each format that was served or refused: "right", "warning" or "failed"."""
+    places = {
+        key.split("/")[1].rpartition(" ")[2] for o in outcomes for key in o.metrics if key.startswith("accuracy/")
+    }
+    warned = {warning.format for o in outcomes for warning in o.warnings if warning.format}
+    failed = {str(o.finding.case.get("format", "")) for o in outcomes if o.finding is not None}
+    words = dict.fromkeys(places, RIGHT) | dict.fromkeys(warned, WARNING) | dict.fromkeys(failed, FAILED)
+    return {name: words[name] for name in FORMATS if name in words}
 
 
 def warnings(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:

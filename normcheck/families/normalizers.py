@@ -7,7 +7,7 @@ from normcheck.core.family import Family
 from normcheck.diagnosis.fault_search import diagnose
 from normcheck.diagnosis.remedy import remedy
 from normcheck.diagnosis.script import script
-from normcheck.diagnosis.weaker import weaker
+from normcheck.diagnosis.weaker import refusals, weaker
 from normcheck.frameworks import binder
 from normcheck.frameworks.isolation.remote import Remote
 from normcheck.frameworks.roles import names_of
@@ -42,6 +42,7 @@ FAMILY = Family(
     shown_by=SHOWN_BY,
     convention_faults=CONVENTIONS,
     weaker=weaker,
+    refusals=refusals,
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),
     isolate=Remote,
     devices=True,

@@ -14,6 +14,10 @@ IN_BACKWARD = " in its backward"
 """Appended to the description of an exception that was raised in a backward pass."""
 
 
+RAISED = "raised"
+"""How the reason begins where the code of an implementation refuses something, and not its framework."""
+
+
 def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
     """The return value of `function`. Raises `CallError`, in one sentence, for every exception that it raises.
 
@@ -27,7 +31,7 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         raise CallError(str(error)) from error
     except BaseException as error:
         shape = "x".join(map(str, case.x.shape))
-        reason = f"raised {first_line(error)}{doing}"
+        reason = f"{RAISED} {first_line(error)}{doing}"
         raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error
 
 

@@ -18,6 +18,7 @@ from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.fixed_eps import FREE
+from normcheck.frameworks.guard import RAISED
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
@@ -118,6 +119,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
     domain = Domain(
         ranks=tuple(sorted(good_ranks, key=lambda r: r != base.rank)),
         formats=tuple(good_formats),
+        refused_formats=tuple(f for f in contract.served if absent.get(f, "").startswith(RAISED)),
         normalized=tuple(normalized),
         affine=tuple(affine),
         dims=tuple(dims),

@@ -138,6 +138,7 @@ class Domain:
 
     ranks: tuple[int, ...] = (2, 3, 4)
     formats: tuple[str, ...] = tuple(FORMATS)
+    refused_formats: tuple[str, ...] = ()  # those that its framework has, and on which it raises
     normalized: tuple[int, ...] = (1,)  # numbers of trailing axes
     affine: tuple[str, ...] = ("both",)  # parameters that may be given: both, weight, none, bias
     dims: tuple[int | None, ...] = (0,)

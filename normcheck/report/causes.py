@@ -63,4 +63,9 @@ def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     declared = [one["declare"] for one in record.get("causes", ())]
     if len(declared) > 1 and all(declared):
         yield "declare all", " ".join(f"--norm-contract {word}" for word in declared)
+    formats: dict[str, list[str]] = {}
+    for name, word in record.get("formats", {}).items():
+        formats.setdefault(word, []).append(name)
+    if len(formats) > 1:
+        yield "formats", "; ".join(f"{', '.join(names)}: {word}" for word, names in formats.items())
     yield from (("warning", text) for text in warnings(record.get("warnings", ())))

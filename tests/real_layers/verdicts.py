@@ -66,7 +66,7 @@ def causes(layer, facts):
         "divides-by-norm": form["divisor"] == "1",
         "eps-outside-root": form["place"] == "outside",
         "weight-offset-one": form["weight"] == "1+w",
-        "activation-follows": form["activation"] != "none",
+        "activated-too": form["activation"] != "none",
         "running-variance-biased": batch and "of variance / n" in text and "of variance / (n - 1)" not in text,
     }
     declared = set(layer.contract.items())

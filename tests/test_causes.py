@@ -1,0 +1,201 @@
+"""One cause, one finding: conventions, warnings, causes, inherited bugs, and what a reader sees of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import normcheck
+from normcheck.core.events import outcomes_of
+from normcheck.core.result import Finding, conviction
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
+from normcheck.report import causes
+
+
+class InSingle(nn.Module):
+    """RMS norm as language models have it: float32 inside, cast back before the weight."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.variance_epsilon = eps
+
+    def divisor(self, count: int) -> int:
+        return count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.float32)
+        square = wide.pow(2).sum(-1, keepdim=True) / self.divisor(x.shape[-1])
+        return self.weight * (wide * torch.rsqrt(square + self.variance_epsilon)).to(x.dtype)
+
+
+class InSingleUnbiased(InSingle):
+    def divisor(self, count: int) -> int:
+        return count - 1
+
+
+class Shifted(InSingle):
+    """The weight is used as 1 + w, as Gemma does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.float32)
+        xh = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+        return ((1.0 + self.weight.float()) * xh).to(x.dtype)
+
+
+class OwnGroupNorm(nn.GroupNorm):
+    """Calls torch's own function."""
+
+
+def textbook(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    mean = x.mean(-1, keepdim=True)
+    y = (x - mean) / torch.sqrt(((x - mean) ** 2).mean(-1, keepdim=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def unbiased_outside(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    y = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def refuses(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    if x.dtype == torch.bfloat16:
+        raise TypeError("no bfloat16 here")
+    return nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def one_pass(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    mean = x.mean(-1, keepdim=True)
+    y = (x - mean) / torch.sqrt((x * x).mean(-1, keepdim=True) - mean * mean + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def names(some: Any) -> list[str]:
+    return [one["name"] for one in some]
+
+
+def check(target: Any, kind: str, **contract: str) -> normcheck.Verdict:
+    return normcheck.check(target, kind, effort="quick", contract={k.replace("_", "-"): v for k, v in contract.items()})
+
+
+def test_right_in_every_format_that_it_computes_in() -> None:
+    verdict = check(InSingle, "rms_norm")
+
+    assert verdict.ok
+    assert names(verdict.warnings) == ["float64-in-float32"]
+    assert verdict.formats == {"float64": "warning", "float32": "right", "bfloat16": "right", "float16": "right"}
+    assert "invariant" in verdict.row.values()
+    assert check(InSingle, "rms_norm", formats="float32,bfloat16,float16").warnings == ()
+    assert not check(InSingle, "rms_norm", formats="float64,float32,bfloat16,float16").ok
+
+
+def test_a_warning_does_not_hide_a_fault() -> None:
+    """The divisor n - 1 in code that computes in float32: one cause, by its name, shown in float32."""
+    verdict = check(InSingleUnbiased, "rms_norm")
+
+    assert names(verdict.causes) == ["variance-unbiased"]
+    assert verdict.causes[0]["checks"] == ["conventions"]
+    assert verdict.causes[0]["finding"]["case"]["format"] == "float32"
+    assert verdict.causes[0]["declare"] == "variance=unbiased"
+    assert names(verdict.warnings) == ["float64-in-float32"]
+
+
+def test_a_convention_is_told_once_and_checked_no_more() -> None:
+    verdict = check(Shifted, "rms_norm")
+
+    assert names(verdict.causes) == ["weight-offset-one"]
+    assert [one.check for one in verdict.findings] == ["conventions"]
+    assert check(Shifted, "rms_norm", weight="1+w").ok
+
+
+def test_two_conventions_and_the_options_that_declare_them() -> None:
+    verdict = check(unbiased_outside, "layer_norm")
+    (record,) = json.loads(verdict.to_json())["implementations"]
+
+    assert {"variance-unbiased", "eps-outside-root"} <= set(names(verdict.causes))
+    told = {one["name"]: one["declare"] for one in verdict.causes}
+    assert told["variance-unbiased"] == "variance=unbiased"
+    assert told["eps-outside-root"] == "eps-place=outside"
+    lines = list(causes.lines(record))
+    assert [label for label, _ in lines].count("cause") == len(verdict.causes)
+
+
+def test_statistics_in_half_are_a_warning() -> None:
+    verdict = check(textbook, "layer_norm")
+
+    assert verdict.ok
+    assert set(names(verdict.warnings)) == {"accuracy=half:bfloat16", "accuracy=half:float16"}
+    assert check(textbook, "layer_norm", accuracy="half").warnings == ()
+    assert not check(textbook, "layer_norm", accuracy="torch").ok
+    assert not check(textbook, "layer_norm", accuracy="sound").ok
+
+
+def test_strict_lets_warnings_fail() -> None:
+    made = claims([("rms_norm", InSingle)], {})
+    found = list(outcomes_of(events(made, Settings("quick", strict=True))))
+    failed = [one for one in found if one.status == "failed"]
+
+    assert [one.finding.cause for one in failed if one.finding] == ["float64-in-float32"]
+    assert [one.check for one in failed] == ["conventions"]
+
+
+def test_a_format_that_is_refused_is_a_warning() -> None:
+    verdict = check(refuses, "layer_norm")
+
+    assert verdict.ok
+    assert names(verdict.warnings) == ["refuses:bfloat16"]
+    assert "no bfloat16 here" in verdict.warnings[0]["text"]
+    assert verdict.formats["bfloat16"] == "warning"
+
+
+def test_one_fault_is_one_cause() -> None:
+    verdict = check(one_pass, "layer_norm")
+
+    assert names(verdict.causes) == ["one-pass-variance"]
+    assert len(verdict.causes[0]["checks"]) > 3
+    assert {one.cause for one in verdict.findings} == {"one-pass-variance"}
+    assert [bool(one.script or one.likely) for one in verdict.findings].count(True) == 1
+
+
+def test_bugs_of_torch_are_inherited() -> None:
+    """A subclass passes as torch's own class does, with the same note."""
+    mine, own = (check(target, "group_norm") for target in (OwnGroupNorm, "torch.nn:GroupNorm"))
+
+    assert own.expected_findings
+    assert mine.expected_findings == own.expected_findings
+    assert mine.ok
+
+
+def finding(format: str, observed: float, shape: list[int]) -> Finding:
+    return Finding("value", "law", observed, 1e-6, (), {"format": format, "shape": shape})
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        (finding("float64", 1.0, [2, 3]), finding("float32", 9.0, [2, 3])),
+        (finding("float32", 9.0, [20, 3]), finding("float32", 1.0, [2, 3])),
+        (finding("float32", 9.0, [2, 3]), finding("float32", 9.0, [20, 3])),
+    ],
+)
+def test_the_case_that_convinces(more: Finding, less: Finding) -> None:
+    """The widest format, then the largest error, then the smallest shape."""
+    assert conviction(more) > conviction(less)
+
+
+def test_a_shown_case_has_the_smallest_beside_it() -> None:
+    verdict = check(one_pass, "layer_norm")
+    first = verdict.findings[0]
+
+    assert first.case["format"] in ("float64", "float32")
+    assert "--norm-replay value/" in first.replay
+    assert first.smallest == "" or first.smallest != first.replay
