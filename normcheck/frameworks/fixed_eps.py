@@ -23,11 +23,13 @@ class FixedEps:
 
     in_float64: the value in float64 if it differs from format to format, as the machine epsilon does; else None.
     measured: the outputs show the value; otherwise it is what the contract or an attribute says, or torch's default.
+    floor: it is the least length of a set, as in x / max(|x|, eps), and not added.
     """
 
     value: float | None
     in_float64: float | None = None
     measured: bool = False
+    floor: bool = False
 
 
 FREE = FixedEps(None)
@@ -72,6 +74,10 @@ def of(
         wide = measure(normalizer, contract, call, replace(base, format=FLOAT64.name))
     if found is None:
         found = wide
+    if contract.eps_place == "floor" or (contract.eps_place == "inside" and found == 0.0 and not frozen):
+        least = _floor(normalizer, contract, call, base, formats)
+        if least is not None:
+            return FixedEps(least, measured=True, floor=True)
     if found is None:
         return FixedEps(normalizer.eps)
     return FixedEps(found, wide, measured=True)
@@ -105,6 +111,26 @@ def measured(normalizer: Normalizer, contract: Contract, call: Call, base: Draw)
             return None
         zero = bool(np.all(np.abs(found) < SAME * variance))
     return 0.0 if zero else None
+
+
+def _floor(normalizer: Normalizer, contract: Contract, call: Call, base: Draw, formats: Sequence[str]) -> float | None:
+    """The least length of a set, if all rows far below it are divided by one number, and rows above it by their own."""
+    wide = FLOAT64.name in formats
+    case = values(normalizer, replace(base, format=FLOAT64.name) if wide else base)
+    inside = replace(contract, eps_place="inside")
+    before = 0.0
+    for scale in SCALES[wide]:
+        found, variance = _on_rows(normalizer, inside, call, case, scale)
+        if found is None or not np.all(np.isfinite(found)):
+            return None
+        s = np.sqrt(np.maximum(found + variance, 0.0))
+        median = float(np.median(s))
+        if variance < SEEN * median * median and np.ptp(s) < SAME * median:
+            if abs(before - median) < SAME * median:
+                n = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim).n
+                return _rounded(median * (math.sqrt(n) if normalizer.mean_square else 1.0))
+            before = median
+    return None
 
 
 def _in_evaluation(normalizer: Normalizer, contract: Contract, call: Call, base: Draw) -> float | None:

@@ -67,6 +67,8 @@ def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa
     """The steps with those replaced that the contract's conventions change."""
     if contract.eps_place == "outside":
         steps = replace(steps, scale=standardize.scale_eps_outside)
+    if contract.eps_place == "floor":
+        steps = replace(steps, scale=standardize.scale_eps_floor)
     if contract.weight == "1+w":
         steps = replace(steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one)
     if contract.momentum == "old":

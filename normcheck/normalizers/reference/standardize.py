@@ -92,6 +92,14 @@ def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
     return root + v.dtype.type(k.eps), slope
 
 
+def scale_eps_floor(v: Array, k: Setting) -> tuple[Array, Array]:
+    """The scale s = max(sqrt(v), eps / sqrt(m)) and ds/dv: the length of a set, sqrt(m v), is at least eps."""
+    root, least = np.sqrt(v), v.dtype.type(k.eps / math.sqrt(k.divisor))
+    above = root.real > least.real
+    slope = np.divide(v.dtype.type(0.5), root, out=np.zeros_like(root), where=above)
+    return np.where(above, root, least), slope
+
+
 def normalize(c: Array, s: Array, k: Setting) -> Array:
     """The normalized input xh."""
     return c / s
