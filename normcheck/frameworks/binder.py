@@ -111,11 +111,31 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:
             return found
-        reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else loaded.operations()
+        reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else dict(loaded.operations())
+        if loaded.live is not None:
+            reasons |= _refused_momenta(loaded.live, normalizer, domain, reasons)
     operations = programs.offered((o for o in reasons if not reasons[o]), domain.formats, evaluation=domain.evaluation)
     absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
     live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
+
+
+def _refused_momenta(
+    live: Callable[[Case], Life], normalizer: Normalizer, domain: Domain, reasons: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The settings of momentum that no number expresses and on which a layer raises, with the reason."""
+    draw = Draw(n=8, sets=6, rank=domain.ranks[0], format=domain.formats[0], affine=domain.affine[0])
+    case = state(normalizer, fit(normalizer, draw, domain.sizes), training=True)
+    out = {}
+    for operation, value in programs.MOMENTA.items():
+        if value is None and operation in reasons and not reasons[operation]:
+            try:
+                life = live(case)
+                life.do(operation)
+                life.call(case, False)
+            except CallError as error:
+                out[operation] = error.reason
+    return out
 
 
 def _changes(loaded: LoadedTarget, normalizer: Normalizer, call: Call, domain: Domain) -> Mapping[str, str]:

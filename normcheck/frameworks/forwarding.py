@@ -47,6 +47,12 @@ def signature_of(target: Any) -> inspect.Signature | None:
         return None
 
 
+def own_parameters(target: Any) -> frozenset[str]:
+    """The names in the signature of a callable itself, without those that `*args` and `**kwargs` stand for."""
+    signature = signature_of(target)
+    return frozenset() if signature is None else frozenset(signature.parameters)
+
+
 def parameters(target: Any, depth: int = DEPTH) -> list[inspect.Parameter] | None:
     """The parameters that a call may give, without `*args` and `**kwargs`; None if the signature cannot be read."""
     signature = signature_of(target)

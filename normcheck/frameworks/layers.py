@@ -12,6 +12,7 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import ENDS, attribute, first_line
 from normcheck.core.target import adapted
 from normcheck.frameworks.fixed import fixed
+from normcheck.frameworks.forwarding import own_parameters
 from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
@@ -52,6 +53,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     out: list[Attempt] = []
     failure: UsageError | None = None
     for binding, shape_as in product(_stateful(matched), (int, tuple)):
+        binding = _with_own_eps(layers, target, binding, name, shape_as=shape_as, normalizer=normalizer)  # noqa: PLW2901
         build = factory(layers, target, binding, name, shape_as=shape_as)
         try:
             made = sample(build, normalizer)
@@ -192,6 +194,20 @@ def with_momentum(layers: Layers, layer: Any, case: Case) -> Any:
     if name:
         setattr(layer, name, case.momentum)
     return layer
+
+
+def _with_own_eps(
+    layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type, normalizer: Normalizer
+) -> Binding:
+    """The binding without eps, if a base class takes it and the class sets its own: it has no such argument."""
+    if "eps" not in binding.roles or binding.name("eps") in own_parameters(fixed(target).inner):
+        return binding
+    case = sample_case(normalizer, 2)
+    try:
+        shown = layers.parts(factory(layers, target, binding, name, shape_as=shape_as)(case)).eps
+    except (UsageError, CallError):
+        return binding
+    return binding.without("eps") if shown is not None and shown != case.eps else binding
 
 
 def _stateful(binding: Binding) -> tuple[Binding, ...]:
