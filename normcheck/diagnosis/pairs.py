@@ -78,5 +78,11 @@ def _two_in_forward(evidence: Evidence, forward: Sequence[HypothesisTest]) -> It
     small = sorted(wrong, key=lambda experiment: experiment.size)[:3]
     changing = [t for t in forward if kind in t.touched]
     for test in _both(evidence, list(combinations(changing, 2))):
-        if all(None not in test.on(e, forward=True) for e in small) and test.holds(evidence.counted):
-            yield test
+        if any(None in test.on(e, forward=True) for e in small):
+            continue
+        # the outputs are explained: of the two orders in which the faults apply, one may explain the gradients too
+        second, first = reversed(test.hypothesis.parts)
+        for one in (test, HypothesisTest(both(second, first), evidence)):
+            if one.holds(evidence.counted):
+                yield one
+                break

@@ -14,6 +14,7 @@ from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import (
     any_of_them,
     averages,
+    averages_or_centered,
     centered,
     divides,
     has_bias,
@@ -320,7 +321,7 @@ FORMULA = (
         name="variance-unbiased",
         story="Normalizes with the variance that divides by n - 1. Hides in wide sets, where the factor is nearly 1.",
         source="LBANN/lbann#2024",
-        concerns=centered,
+        concerns=averages_or_centered,
         steps=with_setting(fewer),
     ),
     Fault(

@@ -13,6 +13,11 @@ def centered(n: Normalizer) -> bool:
     return n.centered
 
 
+def averages_or_centered(n: Normalizer) -> bool:
+    """A count of members appears in the formula, from which one may be subtracted."""
+    return n.mean_square or n.centered
+
+
 def uncentered(n: Normalizer) -> bool:
     return not n.centered
 
