@@ -199,3 +199,81 @@ def test_a_shown_case_has_the_smallest_beside_it() -> None:
     assert first.case["format"] in ("float64", "float32")
     assert "--norm-replay value/" in first.replay
     assert first.smallest == "" or first.smallest != first.replay
+
+
+class Floored(nn.Module):
+    """RMS norm by torch's function that divides by a length, which it keeps from falling below 1e-12."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * self.g
+
+
+def test_an_eps_that_is_a_floor() -> None:
+    verdict = check(Floored, "rms_norm")
+
+    assert verdict.ok
+    assert verdict.contract == {"eps-place": "floor"}
+    assert "below 1e-12" in verdict.information["eps-place=floor"]
+
+
+class OwnEps(nn.LayerNorm):
+    """Its base class takes an eps; it sets its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.eps = 1e-6
+
+
+def test_an_eps_that_a_class_sets_itself() -> None:
+    assert check(OwnEps, "layer_norm").ok
+
+
+class Uncounted(nn.Module):
+    """Batch norm with a count that stays 0, and without a cumulative average."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 1.0 * self.momentum, self.eps
+        )
+
+
+def test_a_count_that_nothing_reads() -> None:
+    verdict = check(Uncounted, "batch_norm")
+
+    assert verdict.ok
+    assert "momentum None" in verdict.not_checked
+
+
+def unbiased_about_the_mean(x: Any, weight: Any = None, eps: float = 1e-6) -> Any:
+    y = x * torch.rsqrt(torch.var(x, dim=-1, keepdim=True) + eps)
+    return y if weight is None else y * weight
+
+
+def test_two_faults_are_two_causes() -> None:
+    verdict = check(unbiased_about_the_mean, "rms_norm")
+
+    assert {"variance-about-the-mean", "variance-unbiased"} == set(names(verdict.causes))
+
+
+def test_an_exception_is_a_cause_by_its_type() -> None:
+    def moody(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+        if x.shape[0] == 5:
+            raise ArithmeticError(f"not for {tuple(x.shape)}")
+        return nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+    verdict = check(moody, "layer_norm")
+
+    assert names(verdict.causes) == ["raises ArithmeticError"]
+    assert verdict.diagnosis == ()

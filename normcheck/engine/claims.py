@@ -87,10 +87,11 @@ def _identify(target: Any, name: str) -> Implementation:
         parse(f"kind={target}")  # raises for a text that names no target
     found = families.identify(target)
     if not found.kind:
-        near = f"; nearest is {found.nearest[0][0]}" if found.nearest else ""
+        near = found.nearest[0][0] if found.nearest else ""
+        nearest = f"; nearest is {near}" if near else ""
         raise UsageError(
-            f"{name} behaves as no kind that is known{near}: name the one that it is meant to be, as in "
-            f"--norm {found.bound_as}={name}"
+            f"{name} behaves as no kind that is known{nearest}: name the one that it is meant to be, as in "
+            f"--norm {near or found.bound_as}={name}"
         )
     return Implementation(found.kind, target, found.contract)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -57,12 +58,18 @@ def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{', '.join(one['name'] for one in some)}: {text}{meant}"
 
 
+def _declared(record: Mapping[str, Any]) -> list[str]:
+    """The conventions that are declared already."""
+    return [f"{key}={value}" for key, value in record.get("contract", {}).items()]
+
+
 def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A label and a text for each cause and each warning, and for the options that declare all causes."""
+    """A label and a text for each cause and each warning, and the command that declares all causes, if it can."""
     yield from (("cause", cause(one)) for one in record.get("causes", ()))
     declared = [one["declare"] for one in record.get("causes", ())]
-    if len(declared) > 1 and all(declared):
-        yield "declare all", " ".join(f"--norm-contract {word}" for word in declared)
+    if declared and all(declared):
+        words = " ".join(f"--norm-contract {word}" for word in [*_declared(record), *declared])
+        yield "if meant", f"pytest --norm {shlex.quote(record['kind'] + '=' + record['target'])} {words}"
     formats: dict[str, list[str]] = {}
     for name, word in record.get("formats", {}).items():
         formats.setdefault(word, []).append(name)
