@@ -31,8 +31,10 @@ SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MO
 
 def found(one: dict[str, str], replay: str | None = None) -> Outcome:
     (claim,) = claims([f"{one['kind']}={HERE.parent / one['target']}"], {})
-    settings = Settings("quick", replay=None if replay is None else replayed_case(replay))
-    return Asker(settings).run_check(claim, CHECKS_BY_NAME[one["check"]])
+    asker = Asker(Settings("quick", replay=None if replay is None else replayed_case(replay), strict=True))
+    conventions = [outcome for outcome in asker.run_conventions(claim) if outcome.finding is not None]
+    asked = one["check"] if asker.settings.replay is None else asker.settings.replay[0]
+    return conventions[0] if conventions else asker.run_check(claim, CHECKS_BY_NAME[asked])
 
 
 @pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")

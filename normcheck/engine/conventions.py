@@ -16,7 +16,7 @@ from normcheck.core.check import Check
 from normcheck.core.contract import Contract, values
 from normcheck.core.result import FAILED, PASSED, CheckWarning, Finding, Outcome
 from normcheck.engine.claims import Claim
-from normcheck.engine.replays import replay_command
+from normcheck.engine.replays import draw_of, replay_command
 from normcheck.engine.warnings import as_finding, under_weaker
 
 CONVENTIONS = "conventions"
@@ -100,9 +100,11 @@ def _shown(claim: Claim, observed: Any, key: str, claimed: str) -> Finding | Non
         finding = _failing_only(other, observed, check)
         if finding is None:
             continue
+        case = check.space.recipe(observed.entry, draw_of(check, other, finding))
         return replace(
             finding,
             check=CONVENTIONS,
+            script=family.script(other, case),
             cause=family.convention_faults.get((key, value), f"{key}={value}"),
             remedy=f"{key}={value}",
             detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {name}",
