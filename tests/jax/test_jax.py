@@ -121,6 +121,12 @@ def test_flax_layer_norm_by_default_computes_the_variance_in_one_pass(monkeypatc
     assert len(compiled) <= FEW_SHAPES
 
 
+def test_standardize_by_default_computes_the_variance_in_one_pass() -> None:
+    (outcome,) = Asked("layer_norm=jax.nn:standardize").ask("value")
+    assert outcome.status == FAILED
+    assert any("one-pass" in name for name in outcome.diagnosis)
+
+
 REFUSED = (
     ("layer_norm=flax.linen:LayerNorm", "flax.nnx"),
     (f"layer_norm={CODE}/refused.py:other_shape", "returned an array of shape"),
