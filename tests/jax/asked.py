@@ -24,6 +24,10 @@ class Asked:
     def call(self) -> Outcome:
         return self.asker.run_call(self.claim)
 
+    def conventions(self) -> Outcome:
+        """The outcome for the first convention that is not the claimed one."""
+        return self.asker.run_conventions(self.claim)[0]
+
     def ask(self, *names: str) -> list[Outcome]:
         return [self.asker.run_check(self.claim, CHECKS_BY_NAME[name]) for name in names]
 

@@ -14,6 +14,7 @@ import pytest
 from asked import CODE, Asked
 
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
+from normcheck.engine.conventions import CONVENTIONS
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.framework import FRAMEWORK
 from normcheck.frameworks.load import load
@@ -46,18 +47,18 @@ RIGHT_IN_SOME = (
 )
 
 WRONG = (
-    ("eps_outside_root", "value", "eps-outside-root"),
-    ("variance_unbiased", "value", "variance-unbiased"),
+    ("eps_outside_root", CONVENTIONS, "eps-outside-root"),
+    ("variance_unbiased", CONVENTIONS, "variance-unbiased"),
     ("mean_kept_in_numerator", "value", "mean-kept-in-numerator"),
     ("one_pass_variance", "value", "one-pass-variance"),
     ("affine_ignored", "value", "affine-ignored"),
-    ("gain_one_plus_weight", "value", "weight-offset-one"),
-    ("mean_constant", "input-gradient", "mean-term-missing"),
-    ("variance_constant", "input-gradient", "variance-term-missing"),
+    ("gain_one_plus_weight", CONVENTIONS, "weight-offset-one"),
+    ("mean_constant", CONVENTIONS, "mean-term-missing"),
+    ("variance_constant", CONVENTIONS, "variance-term-missing"),
     ("narrow_inside", "value", ""),
     ("tail_dropped", "value", ""),
     ("output_clipped", "value", ""),
-    ("output_float32", "output-format", "float64-in-float32"),
+    ("output_float32", "output-format", "wrong-format-output"),
     ("eps_ignored", "eps-is-read", "eps-ignored"),
     ("forward_differs_with_gradient", "value", ""),
     ("NoBias", "value", "bias-ignored"),
@@ -89,7 +90,8 @@ def test_right_in_some_checks(one: tuple[str, ...]) -> None:
 
 @functools.cache
 def _found(function: str, check: str) -> Outcome:
-    return Asked(f"layer_norm={CODE}/wrong.py:{function}").ask(check)[0]
+    asked = Asked(f"layer_norm={CODE}/wrong.py:{function}")
+    return asked.conventions() if check == CONVENTIONS else asked.ask(check)[0]
 
 
 @pytest.mark.parametrize(("function", "check", "fault"), WRONG)
@@ -99,8 +101,8 @@ def test_wrong(function: str, check: str, fault: str) -> None:
     assert not fault or any(fault in name for name in outcome.diagnosis), outcome.diagnosis
 
 
-FEW_SHAPES = 20
-"""Shapes and formats of one check with a finding. With sizes of their own, diagnosis and remedy would make it 31."""
+FEW_SHAPES = 26
+"""Shapes and formats of one check with a finding. With sizes of their own, diagnosis and remedy would make it 34."""
 
 
 def test_flax_layer_norm_by_default_computes_the_variance_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +121,12 @@ def test_flax_layer_norm_by_default_computes_the_variance_in_one_pass(monkeypatc
     assert outcome.finding is not None
     assert outcome.finding.remedy == "accuracy=one-pass"
     assert len(compiled) <= FEW_SHAPES
+
+
+def test_standardize_by_default_computes_the_variance_in_one_pass() -> None:
+    (outcome,) = Asked("layer_norm=jax.nn:standardize").ask("value")
+    assert outcome.status == FAILED
+    assert any("one-pass" in name for name in outcome.diagnosis)
 
 
 REFUSED = (
@@ -153,11 +161,17 @@ def test_code_that_needs_values_gets_them(function: str) -> None:
     assert np.allclose(call(case, False).y, evaluate(layer_norm, case).y, atol=1e-5)
 
 
-SCRIPTS = (
-    ("eps_outside_root", "value"), ("variance_constant", "input-gradient"), ("one_pass_variance", "value"),
-    ("NoBias", "value"),
-)  # fmt: skip
-"""Findings of functions and a layer, of values and gradients."""
+@functools.cache
+def _replayed() -> Outcome:
+    """The case of a convention that is not followed, run again as it was claimed."""
+    first = _found("variance_constant", CONVENTIONS).finding
+    assert first is not None
+    case = re.findall(r"--norm-replay (.*)", first.replay)[0].strip("'")
+    return Asked(f"layer_norm={CODE}/wrong.py:variance_constant", replay=case).ask("input-gradient")[0]
+
+
+SCRIPTS = (("mean_kept_in_numerator", "value"), ("one_pass_variance", "value"), ("NoBias", "value"))
+"""Findings of functions and a layer; one of a gradient is `_replayed`."""
 
 RUN_ALL = """
 import runpy, sys
@@ -172,7 +186,7 @@ print(sorted({"torch", "normcheck"} & set(sys.modules)))
 
 def test_a_finding_has_a_script_in_jax(tmp_path: Path) -> None:
     """It prints a number beyond the allowed one, and imports neither normcheck nor torch."""
-    findings = [_found(function, check).finding for function, check in SCRIPTS]
+    findings = [one.finding for one in (*(_found(*one) for one in SCRIPTS), _replayed())]
     paths = []
     for i, finding in enumerate(findings):
         assert finding is not None
@@ -186,11 +200,9 @@ def test_a_finding_has_a_script_in_jax(tmp_path: Path) -> None:
 
 
 def test_a_replay_is_the_same_case() -> None:
-    first = _found("variance_constant", "input-gradient").finding
-    assert first is not None
-    case = re.findall(r"--norm-replay (.*)", first.replay)[0].strip("'")
-    again = Asked(f"layer_norm={CODE}/wrong.py:variance_constant", replay=case).ask("input-gradient")[0]
+    first, again = _found("variance_constant", CONVENTIONS).finding, _replayed()
     assert again.status == FAILED
+    assert first is not None
     assert again.finding is not None
     assert again.finding.case == first.case
 
