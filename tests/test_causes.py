@@ -217,7 +217,7 @@ def test_an_eps_that_is_a_floor() -> None:
 
     assert verdict.ok
     assert verdict.contract == {"eps-place": "floor"}
-    assert "below 1e-12" in verdict.information["eps-place=floor"]
+    assert "lengths below 1e-12" in verdict.information["eps-place=floor"]
 
 
 class OwnEps(nn.LayerNorm):

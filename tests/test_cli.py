@@ -67,10 +67,11 @@ def test_explaining_imports_no_framework() -> None:
 
 def test_checking_is_pytest_on_the_suite(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(WRONG)
-    status, said, _ = command("layer_norm=mine.py:f", "-q", "-k", "moments", "--norm-json", "out.json", cwd=tmp_path)
+    words = ("layer_norm=mine.py:f", "-q", "-k", "conventions", "--norm-json", "out.json")
+    status, said, _ = command(*words, cwd=tmp_path)
 
     assert status == 1
-    assert "layer_norm mine.py:f: moments does not hold" in said
+    assert "layer_norm mine.py:f: it follows variance=unbiased, which is not declared" in said
     assert (tmp_path / "out.json").exists()
 
 

@@ -118,6 +118,7 @@ class ToySubject:
     contract: Contract
     call: Callable
     absent: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)
 """,
     "reference": """
 def answer(entry, x):
@@ -288,8 +289,8 @@ def test_a_wrong_implementation_fails_and_its_finding_is_replayed(house: Path) -
     finding = found["findings"][0]
 
     assert (status, found["verdict"]) == (1, "failed"), output
-    assert (finding["check"], finding["case"]) == ("toy-product", {"x": 37.0})
-    assert "toy-product/value=37" in finding["replay"]
+    assert finding["check"] == "toy-product"
+    assert "toy-product/value=37" in finding["smallest"]
 
     status, output, found = pytest_on(house, "mine.py:wrong", "--norm-replay", "toy-product/value=37")
     assert (status, found["checks"]["failed"]) == (1, 1), output

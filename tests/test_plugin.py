@@ -29,6 +29,12 @@ def unbiased(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
+def no_mean(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = x / torch.sqrt((x * x).mean(axes, keepdim=True) + eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
 def detached(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     axes = tuple(range(-len(normalized_shape), 0))
     c = x - x.mean(axes, keepdim=True).detach()
@@ -99,22 +105,26 @@ def test_fail(project: pytest.Pytester) -> None:
     assert result.ret == 1
     one = records(project)["mine:unbiased"]
     assert one["verdict"] == "failed"
-    assert "moments" in {f["check"] for f in one["findings"]}
+    assert [f["check"] for f in one["findings"]] == ["conventions"]
     assert all(f["observed"] == "inf" or f["observed"] > f["allowed"] for f in one["findings"])
-    replay = next(f["replay"] for f in one["findings"] if f["check"] == "moments")
-    assert replay.startswith("pytest --norm layer_norm=mine:unbiased --norm-replay moments")
-    result.stdout.fnmatch_lines(["layer_norm mine:unbiased: value does not hold", "*law *|y - exact y| <= bound*"])
+    assert one["findings"][0]["replay"].startswith("pytest --norm layer_norm=mine:unbiased --norm-replay value")
+    result.stdout.fnmatch_lines([
+        "layer_norm mine:unbiased: it follows variance=unbiased, which is not declared",
+        "*law *|y - exact y| <= bound*",
+        "layer_norm = mine:unbiased: failed: 1 cause, 1 law*",
+        "  if meant    pytest --norm layer_norm=mine:unbiased --norm-contract*",
+    ])  # fmt: skip
 
 
 def test_a_fault_is_told_once(project: pytest.Pytester) -> None:
-    """The first finding in full, the others of the same diagnosis in a line each; with -v all are told in full."""
-    chosen = ("--norm", "layer_norm=mine:unbiased", "-k", "moments or value")
+    """The first finding in full, the others of the same cause in a line each; with -v all are told in full."""
+    chosen = ("--norm", "layer_norm=mine:no_mean", "-k", "moments or value")
     once = run(project, *chosen).stdout.str()
     full = run(project, *chosen, "-v", "-v").stdout.str()
 
     assert "\n  gradient " not in once  # no check of it was asked
     assert once.count("\n  law  ") == 1
-    assert "times what is allowed, as value above; replay moments/" in once
+    assert "moments: same cause as value, mean-not-subtracted, " in once
     assert full.count("\n  law  ") == 2
 
 
@@ -257,7 +267,7 @@ def test_fixture(project: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(
-        ["*mine:unbiased: value does not hold", "*unknown kind 'layernorm'; did you mean 'layer_norm'?"]
+        ["*mine:unbiased: it follows variance=unbiased*", "*unknown kind 'layernorm'; did you mean 'layer_norm'?"]
     )
 
 

@@ -226,11 +226,11 @@ def test_an_optional_dim_is_no_width() -> None:
 
 
 def test_one_weight_for_all_units() -> None:
-    """The weight keeps its first value, which is listed; a floor far below the usual rows is no eps."""
+    """The weight keeps its first value, which is listed; a floor far below the usual rows is found."""
     found = bound("rms_norm", OneWeight)
 
     assert agrees(found)
-    assert found.domain.eps == 0.0
+    assert (found.contract.eps_place, found.domain.eps) == ("floor", 1e-12)
     assert found.absent["weight"].startswith("its parameters have other shapes")
 
 
@@ -331,7 +331,7 @@ def fixed(eps: float, place: str = "inside") -> Any:
 
 @pytest.mark.parametrize(("target", "eps"), [
     (fixed(1e-3), 1e-3), (fixed(1e-6), 1e-6), (fixed(1e-12), 1e-12), (fixed(1e-20), 1e-20), (fixed(0.0), 0.0),
-    (fixed(1e-12, "floor"), 0.0),
+    (fixed(1e-12, "floor"), 1e-12),
 ])  # fmt: skip
 def test_a_fixed_eps(target: Any, eps: float) -> None:
     """From a thousandth to none at all; it is said to be fixed only where it was measured."""

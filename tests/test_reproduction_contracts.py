@@ -65,7 +65,8 @@ def words(contract: Contract) -> str:
     return ",".join(f"{f.name}={getattr(contract, f.name)}" for f in changed) or "default"
 
 
-CONTRACTS = {words(contract): contract for contract in contracts()}
+CONTRACTS = {words(contract): contract for contract in contracts() if contract.eps_place in ("inside", "outside")}
+"""No script is written under an eps that is a floor: it has no plain formula."""
 
 
 @cache

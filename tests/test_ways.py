@@ -225,7 +225,6 @@ class Local(torch.nn.LayerNorm):
         (frozen, "frozen"),
         (transformed, "function-transforms"),
         (transformed, "forward-derivative"),
-        (differentiated, "second-derivative"),
         (tired, "many-calls"),
         (Forgets, "copies"),
     ],
@@ -252,7 +251,15 @@ def test_statistics_kept_as_constants_are_reported_with_the_remedy() -> None:
     found = outcome(constants, "second-derivative")
 
     assert found.finding is None
-    assert "once_differentiable" in found.absent["second derivative"]
+    assert [one.name for one in found.warnings] == ["second-derivative"]
+    assert "once_differentiable" in found.warnings[0].text
+
+
+def test_a_wrong_second_derivative_is_a_warning_unless_it_is_demanded() -> None:
+    found = outcome(differentiated, "second-derivative")
+    assert (found.status, [one.name for one in found.warnings]) == (SKIPPED, ["second-derivative"])
+    (claim,) = claims([Implementation("layer_norm", differentiated, {"second-derivative": "right"})], {})
+    assert Asker(Settings("default")).run_check(claim, CHECKS_BY_NAME["second-derivative"]).status == FAILED
 
 
 def test_the_operator_that_does_the_work_is_information() -> None:

@@ -60,7 +60,7 @@ class Fold:
         self.metrics: dict[str, float] = {}
         self.refused: dict[str, str] = {}
         self.notes: dict[str, str] = {}
-        self.warnings: dict[CheckWarning, None] = {}
+        self.warnings: dict[str, CheckWarning] = {}
         self.finding: Finding | None = None  # on the last case, the smallest after shrinking
         self.telling: Finding | None = None  # on the case that convinces most
         self.witnessed = False
@@ -73,7 +73,7 @@ class Fold:
         self.metrics = merge((self.metrics, comparison.metrics))
         self.refused |= comparison.refused
         self.notes |= comparison.notes
-        self.warnings |= dict.fromkeys(comparison.warnings)
+        self.warnings = {warning.name: warning for warning in comparison.warnings} | self.warnings
         if comparison.seeks:
             # NaN or an exception is not a witness: the output must have changed by a finite amount.
             self.witnessed |= comparison.bound_ratio >= WITNESS and math.isfinite(comparison.observed)
@@ -98,7 +98,7 @@ class Fold:
         return Outcome(
             self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.bound_ratio,
             self.metrics, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
-            notes=self.notes, warnings=tuple(self.warnings),
+            notes=self.notes, warnings=tuple(self.warnings.values()),
         )  # fmt: skip
 
     def _shown(self) -> Finding | None:

@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "variance": ("biased", "unbiased"),
     "running-variance": ("unbiased", "biased"),
     "momentum": ("new", "old"),
-    "eps-place": ("inside", "outside", "floor"),
+    "eps-place": ("inside", "outside", "floor", "root-floor"),
     "weight": ("w", "1+w"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "torch", "sound", "half", "one-pass"),
@@ -45,7 +45,7 @@ class Contract:
     variance: str = "biased"  # divisor of the variance used to normalize: n (biased) or n - 1
     running_variance: str = "unbiased"  # divisor of the stored running variance: n - 1 or n
     momentum: str = "new"  # momentum is the weight of the new batch (torch) or of the old value (Keras)
-    eps_place: str = "inside"  # sqrt(v + eps), or sqrt(v) + eps, or a floor: x / max(|x|, eps), |x| the length of a set
+    eps_place: str = "inside"  # sqrt(v + eps); sqrt(v) + eps; max(|x|, eps), |x| the length of a set; max(sqrt(v), eps)
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)

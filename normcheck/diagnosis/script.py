@@ -49,7 +49,7 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
 def _writable(subject: Subject, case: Case) -> bool:
     plain = case.use == PLAIN and not any(layout != "contiguous" for layout in case.layouts.values())
     n, contract = subject.normalizer, subject.contract
-    formula = not n.partial and contract.gradient == "full" and contract.eps_place != "floor"
+    formula = not n.partial and contract.gradient == "full" and contract.eps_place in ("inside", "outside")
     defined = contract.variance != "unbiased" or partition(n, case).n > 1  # else it divides by 0
     return plain and formula and defined and case.x.size <= NUMBERS and case.training
 

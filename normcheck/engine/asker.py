@@ -108,7 +108,10 @@ class Asker:
         with run_conditions():
             effort = replace(self.settings.search_effort, shrinks=not (causes.known or causes.unexplained))
             run = lambda subject: _run(subject, check, self.settings, effort)  # one line of two uses
-            found = WeakerRun(run(subject), subject) if self.settings.replay else under_weaker(subject, check, run)
+            if self.settings.replay:
+                found = WeakerRun(run(subject), subject)
+            else:
+                found = under_weaker(subject, check, run, of_formats=not (causes.known or causes.unexplained))
             outcome = found.outcome
             if outcome.finding is not None:
                 outcome = explain_finding(outcome, claim, check, found.subject, causes)

@@ -21,12 +21,17 @@ class WeakerRun:
     excused: tuple[tuple[CheckWarning, Finding], ...] = ()
 
 
-def under_weaker(subject: Any, check: Check, run: Callable[[Any], Outcome]) -> WeakerRun:
-    """Run a check, and again under weaker contracts as long as a finding is only a warning under one."""
+def under_weaker(subject: Any, check: Check, run: Callable[[Any], Outcome], *, of_formats: bool = True) -> WeakerRun:
+    """Run a check, and again under weaker contracts as long as a finding is only a warning under one.
+
+    of_formats: whether warnings about a single format are possible; where another cause is known they are not, since
+    what it does in a narrow format may lie within what is allowed to a lower class.
+    """
     made = WeakerRun(run(subject), subject)
     while made.outcome.finding is not None:
         weaker = families.of(subject.entry).weaker
-        step = next(iter(weaker(made.subject, check, draw_of(check, made.subject, made.outcome.finding))), None)
+        steps = weaker(made.subject, check, draw_of(check, made.subject, made.outcome.finding))
+        step = next((one for one in steps if of_formats or not one[0].format), None)
         if step is None:
             return made  # worse than any weaker contract allows: a finding, whatever was excused before
         warning, lower = step

@@ -106,8 +106,8 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         except UsageError as error:
             raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
-        if domain.eps_floor:
-            conventions = replace(conventions, eps_place="floor")
+        if domain.eps_place:
+            conventions = replace(conventions, eps_place=domain.eps_place)
         found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
         if not domain.state:
             return found

@@ -23,13 +23,13 @@ class FixedEps:
 
     in_float64: the value in float64 if it differs from format to format, as the machine epsilon does; else None.
     measured: the outputs show the value; otherwise it is what the contract or an attribute says, or torch's default.
-    floor: it is the least length of a set, as in x / max(|x|, eps), and not added.
+    place: "floor" or "root-floor" if it is not added but the least length of a set, or the least root; else empty.
     """
 
     value: float | None
     in_float64: float | None = None
     measured: bool = False
-    floor: bool = False
+    place: str = ""
 
 
 FREE = FixedEps(None)
@@ -43,6 +43,9 @@ SEEN = 0.1
 
 SAME = 0.02
 """Largest relative spread over rows with which a value is one constant."""
+
+FLOORS = ("floor", "root-floor")
+"""Places of an eps that is not added."""
 
 PLAUSIBLE = 0.2
 """Values above are none: an implementation that does not normalize can show any number."""
@@ -74,10 +77,10 @@ def of(
         wide = measure(normalizer, contract, call, replace(base, format=FLOAT64.name))
     if found is None:
         found = wide
-    if contract.eps_place == "floor" or (contract.eps_place == "inside" and found == 0.0 and not frozen):
-        least = _floor(normalizer, contract, call, base, formats)
-        if least is not None:
-            return FixedEps(least, measured=True, floor=True)
+    if contract.eps_place in FLOORS or (contract.eps_place == "inside" and found == 0.0 and not frozen):
+        place, least = _floor(normalizer, contract, call, base, formats)
+        if place:
+            return FixedEps(least, measured=True, place=place)
     if found is None:
         return FixedEps(normalizer.eps)
     return FixedEps(found, wide, measured=True)
@@ -113,10 +116,27 @@ def measured(normalizer: Normalizer, contract: Contract, call: Call, base: Draw)
     return 0.0 if zero else None
 
 
-def _floor(normalizer: Normalizer, contract: Contract, call: Call, base: Draw, formats: Sequence[str]) -> float | None:
-    """The least length of a set, if all rows far below it are divided by one number, and rows above it by their own."""
+def _floor(
+    normalizer: Normalizer, contract: Contract, call: Call, base: Draw, formats: Sequence[str]
+) -> tuple[str, float]:
+    """Place and value of a floor; ("", 0.0) if there is none. Two widths show whether it is one of lengths."""
     wide = FLOAT64.name in formats
-    case = values(normalizer, replace(base, format=FLOAT64.name) if wide else base)
+    narrow, broad = (replace(base, n=n, format=FLOAT64.name if wide else base.format) for n in (base.n, 2 * base.n))
+    found = [_least_root(normalizer, contract, call, draw, wide=wide) for draw in (narrow, broad)]
+    if found[0] is None:
+        return "", 0.0
+    root, n = found[0]
+    constant = found[1] is not None and found[1][1] != n and abs(found[1][0] - root) < SAME * root
+    if constant or not normalizer.mean_square:
+        return "root-floor", _rounded(root)
+    return "floor", _rounded(root * math.sqrt(n))
+
+
+def _least_root(
+    normalizer: Normalizer, contract: Contract, call: Call, draw: Draw, *, wide: bool
+) -> tuple[float, int] | None:
+    """What all rows are divided by that are far below it, and the members of a set; None where rows differ in that."""
+    case = values(normalizer, draw)
     inside = replace(contract, eps_place="inside")
     before = 0.0
     for scale in SCALES[wide]:
@@ -127,8 +147,8 @@ def _floor(normalizer: Normalizer, contract: Contract, call: Call, base: Draw, f
         median = float(np.median(s))
         if variance < SEEN * median * median and np.ptp(s) < SAME * median:
             if abs(before - median) < SAME * median:
-                n = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim).n
-                return _rounded(median * (math.sqrt(n) if normalizer.mean_square else 1.0))
+                part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
+                return median, part.n
             before = median
     return None
 

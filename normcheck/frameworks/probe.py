@@ -76,10 +76,6 @@ def _failure(call: Call, case: Case, gradient: bool = False) -> str:
     return ""
 
 
-FLOOR = "eps-place=floor"
-"""The note of an eps that is a floor."""
-
-
 def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Domain:
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     call, offer, trial = attempt.call, attempt.offer, attempt.trial
@@ -120,9 +116,9 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
     frozen = _frozen(normalizer, call, base, offer)
     eps = FREE if offer.takes_eps else fixed_eps.of(normalizer, contract, call, base, known, good_formats, frozen)
     notes = {"no training mode": "it always normalizes by its running statistics"} if frozen else {}
-    notes |= (
-        {FLOOR: f"nothing is added; a set whose length is below {eps.value:g} is divided by that"} if eps.floor else {}
-    )
+    if eps.place:
+        what = "length" if eps.place == "floor" else "root"
+        notes[f"eps-place={eps.place}"] = f"nothing is added; {what}s below {eps.value:g} are taken for {eps.value:g}"
     domain = Domain(
         ranks=tuple(sorted(good_ranks, key=lambda r: r != base.rank)),
         formats=tuple(good_formats),
@@ -143,7 +139,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         eps=eps.value,
         eps64=eps.in_float64,
         eps_measured=eps.measured,
-        eps_floor=eps.floor,
+        eps_place=eps.place,
         least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         training=not frozen,
         state=offer.state,

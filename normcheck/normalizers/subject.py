@@ -148,7 +148,7 @@ class Domain:
     empty: tuple[str, ...] = ("sets",)  # what an input may have zero of: sets, members of a set
     least_eps: float = 0.0  # the smallest eps accepted as an argument; 0: any
     eps_measured: bool = False  # the outputs show the fixed value; else it is declared, an attribute, or assumed
-    eps_floor: bool = False  # the fixed value is the least length of a set, and not added
+    eps_place: str = ""  # of a fixed value that is a floor and not added, as the contract names it
     eps64: float | None = None  # the fixed value in float64 if it differs (machine epsilon of the format)
     layouts: tuple[str, ...] = NAMES[1:]  # of the input, other than contiguous
     watched: bool = True  # side effects of a call can be observed

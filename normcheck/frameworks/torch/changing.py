@@ -10,7 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from normcheck.core.errors import CallError
-from normcheck.core.foreign_code import attribute
+from normcheck.core.foreign_code import ENDS, attribute
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
@@ -57,14 +57,21 @@ def _changed(module: torch.nn.Module, case: Case, name: str) -> list[str]:
 
 def _scheduled(module: torch.nn.Module, case: Case, name: str) -> list[str]:
     """The counts on which the output in training depends, and the properties that follow from them."""
-    early, late = copy.deepcopy(module), copy.deepcopy(module)
-    counts = [key for key, _ in _state(late) if _is_count(key)]
+    counts = [key for key, _ in _state(module) if _is_count(key)]
+    if not counts:
+        return []
+    try:
+        early, late = copy.deepcopy(module), copy.deepcopy(module)
+    except ENDS:
+        raise
+    except BaseException:  # a module that cannot be copied raises anything
+        return []
     before = dict(_state(late))
     for key in counts:
         _set(late, key, MANY_BATCHES)
     after = dict(_state(late))
     derived = [key for key in after if key not in counts and not _same(before[key], after[key])]
-    if not counts or (not derived and _same(_output(early, case, name), _output(late, case, name))):
+    if not derived and _same(_output(early, case, name), _output(late, case, name)):
         return []
     return [*counts, *derived]
 

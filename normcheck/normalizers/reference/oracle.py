@@ -63,12 +63,17 @@ def condition(x: Array, s: Array) -> Array:
     return out
 
 
+SCALES = {
+    "outside": standardize.scale_eps_outside,
+    "floor": standardize.scale_eps_floor,
+    "root-floor": standardize.scale_eps_root_floor,
+}
+"""By place of eps, the step that computes the scale; inside the root is the step as it is."""
+
+
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
     """The steps with those replaced that the contract's conventions change."""
-    if contract.eps_place == "outside":
-        steps = replace(steps, scale=standardize.scale_eps_outside)
-    if contract.eps_place == "floor":
-        steps = replace(steps, scale=standardize.scale_eps_floor)
+    steps = replace(steps, scale=SCALES.get(contract.eps_place, steps.scale))
     if contract.weight == "1+w":
         steps = replace(steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one)
     if contract.momentum == "old":

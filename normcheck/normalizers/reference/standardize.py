@@ -94,7 +94,16 @@ def scale_eps_outside(v: Array, k: Setting) -> tuple[Array, Array]:
 
 def scale_eps_floor(v: Array, k: Setting) -> tuple[Array, Array]:
     """The scale s = max(sqrt(v), eps / sqrt(m)) and ds/dv: the length of a set, sqrt(m v), is at least eps."""
-    root, least = np.sqrt(v), v.dtype.type(k.eps / math.sqrt(k.divisor))
+    return _at_least(v, k.eps / math.sqrt(k.divisor))
+
+
+def scale_eps_root_floor(v: Array, k: Setting) -> tuple[Array, Array]:
+    """The scale s = max(sqrt(v), eps) and ds/dv."""
+    return _at_least(v, k.eps)
+
+
+def _at_least(v: Array, floor: float) -> tuple[Array, Array]:
+    root, least = np.sqrt(v), v.dtype.type(floor)
     above = root.real > least.real
     slope = np.divide(v.dtype.type(0.5), root, out=np.zeros_like(root), where=above)
     return np.where(above, root, least), slope
