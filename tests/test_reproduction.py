@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 import pytest
 from test_user_code import HERE, WRONG, name
@@ -12,7 +13,7 @@ from normcheck.core.errors import UsageError
 from normcheck.core.replay import decode, encode
 from normcheck.core.result import FAILED, Outcome
 from normcheck.engine.asker import Asker
-from normcheck.engine.claims import claims
+from normcheck.engine.claims import claims, conventions
 from normcheck.engine.settings import Settings, replayed_case
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers.sampling.recipes import Draw
@@ -29,12 +30,12 @@ MOVES = ("dweight-accumulates", "output-drifts", "statistics-of-first-call", "ba
 SOME = [one for one in WRONG if one["check"] in SHOWN and one["fault"] not in MOVES and "contract" not in one]
 
 
-def found(one: dict[str, str], replay: str | None = None) -> Outcome:
-    (claim,) = claims([f"{one['kind']}={HERE.parent / one['target']}"], {})
+def found(one: dict[str, str], replay: str | None = None, words: Iterable[str] = ()) -> Outcome:
+    (claim,) = claims([f"{one['kind']}={HERE.parent / one['target']}"], conventions(words))
     asker = Asker(Settings("quick", replay=None if replay is None else replayed_case(replay), strict=True))
-    conventions = [outcome for outcome in asker.run_conventions(claim) if outcome.finding is not None]
+    followed = [outcome for outcome in asker.run_conventions(claim) if outcome.finding is not None]
     asked = one["check"] if asker.settings.replay is None else asker.settings.replay[0]
-    return conventions[0] if conventions else asker.run_check(claim, CHECKS_BY_NAME[asked])
+    return followed[0] if followed else asker.run_check(claim, CHECKS_BY_NAME[asked])
 
 
 @pytest.mark.parametrize("one", SOME[::4], ids=lambda one: f"{one['fault']}-{name(one)}")
@@ -59,7 +60,7 @@ def test_replay_is_the_same_case(one: dict[str, str]) -> None:
     first = found(one).finding
     assert first is not None
     case = first.replay.rpartition("--norm-replay ")[2].strip("'")
-    again = found(one, case)
+    again = found(one, case, re.findall(r"--norm-contract (\S+)", first.replay))
 
     assert again.status == FAILED
     assert again.finding is not None

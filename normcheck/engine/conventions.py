@@ -61,10 +61,10 @@ def _weaker(subject: Any) -> tuple[Any, tuple[tuple[CheckWarning, Finding], ...]
         for draws in by_format.values():  # what is wrong in one format does not hide what another one is
             some = [draw for draw in draws if not wrong or _ordinary(draw)]
             run = under_weaker(subject, check, partial(_of_examples, check=check, examples=some))
-            wrong |= run.outcome.finding is not None
             if run.outcome.finding is None:
                 subject = run.subject
-                excused += run.excused
+                excused += () if wrong else run.excused  # else it may be the same cause, within what the class allows
+            wrong |= run.outcome.finding is not None
     return subject, tuple(excused)
 
 
