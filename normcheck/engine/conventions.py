@@ -59,6 +59,8 @@ def _weaker(subject: Any) -> tuple[Any, tuple[tuple[CheckWarning, Finding], ...]
             by_format.setdefault(draw.format, []).append(draw)
         wrong = False
         for draws in by_format.values():  # what is wrong in one format does not hide what another one is
+            if wrong and subject.domain.compiles_per_shape:
+                break  # what it is beside a fault is not worth the compilations
             some = [draw for draw in draws if not wrong or _ordinary(draw)]
             run = under_weaker(subject, check, partial(_of_examples, check=check, examples=some))
             if run.outcome.finding is None:
