@@ -277,3 +277,14 @@ def test_an_exception_is_a_cause_by_its_type() -> None:
 
     assert names(verdict.causes) == ["raises ArithmeticError"]
     assert verdict.diagnosis == ()
+
+
+def test_a_format_that_is_not_claimed_is_in_no_program() -> None:
+    """After float64 is left to a warning, no program moves a layer to it."""
+    from normcheck.core.contract import Contract
+    from normcheck.normalizers import catalog, faults
+    from normcheck.normalizers.sampling.space import narrowed
+
+    domain = faults.subject(catalog.ALL["batch_norm"]).domain
+    assert "move to float64" in domain.operations
+    assert "move to float64" not in narrowed(domain, Contract(formats=("float32",))).operations

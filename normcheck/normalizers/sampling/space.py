@@ -11,6 +11,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.space import Pick
+from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
@@ -238,5 +239,7 @@ ALL_WIDTHS = WIDTHS
 
 
 def narrowed(domain: Domain, contract: Contract) -> Domain:
-    """The domain restricted to the formats that the contract claims."""
-    return replace(domain, formats=tuple(f for f in domain.formats if f in contract.served and f in FORMATS))
+    """The domain restricted to the formats that the contract claims; no program moves a layer to another one."""
+    formats = tuple(f for f in domain.formats if f in contract.served and f in FORMATS)
+    operations = tuple(programs.offered(domain.operations, formats, evaluation=domain.evaluation))
+    return replace(domain, formats=formats, operations=operations)
