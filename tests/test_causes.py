@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ import torch
 from torch import nn
 
 import normcheck
+from normcheck.core.errors import LostError
 from normcheck.core.events import outcomes_of
 from normcheck.core.result import Finding, conviction
+from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.report import causes
 
 
@@ -288,3 +292,21 @@ def test_a_format_that_is_not_claimed_is_in_no_program() -> None:
     domain = faults.subject(catalog.ALL["batch_norm"]).domain
     assert "move to float64" in domain.operations
     assert "move to float64" not in narrowed(domain, Contract(formats=("float32",))).operations
+
+
+def test_a_process_that_ends_while_conventions_are_measured() -> None:
+    """The check with the case that ends it is an error; all others are run."""
+    (claim,) = claims([("layer_norm", "torch.nn.functional:layer_norm")], {})
+    asker = Asker(Settings("quick"))
+    whole = asker.subject(claim)
+
+    def call(case: Any, gradient: bool) -> Any:
+        if case.format.name == "bfloat16":
+            raise LostError("its process ended")
+        return whole.call(case, gradient)
+
+    asker._binder._bound[claim] = replace(whole, call=call)
+
+    assert [one.status for one in asker.run_conventions(claim)] == ["passed"]
+    assert asker.run_check(claim, CHECKS_BY_NAME["value"]).status == "error"
+    assert asker.run_check(claim, CHECKS_BY_NAME["sign"]).status == "passed"
