@@ -70,13 +70,15 @@ def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]
 
 
 def _makes(subject: Subject, hypothesis: Hypothesis, finding: Finding) -> bool:
-    """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be asked.
+    """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be run.
 
     In a narrow format it may keep its statistics and eps in that format too: by itself that is a warning, no cause.
     """
     check = CHECKS_BY_NAME[finding.check]
     cases = [decode(case, check.space.plain)[1] for case in (finding.smallest, finding.replay) if case]
     draws = [check.space.adapt(subject, draw) for draw in cases]
+    if not draws:
+        return True
     in_half = any(FORMATS[draw.format].narrow for draw in draws)
     for one in (hypothesis, *(both(hypothesis, half) for half in within_half() if in_half)):
         faulty = faults.subject(subject.normalizer, one.fault, subject.contract)
