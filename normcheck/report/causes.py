@@ -31,6 +31,37 @@ def _counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def grouped(record: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Every cause with its findings, the most telling one first; a finding that needs two causes is with the first.
+
+    A finding without a cause, as those of older runs, is one of its own.
+    """
+    left = list(record["findings"])
+    for one in record.get("causes", ()):
+        own = [finding for finding in left if one["name"] in str(finding.get("cause", "")).split("+")]
+        left = [finding for finding in left if finding not in own]
+        yield one, sorted(own, key=lambda finding: finding != one["finding"])
+    yield from ((_of_check(finding), [finding]) for finding in left)
+
+
+def _of_check(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A cause that has the name of the one check that fails by it."""
+    text = {"name": finding["check"], "story": finding["law"], "source": finding.get("source", "")}
+    return text | {"declare": finding.get("remedy", ""), "checks": [finding["check"]], "finding": finding}
+
+
+def title(cause: Mapping[str, Any]) -> str:
+    """A cause in a few words.
+
+    >>> title({"name": "eps-ignored", "checks": ["value", "eps-is-read"], "declare": ""})
+    'eps-ignored, 2 laws'
+    >>> title({"name": "weight-offset-one", "checks": ["conventions"], "declare": "weight=1+w"})
+    'weight-offset-one, weight=1+w is not declared'
+    """
+    how = f"{cause['declare']} is not declared" if cause["declare"] else _counted(len(cause["checks"]), "law")
+    return f"{cause['name']}, {how}"
+
+
 def cause(record: Mapping[str, Any]) -> str:
     """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it."""
     checks = record["checks"]
