@@ -107,7 +107,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
         "growth": [speed.growth(one) for one in record.get("growth", [])],
         "growth_plots": [Markup(plots.growth(own, f"t{index}{over}")) for over, own in _by_size(record)],  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
-        "not_checked": with_reason(record.get("not_checked", {})),
+        "not_checked": with_reason(record.get("not_checked", {}), record.get("causes", ())),
         "details": list(_details(record)),
     }
 

@@ -62,7 +62,7 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
         for text in one.get("errors", []):
             yield made(FAILS, ERROR, "an implementation can be called", f"{head}{ERROR}", text)
         for cause, findings in causes.grouped(one):
-            name, story = str(cause["name"]), str(cause["story"]).partition(".")[0]
+            name, story = str(cause["name"]), str(cause["story"]).partition(". ")[0]
             text = _text(kind, target, cause, findings)
             yield made(FAILS, name, story or name, head + causes.title(cause), text, cause=cause)
         for warning in one.get("warnings", []):
