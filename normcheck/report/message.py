@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from normcheck.core.ask import EXCEPTION
 from normcheck.core.errors import IN_BACKWARD
 
 
@@ -79,6 +78,9 @@ def measured(
 UNEXPLAINED = "unexplained"
 """The cause of findings that no known fault explains."""
 
+RAISES = "raises "
+"""How the name of a cause begins that is an exception."""
+
 CONVENTIONS = "conventions"
 """Name of the check that compares the declared conventions with those that are followed."""
 
@@ -116,20 +118,20 @@ def title(record: Mapping[str, Any]) -> str:
     ('it follows weight=1+w, which is not declared', 'sign does not hold')
     >>> title({"check": "value", "cause": "eps-ignored"})
     'value does not hold: eps-ignored'
-    >>> title({"check": "moments", "law": EXCEPTION, "cause": "raises ValueError", "detail": "f raised ValueError: no"})
+    >>> title({"check": "moments", "cause": "raises ValueError", "detail": "f raised ValueError: no"})
     'it raises ValueError'
     """
     cause = str(record.get("cause", ""))
     if record["check"] == CONVENTIONS:
         return f"it follows {record['remedy']}, which is not declared"
-    if is_exception(record) and cause:
+    if is_exception(record):
         return f"{'its backward' if IN_BACKWARD in record['detail'] else 'it'} {cause}"
     return f"{record['check']} does not hold" + (f": {cause}" if cause not in ("", UNEXPLAINED) else "")
 
 
 def is_exception(record: Mapping[str, Any]) -> bool:
     """Whether what was found is an exception."""
-    return bool(record.get("law") == EXCEPTION)
+    return str(record.get("cause", "")).startswith(RAISES)
 
 
 def _case(replay: str) -> str:
