@@ -452,7 +452,7 @@ def test_what_a_batch_changes_is_named(kind: str, target: Any, names: str) -> No
 
 
 class MeanScaled(torch.nn.Module):
-    """A norm of graphs: subtracts the mean times a parameter, which is 1 in a new layer; another parameter is unused."""
+    """A norm of graphs: subtracts the mean times a parameter, which is 1 in a new layer; another one is unused."""
 
     def __init__(self, num_features: int, eps: float = 1e-5) -> None:
         super().__init__()
