@@ -310,3 +310,52 @@ def test_a_process_that_ends_while_conventions_are_measured() -> None:
     assert [one.status for one in asker.run_conventions(claim)] == ["passed"]
     assert asker.run_check(claim, CHECKS_BY_NAME["value"]).status == "error"
     assert asker.run_check(claim, CHECKS_BY_NAME["sign"]).status == "passed"
+
+
+def textbook_batch(
+    x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    """Divides by n - 1 for the running variance, also where n is 1."""
+    dims, shape = [0, *range(2, x.ndim)], [1, -1] + [1] * (x.ndim - 2)
+    mean, var = running_mean, running_var
+    if training:
+        mean, var = x.mean(dims), x.var(dims, unbiased=False)
+        if running_mean is not None:
+            n = x.numel() / x.shape[1]
+            with torch.no_grad():
+                running_mean.lerp_(mean, momentum)
+                running_var.lerp_(var * n / (n - 1), momentum)
+    y = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + eps)
+    y = y if weight is None else y * weight.view(shape)
+    return y if bias is None else y + bias.view(shape)
+
+
+def test_one_value_for_each_channel_that_is_not_refused() -> None:
+    """NaN for ever in the running variance is a warning where torch refuses, as no textbook refuses it."""
+    verdict = check(textbook_batch, "batch_norm")
+
+    assert verdict.ok
+    assert "single-value" in names(verdict.warnings)
+    assert "single-value" not in names(check(textbook_batch, "batch_norm", single_value="any").warnings)
+    assert not check(textbook_batch, "batch_norm", single_value="right").ok
+
+
+class StaleAfterTen(nn.Module):
+    """From the eleventh call on, returns what the tenth did not."""
+
+    calls = 0
+
+    def __init__(self, normalized_shape: Any, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.inner = nn.LayerNorm(normalized_shape, eps=eps, elementwise_affine=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        StaleAfterTen.calls += 1
+        y: torch.Tensor = self.inner(x)
+        return y if StaleAfterTen.calls < 10 else 1.5 * y
+
+
+def test_what_changes_from_call_to_call_is_one_cause() -> None:
+    """Nothing that is found later has a name of its own: any fault can be reproduced by what changes."""
+    assert len(check(StaleAfterTen, "layer_norm").causes) <= 2

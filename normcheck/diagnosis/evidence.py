@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from normcheck.core.check import Check
 from normcheck.core.uses import COMPILED, EXPORTED
@@ -94,13 +94,18 @@ class Evidence:
         return [*self.screen, *sorted((e for e in self.counted if e not in self.screen), key=_size)]
 
 
-def collect(subject: Subject, failed: Sequence[Check]) -> Evidence:
-    """Ask the standard cases, then what the failed checks ask, as far as they may show more."""
+@lru_cache(maxsize=4)
+def of_standard_cases(subject: Subject) -> Evidence:
+    """Ask the standard cases, and whether answers change from call to call. Computed once for a subject."""
     subject = replace(subject, call=_compiled_once(subject.call))
-    found = list(experiments(subject, standard_cases(subject)))
-    if found and (seen := changes(subject, found[0].question)):
-        return Evidence(subject, tuple(found), changes=seen)
-    wrong = _any_wrong(found)
+    found = tuple(experiments(subject, standard_cases(subject)))
+    return Evidence(subject, found, changes=changes(subject, found[0].question) if found else None)
+
+
+def of_checks(subject: Subject, failed: Sequence[Check]) -> Evidence:
+    """The standard cases, and what the failed checks ask, as far as they may show more."""
+    standard = of_standard_cases(subject)
+    subject, found, wrong = standard.subject, list(standard.experiments), standard.wrong
     traces: list[Trace] = []
     for check in [c for c in failed if not wrong or particular(subject, c)][: 3 if wrong else 6]:
         new = call_traces(subject, check)

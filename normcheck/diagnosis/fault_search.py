@@ -2,24 +2,32 @@
 
 A hypothesis is kept if it reproduces what was observed, within the bound, where the implementation is wrong and where
 it is right. Among several that do, cases are sought on which they differ, and the implementation is called on these.
+One that explains the standard cases is named only for a finding that it makes too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
 
+from normcheck.core.ask import run_check
+from normcheck.core.check import Check
+from normcheck.core.floats import FORMATS
 from normcheck.core.foreign_code import quiet
-from normcheck.core.result import Outcome
+from normcheck.core.replay import decode
+from normcheck.core.result import Finding, Outcome
 from normcheck.diagnosis.check_questions import particular
-from normcheck.diagnosis.evidence import Evidence, collect
-from normcheck.diagnosis.hypotheses import Hypothesis, hypotheses
+from normcheck.diagnosis.evidence import Evidence, of_checks, of_standard_cases
+from normcheck.diagnosis.hypotheses import Hypothesis, both, hypotheses, within_half
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.diagnosis.match_traces import match_traces
 from normcheck.diagnosis.pairs import OF_CHECKS, pairs
 from normcheck.diagnosis.rivals import separate_rivals
+from normcheck.normalizers import faults
 from normcheck.normalizers.checks import CHECKS_BY_NAME
+from normcheck.normalizers.checks.construction import CONSTRUCTION
 from normcheck.normalizers.subject import Subject
 
 PARTLY = 0.6
@@ -34,6 +42,7 @@ class Diagnosis:
     names: tuple[str, ...] = ()
     share: float = 0.0  # of the wrong answers, how many the first name explains
     ruled_out: tuple[str, ...] = ()  # faults that contradict what was seen
+    hypotheses: tuple[Hypothesis, ...] = ()  # what the names stand for, several of some where variants remain
 
 
 def diagnose(subject: Subject, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
@@ -43,15 +52,58 @@ def diagnose(subject: Subject, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
 
 def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     """What explains the findings of a run, and what cannot."""
-    failed = [CHECKS_BY_NAME[o.check] for o in outcomes if o.finding is not None and o.check in CHECKS_BY_NAME]
+    findings = [o.finding for o in outcomes if o.finding is not None and o.check in CHECKS_BY_NAME]
+    failed = [CHECKS_BY_NAME[finding.check] for finding in findings]
     if not failed:
         return Diagnosis()
+    if all(check.name == CONSTRUCTION for check in failed):
+        return _all_of([one for one in hypotheses(subject.normalizer) if _same_law(subject, one, findings)])
     with quiet():  # numpy warns of a set without members, which has no mean
-        if not any(particular(subject, check) for check in failed):
-            found = _by_standard_cases(subject)
-            if found is not None:
-                return found
-        return _explained(collect(subject, failed), hypotheses(subject.normalizer))
+        known, standard = hypotheses(subject.normalizer), of_standard_cases(subject)
+        if standard.changes is not None:
+            return _explained(standard, known)
+        found = None if any(particular(subject, check) for check in failed) else _by_standard_cases(subject)
+        found = found or _explained(of_checks(subject, failed), known)
+        return _reproducing(subject, found, findings)
+
+
+def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]) -> Diagnosis:
+    """A diagnosis without the names of which no hypothesis makes one of the findings, on the same case."""
+    kept = {h.names for h in found.hypotheses if h.lasting or any(_makes(subject, h, one) for one in findings)}
+    names = tuple(name for name in found.names if any(sorted(name.split("+")) == sorted(some) for some in kept))
+    return found if names == found.names else replace(found, names=names)
+
+
+def _same_law(subject: Subject, hypothesis: Hypothesis, findings: Sequence[Finding]) -> bool:
+    """Whether a new layer with a fault breaks the law of one of the findings; its values may be others."""
+    if hypothesis.fault.where != "construction":
+        return False
+    faulty = faults.subject(subject.normalizer, hypothesis.fault, subject.contract)
+    made = (run_check(faulty, check, draws).finding for check, draws in map(partial(_cases, subject), findings))
+    return any(made is not None and made.law == one.law for made, one in zip(made, findings, strict=True))
+
+
+def _cases(subject: Subject, finding: Finding) -> tuple[Check, list[Any]]:
+    """The check of a finding and its cases, the smallest first; none where the finding has no replay id."""
+    check = CHECKS_BY_NAME[finding.check]
+    cases = [decode(case, check.space.plain)[1] for case in (finding.smallest, finding.replay) if case]
+    return check, [check.space.adapt(subject, draw) for draw in cases]
+
+
+def _makes(subject: Subject, hypothesis: Hypothesis, finding: Finding) -> bool:
+    """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be run.
+
+    In a narrow format it may keep its statistics and eps in that format too: by itself that is a warning, no cause.
+    """
+    check, draws = _cases(subject, finding)
+    if not draws:
+        return True
+    in_half = any(FORMATS[draw.format].narrow for draw in draws)
+    for one in (hypothesis, *(both(hypothesis, half) for half in within_half() if in_half)):
+        faulty = faults.subject(subject.normalizer, one.fault, subject.contract)
+        if check.lacks(faulty) or run_check(faulty, check, draws).finding is not None:
+            return True
+    return False
 
 
 @lru_cache(maxsize=4)
@@ -60,8 +112,8 @@ def _by_standard_cases(subject: Subject) -> Diagnosis | None:
 
     Computed once: each further finding of a subject that nothing explains would repeat the same search.
     """
-    evidence = collect(subject, ())
-    if evidence.changes is None and evidence.standard_right:
+    evidence = of_standard_cases(subject)
+    if evidence.standard_right:
         return None
     return _explained(evidence, hypotheses(subject.normalizer))
 
@@ -70,13 +122,13 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
     """What explains the evidence, and what cannot."""
     tests = [HypothesisTest(h, evidence) for h in known]
     if evidence.changes is not None:
-        alike = [t.name() for t in tests if t.hypothesis.lasting and evidence.changes.alike(t.call)]
-        return Diagnosis(tuple(dict.fromkeys(alike)), 1.0)
+        alike = [t.hypothesis for t in tests if t.hypothesis.lasting and evidence.changes.alike(t.call)]
+        return _all_of(alike)
     tests = _candidates(evidence, tests) if evidence.wrong else []
     found = sorted(_singles(evidence, tests), key=HypothesisTest.rank)
-    names = [] if found else match_traces(evidence, known)
-    if names or not evidence.wrong:
-        return Diagnosis(tuple(names), 1.0)
+    traced = [] if found else match_traces(evidence, known)
+    if traced or not evidence.wrong:
+        return _all_of(traced)
     if len({t.hypothesis.names for t in found}) > 1:
         found = separate_rivals(evidence.subject, found)
     found = found or sorted(pairs(evidence, tests), key=HypothesisTest.rank) or _partly(evidence, tests)
@@ -85,7 +137,13 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
         names=tuple(dict.fromkeys(t.name() for t in found)),
         share=max(found[0].share(evidence.counted), 0.0) if found else 0.0,
         ruled_out=tuple(h.names[0] for h in known if not h.variant and h.names[0] not in explained),
+        hypotheses=tuple(t.hypothesis for t in found),
     )
+
+
+def _all_of(some: Sequence[Hypothesis]) -> Diagnosis:
+    """Single faults that explain everything, most likely first."""
+    return Diagnosis(tuple(dict.fromkeys(h.names[0] for h in some)), 1.0, hypotheses=tuple(some))
 
 
 def _candidates(evidence: Evidence, tests: Iterable[HypothesisTest]) -> list[HypothesisTest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +18,9 @@ ROUNDING = frozenset(
     }
 )  # fmt: skip
 """Faults whose error depends on the order of operations: its size and place can be compared, not its digits."""
+
+WITHIN_HALF = ("statistics-in-half", "eps-in-half")
+"""Faults that the class of accuracy `half` allows."""
 
 OVER_CALLS = ("forward", "running", "evaluation", "memory")
 """What faults damage that may show only over several calls of one layer."""
@@ -59,6 +63,11 @@ def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
     """Two hypotheses at once."""
     made = faults.compose(first.fault, second.fault)
     return Hypothesis((*first.names, *second.names), made, max(first.variant, second.variant), (first, second))
+
+
+def within_half() -> Iterator[Hypothesis]:
+    """What the class of accuracy `half` allows, as hypotheses."""
+    return (Hypothesis((name,), faults.get(name)) for name in WITHIN_HALF)
 
 
 @lru_cache(maxsize=64)

@@ -24,7 +24,7 @@ class _Expected:
     wrong: frozenset[Place]
 
 
-def match_traces(evidence: Evidence, known: Iterable[Hypothesis]) -> list[str]:
+def match_traces(evidence: Evidence, known: Iterable[Hypothesis]) -> list[Hypothesis]:
     """The faults that return the same for every call; if there is none, those that are wrong at the same places.
 
     Where single calls are answered wrongly too, a fault must return the same: other faults change traces as well.
@@ -37,7 +37,7 @@ def match_traces(evidence: Evidence, known: Iterable[Hypothesis]) -> list[str]:
     expected.sort(key=lambda one: not one.wrong)
     if not expected or not expected[0].wrong:
         return []
-    found: dict[str, tuple[bool, float]] = {}
+    found: dict[str, tuple[tuple[bool, float], Hypothesis]] = {}
     for hypothesis in known:
         if not hypothesis.over_calls:
             continue
@@ -47,10 +47,11 @@ def match_traces(evidence: Evidence, known: Iterable[Hypothesis]) -> list[str]:
         # Where every single call is answered rightly, a fault that shows in one is not the one that is sought.
         if evidence.wrong or HypothesisTest(hypothesis, evidence).holds(evidence.experiments):
             name = hypothesis.names[0]
-            found[name] = max(found.get(name, (False, 0.0)), (exact, share))
-    exactly = any(exact for exact, _ in found.values())
-    names = [name for name, (exact, _) in found.items() if exact or not exactly]
-    return sorted(names, key=lambda name: -found[name][1])
+            if name not in found or found[name][0] < (exact, share):
+                found[name] = (exact, share), hypothesis
+    exactly = any(exact for (exact, _), _ in found.values())
+    alike = [one for one in found.values() if one[0][0] or not exactly]
+    return [hypothesis for _, hypothesis in sorted(alike, key=lambda one: -one[0][1])]
 
 
 def _likeness(evidence: Evidence, hypothesis: Hypothesis, expected: Sequence[_Expected]) -> tuple[bool, float]:

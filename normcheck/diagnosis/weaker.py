@@ -23,6 +23,8 @@ from normcheck.diagnosis.standard_cases import adapted
 from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.call_modes import SECOND
+from normcheck.normalizers.checks.history import SINGLE_VALUES
+from normcheck.normalizers.checks.ledger import NUMBER
 from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
 from normcheck.normalizers.sampling.recipes import Draw, small
 from normcheck.normalizers.sampling.space import narrowed
@@ -46,6 +48,8 @@ def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWar
     second = check.name == SECOND and contract.second_derivative == "default"
     if second and _plainly_right(subject, check.space.recipe(subject.normalizer, draw)):
         yield _second_derivative(), replace(subject, contract=replace(contract, second_derivative="any"))
+    if check.name == SINGLE_VALUES and contract.single_value == "default" and _leaves_nan(subject, check, draw):
+        yield _single_value(), replace(subject, contract=replace(contract, single_value="any"))
 
 
 def _reaches_half(subject: Subject) -> bool:
@@ -101,6 +105,11 @@ def _computes_in_single(subject: Subject) -> bool:
     return bool((error > UNLIKE * allowed).any() and (error <= SINGLE * allowed).all())
 
 
+def _leaves_nan(subject: Subject, check: Check, draw: Any) -> bool:
+    finding = run_check(subject, check, [draw]).finding
+    return finding is not None and finding.law.endswith(NUMBER)
+
+
 def _plainly_right(subject: Subject, case: Case) -> bool:
     """Whether output and first gradients of a plain call are right."""
     plain = case.but(use=USUAL)
@@ -154,3 +163,11 @@ def _second_derivative() -> CheckWarning:
         "differentiated, or mark it once_differentiable"
     )
     return CheckWarning(SECOND, text, f"{SECOND}=any")
+
+
+def _single_value() -> CheckWarning:
+    text = (
+        "training on one value for each channel leaves NaN in the running variance, in all later calls: raise a "
+        "ValueError, as torch's function does, or leave the statistics as they are"
+    )
+    return CheckWarning("single-value", text, "single-value=any")

@@ -15,13 +15,13 @@ from normcheck.frameworks import axis, functional_state, functions, layers, regi
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
-from normcheck.frameworks.protocol import Framework
+from normcheck.frameworks.protocol import Build, Framework, Layers
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
-from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transformed
+from normcheck.normalizers.subject import Call, Constructed, Domain, Life, Subject, Transformed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,7 @@ class LoadedTarget:
     transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
+    constructed: Callable[[Case], Constructed] | None = None  # for a class of layers
     unexplained: Callable[[Case], Mapping[str, str]] | None = None  # notes on what is in a layer and has no role
 
 
@@ -91,7 +92,12 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
     start = framework_layers.live(build, name)
     unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
-    return LoadedTarget(attempts, None, operations if start is not None else None, start, unexplained)
+    constructed = _constructed(framework_layers, build) if framework_layers.is_class(target) else None
+    return LoadedTarget(attempts, None, operations if start is not None else None, start, constructed, unexplained)
+
+
+def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Constructed]:
+    return lambda case: framework_layers.constructed(build(case), 0 if case.weight is None else case.weight.size)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -108,7 +114,12 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
-        found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
+        constructed = loaded.constructed
+        if constructed is not None and isinstance(call, axis.MovedCall):
+            constructed = lambda case, made=constructed: made(axis.moved_case(case))
+        found = Subject(
+            claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed, constructed=constructed
+        )
         if not domain.state:
             return found
         reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else dict(loaded.operations())

@@ -76,6 +76,16 @@ def _needs(*operations: str) -> Callable[[Subject], str]:
     return lacks
 
 
+SINGLE_VALUES = "single-values"
+"""Name of the check with batches of one value for each channel."""
+
+
+def _trains_on_one_value(subject: Subject) -> str:
+    if subject.contract.single_value == "any":
+        return "one value for each channel is declared not to be checked"
+    return _needs(_VALUE)(subject)
+
+
 _FOUR, _ONE, _TWO, _THREE, _BACKWARD, _EVALUATE, _EVALUATE_ONE = (
     name for name in programs.BATCHES if name not in RARE
 )  # fmt: skip
@@ -132,9 +142,9 @@ CHECKS = (
           _needs(WIDEN, NARROW), cost=2.0),
     Check("empty-batches", "a batch of no cases is refused, or leaves no trace", "pytorch/pytorch#12013",
           run_program, replace(_SPACE, operations=_with(_NONE), programs=_EMPTY), has_state, _needs(_NONE), cost=2.0),
-    Check("single-values", "a batch of one value for each channel is refused, or leaves numbers",
+    Check(SINGLE_VALUES, "a batch of one value for each channel is refused, or leaves numbers",
           "FluxML/Flux.jl#2716", run_program, replace(_SPACE, operations=_with(_VALUE), programs=_SINGLE), has_state,
-          _needs(_VALUE), cost=2.0),
+          _trains_on_one_value, cost=2.0),
     Check("whole-life", "a layer may be saved, copied, moved and trained in any order", "pytorch/pytorch#29015",
           run_program, replace(_SPACE, operations=_EVERYTHING, programs=_ANYTHING), has_state, _needs(RELOAD, COPY),
           cost=2.0),

@@ -25,6 +25,9 @@ from normcheck.normalizers.checks.within_bounds import output_within, truth_of
 from normcheck.normalizers.programs import MOVES, RARE, RELOAD, RENEW, RESET
 from normcheck.normalizers.subject import Life, State, Subject
 
+NUMBER = "is a number"
+"""How the law ends that a batch of one value for each channel leaves no NaN."""
+
 LAW = "after every operation the running statistics are those of the ledger"
 
 
@@ -162,7 +165,7 @@ class ProgramRun:
             return
         for name, value in (("mean", seen.mean), ("var", seen.var)):
             ones = np.ones(value.shape)
-            yield differ(f"running {name} is a number", np.isfinite(value).astype(float), ones, NOTHING)
+            yield differ(f"running {name} {NUMBER}", np.isfinite(value).astype(float), ones, NOTHING)
         self.ledger = _adopted(self.ledger, seen)
 
     def _without_cases(self, seen: State, before: State) -> Iterator[Comparison]:

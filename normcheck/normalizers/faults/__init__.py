@@ -12,6 +12,7 @@ from normcheck.normalizers.faults import (
     forward,
     history,
     memory,
+    modes,
     parts,
     reparametrization,
     running,
@@ -27,7 +28,7 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
-    memory.FAULTS, call_modes.FAULTS, special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS,
+    memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Format
 from normcheck.core.uses import CHECKPOINT
 from normcheck.normalizers import programs
@@ -229,6 +230,16 @@ FAULTS = (
         "Takes momentum None for 0.1. Hides where momentum is a number.",
         "pytorch/pytorch#194504", _weighing(lambda held, share: 0.1 if held.momentum is None else share),
         concerns=batched,
+    ),
+    replace(
+        _fault(
+            "cumulative-average-swapped",
+            "With momentum None the share of the new batch, one over the count, weighs the old value. "
+            "Hides where momentum is a number.",
+            "pytorch/pytorch#194504", _weighing(lambda held, share: 1.0 - share if held.momentum is None else share),
+            concerns=batched,
+        ),
+        under=Contract(momentum="old"),
     ),
     _fault(
         "momentum-captured",
