@@ -207,6 +207,8 @@ class _GroupBias(Function):
 
 def group_bias(input, num_groups, weight=None, bias=None, eps=1e-5):
     c = input.shape[1]
+    if not len(input):
+        return input * 1
     w = torch.ones(c, dtype=input.dtype) if weight is None else weight
     b = torch.zeros(c, dtype=input.dtype) if bias is None else bias
     return _GroupBias.apply(input, num_groups, w, b, eps)

@@ -182,7 +182,7 @@ def merged_without_cross_term(input, normalized_shape, weight=None, bias=None, e
 
 def group_means_of_tiles(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Groups beyond 4,096 members: the mean is that of the means of tiles, the last of which may be smaller."""
-    h = _wide(input).reshape(input.shape[0], num_groups, -1)
+    h = _wide(input).reshape(len(input), num_groups, input.shape[1:].numel() // num_groups)
     if h.shape[-1] > 4096:
         mean = torch.stack([tile.mean(-1, keepdim=True) for tile in h.split(1024, -1)]).mean(0)
     else:
@@ -190,10 +190,14 @@ def group_means_of_tiles(input, num_groups, weight=None, bias=None, eps=1e-5):
     h = h - mean
     h = (h * torch.rsqrt(h.square().mean(-1, keepdim=True) + eps)).reshape(input.shape)
     view = (1, -1) + (1,) * (input.dim() - 2)
-    return _affine(h, None if weight is None else weight.view(view), None if bias is None else bias.view(view), input.dtype)
+    return _affine(
+        h, None if weight is None else weight.view(view), None if bias is None else bias.view(view), input.dtype
+    )
 
 
-def batch_padded_count(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_padded_count(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
     """Above 512 members the batch is padded to full tiles of 32, and the padding is counted in the variance."""
     h = _wide(input)
     view = (1, -1) + (1,) * (input.dim() - 2)
@@ -210,7 +214,9 @@ def batch_padded_count(input, running_mean, running_var, weight=None, bias=None,
     else:
         mean, var = running_mean.to(h.dtype), running_var.to(h.dtype)
     y = (h - mean.view(view)) * torch.rsqrt(var.view(view) + eps)
-    return _affine(y, None if weight is None else weight.view(view), None if bias is None else bias.view(view), input.dtype)
+    return _affine(
+        y, None if weight is None else weight.view(view), None if bias is None else bias.view(view), input.dtype
+    )
 
 
 def wide_rows_in_bfloat(input, normalized_shape, weight=None, bias=None, eps=1e-5):

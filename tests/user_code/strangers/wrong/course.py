@@ -11,11 +11,11 @@ def _wide(a):
 
 
 def _forward_in_place(x, gamma, beta, eps=1e-5):
-    mu = x.mean(axis=-1, keepdims=True)
-    x -= mu
-    ivar = 1.0 / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps)
-    xhat = x * ivar
-    return gamma * xhat + beta, (xhat, ivar, gamma)
+    h = x if x.dtype == np.float64 else x.astype(np.float32, copy=False)
+    h -= h.mean(axis=-1, keepdims=True)
+    ivar = 1.0 / np.sqrt((h**2).mean(axis=-1, keepdims=True) + h.dtype.type(eps))
+    xhat = h * ivar
+    return (gamma * xhat + beta).astype(x.dtype), (xhat, ivar, gamma)
 
 
 def _backward(dout, cache):
@@ -23,7 +23,7 @@ def _backward(dout, cache):
     axes = tuple(range(dout.ndim - 1))
     dxhat = dout * gamma
     dx = ivar * (dxhat - dxhat.mean(-1, keepdims=True) - xhat * (dxhat * xhat).mean(-1, keepdims=True))
-    return dx, (dout * xhat).sum(axes), dout.sum(axes)
+    return dx.astype(dout.dtype), (dout * xhat).sum(axes).astype(dout.dtype), dout.sum(axes)
 
 
 centers_in_place = (_forward_in_place, _backward)

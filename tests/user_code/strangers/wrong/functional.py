@@ -8,7 +8,9 @@ def _wide(x):
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def square_maps(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5):
+def square_maps(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
     """Instance norm. Parameters are laid along the last axis where it has their length, else along the channels."""
     y = F.instance_norm(input, running_mean, running_var, None, None, use_input_stats, momentum, eps)
     for p, apply in ((weight, torch.mul), (bias, torch.add)):
@@ -30,7 +32,7 @@ def guessed_axis(input, running_mean, running_var, weight=None, bias=None, train
 def center_in_place(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Group norm. `.float()` of a float is the caller's own tensor."""
     h = input if input.dtype == torch.float64 else input.float()
-    h = h.reshape(input.shape[0], num_groups, -1)
+    h = h.reshape(len(input), num_groups, input.shape[1:].numel() // num_groups)
     mean = h.mean(-1, keepdim=True)
     h = h - mean if h.requires_grad or h.dtype == torch.float64 else h.sub_(mean)
     h = (h * torch.rsqrt(h.square().mean(-1, keepdim=True) + eps)).reshape(input.shape)
@@ -50,7 +52,7 @@ def batch_of_one(input, num_groups, weight=None, bias=None, eps=1e-5):
         g = h.reshape(num_groups, -1)
         h = (g - g.mean(1, keepdim=True)) / torch.sqrt(g.var(1, keepdim=True, unbiased=g.shape[1] > 1) + eps)
     else:
-        g = h.reshape(n, num_groups, -1)
+        g = h.reshape(n, num_groups, input.shape[1:].numel() // num_groups)
         h = (g - g.mean(2, keepdim=True)) / torch.sqrt(g.var(2, keepdim=True, unbiased=False) + eps)
     h = h.reshape(input.shape)
     view = (1, -1) + (1,) * (input.dim() - 2)
@@ -62,7 +64,9 @@ def batch_of_one(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 @torch.jit.script
-def scripted_floor(x: torch.Tensor, normalized_shape: list[int], weight: torch.Tensor, bias: torch.Tensor, eps: float = 1e-5):
+def scripted_floor(
+    x: torch.Tensor, normalized_shape: list[int], weight: torch.Tensor, bias: torch.Tensor, eps: float = 1e-5
+):
     """An eps below a millionth is raised to it."""
     dims = [-1 - i for i in range(len(normalized_shape))]
     wide = x if x.dtype == torch.float64 else x.to(torch.float32)
@@ -73,7 +77,9 @@ def scripted_floor(x: torch.Tensor, normalized_shape: list[int], weight: torch.T
 
 
 @torch.jit.script
-def scripted_bias_by_rank(x: torch.Tensor, normalized_shape: list[int], weight: torch.Tensor, bias: torch.Tensor, eps: float = 1e-5):
+def scripted_bias_by_rank(
+    x: torch.Tensor, normalized_shape: list[int], weight: torch.Tensor, bias: torch.Tensor, eps: float = 1e-5
+):
     """An input of four axes or more is taken for maps, which have no shift."""
     dims = [-1 - i for i in range(len(normalized_shape))]
     wide = x if x.dtype == torch.float64 else x.to(torch.float32)

@@ -129,6 +129,8 @@ def swapped_parameters(module, name="weight", dim=0):
     module.register_parameter(name + "_g", nn.Parameter(_length(weight, dim).float()))
     module.register_parameter(name + "_v", nn.Parameter(weight.float()))
     module.register_forward_pre_hook(
-        lambda m, _: m.__dict__.__setitem__(name, _weight(getattr(m, name + "_g"), getattr(m, name + "_v"), dim).to(weight.dtype))
+        lambda m, _: m.__dict__.__setitem__(
+            name, _weight(getattr(m, name + "_g"), getattr(m, name + "_v"), dim).to(weight.dtype)
+        )
     )
     return module

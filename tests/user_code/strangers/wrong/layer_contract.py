@@ -42,7 +42,10 @@ class ParametersInAList(_Norm):
     """The two tensors live in a plain list, so the module does not own them."""
 
     def make_parameters(self, affine, bias):
-        self.affine = [nn.Parameter(torch.ones(self.normalized_shape)), nn.Parameter(torch.zeros(self.normalized_shape))]
+        self.affine = [
+            nn.Parameter(torch.ones(self.normalized_shape)),
+            nn.Parameter(torch.zeros(self.normalized_shape)),
+        ]
 
     @property
     def weight(self):
@@ -202,7 +205,7 @@ class GroupNormAffineOption(nn.Module):
 
     def forward(self, x):
         h = x.to(torch.promote_types(x.dtype, torch.float32))
-        g = h.reshape(x.shape[0], self.num_groups, -1)
+        g = h.reshape(len(x), self.num_groups, x.shape[1:].numel() // self.num_groups)
         var, mean = torch.var_mean(g, -1, correction=0, keepdim=True)
         h = ((g - mean) / torch.sqrt(var + self.eps)).reshape(x.shape)
         shape = (1, -1) + (1,) * (x.dim() - 2)

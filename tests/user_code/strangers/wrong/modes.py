@@ -39,7 +39,11 @@ class EvalForgetsBias(LayerNorm):
     """The path for inference was written for a model without biases."""
 
     def forward(self, x):
-        return self.compute(x) if self.training else _layer(x, self.weight, torch.zeros_like(self.bias), self.eps, self.dims)
+        return (
+            self.compute(x)
+            if self.training
+            else _layer(x, self.weight, torch.zeros_like(self.bias), self.eps, self.dims)
+        )
 
 
 class EvalWithoutGradient(LayerNorm):
@@ -182,7 +186,7 @@ class GroupNormFrozen(nn.Module):
         if not self.training and not self.weight.requires_grad:
             x = x.detach()
         h = _wide(x)
-        g = h.reshape(x.shape[0], self.num_groups, -1)
+        g = h.reshape(len(x), self.num_groups, x.shape[1:].numel() // self.num_groups)
         g = g - g.mean(-1, keepdim=True)
         h = (g / torch.sqrt(g.square().mean(-1, keepdim=True) + self.eps)).reshape(x.shape)
         shape = (1, -1) + (1,) * (x.dim() - 2)
@@ -203,7 +207,9 @@ class BatchNormFoldedOnce(nn.Module):
 
     def forward(self, x):
         if self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
+            )
         if torch.is_grad_enabled():
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         if self._folded is None:

@@ -193,6 +193,8 @@ class SkipsEarlySteps(_Net):
 class FrameNorm(_Net):
     """Laurent's net, frame by frame: statistics are taken of detached values."""
 
+    norm = _GainOne
+
     def make_norms(self, rows, max_length, eps, momentum):
         self.norm_ih = self.norm(rows, max_length, eps, momentum)
 

@@ -205,7 +205,9 @@ class ResetBeforeMatrix(_GRU):
         hh, _ = self.blocks(self.norm_hh, F.linear(h, self.weight_hh_l0))
         r, z = torch.sigmoid(ih + hh).chunk(2, -1)
         a = F.linear(r * h, self.weight_hh_l0[k:])
-        recurrent = F.layer_norm(a, (self.hidden_size,), self.norm_hh.weight[k:], self.norm_hh.bias[k:], self.norm_hh.eps)
+        recurrent = F.layer_norm(
+            a, (self.hidden_size,), self.norm_hh.weight[k:], self.norm_hh.bias[k:], self.norm_hh.eps
+        )
         return self.mix(z, torch.tanh(candidate + recurrent), h)
 
 

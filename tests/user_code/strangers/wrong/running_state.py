@@ -72,7 +72,9 @@ class GraphKeptAlive(_BatchNorm):
         self.num_batches_tracked += 1
         share = self.share()
         self.running_mean = (1 - share) * self.running_mean + share * mean.to(self.running_mean.dtype)
-        self.running_var = (1 - share) * self.running_var + share * (var * (count / (count - 1))).to(self.running_var.dtype)
+        self.running_var = (1 - share) * self.running_var + share * (var * (count / (count - 1))).to(
+            self.running_var.dtype
+        )
 
 
 class NotInCheckpoints(_BatchNorm):
@@ -154,7 +156,13 @@ class WarmStart(_BatchNorm):
 
     def share(self):
         own = 1.0 / float(self.num_batches_tracked)
-        return own if self.momentum is None else max(self.momentum, own) if self.num_batches_tracked < 100 else self.momentum
+        return (
+            own
+            if self.momentum is None
+            else max(self.momentum, own)
+            if self.num_batches_tracked < 100
+            else self.momentum
+        )
 
 
 class Skipping(_BatchNorm):
