@@ -50,8 +50,8 @@ class NaturalNet(nn.Module):
         c = x - mean
         cov = c.t() @ c / len(x)
         e, q = torch.linalg.eigh(cov + self.eps * torch.eye(len(cov), dtype=cov.dtype))
-        root = (q / e.clamp_min(1e-300).sqrt()) @ q.t()
-        self.v.copy_(weight @ ((q * e.clamp_min(1e-300).sqrt()) @ q.t()))
+        root = (q / e.clamp_min(torch.finfo(e.dtype).tiny).sqrt()) @ q.t()
+        self.v.copy_(weight @ ((q * e.clamp_min(torch.finfo(e.dtype).tiny).sqrt()) @ q.t()))
         self.bias.copy_(offset + weight @ mean)
         self.mean.copy_(mean)
         self.root.copy_(root)
@@ -84,7 +84,7 @@ class NaturalGradient(nn.Module):
 
 def _kept_length(rows, matrix):
     new = rows @ matrix
-    scale = rows.square().sum().sqrt() / new.square().sum().sqrt().clamp_min(1e-300)
+    scale = rows.square().sum().sqrt() / new.square().sum().sqrt().clamp_min(torch.finfo(new.dtype).tiny)
     return new * scale
 
 

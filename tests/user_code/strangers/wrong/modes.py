@@ -16,7 +16,7 @@ def _layer(x, weight, bias, eps, dims):
     return (h * weight + bias).to(x.dtype)
 
 
-class LayerNorm(nn.Module):
+class _LayerNorm(nn.Module):
     def __init__(self, normalized_shape, eps=1e-5):
         super().__init__()
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -35,7 +35,7 @@ class LayerNorm(nn.Module):
         return self.compute(x)
 
 
-class EvalForgetsBias(LayerNorm):
+class EvalForgetsBias(_LayerNorm):
     """The path for inference was written for a model without biases."""
 
     def forward(self, x):
@@ -46,7 +46,7 @@ class EvalForgetsBias(LayerNorm):
         )
 
 
-class EvalWithoutGradient(LayerNorm):
+class EvalWithoutGradient(_LayerNorm):
     """In evaluation nothing is recorded, so nothing below a frozen layer learns."""
 
     def forward(self, x):
@@ -54,7 +54,7 @@ class EvalWithoutGradient(LayerNorm):
             return self.compute(x)
 
 
-class EvalFreezes(LayerNorm):
+class EvalFreezes(_LayerNorm):
     """eval() freezes the parameters; train() does not thaw them."""
 
     def train(self, mode=True):
@@ -63,14 +63,14 @@ class EvalFreezes(LayerNorm):
         return super().train(mode)
 
 
-class EvalReturnsNothing(LayerNorm):
+class EvalReturnsNothing(_LayerNorm):
     """train() and eval() forget to return the module."""
 
     def train(self, mode=True):
         super().train(mode)
 
 
-class CopyForInference(LayerNorm):
+class CopyForInference(_LayerNorm):
     """eval() takes a copy of the parameters in single precision or better; what is loaded afterwards is not seen."""
 
     _kept = None
@@ -86,7 +86,7 @@ class CopyForInference(LayerNorm):
         return _layer(x, weight, bias, self.eps, self.dims)
 
 
-class OnePassWithoutGradient(LayerNorm):
+class OnePassWithoutGradient(_LayerNorm):
     """Where no gradient is asked the variance is taken in one pass."""
 
     def forward(self, x):
@@ -98,7 +98,7 @@ class OnePassWithoutGradient(LayerNorm):
         return ((h - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias).to(x.dtype)
 
 
-class InferenceModeKeeps(LayerNorm):
+class InferenceModeKeeps(_LayerNorm):
     """Under inference mode the last result is returned for the same tensor."""
 
     def __init__(self, normalized_shape, eps=1e-5):
@@ -114,7 +114,7 @@ class InferenceModeKeeps(LayerNorm):
         return self._last[1].clone()
 
 
-class RMSNorm(nn.Module):
+class _RMSNorm(nn.Module):
     def __init__(self, dim, eps=1e-6):
         super().__init__()
         self.eps = eps
@@ -129,7 +129,7 @@ class RMSNorm(nn.Module):
         return (h * self.gain().to(h.dtype)).to(x.dtype)
 
 
-class EvalInHalf(RMSNorm):
+class EvalInHalf(_RMSNorm):
     """In evaluation the normalized values go through bfloat16, for memory's sake."""
 
     def forward(self, x):
@@ -137,7 +137,7 @@ class EvalInHalf(RMSNorm):
         return y if self.training else y.to(torch.bfloat16).to(x.dtype)
 
 
-class GainByAddress(RMSNorm):
+class GainByAddress(_RMSNorm):
     """The gain in single precision is kept by the address of the parameter: a step in place is not seen in evaluation."""
 
     def __init__(self, dim, eps=1e-6):
@@ -154,7 +154,7 @@ class GainByAddress(RMSNorm):
         return self.weight + (kept - self.weight).detach()
 
 
-class EvalRemembersScale(RMSNorm):
+class EvalRemembersScale(_RMSNorm):
     """Evaluation divides by the largest root mean square seen in training, as a calibrated kernel would."""
 
     def __init__(self, dim, eps=1e-6):
