@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import normcheck
-from normcheck.families import ENTRIES
+from normcheck.families import ENTRIES, FAULTS
 
 HERE = Path(__file__).parent / "user_code" / "strangers"
 LONGEST = 600
@@ -82,7 +82,7 @@ def judged(one: Piece, effort: str) -> Piece:
             verdict = normcheck.check(target, as_=one["kind"], contract=one.get("contract"), effort=effort)
         out |= {
             "ok": verdict.ok,
-            "causes": [cause["name"] or "nothing known" for cause in verdict.causes],
+            "causes": [cause["name"] for cause in verdict.causes],
             "checks": [finding.check for finding in verdict.findings],
             "error": "; ".join(verdict.errors),
             "warnings": [warning["name"] for warning in verdict.warnings],
@@ -115,8 +115,8 @@ def miss(one: Piece, said: Piece) -> str:
         return "" if said["ok"] else f"failed though right: {checks} ({causes})"
     if not found(said):
         return f"passed though wrong: {one['mistake']}"
-    if one["causes"] and not named(one, said):
-        return f"cause named {causes or 'none'} by {checks}, expected {' or '.join(one['causes'])}"
+    if not named(one, said) and (one["causes"] or said["causes"][0] in FAULTS):
+        return f"cause named {causes} by {checks}, expected {' or '.join(one['causes']) or 'no known fault'}"
     return ""
 
 

@@ -92,6 +92,15 @@ def test_no_two_are_the_same() -> None:
     assert len(set(mistakes)) == len(mistakes)
 
 
+def test_a_fault_that_is_none_is_a_miss() -> None:
+    """Where the catalog has no name for a mistake, no name of it is right."""
+    one = {"folder": "wrong", "mistake": "m", "causes": []}
+    said = {"ok": False, "checks": ["value"], "causes": ["unexplained"], "error": ""}
+
+    assert strangers.miss(one, said) == ""
+    assert strangers.miss(one, {**said, "causes": ["bias-ignored"]}).endswith("expected no known fault")
+
+
 @pytest.mark.parametrize(
     ("said", "line"),
     [
