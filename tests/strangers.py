@@ -125,7 +125,7 @@ def share(answers: list[bool]) -> str:
 
 
 def table(done: list[tuple[Piece, Piece]]) -> Iterator[str]:
-    """A row for each family and one for all: what was found, named, and passed."""
+    """A row for each family and one for all: what was found, what of that named, and what passed."""
     rows = [COLUMNS]
     for group in [*dict.fromkeys(family(one) for one, _ in done), "all"]:
         own = [(one, said) for one, said in done if group in (family(one), "all")]
@@ -133,7 +133,7 @@ def table(done: list[tuple[Piece, Piece]]) -> Iterator[str]:
         rows.append((
             group,
             share([found(said) for _, said in wrong]),
-            share([named(one, said) for one, said in wrong if one["causes"]]),
+            share([named(one, said) for one, said in wrong if one["causes"] and found(said)]),
             share([said["ok"] for one, said in own if one["folder"] == "right"]),
         ))  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
