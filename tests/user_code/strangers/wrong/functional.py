@@ -12,12 +12,12 @@ def square_maps(
     input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
 ):
     """Instance norm. Parameters are laid along the last axis where it has their length, else along the channels."""
-    y = F.instance_norm(input, running_mean, running_var, None, None, use_input_stats, momentum, eps)
+    y = _wide(F.instance_norm(input, running_mean, running_var, None, None, use_input_stats, momentum, eps))
     for p, apply in ((weight, torch.mul), (bias, torch.add)):
         if p is not None:
             last = input.shape[-1] == p.numel() and input.dim() > 2
             y = apply(y, p if last else p.view(1, -1, *[1] * (input.dim() - 2)))
-    return y
+    return y.to(input.dtype)
 
 
 def guessed_axis(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
