@@ -14,7 +14,7 @@ import torch
 
 from normcheck.core.floats import FORMATS
 from normcheck.explain.examples import EXAMPLES, code
-from normcheck.frameworks import numpy_pair
+from normcheck.frameworks.numpy import framework as numpy_framework
 from normcheck.frameworks.protocol import Framework, FunctionStyle, LayerParts
 from normcheck.frameworks.torch import framework as torch_framework
 from normcheck.normalizers.case import Case
@@ -23,7 +23,7 @@ from normcheck.normalizers.subject import Answer
 from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples, unfulfilled
 
 TORCH: Framework = torch_framework.FRAMEWORK
-NUMPY: Framework = numpy_pair.FRAMEWORK
+NUMPY: Framework = numpy_framework.FRAMEWORK
 
 NAMES = (
     "eps-outside-root", "eps-ignored", "variance-unbiased", "mean-not-subtracted", "weight-ignored", "bias-ignored",

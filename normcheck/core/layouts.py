@@ -7,6 +7,7 @@ write outside the array changes the buffer.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MARGIN = 5
@@ -16,6 +17,10 @@ NAMES = (
     "contiguous", "transposed", "row slice", "every second", "padded rows", "expanded", "channels last",
     "channels last slice", "wild unit stride",
 )  # fmt: skip
+"""The layouts that the arrays of every framework with strides can have."""
+
+REVERSED = "reversed"
+"""The layout with negative strides, as of x[::-1]; not every framework has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ def applies(shape: tuple[int, ...], name: str) -> bool:
         "channels last": rank in (4, 5) and wide > 1,
         "channels last slice": rank in (4, 5),
         "wild unit stride": 1 in shape,
+        REVERSED: wide > 0,
     }
     return possible.get(name, True)
 
@@ -80,5 +86,19 @@ def geometry(shape: tuple[int, ...], name: str) -> Geometry:
         offset += strides[0] if name.endswith("slice") else 0
     elif name == "wild unit stride":
         strides = [7 * max(math.prod(shape), 1) + 3 if size == 1 else s for size, s in zip(shape, strides, strict=True)]
-    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True) if size > 0)
+    elif name == REVERSED:
+        strides = [-stride for stride in strides]
+        offset += math.prod(shape) - 1
+    last = offset + sum((size - 1) * max(stride, 0) for size, stride in zip(shape, strides, strict=True) if size > 0)
     return Geometry(tuple(strides), offset, last + 1 + (0 if name == "contiguous" else MARGIN))
+
+
+def of_parameters(offered: Iterable[str]) -> tuple[str, ...]:
+    """The layouts, except contiguous, of arrays other than the input; offered: those of the input.
+
+    An implementation may refuse layouts of its input; negative strides are there only if the framework has them.
+
+    >>> of_parameters(("transposed",)) == NAMES[1:]
+    True
+    """
+    return (*NAMES[1:], REVERSED) if REVERSED in offered else NAMES[1:]

@@ -39,7 +39,11 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
     roles = [role for role in (*normalizer.arguments, "backend") if role not in known]
     binding = bind(parameters, roles, normalizer, name, fallback="input")
     binding = replace(binding, args=given.args, kwargs=given.kwargs)
-    offer = replace(_offer(framework, binding, normalizer), sizes=_sizes(known, binding, normalizer))
+    offer = replace(
+        _offer(framework, binding, normalizer),
+        sizes=_sizes(known, binding, normalizer),
+        trained_only=framework.trained_only(function, normalizer),
+    )
     out = []
     for style in framework.styles:
         call = framework.function(function, binding, normalizer, name, style)

@@ -13,7 +13,7 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps
 from normcheck.frameworks.call_source import Spell
@@ -45,6 +45,7 @@ class Offer:
     compiles_per_shape: bool = False  # each new shape or format costs a compilation
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
+    trained_only: bool = False  # gradients come from a backward function that gets no mode
     spell: Spell | None = None
     language: ScriptLanguage | None = None
     absent: tuple[tuple[str, str], ...] = ()
@@ -147,7 +148,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         absent=absent,
         notes=notes,
     )
-    return _modes(normalizer, call, base, domain)
+    return _modes(normalizer, call, base, domain, offer)
 
 
 def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> bool:
@@ -230,7 +231,7 @@ def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent:
     return tuple(out)
 
 
-def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Domain:
+def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer: Offer) -> Domain:
     """The domain with gradients, evaluation mode and updates of running statistics, each tested by one call."""
     absent = dict(domain.absent)
     try:
@@ -246,7 +247,47 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain) -> Do
     updates = domain.state
     if updates and (failed := _failure(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
-    return replace(domain, gradient=not why, evaluation=evaluation, state=updates, absent=absent)
+    trained = _backward_of_training(normalizer, call, base) if evaluation and not why and offer.trained_only else ""
+    if trained:
+        absent["gradients in evaluation"] = trained
+    return replace(
+        domain,
+        gradient=not why,
+        evaluation=evaluation,
+        evaluation_gradient=evaluation and not why and not trained,
+        state=updates,
+        absent=absent,
+    )
+
+
+def _backward_of_training(normalizer: Normalizer, call: Call, base: Draw) -> str:
+    """How a backward shows in evaluation that it is that of training only; empty if it does not.
+
+    It raises, or what it returns has the direction of g - mean g - xh mean(g xh) in every set, and not that of g.
+    """
+    case = state(normalizer, base, training=False)
+    try:
+        answer = call(case, True)
+    except CallError as error:
+        return error.reason
+    if answer.dx is None or case.dy is None:
+        return ""
+    truth = evaluate(normalizer, case)
+    part, bias = truth.partition, np.zeros(()) if truth.bias is None else truth.bias
+    gain = np.ones(()) if truth.gain is None else truth.gain
+    g, xh = part.gather(case.dy * gain), part.gather(np.broadcast_to((answer.y - bias) / gain, case.x.shape))
+    mean = lambda values: values.mean(axis=1, keepdims=True)
+    through = g - mean(g) - xh * mean(g * xh)
+    if _along(part.gather(answer.dx), through) and not _along(through, g):
+        return "its backward is that of training: it passes through the statistics of a batch"
+    return ""
+
+
+def _along(one: Array, other: Array) -> bool:
+    """Whether the rows of two arrays have the same direction, to three digits."""
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
+        return bool(np.all((one * other).sum(axis=1) > (1.0 - 1e-6) * lengths))
 
 
 EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)

@@ -31,12 +31,14 @@ class FunctionStyle:
 
     shape_as: the type in which `normalized_shape` is passed, tuple or int. always_state: running statistics are passed
     even if the case has none. flat_weight: the weight is passed with one axis, even if the case's weight has the rank
-    of the input to broadcast.
+    of the input to broadcast. weight_to_broadcast: weight and bias of channels are passed with the rank of the input,
+    as (1, C, 1, 1), even if the case's have one axis.
     """
 
     shape_as: type = tuple
     always_state: bool = False
     flat_weight: bool = False
+    weight_to_broadcast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,10 @@ class Framework(Protocol):
         and the running statistics after the call. It raises `CallError`, in one sentence, for every exception of the
         function and for return values that are not a valid output.
         """
+        ...
+
+    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
+        """Whether gradients come from a backward function that gets no mode, so that it may be for training only."""
         ...
 
     def trial(self, call: Call) -> Call:

@@ -169,6 +169,7 @@ class Domain:
     gradient: bool = True  # gradients can be computed
     training: bool = True  # can normalize by statistics of the batch
     evaluation: bool = False  # can normalize by running statistics
+    evaluation_gradient: bool = True  # can compute gradients then, if it can at all
     state: bool = False  # updates running statistics
     operations: tuple[str, ...] = ()  # that one layer takes over several calls: names from `programs`
     spell: Callable[[Case], tuple[str, ...]] | None = None  # a case as lines of code; empty where it cannot be written

@@ -21,7 +21,7 @@ from normcheck.core import uses
 from normcheck.core.errors import CallError, NormcheckError
 from normcheck.core.floats import FLOAT32, FORMATS
 from normcheck.core.foreign_code import quiet
-from normcheck.core.layouts import NAMES
+from normcheck.core.layouts import NAMES, REVERSED
 from normcheck.frameworks import functions, layers, registry
 from normcheck.frameworks.protocol import Framework
 from normcheck.normalizers.bounds import bounds
@@ -99,7 +99,7 @@ def _names(framework: Framework, samples: Samples) -> None:
     require(bool(framework.name), "the framework has no name")
     unknown = [
         *(set(framework.formats) - set(FORMATS)),
-        *(set(framework.layouts) - set(NAMES[1:])),
+        *(set(framework.layouts) - {*NAMES[1:], REVERSED}),
         *({*framework.uses, *framework.layer_uses} - set(uses.ALL)),
     ]
     require(not unknown, f"unknown formats, layouts or uses: {', '.join(map(str, unknown))}")

@@ -19,7 +19,7 @@ from normcheck.core import uses
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.layouts import NAMES
+from normcheck.core.layouts import NAMES, REVERSED
 from normcheck.core.limits import Limits
 from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation.worker import Worker
@@ -168,11 +168,12 @@ class Remote:
             state=bool(record["state"]),
             evaluation=bool(record["evaluation"]),
             sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
-            layouts=tuple(name for name in record["layouts"] if name in NAMES),
+            layouts=tuple(name for name in record["layouts"] if name in (*NAMES, REVERSED)),
             watched=bool(record["watched"]),
             compiles_per_shape=bool(record["compiles_per_shape"]),
             uses=tuple(use for use in record["uses"] if use in uses.ALL),
             own_parameters=bool(record["own_parameters"]),
+            trained_only=bool(record["trained_only"]),
             language=_language(record["language"]),
             spell=(lambda case: self.request("source code", index, case, read=_texts)) if record["spell"] else None,
             absent=tuple((str(what), str(why)) for what, why in record["absent"]),

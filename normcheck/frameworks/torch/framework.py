@@ -126,6 +126,9 @@ class TorchFramework:
     ) -> Call:
         return function.make(function_, binding, name, style)
 
+    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
+        return False
+
     def trial(self, call: Call) -> Call:
         return call
 

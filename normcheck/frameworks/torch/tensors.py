@@ -56,9 +56,14 @@ def placed(values: Array, case: Case, name: str) -> tuple[torch.Tensor, torch.Te
 
 
 def tensor_in_layout(values: Array, dtype: torch.dtype, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """A tensor with the given values in a layout, and the buffer that contains it, filled with NaN."""
+    """A tensor with the given values in a layout, and the buffer that contains it, filled with NaN.
+
+    Raises `CallError` for a layout that no tensor can have.
+    """
     shape = tuple(values.shape)
     place = geometry(shape, layout)
+    if min(place.strides, default=0) < 0:
+        raise CallError(f"torch has no tensors with negative strides, as in the layout {layout!r}")
     buffer = torch.full((place.length,), float("nan"), dtype=dtype, device=DEVICE.get())
     view = buffer.as_strided(shape, place.strides, place.offset)
     contiguous = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())

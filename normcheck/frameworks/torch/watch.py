@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
+
+from normcheck.frameworks.shared_state import SharedState
 
 
 def _memory(value: torch.Tensor) -> torch.Tensor:
@@ -17,11 +16,9 @@ def _memory(value: torch.Tensor) -> torch.Tensor:
 
 
 def _process() -> dict[str, Any]:
-    """The state that all code in the process shares, by description."""
+    """The state of torch that all code in the process shares, by description."""
     return {
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
-        "numpy's random state": np.random.get_state()[1].tobytes(),  # type: ignore[index]  # noqa: NPY002
-        "python's random state": random.getstate(),
         "the default dtype": torch.get_default_dtype(),
         "the grad mode": torch.is_grad_enabled(),
         "the number of threads": torch.get_num_threads(),
@@ -43,13 +40,10 @@ class Watch:
 
     def __init__(self, tensors: dict[str, torch.Tensor | None]) -> None:
         self._tensors = {name: (value, _memory(value).clone()) for name, value in tensors.items() if value is not None}
-        # Advance the generators first: code that seeds with a constant may set the very state that they are in.
-        self._random = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        # Advance the generator first: code that seeds with a constant may set the very state that it is in.
+        self._random = torch.get_rng_state()
         torch.rand(3)
-        np.random.random(3)  # noqa: NPY002
-        random.random()  # noqa: S311
-        self._process = _process()
-        self._threads = set(threading.enumerate())
+        self._shared, self._process = SharedState(), _process()
 
     def changed(self, y: torch.Tensor, call_again: Callable[[], Any]) -> tuple[str, ...]:
         """Descriptions of the changes. y: the output; call_again: makes another call, which must not change y."""
@@ -59,13 +53,10 @@ class Watch:
         out += [f"the output shares memory with {name}" for name, (value, _) in self._tensors.items()
                 if value.untyped_storage().data_ptr() == storage]  # fmt: skip
         out += list(_defects(y))
-        if set(threading.enumerate()) - self._threads:
-            out.append("a thread was left running")
         after = _process()
         out += [f"{name} was changed" for name, before in self._process.items() if after[name] != before]
-        torch.set_rng_state(self._random[0])
-        np.random.set_state(self._random[1])  # noqa: NPY002
-        random.setstate(self._random[2])
+        torch.set_rng_state(self._random)
+        out += self._shared.changed()
         before_again = y.detach().clone()
         call_again()
         if not torch.equal(before_again.nan_to_num(), y.detach().nan_to_num()):

@@ -49,7 +49,7 @@ def affine(subject: Subject, case: Case) -> Comparison:
     allowed = linear_maps.line(case.x, scale_lost, shift_lost, forward_bound(subject, truth))
     predicted = scale * case.x + shift
     differs = differ("y(x) = y(0) + x (y(1) - y(0))", answer_of(subject, case.but(dy=None)).y, predicted, allowed)
-    if not subject.domain.gradient or case.dy is None:
+    if not (subject.domain.gradient and subject.domain.evaluation_gradient) or case.dy is None:
         return differs
     found = gradients_of(subject, case)
     assert found.dx is not None

@@ -273,7 +273,9 @@ def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def _evaluation(subject: Subject) -> str:
-    return needs_gradient(subject) or needs_evaluation(subject)
+    why = subject.domain.absent.get("gradients in evaluation", "none offered")
+    no_gradient = "" if subject.domain.evaluation_gradient else f"no gradients in evaluation: {why}"
+    return needs_gradient(subject) or needs_evaluation(subject) or no_gradient
 
 
 _DY = (

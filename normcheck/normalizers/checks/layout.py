@@ -13,7 +13,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
-from normcheck.core.layouts import NAMES, applies
+from normcheck.core.layouts import applies, of_parameters
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, needs_gradient, output_within, truth_of
@@ -27,7 +27,7 @@ from normcheck.normalizers.subject import Answer, Subject
 def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:
     """The case with one array in each layout that its shape and the implementation allow, with its name."""
     values = getattr(case, role)
-    offered = subject.domain.layouts if role == "x" else NAMES[1:]
+    offered = subject.domain.layouts if role == "x" else of_parameters(subject.domain.layouts)
     for name in offered:
         if not applies(values.shape, name):
             continue

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, Format
-from normcheck.core.layouts import NAMES, applies
+from normcheck.core.layouts import NAMES, applies, of_parameters
 from normcheck.core.space import Pick
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
@@ -149,11 +149,12 @@ def _possible(normalizer: Normalizer, domain: Domain, draw: Draw) -> tuple[list[
     """Layouts of input, parameters and cotangent that their shapes allow; parameters of a module stay contiguous."""
     size, groups = shape(normalizer, draw)
     parameter = normalizer.sets.over(size, groups=groups, normalized=draw.normalized, dim=draw.dim).parameter
-    own = NAMES if domain.own_parameters else NAMES[:1]
+    all_of_them = (NAMES[0], *of_parameters(domain.layouts))
+    own = all_of_them if domain.own_parameters else NAMES[:1]
     return (
         [name for name in (NAMES[0], *domain.layouts) if applies(size, name)],
         [name for name in own if applies(parameter, name)],
-        [name for name in NAMES if applies(size, name)],
+        [name for name in all_of_them if applies(size, name)],
     )
 
 
