@@ -13,9 +13,9 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
-from normcheck.frameworks import fixed_eps
+from normcheck.frameworks import fixed_eps, trained_only
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.fixed_eps import FREE
 from normcheck.frameworks.guard import RAISED
@@ -247,7 +247,11 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
     updates = domain.state
     if updates and (failed := _failure(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
-    trained = _backward_of_training(normalizer, call, base) if evaluation and not why and offer.trained_only else ""
+    trained = (
+        trained_only.shown(normalizer, call, state(normalizer, base, training=False))
+        if evaluation and not why and offer.trained_only
+        else ""
+    )
     if trained:
         absent["gradients in evaluation"] = trained
     return replace(
@@ -258,36 +262,6 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
         state=updates,
         absent=absent,
     )
-
-
-def _backward_of_training(normalizer: Normalizer, call: Call, base: Draw) -> str:
-    """How a backward shows in evaluation that it is that of training only; empty if it does not.
-
-    It raises, or what it returns has the direction of g - mean g - xh mean(g xh) in every set, and not that of g.
-    """
-    case = state(normalizer, base, training=False)
-    try:
-        answer = call(case, True)
-    except CallError as error:
-        return error.reason
-    if answer.dx is None or case.dy is None:
-        return ""
-    truth = evaluate(normalizer, case)
-    part, bias = truth.partition, np.zeros(()) if truth.bias is None else truth.bias
-    gain = np.ones(()) if truth.gain is None else truth.gain
-    g, xh = part.gather(case.dy * gain), part.gather(np.broadcast_to((answer.y - bias) / gain, case.x.shape))
-    mean = lambda values: values.mean(axis=1, keepdims=True)
-    through = g - mean(g) - xh * mean(g * xh)
-    if _along(part.gather(answer.dx), through) and not _along(through, g):
-        return "its backward is that of training: it passes through the statistics of a batch"
-    return ""
-
-
-def _along(one: Array, other: Array) -> bool:
-    """Whether the rows of two arrays have the same direction, to three digits."""
-    with np.errstate(all="ignore"):
-        lengths = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
-        return bool(np.all((one * other).sum(axis=1) > (1.0 - 1e-6) * lengths))
 
 
 EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)

@@ -6,7 +6,7 @@ dx, or (dx, dweight, dbias), or a dict with those names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from normcheck.frameworks.protocol import FunctionStyle
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.subject import Answer, Call
+from normcheck.normalizers.subject import Answer
 
 FORMAT_NAMES = tuple(one.name for one in FORMATS.values() if one is not BFLOAT16)
 
@@ -56,7 +56,7 @@ def _checked(value: Any, shape: tuple[int, ...], name: str, what: str) -> Array:
     return value
 
 
-def _gradients(value: Any) -> tuple[Any, Any, Any]:
+def _returned(value: Any) -> tuple[Any, Any, Any]:
     """dx, dweight and dbias from the return value of a backward function; None for those that it does not return."""
     if isinstance(value, Mapping):
         found = [next((value[key] for key in keys if key in value), None) for keys in GRADIENTS.values()]
@@ -90,63 +90,74 @@ def _watched(arrays: Mapping[str, Array], dy: Array | None, case: Case) -> dict[
     return {name: arrays.get(role) for role, name in names.items()} | {"dy": dy}
 
 
-def make(forward: BoundFunction, backward: BoundFunction | None, name: str, style: FunctionStyle) -> Call:
-    """A call that runs the functions on arrays of the case's format."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCall:
+    """A `Call` that runs a forward, and its backward if there is one, on arrays of the case's format."""
 
-    def call(case: Case, gradient: bool) -> Answer:
+    forward: BoundFunction
+    backward: BoundFunction | None
+    name: str
+    style: FunctionStyle
+
+    def __call__(self, case: Case, gradient: bool) -> Answer:
         if case.format.name not in FORMAT_NAMES:
-            raise CallError(f"{name} works on numpy arrays, and numpy has no {case.format.name}")
-        gradient = gradient and backward is not None
+            raise CallError(f"{self.name} works on numpy arrays, and numpy has no {case.format.name}")
+        gradient = gradient and self.backward is not None
         if case.watched:  # modules that the first call imports may set warning filters of their own
-            call(case.but(watched=False), gradient)
+            self(case.but(watched=False), gradient)
         with settings(watched=case.watched):
-            return answered(case, gradient=gradient)
+            return self._answer(case, gradient=gradient)
 
-    def answered(case: Case, *, gradient: bool) -> Answer:
-        arrays = _arrays(case, style)
+    def _answer(self, case: Case, *, gradient: bool) -> Answer:
+        arrays = _arrays(case, self.style)
         dy = cotangent(case) if gradient else None
         watch = ArrayWatch(_watched(arrays, dy, case)) if case.watched else None
-        values = role_values(case, style.shape_as) | arrays
-        args, kwargs, options = forward.arguments(values)
-        returned = guarded(lambda: forward.function(*args, **kwargs), case, name)
+        values = role_values(case, self.style.shape_as) | arrays
+        args, kwargs, options = self.forward.arguments(values)
+        returned = guarded(lambda: self.forward.function(*args, **kwargs), case, self.name)
         y, cache = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, None)
         y = y[0] if isinstance(y, tuple) else y
-        y = _checked(y, case.x.shape, name, "y")
+        y = _checked(y, case.x.shape, self.name, "y")
         if watch is not None:
             watch.after_forward(y)
-        grads = differentiated(case, values | {"dy": dy, "cache": cache}, options) if gradient else (None, None, None)
-        stats = [] if case.running_mean is None else [statistic(role, arrays, options) for role in STATISTICS]
-        mean, var = stats or (None, None)
-        out = Answer(y.astype(np.float64), y.dtype.name, *grads, mean, var)
+        grads: Sequence[Array | None] = (None, None, None)
+        if gradient:
+            grads = self._gradients(case, values | {"dy": dy, "cache": cache}, options)
+        mean, var = (self._statistic(role, arrays, options, case) for role in STATISTICS)
+        out = Answer(y.astype(np.float64), y.dtype.name, grads[0], grads[1], grads[2], mean, var)
         if watch is None:
             return out
         again = case.but(x=-case.x, watched=False)
-        return replace(out, changed=watch.changed(lambda: call(again, False)))
+        return replace(out, changed=watch.changed(lambda: self(again, False)))
 
-    def differentiated(case: Case, values: Mapping[str, Any], options: dict[str, Any]) -> list[Array | None]:
+    def _gradients(self, case: Case, values: Mapping[str, Any], options: dict[str, Any]) -> list[Array | None]:
+        """dx, dweight and dbias in the shapes of the case; zero for one that the backward does not return."""
+        backward = self.backward
         assert backward is not None, "there is no backward"
         args, kwargs, _ = backward.arguments(values)
         if backward.options is not None:
             kwargs[backward.options.name] = options
-        returned = guarded(lambda: backward.function(*args, **kwargs), case, name, IN_BACKWARD)
+        returned = guarded(lambda: backward.function(*args, **kwargs), case, self.name, IN_BACKWARD)
         out: list[Array | None] = []
         owners = (("input", case.x, "dx"), ("weight", case.weight, "dweight"), ("bias", case.bias, "dbias"))
-        for value, (role, owner, what) in zip(_gradients(returned), owners, strict=True):
+        for value, (role, owner, what) in zip(_returned(returned), owners, strict=True):
             if owner is None:
                 out.append(None)
             elif value is None:
                 out.append(np.zeros(owner.shape))
             else:
                 shape = values[role].shape if role in values else owner.shape
-                out.append(_checked(np.asarray(value), shape, name, what).astype(np.float64).reshape(owner.shape))
+                grad = _checked(np.asarray(value), shape, self.name, what)
+                out.append(grad.astype(np.float64).reshape(owner.shape))
         return out
 
-    def statistic(role: str, arrays: Mapping[str, Array], options: Mapping[str, Any]) -> Array | None:
+    def _statistic(
+        self, role: str, arrays: Mapping[str, Array], options: Mapping[str, Any], case: Case
+    ) -> Array | None:
         """A running statistic after the call: updated in place, or replaced in the dict of options."""
         held = arrays.get(role)
-        if held is None or forward.options is None or role not in forward.options.keys:
-            return None if held is None else held.astype(np.float64)
-        value = np.asarray(options.get(forward.options.keys[role]))
-        return _checked(value, held.shape, name, role).astype(np.float64)
-
-    return call
+        if held is None or getattr(case, role) is None:
+            return None
+        own = self.forward.options
+        value = held if own is None or role not in own.keys else options.get(own.keys[role])
+        return _checked(np.asarray(value), held.shape, self.name, role).astype(np.float64)

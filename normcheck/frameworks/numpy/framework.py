@@ -14,7 +14,7 @@ from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES, REVERSED
 from normcheck.frameworks.numpy.arrays import in_layout
-from normcheck.frameworks.numpy.call import FORMAT_NAMES, BoundFunction, make
+from normcheck.frameworks.numpy.call import FORMAT_NAMES, BoundFunction, PairCall
 from normcheck.frameworks.numpy.options import MODES, Options, options_of
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.registry import pair
@@ -99,7 +99,8 @@ class NumpyFramework:
         assert isinstance(function_, NumpyFunctions)
         found = function_.backward
         backward = None if found is None else _backward(found, normalizer, f"{name} (backward)")
-        return make(BoundFunction(function_.forward, binding, function_.options), backward, name, style)
+        forward = BoundFunction(function_.forward, binding, function_.options)
+        return PairCall(forward, backward, name, style)
 
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         assert isinstance(function_, NumpyFunctions)

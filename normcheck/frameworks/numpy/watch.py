@@ -59,7 +59,9 @@ class ArrayWatch:
 
     def _compare(self) -> None:
         self._changed += [
-            f"{name} was written to" for name, (value, before) in self._arrays.items() if not np.array_equal(value, before)
+            f"{name} was written to"
+            for name, (value, before) in self._arrays.items()
+            if not np.array_equal(value, before)
         ]
 
     def changed(self, call_again: Callable[[], object]) -> tuple[str, ...]:
