@@ -44,6 +44,7 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
         sizes=_sizes(known, binding, normalizer),
         trained_only=framework.trained_only(function, normalizer),
     )
+    offer = offer.without(framework.unsupported(given.inner))
     out = []
     for style in framework.styles:
         call = framework.function(function, binding, normalizer, name, style)

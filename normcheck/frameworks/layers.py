@@ -46,7 +46,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
         build = _copies(layers, target, name)
         made = sample(build, normalizer)
         _raise_if_more_inputs(made, name)
-        offer = _offer(framework, layers.parts(made), frozenset(), normalizer)
+        offer = _offer(framework, layers.parts(made), frozenset(), normalizer).without(framework.unsupported(made))
         call = layers.call(build, name, normalizer)
         return [Attempt(call, replace(offer, sizes=layers.sizes(target)), framework.trial(call))]
     matched = constructor(layers, target, normalizer, name)

@@ -5,7 +5,7 @@ A capability is removed from the domain only if the implementation raises; a wro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +49,13 @@ class Offer:
     spell: Spell | None = None
     language: ScriptLanguage | None = None
     absent: tuple[tuple[str, str], ...] = ()
+
+    def without(self, unsupported: Mapping[str, str]) -> Offer:
+        """The offer without some uses, which are absent with their reasons."""
+        fewer = tuple((use, unsupported[use]) for use in self.uses if use in unsupported)
+        return replace(
+            self, uses=tuple(use for use in self.uses if use not in unsupported), absent=(*self.absent, *fewer)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

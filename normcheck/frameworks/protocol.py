@@ -245,6 +245,10 @@ class Framework(Protocol):
         """
         ...
 
+    def unsupported(self, target: Any) -> Mapping[str, str]:
+        """The uses that fail for every target of this kind, whatever its code, with the reason; measured."""
+        ...
+
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         """Whether gradients come from a backward function that gets no mode, so that it may be for training only."""
         ...

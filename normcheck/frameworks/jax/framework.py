@@ -89,6 +89,9 @@ class JaxFramework:
     ) -> Call:
         return JaxCall(preparing(function_, binding, normalizer, name, style))
 
+    def unsupported(self, target: Any) -> Mapping[str, str]:
+        return {}
+
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         return False
 

@@ -102,6 +102,9 @@ class NumpyFramework:
         forward = BoundFunction(function_.forward, binding, function_.options)
         return PairCall(forward, backward, name, style)
 
+    def unsupported(self, target: Any) -> Mapping[str, str]:
+        return {}
+
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         assert isinstance(function_, NumpyFunctions)
         if function_.backward is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from normcheck.core.foreign_code import ENDS, attribute
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
-from normcheck.frameworks.torch.module import buffers, parameter_names
+from normcheck.frameworks.torch.module import buffers, copied, parameter_names
 from normcheck.normalizers.case import Case
 
 COUNTS = ("num_batches_tracked", "batches_tracked", "num_batches", "n_batches", "batches_seen")
@@ -64,7 +63,7 @@ def _acts(module: torch.nn.Module, parameter: str, case: Case, name: str) -> boo
     if pair is None:
         return False
     one, other = pair
-    held = other.get_parameter(parameter)
+    held = dict(other.named_parameters())[parameter]
     with torch.no_grad():
         held.copy_(held * 1.5 + 0.5)
     return not _same(_output(one, case, name), _output(other, case, name))
@@ -73,7 +72,7 @@ def _acts(module: torch.nn.Module, parameter: str, case: Case, name: str) -> boo
 def _copies(module: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module] | None:
     """Two copies of a module; None for one that cannot be copied."""
     try:
-        return copy.deepcopy(module), copy.deepcopy(module)
+        return copied(module), copied(module)
     except ENDS:
         raise
     except BaseException:  # a module that cannot be copied raises anything
@@ -115,7 +114,7 @@ def _is_count(name: str) -> bool:
 
 def _set(module: torch.nn.Module, name: str, value: int) -> None:
     path, _, last = name.rpartition(".")
-    owner = module.get_submodule(path)
+    owner = dict(module.named_modules())[path]
     if isinstance(getattr(owner, last), torch.Tensor):
         getattr(owner, last).fill_(value)
     else:

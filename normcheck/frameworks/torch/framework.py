@@ -16,7 +16,7 @@ from normcheck.frameworks import call_source
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.frameworks.torch import changing, function, life, module, tensors, transform
+from normcheck.frameworks.torch import changing, function, life, module, scripted, tensors, transform
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -125,6 +125,9 @@ class TorchFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return function.make(function_, binding, name, style)
+
+    def unsupported(self, target: Any) -> Mapping[str, str]:
+        return scripted.unsupported(target)
 
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         return False

@@ -13,7 +13,15 @@ from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.changing import COUNTS
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, answer
-from normcheck.frameworks.torch.module import buffers, layer_of, momentum_name, parameter_names, parameters, set_value
+from normcheck.frameworks.torch.module import (
+    buffers,
+    copied,
+    layer_of,
+    momentum_name,
+    parameter_names,
+    parameters,
+    set_value,
+)
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Life, State
@@ -116,7 +124,7 @@ class TorchLife:
         self._module = self._new()
 
     def _copy(self) -> None:
-        old, self._module = self._module, copy.deepcopy(self._module)
+        old, self._module = self._module, copied(self._module)
         _overwrite_statistics(old)
 
     def _reload(self) -> None:

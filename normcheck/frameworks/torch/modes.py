@@ -53,7 +53,7 @@ Assign = Callable[[torch.nn.Module, str, torch.Tensor], object]
 def _place(module: torch.nn.Module, name: str) -> tuple[torch.nn.Module, str]:
     """The module that holds a parameter, and its name there."""
     path, _, last = name.rpartition(".")
-    return module.get_submodule(path), last
+    return dict(module.named_modules())[path], last  # a scripted module has no method get_submodule
 
 
 def _replace(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
@@ -62,11 +62,11 @@ def _replace(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
 
 
 def _swap_data(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
-    module.get_parameter(name).data = value
+    dict(module.named_parameters())[name].data = value
 
 
 def _copy_in(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
-    module.get_parameter(name).copy_(value)
+    dict(module.named_parameters())[name].copy_(value)
 
 
 def _load(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:

@@ -189,10 +189,19 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
 
 
 def copied(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that shares no memory with the module. Raises `UsageError` for a lazy one, which cannot be copied."""
+    """A copy that shares no memory with the module. Raises `UsageError` for a lazy one, which cannot be copied.
+
+    A copy of a scripted module is made without gradients: else its parameters would be no leaves.
+    """
     if any(is_lazy(one) for one in (*module.parameters(), *module.buffers())):
         raise UsageError("is a lazy module that no call has completed: name its class, or call it once before")
-    return copy.deepcopy(module)
+    if not isinstance(module, torch.jit.ScriptModule):
+        return copy.deepcopy(module)
+    with torch.no_grad():
+        out: torch.nn.Module = copy.deepcopy(module)
+    for own, other in zip(out.parameters(), module.parameters(), strict=True):
+        own.requires_grad_(other.requires_grad)
+    return out
 
 
 def sizes(instance: torch.nn.Module) -> Sizes | None:

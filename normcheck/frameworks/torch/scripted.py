@@ -1,0 +1,79 @@
+"""What TorchScript cannot do with any function or module, found on a plain one that is right."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from normcheck.core import uses
+from normcheck.core.errors import CallError
+from normcheck.core.floats import FLOAT32
+from normcheck.core.foreign_code import ENDS, first_line, quiet
+from normcheck.frameworks.torch.layer import Prepare, PreparedLayer
+from normcheck.frameworks.torch.module import layer_of
+from normcheck.frameworks.torch.tensors import given
+from normcheck.frameworks.torch.uses import USES
+from normcheck.normalizers.case import Case
+
+SLOW = (uses.COMPILED, uses.EXPORTED)
+"""Uses that are not tried here: they take seconds, and where they raise they count as refused."""
+
+ROUNDS = 2
+"""TorchScript optimizes a function after its first call, for what it saw in that: some uses fail only then."""
+
+CASE = Case(
+    np.arange(12.0).reshape(3, 4) % 5, 1e-5, FLOAT32, np.arange(1.0, 5.0), np.arange(4.0), np.arange(12.0).reshape(3, 4)
+).but(tangent=np.arange(12.0).reshape(3, 4) % 7)
+
+
+def _layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    centered = x - x.mean(-1, keepdim=True)
+    return centered * torch.rsqrt((centered * centered).mean(-1, keepdim=True) + 1e-5) * weight + bias
+
+
+class _LayerNorm(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.arange(1.0, 5.0))
+        self.bias = torch.nn.Parameter(torch.arange(4.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _layer_norm(x, self.weight, self.bias)
+
+
+def _function(case: Case) -> PreparedLayer:
+    leaves = given(case.x, case, "x"), given(case.weight, case, "weight"), given(case.bias, case, "bias")
+    return PreparedLayer("layer norm", leaves, torch.jit.script(_layer_norm))
+
+
+def _module(case: Case) -> PreparedLayer:
+    x = given(case.x, case, "x")
+    assert x is not None
+    return layer_of(torch.jit.script(_LayerNorm()), ("weight", "bias"), case, x, "layer norm")
+
+
+def unsupported(target: Any) -> Mapping[str, str]:
+    """The uses that fail for every scripted target of that kind, with the reason; empty if it is not scripted."""
+    if isinstance(target, torch.jit.ScriptModule):
+        return _measured(_module)
+    return _measured(_function) if isinstance(target, torch.jit.ScriptFunction) else {}
+
+
+@functools.cache
+def _measured(prepare: Prepare) -> Mapping[str, str]:
+    of_kind = (uses.PLAIN, *(uses.OF_FUNCTIONS if prepare is _function else uses.ALL))
+    out: dict[str, str] = {}
+    with quiet(), torch.inference_mode(mode=False), torch.enable_grad():
+        for use in (one for _ in range(ROUNDS) for one in of_kind if one not in SLOW):
+            try:
+                USES[use](prepare, CASE.but(use=use), True)
+            except ENDS:
+                raise
+            except BaseException as error:
+                reason = error.reason if isinstance(error, CallError) else first_line(error)
+                out.setdefault(use, f"no scripted code can: {reason}")
+    return out
