@@ -114,7 +114,8 @@ class TorchLife:
             OTHER_OPERATIONS[operation](self)
 
     def _freeze(self) -> None:
-        self._module.requires_grad_(False)
+        for parameter in self._module.parameters():
+            parameter.requires_grad_(False)
 
     def _reset(self) -> None:
         reset: Any = getattr(self._module, RESET_METHOD)
