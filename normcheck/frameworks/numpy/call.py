@@ -104,7 +104,8 @@ class PairCall:
             raise CallError(f"{self.name} works on numpy arrays, and numpy has no {case.format.name}")
         gradient = gradient and self.backward is not None
         if case.watched:  # modules that the first call imports may set warning filters of their own
-            self(case.but(watched=False), gradient)
+            with settings(watched=True):
+                self(case.but(watched=False), gradient)
         with settings(watched=case.watched):
             return self._answer(case, gradient=gradient)
 
