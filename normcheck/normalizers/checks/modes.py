@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from normcheck.core import uses
 from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.core.result import Comparison
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.call_modes import stateless, use_check
+from normcheck.normalizers.checks.call_modes import same, stateless, use_check
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
-from normcheck.normalizers.subject import Subject
+from normcheck.normalizers.subject import Answer, Subject
 
 MODULE = "not a use of this kind of code"
 
@@ -19,6 +22,15 @@ MODULE = "not a use of this kind of code"
 def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
     """A case that is evaluated with running statistics, where the normalizer has them."""
     return state(normalizer, draw, training=False) if normalizer.state else small(normalizer, draw)
+
+
+def _nothing_else(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are those of a plain call, and the mode is all that eval() and train() change."""
+    yield from same(subject, truth, answer, use)
+    strange = float("inf") if answer.changed else 0.0
+    yield Comparison(
+        "eval() and train() change the mode alone", 1, strange, strange, 0.0, detail=", ".join(answer.changed)
+    )
 
 
 def _no_module(*names: str) -> str:
@@ -43,7 +55,7 @@ _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=
 CHECKS = (
     replace(
         use_check("evaluation-mode", "without running statistics, training and evaluation give the same",
-                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, least="quick"),
+                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, within=_nothing_else, least="quick"),
         concerns=stateless, lacks=_needs_modes,
     ),
     replace(
