@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "momentum": ("new", "old"),
     "eps-place": ("inside", "outside", "floor", "root-floor"),
     "weight": ("w", "1+w"),
+    "cast": ("any", "before-weight", "after-weight"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "torch", "sound", "half", "one-pass"),
     "second-derivative": ("default", "right", "any"),
@@ -48,6 +49,7 @@ class Contract:
     momentum: str = "new"  # momentum is the weight of the new batch (torch) or of the old value (Keras)
     eps_place: str = "inside"  # sqrt(v + eps); sqrt(v) + eps; max(|x|, eps), |x| the length of a set; max(sqrt(v), eps)
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
+    cast: str = "any"  # in a narrow format: xh is rounded to it, then multiplied by the weight; or w xh is rounded
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked

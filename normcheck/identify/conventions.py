@@ -14,6 +14,7 @@ from normcheck.core.errors import NormcheckError
 from normcheck.core.foreign_code import quiet
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identify import distance, forward_pass
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
 from normcheck.normalizers.subject import Subject
 
 
@@ -21,7 +22,7 @@ def observed(subject: Subject) -> Contract:
     """The contract that an implementation follows, in the conventions that can be measured."""
     with quiet():
         try:
-            return _with_state(_with_gradient(_with_forward(subject))).contract
+            return _with_cast(_with_state(_with_gradient(_with_forward(subject)))).contract
         except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
             return subject.contract  # something else is wrong with it, which its checks report
 
@@ -42,6 +43,14 @@ def _with_gradient(subject: Subject) -> Subject:
         return subject
     mode = reference_fit.passes_through(subject).mode
     return replace(subject, contract=replace(subject.contract, gradient=mode)) if mode in GRADIENTS else subject
+
+
+def _with_cast(subject: Subject) -> Subject:
+    """With the order of cast and weight, where one is declared and the bits show the other."""
+    if subject.contract.cast not in (BEFORE, AFTER):
+        return subject
+    found = reference_fit.cast_order(subject)
+    return replace(subject, contract=replace(subject.contract, cast=found)) if found else subject
 
 
 def _with_state(subject: Subject) -> Subject:

@@ -8,6 +8,7 @@ from normcheck.core.contract import CHOICES
 from normcheck.core.page import Section, paper
 from normcheck.core.spec import Row
 from normcheck.normalizers import transforms
+from normcheck.normalizers.faults.structure import weighted_activations
 from normcheck.normalizers.normalizer import Normalizer
 
 Names = Callable[[Normalizer, str], Iterable[str]]
@@ -52,7 +53,8 @@ def _arguments(n: Normalizer, names_of: Names) -> Iterator[str]:
 def _without(n: Normalizer) -> set[str]:
     """Contract keys without a meaning for this normalizer."""
     scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
-    return scale | (set() if n.weight else {"weight"})
+    cast = set() if weighted_activations(n) else {"cast"}
+    return scale | cast | (set() if n.weight else {"weight"})
 
 
 def conventions(without: Collection[str] = ()) -> Iterator[str]:

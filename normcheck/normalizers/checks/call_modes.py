@@ -33,6 +33,7 @@ from normcheck.normalizers.checks.within_bounds import (
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference import oracle
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, parameters, small
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -99,10 +100,16 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Output and gradients are right, and the output has the format of the input or of the parameters."""
+    """Output and gradients are right, and the output has the format of the input or of the parameters.
+
+    Where the order of cast and weight is declared, it decides between the two.
+    """
     yield from _plain(subject, truth, answer, use)
-    formats = (truth.case.format.name, truth.case.format.wide.name)
+    cast = subject.contract.cast
+    formats = tuple(output_format(truth.case, one).name for one in ((BEFORE, AFTER) if cast == "any" else (cast,)))
     law = f"the output, {use}, has the format of the input or of the parameters"
+    if cast != "any":
+        law = f"the output, {use}, is {formats[0]}, as cast={cast} has it"
     strange = 0.0 if answer.format in formats else float("inf")
     yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
 
