@@ -12,7 +12,12 @@ from torch import nn
 import normcheck
 from normcheck import families
 from normcheck.core.contract import contract
+from normcheck.core.events import outcomes_of
 from normcheck.core.floats import BFLOAT16
+from normcheck.engine.claims import claims
+from normcheck.engine.run import events
+from normcheck.engine.settings import Settings
+from normcheck.families import identify
 from normcheck.normalizers import faults
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, cast_bits
 from normcheck.normalizers.reference.oracle import evaluate
@@ -43,6 +48,41 @@ class WeightThenCast(CastThenWeight):
         return (y * self.weight.to(y.dtype)).to(x.dtype)
 
 
+def eps_in_single(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    return nn.functional.layer_norm(x, x.shape[-1:], weight, bias, float(np.float32(eps)))
+
+
+class FixedEpsInSingle(nn.Module):
+    """Layer norm without an argument for eps, which it holds in float32."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return eps_in_single(x, self.weight, self.bias)
+
+
+class BatchNormEpsInSingle(nn.BatchNorm1d):
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps=float(np.float32(eps)), momentum=momentum)
+
+
+class FrozenEpsInSingle(nn.Module):
+    """Batch norm by running statistics only."""
+
+    def __init__(self, n: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.held = float(np.float32(eps))
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.ones(n))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        mean, var, w, b = (t.reshape(shape) for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        return (x - mean) * torch.rsqrt(var + self.held) * w + b
+
+
 class CastTwice(CastThenWeight):
     """Its bits are those of the cast before the weight; with a weight in float32 the output is cast again."""
 
@@ -56,6 +96,11 @@ def in_half(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> 
     y = c / torch.sqrt(c.square().mean(-1, keepdim=True) + eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
+
+
+def in_single(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    wide = [t if t is None else t.float() for t in (x, weight, bias)]
+    return nn.functional.layer_norm(wide[0], x.shape[-1:], wide[1], wide[2], eps).to(x.dtype)
 
 
 def check(target: Any, kind: str, **declared: str) -> normcheck.Verdict:
@@ -110,7 +155,7 @@ def test_a_wide_weight_makes_the_output_wide_if_the_cast_comes_first() -> None:
 
     assert [one.check for one in verdict.findings] == ["wide-parameters"]
     assert verdict.findings[0].detail == "the output is bfloat16"
-    assert verdict.findings[0].law == "the output, wide parameters, is float32, as cast=before-weight has it"
+    assert verdict.findings[0].law == "the output, wide parameters, is float32 by cast=before-weight"
 
 
 def test_bits_that_show_no_order_are_reported() -> None:
@@ -136,3 +181,62 @@ def test_the_bits_of_each_order(kind: str, cast: str) -> None:
     assert found.strays(AFTER if cast == BEFORE else BEFORE)
     assert cast_bits(truth, BFLOAT16.round(y * (1.0 + 2.0**-7)), everywhere).order == ""
     assert cast_bits(truth, y, np.arange(y.size).reshape(y.shape) < 20).order == ""
+
+
+EPS_IN_SINGLE = [
+    (eps_in_single, "layer_norm"), (FixedEpsInSingle, "layer_norm"), (BatchNormEpsInSingle, "batch_norm"),
+    (FrozenEpsInSingle, "batch_norm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "kind"), EPS_IN_SINGLE)
+def test_an_eps_in_float32_is_a_warning(target: Any, kind: str) -> None:
+    """It is right in every format but float64, where it is another eps."""
+    verdict = check(target, kind)
+
+    assert verdict.ok
+    assert "eps-in-float32" in names(verdict.warnings)
+    assert {one["declare"] for one in verdict.warnings if one["format"] == "float64"} == {"eps-format=float32"}
+    assert (verdict.formats["float64"], verdict.formats["float32"]) == ("warning", "right")
+
+
+@pytest.mark.parametrize(("target", "kind"), EPS_IN_SINGLE)
+def test_an_eps_in_float32_can_be_declared_or_ruled_out(target: Any, kind: str) -> None:
+    declared, ruled_out = check(target, kind, eps_format="float32"), check(target, kind, eps_format="own")
+
+    assert declared.ok
+    assert "eps-in-float32" not in names(declared.warnings)
+    assert [one.check for one in ruled_out.findings] == ["conventions"]
+    assert names(ruled_out.causes) == ["eps-in-float32"]
+    assert ruled_out.causes[0]["declare"] == "eps-format=float32"
+    assert "where eps-format=own is claimed" in ruled_out.findings[0].detail
+
+
+def test_an_exact_eps_where_one_in_float32_is_declared() -> None:
+    target = "torch.nn.functional:layer_norm"
+    verdict = check(target, "layer_norm", eps_format="float32")
+
+    assert check(target, "layer_norm", eps_format="own").ok
+    assert [one.check for one in verdict.findings] == ["conventions"]
+    assert verdict.causes[0]["declare"] == "eps-format=own"
+
+
+def test_strict_fails_with_a_case_that_its_replay_repeats() -> None:
+    """The replay is under the contract that fails, not under the one that was found."""
+    made = claims([("layer_norm", eps_in_single)], {})
+    failed = [one for one in outcomes_of(events(made, Settings("quick", strict=True))) if one.status == "failed"]
+    (finding,) = (one.finding for one in failed)
+
+    assert finding is not None
+    assert finding.cause == "eps-in-float32"
+    assert "--norm-replay eps-is-read/" in finding.replay
+    assert "eps-format" not in finding.replay
+
+
+def test_float64_computed_in_float32_is_no_eps_in_float32() -> None:
+    assert names(check(in_single, "layer_norm").warnings) == ["float64-in-float32"]
+
+
+def test_identify_finds_an_eps_in_float32() -> None:
+    assert dict(identify(eps_in_single).contract) == {"eps-format": "float32"}
+    assert dict(identify("torch.nn.functional:layer_norm").contract) == {}

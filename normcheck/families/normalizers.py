@@ -15,7 +15,7 @@ from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
-from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY
+from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 
@@ -41,6 +41,7 @@ FAMILY = Family(
     observe=observed,
     shown_by=SHOWN_BY,
     convention_faults=CONVENTIONS,
+    convention_warnings=WEAKER,
     weaker=weaker,
     refusals=refusals,
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),

@@ -22,7 +22,7 @@ def observed(subject: Subject) -> Contract:
     """The contract that an implementation follows, in the conventions that can be measured."""
     with quiet():
         try:
-            return _with_cast(_with_state(_with_gradient(_with_forward(subject)))).contract
+            return _with_cast(_with_state(_with_gradient(_with_eps_format(_with_forward(subject))))).contract
         except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
             return subject.contract  # something else is wrong with it, which its checks report
 
@@ -35,6 +35,17 @@ def _with_forward(subject: Subject) -> Subject:
     own = replace(subject.contract, variance=found.variance, eps_place=found.eps_place, weight=found.weight)
     other = replace(subject, contract=own)
     return other if distance(other) < measure.PLAIN else subject
+
+
+def _with_eps_format(subject: Subject) -> Subject:
+    """With eps in float32 or in the format of the computation, where float64 shows which it is and it is not claimed.
+
+    Without a demand that eps has the format of the computation is no difference.
+    """
+    found, claimed = reference_fit.eps_format(subject), subject.contract.eps_format
+    if not found or (found, claimed) == ("own", "default"):
+        return subject
+    return replace(subject, contract=replace(subject.contract, eps_format=found))
 
 
 def _with_gradient(subject: Subject) -> Subject:

@@ -12,10 +12,11 @@ import numpy as np
 
 from normcheck.core.contract import GRADIENTS
 from normcheck.core.errors import CallError
-from normcheck.core.floats import FLOAT32, FORMATS, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS, Array
 from normcheck.core.uses import WIDE
 from normcheck.identify import measure
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, cast_bits, output_format, outputs
 from normcheck.normalizers.reference.oracle import evaluate, gradient, partition
@@ -184,6 +185,29 @@ def _cast(subject: Subject, format: str) -> tuple[str, str]:
             for name, some in orders.items()}  # fmt: skip
     best = max(same, key=lambda name: same[name])
     return (best if same[best] > 0.97 else "not visible"), answer.format
+
+
+def eps_format(subject: Subject) -> str:
+    """The format in which eps is held, as the contract names it: "own" or "float32"; empty if float64 does not show it.
+
+    It shows on sets whose variance is far below eps: there the two differ by far more than the bound of the output.
+    """
+    if FLOAT64.name not in subject.domain.formats or subject.normalizer.eps is None:
+        return ""
+    draw = measure.drawn(subject, FLOAT64.name, eps=1e-5)
+    training = subject.domain.training
+    case = small(subject.normalizer, draw) if training else state(subject.normalizer, draw, training=False)
+    scale = 2.0**-4 * math.sqrt(case.eps)
+    case = case.but(x=case.x * scale, dy=None)
+    if case.running_var is not None:
+        case = case.but(running_mean=np.zeros_like(case.running_var), running_var=scale * scale * case.running_var)
+    y = subject.call(case, False).y
+    fits = []
+    for name in ("own", FLOAT32.name):
+        other = replace(subject, contract=replace(subject.contract, eps_format=name))
+        truth = evaluate(other.normalizer, case, other.contract)
+        fits += [name] if np.all(np.abs(y - truth.y) <= forward_bound(other, truth)) else []
+    return fits[0] if len(fits) == 1 else ""
 
 
 def cast_order(subject: Subject) -> str:

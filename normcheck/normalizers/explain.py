@@ -53,6 +53,7 @@ def _arguments(n: Normalizer, names_of: Names) -> Iterator[str]:
 def _without(n: Normalizer) -> set[str]:
     """Contract keys without a meaning for this normalizer."""
     scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
+    scale |= set() if n.eps is not None else {"eps-format"}
     cast = set() if weighted_activations(n) else {"cast"}
     return scale | cast | (set() if n.weight else {"weight"})
 

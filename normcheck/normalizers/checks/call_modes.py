@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.core.check import Check  # fmt: skip
-from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
@@ -100,16 +100,12 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Output and gradients are right, and the output has the format of the input or of the parameters.
-
-    Where the order of cast and weight is declared, it decides between the two.
-    """
+    """Output and gradients are right; the output has the format of the input or of the parameters, as cast declares."""
     yield from _plain(subject, truth, answer, use)
     cast = subject.contract.cast
-    formats = tuple(output_format(truth.case, one).name for one in ((BEFORE, AFTER) if cast == "any" else (cast,)))
-    law = f"the output, {use}, has the format of the input or of the parameters"
-    if cast != "any":
-        law = f"the output, {use}, is {formats[0]}, as cast={cast} has it"
+    formats = [output_format(truth.case, one).name for one in (BEFORE, AFTER) if cast in ("any", one)]
+    which = "has the format of the input or of the parameters" if cast == "any" else f"is {formats[0]} by cast={cast}"
+    law = f"the output, {use}, {which}"
     strange = 0.0 if answer.format in formats else float("inf")
     yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
 
