@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import normcheck
 from normcheck import families
 from normcheck.core.contract import contract
 from normcheck.core.events import outcomes_of
-from normcheck.core.floats import BFLOAT16
+from normcheck.core.floats import BFLOAT16, FORMATS, Format
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
+from normcheck.explain.pages import page
 from normcheck.families import identify
 from normcheck.normalizers import faults
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, cast_bits
@@ -240,3 +242,123 @@ def test_float64_computed_in_float32_is_no_eps_in_float32() -> None:
 def test_identify_finds_an_eps_in_float32() -> None:
     assert dict(identify(eps_in_single).contract) == {"eps-format": "float32"}
     assert dict(identify("torch.nn.functional:layer_norm").contract) == {}
+
+
+class FusedInOneStep(CastThenWeight):
+    """Divides by the root, where the composition multiplies by its inverse: right, with other bits."""
+
+    def normalized(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return wide / torch.sqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+
+
+class InSingle(CastThenWeight):
+    """As Llama has it, also for float64."""
+
+    def normalized(self, x: torch.Tensor) -> torch.Tensor:
+        return super().normalized(x.to(torch.float32))
+
+
+class Gemma(CastThenWeight):
+    """Multiplies by 1 + w in float32."""
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__(dim, eps)
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.normalized(x)
+        return (y * (1.0 + self.weight.to(y.dtype))).to(x.dtype)
+
+
+def plain_layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    c = x.to(torch.promote_types(x.dtype, torch.float32))
+    c = c - c.mean(-1, keepdim=True)
+    y = (c * torch.rsqrt(c.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def plain_group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    c = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(x.shape[0], num_groups, -1)
+    c = c - c.mean(-1, keepdim=True)
+    y = (c * torch.rsqrt(c.pow(2).mean(-1, keepdim=True) + eps)).reshape(x.shape).to(x.dtype)
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    y = y if weight is None else y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "more"),
+    [
+        (CastThenWeight, "rms_norm", {}), (CastThenWeight, "rms_norm", {"cast": BEFORE}),
+        (WeightThenCast, "rms_norm", {"cast": AFTER}), (Gemma, "rms_norm", {"cast": AFTER, "weight": "1+w"}),
+        (InSingle, "rms_norm", {}), (plain_layer_norm, "layer_norm", {}), (plain_group_norm, "group_norm", {}),
+    ],
+)  # fmt: skip
+def test_plain_code_has_the_bits_of_the_composition(target: Any, kind: str, more: dict[str, str]) -> None:
+    """Written independently of the composition, in the usual operators over the axes themselves."""
+    assert check(target, kind, exact_to="composition", **more).ok
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [(FusedInOneStep, "rms_norm"), ("torch.nn.functional:layer_norm", "layer_norm")]
+)
+def test_other_bits_are_one_finding(target: Any, kind: str) -> None:
+    """It tells how many entries differ, and by how many steps; without the demand they are right."""
+    verdict = check(target, kind, exact_to="composition")
+
+    assert check(target, kind).ok
+    assert [one.check for one in verdict.findings] == ["conventions"]
+    assert names(verdict.causes) == ["other-bits"]
+    assert verdict.causes[0]["declare"] == "exact-to=bound"
+    assert verdict.findings[0].law == "y has the bits of the composition of basic operators"
+    assert re.search(r"entries differ, the first by \d+ ulp", verdict.findings[0].detail)
+    assert "times rsqrt(mean of squares + eps), in the format of the input, times weight" in verdict.findings[0].detail
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "more", "reason"),
+    [
+        ("torch:_weight_norm", "weight_norm", {}, "no composition of basic operators is defined for weight_norm"),
+        (plain_layer_norm, "layer_norm", {"eps_place": "outside"},
+         "no composition of basic operators is defined for eps-place=outside"),
+        (plain_layer_norm, "layer_norm", {"variance": "unbiased"},
+         "no composition of basic operators is defined for variance=unbiased"),
+        ("normcheck.implementations.recurrent:LNLSTM", "recurrent_layer_norm", {},
+         "no composition of basic operators is defined for recurrent_layer_norm"),
+        ("normcheck.implementations.whitening:zca_whitening", "zca_whitening", {},
+         "whitening has no such convention"),
+    ],
+)  # fmt: skip
+def test_a_kind_without_a_composition_refuses_the_key(
+    target: Any, kind: str, more: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(normcheck.UsageError, match=reason):
+        check(target, kind, exact_to="composition", **more)
+
+
+def test_a_framework_without_a_composition_refuses_the_key() -> None:
+    pair = (lambda x, eps: (x / np.sqrt((x * x).mean(-1, keepdims=True) + eps), x), lambda dy, saved: dy)
+    with pytest.raises(normcheck.UsageError, match="its framework has no composition of basic operators"):
+        check(pair, "rms_norm", exact_to="composition")
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+def test_steps_between_numbers(format: Format) -> None:
+    """Neighbors, both zeros, the smallest and the largest numbers, infinity, NaN."""
+    ulp, tiny = 2.0 ** (1 - format.digits), 2.0 ** (format.smallest + 1 - format.digits)
+    ones = np.array([1.0, 1.0, -1.0, 0.0, 0.0, -tiny, format.largest, np.nan, 2.0**format.smallest, 1.0])
+    others = np.array([1.0, 1.0 + 3 * ulp, -1.0 - ulp, -0.0, tiny, tiny, np.inf, np.nan,
+                       2.0**format.smallest - tiny, 2.0])  # fmt: skip
+
+    steps = [0, 3, 1, 1, 1, 3, 1, 0, 1, 2 ** (format.digits - 1)]
+    assert format.steps_apart(ones, others).tolist() == steps
+    assert format.steps_apart(others, ones).tolist() == steps
+
+
+def test_the_page_of_a_kind_tells_the_order() -> None:
+    sections = dict(page("rms_norm").sections)
+
+    assert "x in float32 or wider, times rsqrt(mean of squares + eps), in the format" in sections["composition"][0]
+    assert "composition" not in dict(page("weight_norm").sections)

@@ -142,13 +142,14 @@ def _told(claim: Claim, observed: Any, key: str, claimed: str, finding: Finding)
     family, value = families.of(observed.entry), values(observed.contract)[key]
     other, check = _with(observed, key, claimed), families.CHECKS_BY_NAME[finding.check]
     case = check.space.recipe(observed.entry, draw_of(check, other, finding))
+    bits = f"; {finding.detail}" if finding.detail and finding.allowed == 0.0 else ""  # what numbers do not tell
     return replace(
         finding,
         check=CONVENTIONS,
         script=family.script(other, case),
         cause=family.convention_faults.get((key, value), f"{key}={value}"),
         remedy=f"{key}={value}",
-        detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {check.name}",
+        detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {check.name}{bits}",
         replay=replay_command(claim, other, finding.replay),
     )
 

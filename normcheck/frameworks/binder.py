@@ -18,10 +18,11 @@ from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Framework
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.composition import COMPOSITION, undefined
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
-from normcheck.normalizers.subject import Call, Domain, Life, Subject, Transformed
+from normcheck.normalizers.subject import Call, Composed, Domain, Life, Subject, Transformed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +38,7 @@ class LoadedTarget:
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
     unexplained: Callable[[Case], Sequence[str]] | None = None  # what a training batch changes in a layer, by name
+    composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
 
 
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -78,7 +80,8 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
     if framework_layers is None or not framework_layers.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
         live = None if transforming is None else transforming.live
-        return LoadedTarget(functions.attempts(framework, target, normalizer, name), live)
+        attempts = functions.attempts(framework, target, normalizer, name)
+        return LoadedTarget(attempts, live, composition=framework.composition)
     attempts = layers.attempts(framework, framework_layers, target, normalizer, name)
     build = layers.builder(framework_layers, target, normalizer, name)
 
@@ -91,7 +94,8 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
     start = framework_layers.live(build, name)
     unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
-    return LoadedTarget(attempts, None, operations if start is not None else None, start, unexplained)
+    operating = operations if start is not None else None
+    return LoadedTarget(attempts, None, operating, start, unexplained, framework.composition)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -108,7 +112,12 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
-        found = Subject(claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed)
+        composed = _composed(loaded, normalizer, conventions)
+        if isinstance(composed, str):
+            raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {composed}")
+        found = Subject(
+            claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed, composed=composed
+        )
         if not domain.state:
             return found
         reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else dict(loaded.operations())
@@ -118,6 +127,17 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
     live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
+
+
+def _composed(loaded: LoadedTarget, normalizer: Normalizer, conventions: Contract) -> Composed | str:
+    """The composition by contract; None if its bits are not demanded. A text tells why they cannot be demanded."""
+    composition = loaded.composition
+    if conventions.exact_to != COMPOSITION:
+        return None
+    reason = undefined(normalizer, conventions)
+    if reason or composition is None or composition(normalizer, conventions) is None:
+        return reason or "its framework has no composition of basic operators"
+    return lambda contract: composition(normalizer, contract)
 
 
 def _refused_momenta(

@@ -14,6 +14,7 @@ from normcheck.core.errors import NormcheckError
 from normcheck.core.foreign_code import quiet
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identify import distance, forward_pass
+from normcheck.normalizers.composition import COMPOSITION
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
 from normcheck.normalizers.subject import Subject
 
@@ -22,7 +23,8 @@ def observed(subject: Subject) -> Contract:
     """The contract that an implementation follows, in the conventions that can be measured."""
     with quiet():
         try:
-            return _with_cast(_with_state(_with_gradient(_with_eps_format(_with_forward(subject))))).contract
+            found = _with_state(_with_gradient(_with_eps_format(_with_forward(subject))))
+            return _with_bits(_with_cast(found)).contract
         except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
             return subject.contract  # something else is wrong with it, which its checks report
 
@@ -62,6 +64,12 @@ def _with_cast(subject: Subject) -> Subject:
         return subject
     found = reference_fit.cast_order(subject)
     return replace(subject, contract=replace(subject.contract, cast=found)) if found else subject
+
+
+def _with_bits(subject: Subject) -> Subject:
+    """Without the claim of a composition's bits, where a format shows others though the output is right."""
+    equal = subject.contract.exact_to != COMPOSITION or reference_fit.has_bits(subject)
+    return subject if equal else replace(subject, contract=replace(subject.contract, exact_to="bound"))
 
 
 def _with_state(subject: Subject) -> Subject:

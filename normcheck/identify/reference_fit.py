@@ -18,6 +18,7 @@ from normcheck.identify import measure
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.composition import undefined
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, cast_bits, output_format, outputs
 from normcheck.normalizers.reference.oracle import evaluate, gradient, partition
 from normcheck.normalizers.sampling.recipes import small, state, values
@@ -208,6 +209,22 @@ def eps_format(subject: Subject) -> str:
         truth = evaluate(other.normalizer, case, other.contract)
         fits += [name] if np.all(np.abs(y - truth.y) <= forward_bound(other, truth)) else []
     return fits[0] if len(fits) == 1 else ""
+
+
+def has_bits(subject: Subject) -> bool:
+    """Whether no format shows bits that are not those of the composition, in an output that is right."""
+    composition = None if undefined(subject.normalizer, subject.contract) else subject.composed
+    call = None if composition is None else composition(subject.contract)
+    if call is None or not subject.domain.training:
+        return True
+    for format in subject.domain.formats:
+        case = small(subject.normalizer, measure.drawn(subject, format, n=64, sets=8))
+        answer, expected = subject.call(case, False), call(case, False)
+        truth = evaluate(subject.normalizer, case, subject.contract)
+        right = bool(np.all(np.abs(answer.y - truth.y) <= forward_bound(subject, truth)))
+        if right and np.any(case.format.steps_apart(answer.y, expected.y)):
+            return False
+    return True
 
 
 def cast_order(subject: Subject) -> str:

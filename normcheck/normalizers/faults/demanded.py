@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from normcheck.core.contract import Contract
+from normcheck.normalizers.composition import COMPOSITION, composed
 from normcheck.normalizers.faults.base import Fault
 from normcheck.normalizers.faults.structure import weighted_activations
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
@@ -27,5 +28,14 @@ FAULTS = (
         concerns=weighted_activations,
         under=Contract(cast=AFTER),
         contract=lambda c: replace(c, cast=BEFORE),
+    ),
+    Fault(
+        name="other-bits",
+        story="Rounds in other places than the composition of basic operators does, as a fused kernel: each output is "
+        "right, and some differ in the last bit. Hides behind every tolerance.",
+        source="constructed",
+        concerns=composed,
+        under=Contract(exact_to=COMPOSITION),
+        steps=lambda steps: replace(steps, normalize=lambda c, s, k: c * (s.dtype.type(1) / s)),
     ),
 )
