@@ -320,6 +320,7 @@ def test_other_bits_are_one_finding(target: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     ("target", "kind", "more", "reason"),
     [
+        (plain_layer_norm, "layer_norm", {"axis": "1"}, "no composition of basic operators is defined for axis=1"),
         ("torch:_weight_norm", "weight_norm", {}, "no composition of basic operators is defined for weight_norm"),
         (plain_layer_norm, "layer_norm", {"eps_place": "outside"},
          "no composition of basic operators is defined for eps-place=outside"),

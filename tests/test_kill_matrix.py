@@ -56,6 +56,7 @@ SEEN = {
     "evaluation": _needing(evaluation=False),
     "format": {"output-format"},
     "memory": _needing(watched=False) | _needing(layouts=()),
+    "construction": {"construction"},
     "use": _needing(uses=()),
 }
 """Which checks can see what a fault damages."""

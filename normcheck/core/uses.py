@@ -16,6 +16,12 @@ FROZEN = ("x alone", "weight alone", "bias alone", "x and weight", "x and bias",
 COPIES = ("deep copy", "pickle")
 """Copies of a module: the copy must return what the original returns."""
 
+EVALUATED = ("evaluation mode", "x alone, in evaluation mode")
+"""A module in evaluation mode, called on a smaller batch first; the same with frozen parameters."""
+
+CHANGED = ("changed in place", "changed data", "replaced", "loaded")
+"""Calls in evaluation mode before and after the parameters of a module are given other values, in this way."""
+
 REUSED = ("rewritten storage", "accumulated gradient", "two threads")
 """A first call with other values in the same memory; two backward passes into .grad, halved; calls from two threads."""
 
@@ -37,7 +43,7 @@ OBSERVED = "observed"
 OF_FUNCTIONS = (
     *WITHOUT_GRADIENT, *FROZEN, *REUSED, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED, OBSERVED,
 )  # fmt: skip
-ALL = (*OF_FUNCTIONS, *COPIES, EXPORTED)
+ALL = (*OF_FUNCTIONS, *COPIES, *EVALUATED, *CHANGED, EXPORTED)
 
 
 def asks(use: str) -> tuple[bool, bool, bool]:
@@ -46,7 +52,7 @@ def asks(use: str) -> tuple[bool, bool, bool]:
     >>> asks("x and bias")
     (True, False, True)
     """
-    if use not in FROZEN:
+    if use not in (*FROZEN, EVALUATED[1]):
         return True, True, True
-    words = use.split()
+    words = use.partition(",")[0].split()
     return "x" in words, "weight" in words, "bias" in words

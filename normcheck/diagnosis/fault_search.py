@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from normcheck.core.ask import run_check
+from normcheck.core.check import Check
 from normcheck.core.floats import FORMATS
 from normcheck.core.foreign_code import quiet
 from normcheck.core.replay import decode
@@ -25,6 +27,7 @@ from normcheck.diagnosis.pairs import OF_CHECKS, pairs
 from normcheck.diagnosis.rivals import separate_rivals
 from normcheck.normalizers import faults
 from normcheck.normalizers.checks import CHECKS_BY_NAME
+from normcheck.normalizers.checks.construction import CONSTRUCTION
 from normcheck.normalizers.subject import Subject
 
 PARTLY = 0.6
@@ -53,6 +56,8 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     failed = [CHECKS_BY_NAME[finding.check] for finding in findings]
     if not failed:
         return Diagnosis()
+    if all(check.name == CONSTRUCTION for check in failed):
+        return _all_of([one for one in hypotheses(subject.normalizer) if _same_law(subject, one, findings)])
     with quiet():  # numpy warns of a set without members, which has no mean
         known, standard = hypotheses(subject.normalizer), of_standard_cases(subject)
         if standard.changes is not None:
@@ -69,14 +74,28 @@ def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]
     return found if names == found.names else replace(found, names=names)
 
 
+def _same_law(subject: Subject, hypothesis: Hypothesis, findings: Sequence[Finding]) -> bool:
+    """Whether a new layer with a fault breaks the law of one of the findings; its values may be others."""
+    if hypothesis.fault.where != "construction":
+        return False
+    faulty = faults.subject(subject.normalizer, hypothesis.fault, subject.contract)
+    made = (run_check(faulty, check, draws).finding for check, draws in map(partial(_cases, subject), findings))
+    return any(made is not None and made.law == one.law for made, one in zip(made, findings, strict=True))
+
+
+def _cases(subject: Subject, finding: Finding) -> tuple[Check, list[Any]]:
+    """The check of a finding and its cases, the smallest first; none where the finding has no replay id."""
+    check = CHECKS_BY_NAME[finding.check]
+    cases = [decode(case, check.space.plain)[1] for case in (finding.smallest, finding.replay) if case]
+    return check, [check.space.adapt(subject, draw) for draw in cases]
+
+
 def _makes(subject: Subject, hypothesis: Hypothesis, finding: Finding) -> bool:
     """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be run.
 
     In a narrow format it may keep its statistics and eps in that format too: by itself that is a warning, no cause.
     """
-    check = CHECKS_BY_NAME[finding.check]
-    cases = [decode(case, check.space.plain)[1] for case in (finding.smallest, finding.replay) if case]
-    draws = [check.space.adapt(subject, draw) for draw in cases]
+    check, draws = _cases(subject, finding)
     if not draws:
         return True
     in_half = any(FORMATS[draw.format].narrow for draw in draws)

@@ -15,14 +15,14 @@ from normcheck.frameworks import axis, functional_state, functions, layers, regi
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
-from normcheck.frameworks.protocol import Framework
+from normcheck.frameworks.protocol import Build, Framework, Layers
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.composition import COMPOSITION, undefined
+from normcheck.normalizers.composition import COMPOSITION, none_for, undefined
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
-from normcheck.normalizers.subject import Call, Composed, Domain, Life, Subject, Transformed
+from normcheck.normalizers.subject import Call, Composed, Constructed, Domain, Life, Subject, Transformed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +37,7 @@ class LoadedTarget:
     transformed: Callable[[Case], Transformed] | None = None  # for a function that transforms modules
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
+    constructed: Callable[[Case], Constructed] | None = None  # for a class of layers
     unexplained: Callable[[Case], Sequence[str]] | None = None  # what a training batch changes in a layer, by name
     composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
 
@@ -94,8 +95,13 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
     start = framework_layers.live(build, name)
     unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
+    constructed = _constructed(framework_layers, build) if framework_layers.is_class(target) else None
     operating = operations if start is not None else None
-    return LoadedTarget(attempts, None, operating, start, unexplained, framework.composition)
+    return LoadedTarget(attempts, None, operating, start, constructed, unexplained, framework.composition)
+
+
+def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Constructed]:
+    return lambda case: framework_layers.constructed(build(case), 0 if case.weight is None else case.weight.size)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -112,11 +118,22 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
-        composed = _composed(loaded, normalizer, conventions)
+        moved = isinstance(call, axis.MovedCall)
+        composed = _composed(loaded, normalizer, conventions, moved=moved)
         if isinstance(composed, str):
             raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {composed}")
+        constructed = loaded.constructed
+        if constructed is not None and moved:
+            constructed = lambda case, made=constructed: made(axis.moved_case(case))
         found = Subject(
-            claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed, composed=composed
+            claim.name,
+            normalizer,
+            conventions,
+            domain,
+            call,
+            transformed=loaded.transformed,
+            constructed=constructed,
+            composed=composed,
         )
         if not domain.state:
             return found
@@ -129,12 +146,12 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
 
 
-def _composed(loaded: LoadedTarget, normalizer: Normalizer, conventions: Contract) -> Composed | str:
+def _composed(loaded: LoadedTarget, normalizer: Normalizer, conventions: Contract, *, moved: bool) -> Composed | str:
     """The composition by contract; None if its bits are not demanded. A text tells why they cannot be demanded."""
     composition = loaded.composition
     if conventions.exact_to != COMPOSITION:
         return None
-    reason = undefined(normalizer, conventions)
+    reason = undefined(normalizer, conventions) or (none_for("axis=1") if moved else "")
     if reason or composition is None or composition(normalizer, conventions) is None:
         return reason or "its framework has no composition of basic operators"
     return lambda contract: composition(normalizer, contract)

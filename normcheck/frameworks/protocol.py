@@ -23,7 +23,7 @@ from normcheck.frameworks.roles import Binding, Parameter
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call, Life, ScriptLanguage, Transformed
+from normcheck.normalizers.subject import Call, Constructed, Life, ScriptLanguage, Transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,10 @@ class Layers(Protocol):
         name: of the target, for messages. normalizer: tells which axis of the input holds the channels, for frameworks
         whose layers have them in another one.
         """
+        ...
+
+    def constructed(self, layer: Any, units: int) -> Constructed:
+        """The values with which a new layer starts. units: the number of entries of its weight."""
         ...
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:

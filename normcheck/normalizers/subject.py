@@ -52,6 +52,17 @@ class State:
     count: int | None = None  # number of batches seen; None: unknown
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Constructed:
+    """The values with which a layer starts, each in its own shape; None for what the layer does not have."""
+
+    weight: Array | None = None
+    bias: Array | None = None
+    running_mean: Array | None = None
+    running_var: Array | None = None
+    unregistered: tuple[str, ...] = ()  # names of weight and bias that no optimizer, state_dict or conversion sees
+
+
 class Life(Protocol):
     """One layer over several calls, with running statistics of its own. Raises `CallError` where the layer raises."""
 
@@ -181,6 +192,7 @@ class Subject:
     call: Call
     live: Callable[[Case], Life] | None = None  # constructs a layer with the parameters and statistics of a case
     transformed: Callable[[Case], Transformed] | None = None  # transforms a module whose weight is the input of a case
+    constructed: Callable[[Case], Constructed] | None = None  # constructs a layer as a case has parameters
     composed: Composed = None  # what its bits are compared with, if the contract demands it
 
     @property

@@ -119,6 +119,7 @@ class _Requests:
         has = {
             "module": loaded.live is not None,
             "transforms": loaded.transformed is not None,
+            "class": loaded.constructed is not None,
             "layer": loaded.unexplained is not None,
         }
         offers = [attempt.offer for attempt in loaded.attempts]
@@ -136,6 +137,11 @@ class _Requests:
     def unexplained(self, case: Any) -> list[str]:
         assert self.loaded is not None, "no target is loaded"
         return [] if self.loaded.unexplained is None else list(self.loaded.unexplained(case))
+
+    def constructed(self, case: Any) -> Any:
+        assert self.loaded is not None, "no target is loaded"
+        assert self.loaded.constructed is not None, "the target is no class"
+        return _plain(self.loaded.constructed(case))
 
     def operations(self) -> dict[str, str]:
         assert self.loaded is not None, "no target is loaded"
@@ -160,6 +166,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "load": _Requests.load,
     "call": _Requests.call,
     "source code": _Requests.source,
+    "constructed": _Requests.constructed,
     "unexplained": _Requests.unexplained,
     "operations": _Requests.operations,
     "new layer": _Requests.new_layer,

@@ -28,7 +28,7 @@ from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Answer, Call, Life, ScriptLanguage, State, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Constructed, Life, ScriptLanguage, State, Subject, Transformed
 
 COMPILING = 10.0
 """Factor on the time limit for requests that compile the implementation."""
@@ -143,6 +143,7 @@ class Remote:
                 (lambda case: _RemoteTransformed(self, case)) if transforms else None,
                 (lambda: self.request("operations", read=_reasons)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
+                (lambda case: self.request("constructed", case, read=_constructed)) if offers[0]["class"] else None,
                 (lambda case: self.request("unexplained", case, read=_texts)) if offers[0]["layer"] else None,
                 _composition(offers[0]["language"]),
             )
@@ -229,6 +230,12 @@ def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
         packed=str(sent["packed"]),
         changed=_texts(sent["changed"]),
     )
+
+
+def _constructed(sent: Mapping[str, Any]) -> Constructed:
+    roles = ("weight", "bias", "running_mean", "running_var")
+    return Constructed(**{role: _optional_array(sent[role], None) for role in roles},
+                       unregistered=_texts(sent["unregistered"]))  # fmt: skip
 
 
 def _state(sent: Mapping[str, Any]) -> State:

@@ -25,7 +25,7 @@ from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call, Life
+from normcheck.normalizers.subject import Call, Constructed, Life
 
 KEYS = "rngs"
 """The parameter of a constructor by which random keys come."""
@@ -67,6 +67,14 @@ def parts(module: nnx.Module) -> LayerParts:
         momentum=_attribute(module, "momentum"),
         eps=eps if isinstance(eps, float) else None,
     )
+
+
+def constructed(module: nnx.Module) -> Constructed:
+    """The values with which a module starts."""
+    own, known = _variables(module), parts(module)
+    paths = (known.weight, known.bias, known.running_mean, known.running_var)
+    weight, bias, mean, var = (arrays.array(own[path].get_value()) if path else None for path in paths)
+    return Constructed(weight, bias, mean, var)
 
 
 def sizes(module: nnx.Module) -> Sizes | None:
@@ -196,6 +204,9 @@ class NnxLayers:
 
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return JaxCall(preparing(build, name, normalizer))
+
+    def constructed(self, layer: Any, units: int) -> Constructed:
+        return constructed(layer)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}

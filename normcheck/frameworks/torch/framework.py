@@ -22,7 +22,7 @@ from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call, Life
+from normcheck.normalizers.subject import Call, Constructed, Life
 
 
 class TorchLayers:
@@ -57,6 +57,9 @@ class TorchLayers:
 
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return module.make(build, name)
+
+    def constructed(self, layer: Any, units: int) -> Constructed:
+        return module.constructed(layer, units)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)

@@ -22,7 +22,7 @@ from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
 from normcheck.frameworks.torch.uses import make as make_call
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Call
+from normcheck.normalizers.subject import Call, Constructed
 
 
 def is_module(target: object) -> bool:
@@ -97,6 +97,19 @@ def parts(module: torch.nn.Module) -> LayerParts:
         momentum=momentum_name(module),
         eps=next((value for value in eps if isinstance(value, float)), None),
     )
+
+
+def constructed(module: torch.nn.Module, units: int) -> Constructed:
+    """The values with which a module starts. units: as many entries as weight and bias have."""
+    weight, bias = parameters(module, parameter_names(module))
+    held = (weight, bias, *buffers(module))
+    attributes = ((name, value) for one in module.modules() for name, value in vars(one).items())
+    free = tuple(
+        name for name, value in attributes
+        if isinstance(value, torch.Tensor) and value.numel() == units and plain(name) in FROZEN
+    )  # fmt: skip
+    weight_, bias_, mean, var = (None if one is None else tensors.array(one.detach()) for one in held)
+    return Constructed(weight_, bias_, mean, var, free)
 
 
 def set_value(tensor: torch.Tensor, value: Array, case: Case, name: str) -> None:

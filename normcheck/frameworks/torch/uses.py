@@ -16,7 +16,7 @@ import torch
 from normcheck.core import uses
 from normcheck.core.errors import CallError
 from normcheck.frameworks.guard import IN_BACKWARD, guarded
-from normcheck.frameworks.torch import functional, tensors
+from normcheck.frameworks.torch import functional, modes, tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, requested_leaves, run_layer
 from normcheck.frameworks.torch.watch import Watch
 from normcheck.normalizers.case import Case
@@ -205,6 +205,7 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.COMPILED: functional.compiled,
     uses.OBSERVED: functional.observed,
     uses.EXPORTED: functional.exported,
+    **modes.USES,
 }
 """The implementation of every use of `core.uses`, by name."""
 

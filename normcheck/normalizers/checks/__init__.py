@@ -7,6 +7,7 @@ from normcheck.normalizers.checks import (
     accuracy,
     activations,
     call_modes,
+    construction,
     epsilon,
     extended,
     folding,
@@ -15,6 +16,7 @@ from normcheck.normalizers.checks import (
     invariance,
     laws,
     layout,
+    modes,
     networks,
     purity,
     reparametrization,
@@ -40,6 +42,8 @@ CHECKS: tuple[Check, ...] = (
     + layout.CHECKS
     + purity.CHECKS
     + call_modes.CHECKS
+    + modes.CHECKS
+    + construction.CHECKS
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS

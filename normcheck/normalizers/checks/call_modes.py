@@ -54,7 +54,7 @@ def _applies(case: Case, use: str) -> bool:
 
 def _asked(use: str) -> tuple[bool, bool, bool]:
     """Whether a use gives the gradients of input, weight and bias."""
-    if use in uses.WITHOUT_GRADIENT or use == uses.EXPORTED:
+    if use in (*uses.WITHOUT_GRADIENT, *uses.CHANGED, uses.EXPORTED):
         return False, False, False
     return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
 
@@ -106,8 +106,7 @@ def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[
     formats = [output_format(truth.case, one).name for one in (BEFORE, AFTER) if cast in ("any", one)]
     which = "has the format of the input or of the parameters" if cast == "any" else f"is {formats[0]} by cast={cast}"
     law = f"the output, {use}, {which}"
-    strange = 0.0 if answer.format in formats else float("inf")
-    yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
+    yield Comparison(law, 1, 0.0 if answer.format in formats else math.inf, detail=f"the output is {answer.format}")
 
 
 def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
@@ -242,7 +241,7 @@ def _second_derivative(subject: Subject) -> str:
     return _derivative(uses.SECOND)(subject) or (f"{SECOND}={declared} is declared" if declared == "any" else "")
 
 
-def _no_state(normalizer: Normalizer) -> bool:
+def stateless(normalizer: Normalizer) -> bool:
     """Whether it keeps no running statistics: textbook code that does trains if gradients are enabled."""
     return not normalizer.state
 
@@ -257,9 +256,10 @@ _DIRECTED = replace(_SPACE, recipe=directed, formats=(FLOAT64, FLOAT32), widths=
 _FUNCTIONAL = "pytorch/functorch#534"
 
 
-def _check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
-           refusable: bool = True, within: Within = _plain, least: str = "default",
-           cost: float = 4.0) -> Check:  # fmt: skip
+def use_check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
+              refusable: bool = True, within: Within = _plain, least: str = "default",
+              cost: float = 4.0) -> Check:  # fmt: skip
+    """The check of a law under several uses of a layer."""
     lacks = _offers(*names)
     return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
                  least=least, cost=cost)  # fmt: skip
@@ -267,53 +267,53 @@ def _check(name: str, law: str, source: str, names: tuple[str, ...], space: Norm
 
 CHECKS = (
     replace(
-        _check("grad-mode", "without gradients y is the same", "intel/intel-extension-for-pytorch#597",
+        use_check("grad-mode", "without gradients y is the same", "intel/intel-extension-for-pytorch#597",
                uses.WITHOUT_GRADIENT,
                replace(_SPACE, once=True), refusable=False, least="quick"),
-        concerns=_no_state,
+        concerns=stateless,
     ),
     replace(
-        _check("frozen", "input, weight or bias may be frozen: the other gradients stay", "pytorch/pytorch#80952",
+        use_check("frozen", "input, weight or bias may be frozen: the other gradients stay", "pytorch/pytorch#80952",
                uses.FROZEN, refusable=False, least="quick"),
         lacks=_offers_gradient(*uses.FROZEN),
     ),
-    _check("memory-reused", "other content in the same memory, two backwards, two threads: the same answer",
+    use_check("memory-reused", "other content in the same memory, two backwards, two threads: the same answer",
            "gpu-mode/reference-kernels#162", uses.REUSED, refusable=False, least="quick"),
-    _check("copies", "a copy of a module answers as the module", "pytorch/pytorch#102983", uses.COPIES,
+    use_check("copies", "a copy of a module answers as the module", "pytorch/pytorch#102983", uses.COPIES,
            replace(_SPACE, once=True), least="quick"),
     replace(
-        _check("function-transforms", "vjp, jacrev and vmap give what a plain call gives", _FUNCTIONAL, uses.FUNCTIONAL,
-               replace(_SPACE, widths=(3, 4, 6), sets=(4,))),
+        use_check("function-transforms", "vjp, jacrev and vmap give what a plain call gives", _FUNCTIONAL,
+                  uses.FUNCTIONAL, replace(_SPACE, widths=(3, 4, 6), sets=(4,))),
         lacks=_offers_gradient(*uses.FUNCTIONAL),
     ),
     replace(
-        _check("checkpoint", "recomputed in the backward, the gradients are the same", "pytorch/pytorch#96136",
+        use_check("checkpoint", "recomputed in the backward, the gradients are the same", "pytorch/pytorch#96136",
                (uses.CHECKPOINT,)),
         lacks=_offers_gradient(uses.CHECKPOINT),
     ),
     replace(
-        _check("forward-derivative", "forward mode gives J v", "pytorch/pytorch#196700", (uses.JVP,), _DIRECTED,
+        use_check("forward-derivative", "forward mode gives J v", "pytorch/pytorch#196700", (uses.JVP,), _DIRECTED,
                within=_pushed),
         lacks=_derivative(uses.JVP),
     ),
     replace(
-        _check(SECOND, "a backward that can be differentiated has the right derivative",
+        use_check(SECOND, "a backward that can be differentiated has the right derivative",
                "pytorch/pytorch#41595", (uses.SECOND,), _DIRECTED, within=_twice),
         concerns=lambda n: n.scaled,  # without a scale it is linear, and has none
         lacks=_second_derivative,
     ),
-    _check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",
+    use_check("autocast", "under automatic mixed precision y and dx are right in its format", "pytorch/pytorch#167308",
            (uses.AUTOCAST,), replace(_SPACE, formats=(FLOAT32,)), within=_mixed, least="quick"),
     replace(
-        _check("wide-parameters", "narrow input with wide parameters gives the exact output within the narrow format",
+        use_check("wide-parameters", "narrow input with wide parameters gives the exact output in the narrow format",
                "pytorch/pytorch#190054", (uses.WIDE,),
                replace(_SPACE, recipe=finer, formats=(BFLOAT16, FLOAT16), affine=("both", "weight")),
                within=_wide, least="quick"),
         concerns=_activation,
     ),
-    _check("compiled", "compiled, the layer is as near to float64 as eager", "pytorch/pytorch#143182", (uses.COMPILED,),
-           _ONCE, least="deep", cost=math.inf),
-    _check("exported", "exported, the module is as near to float64 as eager", "pytorch/pytorch#18525",
+    use_check("compiled", "compiled, the layer is as near to float64 as eager", "pytorch/pytorch#143182",
+              (uses.COMPILED,), _ONCE, least="deep", cost=math.inf),
+    use_check("exported", "exported, the module is as near to float64 as eager", "pytorch/pytorch#18525",
            (uses.EXPORTED,), _ONCE, least="deep", cost=math.inf),
     Check("many-calls", "the first call and the hundred and first give the same output", "karpathy/llm.c#852",
           many_calls, _ONCE, least="default", cost=math.inf),

@@ -22,7 +22,7 @@ from normcheck.normalizers.reference.cast_order import BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.normalizers.reference.standardize import Steps
 from normcheck.normalizers.sampling.fit import ranks
-from normcheck.normalizers.subject import Answer, Call, Domain, Subject
+from normcheck.normalizers.subject import Answer, Call, Constructed, Domain, Subject
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +56,7 @@ WHERE = {
     "running": "running statistics in training",
     "evaluation": "evaluation with running statistics",
     "format": "the format of the output",
+    "construction": "what a new layer starts with",
     "memory": "what lies around arrays in memory, or belongs to others",
     "use": "a way of calling other than plainly",
 }
@@ -68,8 +69,8 @@ class Fault:
 
     The changes are applied in this order: the contract, the case that the code sees, which entries share a statistic,
     the steps of the kernel, the answer before it is rounded, the calls of one subject, which may keep state between
-    calls, and the hooks of a layer that is called several times or those of a transformed module. A repartition gets
-    the case as it was given.
+    calls, the hooks of a layer that is called several times or those of a transformed module, and a new layer. A
+    repartition gets the case as it was given.
 
     concerns: whether a normalizer can have the fault. where: a key of `WHERE`. under: the contract under which this is
     a fault, if it is none under torch's conventions.
@@ -89,6 +90,7 @@ class Fault:
     around: Callable[[Call], Call] = _same
     layer_hooks: Callable[[LayerHooks], LayerHooks] = _same
     parametrization_hooks: Callable[[ParametrizationHooks], ParametrizationHooks] = _same
+    constructed: Callable[[Constructed], Constructed] = _same
 
     def __post_init__(self) -> None:
         if self.where not in WHERE:
@@ -122,6 +124,7 @@ def compose(first: Fault, second: Fault) -> Fault:
         around=lambda call: second.around(first.around(call)),
         layer_hooks=lambda hooks: second.layer_hooks(first.layer_hooks(hooks)),
         parametrization_hooks=lambda hooks: second.parametrization_hooks(first.parametrization_hooks(hooks)),
+        constructed=lambda new: second.constructed(first.constructed(new)),
     )
 
 
@@ -156,8 +159,17 @@ def subject(
     live = life.of(around, contract, broken.layer_hooks(LayerHooks())) if normalizer.state else None
     weights = normalizer.acts_on == "weight"
     made = transformed.of(around, normalizer, broken.parametrization_hooks(ParametrizationHooks())) if weights else None
+    new = None if weights else lambda case: broken.constructed(_constructed(case, contract))
     composed = lambda claimed: subject(normalizer, None, claimed).call  # its own steps, without the fault
-    return Subject(name, normalizer, contract, domain(normalizer), around, live, made, composed)
+    return Subject(name, normalizer, contract, domain(normalizer), around, live, made, new, composed)
+
+
+def _constructed(case: Case, contract: Contract) -> Constructed:
+    """What a right layer starts with."""
+    one = 0.0 if contract.weight == "1+w" else 1.0
+    starts = ((case.weight, one), (case.bias, 0.0), (case.running_mean, 0.0), (case.running_var, 1.0))
+    weight, bias, mean, var = (None if value is None else np.full(value.shape, start) for value, start in starts)
+    return Constructed(weight, bias, mean, var)
 
 
 def domain(normalizer: Normalizer) -> Domain:

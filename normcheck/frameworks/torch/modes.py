@@ -1,0 +1,109 @@
+"""A module in evaluation mode, as it is deployed: frozen, and with parameters that change between two calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+
+from normcheck.core import uses
+from normcheck.core.errors import CallError
+from normcheck.frameworks.guard import guarded
+from normcheck.frameworks.torch.layer import Prepare, PreparedLayer, run_layer
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Answer
+
+
+def _module(layer: PreparedLayer) -> torch.nn.Module:
+    if layer.module is None:
+        raise CallError(f"{layer.name} is no module")
+    return layer.module
+
+
+@contextmanager
+def _evaluating(layer: PreparedLayer) -> Iterator[None]:
+    """The module in evaluation mode, and in its own mode again after that."""
+    module = _module(layer)
+    before = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(before)
+
+
+def _evaluated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """A call after one on the first case alone: what is kept from the first batch is of another size."""
+    layer = prepare(case)
+    x, weight, bias = layer.leaves
+    assert x is not None
+    with _evaluating(layer):
+        if x.ndim > case.normalized and x.shape[0] > 1:
+            with suppress(CallError), torch.no_grad():
+                layer.returned(case, (x[:1].detach(), weight, bias))
+        return run_layer(layer, case, gradient)
+
+
+Assign = Callable[[torch.nn.Module, str, torch.Tensor], object]
+"""Gives a parameter of a module, which is named, a value."""
+
+
+def _place(module: torch.nn.Module, name: str) -> tuple[torch.nn.Module, str]:
+    """The module that holds a parameter, and its name there."""
+    path, _, last = name.rpartition(".")
+    return module.get_submodule(path), last
+
+
+def _replace(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    holder, last = _place(module, name)
+    setattr(holder, last, torch.nn.Parameter(value))
+
+
+def _swap_data(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    module.get_parameter(name).data = value
+
+
+def _copy_in(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    module.get_parameter(name).copy_(value)
+
+
+def _load(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    module.load_state_dict({**module.state_dict(), name: value})
+
+
+def _changed(assign: Assign) -> Callable[[Prepare, Case, bool], Answer]:
+    """The answer of a module without gradients, after a call with other values of its parameters."""
+
+    def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+        layer = prepare(case)
+        module, rebuilt = _module(layer), layer.rebuilt
+        assert rebuilt is not None, "a layer with a module can be rebuilt"
+        held = [id(one) for _, one in module.named_parameters(remove_duplicate=False)]
+        own = {id(leaf): leaf for leaf in layer.leaves[1:] if leaf is not None and held.count(id(leaf)) == 1}
+        names = {name: own[id(one)] for name, one in module.named_parameters() if id(one) in own}
+        if not names:
+            raise CallError(f"{layer.name} has no parameters that can change")
+        wanted = {name: leaf.detach().clone() for name, leaf in names.items()}
+        with _evaluating(layer), torch.no_grad():
+            for leaf in names.values():
+                leaf.copy_(0.5 - 1.5 * leaf)
+            layer.returned(case)
+            try:
+                guarded(lambda: [assign(module, name, value) for name, value in wanted.items()], case, layer.name)
+                return run_layer(rebuilt(module), case, gradient=False)
+            finally:
+                for name, leaf in names.items():
+                    with suppress(Exception):
+                        holder, last = _place(module, name)
+                        setattr(holder, last, leaf)  # other calls hold on to the parameters as they were
+
+    return use
+
+
+USES: dict[str, Callable[[Prepare, Case, bool], Any]] = {
+    **dict.fromkeys(uses.EVALUATED, _evaluated),
+    **dict(zip(uses.CHANGED, map(_changed, (_copy_in, _swap_data, _replace, _load)), strict=True)),
+}
+"""The implementation of each of these uses, by name."""

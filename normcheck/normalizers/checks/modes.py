@@ -1,0 +1,55 @@
+"""A module as it is deployed: in evaluation mode, frozen, and with parameters that change between calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from normcheck.core import uses
+from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.call_modes import stateless, use_check
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling.recipes import Draw, small, state
+from normcheck.normalizers.sampling.space import NormalizerSpace
+from normcheck.normalizers.subject import Subject
+
+MODULE = "not a use of this kind of code"
+
+
+def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case that is evaluated with running statistics, where the normalizer has them."""
+    return state(normalizer, draw, training=False) if normalizer.state else small(normalizer, draw)
+
+
+def _no_module(*names: str) -> str:
+    return f"{names[0]}: {MODULE}"
+
+
+def _needs_modes(subject: Subject) -> str:
+    return "" if set(uses.EVALUATED) & set(subject.domain.uses) else _no_module(*uses.EVALUATED)
+
+
+def _needs_parameters(subject: Subject) -> str:
+    domain = subject.domain
+    if not set(uses.CHANGED) & set(domain.uses):
+        return _no_module(*uses.CHANGED)
+    if subject.normalizer.state and not domain.evaluation:
+        return "it is not evaluated with running statistics"
+    return "" if set(domain.affine) - {"none"} else "it has no parameters"
+
+
+_SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=(4, 6), offsets=False, once=True)
+
+CHECKS = (
+    replace(
+        use_check("evaluation-mode", "without running statistics, training and evaluation give the same",
+                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, least="quick"),
+        concerns=stateless, lacks=_needs_modes,
+    ),
+    replace(
+        use_check("changed-parameters", "in evaluation, the output is that of the parameters as they are now",
+                  "torch/nn#1205", uses.CHANGED, replace(_SPACE, recipe=_deployed, affine=("both", "weight")),
+                  least="quick"),
+        concerns=lambda n: n.acts_on == "activation", lacks=_needs_parameters,
+    ),
+)  # fmt: skip

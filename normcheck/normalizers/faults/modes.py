@@ -1,0 +1,123 @@
+"""Faults of modules as they are constructed and deployed: what they start with, and what they do in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.core import uses
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.structure import (
+    has_both,
+    keeps_variance,
+    stateless_activations,
+    weighted_activations,
+)
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.subject import Answer, Constructed
+
+
+def _not_normalized(answer: Answer, question: FaultQuestion) -> Answer:
+    """In evaluation mode the input is returned."""
+    evaluated = question.case.use in (*uses.EVALUATED, *uses.CHANGED)
+    return replace(answer, y=question.case.x) if evaluated else answer
+
+
+def _stopped(answer: Answer, question: FaultQuestion) -> Answer:
+    if question.case.use != uses.EVALUATED[1] or answer.dx is None:
+        return answer
+    return replace(answer, dx=np.zeros_like(answer.dx))
+
+
+def _stale(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
+    """Where parameters change in one of these ways, the output is that of the ones before."""
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case = question.case
+        if case.use not in names:
+            return answer
+        before = {role: 0.5 - 1.5 * value for role in ("weight", "bias") if (value := getattr(case, role)) is not None}
+        other = case.but(weight=before.get("weight"), bias=before.get("bias"), dy=None)
+        return replace(answer, y=evaluate(question.normalizer, other, question.contract).y)
+
+    return after
+
+
+def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQuestion], Answer], *,
+           concerns: Callable[[Normalizer], bool]) -> Fault:  # fmt: skip
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="use", after=after)
+
+
+def _filled(role: str, value: float) -> Callable[[Constructed], Constructed]:
+    def change(new: Constructed) -> Constructed:
+        held = getattr(new, role)
+        changed: dict[str, Any] = {} if held is None else {role: np.full(held.shape, value)}
+        return replace(new, **changed)
+
+    return change
+
+
+def _with_bias(new: Constructed) -> Constructed:
+    return replace(new, bias=np.zeros(1)) if new.bias is None else new
+
+
+def _constructing(name: str, story: str, source: str, change: Callable[[Constructed], Constructed], *,
+                  concerns: Callable[[Normalizer], bool]) -> Fault:  # fmt: skip
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="construction", constructed=change)
+
+
+FAULTS = (
+    _fault(
+        "evaluation-skips-normalization",
+        "Takes the training flag for a switch: in evaluation mode the input is returned. Hides where nobody evaluates.",
+        "flashlight/flashlight#103", _not_normalized, concerns=stateless_activations,
+    ),
+    _fault(
+        "evaluation-stops-gradient",
+        "A frozen layer in evaluation mode passes no gradient on to the layers below it.",
+        "torch/torch7#1169", _stopped, concerns=stateless_activations,
+    ),
+    _fault(
+        "evaluation-copies-parameters",
+        "Prepares its parameters at the first evaluation, and never again: what is trained or loaded later is ignored.",
+        "torch/nn#1205", _stale(*uses.CHANGED), concerns=weighted_activations,
+    ),
+    _fault(
+        "evaluation-copies-until-loaded",
+        "The parameters that are prepared for evaluation follow a load, and no step of an optimizer.",
+        "torch/nn#1205", _stale(*uses.CHANGED[:2]), concerns=weighted_activations,
+    ),
+    _constructing(
+        "weight-starts-elsewhere",
+        "The weight of a new layer is not the one that leaves what is normalized as it is: zero, a random number, or "
+        "what the memory held. Hides wherever parameters are loaded.",
+        "google-research/timesfm#481", _filled("weight", 0.0), concerns=weighted_activations,
+    ),
+    _constructing(
+        "bias-starts-elsewhere",
+        "The bias of a new layer is not zero. Hides wherever parameters are loaded.",
+        "pytorch/pytorch#4922", _filled("bias", 1.0), concerns=has_both,
+    ),
+    _constructing(
+        "bias-option-ignored",
+        "bias=False makes a bias all the same.",
+        "pytorch/pytorch#108048", _with_bias, concerns=has_both,
+    ),
+    _constructing(
+        "weight-not-registered",
+        "The weight is a plain attribute: it is not trained, saved or moved.",
+        "sgl-project/sglang#12813", lambda new: replace(new, weight=None, unregistered=("weight",)),
+        concerns=weighted_activations,
+    ),
+    _constructing(
+        "running-variance-starts-elsewhere",
+        "The running variance does not start at one: where it is zero, what is evaluated before training is divided by "
+        "the root of eps.",
+        "torch.nn.BatchNorm2d: the running variance starts at 1", _filled("running_var", 0.0),
+        concerns=keeps_variance,
+    ),
+)  # fmt: skip
