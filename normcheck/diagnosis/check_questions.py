@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Any
 
 from normcheck.core.ask import draws, run_case
 from normcheck.core.check import Check
@@ -32,17 +33,20 @@ def particular(subject: Subject, check: Check) -> bool:
     return bool(check.lacks(replace(subject, domain=less, transformed=None))) or check.cost > MANY
 
 
-def check_experiments(subject: Subject, check: Check, *, wrong_only: bool, most_wrong: int) -> list[Experiment]:
+def check_experiments(
+    subject: Subject, check: Check, found: Sequence[Any] = (), *, wrong_only: bool, most_wrong: int
+) -> list[Experiment]:
     """The questions of a check, each way of calling early, and those with several layouts with each layout by itself.
 
-    wrong_only: right answers are left out. most_wrong: so many wrong answers are enough.
+    found: draws on which the law does not hold, as far as they are known. wrong_only: right answers are left out.
+    most_wrong: so many wrong answers are enough.
     """
-    ordered = _each_way_early(_recorded(subject, check))
-    found = list(experiments(subject, ordered, wrong_only=wrong_only, most_wrong=most_wrong))
-    return found + list(experiments(subject, _one_layout_each(found)))
+    ordered = _each_way_early(_recorded(subject, check, found))
+    seen = list(experiments(subject, ordered, wrong_only=wrong_only, most_wrong=most_wrong))
+    return seen + list(experiments(subject, _one_layout_each(seen)))
 
 
-def _recorded(subject: Subject, check: Check) -> list[Question]:
+def _recorded(subject: Subject, check: Check, found: Sequence[Any]) -> list[Question]:
     """The questions of a check on the first case that breaks its law, or on the last that was tried."""
     calls: list[tuple[Case, bool]] = []
 
@@ -53,7 +57,7 @@ def _recorded(subject: Subject, check: Check) -> list[Question]:
     listener = replace(subject, call=recording)
     entries = 0
     examples = islice(check.space.explicit_examples(subject), EXAMPLES)
-    for draw in chain(examples, draws(subject, check, DRAWS, seed=1)):
+    for draw in chain(found, examples, draws(subject, check, DRAWS, seed=1)):
         calls.clear()
         with quiet():
             case, comparison = run_case(listener, check, draw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from normcheck.core.check import Check
 from normcheck.core.uses import COMPILED, EXPORTED
@@ -102,16 +103,19 @@ def of_standard_cases(subject: Subject) -> Evidence:
     return Evidence(subject, found, changes=changes(subject, found[0].question) if found else None)
 
 
-def of_checks(subject: Subject, failed: Sequence[Check]) -> Evidence:
-    """The standard cases, and what the failed checks ask, as far as they may show more."""
+def of_checks(subject: Subject, failed: Sequence[tuple[Check, Sequence[Any]]]) -> Evidence:
+    """The standard cases, and what the failed checks ask, as far as they may show more.
+
+    failed: each with the draws of its finding.
+    """
     standard = of_standard_cases(subject)
     subject, found, wrong = standard.subject, list(standard.experiments), standard.wrong
     traces: list[Trace] = []
-    for check in [c for c in failed if not wrong or particular(subject, c)][: 3 if wrong else 6]:
+    for check, draws in [one for one in failed if not wrong or particular(subject, one[0])][: 3 if wrong else 6]:
         new = call_traces(subject, check)
         traces += new
         if not new:
-            found += check_experiments(subject, check, wrong_only=wrong, most_wrong=8 if wrong else 12)
+            found += check_experiments(subject, check, draws, wrong_only=wrong, most_wrong=8 if wrong else 12)
     return Evidence(subject, tuple(found), tuple(traces))
 
 

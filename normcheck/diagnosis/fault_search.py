@@ -63,7 +63,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
         if standard.changes is not None:
             return _explained(standard, known)
         found = None if any(particular(subject, check) for check in failed) else _by_standard_cases(subject)
-        found = found or _explained(of_checks(subject, failed), known)
+        found = found or _explained(of_checks(subject, list(map(partial(_cases, subject), findings))), known)
         return _reproducing(subject, found, findings)
 
 

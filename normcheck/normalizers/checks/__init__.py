@@ -12,6 +12,7 @@ from normcheck.normalizers.checks import (
     extended,
     folding,
     gradient,
+    grid,
     history,
     invariance,
     laws,
@@ -47,6 +48,7 @@ CHECKS: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + grid.CHECKS
 )
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}

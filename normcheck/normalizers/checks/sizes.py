@@ -45,7 +45,7 @@ def _gradients(subject: Subject, case: Case, answer: Answer, label: str) -> Iter
     yield from gradients_within(subject, truth_of(subject, case), answer, label)
 
 
-def _whole(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
+def whole(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
     """Output and gradients of one call: large calls are expensive."""
     truth = truth_of(subject, case)
     yield output_within(subject, truth, answer.y, label)
@@ -146,7 +146,7 @@ def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
     return seconds
 
 
-def _large(within: Within, gradient: bool) -> Ask:
+def large(within: Within, gradient: bool) -> Ask:
     """The check of a large case; it does not run on code with a slow loop over sets or members, which takes minutes."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
@@ -202,11 +202,11 @@ CHECKS = (
     Check("odd-shapes-gradient", "gradients are right in odd shapes", "flagos-ai/FlagGems#5392",
           _asking("gradients in odd shapes", _odd, _gradients, True), _ODD, lacks=_free_gradient, cost=10.0),
     Check("wide-sets", "y is right for a million members in a set", "facebookresearch/xformers#785",
-          _large(_output, False), _WIDE, lacks=_free, cost=math.inf, least="default"),
+          large(_output, False), _WIDE, lacks=_free, cost=math.inf, least="default"),
     Check("wide-sets-gradient", "gradients are right for a million members in a set", "apache/mxnet#14870",
-          _large(_whole, True), _WIDE_GRADIENT, lacks=_free_gradient, cost=math.inf, least="default"),
+          large(whole, True), _WIDE_GRADIENT, lacks=_free_gradient, cost=math.inf, least="default"),
     Check("many-sets", "y is right for 65,535, 65,536 and 65,537 sets", "NVIDIA/apex#411",
-          _large(_output, False), _MANY, lacks=_free, cost=math.inf, least="default"),
+          large(_output, False), _MANY, lacks=_free, cost=math.inf, least="default"),
     Check("many-sets-gradient", "gradients are right for 65,535, 65,536 and 65,537 sets", "pytorch/pytorch#192016",
-          _large(_whole, True), _MANY_GRADIENT, lacks=_free_gradient, cost=math.inf, least="default"),
+          large(whole, True), _MANY_GRADIENT, lacks=_free_gradient, cost=math.inf, least="default"),
 )  # fmt: skip

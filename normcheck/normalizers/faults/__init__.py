@@ -11,6 +11,7 @@ from normcheck.normalizers.faults import (
     call_modes,
     demanded,
     forward,
+    grid,
     history,
     memory,
     modes,
@@ -28,7 +29,8 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 
 _FILES = (
     forward.FAULTS, sums.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS,
-    call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, unit_killing.FAULTS, demanded.FAULTS,
+    call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS, unit_killing.FAULTS,
+    demanded.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -49,6 +49,7 @@ class NormalizerSpace:
     deltas: tuple[float, ...] = (2.0,)  # factors of a transform
     scales: tuple[int, ...] = (0,)  # exponents of two that scale the input
     worst_offset: tuple[tuple[Format, float], ...] = ((FLOAT64, 1e5), (FLOAT32, 1e3))  # always tried
+    grid: bool = False  # each of the edges is tried in every format, and nothing else
     once: bool = False  # only one draw is always tried, instead of one for each format and rank
     together: bool = False  # layouts of all arrays are drawn, instead of that of the cotangent
     operations: tuple[str, ...] = ()  # from which programs are drawn
@@ -205,8 +206,17 @@ def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Ite
     """The draws that are always tried: every format, every rank, widths at thresholds, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
+    if space.grid:
+        return _grid(space, normalizer, domain, plain, first)
     found = iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
     return _together(normalizer, domain, found) if space.together else found
+
+
+def _grid(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
+    for n, format in product(space.edges, formats(space, domain)):
+        if n not in domain.refused:
+            draw = replace(plain, n=n, format=format, eps=_eps(space, domain, format, first), seed=n)
+            yield fit(normalizer, draw, domain.sizes)
 
 
 def _edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:

@@ -1,0 +1,97 @@
+"""Sizes and weights between the usual ones: every threshold width in every format, numbers of sets, weights near 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core.check import Check
+from normcheck.core.errors import CallError
+from normcheck.core.floats import FLOAT16
+from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.sizes import large, whole
+from normcheck.normalizers.checks.within_bounds import needs_gradient
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling import sizes
+from normcheck.normalizers.sampling.recipes import WIDTHS, Draw, small
+from normcheck.normalizers.sampling.space import NormalizerSpace
+from normcheck.normalizers.subject import Subject
+
+POWERS = tuple(n for k in range(1, 14) for n in ((1 << k) - 1, 1 << k, (1 << k) + 1))
+"""Powers of two up to 8,192 with their neighbors: sizes of blocks, warps and vectors."""
+
+HIDDEN = (96, 384, 768, 1152, 1536, 2560, 3072, 3584, 5120, 6144, 7168)
+"""Widths of public models that are no powers of two; kernels have paths of their own for some."""
+
+GRID = tuple(sorted({*WIDTHS, *POWERS, *HIDDEN}))
+"""Numbers of members that are tried in every format."""
+
+SETS = tuple(sorted({n for k in range(17) for n in ((1 << k) - 1, 1 << k, (1 << k) + 1)} - {0}))
+"""Numbers of sets up to 65,537: powers of two and their neighbors."""
+
+WEIGHTS = (0.0, -1.0, 1.5, -0.75, 1.0, 0.0)
+"""Entries of a weight: none, negative, ordinary; -1 is none where the output is multiplied by 1 + w."""
+
+TINY, TINY_IN_HALF = 2.0**-12, 2.0**-6
+"""A tiny entry; times an output, the second is no subnormal number of float16."""
+
+
+LAW = "output and gradients are right"
+
+
+def _asked(subject: Subject, case: Case) -> Comparison:
+    """Output and all gradients of one call; an input that is refused is not compared."""
+    label = "x".join(map(str, case.x.shape))
+    try:
+        answer = subject.call(case, subject.domain.gradient)
+    except CallError as error:
+        return Comparison(LAW, 0, 0.0, refused={f"inputs {label}": error.reason})
+    return worst(*whole(subject, case, answer, label))
+
+
+def any_weight(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case whose weight has entries of every size and sign. The cotangent has one sign, so that no sum cancels."""
+    case = small(normalizer, draw)
+    assert case.weight is not None, "the space has cases with a weight"
+    tiny = TINY_IN_HALF if case.format is FLOAT16 else TINY
+    weight = case.format.round(np.resize(np.array((*WEIGHTS, tiny, -tiny)), case.weight.shape))
+    dy = None if case.dy is None else case.format.round(np.abs(case.dy) + 0.25)
+    return case.but(weight=weight, dy=dy)
+
+
+def _sized(subject: Subject) -> str:
+    if subject.domain.compiles_per_shape:
+        return "each shape would be compiled"
+    return "" if subject.domain.sizes is None else "its sizes are fixed"
+
+
+def _sized_gradient(subject: Subject) -> str:
+    return needs_gradient(subject) or _sized(subject)
+
+
+def _weighted(subject: Subject) -> str:
+    return "" if {"both", "weight"} & set(subject.domain.affine) else "it has no weight"
+
+
+def _activations(normalizer: Normalizer) -> bool:
+    return normalizer.acts_on == "activation"
+
+
+_PLAIN = NormalizerSpace(small, widths=(8,), sets=(3,), offsets=False)
+
+CHECKS = (
+    Check("every-width", "output and gradients are right at every threshold width, in every format",
+          "vllm-project/vllm-xpu-kernels#387", _asked, replace(_PLAIN, edges=GRID, grid=True),
+          lacks=_sized, least="default", cost=math.inf),
+    Check("every-number-of-sets", "output and gradients are right for 1 to 65,537 sets",
+          "BobMcDear/attorch#18", large(whole, True),
+          replace(_PLAIN, recipe=sizes.many, widths=(12,), edges=SETS, affine=("both",)),
+          concerns=_activations, lacks=_sized_gradient, least="default", cost=math.inf),
+    Check("any-weight", "output and gradients are right for weights that are zero, negative or tiny",
+          "NVIDIA/apex#1715", _asked, replace(_PLAIN, recipe=any_weight, widths=(8, 17), sets=(8, 5),
+                                              affine=("both", "weight")),
+          concerns=lambda n: n.weight and n.acts_on == "activation", lacks=_weighted, cost=4.0),
+)  # fmt: skip

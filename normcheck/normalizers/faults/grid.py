@@ -1,0 +1,113 @@
+"""Faults of one size: a width in one format, a range of numbers of sets, weights near zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.floats import FLOAT32, Array
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.structure import activations, any_of_them, weighted_activations
+from normcheck.normalizers.reference.oracle import partition
+from normcheck.normalizers.subject import Answer
+
+FEW, MANY = 1_000, 60_000
+"""Numbers of sets between which a launch is too small."""
+
+NARROWEST = 2.0**-8
+"""The least size of a weight by which a backward divides that recovers what was normalized from the output."""
+
+
+def _at_one_width(answer: Answer, question: FaultQuestion) -> Answer:
+    part = partition(question.normalizer, question.case)
+    return replace(answer, y=0.0 * answer.y) if part.n == 1024 and question.case.format == FLOAT32 else answer
+
+
+def _dx_at_one_width(answer: Answer, question: FaultQuestion) -> Answer:
+    if partition(question.normalizer, question.case).n != 5120 or answer.dx is None or not question.case.format.narrow:
+        return answer
+    return replace(answer, dx=np.zeros_like(answer.dx))
+
+
+def _unwritten(answer: Answer, question: FaultQuestion) -> Answer:
+    """Of a middling number of sets, the later half is not written."""
+    part = partition(question.normalizer, question.case)
+    if not FEW < part.sets < MANY:
+        return answer
+    y = part.gather(answer.y).copy()
+    y[part.sets // 2 :] = 0.0
+    return replace(answer, y=part.scatter(y))
+
+
+def _last_block(answer: Answer, question: FaultQuestion) -> Answer:
+    """Gradients of parameters without what lies beyond the last full block of 64 sets."""
+    part = partition(question.normalizer, question.case)
+    full = part.sets - part.sets % 64
+    if answer.dweight is None or question.case.dy is None or full in (0, part.sets):
+        return answer
+    return replace(answer, dweight=answer.dweight * (full / part.sets))
+
+
+def _without_weight(value: Array, weight: Array) -> Array:
+    return np.where(weight == 0.0, np.nan, value)
+
+
+def _divided(answer: Answer, question: FaultQuestion) -> Answer:
+    """NaN wherever a weight is zero."""
+    weight = question.case.weight
+    if weight is None:
+        return answer
+    part = partition(question.normalizer, question.case)
+    return replace(answer, y=_without_weight(answer.y, part.spread(weight)))
+
+
+def _recovered(answer: Answer, question: FaultQuestion) -> Answer:
+    """dweight from the output divided by the weight, which is kept from falling below a size."""
+    weight = question.case.weight
+    if weight is None or answer.dweight is None:
+        return answer
+    share = np.minimum(np.abs(weight) / NARROWEST, 1.0)
+    return replace(answer, dweight=answer.dweight * share)
+
+
+def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQuestion], Answer],
+           **more: Any) -> Fault:  # fmt: skip
+    return Fault(name=name, story=story, source=source, after=after, **more)
+
+
+FAULTS = (
+    _fault(
+        "wrong-at-one-width",
+        "A path of its own for 1,024 members in single precision, and it is wrong. Hides at every other width, and at "
+        "that one in every other format.",
+        "vllm-project/vllm-xpu-kernels#387", _at_one_width, concerns=any_of_them,
+    ),
+    _fault(
+        "dx-zero-at-one-width",
+        "The backward of half precision has no path for 5,120 members, and leaves the gradient zero.",
+        "vllm-project/vllm-xpu-kernels#387", _dx_at_one_width, concerns=any_of_them, where="backward",
+    ),
+    _fault(
+        "middling-numbers-of-sets-unwritten",
+        "The launch for more than 1,000 sets is too small up to 60,000. Hides in small tests and in very large ones.",
+        "BobMcDear/attorch#18", _unwritten, concerns=activations,
+    ),
+    _fault(
+        "last-block-of-sets-dropped",
+        "Gradients of parameters leave out the sets beyond the last full block of 64, but not of fewer than that.",
+        "BobMcDear/attorch#18", _last_block, concerns=weighted_activations, where="backward",
+    ),
+    _fault(
+        "weight-zero-is-nan",
+        "Divides by the weight: NaN where an entry is zero. Hides where weights start at one.",
+        "NVIDIA/apex#1715", _divided, concerns=weighted_activations,
+    ),
+    _fault(
+        "dweight-recovered-from-output",
+        "The backward divides the output by the weight to find what was normalized; small weights are clamped.",
+        "NVIDIA/apex#1715", _recovered, concerns=weighted_activations, where="backward",
+    ),
+)  # fmt: skip
