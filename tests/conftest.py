@@ -14,7 +14,7 @@ import pytest
 import normcheck.api  # noqa: F401  # here, for the same reason as torch below
 from normcheck import families
 from normcheck.core.ask import run_check
-from normcheck.core.result import ERROR, Outcome
+from normcheck.core.result import ERROR, CheckWarning, Outcome
 from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
@@ -53,7 +53,8 @@ def _outcomes(fault: str | None, target: str) -> list[Outcome]:
         found = run_check(subject, CHECKS_BY_NAME[name], draws)
         if found.finding is not None:
             script = ("import torch", f"print({target!r})")
-            made = replace(found.finding, replay=f"pytest --norm-replay {found.finding.replay}", script=script)
+            replay = f"pytest --norm-replay {found.finding.replay}"
+            made = replace(found.finding, replay=replay, script=script, cause=fault or "")
             found = replace(found, finding=made, diagnosis=(fault or "",))
         out.append(found)
     return out
@@ -61,7 +62,9 @@ def _outcomes(fault: str | None, target: str) -> list[Outcome]:
 
 @pytest.fixture(scope="session")
 def document() -> dict[str, Any]:
-    """A run of three: one is sound, one is broken and has an evil name, one could not be called."""
+    """A run of three: one is sound with a warning, one is broken and has an evil name, one could not be called."""
     outcomes = [*_outcomes(None, "sound.py:f"), *_outcomes("one-pass-variance", EVIL)]
+    weak = CheckWarning("accuracy=half:bfloat16", "statistics are kept in bfloat16", "accuracy=half", "bfloat16")
+    outcomes[0] = replace(outcomes[0], warnings=(weak,))
     outcomes.append(Outcome("rms_norm", "dead.py:f", "call", ERROR, reason=f"raised RuntimeError: {EVIL}"))
     return verdict.run("0.1.0", outcomes, {"effort": "quick", "seed": None})

@@ -61,18 +61,70 @@ def test_every_form_has_an_option_and_a_writer(document: dict[str, Any]) -> None
     assert all(files.text(document, form, Path("x.svg"), HERE) for form in files.FORMS)
 
 
-def test_sarif_has_a_rule_and_a_place_for_every_result(document: dict[str, Any]) -> None:
+def sarif_of(document: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The rules and the results of a run."""
     (one,) = json.loads(sarif.text(document, HERE, HERE))["runs"]
-    rules = [rule["id"] for rule in one["tool"]["driver"]["rules"]]
-    findings = sum(len(i["findings"]) + len(i["errors"]) for i in document["implementations"])
+    return [rule["id"] for rule in one["tool"]["driver"]["rules"]], one["results"]
 
-    assert len(one["results"]) == findings > 2
-    for result in one["results"]:
+
+def test_sarif_has_a_result_for_each_cause_and_not_for_each_finding(document: dict[str, Any]) -> None:
+    rules, results = sarif_of(document)
+    (cause,) = document["implementations"][1]["causes"]
+    wrong = results[1]
+
+    assert [(one["ruleId"], one["level"]) for one in results] == [
+        ("accuracy=half:bfloat16", "warning"), ("one-pass-variance", "error"), ("error", "error"),
+    ]  # fmt: skip
+    assert sorted(rules) == rules == ["accuracy=half:bfloat16", "error", "one-pass-variance"]
+    assert wrong["properties"]["checks"] == cause["checks"]
+    assert len(cause["checks"]) > 2
+    assert wrong["properties"]["replay"] == cause["finding"]["replay"]
+    text = wrong["message"]["text"]
+    assert text.startswith("one-pass-variance: ")
+    assert text.count("without normcheck:") == 1
+    for check in set(cause["checks"]) - {cause["finding"]["check"]}:
+        assert f"\n{check}: same cause as {cause['finding']['check']}, one-pass-variance" in text
+
+
+def test_every_sarif_result_has_a_rule_and_a_place(document: dict[str, Any]) -> None:
+    rules, results = sarif_of(document)
+
+    for result in results:
         place = result["locations"][0]["physicalLocation"]
         assert rules[result["ruleIndex"]] == result["ruleId"]
         assert place["region"]["startLine"] >= 1
         assert not set(place["artifactLocation"]["uri"]) & set(" <>\"'{}|`")
-    assert len({r["partialFingerprints"]["normcheck/v1"] for r in one["results"]}) == findings
+
+
+def test_a_result_is_the_same_in_the_next_run(document: dict[str, Any]) -> None:
+    """Other numbers, other cases and other failing checks are the same result; another cause or target is not."""
+
+    def fingerprints(run: dict[str, Any]) -> list[str]:
+        found = [one["partialFingerprints"] for one in sarif_of(run)[1]]
+        assert all(len(set(one.values())) == 1 for one in found)
+        return [one["primaryLocationLineHash"] for one in found]
+
+    first = fingerprints(document)
+    later = copy.deepcopy(document)
+    for finding in [later["implementations"][1]["causes"][0]["finding"], *later["implementations"][1]["findings"]]:
+        finding |= {"observed": 7.0, "replay": "pytest --norm-replay value/n=9", "check": "moments"}
+    later["implementations"][1]["causes"][0]["checks"] = ["moments"]
+    assert len(set(first)) == 3
+    assert fingerprints(later) == first
+    later["implementations"][1]["causes"][0]["name"] = "eps-ignored"
+    for finding in later["implementations"][1]["findings"]:
+        finding["cause"] = "eps-ignored"
+    later["implementations"][2]["target"] = "other.py:f"
+    assert not set(fingerprints(later)[1:]) & set(first)
+
+
+def test_a_record_without_causes_has_a_result_for_each_finding(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document)
+    for one in run["implementations"]:
+        del one["causes"], one["warnings"]
+
+    checks = [finding["check"] for finding in run["implementations"][1]["findings"]]
+    assert [one["ruleId"] for one in sarif_of(run)[1]] == [*checks, "error"]
 
 
 def test_what_is_accepted_is_suppressed_with_its_reason(document: dict[str, Any]) -> None:
@@ -87,7 +139,7 @@ def test_what_is_accepted_is_suppressed_with_its_reason(document: dict[str, Any]
 def test_gitlab_has_what_it_requires(document: dict[str, Any]) -> None:
     entries = json.loads(gitlab.text(document, HERE, HERE))
 
-    assert {e["severity"] for e in entries} == {"major", "critical"}
+    assert [e["severity"] for e in entries] == ["minor", "major", "critical"]
     for entry in entries:
         assert set(entry) == {"description", "check_name", "fingerprint", "severity", "location"}
         assert entry["location"]["lines"]["begin"] >= 1
@@ -112,7 +164,8 @@ def test_markdown_shows_hostile_text_as_it_is(document: dict[str, Any]) -> None:
     assert "{{" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.count(" | ") for line in rows} == {7}
-    assert text.count("<details>") == sum(len(i["findings"]) + len(i["errors"]) for i in document["implementations"])
+    assert text.count("<details>") == sum(len(i["causes"]) + len(i["errors"]) for i in document["implementations"])
+    assert text.count("\n* ") == sum(len(i["warnings"]) for i in document["implementations"]) == 1
 
 
 def test_an_annotation_is_one_line_whatever_the_text(document: dict[str, Any]) -> None:
@@ -120,16 +173,18 @@ def test_an_annotation_is_one_line_whatever_the_text(document: dict[str, Any]) -
     run["implementations"][2]["target"] = "a,b::c%0A\n::error::x.py:f"
     found = list(github.commands(run, HERE))
 
-    assert all(line.startswith("::error file=") and "\n" not in line for line in found)
-    head = found[-1].removeprefix("::error ").partition("::")[0]
+    assert [line.partition(" ")[0] for line in found] == ["::error", "::error", "::warning"]
+    assert not any("\n" in line for line in found)
+    head = found[1].removeprefix("::error ").partition("::")[0]
     assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "title"]
 
 
 def test_many_annotations_end_with_their_number(document: dict[str, Any]) -> None:
     run = document | {"implementations": document["implementations"] * 9}
+    lines = list(github.commands(run, HERE))
 
-    assert len(list(github.commands(run, HERE))) == github.MOST_ANNOTATIONS + 1
-    assert "findings in all" in list(github.commands(run, HERE))[-1]
+    assert [line.partition(" ")[0] for line in lines] == ["::error"] * 10 + ["::notice"] + ["::warning"] * 9
+    assert "18 errors in all" in lines[10]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +228,7 @@ def test_junit_holds_the_outcomes_as_properties(project: pytest.Pytester) -> Non
 
     assert properties["layer_norm kernels:wrong eps-is-read: status"] == "failed"
     assert "--norm-replay eps-is-read" in properties["layer_norm kernels:wrong eps-is-read: replay"]
+    assert properties["layer_norm kernels:wrong eps-is-read: cause"] == "unexplained"
     assert int(properties["layer_norm kernels:wrong sign: compared"]) > 0
 
 

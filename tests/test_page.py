@@ -68,6 +68,8 @@ def test_every_finding_has_its_witness_and_reproduction(document: dict[str, Any]
     assert text.count('<details class="finding">') == len(findings)
     assert all(f["replay"] in text for f in findings)
     assert text.count("without normcheck") == len(findings)
+    assert text.count("<h4>") == sum(len(one["causes"]) for one in document["implementations"]) == 1
+    assert f"<h4>one-pass-variance, {len(findings)} laws</h4>" in text
 
 
 def test_plots_use_the_colors_of_the_page(written: Path) -> None:
@@ -220,8 +222,8 @@ def test_a_reproduction_is_copied(opened: Any, document: dict[str, Any]) -> None
     opened.locator(".copy").first.click()
     opened.locator(".copy", has_text="copied").wait_for()
 
-    first = next(f for one in document["implementations"] for f in one["findings"])
-    assert opened.evaluate("navigator.clipboard.readText()") == first["replay"]
+    telling = next(cause["finding"] for one in document["implementations"] for cause in one["causes"])
+    assert opened.evaluate("navigator.clipboard.readText()") == telling["replay"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

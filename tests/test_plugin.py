@@ -56,6 +56,15 @@ class Broken(torch.nn.Module):
         raise ValueError("needs a license")
 """
 
+SIX = {
+    "layer_norm": "LayerNorm", "rms_norm": "RMSNorm", "batch_norm": "BatchNorm2d", "group_norm": "GroupNorm",
+    "instance_norm": "instance_norm", "weight_norm": "weight_norm",
+}  # fmt: skip
+"""The layers of tests/user_code/six_layers.py."""
+SCREEN = (40, 80)
+"""Rows and columns: what a laptop's terminal shows without scrolling. Eight rows are pytest's own, a character for each
+of 500 tests."""
+
 PASSES = "layer_norm=torch.nn.functional:layer_norm"
 
 
@@ -119,13 +128,39 @@ def test_fail(project: pytest.Pytester) -> None:
 def test_a_fault_is_told_once(project: pytest.Pytester) -> None:
     """The first finding in full, the others of the same cause in a line each; with -v all are told in full."""
     chosen = ("--norm", "layer_norm=mine:no_mean", "-k", "moments or value")
-    once = run(project, *chosen).stdout.str()
+    first = run(project, *chosen)
+    once = first.stdout.str()
+    assert first.ret == 1
     full = run(project, *chosen, "-v", "-v").stdout.str()
 
     assert "\n  gradient " not in once  # no check of it was asked
     assert once.count("\n  law  ") == 1
-    assert "moments: same cause as value, mean-not-subtracted, " in once
+    assert "\n  moments: same cause as value, mean-not-subtracted, " in once
+    assert once.count("\nFAILED ") == 1
+    assert "1 failed" in once
+    assert "1 same cause" in once
     assert full.count("\n  law  ") == 2
+    assert "2 failed" in full
+
+
+def test_six_layers_of_a_library_fit_on_a_screen(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five are right, with one warning, which is written once; the variance in one pass fails, as one cause."""
+    monkeypatch.setenv("COLUMNS", str(SCREEN[1]))
+    project.makepyfile(six_layers=(Path(__file__).parent / "user_code" / "six_layers.py").read_text())
+    named = [word for kind, name in SIX.items() for word in ("--norm", f"{kind}=six_layers.py:{name}")]
+    result = project.runpytest_inprocess("-q", "-p", "no:cacheprovider", *named, "--norm-json", "out.json")
+
+    assert result.ret == 1
+    found = {one["kind"]: one for one in records(project).values()}
+    assert [kind for kind, one in found.items() if one["verdict"] != "passed"] == ["instance_norm"]
+    assert len(found["instance_norm"]["causes"]) == 1
+    for one in found.values():
+        assert {warning["name"].partition(":")[0] for warning in one["warnings"]} <= {"accuracy=half"}
+    shown = result.stdout.str()
+    assert shown.count("compute in") == 1
+    assert shown.count("\nFAILED ") == 1
+    rows = sum(max(1, -(-len(line) // SCREEN[1])) for line in shown.splitlines())
+    assert rows <= SCREEN[0]
 
 
 def test_without_a_kind(project: pytest.Pytester) -> None:

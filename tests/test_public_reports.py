@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import normcheck
+from normcheck.report.message import title
+from normcheck.report.terminal import implementation
 
 FILE = Path(__file__).parent / "user_code" / "reported.py"
 REPORTS = (
@@ -41,10 +44,19 @@ def test_no_gradient_is_reported_beside_the_cause() -> None:
     assert found.not_checked["gradient"] == "the output does not require grad"
 
 
-def test_a_backward_that_raises_is_accused_of_nothing_else() -> None:
-    """linkedin/Liger-Kernel#1375: the message of the exception is in the findings, and no fault is named."""
+def test_a_backward_that_raises_is_told_first_and_accused_of_nothing_else() -> None:
+    """linkedin/Liger-Kernel#1375: the pass, the message once, the shapes; no fault is named."""
     found = check("BackwardRaisesOnMaps", "group_norm")
+    (record,) = json.loads(found.to_json())["implementations"]
+    (cause,) = found.causes
 
     assert not found.ok
     assert found.diagnosis == ()
-    assert any("invalid for input of size" in finding.detail for finding in found.findings)
+    assert cause["story"].startswith("Its backward raises RuntimeError: shape '[")
+    shapes = cause["story"].partition(", on inputs of ")[2].split(", ")
+    assert {len(shape.split("x")) for shape in shapes} == {2, 4, 5}  # of three axes the last is all positions
+    assert title(cause["finding"]) == "its backward raises RuntimeError"
+    told = "\n".join(line for line, _ in implementation(record, 80))
+    words = " ".join(told.split())
+    assert "cause Its backward raises RuntimeError: shape" in words
+    assert words.count("is invalid for input of size") == 1

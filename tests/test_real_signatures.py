@@ -451,6 +451,32 @@ def test_what_a_batch_changes_is_named(kind: str, target: Any, names: str) -> No
     assert set(found.notes["buffers changed"].split(", ")) == set(names.split(", "))
 
 
+class MeanScaled(torch.nn.Module):
+    """A norm of graphs: subtracts the mean times a parameter, which is 1 in a new layer; another one is unused."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = (torch.nn.Parameter(make(num_features)) for make in (torch.ones, torch.zeros))
+        self.mean_scale = torch.nn.Parameter(torch.ones(num_features))
+        self.unused = torch.nn.Parameter(torch.ones(num_features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = x - x.mean(0) * self.mean_scale
+        return self.weight * out / (out.square().mean(0) + self.eps).sqrt() + self.bias
+
+
+@pytest.mark.parametrize("target", [MeanScaled, MeanScaled(6)])
+def test_a_parameter_without_a_role_is_named(target: Any) -> None:
+    """What the output depends on beside weight and bias is listed by name; the target is left as it was."""
+    notes = bound("batch_norm", target).notes
+
+    assert [one for one in notes if one.startswith("parameter ")] == ["parameter mean_scale"]
+    assert "buffers changed" not in notes
+    if not isinstance(target, type):
+        assert bool((target.mean_scale == 1).all())
+
+
 @pytest.mark.parametrize("target", [torch.nn.BatchNorm1d, torch.nn.BatchNorm2d(6), torch.nn.BatchNorm2d])
 def test_running_statistics_are_explained(target: Any) -> None:
     """torch's batch norm changes what every batch norm changes; a target is left as it was."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+IN_BACKWARD = " in its backward"
+"""Appended to the text of a `CallError` for code that raised in its backward pass."""
+
 
 class NormcheckError(Exception):
     """Base class of all exceptions that normcheck raises on purpose."""

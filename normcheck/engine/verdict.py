@@ -9,14 +9,29 @@ from typing import Any
 
 from normcheck import families
 from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
+from normcheck.core.errors import IN_BACKWARD
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.floats import FORMATS
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
-from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Outcome, conviction, merge, number
+from normcheck.core.result import (
+    ERROR,
+    FAILED,
+    INCONCLUSIVE,
+    PASSED,
+    SKIPPED,
+    Finding,
+    Outcome,
+    conviction,
+    merge,
+    number,
+)
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
 from normcheck.engine.explainer import RAISES
+
+MOST_SHAPES = 8
+"""Shapes that are named in the story of an exception; of the others only the number is given."""
 
 RIGHT, WARNING = "right", "warning"
 """What a format can be, beside failed."""
@@ -151,12 +166,25 @@ def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
     fault = families.FAULTS.get(name)
     return {
         "name": name,
-        "story": fault.story if fault else findings[0].detail if name.startswith(RAISES) else "",
+        "story": fault.story if fault else _raised(findings) if name.startswith(RAISES) else "",
         "source": fault.source if fault else "",
         "declare": next((one.remedy for one in findings if one.check == CONVENTIONS), ""),
         "checks": list(dict.fromkeys(one.check for one in findings)),
         "finding": max(findings, key=conviction).record(),
     }
+
+
+def _raised(findings: Sequence[Finding]) -> str:
+    """In which pass an implementation raises, with which message, and on which shapes; the first message of several."""
+    detail = findings[0].detail
+    message = detail.partition(" raised ")[2].rpartition(" (a ")[0].replace(IN_BACKWARD, "")
+    if not message:
+        return detail
+    where = "Its backward" if all(IN_BACKWARD in one.detail for one in findings) else "It"
+    shapes = sorted({tuple(one.case.get("shape", ())) for one in findings}, key=lambda shape: (len(shape), shape))
+    some = ", ".join("x".join(map(str, shape)) for shape in shapes[:MOST_SHAPES])
+    more = f" and {len(shapes) - MOST_SHAPES} more shapes" if len(shapes) > MOST_SHAPES else ""
+    return f"{where} raises {message}, on inputs of {some}{more}"
 
 
 def formats(outcomes: Sequence[Outcome]) -> dict[str, str]:

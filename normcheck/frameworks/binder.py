@@ -38,7 +38,7 @@ class LoadedTarget:
     operations: Callable[[], Mapping[str, str]] | None = None
     live: Callable[[Case], Life] | None = None
     constructed: Callable[[Case], Constructed] | None = None  # for a class of layers
-    unexplained: Callable[[Case], Sequence[str]] | None = None  # what a training batch changes in a layer, by name
+    unexplained: Callable[[Case], Mapping[str, str]] | None = None  # notes on what is in a layer and has no role
     composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
 
 
@@ -176,14 +176,13 @@ def _refused_momenta(
 
 
 def _changes(loaded: LoadedTarget, normalizer: Normalizer, call: Call, domain: Domain) -> Mapping[str, str]:
-    """A note that names what a training batch changes in a layer, where no convention explains the change."""
+    """Notes that name what a training batch changes in a layer, and its parameters, that belong to no role."""
     if loaded.unexplained is None:
         return {}
     draw = Draw(rank=domain.ranks[0], format=domain.formats[0], affine=domain.affine[0])
     draw = fit(normalizer, draw, domain.sizes)
     case = state(normalizer, draw, training=True) if domain.state else values(normalizer, draw)
-    names = loaded.unexplained(axis.moved_case(case) if isinstance(call, axis.MovedCall) else case)
-    return {"buffers changed": ", ".join(names)} if names else {}
+    return loaded.unexplained(axis.moved_case(case) if isinstance(call, axis.MovedCall) else case)
 
 
 def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract) -> tuple[Call, Domain]:

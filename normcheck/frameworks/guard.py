@@ -10,10 +10,6 @@ from normcheck.core.errors import CallError, NormcheckError, UsageError
 from normcheck.core.foreign_code import ENDS, first_line
 from normcheck.normalizers.case import Case
 
-IN_BACKWARD = " in its backward"
-"""Appended to the description of an exception that was raised in a backward pass."""
-
-
 RAISED = "raised"
 """How the reason begins where the code of an implementation refuses something, and not its framework."""
 

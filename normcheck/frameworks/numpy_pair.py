@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import IN_BACKWARD, CallError, UsageError
 from normcheck.core.floats import BFLOAT16, FORMATS, Array
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.registry import pair
 from normcheck.frameworks.role_values import role_values

@@ -90,8 +90,12 @@ class Layers(Protocol):
         """
         ...
 
-    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
-        """The names of what a training batch changes in a layer, except running statistics and counts of batches."""
+    def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
+        """Notes with the names of what is in a layer and belongs to no role.
+
+        What a training batch changes, except running statistics and counts of batches; parameters that the output
+        depends on.
+        """
         ...
 
     def parts(self, layer: Any) -> LayerParts:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from normcheck.pytest_plugin import isolation_options, report_options, seed, speed_options
-from normcheck.pytest_plugin.stash_keys import EVENTS, SUITE, properties
+from normcheck.pytest_plugin.stash_keys import EVENTS, KNOWN, SUITE, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -193,7 +193,7 @@ def norm_ask(request: pytest.FixtureRequest) -> Any:
     suite = request.config.stash[SUITE]
 
     def ask(claim: Any, check: Any | None) -> None:
-        _settle(request, suite.ask(claim, check))
+        _settle(request, suite.ask(claim, check), of_suite=True)
 
     return ask
 
@@ -249,15 +249,20 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
     return Verifier(request)
 
 
-def _settle(request: pytest.FixtureRequest, events: list[Any]) -> None:
-    """Keep the events, and end the test as their outcomes demand: failed, skipped, or passed."""
+def _settle(request: pytest.FixtureRequest, events: list[Any], *, of_suite: bool = False) -> None:
+    """Keep the events, and end the test as their outcomes demand: failed, skipped, or passed.
+
+    of_suite: whether the test is a property of the suite, of which one that fails by a known cause has no block.
+    """
     from normcheck.core.events import outcomes_of, record
     from normcheck.pytest_plugin import failure_messages
 
     request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
     found = outcomes_of(events)
     request.node.user_properties += report_options.properties(found)  # pytest's own --junitxml writes them
-    text = failure_messages.text(request.config, [one.record() for one in found])
+    records = [one.record() for one in found]
+    request.node.stash[KNOWN] = of_suite and failure_messages.is_known(request.config, records)
+    text = failure_messages.text(request.config, records)
     if text:
         pytest.fail(text, pytrace=False)
     if all(one.status == "skipped" for one in found):
@@ -272,8 +277,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         from normcheck.pytest_plugin import failure_messages
 
         report.__dict__["normcheck"] = item.stash[EVENTS]
+        report.__dict__["normcheck_known"] = item.stash.get(KNOWN, False)
         failure_messages.first_line(report)
     return report
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
+    """A category of its own for properties that fail by a known cause: in the list of failures a cause is once."""
+    if not hasattr(report, "normcheck_known"):
+        return None
+    from normcheck.pytest_plugin import failure_messages
+
+    return failure_messages.category(report)
 
 
 class ReportGate:

@@ -18,8 +18,8 @@ def add_options(group: pytest.OptionGroup) -> None:
     helps = {
         "json": "write the run as a JSON document",
         "html": "write the run as one self-contained page (pip install 'normcheck[report]')",
-        "sarif": "write the findings as SARIF, for code-scanning services",
-        "gitlab": "write the findings as a code-quality report of GitLab",
+        "sarif": "write the causes of findings as SARIF, for code-scanning services",
+        "gitlab": "write the causes of findings as a code-quality report of GitLab",
         "badge": "write a badge: an SVG picture for a FILE.svg, else JSON for shields.io",
         "markdown": "write the run as markdown",
     }
@@ -94,6 +94,7 @@ def properties(outcomes: list[Any]) -> list[tuple[str, object]]:
         head = f"{o.kind} {o.target} {o.check}"
         out += [(f"{head}: status", o.status), (f"{head}: compared", o.compared), (f"{head}: share", o.bound_ratio)]
         out += [(f"{head}: replay", o.finding.replay)] if o.finding else []
+        out += [(f"{head}: cause", o.finding.cause)] if o.finding else []
         out += [(f"{head}: looks like", ", ".join(o.diagnosis))] if o.diagnosis else []
         out += [(f"{head}: expected", o.expected)] if o.expected else []
     return out

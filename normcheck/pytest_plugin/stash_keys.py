@@ -10,6 +10,8 @@ import pytest
 
 EVENTS = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: the events of its checks, as plain data."""
+KNOWN = pytest.StashKey[bool]()
+"""On an item: whether it fails, if at all, by a cause of which a finding is written in full already."""
 SPEED = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: its entry of the record's list of speeds, with the implementation that it is about."""
 SUITE = pytest.StashKey[Any]()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report.message import CONVENTIONS, case_words, measured
+from normcheck.report.message import CONVENTIONS, case_words, is_exception, measured
 
 MOST_CHECKS = 6
 """Checks that are named for one cause; of the others only the number is given."""
@@ -31,14 +31,50 @@ def _counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def cause(record: Mapping[str, Any]) -> str:
-    """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it."""
+def grouped(record: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Every cause with its findings, the most telling one first; a finding that needs two causes is with the first.
+
+    A finding without a cause, as those of older runs, is one of its own.
+    """
+    left = list(record["findings"])
+    for one in record.get("causes", ()):
+        own = [finding for finding in left if one["name"] in str(finding.get("cause", "")).split("+")]
+        left = [finding for finding in left if finding not in own]
+        yield one, sorted(own, key=lambda finding: finding != one["finding"])
+    yield from ((_of_check(finding), [finding]) for finding in left)
+
+
+def _of_check(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A cause that has the name of the one check that fails by it."""
+    text = {"name": finding["check"], "story": finding["law"], "source": finding.get("source", "")}
+    return text | {"declare": finding.get("remedy", ""), "checks": [finding["check"]], "finding": finding}
+
+
+def title(cause: Mapping[str, Any]) -> str:
+    """A cause in a few words.
+
+    >>> title({"name": "eps-ignored", "checks": ["value", "eps-is-read"], "declare": ""})
+    'eps-ignored, 2 laws'
+    >>> title({"name": "weight-offset-one", "checks": ["conventions"], "declare": "weight=1+w"})
+    'weight-offset-one, weight=1+w is not declared'
+    """
+    how = f"{cause['declare']} is not declared" if cause["declare"] else _counted(len(cause["checks"]), "law")
+    return f"{cause['name']}, {how}"
+
+
+def cause(record: Mapping[str, Any], *, telling: bool = True) -> str:
+    """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it.
+
+    telling: with the case, which is left out where its finding is written beside it; the story of an exception has it.
+    """
     checks = record["checks"]
-    story = record["story"].partition(".")[0]
+    story = record["story"].partition(". ")[0].removesuffix(".")
     meant = f" Meant? Declare {record['declare']}." if record["declare"] else ""
     more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
+    shown = f" {_telling(record['finding'])}." if telling and not is_exception(record["finding"]) else ""
     broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:MOST_CHECKS])}{more}."
-    return f"{record['name']}{': ' if story else ''}{story}.{meant} {_telling(record['finding'])}.{broken}"
+    named = [] if story and is_exception(record["finding"]) else [str(record["name"])]
+    return f"{': '.join([*named, *([story] if story else [])])}.{meant}{shown}{broken}"
 
 
 def _telling(finding: Mapping[str, Any]) -> str:
@@ -53,9 +89,22 @@ def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for record in records:
         by_text.setdefault(record["text"], []).append(record)
     for text, some in by_text.items():
-        declared = [one["declare"] for one in some if one["declare"]]
-        meant = f". Meant? Declare {', '.join(declared)}" if declared else ""
-        yield f"{', '.join(one['name'] for one in some)}: {text}{meant}"
+        names = list(dict.fromkeys(one["name"] for one in some))
+        declared = list(dict.fromkeys(one["declare"] for one in some if one["declare"]))
+        words = "it" if declared == names else ", ".join(declared)
+        yield f"{', '.join(names)}: {text}" + (f". Meant? Declare {words}" if declared else "")
+
+
+def warnings_of_all(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The warnings of several implementations, equal texts in one, each after the names that it is about."""
+    targets: dict[str, dict[str, None]] = {}
+    for record in records:
+        for text in {one["text"]: None for one in record.get("warnings", ())}:
+            targets.setdefault(text, {})[str(record["target"]).rpartition(":")[2]] = None
+    every = [one for record in records for one in record.get("warnings", ())]
+    for text, of in targets.items():
+        (sentence,) = warnings(one for one in every if one["text"] == text)
+        yield f"{', '.join(of)}: {sentence}"
 
 
 def _declared(record: Mapping[str, Any]) -> list[str]:
@@ -65,7 +114,13 @@ def _declared(record: Mapping[str, Any]) -> list[str]:
 
 def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A label and a text for each cause and each warning, and the command that declares all causes, if it can."""
-    yield from (("cause", cause(one)) for one in record.get("causes", ()))
+    yield from failing_lines(record)
+    yield from (("warning", text) for text in warnings(record.get("warnings", ())))
+
+
+def failing_lines(record: Mapping[str, Any], *, telling: bool = True) -> Iterator[tuple[str, str]]:
+    """A label and a text for each cause, the command that declares all causes, and what was found by format."""
+    yield from (("cause", cause(one, telling=telling)) for one in record.get("causes", ()))
     declared = [one["declare"] for one in record.get("causes", ())]
     if declared and all(declared):
         words = " ".join(f"--norm-contract {word}" for word in [*_declared(record), *declared])
@@ -75,4 +130,3 @@ def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         formats.setdefault(word, []).append(name)
     if len(formats) > 1:
         yield "formats", "; ".join(f"{', '.join(names)}: {word}" for word, names in formats.items())
-    yield from (("warning", text) for text in warnings(record.get("warnings", ())))

@@ -11,13 +11,16 @@ Reported = dict[tuple[str, str, str], str]
 """The check whose finding was written in full, by kind, target and cause."""
 
 
-def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, in_full: bool = False) -> str:
+def failure_text(
+    outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, in_full: bool = False, brief: bool = False
+) -> str:
     """The text of all outcomes, as plain records, that failed, are errors or inconclusive; empty if none is.
 
-    reported: what earlier texts have in full; extended here. in_full: write every finding in full.
+    reported: what earlier texts have in full; extended here. in_full: write every finding in full. brief: the first
+    finding of a cause too is written without what only helps to repair it.
     """
     texts = (
-        _finding(one, reported, in_full=in_full)
+        _finding(one, reported, in_full=in_full, brief=brief)
         if one["finding"]
         else f"{one['target']}: {one['check']}: {one['reason']}"
         for one in outcomes
@@ -26,9 +29,14 @@ def failure_text(outcomes: Iterable[Mapping[str, Any]], reported: Reported, *, i
     return "\n\n".join(dict.fromkeys(texts))
 
 
-def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool) -> str:
-    key = (outcome["kind"], outcome["target"], outcome["finding"].get("cause", ""))
+def cause_key(outcome: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Kind, target and cause of the finding of an outcome."""
+    return outcome["kind"], outcome["target"], outcome["finding"].get("cause", "")
+
+
+def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool, brief: bool) -> str:
+    key = cause_key(outcome)
     if key[2] and key in reported and not in_full:
         return short_finding(outcome["finding"], reported[key])
     reported.setdefault(key, outcome["check"])
-    return finding(outcome["kind"], outcome["target"], outcome["finding"])
+    return finding(outcome["kind"], outcome["target"], outcome["finding"], brief=brief and not in_full)

@@ -14,8 +14,8 @@ from normcheck.core.errors import UsageError
 FORMS = {
     "json": "the run as a JSON document",
     "html": "the run as one self-contained page",
-    "sarif": "the findings as SARIF 2.1.0, for code-scanning services",
-    "gitlab": "the findings as a code-quality report of GitLab",
+    "sarif": "the causes of findings as SARIF 2.1.0, for code-scanning services",
+    "gitlab": "the causes of findings as a code-quality report of GitLab",
     "badge": "a badge: an SVG picture for a FILE.svg, else JSON for shields.io",
     "markdown": "the run as markdown, as in the summary of a GitHub job",
 }

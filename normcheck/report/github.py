@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from normcheck.report.problems import problems
+from normcheck.report.problems import FAILS, WARNS, problems
 
 MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 PROPERTY = MESSAGE | {":": "%3A", ",": "%2C"}
@@ -19,12 +19,15 @@ def _encoded(text: str, table: Mapping[str, str]) -> str:
 
 
 def commands(run: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """A line for each problem that is not accepted; if there are too many, a notice with their number at the end."""
-    failing = [one for one in problems(run, root) if not one.accepted]
-    for one in failing[:MOST_ANNOTATIONS]:
-        yield _command("error", one.title, one.text, f"file={_encoded(one.place.path, PROPERTY)},line={one.place.line}")
-    if len(failing) > MOST_ANNOTATIONS:
-        yield _command("notice", "normcheck", f"{len(failing)} findings in all; the job summary has them")
+    """A line for each error, cause and warning; where there are too many of a level, a notice with their number."""
+    found = list(problems(run, root))
+    for level in (FAILS, WARNS):
+        some = [one for one in found if one.level == level]
+        for one in some[:MOST_ANNOTATIONS]:
+            place = f"file={_encoded(one.place.path, PROPERTY)},line={one.place.line}"
+            yield _command(level, one.title, one.text, place)
+        if len(some) > MOST_ANNOTATIONS:
+            yield _command("notice", "normcheck", f"{len(some)} {level}s in all; the job summary has them")
 
 
 def _command(level: str, title: str, text: str, place: str = "") -> str:

@@ -97,7 +97,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
     return {
         "index": index,
         "record": record,
-        "findings": list(_findings(record["findings"], characters)),
+        "causes": list(_causes(record, characters)),
         "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
         "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
@@ -107,7 +107,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
         "growth": [speed.growth(one) for one in record.get("growth", [])],
         "growth_plots": [Markup(plots.growth(own, f"t{index}{over}")) for over, own in _by_size(record)],  # noqa: S704
         "known": with_reason(record.get("expected_findings", {})),
-        "not_checked": with_reason(record.get("not_checked", {})),
+        "not_checked": with_reason(record.get("not_checked", {}), record.get("causes", ())),
         "details": list(_details(record)),
     }
 
@@ -127,12 +127,17 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from record.get("information", {}).items()
 
 
-def _findings(records: Sequence[Mapping[str, Any]], characters: int) -> Iterator[dict[str, Any]]:
+def _causes(record: Mapping[str, Any], characters: int) -> Iterator[dict[str, Any]]:
+    """Each cause in words, and its findings, as many with their scripts as there is room for."""
     left = characters
-    for record in records:
-        found = _finding(record)
-        left -= len(found["script"])
-        yield found if left >= 0 or not found["script"] else found | {"script": "", "left_out": True}
+    for cause, records in causes.grouped(record):
+        findings = []
+        for found in map(_finding, records):
+            left -= len(found["script"])
+            fits = left >= 0 or not found["script"]
+            findings.append(found if fits else found | {"script": "", "left_out": True})
+        if findings:
+            yield {"title": causes.title(cause), "findings": findings}
 
 
 def _finding(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run as markdown, for the summary of a job or a comment: verdicts, Table 1, findings with their replay."""
+"""A run as markdown, for the summary of a job or a comment: verdicts, warnings, Table 1, causes with their findings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.report.badge import summary
-from normcheck.report.problems import Problem, problems
+from normcheck.report.problems import FAILS, WARNS, Problem, problems
 from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, has_table_row
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
-MOST_FINDINGS = 40
-"""Findings that are written in full; of the others only the number is given. GitHub limits the size of a summary."""
+MOST_CAUSES = 40
+"""Causes that are written in full; of the others only the number is given. GitHub limits the size of a summary."""
 
 
 def plain(value: object) -> str:
@@ -27,8 +27,11 @@ def plain(value: object) -> str:
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     """The document."""
-    found = [one for one in problems(run, root) if not one.accepted]
-    parts = [[f"## normcheck: {summary(run)[0]}"], _table(*_verdicts(run)), _table(*_rows(run)), *_details(found)]
+    found = list(problems(run, root))
+    failing, warned = ([one for one in found if one.level == level] for level in (FAILS, WARNS))
+    warnings = [f"* {plain(f'{one.kind} {one.target}: {one.text}')}" for one in warned]
+    head = [f"## normcheck: {summary(run)[0]}"]
+    parts = [head, _table(*_verdicts(run)), warnings, _table(*_rows(run)), *_details(failing)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -64,8 +67,8 @@ def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _details(found: Sequence[Problem]) -> Iterator[list[str]]:
-    for one in found[:MOST_FINDINGS]:
+    for one in found[:MOST_CAUSES]:
         lines = "\n".join(plain(line) for line in one.text.splitlines())
         yield [f"<details><summary>{plain(one.title)}</summary>", "", f"<pre>{lines}</pre>", "", "</details>"]
-    if len(found) > MOST_FINDINGS:
-        yield [f"{len(found) - MOST_FINDINGS} more findings are in the record."]
+    if len(found) > MOST_CAUSES:
+        yield [f"{len(found) - MOST_CAUSES} more causes are in the record."]

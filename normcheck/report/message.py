@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from normcheck.core.errors import IN_BACKWARD
+
 
 def _value(value: object) -> str:
     if isinstance(value, float):
@@ -73,11 +75,21 @@ def measured(
     ]
 
 
+UNEXPLAINED = "unexplained"
+"""The cause of findings that no known fault explains."""
+
+RAISES = "raises "
+"""How the name of a cause begins that is an exception."""
+
 CONVENTIONS = "conventions"
 """Name of the check that compares the declared conventions with those that are followed."""
 
 MOST_ROWS = 40
 """Rows of the terminal that one finding may take, about one screen; a longer script is only in the record."""
+
+
+NOT_IN_BRIEF = ("remark", "source", "smallest")
+"""Labels of the lines that a finding has only in full."""
 
 
 def _rows(lines: list[str], width: int) -> int:
@@ -102,12 +114,24 @@ def short_finding(record: Mapping[str, Any], like: str) -> str:
 def title(record: Mapping[str, Any]) -> str:
     """What a finding says, in a few words.
 
-    >>> title({"check": "conventions", "remedy": "weight=1+w"}), title({"check": "sign"})
+    >>> title({"check": "conventions", "remedy": "weight=1+w"}), title({"check": "sign", "cause": "unexplained"})
     ('it follows weight=1+w, which is not declared', 'sign does not hold')
+    >>> title({"check": "value", "cause": "eps-ignored"})
+    'value does not hold: eps-ignored'
+    >>> title({"check": "moments", "cause": "raises ValueError", "detail": "f raised ValueError: no"})
+    'it raises ValueError'
     """
+    cause = str(record.get("cause", ""))
     if record["check"] == CONVENTIONS:
         return f"it follows {record['remedy']}, which is not declared"
-    return f"{record['check']} does not hold"
+    if is_exception(record):
+        return f"{'its backward' if IN_BACKWARD in record['detail'] else 'it'} {cause}"
+    return f"{record['check']} does not hold" + (f": {cause}" if cause not in ("", UNEXPLAINED) else "")
+
+
+def is_exception(record: Mapping[str, Any]) -> bool:
+    """Whether what was found is an exception."""
+    return str(record.get("cause", "")).startswith(RAISES)
 
 
 def _case(replay: str) -> str:
@@ -115,8 +139,10 @@ def _case(replay: str) -> str:
     return replay.rpartition("--norm-replay ")[2]
 
 
-def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100) -> str:
+def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100, *, brief: bool = False) -> str:
     """A finding as the terminal shows it. record: of one finding; its optional keys may be absent.
+
+    brief: leave out what only helps to repair it: remark, source, smallest case and script.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
     ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))
@@ -140,13 +166,13 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100)
         ("replay", str(record["replay"])),
         ("smallest", _case(str(record.get("smallest", "")))),
     ]
-    out = [f"{kind} {target}: {title(record)}", ""]
+    out = [f"{kind} {target}: {title(record)}", *([] if brief else [""])]
     for label, text in lines:
-        if text:
+        if text and not (brief and label in NOT_IN_BRIEF):
             fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)
             out.append(f"  {label:<9}{fill[0]}")
             out += [" " * 11 + more for more in fill[1:]]
-    if record.get("script"):
+    if record.get("script") and not brief:
         shown = ["", "  without normcheck:", *("    " + line for line in record["script"])]
         long = _rows(out + shown, width) > MOST_ROWS
         out += ["", "  without normcheck: a script with long tensors, in --norm-json FILE"] if long else shown

@@ -27,7 +27,9 @@ def _parts(record: Mapping[str, Any]) -> Iterator[str]:
     yield _text(f"checks: {counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s") + "</p>"
     yield from (f"<p>error: {_text(why)}</p>" for why in record["errors"])
     yield from (f"<p>{label}: {_text(text)}</p>" for label, text in causes.lines(record))
-    yield from map(_finding, record["findings"])
+    for cause, findings in causes.grouped(record):
+        if findings:
+            yield f"<p>{_text(causes.title(cause))}</p>{''.join(map(_finding, findings))}"
     if has_table_row(record):
         yield _table(record)
 

@@ -1,4 +1,4 @@
-"""One problem for each finding and error of a run, with its place in the source, for continuous integration.
+"""One problem for each cause, error and warning of a run, with its place in the source, for continuous integration.
 
 The place is found by parsing the target's file, or files below a folder; nothing is imported.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from normcheck.core.target import split
-from normcheck.report.message import finding
+from normcheck.report import causes
+from normcheck.report.message import finding, short_finding
 
 ERROR = "error"
 """Name of the rule for an implementation that could not be checked at all."""
+
+FAILS, WARNS, KNOWN = "error", "warning", "note"
+"""The level of what fails a run, of what is right but weak, and of what is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,40 +34,50 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong, or that is known to be wrong and accepted."""
+    """A cause of findings, an error, a warning, or a finding that is known and accepted."""
 
     kind: str
     target: str
-    check: str
-    law: str
+    level: str  # FAILS, WARNS or KNOWN
+    rule: str  # name of the cause, of the warning, of the accepted check, or ERROR
+    summary: str  # what the rule means, in a sentence
+    title: str  # in a few words
     text: str  # as in the terminal, several lines
     place: Place
-    accepted: str = ""  # why it does not fail the run; empty if it does
-    record: Mapping[str, Any] | None = None  # the record of the finding
-
-    @property
-    def title(self) -> str:
-        """Kind, target and check in one line."""
-        return f"{self.kind} {self.target}: {self.check}" + ("" if self.check == ERROR else " does not hold")
+    reason: str = ""  # why it is accepted
+    cause: Mapping[str, Any] | None = None  # the record of the cause
 
     @property
     def fingerprint(self) -> str:
-        """An id that depends on kind, target and check only, not on numbers."""
-        return hashlib.sha256(f"{self.kind}\0{self.target}\0{self.check}".encode()).hexdigest()
+        """An id that depends on kind, target and rule only, not on numbers, cases or lines."""
+        return hashlib.sha256(f"{self.kind}\0{self.target}\0{self.rule}".encode()).hexdigest()
 
 
 def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """Every error, finding and accepted finding of a run."""
+    """Every error, cause, warning and accepted finding of a run."""
     for one in run["implementations"]:
         kind, target = str(one["kind"]), str(one["target"])
-        place = locate(target, root)
+        made = partial(Problem, kind, target, place=locate(target, root))
+        head = f"{kind} {target}: "
         for text in one.get("errors", []):
-            yield Problem(kind, target, ERROR, "an implementation can be called", text, place)
-        for found in one["findings"]:
-            text = finding(kind, target, found)
-            yield Problem(kind, target, str(found["check"]), str(found["law"]), text, place, record=found)
+            yield made(FAILS, ERROR, "an implementation can be called", f"{head}{ERROR}", text)
+        for cause, findings in causes.grouped(one):
+            name, story = str(cause["name"]), str(cause["story"]).partition(". ")[0]
+            text = _text(kind, target, cause, findings)
+            yield made(FAILS, name, story or name, head + causes.title(cause), text, cause=cause)
+        for warning in one.get("warnings", []):
+            (text,) = causes.warnings([warning])
+            yield made(WARNS, str(warning["name"]), str(warning["text"]), f"{head}{warning['name']}", text)
         for check, reason in one.get("expected_findings", {}).items():
-            yield Problem(kind, target, check, check, f"{check} does not hold, as expected: {reason}", place, reason)
+            text = f"{check} does not hold, as expected: {reason}"
+            yield made(KNOWN, check, check, f"{head}{check} does not hold", text, reason=reason)
+
+
+def _text(kind: str, target: str, cause: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> str:
+    """A cause in a paragraph, its most telling finding in full, and a line for each other finding."""
+    telling = cause["finding"]
+    lines = "\n".join(short_finding(one, str(telling["check"])) for one in findings if one != telling)
+    return "\n\n".join(part for part in (causes.cause(cause), finding(kind, target, telling), lines) if part)
 
 
 def locate(target: str, root: Path) -> Place:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from normcheck.core.errors import IN_BACKWARD
 from normcheck.report import causes, speed
 from normcheck.report.formats import formats_in
+from normcheck.report.message import is_exception, short_finding
 
 HEADS = (
     ("weight", "matrix", "scale"),
@@ -41,7 +44,7 @@ WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
 CELL_WIDTH = 5
 """Columns of a cell."""
 MOST_IN_FULL = 4
-"""With more implementations than this, each that passes is shown in one line."""
+"""With more implementations than this, only causes, warnings and rows that deviate are shown beside the verdicts."""
 
 Line = tuple[str, dict[str, bool]]
 """A line with its markup, as keyword arguments of pytest's terminal writer."""
@@ -143,22 +146,49 @@ def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
         yield " " * 14 + more, {}
 
 
-def with_reason(reasons: Mapping[str, str]) -> str:
-    """A text that groups names by their reason."""
-    by_reason: dict[str, list[str]] = {}
+def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = ()) -> str:
+    """A text that groups names by their reason; reasons that differ in numbers only are one.
+
+    told: causes that are written beside it, whose exceptions are not repeated.
+
+    >>> with_reason({"inputs 2x3": "raised ValueError: 6 of 4", "inputs 2x4": "raised ValueError: 8 of 4"})
+    'inputs 2x3, inputs 2x4 (raised ValueError: 6 of 4)'
+    """
+    stories = [_without_numbers(cause["story"]) for cause in told if is_exception(cause["finding"])]
+    grouped: dict[str, list[tuple[str, str]]] = {}
     for what, why in reasons.items():
-        by_reason.setdefault(why, []).append(what)
-    return "; ".join(f"{', '.join(what)} ({why})" for why, what in by_reason.items())
+        grouped.setdefault(_without_numbers(why), []).append((what, why))
+    out = []
+    for key, some in grouped.items():
+        exception = key.removeprefix("raised ").replace(IN_BACKWARD, "")
+        why = "raised, see the cause" if any(exception in story for story in stories) else some[0][1]
+        out.append(f"{', '.join(what for what, _ in some)} ({why})")
+    return "; ".join(out)
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"[\d.]+(e[+-]?\d+)?", "#", text)
+
+
+def _headline(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """The verdict and the errors of one implementation."""
+    good = record["verdict"] == "passed"
+    told = causes.headline(record)
+    yield f"{_head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
+    for text in record["errors"]:
+        yield from _wrapped("error", text, width)
+
+
+def _same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
+    """A line for each finding beside the most telling one of its cause; pytest shows one of them in full."""
+    for _, findings in causes.grouped(record):
+        for one in findings[1:]:
+            yield f"  {short_finding(one, str(findings[0]['check']))}", {}
 
 
 def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The results of one implementation."""
-    good = record["verdict"] == "passed"
-    told = causes.headline(record)
-    yield f"{_head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
-    if record["errors"]:
-        for text in record["errors"]:
-            yield from _wrapped("error", text, width)
+    yield from _headline(record, width)
     if not record["compared"]:
         return
     for label, text in causes.lines(record):
@@ -199,7 +229,7 @@ def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     for what, text in record["information"].items():
         yield from _wrapped("information", f"{what}: {text}", width)
     if record["not_checked"]:
-        yield from _wrapped("not checked", with_reason(record["not_checked"]), width)
+        yield from _wrapped("not checked", with_reason(record["not_checked"], record.get("causes", ())), width)
 
 
 def _replay_outcome(record: Mapping[str, Any]) -> str:
@@ -232,27 +262,39 @@ def replay_options(settings: Mapping[str, Any]) -> str:
 
 
 def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """The section at the end of a session."""
+    """The section at the end of a session. More implementations than `MOST_IN_FULL` are shown in a few lines each."""
     records = run["implementations"]
     brief = len(records) > MOST_IN_FULL
     for record in records:
-        if brief and record["verdict"] == "passed":
-            yield _line(record, width), {"green": True}
-            for text in causes.warnings(record.get("warnings", ())):
-                yield from _wrapped("warning", text, width)
-            yield from _speed(record, width)
-        else:
-            yield from implementation(record, width)
-            if "replay" in run["settings"]:
-                yield from _wrapped("replay", _replay_outcome(record), width)
+        yield from _briefly(record, width) if brief else implementation(record, width)
+        if "replay" in run["settings"]:
+            yield from _wrapped("replay", _replay_outcome(record), width)
+        if not brief:
+            yield from _same_causes(record)
             yield "", {}
     if brief:
-        yield "", {}
+        for text in causes.warnings_of_all(records):
+            yield from _wrapped("warning", text, width)
     measured = [r for r in records if r["compared"] and has_table_row(r)]
+    wrong = [r for r in measured if deviates(r)]
+    if brief and any(causes.headline(r) != "passed" for r in records):  # there is something else to read
+        yield f"Table 1 as measured: {len(measured) - len(wrong)} of {len(measured)} rows are as derived.", {}
+        measured = wrong
     if measured:
         yield from table(measured, width)
     if "effort" in run["settings"]:
         yield f"Cases asked: {replay_options(run['settings'])}.", {}
+
+
+def _briefly(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """One implementation among many: its verdict, and what makes it fail."""
+    if record["verdict"] == "passed":
+        yield _line(record, width), {"green": True}
+    else:
+        yield from _headline(record, width)
+        for label, text in causes.failing_lines(record, telling=False):
+            yield from _wrapped(label, text, width)
+    yield from _speed(record, width)
 
 
 def progress(event: Mapping[str, Any]) -> str:

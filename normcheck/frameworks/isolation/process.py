@@ -134,9 +134,9 @@ class _Requests:
         source = self.loaded.attempts[index].offer.spell
         return [] if source is None else list(source(case))
 
-    def unexplained(self, case: Any) -> list[str]:
+    def unexplained(self, case: Any) -> dict[str, str]:
         assert self.loaded is not None, "no target is loaded"
-        return [] if self.loaded.unexplained is None else list(self.loaded.unexplained(case))
+        return {} if self.loaded.unexplained is None else dict(self.loaded.unexplained(case))
 
     def constructed(self, case: Any) -> Any:
         assert self.loaded is not None, "no target is loaded"

@@ -144,7 +144,7 @@ class Remote:
                 (lambda: self.request("operations", read=_reasons)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
                 (lambda case: self.request("constructed", case, read=_constructed)) if offers[0]["class"] else None,
-                (lambda case: self.request("unexplained", case, read=_texts)) if offers[0]["layer"] else None,
+                (lambda case: self.request("unexplained", case, read=_reasons)) if offers[0]["layer"] else None,
                 _composition(offers[0]["language"]),
             )
             found = binder.subject_of(loaded, self._claim, self._normalizer)

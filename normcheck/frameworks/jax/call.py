@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import Array
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.jax import arrays, layer
 from normcheck.frameworks.jax.bodies import BODIES, Body, Results, forward
 from normcheck.frameworks.jax.layer import Prepare, PureLayer

@@ -193,8 +193,8 @@ class NnxLayers:
     def materialized(self, layer: Any, case: Case, name: str) -> Any:
         return layer
 
-    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
-        return ()
+    def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
+        return {}
 
     def parts(self, layer: Any) -> LayerParts:
         return parts(layer)

@@ -14,7 +14,7 @@ from normcheck.core.foreign_code import ENDS, attribute
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
-from normcheck.frameworks.torch.module import buffers
+from normcheck.frameworks.torch.module import buffers, parameter_names
 from normcheck.normalizers.case import Case
 
 COUNTS = ("num_batches_tracked", "batches_tracked", "num_batches", "n_batches", "batches_seen")
@@ -34,15 +34,50 @@ def materialized(module: torch.nn.Module, case: Case, name: str) -> torch.nn.Mod
     return module
 
 
-def unexplained(module: torch.nn.Module, case: Case, name: str) -> tuple[str, ...]:
-    """The buffers and attributes that a training batch changes, except running statistics and counts of batches.
+def unexplained(module: torch.nn.Module, case: Case, name: str) -> dict[str, str]:
+    """Notes with the names of what belongs to no role.
 
-    A count is named too if the output in training depends on it, with the properties that do.
+    The buffers and attributes that a training batch changes, except running statistics and counts of batches; a count
+    too if the output in training depends on it, with the properties that do. Parameters other than weight and bias on
+    which the output depends.
     """
     try:
-        return tuple(dict.fromkeys((*_changed(module, case, name), *_scheduled(module, case, name))))
+        without_role = _without_role(module, case, name)
+        changed = (*_changed(module, case, name), *_scheduled(module, case, name))
     except CallError:
-        return ()  # binding reports that it cannot be called
+        return {}  # binding reports that it cannot be called
+    kept = "checked at the value that it is made with, at another it is another function"
+    notes = {"buffers changed": ", ".join(dict.fromkeys(changed))}
+    notes |= {f"parameter {one}": kept for one in without_role}
+    return {what: text for what, text in notes.items() if text}
+
+
+def _without_role(module: torch.nn.Module, case: Case, name: str) -> list[str]:
+    """The parameters that are neither weight nor bias and on which the output depends."""
+    known = parameter_names(module)
+    return [key for key, _ in module.named_parameters() if key not in known and _acts(module, key, case, name)]
+
+
+def _acts(module: torch.nn.Module, parameter: str, case: Case, name: str) -> bool:
+    """Whether the output depends on a parameter; false for a module that cannot be copied."""
+    pair = _copies(module)
+    if pair is None:
+        return False
+    one, other = pair
+    held = other.get_parameter(parameter)
+    with torch.no_grad():
+        held.copy_(held * 1.5 + 0.5)
+    return not _same(_output(one, case, name), _output(other, case, name))
+
+
+def _copies(module: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module] | None:
+    """Two copies of a module; None for one that cannot be copied."""
+    try:
+        return copy.deepcopy(module), copy.deepcopy(module)
+    except ENDS:
+        raise
+    except BaseException:  # a module that cannot be copied raises anything
+        return None
 
 
 def _changed(module: torch.nn.Module, case: Case, name: str) -> list[str]:
@@ -60,12 +95,10 @@ def _scheduled(module: torch.nn.Module, case: Case, name: str) -> list[str]:
     counts = [key for key, _ in _state(module) if _is_count(key)]
     if not counts:
         return []
-    try:
-        early, late = copy.deepcopy(module), copy.deepcopy(module)
-    except ENDS:
-        raise
-    except BaseException:  # a module that cannot be copied raises anything
+    pair = _copies(module)
+    if pair is None:
         return []
+    early, late = pair
     before = dict(_state(late))
     for key in counts:
         _set(late, key, MANY_BATCHES)

@@ -46,7 +46,7 @@ class TorchLayers:
     def materialized(self, layer: Any, case: Case, name: str) -> Any:
         return changing.materialized(layer, case, name)
 
-    def unexplained(self, layer: Any, case: Case, name: str) -> tuple[str, ...]:
+    def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
         return changing.unexplained(layer, case, name)
 
     def parts(self, layer: Any) -> LayerParts:

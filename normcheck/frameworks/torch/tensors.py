@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import geometry
 from normcheck.core.uses import WIDE
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.guard import guarded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from normcheck.core import uses
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import Array
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import Binding, from_signature
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import PreparedLayer

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from normcheck.core import uses
-from normcheck.core.errors import CallError
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.core.errors import IN_BACKWARD, CallError
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.torch import functional, modes, tensors
 from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, requested_leaves, run_layer
 from normcheck.frameworks.torch.watch import Watch

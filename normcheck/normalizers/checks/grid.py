@@ -9,7 +9,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
-from normcheck.core.floats import FLOAT16
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.sizes import large, whole
@@ -80,6 +80,9 @@ def _activations(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
+_SUMMED = (FLOAT32, BFLOAT16, FLOAT64)
+"""Formats that hold the gradient of a bias for many sets; float16 ends at 65,504."""
+
 _PLAIN = NormalizerSpace(small, widths=(8,), sets=(3,), offsets=False)
 
 CHECKS = (
@@ -88,7 +91,7 @@ CHECKS = (
           lacks=_sized, least="default", cost=math.inf),
     Check("every-number-of-sets", "output and gradients are right for 1 to 65,537 sets",
           "BobMcDear/attorch#18", large(whole, True),
-          replace(_PLAIN, recipe=sizes.many, widths=(12,), edges=SETS, affine=("both",)),
+          replace(_PLAIN, recipe=sizes.many, formats=_SUMMED, widths=(12,), edges=SETS, affine=("both",)),
           concerns=_activations, lacks=_sized_gradient, least="default", cost=math.inf),
     Check("any-weight", "output and gradients are right for weights that are zero, negative or tiny",
           "NVIDIA/apex#1715", _asked, replace(_PLAIN, recipe=any_weight, widths=(8, 17), sets=(8, 5),

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.check import Check
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
@@ -22,9 +22,6 @@ from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
-
-IN_BACKWARD = "in its backward"
-"""Part of the message of a `CallError` for code that raised in its backward."""
 
 
 def _placed(subject: Subject, case: Case, role: str) -> Iterator[tuple[str, Case]]:

@@ -15,6 +15,7 @@ from normcheck.normalizers.faults import (
     history,
     memory,
     modes,
+    parts,
     reparametrization,
     running,
     saved,
@@ -28,9 +29,9 @@ from normcheck.normalizers.normalizer import Normalizer
 __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "subject"]
 
 _FILES = (
-    forward.FAULTS, sums.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS, memory.FAULTS,
-    call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS, unit_killing.FAULTS,
-    demanded.FAULTS,
+    forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
+    memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
+    unit_killing.FAULTS, demanded.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

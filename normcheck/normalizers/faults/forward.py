@@ -219,28 +219,36 @@ def with_weight(change: Callable[[Array], Array]) -> Callable[[Steps], Steps]:
     return wrap
 
 
-def _weight(question: FaultQuestion) -> Array | None:
-    """What the output is multiplied by, as it broadcasts against the input."""
+def _weight(question: FaultQuestion, offset: float) -> Array | None:
+    """What the output is multiplied by, as it broadcasts against the input. offset: added beyond the contract."""
     weight = question.case.weight
     if weight is None:
         return None
     spread = partition(question.normalizer, question.case).spread(weight)
-    return spread + 1.0 if question.contract.weight == "1+w" else spread
+    return spread + (offset + 1.0 if question.contract.weight == "1+w" else offset)
 
 
-def _weighted_first(question: FaultQuestion) -> Case:
-    """The input is multiplied by the weight, and what is normalized by nothing."""
-    weight = _weight(question)
-    return question.case if weight is None else question.case.but(x=question.case.x * weight, weight=None)
+def weighted_first(offset: float = 0.0) -> Callable[[FaultQuestion], Case]:
+    """The input is multiplied by the weight plus an offset, and what is normalized by nothing."""
+
+    def before(question: FaultQuestion) -> Case:
+        weight = _weight(question, offset)
+        return question.case if weight is None else question.case.but(x=question.case.x * weight, weight=None)
+
+    return before
 
 
-def _through_weight(answer: Answer, question: FaultQuestion) -> Answer:
+def through_weight(offset: float = 0.0) -> Callable[[Answer, FaultQuestion], Answer]:
     """The gradients of input and weight from that of their product."""
-    weight = _weight(question)
-    if weight is None or answer.dx is None:
-        return answer
-    dweight = partition(question.normalizer, question.case).collect(answer.dx * question.case.x)
-    return replace(answer, dx=answer.dx * weight, dweight=dweight)
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        weight = _weight(question, offset)
+        if weight is None or answer.dx is None:
+            return answer
+        dweight = partition(question.normalizer, question.case).collect(answer.dx * question.case.x)
+        return replace(answer, dx=answer.dx * weight, dweight=dweight)
+
+    return after
 
 
 def _direction(answer: Answer, question: FaultQuestion) -> Answer:
@@ -406,6 +414,14 @@ FORMULA = (
         steps=lambda steps: replace(steps, variance=_deviation),
     ),
     Fault(
+        name="divides-by-norm",
+        story="Divides by the length, the root of the sum of squares, where the root of their mean is meant. Hides in "
+        "sets of one member.",
+        source="huggingface/diffusers, LpNorm in models/normalization.py",
+        concerns=averages,
+        steps=with_setting(lambda k: replace(k, divisor=1.0)),
+    ),
+    Fault(
         name="divides-too",
         story="Divides by the standard deviation as well: batch norm under another name. Hides where the input has "
         "unit variance, as a weight-normalized layer's has at initialization.",
@@ -472,8 +488,8 @@ PARAMETERS = (
         story="Multiplies the input by the weight and normalizes the product. Hides while all weights are equal.",
         source="vllm-project/tpu-inference#3040",
         concerns=weighted_activations,
-        before=_weighted_first,
-        after=_through_weight,
+        before=weighted_first(),
+        after=through_weight(),
     ),
     Fault(
         name="weight-absolute",

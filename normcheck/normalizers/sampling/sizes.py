@@ -28,9 +28,6 @@ SEEN = 256
 HEAVY = 2.0**16
 """Factor on the cotangent of the last of many sets, so that a sum which loses that set is seen."""
 
-HEAVY_IN_HALF = 2.0**6
-"""The same where the format ends at 65,504."""
-
 POOL = 65_521
 """Random numbers drawn for one array; larger arrays repeat them. A prime, so that no two sets are equal."""
 
@@ -68,7 +65,7 @@ def of_shape(normalizer: Normalizer, draw: Draw, shaped: Shaped) -> Case:
     dy += 0.25 * x + np.float32(0.5)
     x += np.linspace(-1.0, 4.0, part.n, dtype=np.float32)
     if part.sets >= SEEN:
-        dy[-1] *= HEAVY if format.largest > HEAVY * FEW else HEAVY_IN_HALF
+        dy[-1] *= HEAVY
     count = math.prod(part.parameter)
     pooled = parameters(rng, (min(count, POOL),), format)
     weight, bias = (np.resize(values, part.parameter) for values in pooled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -12,15 +13,26 @@ from normcheck.core.floats import Array
 from normcheck.normalizers import faults
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault
-from normcheck.normalizers.faults.forward import with_eps, with_output
-from normcheck.normalizers.faults.structure import activations, centered, grouped, trailing, weights
+from normcheck.normalizers.faults.forward import through_weight, weighted_first, with_eps, with_output, with_setting
+from normcheck.normalizers.faults.parts import groups_of, in_parts
+from normcheck.normalizers.faults.structure import activations, batched, centered, grouped, trailing, weights
 from normcheck.normalizers.faults.sums import of_last_block, summing, width
 from normcheck.normalizers.faults.unit_killing import gated
 from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
 from normcheck.normalizers.reference.oracle import contract_steps, evaluate
-from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.reference.standardize import (
+    Saved,
+    Setting,
+    Steps,
+    scale_eps_floor,
+    scale_eps_outside,
+    scale_eps_root_floor,
+)
 from normcheck.normalizers.subject import Answer
 from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
+
+FRAMES_RANK = 5
+"""Axes of a video: cases, units, frames, rows, columns."""
 
 
 def _of_row_0(*, mean: bool, scale: bool) -> Callable[[Steps], Steps]:
@@ -213,6 +225,34 @@ def _momentum(value: float) -> Callable[[faults.FaultQuestion], Case]:
     return lambda question: question.case.but(momentum=value)
 
 
+def _by_length(scale: Callable[[Array, Setting], tuple[Array, Array]]) -> Callable[[Steps], Steps]:
+    """Divides by the length, which eps keeps from falling to 0 in another way."""
+    return lambda steps: with_setting(lambda k: replace(k, divisor=1.0))(replace(steps, scale=scale))
+
+
+def _frames_apart(part: Partition, case: Case) -> Partition:
+    """Each index of the first of three axes of positions has statistics of its own."""
+    if len(part.shape) != FRAMES_RANK:
+        return part
+    cases, groups, units, _ = part.seen
+    frames = part.shape[2]
+    seen = (cases * groups, units, frames, math.prod(part.shape[3:]))
+    return replace(part, seen=seen, members=(1, 3))
+
+
+def _parts(normalizer: Normalizer) -> Iterator[Fault]:
+    """Statistics of other parts of a batch or of an axis than those of the catalog's faults."""
+    if batched(normalizer):
+        yield from (variant("split-batch", after=in_parts(count)) for count in (3, 4, 8))
+        yield from (variant("split-batch", after=in_parts(count, affine=False)) for count in (2, 3, 4, 8))
+    if grouped(normalizer):
+        yield variant("positions-apart", repartition=_frames_apart)
+    if trailing(normalizer):
+        for block in BLOCKS:
+            yield variant("groups-within-the-last-axis", repartition=groups_of(lambda width, b=block: b))  # type: ignore[misc]
+            yield variant("groups-within-the-last-axis", repartition=groups_of(lambda width, b=block: width // b))  # type: ignore[misc]
+
+
 def _sums(normalizer: Normalizer) -> Iterator[Fault]:
     """Statistics over every choice of axes that is not the right one and has no fault of its own."""
     axes = [a for a in range(4) if AXES[a] != "group" or grouped(normalizer)]
@@ -247,6 +287,9 @@ def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
         for block in (*BLOCKS, 256, 512, 2048, 4096)
     )
     yield variant("weight-absolute", after=_through_absolute)
+    yield variant("weight-before-statistic", before=weighted_first(1.0), after=through_weight(1.0))
+    for scale in (scale_eps_floor, scale_eps_root_floor, scale_eps_outside):
+        yield variant("divides-by-norm", steps=_by_length(scale))
     yield variant("bias-before-weight", after=_through_bias_first)
     yield variant("half-accumulator", steps=summing(_chunks_in_half))
     yield from (variant("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
@@ -256,6 +299,7 @@ def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
         yield variant("output-clipped", after=clipped)
         yield variant("output-clipped", after=clipped, before=_kept_within(top))
     yield variant("normalized-twice", after=_twice)
+    yield from _parts(normalizer)
     if activations(normalizer):
         yield from _sums(normalizer)
     if weights(normalizer):

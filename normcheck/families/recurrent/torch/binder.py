@@ -11,7 +11,7 @@ import torch
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import IN_BACKWARD, CallError, UsageError
 from normcheck.core.floats import WIDE_NAMES, Array
 from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
@@ -19,7 +19,7 @@ from normcheck.families.recurrent.entry import Recurrent
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
 from normcheck.families.recurrent.subject import RecurrentDomain, RecurrentSubject
 from normcheck.families.recurrent.torch.names import NamedTensors, fill, named_tensors, written
-from normcheck.frameworks.guard import IN_BACKWARD, guarded
+from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import Parameter, from_signature, plain
 from normcheck.frameworks.torch import tensors
