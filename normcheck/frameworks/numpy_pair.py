@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from normcheck.core.contract import Contract
 from normcheck.core.errors import IN_BACKWARD, CallError, UsageError
 from normcheck.core.floats import BFLOAT16, FORMATS, Array
 from normcheck.frameworks.guard import guarded
@@ -155,6 +156,9 @@ class NumpyFramework:
         roles = ("dy", "cache", *normalizer.arguments)
         backward_binding = bind(from_signature(backward) or [], roles, normalizer, f"{name} (backward)", fallback="dy")
         return make(forward, binding, backward, backward_binding, name, style)
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
+        return None
 
     def trial(self, call: Call) -> Call:
         return call

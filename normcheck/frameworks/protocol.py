@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.roles import Binding, Parameter
@@ -241,6 +242,10 @@ class Framework(Protocol):
         and the running statistics after the call. It raises `CallError`, in one sentence, for every exception of the
         function and for return values that are not a valid output.
         """
+        ...
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> Call | None:
+        """The composition of its basic operators (`normalizers.composition`) as a call; None: not supported."""
         ...
 
     def trial(self, call: Call) -> Call:

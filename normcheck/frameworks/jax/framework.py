@@ -12,6 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.frameworks.jax import arrays
@@ -88,6 +89,9 @@ class JaxFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return JaxCall(preparing(function_, binding, normalizer, name, style))
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
+        return None
 
     def trial(self, call: Call) -> Call:
         assert isinstance(call, JaxCall)

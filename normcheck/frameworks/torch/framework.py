@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
 from normcheck.core.uses import ALL, OF_FUNCTIONS
@@ -16,7 +17,7 @@ from normcheck.frameworks import call_source
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.frameworks.torch import changing, function, life, module, tensors, transform
+from normcheck.frameworks.torch import changing, composition, function, life, module, tensors, transform
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -125,6 +126,9 @@ class TorchFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return function.make(function_, binding, name, style)
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> Call:
+        return composition.call(normalizer, contract)
 
     def trial(self, call: Call) -> Call:
         return call

@@ -11,9 +11,8 @@ import torch
 
 from normcheck.core import uses
 from normcheck.core.errors import CallError
-from normcheck.core.uses import PLAIN
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.torch.layer import Prepare, PreparedLayer, requested_leaves, run_layer
+from normcheck.frameworks.torch.layer import Prepare, PreparedLayer, run_layer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
@@ -31,13 +30,18 @@ def _evaluating(layer: PreparedLayer, changed: list[str]) -> Iterator[None]:
     before, flags = module.training, _flags(module)
     if module.eval() is not module:
         changed.append("eval() does not return the module")
+    evaluating = _flags(module)
     try:
         yield
     finally:
+        for name, one in module.named_parameters():
+            one.requires_grad_(evaluating.get(name, one.requires_grad))  # a use may have frozen it
         if module.train(before) is not module:
             changed.append("train() does not return the module")
         changed += [
-            f"requires_grad of {name}" for name, one in module.named_parameters() if one.requires_grad != flags[name]
+            f"requires_grad of {name}"
+            for name, one in module.named_parameters()
+            if one.requires_grad != flags.get(name)
         ]
 
 
@@ -56,7 +60,6 @@ def _evaluated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
             with suppress(CallError), torch.no_grad():
                 layer.returned(case, (x[:1].detach(), weight, bias))
         found = run_layer(layer, case, gradient)
-        requested_leaves(layer, PLAIN, gradient=True)  # the use may have frozen parameters
     return replace(found, changed=tuple(changed))
 
 

@@ -106,7 +106,7 @@ def constructed(module: torch.nn.Module, units: int) -> Constructed:
     own = {id(one) for one in (*module.parameters(), *module.buffers())}
     free = tuple(
         name for one in module.modules() for name, value in vars(one).items()
-        if plain(name) in FROZEN and _like(value, units, own)
+        if (plain(name) in FROZEN and _like(value, units, own))
         or any(_like(item, units, own) for item in _items(value))
     )  # fmt: skip
     weight_, bias_, mean, var = (None if one is None else tensors.array(one.detach()) for one in held)

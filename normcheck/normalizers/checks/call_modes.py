@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.core.check import Check  # fmt: skip
-from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
@@ -33,6 +33,7 @@ from normcheck.normalizers.checks.within_bounds import (
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference import oracle
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, parameters, small, values
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -99,12 +100,13 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Output and gradients are right, and the output has the format of the input or of the parameters."""
+    """Output and gradients are right; the output has the format of the input or of the parameters, as cast declares."""
     yield from same(subject, truth, answer, use)
-    formats = (truth.case.format.name, truth.case.format.wide.name)
-    law = f"the output, {use}, has the format of the input or of the parameters"
-    strange = 0.0 if answer.format in formats else float("inf")
-    yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
+    cast = subject.contract.cast
+    formats = [output_format(truth.case, one).name for one in (BEFORE, AFTER) if cast in ("any", one)]
+    which = "has the format of the input or of the parameters" if cast == "any" else f"is {formats[0]} by cast={cast}"
+    law = f"the output, {use}, {which}"
+    yield Comparison(law, 1, 0.0 if answer.format in formats else math.inf, detail=f"the output is {answer.format}")
 
 
 def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
