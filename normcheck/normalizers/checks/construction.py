@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ LAW = "a new layer is the identity after normalization, and has what it was aske
 
 
 def _case(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case with all parameters, whatever the layer takes."""
+    draw = replace(draw, affine="both")
     return state(normalizer, draw, training=True) if normalizer.state else small(normalizer, draw)
 
 

@@ -16,11 +16,18 @@ from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
+UNLIKE = 7_919
+"""Added to the seed of a draw."""
+
 MODULE = "not a use of this kind of code"
 
 
 def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
-    """A case that is evaluated with running statistics, where the normalizer has them."""
+    """A case that is evaluated with running statistics, where the normalizer has them.
+
+    Its parameters are those of no other check: what a layer has kept from another one is not right by chance.
+    """
+    draw = replace(draw, seed=draw.seed + UNLIKE)
     return state(normalizer, draw, training=False) if normalizer.state else small(normalizer, draw)
 
 
@@ -55,7 +62,8 @@ _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=
 CHECKS = (
     replace(
         use_check("evaluation-mode", "without running statistics, training and evaluation give the same",
-                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, within=_nothing_else, least="quick"),
+                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, within=_nothing_else,
+                  least="quick"),
         concerns=stateless, lacks=_needs_modes,
     ),
     replace(
