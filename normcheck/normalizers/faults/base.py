@@ -57,6 +57,7 @@ WHERE = {
     "evaluation": "evaluation with running statistics",
     "format": "the format of the output",
     "construction": "what a new layer starts with",
+    "mode": "a layer in evaluation mode that keeps no running statistics",
     "memory": "what lies around arrays in memory, or belongs to others",
     "use": "a way of calling other than plainly",
 }
