@@ -47,6 +47,10 @@ class InSingleUnbiased(InSingle):
 class Shifted(InSingle):
     """The weight is used as 1 + w, as Gemma does."""
 
+    def __init__(self, hidden_size: int, eps: float = 1e-6) -> None:
+        super().__init__(hidden_size, eps)
+        nn.init.zeros_(self.weight)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = x.to(torch.float32)
         xh = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)

@@ -57,6 +57,7 @@ SEEN = {
     "format": {"output-format"},
     "memory": _needing(watched=False) | _needing(layouts=()),
     "construction": {"construction"},
+    "mode": {"evaluation-mode", "changed-parameters"},
     "use": _needing(uses=()),
 }
 """Which checks can see what a fault damages."""

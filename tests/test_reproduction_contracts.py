@@ -17,8 +17,8 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import CHOICES, Contract
 from normcheck.core.result import Comparison
 from normcheck.diagnosis import script as reproduction
-from normcheck.diagnosis.script import script
 from normcheck.families import bind
+from normcheck.families.normalizers import FAMILY
 from normcheck.normalizers import catalog, faults
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.sampling.fit import fit
@@ -31,6 +31,9 @@ TARGETS = {
     "mean_only_batch_norm": ("mean_only_batch_norm",),
 }  # fmt: skip
 """The implementations of each kind in `faulty_reference`; of partial RMS norm no script is written."""
+
+script = FAMILY.script
+"""Writes the script of a case, as a run does."""
 
 FORMULA = ("variance", "eps_place", "weight")
 """The conventions that change the formula: all combinations; the others one at a time."""

@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
-from normcheck.core.floats import FORMATS
+from normcheck.core.floats import FLOAT32, FORMATS
 
 GRADIENTS = {
     "full": (1, 1),
@@ -25,7 +25,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "running-variance": ("unbiased", "biased"),
     "momentum": ("new", "old"),
     "eps-place": ("inside", "outside", "floor", "root-floor"),
+    "eps-format": ("default", "own", FLOAT32.name),
     "weight": ("w", "1+w"),
+    "cast": ("any", "before-weight", "after-weight"),
+    "exact-to": ("bound", "composition"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "torch", "sound", "half", "one-pass"),
     "second-derivative": ("default", "right", "any"),
@@ -48,7 +51,10 @@ class Contract:
     running_variance: str = "unbiased"  # divisor of the stored running variance: n - 1 or n
     momentum: str = "new"  # momentum is the weight of the new batch (torch) or of the old value (Keras)
     eps_place: str = "inside"  # sqrt(v + eps); sqrt(v) + eps; max(|x|, eps), |x| the length of a set; max(sqrt(v), eps)
+    eps_format: str = "default"  # own: held in float32, eps is a finding in float64, not a warning; float32: it is that
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
+    cast: str = "any"  # in a narrow format: xh is rounded to it, then multiplied by the weight; or w xh is rounded
+    exact_to: str = "bound"  # y is within its bound, or bit for bit the composition of the framework's basic operators
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked

@@ -91,6 +91,8 @@ class Family:
     observe: Callable[[Any], Contract] = _as_promised  # the contract that a subject follows, as measured
     shown_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a convention: checks that show it
     convention_faults: Mapping[tuple[str, str], str] = field(default_factory=dict)  # key and value: the fault's name
+    convention_warnings: Mapping[tuple[str, str, str], CheckWarning] = field(default_factory=dict)
+    """Key, claimed value and observed value of a convention whose difference is a warning, not a finding."""
     weaker: Callable[[Any, Any, Any], Iterable[tuple[CheckWarning, Any]]] = _nothing_weaker
     refusals: Callable[[Any], tuple[CheckWarning, ...]] = _no_refusals  # what torch's own accepts, and this does not
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry

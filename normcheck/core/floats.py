@@ -54,6 +54,27 @@ class Format:
         exponent = np.maximum(np.frexp(np.asarray(x, dtype=np.float64))[1] - 1, self.smallest)
         return np.asarray(np.ldexp(1.0, exponent - self.digits))
 
+    def steps_apart(self, a: Array, b: Array) -> Array:
+        """How many numbers of this format one passes from a to b, as uint64; +0 and -0 are one step apart, NaNs none.
+
+        >>> int(BFLOAT16.steps_apart(np.array(1.0), np.array(1.0078125)))
+        1
+        """
+        one, other = self._rank(a), self._rank(b)
+        same = np.signbit(a) == np.signbit(b)
+        apart = np.where(same, np.maximum(one, other) - np.minimum(one, other), one + other + np.uint64(1))
+        return np.where(np.isnan(a) & np.isnan(b), np.uint64(0), apart)
+
+    def _rank(self, x: Array) -> Array:
+        """How many numbers of this format lie between 0 and |x|; infinity follows the largest one, NaN follows that."""
+        size = np.abs(np.asarray(x, dtype=np.float64))
+        finite = np.where(size <= self.largest, size, self.largest)
+        exponent = np.where(finite == 0.0, self.smallest, np.maximum(np.frexp(finite)[1] - 1, self.smallest))
+        digits = np.ldexp(finite, self.digits - 1 - exponent).astype(np.uint64)
+        above = (exponent - self.smallest).astype(np.uint64) << np.uint64(self.digits - 1)
+        beyond = np.where(np.isnan(size), np.uint64(2), np.where(np.isinf(size), np.uint64(1), np.uint64(0)))
+        return np.asarray(above + digits + beyond)
+
     def round(self, x: Array) -> Array:
         """x rounded to this format, ties to even, overflow to infinity; the result is a float64 array.
 

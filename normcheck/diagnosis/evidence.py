@@ -18,7 +18,7 @@ from normcheck.diagnosis.standard_cases import standard_cases
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call, Subject
 
-ANSWERS = 2500.0
+ANSWERS = 3000.0
 """A diagnosis ends after as many answers of hypotheses to small questions, with what it has: below 3 s on one core.
 
 Not a time: what is found may not depend on what else the machine does."""

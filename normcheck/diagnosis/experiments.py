@@ -9,6 +9,7 @@ from math import inf
 
 import numpy as np
 
+from normcheck.core import uses
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
@@ -26,6 +27,9 @@ LARGE = 50_000
 
 BOUNDS = {"y": bounds.forward, "dx": bounds.backward, "jv": derivatives.tangent, "ddx": derivatives.second}
 """The bounds of arrays with an entry for each entry of the input."""
+
+WITHOUT_ALL = (*uses.WITHOUT_GRADIENT, *uses.CHANGED, *uses.FUNCTIONAL, uses.EXPORTED, JVP)
+"""Uses that do not return the gradients of input, weight and bias."""
 
 STEP = 2.0**-23
 """By how much the input is moved, relatively, to see whether an error is noise: about one rounding of float32."""
@@ -121,8 +125,12 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
     case = question.case
     truth = evaluate(subject.normalizer, case if question.gradient else case.but(dy=None), subject.contract)
     none = np.zeros((), dtype=bool)
+    requested = _requested(question) if subject.domain.gradient else ()
     for name in ARRAYS:
         got = getattr(answer, name)
+        if got is None and name in requested:
+            shape = getattr(case, name[1:]).shape
+            got = np.zeros(shape)  # what has no gradient is trained as if that were 0
         if got is None or (name in ("jv", "ddx") and case.use not in (JVP, SECOND)):
             continue
         right = _right(subject, truth, name)
@@ -139,6 +147,15 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
     yield Observation(FORMAT, truth, answer.format, case.format.name, none, none, wrong)
     if case.watched:
         yield Observation(CHANGED, truth, answer.changed, (), none, none, bool(answer.changed))
+
+
+def _requested(question: Question) -> tuple[str, ...]:
+    """The gradients that a call should return."""
+    case = question.case
+    if not question.gradient or case.use in WITHOUT_ALL:
+        return ()
+    pairs = zip(("dx", "dweight", "dbias"), uses.asks(case.use), (case.x, case.weight, case.bias), strict=True)
+    return tuple(name for name, asked, array in pairs if asked and array is not None)
 
 
 def _right(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Array] | None:

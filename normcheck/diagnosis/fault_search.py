@@ -19,13 +19,13 @@ from normcheck.core.foreign_code import quiet
 from normcheck.core.replay import decode
 from normcheck.core.result import Finding, Outcome
 from normcheck.diagnosis.check_questions import particular
+from normcheck.diagnosis.conditions import conditioned
 from normcheck.diagnosis.evidence import Evidence, of_checks, of_standard_cases
 from normcheck.diagnosis.hypotheses import Hypothesis, both, hypotheses, within_half
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.diagnosis.match_traces import match_traces
 from normcheck.diagnosis.pairs import OF_CHECKS, pairs
 from normcheck.diagnosis.rivals import separate_rivals
-from normcheck.normalizers import faults
 from normcheck.normalizers.checks import CHECKS_BY_NAME
 from normcheck.normalizers.checks.construction import CONSTRUCTION
 from normcheck.normalizers.subject import Subject
@@ -78,7 +78,7 @@ def _same_law(subject: Subject, hypothesis: Hypothesis, findings: Sequence[Findi
     """Whether a new layer with a fault breaks the law of one of the findings; its values may be others."""
     if hypothesis.fault.where != "construction":
         return False
-    faulty = faults.subject(subject.normalizer, hypothesis.fault, subject.contract)
+    faulty = hypothesis.subject(subject.normalizer, subject.contract)
     made = (run_check(faulty, check, draws).finding for check, draws in map(partial(_cases, subject), findings))
     return any(made is not None and made.law == one.law for made, one in zip(made, findings, strict=True))
 
@@ -100,7 +100,7 @@ def _makes(subject: Subject, hypothesis: Hypothesis, finding: Finding) -> bool:
         return True
     in_half = any(FORMATS[draw.format].narrow for draw in draws)
     for one in (hypothesis, *(both(hypothesis, half) for half in within_half() if in_half)):
-        faulty = faults.subject(subject.normalizer, one.fault, subject.contract)
+        faulty = one.subject(subject.normalizer, subject.contract)
         if check.lacks(faulty) or run_check(faulty, check, draws).finding is not None:
             return True
     return False
@@ -126,6 +126,9 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
         return _all_of(alike)
     tests = _candidates(evidence, tests) if evidence.wrong else []
     found = sorted(_singles(evidence, tests), key=HypothesisTest.rank)
+    if evidence.wrong and not (found and exactly(evidence, found[0])):
+        ways = [test for test in found if test.hypothesis.fault.where == "use"]  # the way of calling is the cause
+        found = [*ways, *_conditioned(evidence, known)] or found
     traced = [] if found else match_traces(evidence, known)
     if traced or not evidence.wrong:
         return _all_of(traced)
@@ -167,6 +170,29 @@ def _singles(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypoth
             test.on(experiment)
     done = [t for t in tests if t.results.keys() >= set(evidence.screen)]
     return [t for t in done if t.holds(evidence.in_order)]
+
+
+def exactly(evidence: Evidence, test: HypothesisTest) -> bool:
+    """Whether a hypothesis reproduces the numbers, not only their place."""
+    return not any(result for _, result in test.pairs(evidence.counted))
+
+
+def _conditioned(evidence: Evidence, known: Sequence[Hypothesis]) -> list[HypothesisTest]:
+    """The hypotheses that reproduce the numbers if their fault shows under the condition of the wrong answers alone."""
+    some = conditioned(evidence, known)
+    when = some[0].when if some else None
+    if when is None or any(experiment.large for experiment in evidence.experiments):
+        return []
+    asked = [e for e in evidence.experiments if when(e.question.case)]
+    asked.sort(key=lambda e: (not e.wrong, e.size))
+    found = []
+    for hypothesis in some:
+        test = HypothesisTest(hypothesis, evidence)
+        if evidence.budget.exhausted:
+            break
+        if all(test.holds([one]) for one in asked) and not any(result for _, result in test.pairs(asked)):
+            found.append(test)
+    return sorted(found, key=HypothesisTest.rank)
 
 
 def _partly(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[HypothesisTest]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from normcheck.core.contract import Contract
 from normcheck.normalizers import faults
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.variants import variants
 
 ROUNDING = frozenset(
@@ -34,6 +37,16 @@ class Hypothesis:
     fault: Fault
     variant: int = 0  # 0: as the catalog has it
     parts: tuple[Hypothesis, ...] = ()
+    when: Callable[[Case], bool] | None = None  # the cases in which it is wrong; None: all
+
+    def subject(self, normalizer: Normalizer, contract: Contract) -> Subject:
+        """The reference with the fault."""
+        faulty = faults.subject(normalizer, self.fault, contract)
+        when = self.when
+        if when is None:
+            return faulty
+        right = faults.subject(normalizer, None, contract)
+        return replace(right, call=lambda case, gradient: (faulty if when(case) else right).call(case, gradient))
 
     @property
     def noisy(self) -> bool:

@@ -40,8 +40,9 @@ class HypothesisTest:
     def __init__(self, hypothesis: Hypothesis, evidence: Evidence) -> None:
         subject = evidence.subject
         self.hypothesis, self.evidence = hypothesis, evidence
-        self.call = faults.subject(subject.normalizer, hypothesis.fault, subject.contract).call
-        self.by_place = hypothesis.fault.where == "use" or evidence.standard_right
+        self.call = hypothesis.subject(subject.normalizer, subject.contract).call
+        place = hypothesis.fault.where == "use" or (evidence.standard_right and hypothesis.fault.where != "mode")
+        self.by_place = place and hypothesis.when is None  # a condition is particular enough: its values are compared
         self.results: dict[Experiment, list[float | None]] = {}
         self.touched: set[Kind] = set()  # kinds of observations that it makes wrong
 
@@ -59,7 +60,7 @@ class HypothesisTest:
 
     def _answer(self, question: Question) -> Answer | None:
         """Its answer; None to a question for which the fault has no meaning."""
-        if self.hypothesis.parts or self.hypothesis.lasting:
+        if self.hypothesis.parts or self.hypothesis.lasting or self.hypothesis.when is not None:
             return _answered(self.call, question)
         subject = self.evidence.subject
         return _kept_answer(

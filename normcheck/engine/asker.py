@@ -24,7 +24,7 @@ from normcheck.engine.conventions import CONVENTIONS, Observed, observe, outcome
 from normcheck.engine.explainer import Causes, explain_finding
 from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.inherited import inherited_bug, torch_bug
-from normcheck.engine.replays import replay_command
+from normcheck.engine.replays import draw_of, replay_command
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
 from normcheck.engine.warnings import WeakerRun, strict, under_weaker
@@ -114,12 +114,23 @@ class Asker:
                 found = WeakerRun(run(subject), subject)
             else:
                 found = under_weaker(subject, check, run, of_formats=not (causes.known or causes.unexplained))
-            outcome = found.outcome
+            outcome = self._as_claimed(claim, check, found)
             if outcome.finding is not None:
                 outcome = explain_finding(outcome, claim, check, found.subject, causes)
         if self.settings.strict:
             outcome = strict(outcome, found, lambda case: replay_command(claim, subject, case))
         return accepted_findings.settle(outcome, self.settings.accepted, _today())
+
+    def _as_claimed(self, claim: Claim, check: Check, found: WeakerRun) -> Outcome:
+        """The outcome under the claimed contract, if only that holds: a convention that differs is reported already."""
+        finding = found.outcome.finding
+        if finding is None or not self.observed(claim).findings:
+            return found.outcome
+        claimed = replace(found.subject, contract=self.subject(claim).contract)
+        if check.lacks(claimed):
+            return found.outcome
+        held = ask.run_check(claimed, check, [draw_of(check, claimed, finding)])
+        return found.outcome if held.finding is not None else held
 
     def close(self) -> None:
         """End the processes of isolated implementations."""

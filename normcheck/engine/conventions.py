@@ -33,18 +33,37 @@ class Observed:
     subject: Any  # a `BoundSubject` that `dataclasses.replace` accepts
     findings: tuple[Finding, ...] = ()  # one for each convention that is not the claimed one
     excused: tuple[tuple[CheckWarning, Finding], ...] = ()  # what is right, but weaker than in torch
+    demanding: Any = None  # the subject under the contract under which what is excused fails
 
 
 def observe(claim: Claim, subject: Any) -> Observed:
     """Measure the contract; a difference counts only if a case shows it."""
     found = families.of(subject.entry).observe(subject)
     under = replace(subject, contract=found)
-    shown = {key: _shown(claim, under, key, value) for key, value in _changed(found, subject.contract).items()}
+    changed = _changed(found, subject.contract)
+    shown = {key: _shown(under, key, value) for key, value in changed.items()}
     for key, finding in shown.items():
         if finding is None:
-            under = _with(under, key, values(subject.contract)[key])
-    weaker, excused = _weaker(under)
-    return Observed(weaker, tuple(finding for finding in shown.values() if finding is not None), excused)
+            under = _with(under, key, changed[key])
+    findings: list[Finding] = []
+    excused: list[tuple[CheckWarning, Finding]] = []
+    demanding = under
+    for key, finding in shown.items():
+        if finding is None:
+            continue
+        warning = _warning(under, key, changed[key])
+        if warning is None:
+            findings.append(_told(claim, under, key, changed[key], finding))
+        else:
+            excused.append((warning, replace(finding, check=CONVENTIONS)))
+            demanding = _with(demanding, key, changed[key])
+    weaker, more = _weaker(under)
+    return Observed(weaker, tuple(findings), (*excused, *more), demanding)
+
+
+def _warning(observed: Any, key: str, claimed: str) -> CheckWarning | None:
+    """The warning that a convention is which differs from the claimed one; None if it is a finding."""
+    return families.of(observed.entry).convention_warnings.get((key, claimed, values(observed.contract)[key]))
 
 
 def _weaker(subject: Any) -> tuple[Any, tuple[tuple[CheckWarning, Finding], ...]]:
@@ -85,7 +104,7 @@ def outcomes(claim: Claim, observed: Observed, *, strict: bool) -> Iterator[Outc
     plain = Outcome(claim.kind, claim.name, CONVENTIONS, PASSED)
     findings = list(observed.findings)
     if strict:
-        command = lambda case: replay_command(claim, observed.subject, case)  # one line of two uses
+        command = lambda case: replay_command(claim, observed.demanding, case)  # one line of two uses
         findings += [as_finding(warning, finding, command) for warning, finding in observed.excused]
     elif observed.excused:
         plain = replace(plain, warnings=tuple(warning for warning, _ in observed.excused))
@@ -106,28 +125,33 @@ def _with(subject: Any, key: str, value: str) -> Any:
     return replace(subject, contract=replace(subject.contract, **{key.replace("-", "_"): value}))
 
 
-def _shown(claim: Claim, observed: Any, key: str, claimed: str) -> Finding | None:
+def _shown(observed: Any, key: str, claimed: str) -> Finding | None:
     """A finding that one claimed convention makes, and the observed one does not; None if no check has one."""
-    family, value = families.of(observed.entry), values(observed.contract)[key]
     other = _with(observed, key, claimed)
-    for name in family.shown_by.get(key, ()):
+    for name in families.of(observed.entry).shown_by.get(key, ()):
         check = families.CHECKS_BY_NAME[name]
-        if not check.concerns(observed.entry) or check.lacks(observed):
-            continue
-        finding = _failing_only(other, observed, check)
-        if finding is None:
-            continue
-        case = check.space.recipe(observed.entry, draw_of(check, other, finding))
-        return replace(
-            finding,
-            check=CONVENTIONS,
-            script=family.script(other, case),
-            cause=family.convention_faults.get((key, value), f"{key}={value}"),
-            remedy=f"{key}={value}",
-            detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {name}",
-            replay=replay_command(claim, other, finding.replay),
-        )
+        if check.concerns(observed.entry) and not check.lacks(observed):
+            finding = _failing_only(other, observed, check)
+            if finding is not None:
+                return finding
     return None
+
+
+def _told(claim: Claim, observed: Any, key: str, claimed: str, finding: Finding) -> Finding:
+    """The finding of a convention, with its cause, the option that declares it, and the command that repeats it."""
+    family, value = families.of(observed.entry), values(observed.contract)[key]
+    other, check = _with(observed, key, claimed), families.CHECKS_BY_NAME[finding.check]
+    case = check.space.recipe(observed.entry, draw_of(check, other, finding))
+    bits = f"; {finding.detail}" if finding.detail and finding.allowed == 0.0 else ""  # what numbers do not tell
+    return replace(
+        finding,
+        check=CONVENTIONS,
+        script=family.script(other, case),
+        cause=family.convention_faults.get((key, value), f"{key}={value}"),
+        remedy=f"{key}={value}",
+        detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {check.name}{bits}",
+        replay=replay_command(claim, other, finding.replay),
+    )
 
 
 def _failing_only(one: Any, other: Any, check: Check) -> Finding | None:

@@ -14,15 +14,22 @@ from normcheck.frameworks.roles import names_of
 from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
-from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY
+from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import held_eps
 from normcheck.normalizers.subject import Subject
 
 
 def _faulty(normalizer: Normalizer, fault: faults.Fault | None, promised: Contract) -> Subject:
     under = Contract() if fault is None else fault.under
     return faults.subject(normalizer, fault, promised if under == Contract() else under)
+
+
+def _script(subject: Subject, case: Case) -> tuple[str, ...]:
+    """The script of a case with the eps that the contract holds, so that its formula is the reference's."""
+    return script(subject, case.but(eps=held_eps(subject.contract, case.eps)))
 
 
 FAMILY = Family(
@@ -37,10 +44,11 @@ FAMILY = Family(
     extended=transforms.extended,
     diagnose=diagnose,
     remedy=remedy,
-    script=script,
+    script=_script,
     observe=observed,
     shown_by=SHOWN_BY,
     convention_faults=CONVENTIONS,
+    convention_warnings=WEAKER,
     weaker=weaker,
     refusals=refusals,
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),

@@ -18,10 +18,11 @@ from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Build, Framework, Layers
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.composition import COMPOSITION, none_for, undefined
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
-from normcheck.normalizers.subject import Call, Constructed, Domain, Life, Subject, Transformed
+from normcheck.normalizers.subject import Call, Composed, Constructed, Domain, Life, Subject, Transformed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,7 @@ class LoadedTarget:
     live: Callable[[Case], Life] | None = None
     constructed: Callable[[Case], Constructed] | None = None  # for a class of layers
     unexplained: Callable[[Case], Mapping[str, str]] | None = None  # notes on what is in a layer and has no role
+    composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
 
 
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -79,7 +81,8 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
     if framework_layers is None or not framework_layers.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
         live = None if transforming is None else transforming.live
-        return LoadedTarget(functions.attempts(framework, target, normalizer, name), live)
+        attempts = functions.attempts(framework, target, normalizer, name)
+        return LoadedTarget(attempts, live, composition=framework.composition)
     attempts = layers.attempts(framework, framework_layers, target, normalizer, name)
     build = layers.builder(framework_layers, target, normalizer, name)
 
@@ -93,7 +96,8 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
     start = framework_layers.live(build, name)
     unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
     constructed = _constructed(framework_layers, build) if framework_layers.is_class(target) else None
-    return LoadedTarget(attempts, None, operations if start is not None else None, start, constructed, unexplained)
+    operating = operations if start is not None else None
+    return LoadedTarget(attempts, None, operating, start, constructed, unexplained, framework.composition)
 
 
 def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Constructed]:
@@ -114,11 +118,22 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
+        moved = isinstance(call, axis.MovedCall)
+        composed = _composed(loaded, normalizer, conventions, moved=moved)
+        if isinstance(composed, str):
+            raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {composed}")
         constructed = loaded.constructed
-        if constructed is not None and isinstance(call, axis.MovedCall):
+        if constructed is not None and moved:
             constructed = lambda case, made=constructed: made(axis.moved_case(case))
         found = Subject(
-            claim.name, normalizer, conventions, domain, call, transformed=loaded.transformed, constructed=constructed
+            claim.name,
+            normalizer,
+            conventions,
+            domain,
+            call,
+            transformed=loaded.transformed,
+            constructed=constructed,
+            composed=composed,
         )
         if not domain.state:
             return found
@@ -129,6 +144,17 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
     live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
+
+
+def _composed(loaded: LoadedTarget, normalizer: Normalizer, conventions: Contract, *, moved: bool) -> Composed | str:
+    """The composition by contract; None if its bits are not demanded. A text tells why they cannot be demanded."""
+    composition = loaded.composition
+    if conventions.exact_to != COMPOSITION:
+        return None
+    reason = undefined(normalizer, conventions) or (none_for("axis=1") if moved else "")
+    if reason or composition is None or composition(normalizer, conventions) is None:
+        return reason or "its framework has no composition of basic operators"
+    return lambda contract: composition(normalizer, contract)
 
 
 def _refused_momenta(

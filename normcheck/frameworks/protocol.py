@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.roles import Binding, Parameter
@@ -251,6 +252,10 @@ class Framework(Protocol):
 
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         """Whether gradients come from a backward function that gets no mode, so that it may be for training only."""
+        ...
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> Call | None:
+        """The composition of its basic operators (`normalizers.composition`) as a call; None: not supported."""
         ...
 
     def trial(self, call: Call) -> Call:

@@ -14,6 +14,8 @@ from normcheck.core.errors import NormcheckError
 from normcheck.core.foreign_code import quiet
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identify import distance, forward_pass
+from normcheck.normalizers.composition import COMPOSITION
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
 from normcheck.normalizers.subject import Subject
 
 
@@ -21,7 +23,8 @@ def observed(subject: Subject) -> Contract:
     """The contract that an implementation follows, in the conventions that can be measured."""
     with quiet():
         try:
-            return _with_state(_with_gradient(_with_forward(subject))).contract
+            found = _with_state(_with_gradient(_with_eps_format(_with_forward(subject))))
+            return _with_bits(_with_cast(found)).contract
         except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
             return subject.contract  # something else is wrong with it, which its checks report
 
@@ -36,12 +39,37 @@ def _with_forward(subject: Subject) -> Subject:
     return other if distance(other) < measure.PLAIN else subject
 
 
+def _with_eps_format(subject: Subject) -> Subject:
+    """With eps in float32 or in the format of the computation, where float64 shows which it is and it is not claimed.
+
+    Without a demand that eps has the format of the computation is no difference.
+    """
+    found, claimed = reference_fit.eps_format(subject), subject.contract.eps_format
+    if not found or (found, claimed) == ("own", "default"):
+        return subject
+    return replace(subject, contract=replace(subject.contract, eps_format=found))
+
+
 def _with_gradient(subject: Subject) -> Subject:
     """With the statistics that the gradient passes through, where the output is right."""
     if not (subject.domain.training and subject.domain.gradient) or distance(subject) >= measure.PLAIN:
         return subject
     mode = reference_fit.passes_through(subject).mode
     return replace(subject, contract=replace(subject.contract, gradient=mode)) if mode in GRADIENTS else subject
+
+
+def _with_cast(subject: Subject) -> Subject:
+    """With the order of cast and weight, where one is declared and the bits show the other."""
+    if subject.contract.cast not in (BEFORE, AFTER):
+        return subject
+    found = reference_fit.cast_order(subject)
+    return replace(subject, contract=replace(subject.contract, cast=found)) if found else subject
+
+
+def _with_bits(subject: Subject) -> Subject:
+    """Without the claim of a composition's bits, where a format shows others though the output is right."""
+    equal = subject.contract.exact_to != COMPOSITION or reference_fit.has_bits(subject)
+    return subject if equal else replace(subject, contract=replace(subject.contract, exact_to="bound"))
 
 
 def _with_state(subject: Subject) -> Subject:

@@ -276,6 +276,8 @@ def _with_reference_fit(report: IdentityReport, seen: Seen, defaults: Subject | 
     passes = reference_fit.passes_through(seen.subject)
     found |= {"gradient": passes.mode} if passes.mode in GRADIENTS else {}
     subject = replace(seen.subject, contract=contract(found))
+    found |= {"eps-format": FLOAT32.name} if reference_fit.eps_format(subject) == FLOAT32.name else {}
+    subject = replace(subject, contract=contract(found))
     found |= _formats(subject)
     subject = replace(subject, contract=contract(found), domain=narrowed(subject.domain, contract(found)))
     subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, loaded, found)))

@@ -12,10 +12,14 @@ import numpy as np
 
 from normcheck.core.contract import GRADIENTS
 from normcheck.core.errors import CallError
-from normcheck.core.floats import FLOAT32, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS, Array
+from normcheck.core.uses import WIDE
 from normcheck.identify import measure
 from normcheck.normalizers.bounds import bounds
+from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.composition import undefined
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, cast_bits, output_format, outputs
 from normcheck.normalizers.reference.oracle import evaluate, gradient, partition
 from normcheck.normalizers.sampling.recipes import small, state, values
 from normcheck.normalizers.subject import Subject
@@ -172,16 +176,87 @@ def _cast(subject: Subject, format: str) -> tuple[str, str]:
     if case.weight is None:
         return "no weight", answer.format
     truth = evaluate(subject.normalizer, case, subject.contract)
-    number = case.format.round
-    weight = truth.partition.spread(case.weight) + (1.0 if subject.contract.weight == "1+w" else 0.0)
+    made = outputs(truth)
     orders = {
-        "cast last": number(truth.xh * weight),
-        "cast before the weight": number(number(truth.xh) * number(weight)),
-        "output wider": truth.xh * weight,
+        "cast last": made[AFTER],
+        "cast before the weight": made[BEFORE],
+        "output wider": (truth.xh * truth.gain,),
     }
-    same = {name: float((np.abs(answer.y - y) <= 1e-6 * np.abs(y)).mean()) for name, y in orders.items()}
+    same = {name: float(np.any([np.abs(answer.y - y) <= 1e-6 * np.abs(y) for y in some], axis=0).mean())
+            for name, some in orders.items()}  # fmt: skip
     best = max(same, key=lambda name: same[name])
     return (best if same[best] > 0.97 else "not visible"), answer.format
+
+
+def eps_format(subject: Subject) -> str:
+    """The format in which eps is held, as the contract names it: "own" or "float32"; empty if float64 does not show it.
+
+    It shows on sets whose variance is far below eps: there the two differ by far more than the bound of the output.
+    """
+    if FLOAT64.name not in subject.domain.formats or subject.normalizer.eps is None:
+        return ""
+    draw = measure.drawn(subject, FLOAT64.name, eps=1e-5)
+    training = subject.domain.training
+    case = small(subject.normalizer, draw) if training else state(subject.normalizer, draw, training=False)
+    scale = 2.0**-4 * math.sqrt(case.eps)
+    case = case.but(x=case.x * scale, dy=None)
+    if case.running_var is not None:
+        case = case.but(running_mean=np.zeros_like(case.running_var), running_var=scale * scale * case.running_var)
+    y = subject.call(case, False).y
+    fits = []
+    for name in ("own", FLOAT32.name):
+        other = replace(subject, contract=replace(subject.contract, eps_format=name))
+        truth = evaluate(other.normalizer, case, other.contract)
+        fits += [name] if np.all(np.abs(y - truth.y) <= forward_bound(other, truth)) else []
+    return fits[0] if len(fits) == 1 else ""
+
+
+def has_bits(subject: Subject) -> bool:
+    """Whether no format shows bits that are not those of the composition, in an output that is right."""
+    composition = None if undefined(subject.normalizer, subject.contract) else subject.composed
+    call = None if composition is None else composition(subject.contract)
+    if call is None or not subject.domain.training:
+        return True
+    for format in subject.domain.formats:
+        case = small(subject.normalizer, measure.drawn(subject, format, n=64, sets=8))
+        answer, expected = subject.call(case, False), call(case, False)
+        truth = evaluate(subject.normalizer, case, subject.contract)
+        right = bool(np.all(np.abs(answer.y - truth.y) <= forward_bound(subject, truth)))
+        if right and np.any(case.format.steps_apart(answer.y, expected.y)):
+            return False
+    return True
+
+
+def cast_order(subject: Subject) -> str:
+    """The order of cast and weight, as the contract names it; empty if neither shows.
+
+    The bits in a narrow format show it. Where statistics are kept in half they do not: then the format shows it that an
+    output has which is multiplied by a wide weight.
+    """
+    for format in (name for name in subject.domain.formats if FORMATS[name].narrow):
+        weighted = "weight" in subject.domain.affine
+        draw = measure.drawn(subject, format, n=64, sets=8)
+        draw = replace(draw, affine="weight") if weighted else draw
+        training = subject.domain.training
+        case = small(subject.normalizer, draw) if training else state(subject.normalizer, draw, training=False)
+        if case.weight is None:
+            break
+        truth = evaluate(subject.normalizer, case, subject.contract)
+        counted = truth.partition.per_set(bounds.resolved(truth, bounds.SOUND))
+        found = cast_bits(truth, subject.call(case, False).y, np.broadcast_to(counted, truth.y.shape)).order
+        found = found or _cast_by_format(subject, case)
+        if found:
+            return found
+    return ""
+
+
+def _cast_by_format(subject: Subject, case: Case) -> str:
+    """The order that the format of the output shows where the weight is wider than the input; empty if none."""
+    if WIDE not in subject.domain.uses:
+        return ""
+    wide = case.but(use=WIDE)
+    got = subject.call(wide, False).format
+    return next((name for name in (BEFORE, AFTER) if output_format(wide, name).name == got), "")
 
 
 def accuracy(subject: Subject, format: str, *, offset: float) -> str:

@@ -8,6 +8,8 @@ from normcheck.core.contract import CHOICES
 from normcheck.core.page import Section, paper
 from normcheck.core.spec import Row
 from normcheck.normalizers import transforms
+from normcheck.normalizers.composition import COMPOSITION, composed, steps
+from normcheck.normalizers.faults.structure import weighted_activations
 from normcheck.normalizers.normalizer import Normalizer
 
 Names = Callable[[Normalizer, str], Iterable[str]]
@@ -26,6 +28,8 @@ def sections(n: Normalizer, names_of: Names) -> Iterator[Section]:
     yield "arguments", tuple(_arguments(n, names_of))
     yield "conventions", tuple(conventions(_without(n)))
     yield "accuracy", (_accuracy(n),)
+    if composed(n):
+        yield "composition", (f"exact-to={COMPOSITION} demands its bits: {', '.join(steps(n))}.",)
 
 
 def _rows(n: Normalizer) -> Iterator[str]:
@@ -52,7 +56,10 @@ def _arguments(n: Normalizer, names_of: Names) -> Iterator[str]:
 def _without(n: Normalizer) -> set[str]:
     """Contract keys without a meaning for this normalizer."""
     scale = set() if n.scaled else {"variance", "running-variance", "eps-place"}
-    return scale | (set() if n.weight else {"weight"})
+    scale |= set() if n.eps is not None else {"eps-format"}
+    cast = set() if weighted_activations(n) else {"cast"}
+    cast |= set() if composed(n) else {"exact-to"}
+    return scale | cast | (set() if n.weight else {"weight"})
 
 
 def conventions(without: Collection[str] = ()) -> Iterator[str]:

@@ -38,6 +38,10 @@ Call = Callable[[Case, bool], Answer]
 """Calls the implementation on a case, with gradients if the flag is set. Raises `CallError` where the code raises."""
 
 
+Composed = Callable[[Contract], Call | None] | None
+"""By contract, the call of the composition of the framework's basic operators."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
     """The running statistics that a layer holds, one value for each unit."""
@@ -190,6 +194,7 @@ class Subject:
     live: Callable[[Case], Life] | None = None  # constructs a layer with the parameters and statistics of a case
     transformed: Callable[[Case], Transformed] | None = None  # transforms a module whose weight is the input of a case
     constructed: Callable[[Case], Constructed] | None = None  # constructs a layer as a case has parameters
+    composed: Composed = None  # what its bits are compared with, if the contract demands it
 
     @property
     def entry(self) -> Normalizer:

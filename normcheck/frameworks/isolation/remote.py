@@ -17,6 +17,7 @@ import numpy as np
 
 from normcheck.core import uses
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES, REVERSED
@@ -144,6 +145,7 @@ class Remote:
                 (lambda case: _RemoteLife(self, case)) if module else None,
                 (lambda case: self.request("constructed", case, read=_constructed)) if offers[0]["class"] else None,
                 (lambda case: self.request("unexplained", case, read=_reasons)) if offers[0]["layer"] else None,
+                _composition(offers[0]["language"]),
             )
             found = binder.subject_of(loaded, self._claim, self._normalizer)
             self._deadline = math.inf
@@ -183,6 +185,11 @@ class Remote:
 def _language(sent: Any) -> ScriptLanguage | None:
     """The language of scripts of the framework that an offer names."""
     return None if sent is None else registry.get(str(sent["framework"])).language
+
+
+def _composition(sent: Any) -> Callable[[Normalizer, Contract], Call | None] | None:
+    """The compositions of the framework that an offer names; they run in this process."""
+    return None if sent is None else registry.get(str(sent["framework"])).composition
 
 
 def _texts(sent: Any) -> tuple[str, ...]:

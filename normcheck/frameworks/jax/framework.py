@@ -12,6 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.frameworks.jax import arrays
@@ -94,6 +95,9 @@ class JaxFramework:
 
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         return False
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
+        return None
 
     def trial(self, call: Call) -> Call:
         assert isinstance(call, JaxCall)

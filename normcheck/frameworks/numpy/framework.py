@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES, REVERSED
@@ -113,6 +114,9 @@ class NumpyFramework:
         modes = {name for role in MODES for name in names_of(normalizer, role)}
         given = any(plain(one.name) in modes for one in parameters)
         return not given and options_of(function_.backward, parameters, normalizer) is None
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
+        return None
 
     def trial(self, call: Call) -> Call:
         return call

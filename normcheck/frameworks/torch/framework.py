@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.core.layouts import NAMES
 from normcheck.core.uses import ALL, OF_FUNCTIONS
@@ -16,7 +17,7 @@ from normcheck.frameworks import call_source
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.frameworks.torch import changing, function, life, module, scripted, tensors, transform
+from normcheck.frameworks.torch import changing, composition, function, life, module, scripted, tensors, transform
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -131,6 +132,9 @@ class TorchFramework:
 
     def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
         return False
+
+    def composition(self, normalizer: Normalizer, contract: Contract) -> Call:
+        return composition.call(normalizer, contract)
 
     def trial(self, call: Call) -> Call:
         return call

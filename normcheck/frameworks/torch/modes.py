@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,15 +24,29 @@ def _module(layer: PreparedLayer) -> torch.nn.Module:
 
 
 @contextmanager
-def _evaluating(layer: PreparedLayer) -> Iterator[None]:
-    """The module in evaluation mode, and in its own mode again after that."""
+def _evaluating(layer: PreparedLayer, changed: list[str]) -> Iterator[None]:
+    """The module in evaluation mode, and in its own mode again after that; changed: what that changes beside."""
     module = _module(layer)
-    before = module.training
-    module.eval()
+    before, flags = module.training, _flags(module)
+    if module.eval() is not module:
+        changed.append("eval() does not return the module")
+    evaluating = _flags(module)
     try:
         yield
     finally:
-        module.train(before)
+        for name, one in module.named_parameters():
+            one.requires_grad_(evaluating.get(name, one.requires_grad))  # a use may have frozen it
+        if module.train(before) is not module:
+            changed.append("train() does not return the module")
+        changed += [
+            f"requires_grad of {name}"
+            for name, one in module.named_parameters()
+            if one.requires_grad != flags.get(name)
+        ]
+
+
+def _flags(module: torch.nn.Module) -> dict[str, bool]:
+    return {name: one.requires_grad for name, one in module.named_parameters()}
 
 
 def _evaluated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
@@ -39,11 +54,13 @@ def _evaluated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     layer = prepare(case)
     x, weight, bias = layer.leaves
     assert x is not None
-    with _evaluating(layer):
+    changed: list[str] = []
+    with _evaluating(layer, changed):
         if x.ndim > case.normalized and x.shape[0] > 1:
             with suppress(CallError), torch.no_grad():
                 layer.returned(case, (x[:1].detach(), weight, bias))
-        return run_layer(layer, case, gradient)
+        found = run_layer(layer, case, gradient)
+    return replace(found, changed=tuple(changed))
 
 
 Assign = Callable[[torch.nn.Module, str, torch.Tensor], object]
@@ -86,9 +103,10 @@ def _changed(assign: Assign) -> Callable[[Prepare, Case, bool], Answer]:
         if not names:
             raise CallError(f"{layer.name} has no parameters that can change")
         wanted = {name: leaf.detach().clone() for name, leaf in names.items()}
-        with _evaluating(layer), torch.no_grad():
+        with torch.no_grad():
             for leaf in names.values():
                 leaf.copy_(0.5 - 1.5 * leaf)
+        with _evaluating(layer, []), torch.no_grad():
             layer.returned(case)
             try:
                 guarded(lambda: [assign(module, name, value) for name, value in wanted.items()], case, layer.name)

@@ -103,13 +103,25 @@ def constructed(module: torch.nn.Module, units: int) -> Constructed:
     """The values with which a module starts. units: as many entries as weight and bias have."""
     weight, bias = parameters(module, parameter_names(module))
     held = (weight, bias, *buffers(module))
-    attributes = ((name, value) for one in module.modules() for name, value in vars(one).items())
+    own = {id(one) for one in (*module.parameters(), *module.buffers())}
     free = tuple(
-        name for name, value in attributes
-        if isinstance(value, torch.Tensor) and value.numel() == units and plain(name) in FROZEN
+        name for one in module.modules() for name, value in vars(one).items()
+        if (plain(name) in FROZEN and _like(value, units, own))
+        or any(_like(item, units, own) for item in _items(value))
     )  # fmt: skip
     weight_, bias_, mean, var = (None if one is None else tensors.array(one.detach()) for one in held)
     return Constructed(weight_, bias_, mean, var, free)
+
+
+def _like(value: object, units: int, own: set[int]) -> bool:
+    """Whether a value is a tensor of so many entries that is none of the module's own."""
+    return isinstance(value, torch.Tensor) and value.numel() == units and id(value) not in own
+
+
+def _items(value: object) -> list[object]:
+    """The parameters in a list, a tuple or a dict: what is kept there is meant to be trained."""
+    items = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else ()
+    return [item for item in items if isinstance(item, torch.nn.Parameter)]
 
 
 def set_value(tensor: torch.Tensor, value: Array, case: Case, name: str) -> None:

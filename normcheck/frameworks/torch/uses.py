@@ -17,7 +17,16 @@ from normcheck.core import uses
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.torch import functional, modes, tensors
-from normcheck.frameworks.torch.layer import NO_GRADIENTS, Leaf, Leaves, Prepare, answer, requested_leaves, run_layer
+from normcheck.frameworks.torch.layer import (
+    NO_GRADIENTS,
+    Leaf,
+    Leaves,
+    Prepare,
+    PreparedLayer,
+    answer,
+    requested_leaves,
+    run_layer,
+)
 from normcheck.frameworks.torch.watch import Watch
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
@@ -61,6 +70,8 @@ def _plain(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool) -> Callable[..., Answer]:
+    """A call in a context; without a backward after one with other values in the same memory."""
+
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         layer = prepare(case)
 
@@ -68,9 +79,22 @@ def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool
             with context():
                 return layer.forward(*layer.leaves)
 
+        if not backward:
+            _with_other_input(layer, case, run)
         return run_layer(layer, case, gradient and backward, run)
 
     return use
+
+
+def _with_other_input(layer: PreparedLayer, case: Case, run: Callable[[], Any]) -> None:
+    """A call with other values in the memory of the input, which has its own again after that."""
+    x = layer.leaves[0]
+    assert x is not None, "a layer has an input"
+    with torch.no_grad():
+        kept = x.detach().clone()
+        x.copy_(0.5 - 1.5 * kept)
+        guarded(run, case, layer.name)
+        x.copy_(kept)
 
 
 def _copied(copy_module: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:

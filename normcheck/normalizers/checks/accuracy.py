@@ -7,13 +7,14 @@ import numpy as np
 from normcheck.core.check import Check, nothing
 from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.floats import Array
-from normcheck.core.result import Comparison
+from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
 from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.curves import curve
+from normcheck.normalizers.checks.declared import declared
 from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
@@ -51,9 +52,15 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
 
 
 def value(subject: Subject, case: Case) -> Comparison:
-    """The output against the reference."""
-    truth = truth_of(subject, case)
-    return compare(subject, truth, answer_of(subject, case).y, "forward")
+    """The output against the reference, and with the bits that the contract declares."""
+    return _compared(subject, case, "forward")
+
+
+def _compared(subject: Subject, case: Case, pass_name: str) -> Comparison:
+    truth, answer = truth_of(subject, case), answer_of(subject, case)
+    found = compare(subject, truth, answer.y, pass_name)
+    demanded_bits = tuple(declared(subject, truth, answer))
+    return worst(found, *demanded_bits) if demanded_bits else found
 
 
 def finite(subject: Subject, case: Case) -> Comparison:
@@ -71,8 +78,7 @@ def output_format(subject: Subject, case: Case) -> Comparison:
 
 def evaluation(subject: Subject, case: Case) -> Comparison:
     """With running statistics the output is the affine map (x - running mean) / sqrt(running var + eps) w + b."""
-    truth = truth_of(subject, case)
-    return compare(subject, truth, answer_of(subject, case).y, "evaluation")
+    return _compared(subject, case, "evaluation")
 
 
 def has_state(normalizer: Normalizer) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.core.check import Check  # fmt: skip
-from normcheck.core.compare import differ  # fmt: skip
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
 from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.layouts import applies
@@ -33,8 +33,9 @@ from normcheck.normalizers.checks.within_bounds import (
 )
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference import oracle
+from normcheck.normalizers.reference.cast_order import AFTER, BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth
-from normcheck.normalizers.sampling.recipes import Draw, parameters, small
+from normcheck.normalizers.sampling.recipes import Draw, parameters, small, values
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
@@ -58,14 +59,14 @@ def _asked(use: str) -> tuple[bool, bool, bool]:
     return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
 
 
-def _plain(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+def same(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
     """Output and gradients are those of a plain call."""
     yield output_within(subject, truth, answer.y, use)
     if subject.domain.gradient:
         yield from gradients_within(subject, truth, answer, use, _asked(use))
 
 
-def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within = _plain) -> Ask:
+def _under(law: str, names: tuple[str, ...], *, refusable: bool, within: Within = same) -> Ask:
     """The check of several uses; refusable: whether the implementation may raise."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
@@ -99,12 +100,13 @@ def _mixed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator
 
 
 def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
-    """Output and gradients are right, and the output has the format of the input or of the parameters."""
-    yield from _plain(subject, truth, answer, use)
-    formats = (truth.case.format.name, truth.case.format.wide.name)
-    law = f"the output, {use}, has the format of the input or of the parameters"
-    strange = 0.0 if answer.format in formats else float("inf")
-    yield Comparison(law, 1, strange, detail=f"the output is {answer.format}")
+    """Output and gradients are right; the output has the format of the input or of the parameters, as cast declares."""
+    yield from same(subject, truth, answer, use)
+    cast = subject.contract.cast
+    formats = [output_format(truth.case, one).name for one in (BEFORE, AFTER) if cast in ("any", one)]
+    which = "has the format of the input or of the parameters" if cast == "any" else f"is {formats[0]} by cast={cast}"
+    law = f"the output, {use}, {which}"
+    yield Comparison(law, 1, 0.0 if answer.format in formats else math.inf, detail=f"the output is {answer.format}")
 
 
 def _pushed(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
@@ -255,7 +257,7 @@ _FUNCTIONAL = "pytorch/functorch#534"
 
 
 def use_check(name: str, law: str, source: str, names: tuple[str, ...], space: NormalizerSpace = _SPACE, *,
-              refusable: bool = True, within: Within = _plain, least: str = "default",
+              refusable: bool = True, within: Within = same, least: str = "default",
               cost: float = 4.0) -> Check:  # fmt: skip
     """The check of a law under several uses of a layer."""
     lacks = _offers(*names)
@@ -267,7 +269,7 @@ CHECKS = (
     replace(
         use_check("grad-mode", "without gradients y is the same", "intel/intel-extension-for-pytorch#597",
                uses.WITHOUT_GRADIENT,
-               replace(_SPACE, once=True), refusable=False, least="quick"),
+               replace(_SPACE, recipe=values, offsets=True), refusable=False, least="quick"),
         concerns=stateless,
     ),
     replace(

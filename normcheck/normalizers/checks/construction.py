@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ LAW = "a new layer is the identity after normalization, and has what it was aske
 
 
 def _case(normalizer: Normalizer, draw: Draw) -> Case:
+    """A case with all parameters, whatever the layer takes."""
+    draw = replace(draw, affine="both")
     return state(normalizer, draw, training=True) if normalizer.state else small(normalizer, draw)
 
 
@@ -34,6 +37,9 @@ def constructed(subject: Subject, case: Case) -> Comparison:
     """Compare a new layer with what torch's own layers document."""
     assert subject.constructed is not None, "the check lacks it"
     found: list[Comparison] = []
+    for name in subject.constructed(case).unregistered:
+        detail = f"{name!r} is an attribute: no optimizer trains it, state_dict loses it, and .to leaves it behind"
+        found.append(_violated("weight and bias are parameters or buffers", detail))
     for affine, (weight, bias) in OPTIONS.items():
         if affine in subject.domain.affine:
             here = case.but(weight=case.weight if weight else None, bias=case.bias if bias else None)
@@ -52,9 +58,6 @@ def _compared(subject: Subject, case: Case, new: Constructed) -> Iterator[Compar
     for role in ("weight", "bias"):
         if getattr(case, role) is None and getattr(new, role) is not None:
             yield _violated(f"a layer made without {role} has none", f"it has a parameter for the {role}")
-    for name in new.unregistered if case.weight is not None else ():
-        detail = f"{name!r} is an attribute: no optimizer trains it, state_dict loses it, and .to leaves it behind"
-        yield _violated("weight and bias are parameters or buffers", detail)
 
 
 def _violated(law: str, detail: str) -> Comparison:

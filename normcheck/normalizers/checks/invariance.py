@@ -22,7 +22,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.reference.oracle import Truth, evaluate
+from normcheck.normalizers.reference.oracle import Truth, evaluate, held_eps
 from normcheck.normalizers.sampling.recipes import network, on_network
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
@@ -61,6 +61,12 @@ def estimated(subject: Subject, case: Case) -> Case:
     return case.but(training=False, running_mean=mean, running_var=var)
 
 
+def _scalable(subject: Subject, case: Case) -> Case:
+    """The case with an eps that can follow a scale exactly, if it is an argument."""
+    free = subject.domain.eps is None
+    return case.but(eps=epsilon.scalable(subject.contract, case.eps)) if free else case
+
+
 def _moved_output(subject: Subject, moved: Case, factors: Array, truth: Truth) -> Array:
     """Output of the transformed case, each set at the eps that its scale requires."""
     if subject.domain.eps is not None or subject.normalizer.eps is None:
@@ -79,9 +85,10 @@ def _fixed_eps_effect(subject: Subject, case: Case, factors: Array, truth: Truth
     if subject.domain.eps is None or subject.normalizer.eps is None or not np.any(factors != 1.0):
         return np.zeros(())
     out = np.zeros(case.x.shape)
+    exact = replace(subject.contract, eps_format="own")
     for factor in np.unique(factors[factors != 1.0]):
-        eps = case.eps / float(factor) ** epsilon.follows(subject.contract)
-        other = evaluate(subject.normalizer, case.but(eps=eps), subject.contract)
+        eps = held_eps(subject.contract, case.eps) / float(factor) ** epsilon.follows(subject.contract)
+        other = evaluate(subject.normalizer, case.but(eps=eps), exact)
         here = truth.partition.per_set(factors == factor)
         out = np.where(here, other.y - truth.y, out)
     return out
@@ -103,6 +110,7 @@ def ask_column(column: Column, *, evaluation: bool) -> Ask:
         normalizer, move, linear = subject.normalizer, case.move, case.linear
         is_no = not holds(normalizer, column, spatial=_spatial(case))
         free = subject.domain.eps is None and normalizer.eps is not None
+        case = _scalable(subject, case)
         negligible = free and subject.domain.least_eps == 0.0
         if is_no and column.kind == "scale" and negligible:
             case = case.but(eps=case.eps * NEGLIGIBLE)  # a change by eps alone is not a witness

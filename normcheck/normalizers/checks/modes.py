@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from normcheck.core import uses
 from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.core.result import Comparison
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.call_modes import stateless, use_check
+from normcheck.normalizers.checks.call_modes import same, stateless, use_check
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
-from normcheck.normalizers.subject import Subject
+from normcheck.normalizers.subject import Answer, Subject
+
+UNLIKE = 7_919
+"""Added to the seed of a draw."""
 
 MODULE = "not a use of this kind of code"
 
 
 def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
-    """A case that is evaluated with running statistics, where the normalizer has them."""
+    """A case that is evaluated with running statistics, where the normalizer has them.
+
+    Its parameters are those of no other check: what a layer has kept from another one is not right by chance.
+    """
+    draw = replace(draw, seed=draw.seed + UNLIKE)
     return state(normalizer, draw, training=False) if normalizer.state else small(normalizer, draw)
+
+
+def _nothing_else(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
+    """Output and gradients are those of a plain call, and the mode is all that eval() and train() change."""
+    yield from same(subject, truth, answer, use)
+    strange = float("inf") if answer.changed else 0.0
+    yield Comparison(
+        "eval() and train() change the mode alone", 1, strange, strange, 0.0, detail=", ".join(answer.changed)
+    )
 
 
 def _no_module(*names: str) -> str:
@@ -43,7 +62,8 @@ _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=
 CHECKS = (
     replace(
         use_check("evaluation-mode", "without running statistics, training and evaluation give the same",
-                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, least="quick"),
+                  "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, within=_nothing_else,
+                  least="quick"),
         concerns=stateless, lacks=_needs_modes,
     ),
     replace(

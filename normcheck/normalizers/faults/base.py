@@ -18,6 +18,7 @@ from normcheck.normalizers.faults import life, transformed
 from normcheck.normalizers.faults.life import LayerHooks
 from normcheck.normalizers.faults.transformed import ParametrizationHooks
 from normcheck.normalizers.normalizer import Normalizer, Partition
+from normcheck.normalizers.reference.cast_order import BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.normalizers.reference.standardize import Steps
 from normcheck.normalizers.sampling.fit import ranks
@@ -56,6 +57,7 @@ WHERE = {
     "evaluation": "evaluation with running statistics",
     "format": "the format of the output",
     "construction": "what a new layer starts with",
+    "mode": "a layer in evaluation mode that keeps no running statistics",
     "memory": "what lies around arrays in memory, or belongs to others",
     "use": "a way of calling other than plainly",
 }
@@ -159,7 +161,8 @@ def subject(
     weights = normalizer.acts_on == "weight"
     made = transformed.of(around, normalizer, broken.parametrization_hooks(ParametrizationHooks())) if weights else None
     new = None if weights else lambda case: broken.constructed(_constructed(case, contract))
-    return Subject(name, normalizer, contract, domain(normalizer), around, live, made, new)
+    composed = lambda claimed: subject(normalizer, None, claimed).call  # its own steps, without the fault
+    return Subject(name, normalizer, contract, domain(normalizer), around, live, made, new, composed)
 
 
 def _constructed(case: Case, contract: Contract) -> Constructed:
@@ -205,10 +208,20 @@ def answer(question: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) 
     case = question.case
     seen = fault.before(question)
     bare = seen.but(running_mean=None, running_var=None) if seen.training and seen.running_mean is not None else seen
+    steps = _cast_first(steps, case) if rest.cast == BEFORE else steps
     truth = evaluate(question.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
     mean, var = _running(truth, seen, case, rest, steps)
-    found = Answer(truth.y, case.format.name, truth.dx, truth.dweight, truth.dbias, mean, var)
+    found = Answer(truth.y, output_format(case, rest.cast).name, truth.dx, truth.dweight, truth.dbias, mean, var)
     return _rounded(fault.after(_derived(found, question), question), case)
+
+
+def _cast_first(steps: Steps, case: Case) -> Steps:
+    """The normalized input is rounded to a narrow format before it is multiplied by the weight."""
+
+    def affine(xh: Array, weight: Array | None, bias: Array | None) -> Array:
+        return steps.affine(case.format.round(xh).astype(xh.dtype), weight, bias)
+
+    return replace(steps, affine=affine) if case.format.narrow else steps
 
 
 def _derived(found: Answer, question: FaultQuestion) -> Answer:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.core.result import CheckWarning
+
 CONVENTIONS = {
     ("variance", "unbiased"): "variance-unbiased",
     ("eps-place", "outside"): "eps-outside-root",
+    ("eps-format", FLOAT32.name): "eps-in-float32",
     ("weight", "1+w"): "weight-offset-one",
+    ("cast", "before-weight"): "cast-before-weight",
+    ("cast", "after-weight"): "cast-after-weight",
+    ("exact-to", "bound"): "other-bits",
     ("gradient", "mean-constant"): "mean-term-missing",
     ("gradient", "variance-constant"): "variance-term-missing",
     ("gradient", "statistics-constant"): "statistics-constant",
@@ -14,11 +21,25 @@ CONVENTIONS = {
 }
 """Key and value of a convention that is not the default, to the name of the fault."""
 
+WEAKER = {
+    ("eps-format", "default", FLOAT32.name): CheckWarning(
+        "eps-in-float32",
+        "eps is held as a number in float32, so in float64 it is another one, off by up to 6e-8 of itself: keep it in "
+        "the format in which the statistics are computed, as a Python float is",
+        "eps-format=float32",
+        FLOAT64.name,
+    ),
+}
+"""Key, claimed value and observed value of a convention that is right but weaker than torch's, with its warning."""
+
 SHOWN_BY = {
     "accuracy": ("value",),
     "variance": ("value",),
     "eps-place": ("value", "eps-is-read", "constant-rows"),
+    "eps-format": ("eps-is-read", "value", "evaluation"),
     "weight": ("value",),
+    "cast": ("value", "evaluation", "wide-parameters"),
+    "exact-to": ("value",),
     "gradient": ("input-gradient",),
     "running-variance": ("running-statistics", "history"),
     "momentum": ("running-statistics", "history"),

@@ -287,6 +287,14 @@ EPS = (
         before=with_eps(lambda eps: 0.0),
     ),
     Fault(
+        name="eps-in-float32",
+        story="eps is held as a number in float32, whatever the format of the computation: in float64 it is off by up "
+        "to 6e-8 of itself. Hides in every other format, and where the variance is far above eps.",
+        source="onnx.ai: LayerNormalization, attribute epsilon: float",
+        concerns=has_eps,
+        contract=lambda c: replace(c, eps_format=FLOAT32.name),
+    ),
+    Fault(
         name="eps-hard-coded",
         story="Uses 1e-5 and ignores the argument. Hides where no other eps is used.",
         source="ggml-org/llama.cpp#2373",

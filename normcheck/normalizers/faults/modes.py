@@ -28,9 +28,12 @@ def _not_normalized(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _stopped(answer: Answer, question: FaultQuestion) -> Answer:
-    if question.case.use != uses.EVALUATED[1] or answer.dx is None:
+    """No gradient passes in evaluation mode."""
+    if question.case.use not in uses.EVALUATED:
         return answer
-    return replace(answer, dx=np.zeros_like(answer.dx))
+    there = (name for name in ("dx", "dweight", "dbias") if getattr(answer, name) is not None)
+    stopped: dict[str, Any] = {name: np.zeros_like(getattr(answer, name)) for name in there}
+    return replace(answer, **stopped)
 
 
 def _stale(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
@@ -49,7 +52,7 @@ def _stale(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
 
 def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQuestion], Answer], *,
            concerns: Callable[[Normalizer], bool]) -> Fault:  # fmt: skip
-    return Fault(name=name, story=story, source=source, concerns=concerns, where="use", after=after)
+    return Fault(name=name, story=story, source=source, concerns=concerns, where="mode", after=after)
 
 
 def _filled(role: str, value: float) -> Callable[[Constructed], Constructed]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.contract import GRADIENTS, Contract
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT32, Array
 from normcheck.core.kept import keeping
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer, Partition
@@ -86,13 +86,19 @@ def partition(normalizer: Normalizer, case: Case) -> Partition:
     return normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
 
 
+def held_eps(contract: Contract, eps: float) -> float:
+    """The number that an implementation holds as its eps."""
+    return float(FLOAT32.round(np.asarray(eps))) if contract.eps_format == FLOAT32.name else eps
+
+
 def setting(normalizer: Normalizer, case: Case, contract: Contract, part: Partition) -> Setting:
     """What the kernel must know about a case beside its arrays."""
     read = max(1, math.floor(part.n * case.part)) if normalizer.partial else part.n
     lost = 1 if contract.variance == "unbiased" else 0
     divisor = float(read - lost) if normalizer.mean_square else 1.0
     through = contract.through if case.training else GRADIENTS["statistics-constant"]
-    return Setting(part.n, read, divisor, case.eps, case.format, normalizer.centered, through, normalizer.scaled)
+    eps = held_eps(contract, case.eps)
+    return Setting(part.n, read, divisor, eps, case.format, normalizer.centered, through, normalizer.scaled)
 
 
 EXACT = Steps(compute=standardize.exactly)

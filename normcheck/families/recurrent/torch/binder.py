@@ -24,6 +24,7 @@ from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import Parameter, from_signature, plain
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.module import is_module
+from normcheck.normalizers.composition import COMPOSITION, none_for
 
 CONSTRUCTOR = {
     "input_size": ("input_size", "input_dim", "in_features", "inputs", "n_in", "d_in", "num_inputs"),
@@ -215,6 +216,8 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
     `CallError` if it fails on every ordinary input.
     """
     promised = contract(claim.contract)
+    if promised.exact_to == COMPOSITION:
+        raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {none_for(entry.name)}")
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         if not callable(target) or isinstance(target, torch.nn.Module):
