@@ -156,7 +156,9 @@ def _candidates(evidence: Evidence, tests: Iterable[HypothesisTest]) -> list[Hyp
         first = sorted(evidence.standard, key=lambda experiment: experiment.size)[:4]
         tests = [t for t in tests if t.holds(first)]
     if any(experiment.large for experiment in evidence.screen):  # slow: variants and faults of checks are left out
-        tests = [t for t in tests if not t.hypothesis.variant and t.hypothesis.fault.where not in OF_CHECKS]
+        output_wrong = any(one.wrong and one.name == "y" for e in evidence.experiments for one in e.observations)
+        others = (*OF_CHECKS, "backward" if output_wrong else "forward")
+        tests = [t for t in tests if not t.hypothesis.variant and t.hypothesis.fault.where not in others]
         tests.reverse()  # the catalog begins with the formula and ends with rare sizes
     return tests
 
