@@ -278,9 +278,22 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "transformed", case)
 
+    def options(self) -> tuple[str, ...]:
+        return tuple(self._run("options", read=_texts))
+
+    def returned(self) -> str:
+        return str(self._run("returned", read=str))
+
     def weight(self) -> Array:
         found: Array = self._run("weight", read=_array)
         return found
+
+    def evaluated(self) -> Array:
+        found: Array = self._run("evaluated", read=_array)
+        return found
+
+    def formats(self) -> Mapping[str, str]:
+        return dict(self._run("formats", read=_reasons))
 
     def trained(self) -> Mapping[str, Array]:
         read = lambda sent: {str(name): _array(value) for name, value in sent.items()}  # the argument `read`
@@ -292,6 +305,9 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
 
     def load(self, other: Case) -> None:
         self._run("load", other)
+
+    def copy(self) -> None:
+        self._run("copy")
 
     def remove(self) -> str:
         return str(self._run("remove", read=str))
