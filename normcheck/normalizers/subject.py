@@ -130,8 +130,8 @@ class Transformed(Protocol):
         """The options that the transform takes: "name", of the parameter, and "dim", the axis of units."""
         ...
 
-    def returned(self) -> str:
-        """What the transform returned in the place of the module; empty if it returned a module."""
+    def returned(self) -> Mapping[str, str]:
+        """Under "returned", what the transform returned: "a module", or "None"."""
         ...
 
     def weight(self) -> Array:

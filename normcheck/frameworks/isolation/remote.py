@@ -281,8 +281,8 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
     def options(self) -> tuple[str, ...]:
         return tuple(self._run("options", read=_texts))
 
-    def returned(self) -> str:
-        return str(self._run("returned", read=str))
+    def returned(self) -> Mapping[str, str]:
+        return dict(self._run("returned", read=_reasons))
 
     def weight(self) -> Array:
         found: Array = self._run("weight", read=_array)

@@ -78,7 +78,7 @@ class _TorchTransformed:
         if returned is not None and not isinstance(returned, torch.nn.Module):
             raise CallError(f"{target} returned {type(returned).__name__}; expected the module that it was given")
         self._options = tuple(option for option in ("name", "dim") if option in binding.roles)
-        self._returned = "" if returned is not None else "None"
+        self._returned = "None" if returned is None else "a module"
         self.module: torch.nn.Module = plain if returned is None else returned
         self._case, self._target = case, target
         self._v, self._g = _direction_and_length(self.module, case)
@@ -88,8 +88,8 @@ class _TorchTransformed:
     def options(self) -> tuple[str, ...]:
         return self._options
 
-    def returned(self) -> str:
-        return self._returned
+    def returned(self) -> Mapping[str, str]:
+        return {"returned": self._returned}
 
     def pair(self, module: torch.nn.Module | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The parameters direction v and length g of the module, or of a copy of it.

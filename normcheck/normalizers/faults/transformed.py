@@ -64,7 +64,7 @@ class ParametrizationHooks:
     )
     dim: Callable[[int | None], int | None] = _same  # from the dim that was given to the one that is used
     named: bool = True  # the parameter that is named is replaced, not always the weight
-    returned: str = ""  # in the place of the module
+    returned: str = "a module"  # or what the transform returns in its place
     format: Callable[[Format], Format] = _same  # of v and g, from that of the module
     removed: Callable[[HeldParameters], Array] = _weight  # the weight after the transform is removed
     trained: Callable[[HeldParameters], Mapping[str, Array]] = _pair  # the parameters that an optimizer gets
@@ -93,8 +93,8 @@ class FaultyTransformed:
     def options(self) -> tuple[str, ...]:
         return "name", "dim"
 
-    def returned(self) -> str:
-        return self._hooks.returned
+    def returned(self) -> Mapping[str, str]:
+        return {"returned": self._hooks.returned}
 
     def weight(self) -> Array:
         self._used = self._held
