@@ -50,6 +50,7 @@ class State:
     var: Array
     format: str = ""  # in which they are stored; empty: unknown
     count: int | None = None  # number of batches seen; None: unknown
+    graph: bool = False  # whether the statistics have a history of calls, so that these are kept in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -240,7 +240,8 @@ def _constructed(sent: Mapping[str, Any]) -> Constructed:
 
 def _state(sent: Mapping[str, Any]) -> State:
     count = sent["count"]
-    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), None if count is None else int(count))
+    count = None if count is None else int(count)
+    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), count, bool(sent["graph"]))
 
 
 class _RemoteLayer:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
+from normcheck.core import uses
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound, running_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
@@ -42,6 +48,50 @@ def update(subject: Subject, case: Case) -> Comparison:
     return worst(*found)
 
 
+def strided(subject: Subject, case: Case) -> Comparison:
+    """Running statistics that are not contiguous in memory are updated where they are; a call may refuse them."""
+    found, refused = [], {}
+    assert case.running_mean is not None
+    for name in (name for name in NAMES[1:] if applies(case.running_mean.shape, name)):
+        try:
+            one = update(subject, case.but(layouts=dict.fromkeys(("running_mean", "running_var"), name)))
+            found.append(replace(one, law=f"{one.law}, in the layout {name}"))
+        except CallError as error:
+            refused[f"running statistics {name}"] = error.reason
+    one = worst(*found) if found else Comparison("running statistics in any layout", 0, 0.0)
+    return replace(one, refused=refused)
+
+
+def without_gradient(subject: Subject, case: Case) -> Comparison:
+    """Where no gradients are recorded, a batch in training moves the running statistics all the same."""
+    found, refused = [], {}
+    for use in (use for use in uses.WITHOUT_GRADIENT if use in subject.domain.uses):
+        try:
+            one = update(subject, case.but(use=use))
+            found.append(replace(one, law=f"{one.law}, under {use}"))
+        except CallError as error:
+            refused[use] = error.reason
+    one = worst(*found) if found else Comparison("running statistics without gradients", 0, 0.0)
+    return replace(one, refused=refused)
+
+
+def unrounded(subject: Subject, case: Case) -> Comparison:
+    """A batch in half precision moves running statistics in single precision as the same numbers in single do."""
+    truth = truth_of(subject, case.but(format=case.format.wide))
+    law = "a narrow batch moves wide running statistics unrounded"
+    try:
+        answer = answer_of(subject, case.but(use=uses.WIDE))
+    except CallError as error:
+        return Comparison(law, 0, 0.0, refused={uses.WIDE: error.reason})
+    found = []
+    for name, variance in (("running_mean", False), ("running_var", True)):
+        expected, got = getattr(truth, name), getattr(answer, name)
+        allowed = running_bound(subject, truth, variance=variance)
+        got = np.full(expected.shape, np.nan) if got is None else got
+        found.append(differ(f"{law}: the {name.replace('_', ' ')}", got, expected, allowed))
+    return worst(*found)
+
+
 def output_ignores_state(subject: Subject, case: Case) -> Comparison:
     """In training the output does not depend on the running statistics or the momentum."""
     assert case.running_mean is not None
@@ -73,6 +123,23 @@ def evaluation_alone(subject: Subject, case: Case) -> Comparison:
     return differ(law, answer_of(subject, single).y, answer_of(subject, case).y[:1], allowed)
 
 
+def _strided(subject: Subject) -> str:
+    domain = subject.domain
+    if not domain.layouts:
+        return needs_state(subject) or domain.absent.get("layouts", "takes contiguous arrays only")
+    return needs_state(subject) or ("" if domain.own_parameters else "its running statistics are its own")
+
+
+def _called(*names: str) -> Callable[[Subject], str]:
+    """A predicate: why an implementation with running statistics cannot be called in any of these ways."""
+
+    def lacks(subject: Subject) -> str:
+        offered = set(names) & set(subject.domain.uses)
+        return needs_state(subject) or ("" if offered else f"{names[0]}: not a use of this kind of code")
+
+    return lacks
+
+
 def training(normalizer: Normalizer, draw: Draw) -> Case:
     """A well-conditioned case with running statistics, in training."""
     return state(normalizer, draw, training=True).but(x=small(normalizer, draw).x)
@@ -88,6 +155,14 @@ _EVAL = NormalizerSpace(_evaluating, formats=(FLOAT64, FLOAT32), widths=(4, 6, 1
 CHECKS = (
     Check("running-statistics", "new = (1 - momentum) old + momentum batch", "Ioffe, Szegedy 2015, Algorithm 2",
           update, _SPACE, has_state, needs_state),
+    Check("strided-statistics", "running statistics are updated where they are in memory", "pytorch/pytorch#33867",
+          strided, replace(_SPACE, once=True), has_state, _strided),
+    Check("statistics-without-gradient", "where no gradients are recorded, training moves the running statistics",
+          "facebookresearch/unbiased-teacher#47", without_gradient, replace(_SPACE, once=True), has_state,
+          _called(*uses.WITHOUT_GRADIENT)),
+    Check("unrounded-statistics", "a half-precision batch moves running statistics in single without rounding",
+          "onnx/onnx#3415", unrounded, replace(_SPACE, formats=(BFLOAT16, FLOAT16), once=True), has_state,
+          _called(uses.WIDE)),
     Check("training-ignores-state", "in training y does not depend on the running statistics", "onnx/onnx#8442",
           output_ignores_state, _SPACE, has_state, needs_state),
     Check("evaluation-keeps-state", "evaluation leaves the running statistics unchanged", "pytorch/pytorch#12013",
