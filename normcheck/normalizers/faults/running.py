@@ -177,13 +177,21 @@ def _rounded_batch(answer: Answer, question: FaultQuestion) -> Answer:
     case, share = question.case, _share(question)
     if case.use != WIDE or not case.training or case.running_mean is None or share == 0.0:
         return answer
-    found = []
-    for before, after in ((case.running_mean, answer.running_mean), (case.running_var, answer.running_var)):
+    n = partition(question.normalizer, case).n
+    factor = n / (n - 1.0) if question.contract.running_variance == "unbiased" and n > 1 else 1.0
+
+    def rounded(before: Array | None, after: Array | None, factor: float) -> Array:
         assert before is not None
         assert after is not None
         kept = (1.0 - share) * before
-        found.append(kept + share * case.format.round((after - kept) / share))
-    return replace(answer, running_mean=found[0], running_var=found[1])
+        out: Array = kept + share * factor * case.format.round((after - kept) / (share * factor))
+        return out
+
+    return replace(
+        answer,
+        running_mean=rounded(case.running_mean, answer.running_mean, 1.0),
+        running_var=rounded(case.running_var, answer.running_var, factor),
+    )
 
 
 STORED = (
