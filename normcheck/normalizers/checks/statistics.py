@@ -26,7 +26,6 @@ from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
 
-
 STATISTICS = ("running_mean", "running_var")
 """Names of the running statistics in a case, an answer and the reference."""
 
@@ -161,9 +160,10 @@ CHECKS = (
     Check("statistics-without-gradient", "where no gradients are recorded, training moves the running statistics",
           "facebookresearch/unbiased-teacher#47", without_gradient, replace(_SPACE, once=True), has_state,
           _called(*uses.WITHOUT_GRADIENT)),
-    Check("unrounded-statistics", "a half-precision batch moves running statistics in single without rounding",
-          "onnx/onnx#3415", unrounded, replace(_SPACE, formats=(BFLOAT16, FLOAT16), affine=("both", "weight"), once=True),
-          has_state, _called(uses.WIDE)),
+    Check("unrounded-statistics", "a narrow batch moves wide running statistics unrounded",
+          "onnx/onnx#3415", unrounded,
+          replace(_SPACE, formats=(BFLOAT16, FLOAT16), affine=("both", "weight"), once=True), has_state,
+          _called(uses.WIDE)),
     Check("training-ignores-state", "in training y does not depend on the running statistics", "onnx/onnx#8442",
           output_ignores_state, _SPACE, has_state, needs_state),
     Check("evaluation-keeps-state", "evaluation leaves the running statistics unchanged", "pytorch/pytorch#12013",
