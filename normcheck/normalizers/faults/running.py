@@ -175,22 +175,20 @@ def _with_gradients(answer: Answer, question: FaultQuestion) -> Answer:
 def _rounded_batch(answer: Answer, question: FaultQuestion) -> Answer:
     """The statistics of a batch are rounded to its format before they are averaged."""
     case, share = question.case, _share(question)
-    if case.use != WIDE or not case.training or case.running_mean is None or share == 0.0:
+    if case.use != WIDE or not case.training or case.running_mean is None or case.running_var is None:
         return answer
     n = partition(question.normalizer, case).n
     factor = n / (n - 1.0) if question.contract.running_variance == "unbiased" and n > 1 else 1.0
-
-    def rounded(before: Array | None, after: Array | None, factor: float) -> Array:
-        assert before is not None
-        assert after is not None
-        kept = (1.0 - share) * before
-        out: Array = kept + share * factor * case.format.round((after - kept) / (share * factor))
-        return out
-
+    whole = case.but(dy=None, momentum=1.0 if question.contract.momentum == "new" else 0.0)
+    batch = evaluate(question.normalizer, whole, question.contract)  # its statistics alone
+    assert batch.running_mean is not None
+    assert batch.running_var is not None
+    mean = case.format.round(batch.running_mean)
+    var = factor * case.format.round(batch.running_var / factor)
     return replace(
         answer,
-        running_mean=rounded(case.running_mean, answer.running_mean, 1.0),
-        running_var=rounded(case.running_var, answer.running_var, factor),
+        running_mean=(1.0 - share) * case.running_mean + share * mean,
+        running_var=(1.0 - share) * case.running_var + share * var if question.normalizer.scaled else case.running_var,
     )
 
 
