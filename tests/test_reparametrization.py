@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from normcheck.engine.claims import claims
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
+from normcheck.frameworks import known_bugs
 from normcheck.normalizers import faults
 from normcheck.normalizers.checks import reparametrization
 from normcheck.normalizers.sampling.space import edges
@@ -51,10 +54,17 @@ def split(module, hook, *, one=False):
     return module
 
 
-def right(module, name="weight", dim=0):
+def right(module, dim=0):
     hook = Hook(dim)
     split(module, hook).register_forward_pre_hook(hook)
+    module.register_forward_hook(leaves_no_history)
+    leaves_no_history(module)
     return module
+
+
+def leaves_no_history(module, *_):
+    """A weight with a history cannot be deep-copied."""
+    module.weight = module.weight.detach()
 
 
 def begins_with_one(module, name="weight", dim=0):
@@ -114,14 +124,33 @@ def outcome_of(target, check):
 def test_torchs_transforms_live_it(target: str, check: str) -> None:
     """Both transforms, over many seeds, along every dim and at every rank that they take."""
     found = subject(Implementation("weight_norm", target))
+    bug = known_bugs.of(target, check)
+    if bug is not None:
+        assert CHECKS_BY_NAME[check].lacks(known_bugs.without(found, bug)), "nothing of the check is without the bug"
+        found = known_bugs.only(found, bug)
     some = (
         *edges(CHECKS_BY_NAME[check].space, found.normalizer, found.domain),
         *draws(found, CHECKS_BY_NAME[check], 60, 3),
     )
     outcome = run_check(found, CHECKS_BY_NAME[check], some)
 
-    assert outcome.status == PASSED, outcome.finding
+    assert outcome.status == (PASSED if bug is None else FAILED), outcome.finding
     assert outcome.absent == {}
+
+
+@pytest.mark.parametrize("target", TORCH)
+def test_what_torchs_transforms_refuse(target: str) -> None:
+    """A copy by pickle or deepcopy is refused, as torch documents or its issues report, and nothing else fails."""
+    outcome = outcome_of(target, "copies")
+
+    assert outcome.status == PASSED, outcome.finding
+    assert set(outcome.absent) == {"pickle" if "parametrizations" in target else "deep copy"}
+
+
+def test_the_known_bug_is_in_plain_torch() -> None:
+    (bug,) = (one for one in known_bugs.ALL if "transform-copies" in one.checks)
+    with pytest.warns(FutureWarning), pytest.raises(RuntimeError, match="deepcopy protocol"):
+        exec(bug.reproduction, {})
 
 
 @pytest.mark.parametrize(
@@ -136,6 +165,63 @@ def test_torchs_transforms_live_it(target: str, check: str) -> None:
 def test_a_wrong_life_is_found(transform, check: str) -> None:
     """Each passes as a formula, or nearly, and fails in the part of its life that it forgets."""
     assert outcome_of(transform, check).status == FAILED
+
+
+STRANGERS = Path(__file__).parent / "user_code" / "strangers" / "wrong" / "hooks.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "detail"),
+    [
+        ("hook_in_training", "transform-evaluation", ""),
+        ("hook_leaves_graph", "transform-copies", "raised RuntimeError"),
+        ("dim_ignored", "transform-options", "for a weight of shape"),
+        ("name_ignored", "transform-options", "an optimizer lacks the weight and is also given 'weight_hh_l0'"),
+        ("returns_nothing", "transform-parameters", "it returned None"),
+        ("swapped_parameters", "transform-parameters", "the length is float32"),
+    ],
+)
+def test_strangers_transforms(name: str, check: str, detail: str) -> None:
+    """Each is right where a test sets v and g and calls the module once."""
+    finding = outcome_of(f"{STRANGERS}:{name}", check).finding
+
+    assert finding is not None
+    assert detail in finding.detail
+
+
+def closed_over(module, dim=0):
+    """The hook reads v and g of the module that was transformed, also in a copy."""
+    hook = Hook(dim)
+    split(module, hook)
+
+    def compute(copied, inputs):
+        copied.weight = hook.weight(module)
+
+    module.register_forward_pre_hook(compute)
+    module.register_forward_hook(leaves_no_history)
+    leaves_no_history(module)
+    return module
+
+
+def test_a_copy_that_computes_from_its_original_is_found() -> None:
+    finding = outcome_of(closed_over, "transform-copies").finding
+
+    assert finding is not None
+    assert "of a deep copy" in finding.law
+
+
+def rows_alone(module, name="weight", dim=0):
+    """Refuses what it does not do."""
+    if dim != 0 or name != "weight":
+        raise NotImplementedError("rows of the weight alone")
+    return right(module)
+
+
+def test_options_that_are_refused_are_no_finding() -> None:
+    outcome = outcome_of(rows_alone, "transform-options")
+
+    assert outcome.status == PASSED, outcome.finding
+    assert set(outcome.absent) == {"dim=1", "dim=None", "name='weight_hh_l0'"}
 
 
 def test_what_an_optimizer_should_not_see_is_named() -> None:

@@ -31,6 +31,9 @@ FUNCTIONAL = ("vjp", "jacrev", "vmap")
 CHECKPOINT, AUTOCAST, WIDE = "checkpoint", "autocast", "wide parameters"
 """Recomputation in the backward pass; automatic mixed precision; a narrow input with parameters in the wide format."""
 
+WIDENED = ("weight", "bias", "running_mean", "running_var")
+"""The arrays of a case that have the wide format under `WIDE`."""
+
 JVP, SECOND = "jvp", "second derivative"
 """Forward-mode derivative along the case's tangent; backward pass through the backward pass."""
 

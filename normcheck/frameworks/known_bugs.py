@@ -39,6 +39,13 @@ for w in (every_second.contiguous(), every_second):  # the same numbers
 """
 
 
+WEIGHT_NORM_COPIED = """\
+import copy, torch
+m = torch.nn.utils.weight_norm(torch.nn.Linear(2, 3))
+copy.deepcopy(m)  # RuntimeError: Only Tensors created explicitly by the user support the deepcopy protocol
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownBug:
     """A finding that is expected of certain targets, on cases with certain layouts or parameters."""
@@ -51,6 +58,7 @@ class KnownBug:
     layouts: tuple[str, ...] = ()  # of the input; empty: all
     affine: tuple[str, ...] = ()  # which parameters are passed; empty: all
     strided_parameters: bool = False  # only on cases whose parameters are not contiguous
+    uses: tuple[str, ...] = ()  # only under these ways of calling it; empty: all
 
 
 ALL = (
@@ -85,6 +93,15 @@ ALL = (
         source="pytorch/pytorch#79705 (the same combination in layer norm, second order)",
         reproduction=GROUP_NORM_WITHOUT_WEIGHT,
     ),
+    KnownBug(
+        targets=("torch.nn.utils:weight_norm",),
+        checks=("transform-copies",),
+        uses=("deep copy",),
+        reason="the weight that its hook leaves in the module has a history, so the module cannot be deep-copied, "
+        "before and after a call; torch.nn.utils.parametrizations:weight_norm can",
+        source="pytorch/pytorch#28594, pytorch/pytorch#102981",
+        reproduction=WEIGHT_NORM_COPIED,
+    ),
 )
 
 
@@ -111,6 +128,8 @@ def _restricted(subject: Any, bug: KnownBug, keeps: Callable[[str, tuple[str, ..
     domain = subject.domain
     if bug.layouts:
         domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, bug.layouts)))
+    if bug.uses:
+        domain = replace(domain, uses=tuple(name for name in domain.uses if keeps(name, bug.uses)))
     if bug.affine:
         domain = replace(domain, affine=tuple(name for name in domain.affine if keeps(name, bug.affine)))
     return replace(subject, domain=domain)

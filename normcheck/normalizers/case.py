@@ -9,6 +9,9 @@ from typing import Any
 from normcheck.core.floats import FLOAT64, Array, Format
 from normcheck.core.uses import PLAIN
 
+WEIGHT = "weight"
+"""The name of the parameter that a transform of a module replaces by default."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
@@ -57,6 +60,7 @@ class Case:
     tangent: Array | None = None  # direction of derivatives beyond the first backward, shape of x
     linear: Linear | None = None
     move: Move | None = None
+    parameter: str = WEIGHT  # the name of the parameter that a transform of a module replaces
     program: tuple[str, ...] = ()  # operations on one layer, in order: names from `programs`
     drawn: dict[str, Any] = field(default_factory=dict)  # the random choices of the recipe, enough to identify the case
 

@@ -50,6 +50,7 @@ class State:
     var: Array
     format: str = ""  # in which they are stored; empty: unknown
     count: int | None = None  # number of batches seen; None: unknown
+    graph: bool = False  # whether the statistics have a history of calls, so that these are kept in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +127,28 @@ class ScriptLanguage(Protocol):
 class Transformed(Protocol):
     """A module whose weight follows from a direction v and a length g. Raises `CallError` where the module raises."""
 
+    def options(self) -> tuple[str, ...]:
+        """The options that the transform takes: "name", of the parameter, and "dim", the axis of units."""
+        ...
+
+    def returned(self) -> Mapping[str, str]:
+        """Under "returned", what the transform returned: "a module", or "None"."""
+        ...
+
     def weight(self) -> Array:
-        """The weight that the next forward pass uses."""
+        """The weight that the next forward pass uses, in training mode."""
+        ...
+
+    def evaluated(self) -> Array:
+        """The weight that the next forward pass uses, in evaluation mode."""
         ...
 
     def trained(self) -> Mapping[str, Array]:
         """The parameters that an optimizer gets: "direction", "length", and any others under their own names."""
+        ...
+
+    def formats(self) -> Mapping[str, str]:
+        """The format of each of these parameters."""
         ...
 
     def step(self, case: Case) -> None:
@@ -140,6 +157,10 @@ class Transformed(Protocol):
 
     def load(self, other: Case) -> None:
         """Load the state of another module, whose direction and length are those of the case."""
+        ...
+
+    def copy(self) -> None:
+        """Go on with a deep copy of the module, whose own parameters are then overwritten."""
         ...
 
     def remove(self) -> str:

@@ -241,7 +241,8 @@ def _constructed(sent: Mapping[str, Any]) -> Constructed:
 
 def _state(sent: Mapping[str, Any]) -> State:
     count = sent["count"]
-    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), None if count is None else int(count))
+    count = None if count is None else int(count)
+    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), count, bool(sent["graph"]))
 
 
 class _RemoteLayer:
@@ -279,9 +280,22 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
     def __init__(self, remote: Remote, case: Case) -> None:
         super().__init__(remote, "transformed", case)
 
+    def options(self) -> tuple[str, ...]:
+        return tuple(self._run("options", read=_texts))
+
+    def returned(self) -> Mapping[str, str]:
+        return dict(self._run("returned", read=_reasons))
+
     def weight(self) -> Array:
         found: Array = self._run("weight", read=_array)
         return found
+
+    def evaluated(self) -> Array:
+        found: Array = self._run("evaluated", read=_array)
+        return found
+
+    def formats(self) -> Mapping[str, str]:
+        return dict(self._run("formats", read=_reasons))
 
     def trained(self) -> Mapping[str, Array]:
         read = lambda sent: {str(name): _array(value) for name, value in sent.items()}  # the argument `read`
@@ -293,6 +307,9 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
 
     def load(self, other: Case) -> None:
         self._run("load", other)
+
+    def copy(self) -> None:
+        self._run("copy")
 
     def remove(self) -> str:
         return str(self._run("remove", read=str))

@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from normcheck.core.floats import FLOAT64, FORMATS, Array
-from normcheck.core.uses import WIDE
+from normcheck.core.uses import WIDE, WIDENED
 from normcheck.normalizers.case import Case
 
 DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(getattr(jnp, name)) for name in FORMATS}
 
 
 def dtype_of(case: Case, name: str) -> np.dtype[Any]:
-    """The dtype of an array of the case: parameters may be wider than the input."""
-    wide = case.use == WIDE and name in ("weight", "bias")
+    """The dtype of an array of the case: under the use `WIDE` some are wider than the input."""
+    wide = case.use == WIDE and name in WIDENED
     return DTYPES[case.format.wide.name if wide else case.format.name]
 
 

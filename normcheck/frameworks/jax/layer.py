@@ -47,7 +47,7 @@ def inputs(case: Case) -> dict[str, Any]:
     return {
         "leaves": (arrays.given(case.x, case), arrays.given(case.weight, case, "weight"),
                    arrays.given(case.bias, case, "bias")),
-        "state": (arrays.given(case.running_mean, case), arrays.given(case.running_var, case)),
+        "state": tuple(arrays.given(getattr(case, name), case, name) for name in ("running_mean", "running_var")),
         "numbers": {"eps": float(case.eps), "momentum": float(case.momentum)},
         "dy": arrays.given(dy, case),
         "tangent": arrays.given(case.tangent, case),

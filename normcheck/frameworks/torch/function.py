@@ -71,7 +71,7 @@ def make(
         x = tensors.given(case.x, case, "x")
         weight, bias = tensors.given(case.weight, case, "weight"), tensors.given(case.bias, case, "bias")
         assert x is not None
-        mean, var = (None if b is None else tensors.tensor(b, case) for b in (case.running_mean, case.running_var))
+        mean, var = (tensors.given(getattr(case, name), case, name) for name in ("running_mean", "running_var"))
         if style.flat_weight and weight is not None:
             weight = weight.flatten()
         if style.always_state and mean is None:
@@ -96,7 +96,11 @@ def _statistics(
     """The running statistics after a call: updated in place, or returned as new tensors after the output."""
     if mean is None or var is None or not isinstance(returned, (tuple, list)):
         return mean, var
-    unchanged = torch.equal(mean, tensors.tensor(case.running_mean, case)) if case.running_mean is not None else False
+    unchanged = (
+        torch.equal(mean, tensors.tensor(case.running_mean, case, "running_mean"))
+        if case.running_mean is not None
+        else False
+    )
     others = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
     if unchanged and case.training and len(others) >= 2:
         return others[0].flatten(), others[1].flatten()

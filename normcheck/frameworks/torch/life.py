@@ -143,7 +143,9 @@ class TorchLife:
         assert var is not None or not self._has_variance, "the module has lost its running variance"
         var = torch.ones_like(mean) if var is None else var
         format_name = tensors.NAMES.get(mean.dtype, str(mean.dtype)) if mean.dtype == var.dtype else "of two dtypes"
-        return State(tensors.array(mean.flatten()), tensors.array(var.flatten()), format_name, _count(self._module))
+        graph = any(one.requires_grad for one in self._module.buffers()) or mean.requires_grad or var.requires_grad
+        arrays = tensors.array(mean.flatten()), tensors.array(var.flatten())
+        return State(*arrays, format_name, _count(self._module), graph)
 
 
 OTHER_OPERATIONS: dict[str, Callable[[TorchLife], None]] = {

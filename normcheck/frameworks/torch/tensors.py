@@ -13,7 +13,7 @@ import torch
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import geometry
-from normcheck.core.uses import WIDE
+from normcheck.core.uses import WIDE, WIDENED
 from normcheck.frameworks.guard import guarded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
@@ -29,8 +29,8 @@ DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
 
 
 def dtype_of(case: Case, name: str) -> torch.dtype:
-    """The dtype of an array of the case, by its name; under the use `WIDE` parameters are wider than the input."""
-    wide = case.use == WIDE and name in ("weight", "bias")
+    """The dtype of an array of the case, by its name; under the use `WIDE` some are wider than the input."""
+    wide = case.use == WIDE and name in WIDENED
     return DTYPES[case.format.wide.name if wide else case.format.name]
 
 

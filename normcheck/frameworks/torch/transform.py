@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,13 +17,14 @@ from normcheck.frameworks.roles import Binding, from_signature
 from normcheck.frameworks.torch import tensors
 from normcheck.frameworks.torch.layer import PreparedLayer
 from normcheck.frameworks.torch.uses import make as make_call
-from normcheck.normalizers.case import Case
+from normcheck.normalizers.case import WEIGHT, Case
 from normcheck.normalizers.subject import Call, Transformed
 
 ROLES = ("module", "name", "dim")
 
 USES = (
     *uses.WITHOUT_GRADIENT,
+    *uses.COPIES,
     *uses.FROZEN,
     "rewritten storage",
     "accumulated gradient",
@@ -32,59 +34,75 @@ USES = (
 
 
 class WeightModule(torch.nn.Module):
-    """A module whose output is its weight."""
+    """A module whose output is one of its parameters; if it has another name than "weight", there is a weight too."""
 
-    def __init__(self, weight: torch.Tensor) -> None:
+    def __init__(self, value: torch.Tensor, name: str = WEIGHT) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(weight)
+        self._output = name
+        self.register_parameter(name, torch.nn.Parameter(value))
+        if name != WEIGHT:
+            self.register_parameter(WEIGHT, torch.nn.Parameter(1.5 - value.detach()))
 
     def forward(self) -> torch.Tensor:
-        return self.weight
+        out: torch.Tensor = getattr(self, self._output)
+        return out
 
-
-WEIGHT = "weight"
-"""The attribute that a transform replaces."""
 
 RATE = 0.25
 """The learning rate of a training step: large enough to change every weight."""
 
 
-def _direction_and_length(module: torch.nn.Module, case: Case, name: str) -> tuple[str, str]:
+def _direction_and_length(module: torch.nn.Module, case: Case) -> tuple[str, str]:
     """The names of the parameters direction v and length g that the transform created.
 
-    They are distinguished by size, and by torch's names if the sizes are equal. A remaining parameter "weight" is
-    neither. Raises `CallError` if there are no such two parameters.
+    They are distinguished by size, and by torch's names if the sizes are equal. If there are more than two, one that
+    still has the name of the replaced parameter is neither. Two empty names if there are no such two parameters.
     """
-    assert case.weight is not None
     found = dict(module.named_parameters())
-    names = [key for key in found if len(found) == 2 or key != WEIGHT]
-    v = [key for key in names if tuple(found[key].shape) == case.x.shape]
-    g = [key for key in names if found[key].numel() == case.weight.size]
-    v.sort(key=lambda key: not key.endswith(("_v", "original1")))
-    g.sort(key=lambda key: not key.endswith(("_g", "original0")))
-    if not v or not g or v[0] == g[0] or len(names) != 2:
-        shapes = {key: tuple(p.shape) for key, p in found.items()}
-        raise CallError(f"{name} left the parameters {shapes}; expected a direction and a length for the weight")
-    return v[0], g[0]
+    own = [key for key in found if key == case.parameter or key != WEIGHT]
+    names = own if len(own) == 2 else [key for key in own if key != case.parameter]
+    fits = {key: tuple(found[key].shape) == case.x.shape for key in names}
+    if sum(fits.values()) == 2:
+        fits = {key: key.endswith(("_v", "original1")) for key in names}
+    v, g = ([key for key in names if fits[key] is direction] for direction in (True, False))
+    return (v[0], g[0]) if len(v) == len(g) == 1 else ("", "")
 
 
 class _TorchTransformed:
     """A transformed module whose weight is the input of a case (`Transformed`)."""
 
-    def __init__(self, transform: Callable[..., Any], binding: Binding, name: str, case: Case) -> None:
-        plain = WeightModule(tensors.tensor(case.x, case))
-        args, kwargs = binding.arguments({"module": plain, "name": WEIGHT, "dim": case.dim})
-        module = guarded(lambda: transform(*args, **kwargs), case, name)
-        if not isinstance(module, torch.nn.Module):
-            raise CallError(f"{name} returned {type(module).__name__}; expected the module that it was given")
-        self.module, self._case, self._name = module, case, name
-        self._v, self._g = _direction_and_length(module, case, name)
-        self._make = lambda other: _TorchTransformed(transform, binding, name, other)
-        self._remover = _remover(transform, module)
+    def __init__(self, transform: Callable[..., Any], binding: Binding, target: str, case: Case) -> None:
+        plain = WeightModule(tensors.tensor(case.x, case), case.parameter)
+        args, kwargs = binding.arguments({"module": plain, "name": case.parameter, "dim": case.dim})
+        returned = guarded(lambda: transform(*args, **kwargs), case, target)
+        if returned is not None and not isinstance(returned, torch.nn.Module):
+            raise CallError(f"{target} returned {type(returned).__name__}; expected the module that it was given")
+        self._options = tuple(option for option in ("name", "dim") if option in binding.roles)
+        self._returned = "None" if returned is None else "a module"
+        self.module: torch.nn.Module = plain if returned is None else returned
+        self._case, self._target = case, target
+        self._v, self._g = _direction_and_length(self.module, case)
+        self._make = lambda other: _TorchTransformed(transform, binding, target, other.but(parameter=case.parameter))
+        self._remover = _remover(transform, self.module)
 
-    def pair(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The parameters direction v and length g."""
-        found = dict(self.module.named_parameters())
+    def options(self) -> tuple[str, ...]:
+        return self._options
+
+    def returned(self) -> Mapping[str, str]:
+        return {"returned": self._returned}
+
+    def pair(self, module: torch.nn.Module | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The parameters direction v and length g of the module, or of a copy of it.
+
+        Raises `CallError` if there are none, or if g has another number of entries than the weight of the case.
+        """
+        found = dict((self.module if module is None else module).named_parameters())
+        weight = self._case.weight
+        if not self._v or (weight is not None and found[self._g].numel() != weight.size):
+            shapes = {key: tuple(p.shape) for key, p in found.items()}
+            raise CallError(
+                f"{self._target} left the parameters {shapes}; expected a direction and a length for the weight"
+            )
         return found[self._v], found[self._g]
 
     def set_parameters(self, case: Case) -> None:
@@ -96,19 +114,31 @@ class _TorchTransformed:
             g.copy_(tensors.tensor(case.weight.reshape(tuple(g.shape)), case))
 
     def _output(self) -> torch.Tensor:
-        return tensors.output(guarded(self.module, self._case, self._name), self._case, self._name)
+        return tensors.output(guarded(self.module, self._case, self._target), self._case, self._target)
 
     def weight(self) -> Array:
+        self.module.train()
         return tensors.array(self._output())
 
-    def trained(self) -> Mapping[str, Array]:
+    def evaluated(self) -> Array:
+        self.module.eval()
+        return tensors.array(self._output())
+
+    def _parameters(self) -> Mapping[str, torch.Tensor]:
         roles = {self._v: "direction", self._g: "length"}
-        return {roles.get(key, key): tensors.array(p) for key, p in self.module.named_parameters()}
+        return {roles.get(key, key): value for key, value in self.module.named_parameters()}
+
+    def trained(self) -> Mapping[str, Array]:
+        return {key: tensors.array(value) for key, value in self._parameters().items()}
+
+    def formats(self) -> Mapping[str, str]:
+        return {key: tensors.format_of(value) for key, value in self._parameters().items()}
 
     def step(self, case: Case) -> None:
         parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.module.train()
         y = self._output()
-        guarded(tensors.scalar_with_gradient(y, tensors.cotangent(case)).backward, case, self._name, IN_BACKWARD)
+        guarded(tensors.scalar_with_gradient(y, tensors.cotangent(case)).backward, case, self._target, IN_BACKWARD)
         with torch.no_grad():  # no optimizer of torch: importing one imports the compiler
             for parameter in parameters:
                 if parameter.grad is not None:
@@ -120,13 +150,20 @@ class _TorchTransformed:
         source.set_parameters(other)
         source.weight()  # updates what the module keeps between calls
         state = source.module.state_dict()
-        guarded(lambda: self.module.load_state_dict(state), self._case, self._name, " in load_state_dict")
+        guarded(lambda: self.module.load_state_dict(state), self._case, self._target, " in load_state_dict")
+
+    def copy(self) -> None:
+        old = self.module
+        self.module = guarded(lambda: copy.deepcopy(old), self._case, self._target, " in a deep copy of its module")
+        with torch.no_grad():
+            for parameter in old.parameters():
+                parameter.copy_(0.5 - 1.5 * parameter)
 
     def remove(self) -> str:
         if self._remover is None:
             return "its module has no function named remove_*"
         remover, activity = self._remover, " in its removal"
-        restored = guarded(lambda: remover(self.module), self._case, self._name, activity)
+        restored = guarded(lambda: remover(self.module), self._case, self._target, activity)
         self.module = restored if isinstance(restored, torch.nn.Module) else self.module
         return ""
 
@@ -148,18 +185,22 @@ def _remover(transform: Callable[..., Any], module: torch.nn.Module) -> Callable
     return lambda m: remove(m, WEIGHT) if takes_name else remove(m)
 
 
-def factory(transform: Callable[..., Any], binding: Binding, name: str) -> Callable[[Case], Transformed]:
+def factory(transform: Callable[..., Any], binding: Binding, target: str) -> Callable[[Case], Transformed]:
     """A factory of transformed modules; the weight of each is the input of a case."""
-    return lambda case: _TorchTransformed(transform, binding, name, case)
+    return lambda case: _TorchTransformed(transform, binding, target, case)
 
 
-def make(transform: Callable[..., Any], binding: Binding, name: str) -> Call:
+def make(transform: Callable[..., Any], binding: Binding, target: str) -> Call:
     """A call that transforms a new module, sets v and g to those of the case, and returns its weight."""
 
     def prepare(case: Case) -> PreparedLayer:
-        transformed = _TorchTransformed(transform, binding, name, case)
+        transformed = _TorchTransformed(transform, binding, target, case)
         transformed.set_parameters(case)
-        v, g = transformed.pair()
-        return PreparedLayer(name, (v, g, None), lambda *leaves: transformed.module())
+
+        def layer(module: torch.nn.Module) -> PreparedLayer:
+            v, g = transformed.pair(module)
+            return PreparedLayer(target, (v, g, None), lambda *leaves: module(), module=module, rebuilt=layer)
+
+        return layer(transformed.module)
 
     return make_call(prepare)

@@ -70,16 +70,22 @@ def _plain(prepare: Prepare, case: Case, gradient: bool) -> Answer:
 
 
 def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool) -> Callable[..., Answer]:
-    """A call in a context; without a backward after one with other values in the same memory."""
+    """A call in a context; without a backward after one with other values in the same memory.
+
+    A call that updates running statistics comes first, since another one would update them too.
+    """
 
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         layer = prepare(case)
+        updates = case.training and layer.mean is not None
+        if context is torch.inference_mode and updates:
+            layer = _of_a_copy(layer, case)
 
         def run() -> Any:
             with context():
                 return layer.forward(*layer.leaves)
 
-        if not backward:
+        if not (backward or updates):
             _with_other_input(layer, case, run)
         return run_layer(layer, case, gradient and backward, run)
 
@@ -95,6 +101,16 @@ def _with_other_input(layer: PreparedLayer, case: Case, run: Callable[[], Any]) 
         x.copy_(0.5 - 1.5 * kept)
         guarded(run, case, layer.name)
         x.copy_(kept)
+
+
+def _of_a_copy(layer: PreparedLayer, case: Case) -> PreparedLayer:
+    """The same layer with a copy of its module: statistics that are replaced in inference mode stay unusable."""
+    module, rebuilt = layer.module, layer.rebuilt
+    return (
+        layer
+        if module is None or rebuilt is None
+        else rebuilt(guarded(lambda: copy.deepcopy(module), case, layer.name))
+    )
 
 
 def _copied(copy_module: Callable[[torch.nn.Module], torch.nn.Module]) -> Callable[..., Answer]:

@@ -28,6 +28,9 @@ from normcheck.normalizers.subject import Life, State, Subject
 NUMBER = "is a number"
 """How the law ends that a batch of one value for each channel leaves no NaN."""
 
+WITHOUT_HISTORY = "running statistics have no history of calls, whose inputs would be kept in memory"
+"""The law that a batch in training leaves no graph behind."""
+
 LAW = "after every operation the running statistics are those of the ledger"
 
 
@@ -140,6 +143,8 @@ class ProgramRun:
         ledger = self.ledger
         yield differ("running mean = ledger", seen.mean, ledger.mean, ledger.loss[0])
         yield differ("running var = ledger", seen.var, ledger.var, ledger.loss[1])
+        if seen.graph:
+            yield Comparison(WITHOUT_HISTORY, 1, math.inf, 1.0, 0.0)
         if seen.count is not None and ledger.count is not None and _cumulative(self.subject):
             yield _equal("batches counted = batches seen", seen.count, ledger.count)
 

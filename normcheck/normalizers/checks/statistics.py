@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
 import numpy as np
 
+from normcheck.core import uses
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT32, FLOAT64
+from normcheck.core.errors import CallError
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound, running_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
@@ -15,9 +21,13 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
-from normcheck.normalizers.subject import Subject
+from normcheck.normalizers.subject import Answer, Subject
+
+STATISTICS = ("running_mean", "running_var")
+"""Names of the running statistics in a case, an answer and the reference."""
 
 
 def needs_state(subject: Subject) -> str:
@@ -28,18 +38,58 @@ def needs_state(subject: Subject) -> str:
 
 def update(subject: Subject, case: Case) -> Comparison:
     """After a batch, new = (1 - m) old + m batch; the variance has the factor n / (n - 1), which shows at small n."""
-    truth = truth_of(subject, case)
-    answer = answer_of(subject, case)
-    pairs = (
-        ("running mean = (1 - m) old + m mean", answer.running_mean, truth.running_mean, False),
-        ("running var = (1 - m) old + m var n / (n - 1)", answer.running_var, truth.running_var, True),
-    )
-    found = []
-    for law, got, expected, variance in pairs:
-        assert expected is not None
-        allowed = running_bound(subject, truth, variance=variance)
-        found.append(differ(law, np.full(expected.shape, np.nan) if got is None else got, expected, allowed))
-    return worst(*found)
+    return worst(*_updated(subject, truth_of(subject, case), answer_of(subject, case)))
+
+
+def _updated(subject: Subject, truth: Truth, answer: Answer, label: str = "") -> Iterator[Comparison]:
+    """Compare the running statistics after a call with those of the reference. label: the end of the law."""
+    laws = ("running mean = (1 - m) old + m mean", "running var = (1 - m) old + m var n / (n - 1)")
+    for name, law in zip(STATISTICS, laws, strict=True):
+        expected, got = getattr(truth, name), getattr(answer, name)
+        allowed = running_bound(subject, truth, variance=name == STATISTICS[1])
+        yield differ(law + label, np.full(expected.shape, np.nan) if got is None else got, expected, allowed)
+
+
+def _also(subject: Subject, law: str, plain: Case, others: Mapping[str, Case]) -> Comparison:
+    """The update of other cases, by what is particular about them, if that of a plain one is right.
+
+    A call may refuse another case; that the plain update is wrong is found by a check of its own.
+    """
+    found, refused = [Comparison(law, 0, 0.0)], {}
+    for label, case in others.items() if update(subject, plain).holds else ():
+        try:
+            one = update(subject, case)
+            found.append(replace(one, law=f"{one.law}, {label}"))
+        except CallError as error:
+            refused[label] = error.reason
+    return replace(worst(*found), refused=refused)
+
+
+def strided(subject: Subject, case: Case) -> Comparison:
+    """Running statistics that are not contiguous in memory are updated where they are."""
+    assert case.running_mean is not None
+    names = [name for name in NAMES[1:] if applies(case.running_mean.shape, name)]
+    others = {f"statistics {name}": case.but(layouts=dict.fromkeys(STATISTICS, name)) for name in names}
+    return _also(subject, "running statistics in any layout", case, others)
+
+
+def without_gradient(subject: Subject, case: Case) -> Comparison:
+    """Where no gradients are recorded, a batch in training moves the running statistics all the same."""
+    others = {use: case.but(use=use) for use in uses.WITHOUT_GRADIENT if use in subject.domain.uses}
+    return _also(subject, "running statistics without gradients", case, others)
+
+
+def unrounded(subject: Subject, case: Case) -> Comparison:
+    """A batch in half precision moves running statistics in single precision as the same numbers in single do."""
+    law = "a narrow batch moves wide running statistics unrounded"
+    plain = case.but(format=case.format.wide)
+    if not update(subject, plain).holds:
+        return Comparison(law, 0, 0.0)
+    try:
+        answer = answer_of(subject, case.but(use=uses.WIDE))
+    except CallError as error:
+        return Comparison(law, 0, 0.0, refused={uses.WIDE: error.reason})
+    return worst(*_updated(subject, truth_of(subject, plain), answer, f", {law}"))
 
 
 def output_ignores_state(subject: Subject, case: Case) -> Comparison:
@@ -73,6 +123,23 @@ def evaluation_alone(subject: Subject, case: Case) -> Comparison:
     return differ(law, answer_of(subject, single).y, answer_of(subject, case).y[:1], allowed)
 
 
+def _strided(subject: Subject) -> str:
+    domain = subject.domain
+    if not domain.layouts:
+        return needs_state(subject) or domain.absent.get("layouts", "takes contiguous arrays only")
+    return needs_state(subject) or ("" if domain.own_parameters else "its running statistics are its own")
+
+
+def _called(*names: str) -> Callable[[Subject], str]:
+    """A predicate: why an implementation with running statistics cannot be called in any of these ways."""
+
+    def lacks(subject: Subject) -> str:
+        offered = set(names) & set(subject.domain.uses)
+        return needs_state(subject) or ("" if offered else f"{names[0]}: not a use of this kind of code")
+
+    return lacks
+
+
 def training(normalizer: Normalizer, draw: Draw) -> Case:
     """A well-conditioned case with running statistics, in training."""
     return state(normalizer, draw, training=True).but(x=small(normalizer, draw).x)
@@ -88,6 +155,15 @@ _EVAL = NormalizerSpace(_evaluating, formats=(FLOAT64, FLOAT32), widths=(4, 6, 1
 CHECKS = (
     Check("running-statistics", "new = (1 - momentum) old + momentum batch", "Ioffe, Szegedy 2015, Algorithm 2",
           update, _SPACE, has_state, needs_state),
+    Check("strided-statistics", "running statistics are updated where they are in memory", "pytorch/pytorch#33867",
+          strided, replace(_SPACE, once=True), has_state, _strided),
+    Check("statistics-without-gradient", "where no gradients are recorded, training moves the running statistics",
+          "facebookresearch/unbiased-teacher#47", without_gradient, replace(_SPACE, once=True), has_state,
+          _called(*uses.WITHOUT_GRADIENT)),
+    Check("unrounded-statistics", "a narrow batch moves wide running statistics unrounded",
+          "onnx/onnx#3415", unrounded,
+          replace(_SPACE, formats=(BFLOAT16, FLOAT16), affine=("both", "weight"), once=True), has_state,
+          _called(uses.WIDE)),
     Check("training-ignores-state", "in training y does not depend on the running statistics", "onnx/onnx#8442",
           output_ignores_state, _SPACE, has_state, needs_state),
     Check("evaluation-keeps-state", "evaluation leaves the running statistics unchanged", "pytorch/pytorch#12013",

@@ -11,7 +11,7 @@ import numpy as np
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
-from normcheck.core.uses import JVP, SECOND
+from normcheck.core.uses import JVP, SECOND, WIDE
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import life, transformed
@@ -265,6 +265,8 @@ def _rounded(found: Answer, case: Case) -> Answer:
     def held(array: Array | None) -> Array | None:
         return None if array is None else case.format.round(array)
 
+    state = case.format.wide if case.use == WIDE else case.format
+
     return replace(
         found,
         y=case.format.round(found.y) if own else found.y.astype(np.float64),
@@ -273,6 +275,6 @@ def _rounded(found: Answer, case: Case) -> Answer:
         dbias=held(found.dbias),
         jv=held(found.jv),
         ddx=held(found.ddx),
-        running_mean=held(found.running_mean),
-        running_var=held(found.running_var),
+        running_mean=None if found.running_mean is None else state.round(found.running_mean),
+        running_var=None if found.running_var is None else state.round(found.running_var),
     )

@@ -274,6 +274,13 @@ FAULTS = (
         _keeping(_frozen),
     ),
     _fault(
+        "state-keeps-graphs",
+        "Running statistics are computed with gradients, so each keeps the graph of every batch so far in memory. "
+        "Hides where no gradients are recorded.",
+        "pytorch/pytorch#20275",
+        _keeping(lambda before, after, case: replace(after, graph=case.dy is not None and case.training)),
+    ),
+    _fault(
         "running-variance-floored",
         "The stored variance is kept from becoming small. Hides where the data have unit scale.",
         "patrick-kidger/equinox#314", _keeping(_floor), concerns=keeps_variance,

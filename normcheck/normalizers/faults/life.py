@@ -24,6 +24,7 @@ class HeldStatistics:
     momentum: float | None
     count: int = 0  # training batches so far
     frozen: bool = False
+    graph: bool = False  # whether the statistics have a history
     trained: bool | None = None  # whether the last call was a training call; None before the first
 
 
@@ -39,7 +40,7 @@ def kept(before: HeldStatistics, after: HeldStatistics, case: Case) -> HeldStati
 
 def begun(held: HeldStatistics) -> HeldStatistics:
     """The initial running statistics of every layer: mean 0, variance 1."""
-    return replace(held, mean=np.zeros_like(held.mean), var=np.ones_like(held.var), count=0)
+    return replace(held, mean=np.zeros_like(held.mean), var=np.ones_like(held.var), count=0, graph=False)
 
 
 def done(held: HeldStatistics, operation: str, made: Case) -> HeldStatistics:
@@ -92,7 +93,7 @@ class FaultyLife:
 
     def state(self) -> State:
         held = self._held
-        return State(held.mean, held.var, held.format.name, held.count)
+        return State(held.mean, held.var, held.format.name, held.count, held.graph)
 
 
 def of(call: Call, contract: Contract, hooks: LayerHooks) -> Callable[[Case], Life]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.floats import Array
+from normcheck.core.uses import WIDE, WITHOUT_GRADIENT
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import batched, keeps_variance, stateful
@@ -161,6 +162,36 @@ def _usual_momentum(question: FaultQuestion) -> Case:
     return question.case.but(momentum=0.1)
 
 
+def _lost(answer: Answer, question: FaultQuestion) -> Answer:
+    """Running statistics that are not contiguous are copied, and the copies updated."""
+    names = ("running_mean", "running_var")
+    return answer if all(question.case.layout(name) == "contiguous" for name in names) else _stays(answer, question)
+
+
+def _with_gradients(answer: Answer, question: FaultQuestion) -> Answer:
+    return _stays(answer, question) if question.case.use in WITHOUT_GRADIENT else answer
+
+
+def _rounded_batch(answer: Answer, question: FaultQuestion) -> Answer:
+    """The statistics of a batch are rounded to its format before they are averaged."""
+    case, share = question.case, _share(question)
+    if case.use != WIDE or not case.training or case.running_mean is None or case.running_var is None:
+        return answer
+    n = partition(question.normalizer, case).n
+    factor = n / (n - 1.0) if question.contract.running_variance == "unbiased" and n > 1 else 1.0
+    whole = case.but(dy=None, momentum=1.0 if question.contract.momentum == "new" else 0.0)
+    batch = evaluate(question.normalizer, whole, question.contract)  # its statistics alone
+    assert batch.running_mean is not None
+    assert batch.running_var is not None
+    mean = case.format.round(batch.running_mean)
+    var = factor * case.format.round(batch.running_var / factor)
+    return replace(
+        answer,
+        running_mean=(1.0 - share) * case.running_mean + share * mean,
+        running_var=(1.0 - share) * case.running_var + share * var if question.normalizer.scaled else case.running_var,
+    )
+
+
 STORED = (
     Fault(
         name="running-variance-biased",
@@ -264,6 +295,37 @@ STORED = (
     ),
 )
 
+CALLED = (
+    Fault(
+        name="strided-state-copied",
+        story="Running statistics are made contiguous first, and what is written into the copy is lost. Hides where "
+        "they are contiguous.",
+        source="pytorch/pytorch#33867",
+        concerns=stateful,
+        where="memory",
+        after=_lost,
+    ),
+    Fault(
+        name="state-moves-with-gradients",
+        story="Running statistics are updated only while gradients are recorded. Hides until they are estimated anew "
+        "under no_grad.",
+        source="facebookresearch/unbiased-teacher#47",
+        concerns=stateful,
+        where="use",
+        after=_with_gradients,
+    ),
+    Fault(
+        name="batch-statistics-rounded",
+        story="The statistics of a batch in half precision are rounded to it before they reach running statistics in "
+        "single. Hides where batch and state have one format.",
+        source="onnx/onnx#3415",
+        concerns=stateful,
+        where="use",
+        after=_rounded_batch,
+    ),
+)
+"""Faults under a layout, a grad mode, or a format of the running statistics."""
+
 EVALUATION = (
     Fault(
         name="eval-uses-batch-statistics",
@@ -325,4 +387,4 @@ EVALUATION = (
     ),
 )
 
-FAULTS = STORED + EVALUATION
+FAULTS = STORED + EVALUATION + CALLED

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.core.floats import Array
-from normcheck.normalizers.case import Case
+from normcheck.core.errors import CallError
+from normcheck.core.floats import Array, Format
+from normcheck.normalizers.case import WEIGHT, Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call, Transformed
 
@@ -34,6 +35,10 @@ def _after(before: HeldParameters, after: HeldParameters) -> HeldParameters:
     return after
 
 
+def _before(before: HeldParameters, after: HeldParameters) -> HeldParameters:
+    return before
+
+
 def _weight(held: HeldParameters) -> Array:
     return held.w
 
@@ -51,6 +56,16 @@ class ParametrizationHooks:
         _after  # from before and right after to what is kept after a step
     )
     loaded: Callable[[HeldParameters, HeldParameters], HeldParameters] = _after  # likewise after a state was loaded
+    evaluated: Callable[[HeldParameters, HeldParameters], HeldParameters] = (
+        _after  # from what the last call in training used and what is kept to what evaluation uses
+    )
+    copied: Callable[[HeldParameters, HeldParameters], HeldParameters] = (
+        _before  # from what is copied and what the original has then to what the copy has
+    )
+    dim: Callable[[int | None], int | None] = _same  # from the dim that was given to the one that is used
+    named: bool = True  # the parameter that is named is replaced, not always the weight
+    returned: str = "a module"  # or what the transform returns in its place
+    format: Callable[[Format], Format] = _same  # of v and g, from that of the module
     removed: Callable[[HeldParameters], Array] = _weight  # the weight after the transform is removed
     trained: Callable[[HeldParameters], Mapping[str, Array]] = _pair  # the parameters that an optimizer gets
 
@@ -59,24 +74,47 @@ class FaultyTransformed:
     """A module made of a call that returns w for v and g; implements the protocol `Transformed`."""
 
     def __init__(self, call: Call, normalizer: Normalizer, hooks: ParametrizationHooks, case: Case) -> None:
+        case = case.but(dim=hooks.dim(case.dim))
         self._call, self._hooks, self._case = call, hooks, case
         part = normalizer.sets.over(case.x.shape, dim=case.dim)
-        norms = np.sqrt(np.square(part.gather(case.x)).sum(axis=1)).reshape(part.parameter)
-        self._held = self._of(case.x, case.format.round(hooks.length(norms)))
+        v = case.x
+        self._beside: Mapping[str, Array] = {}  # parameters beside the one that the module returns
+        if case.parameter != WEIGHT:
+            other = case.format.round(1.5 - case.x)
+            v, self._beside = (v, {WEIGHT: other}) if hooks.named else (other, {case.parameter: v})
+        norms = np.sqrt(np.square(part.gather(v)).sum(axis=1)).reshape(part.parameter)
+        self._held = self._of(v, case.format.round(hooks.length(norms)))
+        self._used = self._held  # by the last call in training
         self._plain: Array | None = None  # the weight after the transform was removed
 
     def _of(self, v: Array, g: Array) -> HeldParameters:
         return HeldParameters(v, g, self._call(self._case.but(x=v, weight=g, dy=None), False).y)
 
+    def options(self) -> tuple[str, ...]:
+        return "name", "dim"
+
+    def returned(self) -> Mapping[str, str]:
+        return {"returned": self._hooks.returned}
+
     def weight(self) -> Array:
-        return self._held.w if self._plain is None else self._plain
+        self._used = self._held
+        return self._beside.get(self._case.parameter, self._held.w) if self._plain is None else self._plain
+
+    def evaluated(self) -> Array:
+        return self._hooks.evaluated(self._used, self._held).w
 
     def trained(self) -> Mapping[str, Array]:
-        return self._hooks.trained(self._held) if self._plain is None else {"weight": self._plain}
+        if self._plain is not None:
+            return {WEIGHT: self._plain}
+        return {**self._hooks.trained(self._held), **self._beside}
+
+    def formats(self) -> Mapping[str, str]:
+        return dict.fromkeys(self._hooks.trained(self._held), self._hooks.format(self._case.format).name)
 
     def step(self, case: Case) -> None:
         v, g, round_ = self._held.v, self._held.g, case.format.round
-        answer = self._call(case.but(x=v, weight=g), True)
+        self._used = self._held
+        answer = self._call(case.but(x=v, weight=g, dim=self._case.dim), True)
         assert answer.dx is not None, "the reference has gradients"
         assert answer.dweight is not None, "the reference has gradients"
         after = self._of(round_(v - RATE * answer.dx), round_(g - RATE * answer.dweight))
@@ -84,7 +122,13 @@ class FaultyTransformed:
 
     def load(self, other: Case) -> None:
         assert other.weight is not None, "the normalizer acts on weights"
+        if other.weight.size != self._held.g.size:
+            raise CallError("the length of the other state has another size")
         self._held = self._hooks.loaded(self._held, self._of(other.x, other.weight))
+
+    def copy(self) -> None:
+        overwritten = self._of(0.5 - 1.5 * self._held.v, 0.5 - 1.5 * self._held.g)
+        self._held = self._used = self._hooks.copied(self._held, overwritten)
 
     def remove(self) -> str:
         self._plain = self._hooks.removed(self._held)

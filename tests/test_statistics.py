@@ -1,0 +1,93 @@
+"""Running statistics in other memory, grad modes and formats: torch's own pass, and strangers' code is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from normcheck.core.result import FAILED, PASSED, Outcome
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
+from normcheck.families import CHECKS_BY_NAME
+
+HERE = Path(__file__).parent / "user_code" / "strangers"
+CHECKS = ("strided-statistics", "statistics-without-gradient", "unrounded-statistics")
+
+
+def outcome_of(target: object, check: str, kind: str = "batch_norm") -> Outcome:
+    (claim,) = claims([(kind, target)], {})
+    return Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME[check])
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("kind", ["batch_norm", "instance_norm"])
+def test_torchs_functions_pass(kind: str, check: str) -> None:
+    outcome = outcome_of(f"torch.nn.functional:{kind}", check, kind)
+
+    assert outcome.status == PASSED, outcome.finding
+    assert outcome.compared > 0
+    assert outcome.absent == {}
+
+
+@pytest.mark.parametrize("check", CHECKS[1:])
+@pytest.mark.parametrize("target", ["torch.nn:BatchNorm2d", f"{HERE}/right/running.py:BatchNorm"])
+def test_right_layers_pass(target: str, check: str) -> None:
+    outcome = outcome_of(target, check)
+
+    assert outcome.status == PASSED, outcome.finding
+    assert outcome.compared > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "law"),
+    [
+        ("buffers_in_place", "strided-statistics", "statistics every second"),
+        ("OnlyWithGradients", "statistics-without-gradient", "no grad"),
+        ("RoundedOnTheWay", "unrounded-statistics", "a narrow batch moves wide running statistics unrounded"),
+        ("GraphKeptAlive", "history", "have no history of calls"),
+    ],
+)
+def test_strangers_code_is_found(name: str, check: str, law: str) -> None:
+    """Each updates contiguous statistics right, in one format, where gradients are recorded."""
+    target = f"{HERE}/wrong/running_state.py:{name}"
+    assert outcome_of(target, "running-statistics").status == PASSED
+    found = outcome_of(target, check)
+
+    assert found.status == FAILED
+    assert found.finding is not None
+    assert law in found.finding.law
+
+
+def contiguous_alone(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    """Refuses what it does not do, as a kernel does."""
+    if not running_mean.is_contiguous():
+        raise ValueError("running statistics must be contiguous")
+    if running_mean.dtype != input.dtype:
+        raise ValueError("running statistics must have the dtype of the input")
+    return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@pytest.mark.parametrize(("check", "refused"), [(CHECKS[0], "statistics every second"), (CHECKS[2], "wide parameters")])
+def test_what_is_refused_is_no_finding(check: str, refused: str) -> None:
+    outcome = outcome_of(contiguous_alone, check)
+
+    assert outcome.status != FAILED
+    assert refused in outcome.absent
+
+
+class NewTensors(torch.nn.BatchNorm1d):
+    """Its statistics are new tensors after each call, which stay inference tensors after inference mode."""
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if mean is not None:
+            self.running_mean, self.running_var = mean.clone(), var.clone()
+        return super().forward(x)
+
+
+def test_inference_mode_spoils_no_later_call() -> None:
+    assert outcome_of(NewTensors, "statistics-without-gradient").status == PASSED
