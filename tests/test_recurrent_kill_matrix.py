@@ -77,7 +77,6 @@ REASONS = {
         "recurrent-output", "recurrent-gradient", "step-statistics", "recurrent-evaluation",
         "recurrent-evaluation-gradient",
     ),
-    "says in its own words what is wrong, where a comparison of numbers only says how much": ("gradient-through-time",),
 }  # fmt: skip
 
 STAYS = {name: reason for reason, names in REASONS.items() for name in names}

@@ -21,6 +21,11 @@ from normcheck.families.recurrent.subject import RecurrentSubject
 
 COOIJMANS = "Cooijmans and others 2016"
 
+LONG = RecurrentSpace(
+    steps=(4, 12, 24, 40), cases=(3, 5), units=(3, 2), inputs=(2, 3), offset=(1.0,), eps=(1e-5,), states=(True, False)
+)
+"""Series in which a gradient goes back over more steps than those of other checks have."""
+
 
 def causal(net: RecurrentSubject, case: RecurrentCase) -> Comparison:
     """The first steps by themselves have the outputs of a longer series; not so with statistics over time."""
@@ -181,7 +186,7 @@ CHECKS = (
     Check("gates-in-order", "a gate is where torch has it", "torch.nn.LSTM, torch.nn.GRU", gates, LAWS,
           lambda entry: entry.gates > 1, needs_states, cost=2.0),
     Check("gradient-through-time", "the gradient of the last state reaches the first input",
-          "Cooijmans and others 2016, section 4", through_time, LAWS, cost=2.0),
+          "Cooijmans and others 2016, section 4", through_time, LONG, cost=6.0),
     Check("gradient-along-weights", "<dL/dW, W> = 0 for a matrix whose product is normalized",
           "Ba, Kiros, Hinton 2016, section 5.1", orthogonal, LAWS, lambda entry: INPUT in entry.places,
           needs_whole_gradient, cost=4.0),
