@@ -195,12 +195,18 @@ def ask_bias(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
 
     Weights are not compared: code may count the paths that begin at a bias in theirs, or not.
     """
+    if all(p.ndim == 2 for p in case.parameters):
+        return Comparison("b = b - lr g / kappa", 0, 0.0)
     run = subject.start(case, False)
     run.step(case.gradients[0])
     expected = _stepped(subject, case.parameters, case.gradients[0], case.rate)
     allowed = bounds.step(case.parameters, expected, case.format)
     got, due, off = (tuple(p for p in some if p.ndim == 1) for some in (run.parameters(), expected, allowed))
-    return _alike(subject, "b = b - lr g / kappa, kappa of the paths from its node", got, due, off)
+    step = _alike(subject, "b = b - lr g / kappa, kappa of the paths from its node", got, due, off)
+    before = flat(tuple(p for p in case.parameters if p.ndim == 1))
+    still = bool(np.all(flat(got) == before)) and not np.all(flat(due) == before)
+    moves = Comparison("a bias with a gradient moves", len(before), math.inf if still else 0.0, float(still))
+    return worst(step, moves)
 
 
 def needs_biases(subject: OptimizerSubject) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from normcheck.core.family import Family
 from normcheck.families.reparametrized import checks, explain, faults
 from normcheck.families.reparametrized.entry import ENTRIES
+from normcheck.families.reproduction import reproducing
 from normcheck.frameworks.registry import binder_of
 
 FAMILY = Family(
@@ -13,6 +14,7 @@ FAMILY = Family(
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
     sections=explain.sections,
     extended=lambda entry: entry.extended,
 )

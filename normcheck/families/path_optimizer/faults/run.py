@@ -90,5 +90,6 @@ class WorkingRun:
         self.rates = list(rates)
 
     def resume(self) -> None:
+        self.kept = None  # the new optimizer has cached nothing
         if self.steps.forgets:
             self.rates = [rate / 10.0 for rate in self.rates]

@@ -26,6 +26,14 @@ def _unchanged(before: AffineGeometry, after: AffineGeometry, matrix: Array) -> 
     return matrix
 
 
+def coordinates(g: AffineGeometry) -> Array:
+    """T, with T^T T the geometry seen from x~."""
+    values, vectors = np.linalg.eigh(g.metric)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    root[:, -1] -= root @ g.center
+    return np.asarray(root)
+
+
 @dataclass(frozen=True, slots=True)
 class AffineSteps:
     """How an affine layer is refreshed and stepped; a fault replaces a part."""
@@ -75,6 +83,9 @@ class AffineRun:
         return np.asarray(dy.astype(self.kind) @ self.matrix[:, :-1], np.float64)
 
     def forget(self) -> None:
+        """Weights stay those of the coordinates of the last refresh, which are lost."""
+        if not self.geometry.keeps:
+            self.matrix = (self.matrix @ np.linalg.inv(coordinates(self.geometry))).astype(self.kind)
         self.geometry = flat(self.case.probe.shape[1], len(self.case.weights[0]))
 
 
