@@ -61,6 +61,8 @@ def _makers(
 ) -> Iterator[str]:
     check = by_name[finding.check]
     evidence = [(draw, _asked(subject, check, draw)) for draw in _draws(subject, check, finding)]
+    if all(_holds(seen) for _, seen in evidence):
+        return
     others = [one for one in by_name.values() if one is not check and one.concerns(subject.entry)]
     kept: dict[str, list[tuple[Any, bool]]] = {}
     for name, fault in faults.items():
