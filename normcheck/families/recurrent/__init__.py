@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
 from normcheck.core.result import Outcome
 from normcheck.diagnosis.remedy import remedy
 from normcheck.families.recurrent import checks, diagnosis, explain, faults
 from normcheck.families.recurrent.entry import ENTRIES
 from normcheck.families.recurrent.subject import RecurrentSubject
-from normcheck.families.reproduction import reproducing
 from normcheck.frameworks.registry import binder_of
 
 REPRODUCED = reproducing(checks.CHECKS, faults.ALL, faults.faulty)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
 from normcheck.families.reparametrized import checks, explain, faults
 from normcheck.families.reparametrized.entry import ENTRIES
-from normcheck.families.reproduction import reproducing
 from normcheck.frameworks.registry import binder_of
 
 FAMILY = Family(

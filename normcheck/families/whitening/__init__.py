@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
-from normcheck.families.reproduction import reproducing
+from normcheck.core.reproduction import reproducing
 from normcheck.families.whitening import checks, explain, faults
 from normcheck.families.whitening.entry import ENTRIES
 from normcheck.frameworks.registry import binder_of
