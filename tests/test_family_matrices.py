@@ -37,6 +37,7 @@ CHECKS = [check for check in families.CHECKS if check.space.entries in FAMILIES]
 REASONS = {
     "needs no closed form: it holds whatever ours is worth": (
         "path-function",
+        "path-rescaling",
         "path-total",
         "white-variance",
         "white-rotation",
@@ -57,7 +58,10 @@ REASONS = {
     "one thing at a time, so that the finding says which": (
         "path-step",
         "path-steps",
+        "path-rate",
         "white-output",
+        "white-running",
+        "white-evaluation",
         "refresh-step",
     ),
     "a cell of Table 1, which is measured and printed": tuple(check.name for check in table.CHECKS),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from normcheck import Implementation
+from normcheck.core.ask import run_check
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.events import outcomes_of
@@ -18,8 +19,9 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.families import bind as subject
-from normcheck.families.recurrent import faults
-from normcheck.families.recurrent.case import RecurrentCase
+from normcheck.families.recurrent import checks, faults
+from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
+from normcheck.families.recurrent.checks import CHECKS_BY_NAME
 from normcheck.families.recurrent.diagnosis import diagnose
 from normcheck.families.recurrent.entry import ENTRIES, Recurrent
 from normcheck.families.recurrent.reference.nets import unroll
@@ -280,10 +282,9 @@ def test_a_plain_lstm_is_none_of_them() -> None:
 
 def test_a_net_that_starts_from_noise_is_asked_with_a_state_in_training(mine: Any) -> None:
     net = subject(Implementation("recurrent_batch_norm", mine("batch", "Mine")))
-    from normcheck.families import CHECKS_BY_NAME as checks
 
     assert net.domain.noise
-    space = checks["recurrent-output"].space
+    space = CHECKS_BY_NAME["recurrent-output"].space
     assert all(draw.states for draw in space.explicit_examples(net))
 
 
@@ -299,3 +300,44 @@ def test_the_gain_decides_how_steep_tanh_is() -> None:
         )
         means[gain] = float((1.0 - np.square(unroll(entry, made).y[0, 0])).mean())
     assert means == pytest.approx({0.1: 0.990, 0.5: 0.827, 1.0: 0.606}, abs=0.01)
+
+
+STRANGERS = Path(__file__).parent / "user_code" / "strangers"
+
+
+def test_a_gru_that_is_written_as_torch_writes_it_keeps_its_state_but_for_rounding() -> None:
+    """n + z (h - n) with z = 1 is h but for a rounding of |h| + |n|; an error of a ten-thousandth is found."""
+    right = subject(Implementation("recurrent_layer_norm_gru", f"{STRANGERS}/right/recurrent_layer.py:LayerNormGRU"))
+    check = CHECKS_BY_NAME["gates-in-order"]
+    for draw in check.space.explicit_examples(right):
+        case = recurrent_case(right.entry, draw)
+        off = replace(right, call=lambda c, g: _state_times(right.call(c, g), 1.0 + 1e-4))
+        assert check.ask(right, case).bound_ratio <= 0.5
+        assert check.ask(off, case).bound_ratio > 1.0
+
+
+def _state_times(answer: RecurrentAnswer, factor: float) -> RecurrentAnswer:
+    return replace(answer, last={name: factor * value for name, value in answer.last.items()})
+
+
+@pytest.mark.parametrize("gradient", ["mean-constant", "variance-constant", "statistics-constant"])
+@pytest.mark.parametrize("kind", ["recurrent_layer_norm", "batch_norm_rnn"])
+def test_a_net_passes_under_the_gradient_that_it_declares(kind: str, gradient: str) -> None:
+    """No check but that of the whole gradient is left out, and none contradicts the contract."""
+    net = faults.faulty(BY_NAME[kind], None, Contract(gradient=gradient))
+    asked = [c for c in checks.CHECKS if c.concerns(net.entry)]
+    lacking = {c.name: c.lacks(net) for c in asked if c.lacks(net)}
+    found = [run_check(net, c, list(c.space.explicit_examples(net))[:3]) for c in asked if not c.lacks(net)]
+
+    assert list(lacking) == ["gradient-along-weights"]
+    assert f"gradient={gradient}" in lacking["gradient-along-weights"]
+    assert not [(o.check, o.finding) for o in found if o.status != PASSED]
+
+
+def test_detached_statistics_pass_if_they_are_declared() -> None:
+    net = Implementation(
+        "batch_norm_rnn", f"{STRANGERS}/wrong/recurrent_batch.py:FrameNorm", {"gradient": "statistics-constant"}
+    )
+    bound = subject(net)
+    for check in (c for c in checks.CHECKS if c.concerns(bound.entry) and not c.lacks(bound)):
+        assert run_check(bound, check, list(check.space.explicit_examples(bound))[:3]).status == PASSED, check.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
 from normcheck.families.path_optimizer import checks, explain, faults
 from normcheck.families.path_optimizer.entry import ENTRIES
 from normcheck.frameworks.registry import binder_of
@@ -13,5 +14,6 @@ FAMILY = Family(
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
     sections=explain.sections,
 )

@@ -7,6 +7,7 @@ count in the next.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,8 +40,9 @@ def _alike(
 
 
 def _one_step(
-    subject: OptimizerSubject, case: OptimizerCase, run: OptimizerRun, law: str, rate: float, gradients: Parameters
-) -> Comparison:
+    subject: OptimizerSubject, case: OptimizerCase, run: OptimizerRun, law: str, rate: float | Sequence[float],
+    gradients: Parameters,
+) -> Comparison:  # fmt: skip
     """A step compared with the closed form from the implementation's own parameters."""
     before = run.parameters()
     run.step(gradients)
@@ -48,7 +50,9 @@ def _one_step(
     return _alike(subject, law, run.parameters(), expected, bounds.step(before, expected, case.format))
 
 
-def _stepped(subject: OptimizerSubject, before: Parameters, gradients: Parameters, rate: float) -> Parameters:
+def _stepped(
+    subject: OptimizerSubject, before: Parameters, gradients: Parameters, rate: float | Sequence[float]
+) -> Parameters:
     """The closed form, with the contract's eps added to kappa."""
     return reference.step(before, gradients, rate, subject.contract.eps or 0.0)
 
@@ -174,9 +178,40 @@ def ask_left(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
 
 
 def ask_groups(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
-    """A group for each layer changes nothing: paths run through the net, not through a group."""
+    """A group for each layer changes nothing: paths run through the net, not through a group.
+
+    Where groups have rates of their own, each parameter is stepped at that of its group.
+    """
     run = subject.start(case, True)
-    return _one_step(subject, case, run, f"{LAW}, each layer in a group", case.rate, case.gradients[0])
+    one = _one_step(subject, case, run, f"{LAW}, each layer in a group", case.rate, case.gradients[0])
+    rates = tuple(case.rate * 2.0 ** -(i + 1) for i in range(len(case.parameters)))
+    run.set_rates(rates)
+    law = f"{LAW}, at the rate of the parameter's group"
+    return worst(one, _one_step(subject, case, run, law, rates, case.gradients[0]))
+
+
+def ask_bias(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
+    """A bias is an edge from a node that is always one: kappa sums the paths from the node that it leads to.
+
+    Weights are not compared: code may count the paths that begin at a bias in theirs, or not.
+    """
+    if all(p.ndim == 2 for p in case.parameters):
+        return Comparison("b = b - lr g / kappa", 0, 0.0)
+    run = subject.start(case, False)
+    run.step(case.gradients[0])
+    expected = _stepped(subject, case.parameters, case.gradients[0], case.rate)
+    allowed = bounds.step(case.parameters, expected, case.format)
+    got, due, off = (tuple(p for p in some if p.ndim == 1) for some in (run.parameters(), expected, allowed))
+    step = _alike(subject, "b = b - lr g / kappa, kappa of the paths from its node", got, due, off)
+    before = flat(tuple(p for p in case.parameters if p.ndim == 1))
+    still = bool(np.all(flat(got) == before)) and not np.all(flat(due) == before)
+    moves = Comparison("a bias with a gradient moves", len(before), math.inf if still else 0.0, float(still))
+    return worst(step, moves)
+
+
+def needs_biases(subject: OptimizerSubject) -> str:
+    """Why biases cannot be checked; empty if they can."""
+    return "" if subject.domain.biases else f"takes no biases: {subject.domain.absent.get('biases', '')}"
 
 
 def ask_resumed(subject: OptimizerSubject, case: OptimizerCase) -> Comparison:
@@ -226,5 +261,7 @@ CHECKS = (
     Check("path-gradients-left", "a step leaves the gradients as they are", _INTERFACE, ask_left, _ONE),
     Check("path-groups", "a group for each layer changes nothing", _INTERFACE, ask_groups, _ONE,
           lacks=needs_groups),
+    Check("path-bias", "a bias moves by lr g / kappa", f"{PAPER}, eq. 9, of an edge from a node that is one", ask_bias,
+          OptimizerSpace(biases=(True,)), lacks=needs_biases),
     Check("path-resumed", "a loaded optimizer goes on as the saved one", _INTERFACE, ask_resumed, _SEVERAL),
 )  # fmt: skip

@@ -30,8 +30,8 @@ ENTRIES = (
         formula="w_e = w_e - lr g_e / kappa_e, kappa_e = sum over paths through e of the product of the other squared "
         "weights",
         note="The paper's p is 2. Its nets have no bias; one that there is is an edge from a node that is always one, "
-        "and is asked only whether it moves as the net is rescaled. The paper does not say what an edge with kappa 0 "
-        "does: its gradient is 0 too, so it must not become NaN.",
+        "and moves by lr g / kappa; whether kappa of a weight counts the paths from biases is not asked. The paper "
+        "does not say what an edge with kappa 0 does: its gradient is 0 too, so it must not become NaN.",
     ),
 )  # fmt: skip
 """Every optimizer of this family."""

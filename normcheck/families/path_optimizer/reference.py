@@ -60,11 +60,13 @@ def divided(gradient: Array, kappa: Array) -> Array:
     return np.divide(gradient, kappa, out=np.zeros_like(gradient), where=kappa != 0)
 
 
-def step(parameters: Sequence[Array], gradients: Sequence[Array], rate: float, eps: float = 0.0) -> Parameters:
-    """The parameters after one step; eps: what is added to kappa, nothing in the paper."""
-    return tuple(
-        p - rate * divided(g, k + eps) for p, g, k in zip(parameters, gradients, kappas(parameters), strict=True)
-    )
+def step(
+    parameters: Sequence[Array], gradients: Sequence[Array], rate: float | Sequence[float], eps: float = 0.0
+) -> Parameters:
+    """The parameters after one step, at one rate or one for each; eps: what is added to kappa, nothing in the paper."""
+    rates = np.broadcast_to(rate, len(parameters))
+    parts = zip(parameters, gradients, kappas(parameters), rates, strict=True)
+    return tuple(p - r * divided(g, k + eps) for p, g, k, r in parts)
 
 
 def activations(parameters: Sequence[Array], x: Array) -> list[Array]:

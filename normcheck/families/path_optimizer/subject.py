@@ -35,6 +35,10 @@ class OptimizerRun(Protocol):
         """A new learning rate in every group, as a scheduler sets it."""
         ...
 
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """A learning rate for each parameter, each of which is in a group of its own."""
+        ...
+
     def resume(self) -> None:
         """Continue with a new optimizer on the same parameters, after it has loaded the saved state of this one."""
         ...

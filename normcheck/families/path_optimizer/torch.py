@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -83,11 +84,14 @@ class TorchOptimizerRun:
         return ClosureCall(len(seen), all(seen), number)
 
     def set_rate(self, rate: float) -> None:
-        def write() -> None:
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+        self._guarded(lambda: self._write(cycle((rate,))), "setting lr in param_groups")
 
-        self._guarded(write, "setting lr in param_groups")
+    def set_rates(self, rates: Sequence[float]) -> None:
+        self._guarded(lambda: self._write(rates), "setting lr in param_groups")
+
+    def _write(self, rates: Iterable[float]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["lr"] = rate
 
     def resume(self) -> None:
         saved = self._guarded(self.optimizer.state_dict, "state_dict()")

@@ -157,9 +157,14 @@ def first_value(value: float, shape: tuple[int, ...]) -> Array:
     return np.asarray(FLOAT32.u * (1.0 + np.abs(np.full(shape, value))))
 
 
-def kept_state(case: RecurrentCase) -> Array:
-    """Of a state that is kept by gates with a bias of `OPEN`: each step mixes in at most sigmoid(-OPEN / 2)."""
-    return np.asarray(case.steps * np.exp(-OPEN / 2.0) * np.ones((case.cases, case.units)))
+def kept_state(case: RecurrentCase, first: Array) -> Array:
+    """Of a state, (cases, units), that is kept by gates with a bias of `OPEN`; first: the state that is kept.
+
+    A step mixes in at most sigmoid(-OPEN / 2) of what is new, whose size is at most 1. Whichever way it is written,
+    z h + (1 - z) n, or n + z (h - n) as torch does, its roundings are a few of numbers of the size |h| + |n|.
+    """
+    share = np.exp(-OPEN / 2.0) + FEW * case.format.u
+    return np.asarray(case.steps * share * (1.0 + np.abs(first)))
 
 
 def along(right: RecurrentTruth, role: str) -> Array:

@@ -21,6 +21,7 @@ from normcheck.families.recurrent import faults
 from normcheck.families.recurrent.bounds import DIGITS, NEAR, RecurrentTruth, truth
 from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.checks import CHECKS_BY_NAME
+from normcheck.families.recurrent.checks.calls import turns
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
 from normcheck.families.recurrent.subject import RecurrentSubject
 
@@ -41,6 +42,7 @@ def _draws(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> Iterator[Recur
         yield replace(plain, padded=True, steps=5)
     if domain.batch_first:
         yield replace(plain, batch_first=True)
+    yield replace(plain, steps=12, cases=3, units=2)
     for outcome in outcomes:
         if outcome.finding is not None:
             space = CHECKS_BY_NAME[outcome.check].space
@@ -91,6 +93,40 @@ def _beside(net: RecurrentSubject, case: RecurrentCase) -> tuple[object, ...]:
     return gains, rows, bool(new.extra), bool(answer.changed), saved
 
 
+def _in_turn(net: RecurrentSubject, case: RecurrentCase) -> Arrays | None:
+    """The arrays of the answers to several calls of one net, by call; None if it raises.
+
+    Statistics after a call in evaluation are left out: they are those of the call before, rounding included.
+    """
+    try:
+        with quiet():
+            cases = turns(net, case)
+            pairs = list(zip(cases, net.successive(cases), strict=True))
+    except (CallError, KeyError, ValueError, IndexError, ZeroDivisionError):
+        return None
+    called = (_arrays(got, one if one.training else one.but(means={})) for one, got in pairs)
+    return {f"{name}, call {i}": value for i, arrays in enumerate(called) for name, value in arrays.items()}
+
+
+def _limits_in_turn(net: RecurrentSubject, case: RecurrentCase) -> Arrays:
+    """What each array of `_in_turn` may be off by, with the statistics of the case."""
+    cases = turns(net, case)
+    pairs = [(one, _limits(truth(net.entry, one, net.contract))) for one in cases]
+    return {f"{name}, call {i}": v for i, (_, limits) in enumerate(pairs) for name, v in limits.items()}
+
+
+def _explained_in_turn(
+    net: RecurrentSubject, same: RecurrentSubject, sound: RecurrentSubject, case: RecurrentCase
+) -> int:
+    """How many wrong arrays of calls in turn a fault explains; 0 if it differs from the net in anything."""
+    limits = _limits_in_turn(net, case)
+    got, predicted, right = (_in_turn(one, case) for one in (net, same, sound))
+    if got is None or predicted is None or any(ratio > NEAR for ratio in _unlike(got, predicted, limits).values()):
+        return 0
+    assert right is not None
+    return sum(ratio > NEAR for ratio in _unlike(got, right, limits).values())
+
+
 def diagnose(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """Names of the faults that return what the net returns, those that explain most wrong arrays first."""
     evidence = []
@@ -127,6 +163,8 @@ def _explained(
         count += sum(ratio > NEAR for ratio in _unlike(got, right, limits).values())
     if evidence and count == 0:
         first = evidence[0][0]
+        count = _explained_in_turn(net, same, sound, first.but(h=None, c=None))
+    if evidence and count == 0:
         predicted_beside = _beside(same, first)
         count = int(predicted_beside != _beside(sound, first) and predicted_beside == _beside(net, first))
     return count

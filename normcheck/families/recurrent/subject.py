@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from normcheck.core.contract import Contract
@@ -38,6 +38,8 @@ class RecurrentSubject:
 
     initial: a new net, of a case's sizes. reloaded: the answer of a second net to a case in evaluation, after it loaded
     the saved state of a first one that was trained on that case; with the running statistics of the first.
+    successive: the answers of one net to cases of one shape, one after another, with the parameters and statistics of
+    the first case. Arrays of all cases lie in the same memory; only the first call records gradients.
     """
 
     name: str
@@ -47,6 +49,7 @@ class RecurrentSubject:
     call: Call
     initial: Callable[[RecurrentCase], InitialNet]
     reloaded: Callable[[RecurrentCase], RecurrentAnswer]
+    successive: Callable[[Sequence[RecurrentCase]], tuple[RecurrentAnswer, ...]]
 
     @property
     def absent(self) -> Mapping[str, str]:

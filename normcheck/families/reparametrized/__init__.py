@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
 from normcheck.families.reparametrized import checks, explain, faults
 from normcheck.families.reparametrized.entry import ENTRIES
 from normcheck.frameworks.registry import binder_of
@@ -13,6 +14,7 @@ FAMILY = Family(
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
     sections=explain.sections,
     extended=lambda entry: entry.extended,
 )

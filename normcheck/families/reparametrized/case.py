@@ -26,6 +26,7 @@ class ReparametrizedCase:
     rate: float
     damping: float
     format: Format
+    newest: float = 1.0  # the weight of the new batch in averages of statistics: 1 or 0
     drawn: Mapping[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> ReparametrizedCase:
@@ -50,5 +51,6 @@ class ReparametrizedCase:
             "outputs": self.batches[0][1].shape[1],
             "damping": self.damping,
             "lr": self.rate,
+            **({} if self.newest else {"weight of a new batch": self.newest}),
             **self.drawn,
         }

@@ -177,6 +177,66 @@ def ask_mean_slope(subject: ReparametrizedSubject, case: ReparametrizedCase) -> 
     return _balanced(subject, case, law, case.weights[1].shape, perceptron_bounds.mean_slope)
 
 
+def ask_sent(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
+    """The gradient by the input, before a refresh and after it: that of the function, which stays."""
+    true, run, (x, dy) = truth(subject.entry, case), subject.start(case), case.batches[1]
+    out = [_same(subject, "dx is that of the given layer", run.input_gradient(x, dy), true.sent(), true.off_sent(None))]
+    run.refresh(*case.batches[0])
+    law = "a refresh leaves the gradient by the input as it is"
+    out.append(_same(subject, law, run.input_gradient(x, dy), true.sent(), true.off_sent(0)))
+    return worst(*out)
+
+
+def ask_saved(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
+    """A deep copy and a loaded layer take the step that the layer itself would take; the layer does not see theirs."""
+    true, run, out = truth(subject.entry, case), subject.start(case), []
+    run.refresh(*case.batches[0])
+    found, before = true.stepped(), run.outputs(case.probe)
+    for what, other in (("a deep copy", run.copied()), ("a loaded layer", run.reloaded())):
+        law = f"{STEP}, of {what}"
+        out.append(_same(subject, f"{KEEPS}, in {what}", other.outputs(case.probe), true.given(), 2.0 * true.kept(0)))
+        other.step(*case.batches[1], case.rate)
+        out.append(_same(subject, law, other.outputs(case.probe), found.y, found.off, seen=found.resolved))
+    law = "a step of a copy leaves the layer as it is"
+    out.append(_same(subject, law, run.outputs(case.probe), before, np.zeros(())))
+    return worst(*out)
+
+
+def ask_momentum(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
+    """With a momentum under which a new batch has no weight, a second refresh changes nothing.
+
+    Whether the first one takes the whole of its batch, or has no effect, is not asked.
+    """
+    steps = []
+    for batches in ((0,), (0, 2)):
+        run = subject.start(case)
+        for batch in batches:
+            run.refresh(*case.batches[batch])
+        run.step(*case.batches[1], case.rate)
+        steps.append(run.outputs(case.probe))
+    law = "a batch without weight changes no average: the step is that before the second refresh"
+    off = truth(subject.entry, case).off_averaged()
+    return _same(subject, law, steps[1], steps[0], bounds.difference(off, off))
+
+
+def ask_given(subject: ReparametrizedSubject, case: ReparametrizedCase) -> Comparison:
+    """The layers that it was made of are as they were after a refresh and a step, or are a part of it."""
+    law = "the given layer is left as it was"
+    change = _advanced(subject, case).written()
+    detail = f"a parameter of it changed by {change:.3g}" if change else ""
+    return Comparison(law, 1, np.inf if change else 0.0, float(change > 0.0), detail=detail)
+
+
+def needs_averages(subject: ReparametrizedSubject) -> str:
+    """Why averages cannot be checked; empty if they can."""
+    return "" if subject.domain.averages else subject.domain.absent.get("momentum", "takes no momentum")
+
+
+def needs_saves(subject: ReparametrizedSubject) -> str:
+    """Why saved states cannot be checked; empty if they can."""
+    return "" if subject.domain.saves else "has no state_dict and load_state_dict"
+
+
 def needs_undamped(subject: ReparametrizedSubject) -> str:
     """Why damping 0 cannot be checked; empty if it can."""
     if subject.contract.eps is not None:
@@ -218,4 +278,10 @@ CHECKS = (
           _ANY, concerns=_has_linear_part),
     Check("refresh-mean-slope", "the slope of f is zero on average over the batch of the refresh", RAIKO,
           ask_mean_slope, _ANY, concerns=_has_linear_part),
+    Check("refresh-input-gradient", "a refresh leaves the gradient by the input as it is", DERIVED, ask_sent, _ANY),
+    Check("refresh-state-dict", "what is saved or copied is all that a step needs", "torch.nn.Module.state_dict",
+          ask_saved, _ANY, lacks=needs_saves, cost=2.0),
+    Check("refresh-momentum", "a batch without weight changes no average", "torch.nn.BatchNorm1d, momentum",
+          ask_momentum, ReparametrizedSpace(newest=(0.0,)), lacks=needs_averages),
+    Check("refresh-given-layer", "the given layer is left as it was", "torch.nn.utils.fusion", ask_given, _ANY),
 )  # fmt: skip

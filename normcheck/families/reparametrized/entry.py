@@ -40,7 +40,7 @@ class Reparametrized:
 
 _NOTE = (
     "The statistics are those of the batch that refresh is given; code that averages them over batches takes a "
-    "momentum, the weight of the new batch, and is asked with 1. "
+    "momentum, the weight of the new batch, and is asked with 1, and with 0, where a second refresh changes nothing. "
 )
 
 ENTRIES = (

@@ -36,6 +36,7 @@ class ReparametrizedDraw:
     spread: str = "plain"
     format: str = FLOAT64.name
     damping: float = 0.0
+    newest: float = 1.0
 
 
 SPREADS: dict[str, Callable[[Array], Array]] = {
@@ -69,7 +70,7 @@ def reparametrized_case(entry: Reparametrized, draw: ReparametrizedDraw) -> Repa
     weights = tuple(_grid(rng.standard_normal(shape) / math.sqrt(shape[-1])) for shape in shapes)
     rate = _rate(entry, weights, batches, draw.damping)
     return ReparametrizedCase(weights, batches, _inputs(rng, draw, PROBES), rate, draw.damping, FORMATS[draw.format],
-                 {"spread": draw.spread, "seed": draw.seed})  # fmt: skip
+                 draw.newest, {"spread": draw.spread, "seed": draw.seed})  # fmt: skip
 
 
 def _rate(
@@ -101,6 +102,7 @@ class ReparametrizedSpace(ChoiceSpace):
     outputs: tuple[int, ...] = (2, 4)
     spread: tuple[str, ...] = tuple(SPREADS)
     damping: tuple[float, ...] = ()  # empty: those of the entry
+    newest: tuple[float, ...] = (1.0,)
 
     def able(self, subject: ReparametrizedSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         """The choices that the subject serves; the damping is the subject's own where it cannot be changed."""

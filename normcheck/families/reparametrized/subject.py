@@ -24,11 +24,27 @@ class ReparametrizedRun(Protocol):
         ...
 
     def step(self, x: Array, dy: Array, rate: float) -> None:
-        """One step of gradient descent on its parameters."""
+        """One step of gradient descent on the parameters that it had at its start."""
         ...
 
     def gradient(self, x: Array, dy: Array, shape: tuple[int, ...]) -> Array:
         """The gradient of its only parameter of that shape."""
+        ...
+
+    def input_gradient(self, x: Array, dy: Array) -> Array:
+        """The gradient of <dy, y> by x, which goes to the layer below."""
+        ...
+
+    def written(self) -> float:
+        """The largest change of a parameter of a given layer since the start; 0 for one that is a part of this one."""
+        ...
+
+    def copied(self) -> ReparametrizedRun:
+        """A deep copy."""
+        ...
+
+    def reloaded(self) -> ReparametrizedRun:
+        """A layer that is made anew of the given ones, and has loaded the saved state of this one."""
         ...
 
 
@@ -38,6 +54,8 @@ class ReparametrizedDomain:
 
     formats: tuple[str, ...] = WIDE_NAMES
     undamped: bool = True  # accepts damping 0
+    averages: bool = True  # takes the weight of a new batch in averages of statistics
+    saves: bool = True  # has a state that can be saved and loaded
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 

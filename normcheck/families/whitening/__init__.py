@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
 from normcheck.families.whitening import checks, explain, faults
 from normcheck.families.whitening.entry import ENTRIES
 from normcheck.frameworks.registry import binder_of
@@ -13,6 +14,7 @@ FAMILY = Family(
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
     sections=explain.sections,
     row=lambda entry: entry.row,
     extended=lambda entry: entry.extended,

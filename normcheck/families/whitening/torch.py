@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,8 +48,24 @@ HELD = ("weight", "bias", "running_mean", "running_cov")
 """What a module holds itself, under these names."""
 
 Tensors = dict[str, torch.Tensor | None]
-Forward = Callable[[Tensors, WhiteningCase], tuple[Any, Tensors]]
-"""Calls the target with tensors by role; returns the output, and the tensors that hold parameters and buffers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer that can be called again and again, and the tensors by role that hold its input and its state."""
+
+    call: Callable[[WhiteningCase], Any]
+    held: Tensors
+    module: torch.nn.Module | None = None
+
+    def now(self, role: str) -> torch.Tensor | None:
+        """A tensor of its state after a call, in which a module may have replaced it."""
+        found: torch.Tensor | None = self.held[role] if self.module is None else getattr(self.module, role, None)
+        return found
+
+
+Make = Callable[[Tensors, WhiteningCase], Layer]
+"""Makes a layer with the parameters and statistics of a case, from tensors by role."""
 
 
 def _roles(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: str) -> dict[str, str]:
@@ -77,33 +95,41 @@ def _guarded(case: WhiteningCase, name: str, doing: str = "") -> Iterator[None]:
         raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
 
 
-def _function(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
+def _function(target: Any, name: str) -> tuple[Make, dict[str, str]]:
     roles = _roles(target, CALLED, name, "input")
 
-    def forward(held: Tensors, case: WhiteningCase) -> tuple[Any, Tensors]:
-        values: dict[str, Any] = {**held, "training": case.training, "momentum": case.momentum, "eps": case.eps,
-                                  "groups": case.groups}  # fmt: skip
-        x, rest = values.pop("input"), {roles[r]: v for r, v in values.items() if r in roles}
-        return target(x, **rest), held
+    def make(held: Tensors, _case: WhiteningCase) -> Layer:
+        def call(case: WhiteningCase) -> Any:
+            values: dict[str, Any] = {**held, "training": case.training, "momentum": case.momentum, "eps": case.eps,
+                                      "groups": case.groups}  # fmt: skip
+            x, rest = values.pop("input"), {roles[r]: v for r, v in values.items() if r in roles}
+            return target(x, **rest)
 
-    return forward, roles
+        return Layer(call, held)
+
+    return make, roles
 
 
-def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
+def _layer_of(module: torch.nn.Module, x: torch.Tensor | None) -> Layer:
+    """A module as a layer whose input is x."""
+    held: Tensors = {"input": x, **{role: getattr(module, role, None) for role in HELD}}
+    return Layer(lambda case: module.train(case.training)(x), held, module)
+
+
+def _module(target: Any, name: str) -> tuple[Make, dict[str, str]]:
     roles = _roles(target, BUILT, name, "channels")
 
-    def forward(held: Tensors, case: WhiteningCase) -> tuple[Any, Tensors]:
+    def make(held: Tensors, case: WhiteningCase) -> Layer:
         values = {"channels": case.x.shape[1], "groups": case.groups, "eps": case.eps, "momentum": case.momentum,
                   "affine": case.weight is not None}  # fmt: skip
         module = target(**{roles[r]: v for r, v in values.items() if r in roles}).to(DTYPES[case.format.name])
-        inside: Tensors = {"input": held["input"]}
+        layer = _layer_of(module, held["input"])
         with torch.no_grad():
             for role in HELD:
-                own, value = getattr(module, role, None), held[role]
-                inside[role] = own
+                own, value = layer.held[role], held[role]
                 if own is not None and value is not None:
                     own.copy_(value.reshape(own.shape))
-        return module.train(case.training)(held["input"]), inside
+        return layer
 
     try:
         probe = target(**{roles["channels"]: 2})
@@ -112,7 +138,7 @@ def _module(target: Any, name: str) -> tuple[Forward, dict[str, str]]:
     except BaseException as error:
         raise UsageError(f"{name} cannot be constructed for 2 channels: {first_line(error)}") from error
     own = {role: role for role in HELD if getattr(probe, role, None) is not None}
-    return forward, {**roles, **own, "training": "training"}
+    return make, {**roles, **own, "training": "training"}
 
 
 def _tensors(case: WhiteningCase, *, gradient: bool) -> Tensors:
@@ -126,13 +152,68 @@ def _tensors(case: WhiteningCase, *, gradient: bool) -> Tensors:
     return held
 
 
-def _call(forward: Forward, name: str, case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
+def _output(layer: Layer, name: str, case: WhiteningCase) -> torch.Tensor:
+    """What a layer returns for its input, in the mode of a case."""
     with _guarded(case, name):
-        out, held = forward(_tensors(case, gradient=gradient), case)
+        out = layer.call(case)
     y = out[0] if isinstance(out, (tuple, list)) else out
     if not isinstance(y, torch.Tensor) or tuple(y.shape) != case.x.shape:
         got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
         raise CallError(f"{name} returned {got} for an input of shape {case.x.shape}: it must have the input's shape")
+    return y
+
+
+def _answer(layer: Layer, y: torch.Tensor, case: WhiteningCase, grads: Mapping[str, Array | None]) -> WhiteningAnswer:
+    mean, cov = layer.now("running_mean"), layer.now("running_cov")
+    return WhiteningAnswer(
+        array(y), grads.get("input"), grads.get("weight"), grads.get("bias"), None if mean is None else array(mean),
+        None if cov is None else array(cov).reshape(case.running_cov.shape),
+    )  # fmt: skip
+
+
+def _called(layer: Layer, name: str, case: WhiteningCase, *, gradient: bool = False) -> WhiteningAnswer:
+    """The answer of a layer to another case, whose input is copied to where that of its last call was."""
+    x = layer.held["input"]
+    assert x is not None
+    with torch.no_grad():
+        x.copy_(torch.tensor(case.x.copy()))
+    with torch.set_grad_enabled(gradient):
+        return _answer(layer, _output(layer, name, case), case, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls layers of a target: a new one, one several times, copies of one."""
+
+    make: Make
+    name: str
+
+    def new(self, case: WhiteningCase, *, gradient: bool) -> Layer:
+        with _guarded(case, self.name):
+            return self.make(_tensors(case, gradient=gradient), case)
+
+    def successive(self, cases: Sequence[WhiteningCase]) -> tuple[WhiteningAnswer, ...]:
+        layer = self.new(cases[0], gradient=False)
+        return tuple(_called(layer, self.name, case, gradient=i == 0) for i, case in enumerate(cases))
+
+    def restored(self, cases: Sequence[WhiteningCase]) -> Mapping[str, WhiteningAnswer]:
+        layer, last = self.new(cases[0], gradient=False), cases[-1]
+        for case in cases[:-1]:
+            _called(layer, self.name, case)
+        module, x = layer.module, layer.held["input"]
+        assert module is not None
+        with _guarded(last, self.name, " in a deep copy, or in saving and loading"):
+            copied = copy.deepcopy(module)
+            other = self.make({**dict.fromkeys(HELD), "input": x}, last)
+            assert other.module is not None
+            other.module.load_state_dict(module.state_dict())
+        layers = {"itself": layer, "a deep copy": _layer_of(copied, x), "a loaded layer": other}
+        return {what: _called(one, self.name, last) for what, one in layers.items()}
+
+
+def _call(caller: Caller, case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
+    name, layer = caller.name, caller.new(case, gradient=gradient)
+    held, y = layer.held, _output(layer, caller.name, case)
     grads: dict[str, Array | None] = {}
     if gradient:
         leaves = {role: held[role] for role in ("input", "weight", "bias")}
@@ -146,11 +227,7 @@ def _call(forward: Forward, name: str, case: WhiteningCase, gradient: bool) -> W
             got_one = None if leaf is None else next(found)
             missing = None if leaf is None else array(torch.zeros_like(leaf))
             grads[role] = missing if got_one is None else array(got_one)
-    mean, cov = held["running_mean"], held["running_cov"]
-    return WhiteningAnswer(
-        array(y), grads.get("input"), grads.get("weight"), grads.get("bias"), None if mean is None else array(mean),
-        None if cov is None else array(cov).reshape(case.running_cov.shape),
-    )  # fmt: skip
+    return _answer(layer, y, case, grads)
 
 
 def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
@@ -168,16 +245,16 @@ def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
         if not callable(target) or isinstance(target, torch.nn.Module):
             raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
         a_module = inspect.isclass(target)
-        forward, roles = (_module if a_module else _function)(target, claim.name)
+        make, roles = (_module if a_module else _function)(target, claim.name)
         if "eps" not in roles and promised.eps is None:
             raise UsageError(f"{claim.name} takes no eps; say which it has with --norm-contract eps=E")
-
-        def call(case: WhiteningCase, gradient: bool) -> WhiteningAnswer:
-            return _call(forward, claim.name, case, gradient)
-
+        caller = Caller(make, claim.name)
         formats = tuple(f for f in promised.served if f in WhiteningDomain().formats)
-        bound = WhiteningSubject(claim.name, entry, promised, WhiteningDomain(formats=formats), call)
-        return replace(bound, domain=_discovered(bound, roles))
+        bound = WhiteningSubject(
+            claim.name, entry, promised, WhiteningDomain(formats=formats), partial(_call, caller), caller.successive,
+            caller.restored,
+        )  # fmt: skip
+        return replace(bound, domain=replace(_discovered(bound, roles), module=a_module))
 
 
 def _why(bound: WhiteningSubject, draw: WhiteningDraw, *, gradient: bool = False) -> str:
@@ -215,5 +292,5 @@ def _discovered(bound: WhiteningSubject, roles: Mapping[str, str]) -> WhiteningD
     return WhiteningDomain(
         formats, tuple(r for r, why in ranks.items() if not why), not offered["groups"], affine,
         not offered["evaluation"], not offered["running statistics"], not offered["gradient"],
-        {what: why for what, why in lacking.items() if why},
+        absent={what: why for what, why in lacking.items() if why},
     )  # fmt: skip

@@ -116,6 +116,18 @@ _EVERY = (
         steps=OptimizerSteps(kappas=kappas.bias_plain),
     ),
     OptimizerFault(
+        name="path-bias-double",
+        story="Steps a bias twice as far: both steps follow a rescaling of its node.",
+        steps=OptimizerSteps(kappas=kappas.bias_halved),
+        source="BVLC/caffe, lr_mult: 2 for biases in its examples",
+    ),
+    OptimizerFault(
+        name="path-bias-still",
+        story="Leaves biases where they are, which the paper's nets do not have.",
+        steps=OptimizerSteps(kappas=kappas.bias_infinite),
+        source="Neyshabur 2015, section 2: nets without biases",
+    ),
+    OptimizerFault(
         name="path-dead-node-nan",
         story="Divides 0 by 0 where nothing leaves a node, as behind a last layer that starts at zero.",
         steps=OptimizerSteps(divided=kappas.bare),
@@ -129,6 +141,12 @@ _EVERY = (
         name="path-rate-of-constructor",
         story="Keeps the learning rate of the constructor: a scheduler writes into the group in vain.",
         steps=OptimizerSteps(first_rate=True),
+        source=PORT,
+    ),
+    OptimizerFault(
+        name="path-rate-of-first-group",
+        story="Takes the learning rate of the first group for all parameters.",
+        steps=OptimizerSteps(every_group=False),
         source=PORT,
     ),
     OptimizerFault(

@@ -48,6 +48,16 @@ def bias_plain(parameters: Sequence[Array]) -> Parameters:
     return tuple(np.ones_like(k) if k.ndim == 1 else k for k in found)
 
 
+def bias_halved(parameters: Sequence[Array]) -> Parameters:
+    found = reference.kappas(parameters)
+    return tuple(0.5 * k if k.ndim == 1 else k for k in found)
+
+
+def bias_infinite(parameters: Sequence[Array]) -> Parameters:
+    found = reference.kappas(parameters)
+    return tuple(np.full_like(k, np.inf) if k.ndim == 1 else k for k in found)
+
+
 def bare(gradient: Array, kappa: Array) -> Array:
     with np.errstate(all="ignore"):
         return gradient / kappa

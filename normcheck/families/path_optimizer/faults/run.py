@@ -23,6 +23,7 @@ class OptimizerSteps:
     stale: bool = False  # the first kappa is kept
     turns: bool = False  # layers are stepped one after another, each with the kappa of the weights by then
     first_rate: bool = False  # the rate of the constructor is used, not that of the group
+    every_group: bool = True  # each group has a rate; else that of the first is that of all
     called: int = 1  # how often the closure is called
     recording: bool = True  # the closure is called with gradients on
     returns: bool = True
@@ -40,7 +41,7 @@ class WorkingRun:
         self.kind = np.dtype(case.format.name)
         self.held = [p.astype(self.kind) for p in case.parameters]
         self.given: list[Array | None] = [None for _ in self.held]
-        self.rate = case.rate
+        self.rates = [case.rate] * len(self.held)
         self.kept: Parameters | None = None
 
     def parameters(self) -> Parameters:
@@ -66,13 +67,13 @@ class WorkingRun:
 
     def step(self, gradients: Sequence[Array | None]) -> None:
         self.given = [None if g is None else g.astype(self.kind) for g in gradients]
-        rate = self.kind.type(self.case.rate if self.steps.first_rate else self.rate)
         kappas = self._kappas()
         for i, g in enumerate(self.given):
             if g is None:
                 continue
             kappa = self._kappas()[i] if self.steps.turns else kappas[i]
             scaled = self.steps.divided(g, kappa)
+            rate = self.kind.type(self.case.rate if self.steps.first_rate else self.rates[i * self.steps.every_group])
             self.held[i] = self.held[i] - rate * (scaled + self.kind.type(self.steps.decay) * self.held[i])
             if self.steps.writes:
                 self.given[i] = scaled
@@ -83,8 +84,12 @@ class WorkingRun:
         return ClosureCall(self.steps.called, self.steps.recording, loss if self.steps.returns else None)
 
     def set_rate(self, rate: float) -> None:
-        self.rate = rate
+        self.rates = [rate] * len(self.held)
+
+    def set_rates(self, rates: Sequence[float]) -> None:
+        self.rates = list(rates)
 
     def resume(self) -> None:
+        self.kept = None  # the new optimizer has cached nothing
         if self.steps.forgets:
-            self.rate = self.rate / 10.0
+            self.rates = [rate / 10.0 for rate in self.rates]

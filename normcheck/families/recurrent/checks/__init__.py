@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from normcheck.core.check import Check
-from normcheck.families.recurrent.checks import laws, table, values
+from normcheck.families.recurrent.checks import calls, laws, table, values
 
-CHECKS: tuple[Check, ...] = values.CHECKS + table.CHECKS + laws.CHECKS
+CHECKS: tuple[Check, ...] = values.CHECKS + calls.CHECKS + table.CHECKS + laws.CHECKS
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}

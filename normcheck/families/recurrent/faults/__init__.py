@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.families.recurrent.case import InitialNet, RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.entry import Recurrent
-from normcheck.families.recurrent.faults import net, norm, statistics
+from normcheck.families.recurrent.faults import calls, net, norm, statistics
 from normcheck.families.recurrent.faults.base import NONE, RecurrentFault
 from normcheck.families.recurrent.reference.nets import Unrolled, unroll
 from normcheck.families.recurrent.reference.steps import RecurrentSteps
@@ -19,7 +20,7 @@ from normcheck.families.recurrent.subject import RecurrentDomain, RecurrentSubje
 from normcheck.normalizers.reference import standardize
 from normcheck.normalizers.reference.standardize import Steps
 
-ALL: dict[str, RecurrentFault] = {fault.name: fault for fault in (*statistics.ALL, *net.ALL, *norm.ALL)}
+ALL: dict[str, RecurrentFault] = {fault.name: fault for fault in (*statistics.ALL, *calls.ALL, *net.ALL, *norm.ALL)}
 """Every fault of the family, by name."""
 
 WORKING = RecurrentSteps(steps=Steps(compute=standardize.working))
@@ -48,8 +49,18 @@ def faulty(entry: Recurrent, fault: RecurrentFault | None, promised: Contract) -
         after = case.forward.but(training=False, means=trained.means, variances=trained.variances)
         return replace(answer(broken.loaded(after)), means=trained.means, variances=trained.variances)
 
+    def successive(cases: Sequence[RecurrentCase]) -> tuple[RecurrentAnswer, ...]:
+        seen, found = cases[0], [call(cases[0], False)]
+        for case in cases[1:]:
+            held = case.but(means=found[-1].means, variances=found[-1].variances)
+            seen = broken.later(held, seen, found[-1])
+            found.append(replace(call(seen, False), changed=()))
+        return tuple(found)
+
     domain = RecurrentDomain(roles=(*entry.parameters,), state=entry.state, slots=entry.state)
-    return RecurrentSubject(f"{entry.name} with {broken.name}", entry, promised, domain, call, initial, reloaded)
+    return RecurrentSubject(
+        f"{entry.name} with {broken.name}", entry, promised, domain, call, initial, reloaded, successive
+    )
 
 
 def _answer(found: Unrolled, case: RecurrentCase) -> RecurrentAnswer:

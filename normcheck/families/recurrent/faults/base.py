@@ -16,6 +16,7 @@ OUTPUT = "the output, and the gradients through it"
 GRADIENT = "gradients alone: every output is right"
 STATISTICS = "running statistics, and evaluation through them"
 EVALUATION = "evaluation with running statistics"
+CALLS = "the calls after the first"
 PADDED = "series of different lengths"
 START = "the net as it is built"
 
@@ -41,6 +42,8 @@ class RecurrentFault:
     after: Callable[[RecurrentAnswer, RecurrentCase], RecurrentAnswer] = _same
     initial: Callable[[InitialNet], InitialNet] = _same
     loaded: Callable[[RecurrentCase], RecurrentCase] = _same  # what a net has in evaluation that loaded a saved state
+    later: Callable[[RecurrentCase, RecurrentCase, RecurrentAnswer], RecurrentCase] = _same
+    """What a later call computes: of its case, the case before it, and the answer to that."""
 
 
 NONE = RecurrentFault(name="none", story="", source="", damages="", concerns=lambda entry: True)

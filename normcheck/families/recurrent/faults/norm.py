@@ -34,6 +34,10 @@ def _fixed_eps(v: Array, k: Setting) -> tuple[Array, Array]:
     return standardize.scale(v, replace(k, eps=1e-3))
 
 
+def _but_each_tenth(t: int) -> float:
+    return float(t == 0 or t % 10 != 0)
+
+
 ALL = (
     RecurrentFault(
         name="layer-norm-of-each-gate",
@@ -123,6 +127,14 @@ ALL = (
         damages=GRADIENT,
         concerns=always,
         unrolled=lambda u: replace(u, back=lambda t: float(t % 2), cell_back=lambda t: float(t % 2)),
+    ),
+    RecurrentFault(
+        name="gradient-cut-every-ten-steps",
+        story="The state and the cell are detached every ten steps: shorter series have the right gradient.",
+        source="truncated backpropagation through time, Williams and Peng 1990, with a length that nobody asked for",
+        damages=GRADIENT,
+        concerns=always,
+        unrolled=lambda u: replace(u, back=_but_each_tenth, cell_back=_but_each_tenth),
     ),
     RecurrentFault(
         name="cell-gradient-cut",

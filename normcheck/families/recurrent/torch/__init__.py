@@ -1,4 +1,4 @@
-"""Recurrent nets of torch: bound by `binder`, which finds their parameters by name (`names`)."""
+"""Recurrent nets of torch: `binder` binds them, `builder` builds and calls them, `names` finds their parameters."""
 
 from __future__ import annotations
 

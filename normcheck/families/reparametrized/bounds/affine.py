@@ -93,6 +93,16 @@ def function(matrix: Array, g: AffineGeometry, x: Array, u: float) -> Array:
     return np.asarray(count * u * np.sqrt(large / small) * np.linalg.norm(matrix) * size)
 
 
+def sent(matrix: Array, g: AffineGeometry, dy: Array, u: float) -> Array:
+    """Of the gradient by x, dy W, of a layer that computes V T x~ for M x~, (cases, 1).
+
+    V = M T^-1 is off by its roundings times the condition of T, and so is its product with T.
+    """
+    count = roundings(0, len(g.center) + len(matrix))
+    (low, high), (small, large) = _ends(g.metric), _ends(g.outer)
+    return np.asarray(count * u * np.sqrt(large / small) * high / low * np.linalg.norm(matrix) * _rows(dy))
+
+
 def step(
     g: AffineGeometry, errors: GeometryErrors, batch: tuple[Array, Array], x: Array, rate: float, u: float
 ) -> Array:

@@ -83,6 +83,19 @@ def outputs(weights: Weights, before: LinearPart, linear: LinearPart, x: Array, 
     return np.asarray(errors.value @ outer.T + count * u * (carried + plain))
 
 
+def sent(weights: Weights, linear: LinearPart, batch: tuple[Array, Array], u: float) -> Array:
+    """Of the gradient by x, (cases, inputs): what passes the hidden layer, and what passes the shortcut.
+
+    The shortcut holds what the linear part adds to the hidden layer, so both are larger than their sum.
+    """
+    inner, _, outer, short, _ = (np.abs(w) for w in weights)
+    x, dy = batch[0], np.abs(batch[1])
+    errors, slope = hidden(weights, linear, x, u), np.abs(linear.slope)
+    count = roundings(0, sum(inner.shape) + len(outer)) * u
+    passing = (dy @ outer) * (errors.slope + 2.0 * count * (1.0 + slope))
+    return np.asarray(passing @ inner + count * dy @ (outer @ (slope[:, None] * inner) + short))
+
+
 def stepped(weights: Weights, linear: LinearPart, batch: tuple[Array, Array], x: Array, rate: float, u: float) -> Array:
     """Of outputs after a refresh and a step, (cases, outputs): each weight is off by its gradient's error."""
     given, dy = batch

@@ -14,7 +14,7 @@ from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.reference import affine, perceptron
 from normcheck.families.reparametrized.reference.affine import AffineGeometry, Estimate, lifted
-from normcheck.families.reparametrized.reference.perceptron import Weights
+from normcheck.families.reparametrized.reference.perceptron import LinearPart, Weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +44,18 @@ class ReparametrizedTruth(Protocol):
         """Outputs after a refresh and a step."""
         ...
 
+    def sent(self) -> Array:
+        """The gradient by the inputs of the second batch, (cases, inputs); a refresh leaves it as it is."""
+        ...
+
+    def off_sent(self, batch: int | None) -> Array:
+        """What that may be off by after a refresh with a batch; None: before any refresh."""
+        ...
+
+    def off_averaged(self) -> Array:
+        """What outputs may be off by after a step on the second batch, if the first one counted for all or nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Affine:
@@ -66,12 +78,24 @@ class _Affine:
         return affine_bounds.function(self._matrix, self._geometry(batch), self.case.probe, self.case.format.u)
 
     def stepped(self) -> Stepped:
-        case, g, u = self.case, self._geometry(0), self.case.format.u
+        return self._stepped(0)
+
+    def _stepped(self, batch: int | None) -> Stepped:
+        case, g, u = self.case, self._geometry(batch), self.case.format.u
         after = self._matrix - case.rate * affine.move(g, *case.batches[1])
         errors = affine_bounds.geometry_errors(g, case.batches[0][0], u)
         off = affine_bounds.step(g, errors, case.batches[1], case.probe, case.rate, u)
-        off = off + self.kept(0) + affine_bounds.function(after, g, case.probe, u)
+        off = off + self.kept(batch) + affine_bounds.function(after, g, case.probe, u)
         return Stepped(lifted(case.probe) @ after.T, off, errors.resolved)
+
+    def sent(self) -> Array:
+        return np.asarray(self.case.batches[1][1] @ self.case.weights[0])
+
+    def off_sent(self, batch: int | None) -> Array:
+        return affine_bounds.sent(self._matrix, self._geometry(batch), self.case.batches[1][1], self.case.format.u)
+
+    def off_averaged(self) -> Array:
+        return self._stepped(0).off + self._stepped(None).off + self.kept(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,17 +111,34 @@ class _Perceptron:
         return perceptron.outputs(self._weights, perceptron.none(self._weights), self.case.probe)
 
     def kept(self, batch: int | None) -> Array:
-        plain = perceptron.none(self._weights)
-        linear = plain if batch is None else perceptron.chosen(self._weights, self.case.batches[batch][0])
+        plain, linear = perceptron.none(self._weights), self._linear(batch)
         return perceptron_bounds.outputs(self._weights, plain, linear, self.case.probe, self.case.format.u)
 
     def stepped(self) -> Stepped:
-        case, plain = self.case, perceptron.none(self._weights)
-        linear = perceptron.chosen(self._weights, case.batches[0][0])
+        return self._stepped(0)
+
+    def _linear(self, batch: int | None) -> LinearPart:
+        if batch is None:
+            return perceptron.none(self._weights)
+        return perceptron.chosen(self._weights, self.case.batches[batch][0])
+
+    def _stepped(self, batch: int | None) -> Stepped:
+        case, plain, linear = self.case, perceptron.none(self._weights), self._linear(batch)
         settled = perceptron.compensated(self._weights, plain, linear)
         after = perceptron.stepped(settled, linear, *case.batches[1], case.rate)
         off = perceptron_bounds.stepped(settled, linear, case.batches[1], case.probe, case.rate, case.format.u)
-        return Stepped(perceptron.outputs(after, linear, case.probe), off + self.kept(0), True)
+        return Stepped(perceptron.outputs(after, linear, case.probe), off + self.kept(batch), True)
+
+    def sent(self) -> Array:
+        (x, dy), weights = self.case.batches[1], self._weights
+        slope = 1.0 - np.tanh(perceptron.arriving(weights, x)) ** 2
+        return np.asarray((dy @ weights[2] * slope) @ weights[0] + dy @ weights[3])
+
+    def off_sent(self, batch: int | None) -> Array:
+        return perceptron_bounds.sent(self._weights, self._linear(batch), self.case.batches[1], self.case.format.u)
+
+    def off_averaged(self) -> Array:
+        return self._stepped(0).off + self._stepped(None).off + self.kept(2)
 
 
 def truth(entry: Reparametrized, case: ReparametrizedCase) -> ReparametrizedTruth:

@@ -10,7 +10,7 @@ import numpy as np
 from normcheck.core.floats import Array
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.faults.base import FUNCTION, STALE, ReparametrizedFault
-from normcheck.families.reparametrized.faults.run import AffineSteps
+from normcheck.families.reparametrized.faults.run import AffineSteps, coordinates
 from normcheck.families.reparametrized.reference import affine
 from normcheck.families.reparametrized.reference.affine import (
     AffineGeometry,
@@ -23,17 +23,9 @@ from normcheck.families.reparametrized.reference.affine import (
 )
 
 
-def _map(g: AffineGeometry) -> Array:
-    """T, with T^T T the geometry seen from x~."""
-    values, vectors = np.linalg.eigh(g.metric)
-    root = (vectors * np.sqrt(values)) @ vectors.T
-    root[:, -1] -= root @ g.center
-    return np.asarray(root)
-
-
 def _all_kept(before: AffineGeometry, after: AffineGeometry, matrix: Array) -> Array:
     """V and d stay, so that the function changes."""
-    return np.asarray(matrix @ np.linalg.inv(_map(before)) @ _map(after))
+    return np.asarray(matrix @ np.linalg.inv(coordinates(before)) @ coordinates(after))
 
 
 def _bias_kept(before: AffineGeometry, after: AffineGeometry, matrix: Array) -> Array:

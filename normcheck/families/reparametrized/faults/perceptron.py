@@ -28,6 +28,12 @@ def _shift_first(weights: Weights, x: Array) -> LinearPart:
     return replace(perceptron.chosen(weights, x), shift=-np.tanh(perceptron.arriving(weights, x)).mean(axis=0))
 
 
+def _slope_at_mean(weights: Weights, x: Array) -> LinearPart:
+    a = perceptron.arriving(weights, x)
+    slope = -(1.0 - np.tanh(a).mean(axis=0) ** 2)
+    return LinearPart(slope, -(np.tanh(a) + slope * a).mean(axis=0))
+
+
 def _no_slope(weights: Weights, x: Array) -> LinearPart:
     shift = -np.tanh(perceptron.arriving(weights, x)).mean(axis=0)
     return LinearPart(np.zeros_like(shift), shift)
@@ -76,6 +82,12 @@ ALL = (
         story="Chooses beta alone: outputs are zero on average, slopes are not.",
         concerns=_has_linear_part,
         perceptron=PerceptronSteps(chosen=_no_slope),
+    ),
+    ReparametrizedFault(
+        name="refresh-slope-at-mean",
+        story="alpha is the slope at the mean of tanh, not the mean of slopes.",
+        concerns=_has_linear_part,
+        perceptron=PerceptronSteps(chosen=_slope_at_mean),
     ),
     ReparametrizedFault(
         name="refresh-bend-by-batch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,14 @@ def _itself(estimate: Estimate) -> Estimate:
 def _unchanged(before: AffineGeometry, after: AffineGeometry, matrix: Array) -> Array:
     """The function stays."""
     return matrix
+
+
+def coordinates(g: AffineGeometry) -> Array:
+    """T, with T^T T the geometry seen from x~."""
+    values, vectors = np.linalg.eigh(g.metric)
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    root[:, -1] -= root @ g.center
+    return np.asarray(root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,15 @@ class AffineRun:
         found = affine.move(self.geometry, x, dy)
         return np.asarray(found[:, :-1] if len(shape) > 1 else found[:, -1])
 
+    def input_gradient(self, x: Array, dy: Array) -> Array:
+        return np.asarray(dy.astype(self.kind) @ self.matrix[:, :-1], np.float64)
+
+    def forget(self) -> None:
+        """Weights stay those of the coordinates of the last refresh, which are lost."""
+        if not self.geometry.keeps:
+            self.matrix = (self.matrix @ np.linalg.inv(coordinates(self.geometry))).astype(self.kind)
+        self.geometry = flat(self.case.probe.shape[1], len(self.case.weights[0]))
+
 
 @dataclass(frozen=True, slots=True)
 class PerceptronSteps:
@@ -110,11 +128,81 @@ class PerceptronRun:
         found = self.steps.gradients(self.weights, self.linear, x.astype(self.kind), dy.astype(self.kind))
         return next(g.astype(np.float64) for g in found if g.shape == shape)
 
+    def input_gradient(self, x: Array, dy: Array) -> Array:
+        inner, _, outer, short, _ = self.weights
+        slope = 1.0 - np.tanh(perceptron.arriving(self.weights, x.astype(self.kind))) ** 2 + self.linear.slope
+        sent = dy.astype(self.kind)
+        return np.asarray((sent @ outer * slope) @ inner + sent @ short, np.float64)
+
+    def forget(self) -> None:
+        self.linear = perceptron.none(self.weights)
+
+
+Sent = Callable[[Array, AffineGeometry | None], Array]
+"""Another gradient by the input, from the right derivatives and the geometry of an affine layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a layer owes to the layers, optimizers and files around it; a fault replaces a part."""
+
+    sent: Sent | None = None  # the derivatives by outputs that the gradient by the input is made of; None: the right
+    below: Sent | None = None  # the gradient by the input; None: the right one
+    replaces: bool = False  # a refresh makes new parameters
+    unsaved: bool = False  # statistics are in no saved state
+    hasty: bool = False  # takes the new statistics whatever their weight is
+    writes: bool = False  # a refresh writes to the given layer
+
+
+class WorkingLayer:
+    """A layer in the case's format, among others."""
+
+    def __init__(self, inner: AffineRun | PerceptronRun, case: ReparametrizedCase, around: Surroundings) -> None:
+        self.inner, self.case, self.around, self.refreshed = inner, case, around, False
+        self.outputs, self.gradient = inner.outputs, inner.gradient
+
+    def refresh(self, x: Array, dy: Array) -> None:
+        if self.case.newest or self.around.hasty:
+            self.inner.refresh(x, dy)
+        self.refreshed = True
+
+    def step(self, x: Array, dy: Array, rate: float) -> None:
+        if not (self.around.replaces and self.refreshed):
+            self.inner.step(x, dy, rate)
+
+    def input_gradient(self, x: Array, dy: Array) -> Array:
+        geometry = self.inner.geometry if isinstance(self.inner, AffineRun) else None
+        sent, below = self.around.sent, self.around.below
+        found = self.inner.input_gradient(x, dy if sent is None else sent(dy, geometry))
+        return found if below is None else below(found, geometry)
+
+    def written(self) -> float:
+        return float(self.around.writes and self.refreshed)
+
+    def copied(self) -> ReparametrizedRun:
+        inner = copy.copy(self.inner)  # whose arrays are replaced, never written to
+        twin = WorkingLayer(inner, self.case, self.around)
+        twin.refreshed = self.refreshed
+        return twin
+
+    def reloaded(self) -> ReparametrizedRun:
+        inner = copy.copy(self.inner)
+        if self.around.unsaved:
+            inner.forget()
+        return WorkingLayer(inner, self.case, self.around)
+
 
 def start(
-    case: ReparametrizedCase, entry: Reparametrized, affine_steps: AffineSteps, perceptron_steps: PerceptronSteps
+    case: ReparametrizedCase,
+    entry: Reparametrized,
+    affine_steps: AffineSteps,
+    perceptron_steps: PerceptronSteps,
+    around: Surroundings,
 ) -> ReparametrizedRun:
     """A layer of the entry's kind for a case."""
-    if entry.geometry is None:
-        return PerceptronRun(case, perceptron_steps)
-    return AffineRun(case, entry.geometry, affine_steps)
+    inner = (
+        PerceptronRun(case, perceptron_steps)
+        if entry.geometry is None
+        else AffineRun(case, entry.geometry, affine_steps)
+    )
+    return WorkingLayer(inner, case, around)

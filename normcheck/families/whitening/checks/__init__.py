@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.check import Check
-from normcheck.families.whitening.checks import laws, table, values
+from normcheck.families.whitening.checks import calls, laws, table, values
 
 CHECKS: tuple[Check, ...] = (
     values.OUTPUT,
@@ -11,5 +11,6 @@ CHECKS: tuple[Check, ...] = (
     *laws.CHECKS,
     values.RUNNING,
     values.EVALUATION,
+    *calls.CHECKS,
     *table.CHECKS,
 )

@@ -70,15 +70,22 @@ def ask_gradient(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     return replace(found, metrics=metrics)
 
 
+def statistics(
+    subject: WhiteningSubject, case: WhiteningCase, got: WhiteningAnswer, mode: str = ""
+) -> list[Comparison]:
+    """Running mean and covariance after a call in a mode."""
+    expected, off = answer(subject.entry.root, case), errors(subject, case)
+    law = "= (1 - momentum) {name} + momentum of the batch" if case.training else "stays"
+    return [
+        differ(f"{name} {law.format(name=name)}{mode and f', {mode}'}", _statistic(got, name),
+               getattr(expected, name), subject.contract.bound_multiplier * getattr(off, name))
+        for name in ("running_mean", "running_cov")
+    ]  # fmt: skip
+
+
 def ask_running(subject: WhiteningSubject, case: WhiteningCase) -> Comparison:
     """Running mean and covariance after a call in training."""
-    expected, off, got = answer(subject.entry.root, case), errors(subject, case), subject.call(case, False)
-    multiplier = subject.contract.bound_multiplier
-    return worst(*(
-        differ(f"{name} = (1 - momentum) {name} + momentum of the batch", _statistic(got, name),
-               getattr(expected, name), multiplier * getattr(off, name))
-        for name in ("running_mean", "running_cov")
-    ))  # fmt: skip
+    return worst(*statistics(subject, case, subject.call(case, False)))
 
 
 def _statistic(got: WhiteningAnswer, name: str) -> Array:

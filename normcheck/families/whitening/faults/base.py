@@ -5,7 +5,7 @@ Where the source is a construction, no code was found with it: the fault is a sl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from normcheck.core.floats import Array
@@ -16,17 +16,29 @@ from normcheck.families.whitening.reference import Root, Whitened, answer, white
 SLIP = "construction: a slip that the formula invites"
 BACKWARD = "gradients alone: every output is right"
 STATE = "running statistics in training"
+CALLS = "the calls after the first"
 
 Answering = Callable[[Root, WhiteningCase], WhiteningAnswer]
 """From the matrix that whitens and a case to the answer."""
+
+Later = Callable[[Root, WhiteningCase, Sequence[WhiteningCase]], tuple[Root, WhiteningCase]]
+"""What a later call computes, from the matrix, its case, and the cases of the calls before it."""
 
 Change = Callable[[WhiteningAnswer, WhiteningCase, Whitened], Array]
 """Another value of one array, from the right answer, the case and what is before weight and bias."""
 
 
+def _as_first(root: Root, case: WhiteningCase, before: Sequence[WhiteningCase]) -> tuple[Root, WhiteningCase]:
+    return root, case
+
+
+def _loaded(case: WhiteningCase) -> WhiteningCase:
+    return case
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhiteningFault:
-    """One known way to be wrong: another matrix, or another answer computed with it."""
+    """One known way to be wrong: another matrix, another answer computed with it, or another one at a later call."""
 
     name: str
     story: str
@@ -35,6 +47,8 @@ class WhiteningFault:
     concerns: Callable[[Whitening], bool] = bool  # by default every entry
     root: Callable[[Root], Root] = replace  # by default the same
     answer: Answering = answer
+    later: Later = _as_first
+    loaded: Callable[[WhiteningCase], WhiteningCase] = _loaded  # what a layer has that loaded a saved state
 
 
 def with_root(*roots: Root) -> Callable[[Whitening], bool]:

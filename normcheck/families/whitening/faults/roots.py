@@ -9,8 +9,9 @@ import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.families.whitening import reference
+from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
 from normcheck.families.whitening.faults.base import BACKWARD, WhiteningFault, with_root
-from normcheck.families.whitening.reference import CHOLESKY, NEWTON, STEPS, ZCA, Root, flip, iterated, symmetric
+from normcheck.families.whitening.reference import CHOLESKY, NEWTON, STEPS, ZCA, Root, answer, flip, iterated, symmetric
 
 EIGH = "torch.linalg.eigh: the gradient is finite only where eigenvalues are distinct (its documentation)"
 
@@ -35,9 +36,39 @@ def _turned(s: Array) -> Array:
     return np.asarray(flip(vectors / np.sqrt(values)[..., None, :]))
 
 
-def _eps_outside(s: Array) -> Array:
-    values, vectors = np.linalg.eigh(s)
-    return np.asarray((vectors / (np.sqrt(values) + 1e-3)[..., None, :]) @ flip(vectors))
+def _eps_outside(_root: Root, case: WhiteningCase) -> WhiteningAnswer:
+    """(sqrt(S) + eps I)^-1, and its gradient by divided differences."""
+    eps = case.eps
+
+    def parts(s: Array) -> tuple[Array, Array]:
+        values, vectors = np.linalg.eigh(s - eps * np.eye(s.shape[-1]))
+        return np.sqrt(np.maximum(values, 0.0)), vectors
+
+    def forward(s: Array) -> Array:
+        roots, vectors = parts(s)
+        return np.asarray((vectors / (roots + eps)[..., None, :]) @ flip(vectors))
+
+    def backward(s: Array, gradient: Array) -> Array:
+        roots, vectors = parts(s)
+        one, other = roots[..., :, None], roots[..., None, :]
+        with np.errstate(all="ignore"):
+            divided = -1.0 / ((one + other) * (one + eps) * (other + eps))
+        return np.asarray(vectors @ (divided * (flip(vectors) @ symmetric(gradient) @ vectors)) @ flip(vectors))
+
+    return answer(Root(forward, backward), case)
+
+
+def _shrunk(root: Root, case: WhiteningCase) -> WhiteningAnswer:
+    """The root of (1 - eps) S + eps I."""
+
+    def less(s: Array) -> Array:
+        eye = np.eye(s.shape[-1])
+        return np.asarray((1.0 - case.eps) * (s - case.eps * eye) + case.eps * eye)
+
+    def backward(s: Array, gradient: Array) -> Array:
+        return (1.0 - case.eps) * root.backward(less(s), gradient)
+
+    return answer(Root(lambda s: root.forward(less(s)), backward, root.steps), case)
 
 
 def _by_differences(s: Array, gradient: Array) -> Array:
@@ -90,9 +121,15 @@ ALL = (
     ),
     WhiteningFault(
         name="white-eps-outside-root",
-        story="Adds a constant to roots of eigenvalues instead of eps to eigenvalues alone.",
+        story="Adds eps to roots of eigenvalues instead of to eigenvalues.",
         concerns=with_root(ZCA),
-        root=lambda root: replace(root, forward=_eps_outside),
+        answer=_eps_outside,
+    ),
+    WhiteningFault(
+        name="white-shrunk",
+        story="Takes (1 - eps) S + eps I: the covariance is shrunk by the share that is added.",
+        source="Ledoit and Wolf 2004, the shrinkage of an estimate of the covariance",
+        answer=_shrunk,
     ),
     WhiteningFault(
         name="white-backward-by-differences",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.floats import Array
-from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase, fold, per_channel
+from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase, fold, per_channel, unfold
 from normcheck.families.whitening.faults.base import (
     BACKWARD,
     STATE,
@@ -32,6 +32,12 @@ def _mean_constant(kept: WhiteningAnswer, case: WhiteningCase, done: Whitened) -
     return np.asarray(kept.dx + per_channel(mean, case.x.shape, 0.0))
 
 
+def _matrix_constant(kept: WhiteningAnswer, case: WhiteningCase, done: Whitened) -> Array:
+    dy = fold(case.dy * per_channel(case.weight, case.x.shape, 1.0), case.groups)
+    direct = flip(done.matrix) @ dy
+    return unfold(direct - direct.mean(-1, keepdims=True), case.x.shape)
+
+
 def _with_eps(kept: WhiteningAnswer, case: WhiteningCase, done: Whitened) -> Array:
     return case.running_cov + case.momentum * (done.damped - case.running_cov)
 
@@ -51,6 +57,12 @@ ALL = (
         story="Lets no gradient pass through mean and covariance.",
         damages=BACKWARD,
         answer=_constant,
+    ),
+    WhiteningFault(
+        name="white-matrix-constant",
+        story="Lets no gradient pass through the matrix: that of the mean alone is taken.",
+        damages=BACKWARD,
+        answer=other_gradient(_matrix_constant),
     ),
     WhiteningFault(
         name="white-backward-mean-missing",
