@@ -275,11 +275,37 @@ def test_two_faults_are_two_causes() -> None:
     assert {"variance-about-the-mean", "variance-unbiased"} == set(names(verdict.causes))
 
 
-def test_an_exception_is_a_cause_by_its_type() -> None:
+def test_an_exception_at_one_size_is_a_warning() -> None:
     def moody(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
         if x.shape[0] == 5:
             raise ArithmeticError(f"not for {tuple(x.shape)}")
         return nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+    verdict = check(moody, "layer_norm")
+
+    assert names(verdict.causes) == []
+    assert names(verdict.warnings) == ["sizes"]
+    assert "not for (5, " in verdict.warnings[0]["text"]
+    assert check(moody, "layer_norm", sizes="some").warnings == ()
+
+
+class Backward(torch.autograd.Function):
+    """The identity, whose backward refuses five rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        if dy.shape[0] == 5:
+            raise ArithmeticError(f"not for {tuple(dy.shape)}")
+        return dy
+
+
+def test_a_backward_that_raises_on_what_its_forward_took_is_a_cause() -> None:
+    def moody(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+        return nn.functional.layer_norm(Backward.apply(x), x.shape[-1:], weight, bias, eps)
 
     verdict = check(moody, "layer_norm")
 

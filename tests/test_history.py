@@ -157,7 +157,6 @@ class BesselOfOne(nn.Module):
         (MomentumCaptured, "history"),
         (ResetsToZero, "history"),
         (FrozenState, "history"),
-        (BesselOfOne, "single-values"),
         (CopyAsMade, "whole-life"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
@@ -173,6 +172,12 @@ def test_wrong_code_is_found(target: type, check: str) -> None:
     assert found.finding is not None
     assert "after: " in found.finding.detail
     assert "program" in found.finding.case
+
+
+def test_nan_from_one_value_is_found_where_it_is_declared() -> None:
+    (claim,) = claims([Implementation("batch_norm", BesselOfOne, {"single-value": "right"})], {})
+
+    assert Asker(Settings("default")).run_check(claim, CHECKS_BY_NAME["single-values"]).status == FAILED
 
 
 def test_statistics_that_stay_behind_are_found() -> None:

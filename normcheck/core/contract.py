@@ -34,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "second-derivative": ("default", "right", "any"),
     "empty": ("default", "accepted", "refused"),
     "single-value": ("default", "right", "any"),
+    "sizes": ("every", "some"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
 }
@@ -60,6 +61,7 @@ class Contract:
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked
     empty: str = "default"  # accepted: to raise on an input without sets is a finding, not a warning; refused: neither
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
+    sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
     initial: str = "documented"  # a new layer's weight is 1, its bias 0, its running variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     eps: float | None = None  # the eps of an implementation without an argument for it

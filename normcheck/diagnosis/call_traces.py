@@ -79,7 +79,13 @@ def _values(found: Any) -> Values:
     """The arrays and words of what a call returned, in memory of their own, without those that are None."""
     out: dict[str, Any] = {"refused": False}
     if isinstance(found, State):
-        out |= {"mean": found.mean, "var": found.var, "count": found.count, "format": found.format or None}
+        out |= {
+            "mean": found.mean,
+            "var": found.var,
+            "count": found.count,
+            "format": found.format or None,
+            "graph": found.graph,
+        }
     elif isinstance(found, Answer):
         out |= {"y": found.y, "dx": found.dx}
     elif isinstance(found, Mapping):

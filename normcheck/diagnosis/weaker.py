@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.core.ask import run_check
+from normcheck.core.ask import EXCEPTION, run_check
 from normcheck.core.check import Check
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError
@@ -28,7 +28,7 @@ from normcheck.normalizers.checks.ledger import NUMBER
 from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, truth_of
 from normcheck.normalizers.sampling.recipes import Draw, small
 from normcheck.normalizers.sampling.space import narrowed
-from normcheck.normalizers.subject import Subject
+from normcheck.normalizers.subject import Answer, Subject
 
 
 def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWarning, Subject]]:
@@ -48,6 +48,8 @@ def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWar
     second = check.name == SECOND and contract.second_derivative == "default"
     if second and _plainly_right(subject, check.space.recipe(subject.normalizer, draw)):
         yield _second_derivative(), replace(subject, contract=replace(contract, second_derivative="any"))
+    if contract.sizes == "every" and (refused := _refused_size(subject, check, draw)):
+        yield _by_size(refused), replace(subject, contract=replace(contract, sizes="some"))
     if check.name == SINGLE_VALUES and contract.single_value == "default" and _leaves_nan(subject, check, draw):
         yield _single_value(), replace(subject, contract=replace(contract, single_value="any"))
 
@@ -103,6 +105,36 @@ def _computes_in_single(subject: Subject) -> bool:
         return False
     error, allowed = np.abs(y - truth.y), forward_bound(subject, truth)
     return bool((error > UNLIKE * allowed).any() and (error <= SINGLE * allowed).all())
+
+
+def _refused_size(subject: Subject, check: Check, draw: Any) -> str:
+    """The shape and the reason where the forward raises on a case, and not on an ordinary one of the same format."""
+    calls: list[Case] = []
+
+    def call(case: Case, gradient: bool) -> Answer:
+        calls.append(case)
+        return subject.call(case, gradient)
+
+    finding = run_check(replace(subject, call=call), check, [draw]).finding
+    if finding is None or finding.law != EXCEPTION or not calls:
+        return ""
+    case = calls[-1]  # the one that raised
+    ordinary = replace(Draw(), rank=draw.rank, format=draw.format, affine=draw.affine, eps=draw.eps, dim=draw.dim)
+    usual = small(subject.normalizer, adapted(subject, ordinary))
+    try:
+        subject.call(usual.but(dy=None), False)
+    except CallError:
+        return ""
+    try:
+        subject.call(_plainly(case), False)
+    except CallError as error:
+        return f"{'x'.join(map(str, case.x.shape))} ({error.reason})"
+    return ""
+
+
+def _plainly(case: Case) -> Case:
+    """The case in a plain call without a backward."""
+    return case.but(use=USUAL, layouts={}, dy=None)
 
 
 def _leaves_nan(subject: Subject, check: Check, draw: Any) -> bool:
@@ -171,3 +203,8 @@ def _single_value() -> CheckWarning:
         "ValueError, as torch's function does, or leave the statistics as they are"
     )
     return CheckWarning("single-value", text, "single-value=any")
+
+
+def _by_size(refused: str) -> CheckWarning:
+    text = f"raises on an input of {refused}, where an input of another size is right: take every size"
+    return CheckWarning("sizes", text, "sizes=some")
