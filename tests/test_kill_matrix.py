@@ -51,7 +51,7 @@ def _needing(**offers: Any) -> set[str]:
 
 SEEN = {
     "forward": {check.name for check in ALL},
-    "backward": _needing(gradient=False),
+    "backward": _needing(gradient=False) | {"every-width", "any-weight"},  # which ask for gradients if there are any
     "running": _needing(state=False),
     "evaluation": _needing(evaluation=False),
     "format": {"output-format"},
@@ -226,8 +226,8 @@ def test_a_fault_damages_what_it_says(kind: str) -> None:
         "running": ((plain, "y"), (plain, "dx"), (plain, "dweight"), (evaluating, "y"), (evaluating, "dx")),
         "evaluation": ((plain, "y"), (plain, "dx"), (training, "y"), (training, "running_var")),
         "memory": ((plain, "y"), (plain, "dx"), (training, "running_var"), (evaluating, "y")),
-        "use": ((plain, "y"), (plain, "dx"), (training, "running_var"), (evaluating, "y")),
     }
+    untouched |= dict.fromkeys(("use", "mode", "construction"), untouched["memory"])
     right = faults.subject(normalizer)
     for fault in faults.concerning(normalizer):
         wrong = faults.subject(normalizer, fault)

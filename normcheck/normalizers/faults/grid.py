@@ -88,7 +88,7 @@ FAULTS = (
     _fault(
         "dx-zero-at-one-width-in-half",
         "The backward of half precision has no path for 5,120 members, and leaves the gradient zero.",
-        "vllm-project/vllm-xpu-kernels#387", _dx_at_one_width, concerns=any_of_them, where="backward",
+        "vllm-project/vllm-xpu-kernels#387", _dx_at_one_width, concerns=activations, where="backward",
     ),
     _fault(
         "middling-numbers-of-sets-unwritten",
