@@ -9,7 +9,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.errors import CallError
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.sizes import large, whole
@@ -80,8 +80,8 @@ def _activations(normalizer: Normalizer) -> bool:
     return normalizer.acts_on == "activation"
 
 
-_SUMMED = (FLOAT32, BFLOAT16, FLOAT64)
-"""Formats that hold the gradient of a bias for many sets; float16 ends at 65,504."""
+_SUMMED = (FLOAT32, BFLOAT16)
+"""Formats of kernels that hold the gradient of a bias for many sets; float16 ends at 65,504."""
 
 _PLAIN = NormalizerSpace(small, widths=(8,), sets=(3,), offsets=False)
 
