@@ -7,6 +7,15 @@ import numpy as np
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array, Format
 
+ROUNDINGS = 8.0
+"""Roundings of a statistic that is kept in a narrow format: its sum, its squares, and the update."""
+
+
+def kept_in(format: Format, *statistics: Array | None) -> float:
+    """The largest change of running statistics that are computed in a narrow format, as the class half does."""
+    sizes = [float(np.abs(one).max(initial=0.0)) for one in statistics if one is not None]
+    return ROUNDINGS * format.u * max(sizes, default=0.0)
+
 
 def updates(one: Array, count: int) -> Array:
     """Bound after several updates on the same batch: each adds at most the bound of one."""

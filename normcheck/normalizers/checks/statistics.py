@@ -14,6 +14,7 @@ from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers.bounds import history
 from normcheck.normalizers.bounds.contracted import exact_bound, forward_bound, running_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.bounds.laws import two_answers
@@ -82,9 +83,6 @@ def without_gradient(subject: Subject, case: Case) -> Comparison:
 UNROUNDED = "unrounded-statistics"
 """Name of the check of narrow batches and wide running statistics."""
 
-ROUNDINGS = 8.0
-"""Roundings of a statistic that is kept in a narrow format: its sum, its squares, and the update."""
-
 
 def unrounded(subject: Subject, case: Case) -> Comparison:
     """A batch in half precision moves running statistics in single precision as the same numbers in single do."""
@@ -100,8 +98,7 @@ def unrounded(subject: Subject, case: Case) -> Comparison:
     found = worst(*_updated(subject, truth, answer, f", {law}"))
     if subject.contract.accuracy_in(case.format.name) not in ("half", "one-pass"):
         return found
-    sizes = (np.abs(one).max(initial=0.0) for one in (truth.running_mean, truth.running_var) if one is not None)
-    rounded = ROUNDINGS * case.format.u * max(sizes)  # the class half keeps statistics in the narrow format
+    rounded = history.kept_in(case.format, truth.running_mean, truth.running_var)
     return replace(found, bound_ratio=found.observed / max(found.allowed, rounded))
 
 
