@@ -15,7 +15,6 @@ from normcheck.normalizers.reference.oracle import partition
 CONDITIONAL = ("forward", "backward", "running", "evaluation", "format", "mode")
 """What a fault may damage that holds in some cases only; the others are conditions themselves."""
 
-
 EQUAL, SIZES = ("use", "evaluation", "format", "rank", "training"), ("cases", "members", "sets")
 """Features that are equal or not, and those that may be large enough."""
 

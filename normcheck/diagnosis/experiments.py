@@ -20,7 +20,7 @@ from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
-from normcheck.normalizers.subject import Answer, Call, Subject
+from normcheck.normalizers.subject import Answer, Call, Domain, Subject
 
 LARGE = 50_000
 """Entries of an input from which on a question is so slow that one wrong answer to such a question is enough."""
@@ -125,7 +125,7 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
     case = question.case
     truth = evaluate(subject.normalizer, case if question.gradient else case.but(dy=None), subject.contract)
     none = np.zeros((), dtype=bool)
-    requested = _requested(question) if subject.domain.gradient else ()
+    requested = _requested(subject.domain, question)
     for name in ARRAYS:
         got = getattr(answer, name)
         if got is None and name in requested:
@@ -149,10 +149,11 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
         yield Observation(CHANGED, truth, answer.changed, (), none, none, bool(answer.changed))
 
 
-def _requested(question: Question) -> tuple[str, ...]:
+def _requested(domain: Domain, question: Question) -> tuple[str, ...]:
     """The gradients that a call should return."""
     case = question.case
-    if not question.gradient or case.use in WITHOUT_ALL:
+    offered = domain.gradient and (case.training or domain.evaluation_gradient)
+    if not (offered and question.gradient) or case.use in WITHOUT_ALL:
         return ()
     pairs = zip(("dx", "dweight", "dbias"), uses.asks(case.use), (case.x, case.weight, case.bias), strict=True)
     return tuple(name for name, asked, array in pairs if asked and array is not None)

@@ -21,7 +21,7 @@ from normcheck.core.result import Finding, Outcome
 from normcheck.diagnosis.check_questions import particular
 from normcheck.diagnosis.conditions import conditioned
 from normcheck.diagnosis.evidence import Evidence, of_checks, of_standard_cases
-from normcheck.diagnosis.hypotheses import Hypothesis, both, hypotheses, within_half
+from normcheck.diagnosis.hypotheses import Hypothesis, hypotheses, within_half
 from normcheck.diagnosis.hypothesis_test import HypothesisTest
 from normcheck.diagnosis.match_traces import match_traces
 from normcheck.diagnosis.pairs import OF_CHECKS, pairs
@@ -68,10 +68,15 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
 
 
 def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]) -> Diagnosis:
-    """A diagnosis without the names of which no hypothesis makes one of the findings, on the same case."""
+    """A diagnosis without the names of which no hypothesis makes one of the findings, on the same case.
+
+    What the class of accuracy `half` explains by itself is only a warning: beside a cause it has no name of its own.
+    """
     kept = {h.names for h in found.hypotheses if h.lasting or any(_makes(subject, h, one) for one in findings)}
     names = tuple(name for name in found.names if any(sorted(name.split("+")) == sorted(some) for some in kept))
-    return found if names == found.names else replace(found, names=names)
+    if names == found.names or (not names and any(_within_half(subject, one) for one in findings)):
+        return found
+    return replace(found, names=names)
 
 
 def _same_law(subject: Subject, hypothesis: Hypothesis, findings: Sequence[Finding]) -> bool:
@@ -91,19 +96,16 @@ def _cases(subject: Subject, finding: Finding) -> tuple[Check, list[Any]]:
 
 
 def _makes(subject: Subject, hypothesis: Hypothesis, finding: Finding) -> bool:
-    """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be run.
-
-    In a narrow format it may keep its statistics and eps in that format too: by itself that is a warning, no cause.
-    """
+    """Whether a hypothesis, applied to the reference, fails the check of a finding on its case, or cannot be run."""
     check, draws = _cases(subject, finding)
-    if not draws:
-        return True
-    in_half = any(FORMATS[draw.format].narrow for draw in draws)
-    for one in (hypothesis, *(both(hypothesis, half) for half in within_half() if in_half)):
-        faulty = one.subject(subject.normalizer, subject.contract)
-        if check.lacks(faulty) or run_check(faulty, check, draws).finding is not None:
-            return True
-    return False
+    faulty = hypothesis.subject(subject.normalizer, subject.contract)
+    return not draws or bool(check.lacks(faulty)) or run_check(faulty, check, draws).finding is not None
+
+
+def _within_half(subject: Subject, finding: Finding) -> bool:
+    """Whether code that is right but keeps statistics or eps in a narrow format makes a finding."""
+    narrow = any(FORMATS[draw.format].narrow for draw in _cases(subject, finding)[1])
+    return narrow and any(_makes(subject, half, finding) for half in within_half())
 
 
 @lru_cache(maxsize=4)
@@ -126,7 +128,7 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
         return _all_of(alike)
     tests = _candidates(evidence, tests) if evidence.wrong else []
     found = sorted(_singles(evidence, tests), key=HypothesisTest.rank)
-    if evidence.wrong and not (found and exactly(evidence, found[0])):
+    if evidence.wrong and not (found and _exactly(evidence, found[0])):
         ways = [test for test in found if test.hypothesis.fault.where == "use"]  # the way of calling is the cause
         found = [*ways, *_conditioned(evidence, known)] or found
     traced = [] if found else match_traces(evidence, known)
@@ -174,7 +176,7 @@ def _singles(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypoth
     return [t for t in done if t.holds(evidence.in_order)]
 
 
-def exactly(evidence: Evidence, test: HypothesisTest) -> bool:
+def _exactly(evidence: Evidence, test: HypothesisTest) -> bool:
     """Whether a hypothesis reproduces the numbers, not only their place."""
     return not any(result for _, result in test.pairs(evidence.counted))
 
