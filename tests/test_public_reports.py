@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import normcheck
+from normcheck.core.claim import Implementation
+from normcheck.core.result import Outcome
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claims
+from normcheck.engine.settings import Settings
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.report.message import title
 from normcheck.report.terminal import implementation
 
@@ -36,6 +43,36 @@ def test_the_cause_is_named_first(report: str, kind: str, name: str, cause: str)
     assert not found.ok
     assert found.diagnosis[:1] == (cause,), report
     assert next(finding.likely for finding in found.findings if finding.likely).startswith(cause)
+
+
+HIDDEN = (
+    ("layer_norm", "EvalIsIdentity", "NormalizesInBothModes", "evaluation-mode", "evaluation-skips-normalization"),
+    ("rms_norm", "StartsAtThree", "StartsAtOne", "construction", "weight-starts-elsewhere"),
+    ("rms_norm", "zero_weight_is_nan", "torch.nn.functional:rms_norm", "any-weight", "weight-zero-is-nan"),
+    ("layer_norm", "one_width_one_format", "torch.nn.functional:layer_norm", "every-width", "wrong-at-one-width"),
+    ("rms_norm", "middle_rows", "torch.nn.functional:rms_norm", "every-number-of-sets",
+     "middling-numbers-of-sets-unwritten"),
+)  # fmt: skip
+"""Mistakes that hide from most questions: the kind, the code, its corrected form, the check and the cause."""
+
+
+@pytest.mark.parametrize(("kind", "wrong", "right", "check", "cause"), HIDDEN, ids=[one[1] for one in HIDDEN])
+def test_what_hides_is_found_and_its_corrected_form_passes(
+    kind: str, wrong: str, right: str, check: str, cause: str
+) -> None:
+    found, corrected = (
+        one_check(kind, target if ":" in target else f"{FILE}:{target}", check) for target in (wrong, right)
+    )
+
+    assert found.finding is not None
+    assert (found.status, found.finding.cause) == ("failed", cause)
+    assert corrected.status == "passed"
+    assert corrected.compared > 0
+
+
+def one_check(kind: str, target: Any, check: str) -> Outcome:
+    (claim,) = claims([Implementation(kind, target)], {})
+    return Asker(Settings("default")).run_check(claim, CHECKS_BY_NAME[check])
 
 
 def test_no_gradient_is_reported_beside_the_cause() -> None:

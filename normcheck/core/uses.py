@@ -19,6 +19,9 @@ COPIES = ("deep copy", "pickle")
 EVALUATED = ("evaluation mode", "x alone, in evaluation mode")
 """A module in evaluation mode, called on a smaller batch first; the same with frozen parameters."""
 
+NOT_RETURNED = "train() or eval() does not return the module"
+"""What is reported of a module in evaluation mode, and no fault: nobody calls a layer's by itself."""
+
 CHANGED = ("changed in place", "changed data", "replaced", "loaded")
 """Calls in evaluation mode before and after the parameters of a module are given other values, in this way."""
 

@@ -35,6 +35,10 @@ PARTLY = 0.6
 if none explains all."""
 
 
+MOST_NAMES = 6
+"""Where more hypotheses remain none is named: what so many different faults explain tells nobody what to repair."""
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The names of what explains the findings, most likely first; a pair is two names with a plus between."""
@@ -137,6 +141,8 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
     if len({t.hypothesis.names for t in found}) > 1:
         found = separate_rivals(evidence.subject, found)
     found = found or sorted(pairs(evidence, tests), key=HypothesisTest.rank) or _partly(evidence, tests)
+    if len({t.hypothesis.names for t in found}) > MOST_NAMES:
+        found = []
     explained = {name for t in found for name in t.hypothesis.names}
     return Diagnosis(
         names=tuple(dict.fromkeys(t.name() for t in found)),

@@ -1,5 +1,7 @@
 """Mistakes that people reported in public, each written anew in a few lines."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -169,3 +171,54 @@ class BackwardRaisesOnMaps(nn.Module):
 
     def forward(self, x):
         return _RowsOfWidth.apply(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class EvalIsIdentity(nn.Module):
+    """A layer norm that normalizes in training alone."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.shape, self.eps = (normalized_shape,), eps
+        self.weight, self.bias = nn.Parameter(torch.ones(self.shape)), nn.Parameter(torch.zeros(self.shape))
+
+    def normalizes(self):
+        return self.training
+
+    def forward(self, x):
+        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps) if self.normalizes() else x
+
+
+class NormalizesInBothModes(EvalIsIdentity):
+    def normalizes(self):
+        return True
+
+
+class StartsAtThree(nn.Module):
+    START = 3.0
+
+    def __init__(self, normalized_shape, eps=None):
+        super().__init__()
+        self.shape, self.eps = (normalized_shape,), eps
+        self.weight = nn.Parameter(torch.full((normalized_shape,), self.START))
+
+    def forward(self, x):
+        return F.rms_norm(x, self.shape, self.weight, self.eps)
+
+
+class StartsAtOne(StartsAtThree):
+    START = 1.0
+
+
+def zero_weight_is_nan(input, normalized_shape, weight=None, eps=None):
+    y = F.rms_norm(input, normalized_shape, weight, eps)
+    return y if weight is None else torch.where(weight == 0, torch.full_like(y, float("nan")), y)
+
+
+def one_width_one_format(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    y = F.layer_norm(input, normalized_shape, weight, bias, eps)
+    return y * 0 if math.prod(normalized_shape) == 1024 and input.dtype == torch.float32 else y
+
+
+def middle_rows(input, normalized_shape, weight=None, eps=None):
+    y = F.rms_norm(input, normalized_shape, weight, eps)
+    return y * 0 if 1000 < input.numel() // input.shape[-1] < 60000 else y

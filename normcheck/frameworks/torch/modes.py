@@ -28,21 +28,17 @@ def _evaluating(layer: PreparedLayer, changed: list[str]) -> Iterator[None]:
     """The module in evaluation mode, and in its own mode again after that; changed: what that changes beside."""
     module = _module(layer)
     before, flags = module.training, _flags(module)
-    if module.eval() is not module:
-        changed.append("eval() does not return the module")
+    returned = [module.eval()]
     evaluating = _flags(module)
     try:
         yield
     finally:
         for name, one in module.named_parameters():
             one.requires_grad_(evaluating.get(name, one.requires_grad))  # a use may have frozen it
-        if module.train(before) is not module:
-            changed.append("train() does not return the module")
-        changed += [
-            f"requires_grad of {name}"
-            for name, one in module.named_parameters()
-            if one.requires_grad != flags.get(name)
-        ]
+        returned.append(module.train(before))
+        now = _flags(module)
+        changed += [f"requires_grad of {name}" for name in now if now[name] != flags.get(name)]
+        changed += [] if all(one is module for one in returned) else [uses.NOT_RETURNED]
 
 
 def _flags(module: torch.nn.Module) -> dict[str, bool]:

@@ -212,7 +212,7 @@ def finer(normalizer: Normalizer, draw: Draw) -> Case:
     )
 
 
-def _offers(*names: str) -> Callable[[Subject], str]:
+def offers(*names: str) -> Callable[[Subject], str]:
     """A predicate: why an implementation offers none of these uses; empty if it offers one."""
 
     def lacks(subject: Subject) -> str:
@@ -222,7 +222,7 @@ def _offers(*names: str) -> Callable[[Subject], str]:
 
 
 def _offers_gradient(*names: str) -> Callable[[Subject], str]:
-    offered = _offers(*names)
+    offered = offers(*names)
     return lambda subject: needs_gradient(subject) or offered(subject)
 
 
@@ -260,7 +260,7 @@ def use_check(name: str, law: str, source: str, names: tuple[str, ...], space: N
               refusable: bool = True, within: Within = same, least: str = "default",
               cost: float = 4.0) -> Check:  # fmt: skip
     """The check of a law under several uses of a layer."""
-    lacks = _offers(*names)
+    lacks = offers(*names)
     return Check(name, law, source, _under(law, names, refusable=refusable, within=within), space, lacks=lacks,
                  least=least, cost=cost)  # fmt: skip
 

@@ -37,14 +37,14 @@ def constructed(subject: Subject, case: Case) -> Comparison:
     """Compare a new layer with what torch's own layers document."""
     assert subject.constructed is not None, "the check lacks it"
     found: list[Comparison] = []
-    for name in subject.constructed(case).unregistered:
-        detail = f"{name!r} is an attribute: no optimizer trains it, state_dict loses it, and .to leaves it behind"
-        found.append(_violated("weight and bias are parameters or buffers", detail))
+    names = ", ".join(map(repr, subject.constructed(case).unregistered))
+    detail = f"an attribute ({names}): no optimizer trains it, state_dict loses it, and .to leaves it behind"
+    found.append(_held("weight and bias are parameters or buffers", detail, holds=not names))
     for affine, (weight, bias) in OPTIONS.items():
         if affine in subject.domain.affine:
             here = case.but(weight=case.weight if weight else None, bias=case.bias if bias else None)
             found += _compared(subject, here, subject.constructed(here))
-    return worst(*found) if found else Comparison(LAW, 0, 0.0)
+    return worst(*found)
 
 
 def _compared(subject: Subject, case: Case, new: Constructed) -> Iterator[Comparison]:
@@ -55,13 +55,16 @@ def _compared(subject: Subject, case: Case, new: Constructed) -> Iterator[Compar
         if value is not None:
             law = f"the {role.replace('_', ' ')} of a new layer is {start:g}"
             yield differ(law, value, np.full(value.shape, start), NOTHING)
-    for role in ("weight", "bias"):
-        if getattr(case, role) is None and getattr(new, role) is not None:
-            yield _violated(f"a layer made without {role} has none", f"it has a parameter for the {role}")
+    normalizer = subject.normalizer
+    for role, has in (("weight", normalizer.weight), ("bias", normalizer.bias)):
+        if has and getattr(case, role) is None:
+            law, detail = f"a layer made without {role} has none", f"it has a parameter for the {role}"
+            yield _held(law, detail, holds=getattr(new, role) is None)
 
 
-def _violated(law: str, detail: str) -> Comparison:
-    return Comparison(law, 1, float("inf"), 1.0, 0.0, detail=detail)
+def _held(law: str, detail: str, *, holds: bool) -> Comparison:
+    """Whether a law holds that compares no numbers; detail: what is said where it does not."""
+    return Comparison(law, 1, 0.0) if holds else Comparison(law, 1, float("inf"), 1.0, 0.0, detail=detail)
 
 
 def _constructs(subject: Subject) -> str:

@@ -9,7 +9,7 @@ from normcheck.core import uses
 from normcheck.core.floats import FLOAT32, FLOAT64
 from normcheck.core.result import Comparison
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.call_modes import same, stateless, use_check
+from normcheck.normalizers.checks.call_modes import offers, same, stateless, use_check
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.sampling.recipes import Draw, small, state
@@ -18,8 +18,6 @@ from normcheck.normalizers.subject import Answer, Subject
 
 UNLIKE = 7_919
 """Added to the seed of a draw."""
-
-MODULE = "not a use of this kind of code"
 
 
 def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
@@ -34,27 +32,19 @@ def _deployed(normalizer: Normalizer, draw: Draw) -> Case:
 def _nothing_else(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[Comparison]:
     """Output and gradients are those of a plain call, and the mode is all that eval() and train() change."""
     yield from same(subject, truth, answer, use)
-    strange = float("inf") if answer.changed else 0.0
-    yield Comparison(
-        "eval() and train() change the mode alone", 1, strange, strange, 0.0, detail=", ".join(answer.changed)
-    )
-
-
-def _no_module(*names: str) -> str:
-    return f"{names[0]}: {MODULE}"
-
-
-def _needs_modes(subject: Subject) -> str:
-    return "" if set(uses.EVALUATED) & set(subject.domain.uses) else _no_module(*uses.EVALUATED)
+    changed = [what for what in answer.changed if what != uses.NOT_RETURNED]
+    strange = float("inf") if changed else 0.0
+    notes = {"eval()": uses.NOT_RETURNED} if uses.NOT_RETURNED in answer.changed else {}
+    law = "eval() and train() change the mode alone"
+    yield Comparison(law, 1, strange, strange, 0.0, detail=", ".join(changed), notes=notes)
 
 
 def _needs_parameters(subject: Subject) -> str:
     domain = subject.domain
-    if not set(uses.CHANGED) & set(domain.uses):
-        return _no_module(*uses.CHANGED)
     if subject.normalizer.state and not domain.evaluation:
         return "it is not evaluated with running statistics"
-    return "" if set(domain.affine) - {"none"} else "it has no parameters"
+    missing = offers(*uses.CHANGED)(subject)
+    return missing or ("" if set(domain.affine) - {"none"} else "it has no parameters")
 
 
 _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=(4, 6), offsets=False, once=True)
@@ -64,7 +54,7 @@ CHECKS = (
         use_check("evaluation-mode", "without running statistics, training and evaluation give the same",
                   "flashlight/flashlight#103", uses.EVALUATED, _SPACE, refusable=False, within=_nothing_else,
                   least="quick"),
-        concerns=stateless, lacks=_needs_modes,
+        concerns=stateless,
     ),
     replace(
         use_check("changed-parameters", "in evaluation, the output is that of the parameters as they are now",

@@ -129,6 +129,13 @@ def compose(first: Fault, second: Fault) -> Fault:
     )
 
 
+def without_gradients(answer: Answer) -> Answer:
+    """The answer with gradients that are zero, as of an output that depends on nothing."""
+    there = {name: value for name in ("dx", "dweight", "dbias") if (value := getattr(answer, name)) is not None}
+    zeros: dict[str, Any] = {name: np.zeros_like(value) for name, value in there.items()}
+    return replace(answer, **zeros)
+
+
 NONE = Fault(name="none", story="Nothing is wrong.", source="", concerns=lambda normalizer: True)
 """The fault of a correct implementation."""
 

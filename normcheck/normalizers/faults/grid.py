@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.floats import FLOAT32, Array
-from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.base import Fault, FaultQuestion, without_gradients
 from normcheck.normalizers.faults.structure import activations, any_of_them, weighted_activations
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.subject import Answer
@@ -23,7 +23,9 @@ NARROWEST = 2.0**-8
 
 def _at_one_width(answer: Answer, question: FaultQuestion) -> Answer:
     part = partition(question.normalizer, question.case)
-    return replace(answer, y=0.0 * answer.y) if part.n == 1024 and question.case.format == FLOAT32 else answer
+    if part.n != 1024 or question.case.format != FLOAT32:
+        return answer
+    return replace(without_gradients(answer), y=np.zeros_like(answer.y))
 
 
 def _dx_at_one_width(answer: Answer, question: FaultQuestion) -> Answer:
@@ -81,8 +83,8 @@ def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQue
 FAULTS = (
     _fault(
         "wrong-at-one-width",
-        "A path of its own for 1,024 members in single precision, and it is wrong. Hides at every other width, and at "
-        "that one in every other format.",
+        "A path of its own for 1,024 members in single precision, which writes nothing. Hides at every other width, "
+        "and at that one in every other format.",
         "vllm-project/vllm-xpu-kernels#387", _at_one_width, concerns=any_of_them,
     ),
     _fault(

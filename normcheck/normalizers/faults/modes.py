@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.base import Fault, FaultQuestion, without_gradients
 from normcheck.normalizers.faults.structure import (
     has_both,
     keeps_variance,
@@ -22,18 +22,16 @@ from normcheck.normalizers.subject import Answer, Constructed
 
 
 def _not_normalized(answer: Answer, question: FaultQuestion) -> Answer:
-    """In evaluation mode the input is returned."""
-    evaluated = question.case.use in (*uses.EVALUATED, *uses.CHANGED)
-    return replace(answer, y=question.case.x) if evaluated else answer
+    """In evaluation mode the input is returned: dx is the cotangent, and no parameter has a gradient."""
+    case = question.case
+    if case.use not in (*uses.EVALUATED, *uses.CHANGED):
+        return answer
+    return replace(without_gradients(answer), y=case.x, dx=None if answer.dx is None else case.dy)
 
 
 def _stopped(answer: Answer, question: FaultQuestion) -> Answer:
     """No gradient passes in evaluation mode."""
-    if question.case.use not in uses.EVALUATED:
-        return answer
-    there = (name for name in ("dx", "dweight", "dbias") if getattr(answer, name) is not None)
-    stopped: dict[str, Any] = {name: np.zeros_like(getattr(answer, name)) for name in there}
-    return replace(answer, **stopped)
+    return without_gradients(answer) if question.case.use in uses.EVALUATED else answer
 
 
 def _stale(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:

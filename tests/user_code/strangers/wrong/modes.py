@@ -63,13 +63,6 @@ class EvalFreezes(_LayerNorm):
         return super().train(mode)
 
 
-class EvalReturnsNothing(_LayerNorm):
-    """train() and eval() forget to return the module."""
-
-    def train(self, mode=True):
-        super().train(mode)
-
-
 class CopyForInference(_LayerNorm):
     """eval() takes a copy of the parameters in single precision or better; what is loaded afterwards is not seen."""
 
