@@ -67,9 +67,15 @@ class Evidence:
 
     @cached_property
     def counted(self) -> list[Experiment]:
-        """What a hypothesis must explain: standard cases in wide formats and questions of checks, or everything."""
-        wide = [e for e in self.experiments if e.question.wide]
-        return [*wide, *self.of_checks] if _any_wrong(wide) else list(self.experiments)
+        """What a hypothesis must explain: questions of checks, and of standard cases the plainest that are wrong.
+
+        Those without rounding first, then those outside narrow formats: where both are wrong, plain code that keeps
+        its statistics in a narrow format adds errors of its own there, which are no part of the fault.
+        """
+        wide = [e for e in self.standard if e.question.wide]
+        broad = [e for e in self.standard if not e.question.case.format.narrow]
+        some = next((one for one in (wide, broad) if _any_wrong(one)), self.standard)
+        return [*some, *self.of_checks]
 
     @cached_property
     def screen(self) -> list[Experiment]:

@@ -19,6 +19,7 @@ from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
 from normcheck.normalizers.subject import Answer, Call, Domain, Subject
 
@@ -33,6 +34,9 @@ WITHOUT_ALL = (*uses.WITHOUT_GRADIENT, *uses.CHANGED, *uses.FUNCTIONAL, uses.EXP
 
 STEP = 2.0**-23
 """By how much the input is moved, relatively, to see whether an error is noise: about one rounding of float32."""
+
+SHARE = 2.0**-8
+"""And by how much of the standard deviation of its set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,13 +91,20 @@ class Experiment:
 
     @cached_property
     def nudged(self) -> Question:
-        """The question with every entry of input and cotangent moved by a rounding or two."""
+        """The question with every entry of input and cotangent moved by some roundings and a little of its deviation.
+
+        By roundings alone noise that takes few values, as that of a variance which cancels to a multiple of one
+        rounding, often stays what it is.
+        """
         case = self.question.case
         rng = np.random.default_rng(11)
         step = max(STEP, 2.0 * case.format.u)
+        part = oracle.partition(self.subject.normalizer, case)
 
         def moved(array: Array) -> Array:
-            return case.format.round(array * (1.0 + step * rng.uniform(-2.0, 2.0, array.shape)))
+            sets = part.gather(array)
+            by = step * np.abs(sets) + SHARE * sets.std(axis=1, keepdims=True)
+            return case.format.round(part.scatter(sets + by * rng.uniform(-2.0, 2.0, sets.shape)))
 
         return replace(self.question, case=case.but(x=moved(case.x), dy=None if case.dy is None else moved(case.dy)))
 

@@ -139,7 +139,7 @@ def unlike(observation: Observation, prediction: Any, moved: Array | None, moved
     with np.errstate(all="ignore"):
         ours, theirs = prediction - expected, observed - expected
         jump = (moved - moved_truth) - ours
-        lost = [bool((~np.isfinite(a) & np.isfinite(expected) & counted).any()) for a in (ours, theirs)]
+        lost = [bool((~np.isfinite(a) & np.isfinite(expected) & counted).any()) for a in (ours + jump, theirs)]
         if lost[0] != lost[1] or not (observation.wrong and deviates(observation, prediction)):
             return None
         sizes = [_spread(a, counted) for a in (jump, ours, theirs)]

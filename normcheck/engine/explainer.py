@@ -10,6 +10,7 @@ from typing import Any
 from normcheck import families
 from normcheck.core.ask import EXCEPTION, run_check
 from normcheck.core.check import Check
+from normcheck.core.floats import FORMATS
 from normcheck.core.result import Finding, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
@@ -52,6 +53,15 @@ class Causes:
                     return names
         return None
 
+    def beside(self, draw: Any) -> tuple[str, ...]:
+        """The first known cause, for a finding in a narrow format that nothing explains on its own case.
+
+        What a fault does there depends on what else is kept in that format; another fault that shows only there is
+        told once the first is repaired.
+        """
+        format = FORMATS.get(getattr(draw, "format", ""))
+        return self.known[0] if self.known and format is not None and format.narrow else ()
+
 
 def _faults(family: Any, names: Sequence[str]) -> Iterator[Any]:
     """The faults of a name, which is several with a plus between for faults that are needed together."""
@@ -77,17 +87,18 @@ def explain_finding(outcome: Outcome, claim: Claim, check: Check, subject: Bound
     if raised(found):
         return replace(outcome, finding=replace(found, cause=_exception(found.detail)))
     names = causes.explaining(subject, check, draw)
-    if names is not None:
+    new = () if names else causes.diagnosed(subject, outcome)
+    names = names or (() if new else causes.beside(draw))
+    if names:
         return replace(outcome, finding=replace(found, cause=names[0]), diagnosis=_split(names))
-    names = causes.diagnosed(subject, outcome)
     found = replace(
         found,
-        cause=names[0] if names else UNEXPLAINED,
+        cause=new[0] if new else UNEXPLAINED,
         script=family.script(subject, check.space.recipe(subject.entry, draw)),
         remedy="" if causes.unexplained > 1 else family.remedy(subject, check, draw),
-        likely=_likely(_split(names)),
+        likely=_likely(_split(new)),
     )
-    return replace(outcome, finding=found, diagnosis=_split(names))
+    return replace(outcome, finding=found, diagnosis=_split(new))
 
 
 def _exception(detail: str) -> str:
