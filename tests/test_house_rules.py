@@ -6,6 +6,7 @@ A room is a folder or a file directly below `normcheck`. ARCHITECTURE.md draws t
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import tomllib
 
@@ -25,6 +26,8 @@ from source_tree import (
     place,
     room,
 )
+
+from normcheck.families import CHECKS_BY_NAME
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "core": (),
@@ -355,3 +358,15 @@ def test_module_names_are_read() -> None:
     found = [module for module, _ in own_imports(ast.parse(code))]
     assert found == ["families", "core.errors", "core.errors", "normcheck"]
     assert own_name("normcheck_other") == ""
+
+
+def test_every_check_has_a_property_test() -> None:
+    """`pytest --norm` asks every check of every family, each from one file."""
+    asked = [
+        check.name
+        for name in FILES
+        if name.startswith("properties.test_")
+        for check in getattr(importlib.import_module(f"normcheck.{name}"), "CHECKS", ())
+    ]
+
+    assert sorted(asked) == sorted(CHECKS_BY_NAME)
