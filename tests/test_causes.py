@@ -122,6 +122,7 @@ def test_a_convention_is_told_once_and_checked_no_more() -> None:
 
     assert names(verdict.causes) == ["weight-offset-one"]
     assert [one.check for one in verdict.findings] == ["conventions"]
+    assert set(verdict.formats.values()) == {"failed"}  # the convention differs in each, whatever else is right there
     assert check(Shifted, "rms_norm", weight="1+w").ok
 
 

@@ -188,12 +188,17 @@ def _raised(findings: Sequence[Finding]) -> str:
 
 
 def formats(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """What was found in each format that was served or refused: "right", "warning" or "failed"."""
+    """What was found in each format that was served or refused: "right", "warning" or "failed".
+
+    A convention that differs fails in all of them: what is right there follows the convention that was found.
+    """
     places = {
         key.split("/")[1].rpartition(" ")[2] for o in outcomes for key in o.metrics if key.startswith("accuracy/")
     }
     warned = {warning.format for o in outcomes for warning in o.warnings if warning.format}
     failed = {str(o.finding.case.get("format", "")) for o in outcomes if o.finding is not None}
+    if any(o.finding is not None and o.check == CONVENTIONS for o in outcomes):
+        failed |= places | warned
     words = dict.fromkeys(places, RIGHT) | dict.fromkeys(warned, WARNING) | dict.fromkeys(failed, FAILED)
     return {name: words[name] for name in FORMATS if name in words}
 
