@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from normcheck.core.floats import Array
@@ -16,14 +18,17 @@ def bound_ratios(
     allowed: the bound, broadcast to that shape. rounding: the error that the final rounding of a correct result can
     cause. Using all of it is normal and carries no information, so it is subtracted from both the error and the bound.
     """
-    limit = np.broadcast_to(allowed, expected.shape)
-    certain = np.where(np.less(rounding, limit), rounding, 0.0)
     with np.errstate(all="ignore"):
         error = np.asarray(np.abs(observed - expected))
+        if np.ndim(rounding) or rounding:
+            certain = np.where(np.less(rounding, allowed), rounding, 0.0)
+            ratio = np.asarray(np.maximum(error - certain, 0.0) / (allowed - certain))
+        else:
+            ratio = np.asarray(error / allowed)
+    if not math.isfinite(ratio.sum()):  # rare: the output is not finite, or the bound is 0
         error[~np.isfinite(observed)] = np.inf
-        ratio = np.asarray(np.maximum(error - certain, 0.0) / (limit - certain))
-    ratio[np.isnan(ratio)] = np.inf
-    ratio[error == 0] = 0.0
+        ratio[np.isnan(ratio) | ~np.isfinite(observed)] = np.inf
+        ratio[error == 0] = 0.0
     return error, ratio
 
 
@@ -42,15 +47,17 @@ def differ(
     Entries outside the mask, and entries where `expected` is not finite, are neither compared nor counted. The
     arguments are broadcast to one shape; rounding is explained at `bound_ratios`.
     """
-    observed, expected = np.broadcast_arrays(observed, expected)
+    if np.shape(observed) != np.shape(expected):
+        observed, expected = np.broadcast_arrays(observed, expected)
     counted = np.isfinite(expected)
     if mask is not None:
-        counted &= np.broadcast_to(mask, expected.shape)
-    count = int(counted.sum())
+        counted &= mask
+    count = int(np.count_nonzero(counted))
     if count == 0:
         return Comparison(law, 0, 0.0, metrics=metrics or {}, detail=detail)
     error, ratio = bound_ratios(observed, expected, allowed, rounding)
-    ratio[~counted] = -1.0
+    if count < counted.size:
+        ratio[~counted] = -1.0
     where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     return Comparison(
         law,

@@ -36,7 +36,12 @@ def dtype_of(case: Case, name: str) -> torch.dtype:
 
 def tensor(array: Array, case: Case, name: str = "x") -> torch.Tensor:
     """A new contiguous tensor with the dtype that the array of that name has in the case."""
-    return torch.tensor(np.array(array, order="C"), dtype=dtype_of(case, name), device=DEVICE.get())
+    return _new(array, dtype_of(case, name))
+
+
+def _new(array: Array, dtype: torch.dtype) -> torch.Tensor:
+    """A new contiguous tensor of a dtype with the values of an array."""
+    return torch.from_numpy(np.array(array, order="C")).to(DEVICE.get(), dtype)
 
 
 def array(value: torch.Tensor) -> Array:
@@ -66,7 +71,7 @@ def tensor_in_layout(values: Array, dtype: torch.dtype, layout: str) -> tuple[to
         raise CallError(f"torch has no tensors with negative strides, as in the layout {layout!r}")
     buffer = torch.full((place.length,), float("nan"), dtype=dtype, device=DEVICE.get())
     view = buffer.as_strided(shape, place.strides, place.offset)
-    contiguous = torch.tensor(np.array(values, order="C"), dtype=dtype, device=DEVICE.get())
+    contiguous = _new(values, dtype)
     if 0 in place.strides and values.size:  # expanded arrays have equal rows, so one is stored
         view[:1].copy_(contiguous[:1])
     else:

@@ -36,7 +36,7 @@ def demanded(subject: Contracted, case: Case, *, backward: bool = False) -> Accu
 def forward_bound(subject: Contracted, truth: Truth) -> Array:
     """Bound of y, of the output's shape."""
     total = bounds.forward(truth, demanded(subject, truth.case)).total
-    return subject.contract.bound_multiplier * np.broadcast_to(total, truth.y.shape)
+    return _multiplied(subject, total, truth.y.shape)
 
 
 def backward_bound(subject: Contracted, truth: Truth, accuracy: Accuracy | None = None) -> Array:
@@ -44,7 +44,14 @@ def backward_bound(subject: Contracted, truth: Truth, accuracy: Accuracy | None 
     if accuracy is None:
         accuracy = demanded(subject, truth.case, backward=True)
     total = bounds.backward(truth, accuracy).total
-    return subject.contract.bound_multiplier * np.broadcast_to(total, truth.case.x.shape)
+    return _multiplied(subject, total, truth.case.x.shape)
+
+
+def _multiplied(subject: Contracted, total: Array, shape: tuple[int, ...]) -> Array:
+    """A bound of the given shape, larger by what the contract says; read-only."""
+    multiplier = subject.contract.bound_multiplier
+    whole = total if total.shape == shape else np.broadcast_to(total, shape)
+    return whole if multiplier == 1.0 else multiplier * whole
 
 
 def parameter_bound(subject: Contracted, truth: Truth, *, bias: bool, accuracy: Accuracy | None = None) -> Array:
