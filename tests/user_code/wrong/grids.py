@@ -157,6 +157,40 @@ def full_blocks(x, normalized_shape, weight=None, eps=1e-6):
     return _rms(_FullBlocks, x, normalized_shape, weight, eps)
 
 
+class _LayerNorm(torch.autograd.Function):
+    """Layer norm of rows; both parameters have their gradients from the same blocks of 64 rows, all of them full."""
+
+    @staticmethod
+    def over_rows(terms):
+        rows = len(terms)
+        return terms[: rows // 64 * 64 if rows > 64 else rows].sum(0)
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, eps):
+        h = _up(x)
+        var, mean = torch.var_mean(h, 1, correction=0, keepdim=True)
+        rstd = torch.rsqrt(var + eps)
+        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        y = (h - mean) * rstd
+        y = y if weight is None else y * _up(weight)
+        return (y if bias is None else y + _up(bias)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        x, weight, bias, mean, rstd = ctx.saved_tensors
+        dy, xhat = _up(dy), (_up(x) - mean) * rstd
+        g = dy if weight is None else dy * _up(weight)
+        dx = rstd * (g - g.mean(1, keepdim=True) - xhat * (g * xhat).mean(1, keepdim=True))
+        dw = None if weight is None else _LayerNorm.over_rows(dy * xhat).to(weight.dtype)
+        db = None if bias is None else _LayerNorm.over_rows(dy).to(bias.dtype)
+        return dx.to(x.dtype), dw, db, None
+
+
+def full_blocks_of_both(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    return _LayerNorm.apply(_rows(x, normalized_shape), _flat(weight), _flat(bias), eps).reshape(x.shape)
+
+
 class _SignApart(_RMSNorm):
     """The kernel multiplies by the size of the weight, and then by its sign."""
 

@@ -62,19 +62,54 @@ class ConvertedUntilLoaded(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(dim))
         self.eps = eps
-        self.source = self.converted = None
+        self.converted = None, None
 
     def _load_from_state_dict(self, *args):
         super()._load_from_state_dict(*args)
-        self.source = self.converted = None
+        self.converted = None, None
 
     def gain(self, h):
         if self.training or torch.is_grad_enabled():
             return self.weight.to(h.dtype)
-        if self.source is not self.weight:
-            self.source, self.converted = self.weight, self.weight.detach().to(h.dtype, copy=True)
-        return self.converted
+        if self.converted[0] is not self.weight:
+            self.converted = self.weight, self.weight.detach().to(h.dtype, copy=True)
+        return self.converted[1]
 
     def forward(self, x):
         h = _wide(x)
         return (h * torch.rsqrt(h.square().mean(-1, keepdim=True) + self.eps) * self.gain(h)).to(x.dtype)
+
+
+class MergedInEvaluation(nn.Module):
+    """eval() is followed by a conversion, which train(), a checkpoint and another parameter undo; not a step."""
+
+    def __init__(self, num_groups, num_channels, eps=1e-5):
+        super().__init__()
+        self.num_groups, self.eps = num_groups, eps
+        self.weight = nn.Parameter(torch.ones(num_channels))
+        self.bias = nn.Parameter(torch.zeros(num_channels))
+        self.merged = []
+
+    def train(self, mode=True):
+        self.merged.clear()
+        return super().train(mode)
+
+    def __setattr__(self, name, value):
+        if name in ("weight", "bias") and name in self._parameters:
+            self.merged.clear()
+        super().__setattr__(name, value)
+
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        self.merged.clear()
+
+    def affine(self, h):
+        if self.training or torch.is_grad_enabled():
+            return [self.weight.to(h.dtype), self.bias.to(h.dtype)]
+        if not self.merged:
+            self.merged += [p.detach().to(h.dtype, copy=True) for p in (self.weight, self.bias)]
+        return self.merged
+
+    def forward(self, x):
+        h = _wide(x)
+        return F.group_norm(h, self.num_groups, *self.affine(h), self.eps).to(x.dtype)

@@ -97,7 +97,7 @@ def in_place(module, name="weight", dim=0):
 
 
 class _MasterCopy(_Reparametrized):
-    """Direction and length are kept in float32, as optimizers for half precision keep them."""
+    """The weight has the format that the parameter had."""
 
     def __init__(self, dim, dtype):
         super().__init__(dim)
@@ -106,11 +106,24 @@ class _MasterCopy(_Reparametrized):
     def forward(self, g, v):
         return super().forward(g, v).to(self.dtype)
 
+
+class _Single(_MasterCopy):
     def right_inverse(self, weight):
         return _length(weight, self.dim).float(), weight.float()
 
 
+class _SingleForHalf(_MasterCopy):
+    def right_inverse(self, weight):
+        return _length(weight, self.dim), _wide(weight)
+
+
 def kept_in_single(module, name="weight", dim=0):
-    weight = getattr(module, name)
-    parametrize.register_parametrization(module, name, _MasterCopy(dim, weight.dtype), unsafe=True)
+    """Direction and length are float32, as every parameter of the training run."""
+    parametrize.register_parametrization(module, name, _Single(dim, getattr(module, name).dtype), unsafe=True)
+    return module
+
+
+def half_kept_in_single(module, name="weight", dim=0):
+    """Direction and length of a layer in half precision are float32, as optimizers for half precision keep them."""
+    parametrize.register_parametrization(module, name, _SingleForHalf(dim, getattr(module, name).dtype), unsafe=True)
     return module
