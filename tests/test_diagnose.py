@@ -19,6 +19,8 @@ from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.result import FAILED, PASSED, Finding, Outcome
 from normcheck.diagnosis.fault_search import Diagnosis, examine
+from normcheck.engine.search import Effort, search
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.normalizers import catalog, faults
@@ -39,6 +41,8 @@ ALIKE: dict[str, tuple[str, ...]] = {
 }
 """Faults that are one behavior under two names on the normalizers of this file, with the reason; either is right."""
 
+OF_THEIR_OWN = ("construction", "every-width")
+"""Checks whose faults show in no case of another: a diagnosis is given the case of the finding, as in a run."""
 
 PARTS = 4
 """So many parts share the pieces of code among workers; each part must reach the rates of the whole."""
@@ -69,6 +73,12 @@ def found_by(mine: Subject, checks: Iterable[str]) -> list[Outcome]:
         Outcome(mine.normalizer.name, mine.name, check, FAILED, finding=Finding(check, "", 1.0, 0.0, (), {}))
         for check in checks
     ]
+
+
+def searched(mine: Subject, name: str) -> list[Outcome]:
+    """The outcome of a check, with the case of its finding where only that shows the fault."""
+    found = search(mine, CHECKS_BY_NAME[name], Effort(0, shrinks=False)) if name in OF_THEIR_OWN else None
+    return found_by(mine, [name]) if found is None or found.finding is None else [found]
 
 
 def right(found: str, wanted: str) -> bool:
@@ -103,7 +113,7 @@ def user_code(one: dict[str, Any]) -> Subject:
 def of_user(one: dict[str, Any]) -> tuple[str, str, Callable[[], tuple[Subject, list[Outcome]]]]:
     def make() -> tuple[Subject, list[Outcome]]:
         mine = user_code(one)
-        return mine, found_by(mine, [one.get("check", "value")])
+        return mine, searched(mine, one.get("check", "value"))
 
     return f"{one['kind']} {Path(one['target']).name}", one["fault"], make
 
