@@ -38,6 +38,7 @@ ALIKE: dict[str, tuple[str, ...]] = {
     "statistics-of-whole-tensor": ("cases-shared",),  # sets of all units: shared by all cases, it is the whole tensor
     "output-shares-memory": ("input-overwritten",),  # an output that lies in its input has been written there
     "dx-zero-at-one-width": ("dx-missing",),  # at that width in one format, no gradient is returned
+    "last-block-of-sets-dropped": ("dweight-tail-dropped",),  # the same sets are left out wherever there are 64
 }
 """Faults that are one behavior under two names on the normalizers of this file, with the reason; either is right."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.floats import FLOAT32, Array
+from normcheck.normalizers.faults.backward import with_dweight
 from normcheck.normalizers.faults.base import Fault, FaultQuestion, without_gradients
 from normcheck.normalizers.faults.structure import activations, any_of_them, weighted_activations
 from normcheck.normalizers.reference.oracle import partition
@@ -44,13 +45,11 @@ def _unwritten(answer: Answer, question: FaultQuestion) -> Answer:
     return replace(answer, y=part.scatter(y))
 
 
-def _last_block(answer: Answer, question: FaultQuestion) -> Answer:
-    """Gradients of parameters without what lies beyond the last full block of 64 sets."""
-    part = partition(question.normalizer, question.case)
-    full = part.sets - part.sets % 64
-    if answer.dweight is None or question.case.dy is None or full in (0, part.sets):
-        return answer
-    return replace(answer, dweight=answer.dweight * (full / part.sets))
+def _full_blocks(terms: Array) -> Array:
+    """The terms of a sum over sets without those beyond the last full block of 64."""
+    out, sets = terms.copy(), len(terms)
+    out[max(sets - sets % 64, 64) :] = 0.0
+    return out
 
 
 def _without_weight(value: Array, weight: Array) -> Array:
@@ -97,10 +96,11 @@ FAULTS = (
         "The launch for more than 1,000 sets is too small up to 60,000. Hides in small tests and in very large ones.",
         "BobMcDear/attorch#18", _unwritten, concerns=activations,
     ),
-    _fault(
-        "last-block-of-sets-dropped",
-        "Gradients of parameters leave out the sets beyond the last full block of 64, but not of fewer than that.",
-        "BobMcDear/attorch#18", _last_block, concerns=weighted_activations, where="backward",
+    Fault(
+        name="last-block-of-sets-dropped",
+        story="The weight's gradient leaves out the sets beyond the last full block of 64, but not of fewer.",
+        source="BobMcDear/attorch#18", concerns=weighted_activations, where="backward",
+        steps=with_dweight(_full_blocks),
     ),
     _fault(
         "weight-zero-is-nan",
