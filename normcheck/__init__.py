@@ -10,6 +10,7 @@ which every pytest run does where normcheck is installed, costs nothing. `__init
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Any
 
@@ -40,7 +41,13 @@ def __getattr__(name: str) -> Any:
     """Import a public name at its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'normcheck' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"normcheck.{_HOMES[name]}"), name)
+    collects = gc.isenabled()
+    gc.disable()  # an import makes no garbage, and beside a framework a full collection takes as long as the rest
+    try:
+        found = globals()[name] = getattr(import_module(f"normcheck.{_HOMES[name]}"), name)
+    finally:
+        if collects:
+            gc.enable()
     return found
 
 

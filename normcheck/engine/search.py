@@ -1,6 +1,7 @@
-"""Search with Hypothesis for a case on which a law does not hold, or for a witness of a "no".
+"""Search for a case on which a law does not hold, or for a witness of a "no".
 
-Explicit examples come first, then random ones.
+Explicit examples come first, then random ones. Hypothesis draws many, and makes a failing one smaller; few are drawn
+by a seeded generator, since Hypothesis takes as long for a draw as a small case does.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ EFFORTS = {"quick": 0, "default": 12, "deep": 400}
 The kill matrix is made with the number of the default effort: each of its faults is found with that many.
 """
 
-PLAIN = 2
-"""Random draws of an effort without Hypothesis, whose own cost is larger than that of a few cases."""
+LEAST, MANY = 2, 100
+"""Random draws of every effort, and the number from which on Hypothesis makes them."""
 
 SHRINKING = 20
 """Least number of examples with which a finding is shrunk."""
@@ -89,7 +90,7 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
         with suppress(LawBrokenError):
             for draw in _always(subject, check, effort):
                 ask(draw)
-        examples = _affordable(check, effort.examples)
+        examples = _affordable(check, effort.examples) if effort.examples >= MANY else 0
         if fold.finding is not None:
             examples = max(examples, 1 if check.cost == math.inf else SHRINKING) if effort.shrinks else 0
         if examples and not fold.witnessed:
@@ -105,11 +106,11 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
 
 
 def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any]:
-    """Cases that failed before, the explicit examples, and a few random ones where Hypothesis draws none."""
+    """Cases that failed before, the explicit examples, and random ones where Hypothesis draws none."""
     yield from effort.memory.draws(subject, check)
     yield from check.space.explicit_examples(subject)
-    if not effort.examples:
-        yield from draws(subject, check, _affordable(check, PLAIN), effort.seed or 0)
+    if effort.examples < MANY:
+        yield from draws(subject, check, _affordable(check, max(effort.examples, LEAST)), effort.seed or 0)
 
 
 def _searching(subject: BoundSubject, check: Check, examples: int, effort: Effort) -> Callable[[Ask], None]:
