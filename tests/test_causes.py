@@ -87,6 +87,23 @@ def one_pass(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) ->
     return y if bias is None else y + bias
 
 
+class InHalves(nn.BatchNorm2d):
+    """Each half of the batch is normalized by itself, the second by another module with the same parameters."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+        self.other = nn.BatchNorm2d(num_features, eps, momentum, affine=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        if len(x) % 2:
+            raise ValueError("the batch has no halves")
+        first, second = x.chunk(2)
+        shape = (1, -1, 1, 1)
+        return torch.cat([super().forward(first), self.other(second) * self.weight.view(shape) + self.bias.view(shape)])
+
+
 def names(some: Any) -> list[str]:
     return [one["name"] for one in some]
 
@@ -124,6 +141,15 @@ def test_a_convention_is_told_once_and_checked_no_more() -> None:
     assert [one.check for one in verdict.findings] == ["conventions"]
     assert set(verdict.formats.values()) == {"failed"}  # the convention differs in each, whatever else is right there
     assert check(Shifted, "rms_norm", weight="1+w").ok
+
+
+def test_what_is_wrong_in_a_plain_call_is_no_other_cause_in_a_special_use() -> None:
+    """Frozen, copied and with reused memory it is wrong in the way in which every call is."""
+    verdict = check(InHalves, "batch_norm")
+
+    assert names(verdict.causes) == ["split-batch"]
+    assert {"value", "frozen", "memory-reused", "copies"} <= set(verdict.causes[0]["checks"])
+    assert names(verdict.warnings) == ["sizes"]
 
 
 def test_two_conventions_and_the_options_that_declare_them() -> None:

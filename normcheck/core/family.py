@@ -86,6 +86,8 @@ class Family:
     row: Callable[[Any], Row | None] = _no_row  # of Table 1
     extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has
     diagnose: Callable[[Any, Sequence[Outcome]], tuple[str, ...]] = _no_names  # faults that explain findings
+    plain: tuple[str, ...] = ()  # checks of a plain call
+    uses: frozenset[str] = frozenset()  # checks of other uses of a call: what a plain one has wrong is wrong there too
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
     isolate: Callable[[Implementation, Any, Any], Any] | None = None  # within limits, in a process of its own
     observe: Callable[[Any], Contract] = _as_promised  # the contract that a subject follows, as measured

@@ -44,7 +44,21 @@ class Causes:
         return names
 
     def explaining(self, subject: BoundSubject, check: Check, draw: Any) -> tuple[str, ...] | None:
-        """The names of the known cause whose fault, applied to the reference, fails the same check on the same case."""
+        """The names of the known cause whose fault, applied to the reference, fails the same check on the same case.
+
+        If the check is of a special use of a call, the fault may as well fail one of a plain call, as the subject does:
+        what is wrong there is wrong in every use.
+        """
+        family = families.of(subject.entry)
+        plain = [families.CHECKS_BY_NAME[name] for name in family.plain if check.name in family.uses]
+        for one in [check, *plain]:
+            if one is check or (not one.lacks(subject) and run_check(subject, one, [draw]).finding is not None):
+                names = self._making(subject, one, draw)
+                if names is not None:
+                    return names
+        return None
+
+    def _making(self, subject: BoundSubject, check: Check, draw: Any) -> tuple[str, ...] | None:
         family = families.of(subject.entry)
         for names in self.known:
             for fault in _faults(family, names[:1]):

@@ -15,7 +15,7 @@ from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import CHECKS, extended, folding, invariance
+from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, purity
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import held_eps
@@ -43,6 +43,8 @@ FAMILY = Family(
     row=transforms.derived_row,
     extended=transforms.extended,
     diagnose=diagnose,
+    plain=("value", "input-gradient", "parameter-gradients", "running-statistics"),
+    uses=frozenset(check.name for check in layout.CHECKS + purity.CHECKS + call_modes.CHECKS) | {"recomputed-state"},
     remedy=remedy,
     script=_script,
     observe=observed,
