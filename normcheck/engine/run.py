@@ -9,6 +9,7 @@ from normcheck.core.check import Check
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone, Event
 from normcheck.engine.asker import Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim
+from normcheck.engine.conditions import old_objects_set_aside
 from normcheck.engine.conventions import CONVENTIONS
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
@@ -24,7 +25,7 @@ def events(
     claims: Iterable[Claim], settings: Settings, checks: Sequence[Check] = CHECKS
 ) -> Generator[Event, None, None]:
     """All checks that concern each claim, in their order. Closing the generator ends isolated processes too."""
-    with closing(Asker(settings)) as asker:
+    with old_objects_set_aside(), closing(Asker(settings)) as asker:
         for claim in claims:
             yield from bind_events(asker, claim)
             yield from convention_events(asker, claim)
