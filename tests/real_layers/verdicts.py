@@ -153,7 +153,9 @@ def expectation(layer, every):
         "notes": notes(layer, facts),
         "why": sentence(facts),
     }
-    may = classes(layer, facts, every[COUNTERPARTS[layer.kind]], "maybe")
+    counterpart = every[COUNTERPARTS[layer.kind]]
+    some = [format for wanted in ("maybe", "half") for format in classes(layer, facts, counterpart, wanted)]
+    may = classes(layer, facts, counterpart, "maybe") or len(some) == 1
     if may:  # the same operations are in both formats: what one shows on these inputs, the other may on others
         made["may"] = [f"accuracy=half:{format}" for format in ("bfloat16", "float16")]
     if found:  # what computes another function is not compared with a class of accuracy in every format
@@ -161,6 +163,8 @@ def expectation(layer, every):
         made["warnings"] = [one for one in made["warnings"] if one not in lower]
         if lower or may:
             made["may"] = [f"accuracy=half:{format}" for format in ("bfloat16", "float16")]
+    if facts["sets"] == "each group of units at each position":  # raises where groups do not divide the width
+        made["may"] = [*made.get("may", ()), "sizes"]
     if found and set(found) <= set(REMEDIES):
         made["declare"] = ["=".join(REMEDIES[one]) for one in found]
     return made
