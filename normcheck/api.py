@@ -17,7 +17,6 @@ from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
 from normcheck.core.target import split
 from normcheck.engine import claims, run, verdict
-from normcheck.engine.case_test import case_test
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
 from normcheck.report import failures, files, message, notebook, terminal
@@ -138,6 +137,8 @@ def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] |
     implementation; `UsageError` or `CallError` where it cannot be loaded, bound or called.
     """
     made = claims.claim((as_, target), claims.conventions_of(contract))
+    from normcheck.engine.case_test import case_test  # imports Hypothesis
+
     return case_test(made, check, lambda finding: message.finding(made.kind, made.name, finding.record()))
 
 

@@ -7,14 +7,10 @@ by a seeded generator, since Hypothesis takes as long for a draw as a small case
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
-
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.errors import Flaky
 
 from normcheck.core.ask import Fold, draws, run_case
 from normcheck.core.check import Check
@@ -22,7 +18,6 @@ from normcheck.core.foreign_code import quiet
 from normcheck.core.result import Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.failing_cases import NOTHING, FailingCases
-from normcheck.engine.strategies import draws_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +49,11 @@ def shared() -> FailingCases:
     The one of Hypothesis' default profile, in a hidden folder, is not used: two runs of a project that has chosen no
     database must run the same cases.
     """
-    found = settings().database
-    return NOTHING if found == settings.get_profile("default").database else FailingCases(found)
-
-
-Ask = Callable[[Any], None]
-
-
-class LawBrokenError(AssertionError):
-    """Raised to Hypothesis only; one class for each check, because Hypothesis shrinks each type of exception apart."""
-
-
-@lru_cache(maxsize=512)
-def _broken(check: str) -> type[LawBrokenError]:
-    return type(f"LawBroken_{check.replace('-', '_')}", (LawBrokenError,), {})
+    hypothesis = sys.modules.get("hypothesis")
+    if hypothesis is None:  # then nobody has loaded a profile
+        return NOTHING
+    found = hypothesis.settings().database
+    return NOTHING if found == hypothesis.settings.get_profile("default").database else FailingCases(found)
 
 
 def _affordable(check: Check, examples: int) -> int:
@@ -78,27 +64,20 @@ def _affordable(check: Check, examples: int) -> int:
 def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
     """Run one check; the finding, if there is one, has the smallest case on which the law does not hold."""
     fold = Fold(subject, check)
-    error = _broken(check.name)
 
-    def ask(draw: Any) -> None:
-        if fold.witnessed:
-            return
-        if fold.add(draw, *run_case(subject, check, draw)):
-            raise error
+    def breaks(draw: Any) -> bool:
+        return not fold.witnessed and fold.add(draw, *run_case(subject, check, draw))
 
     with quiet():
-        with suppress(LawBrokenError):
-            for draw in _always(subject, check, effort):
-                ask(draw)
+        any(map(breaks, _always(subject, check, effort)))
         examples = _affordable(check, effort.examples) if effort.examples >= MANY else 0
         if fold.finding is not None:
             examples = max(examples, 1 if check.cost == math.inf else SHRINKING) if effort.shrinks else 0
         if examples and not fold.witnessed:
+            from normcheck.engine.hypothesis_search import search_by_hypothesis  # takes as long as twenty small checks
+
             before = fold.finding
-            with suppress(
-                LawBrokenError, Flaky
-            ):  # any other exception is a bug here, and must not look like a law that holds
-                _searching(subject, check, examples, effort)(ask)
+            search_by_hypothesis(subject, check, breaks, examples, effort.seed, shrinks=effort.shrinks)
             fold.finding = fold.finding or before  # the last and smallest failing case
     if fold.finding is not None:
         effort.memory.keep(subject, check, fold.finding.replay)
@@ -111,26 +90,3 @@ def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any
     yield from check.space.explicit_examples(subject)
     if effort.examples < MANY:
         yield from draws(subject, check, _affordable(check, max(effort.examples, LEAST)), effort.seed or 0)
-
-
-def _searching(subject: BoundSubject, check: Check, examples: int, effort: Effort) -> Callable[[Ask], None]:
-    """A function that lets Hypothesis call another one with draws."""
-    number, shrinks = effort.seed, effort.shrinks
-
-    def run(ask: Ask) -> None:
-        test = given(draws_from(check.space, subject))(ask)
-        test = settings(
-            max_examples=examples,
-            derandomize=number is None,
-            database=None,  # its bytes depend on the version of a strategy; `FailingCases` stores replay ids
-            deadline=None,
-            phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-            print_blob=False,
-        )(test)
-        if number is not None:
-            test = seed(number)(test)
-        test()
-
-    return run

@@ -101,7 +101,7 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
 
 
 def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Constructed]:
-    return lambda case: framework_layers.constructed(build(case), 0 if case.weight is None else case.weight.size)
+    return lambda case: framework_layers.constructed(build(case), case)
 
 
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:

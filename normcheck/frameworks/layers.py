@@ -22,6 +22,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import ranks
 from normcheck.normalizers.sampling.recipes import Draw, Sizes, state, values
+from normcheck.normalizers.subject import PARAMETERS
 
 CONSTRUCTOR = ("normalized_shape", "num_groups", "num_channels", "eps", "momentum", "p", "affine", "use_bias",
                "track_running_stats")  # fmt: skip
@@ -88,8 +89,8 @@ def _as_constructed(attempt: Attempt) -> Attempt:
 
     Such a layer has parameters of other shapes, as one weight for all units.
     """
-    why = "its parameters have other shapes than (units,): they keep their first values"
-    absent = (*attempt.offer.absent, ("weight", why))
+    why = "of other shapes than (units,): they keep their first values"
+    absent = (*attempt.offer.absent, (PARAMETERS, why))
     return replace(attempt, offer=replace(attempt.offer, affine=("none",), absent=absent))
 
 

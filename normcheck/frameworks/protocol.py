@@ -116,8 +116,8 @@ class Layers(Protocol):
         """
         ...
 
-    def constructed(self, layer: Any, units: int) -> Constructed:
-        """The values with which a new layer starts. units: the number of entries of its weight."""
+    def constructed(self, layer: Any, case: Case) -> Constructed:
+        """The values with which a new layer starts, without parameters that a case leaves out and that take no part."""
         ...
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:

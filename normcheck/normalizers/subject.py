@@ -14,6 +14,9 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
 
+PARAMETERS = "parameters"
+"""The capability of getting the parameters of a case, as `Domain.absent` names it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
@@ -201,6 +204,11 @@ class Domain:
     language: ScriptLanguage | None = None  # of these lines
     absent: Mapping[str, str] = field(default_factory=dict)  # capability that is missing, to the reason
     notes: Mapping[str, str] = field(default_factory=dict)  # what binding found that is no fault and no lack
+
+    @property
+    def keeps_parameters(self) -> bool:
+        """Whether the layer's parameters keep the values that they are constructed with."""
+        return PARAMETERS in self.absent
 
 
 @dataclass(frozen=True, slots=True, eq=False)

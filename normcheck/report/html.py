@@ -20,6 +20,7 @@ from markupsafe import Markup
 from normcheck.report import causes, plots, speed
 from normcheck.report.formats import formats_in
 from normcheck.report.message import case_words, measured
+from normcheck.report.reasons import with_reason
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
     HEADS,
@@ -29,7 +30,6 @@ from normcheck.report.terminal import (
     extended_row,
     has_table_row,
     references,
-    with_reason,
 )
 
 VERDICTS = ("failed", "error", "inconclusive", "passed")

@@ -205,7 +205,7 @@ class NnxLayers:
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return JaxCall(preparing(build, name, normalizer))
 
-    def constructed(self, layer: Any, units: int) -> Constructed:
+    def constructed(self, layer: Any, case: Case) -> Constructed:
         return constructed(layer)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:

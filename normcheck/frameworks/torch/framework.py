@@ -58,8 +58,8 @@ class TorchLayers:
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return module.make(build, name)
 
-    def constructed(self, layer: Any, units: int) -> Constructed:
-        return module.constructed(layer, units)
+    def constructed(self, layer: Any, case: Case) -> Constructed:
+        return module.constructed(layer, case)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)

@@ -99,18 +99,34 @@ def parts(module: torch.nn.Module) -> LayerParts:
     )
 
 
-def constructed(module: torch.nn.Module, units: int) -> Constructed:
-    """The values with which a module starts. units: as many entries as weight and bias have."""
-    weight, bias = parameters(module, parameter_names(module))
-    held = (weight, bias, *buffers(module))
+def constructed(module: torch.nn.Module, case: Case) -> Constructed:
+    """The values with which a module starts, without parameters that a case leaves out and that take no part."""
+    units = 0 if case.weight is None else case.weight.size
+    named = parameters(module, parameter_names(module))
+    start = [None if one is None else tensors.array(one.detach()) for one in (*named, *buffers(module))]
     own = {id(one) for one in (*module.parameters(), *module.buffers())}
     free = tuple(
         name for one in module.modules() for name, value in vars(one).items()
         if (plain(name) in FROZEN and _like(value, units, own))
         or any(_like(item, units, own) for item in _items(value))
     )  # fmt: skip
-    weight_, bias_, mean, var = (None if one is None else tensors.array(one.detach()) for one in held)
-    return Constructed(weight_, bias_, mean, var, free)
+    left_out = (case.weight is None, case.bias is None)
+    for i, parameter in enumerate(named):
+        if left_out[i] and parameter is not None and _idle(module, parameter, case):
+            start[i] = None
+    weight, bias, mean, var = start
+    return Constructed(weight, bias, mean, var, free)
+
+
+def _idle(module: torch.nn.Module, parameter: torch.Tensor, case: Case) -> bool:
+    """Whether a parameter takes no part in the output, as one that remains although the layer is made without."""
+    if not parameter.requires_grad:
+        return False
+    try:
+        y = tensors.output(module(tensors.tensor(case.x, case)), case, "")
+        return not y.requires_grad or torch.autograd.grad(y.sum(), parameter, allow_unused=True)[0] is None
+    except Exception:  # what raises here is found by other checks
+        return False
 
 
 def _like(value: object, units: int, own: set[int]) -> bool:

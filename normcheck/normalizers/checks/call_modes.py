@@ -27,6 +27,7 @@ from normcheck.normalizers.checks.within_bounds import (
     answer_of,
     gradients_within,
     needs_gradient,
+    needs_parameters,
     output_within,
     resolved,
     truth_of,
@@ -104,6 +105,7 @@ def _wide(subject: Subject, truth: Truth, answer: Answer, use: str) -> Iterator[
     yield from same(subject, truth, answer, use)
     cast = subject.contract.cast
     formats = [output_format(truth.case, one).name for one in (BEFORE, AFTER) if cast in ("any", one)]
+    formats += [truth.case.format.wide.name] if subject.domain.keeps_parameters else []  # which are as wide
     which = "has the format of the input or of the parameters" if cast == "any" else f"is {formats[0]} by cast={cast}"
     law = f"the output, {use}, {which}"
     yield Comparison(law, 1, 0.0 if answer.format in formats else math.inf, detail=f"the output is {answer.format}")
@@ -246,10 +248,6 @@ def stateless(normalizer: Normalizer) -> bool:
     return not normalizer.state
 
 
-def _activation(normalizer: Normalizer) -> bool:
-    return normalizer.acts_on == "activation"
-
-
 _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(4, 6), sets=(4, 6), offsets=False)
 _ONCE = replace(_SPACE, formats=(FLOAT32,), once=True)
 _DIRECTED = replace(_SPACE, recipe=directed, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), sets=(4,), eps=(1e-5, 0.1))
@@ -275,7 +273,7 @@ CHECKS = (
     replace(
         use_check("frozen", "input, weight or bias may be frozen: the other gradients stay", "pytorch/pytorch#80952",
                uses.FROZEN, refusable=False, least="quick"),
-        lacks=_offers_gradient(*uses.FROZEN),
+        lacks=lambda subject: needs_parameters(subject) or offers(*uses.FROZEN)(subject),
     ),
     use_check("memory-reused", "other content in the same memory, two backwards, two threads: the same answer",
            "gpu-mode/reference-kernels#162", uses.REUSED, refusable=False, least="quick"),
@@ -309,7 +307,7 @@ CHECKS = (
                "pytorch/pytorch#190054", (uses.WIDE,),
                replace(_SPACE, recipe=finer, formats=(BFLOAT16, FLOAT16), affine=("both", "weight")),
                within=_wide, least="quick"),
-        concerns=_activation,
+        concerns=lambda normalizer: normalizer.acts_on == "activation",
     ),
     use_check("compiled", "compiled, the layer is as near to float64 as eager", "pytorch/pytorch#143182",
               (uses.COMPILED,), _ONCE, least="deep", cost=math.inf),

@@ -55,6 +55,8 @@ def _compared(subject: Subject, case: Case, new: Constructed) -> Iterator[Compar
         if value is not None:
             law = f"the {role.replace('_', ' ')} of a new layer is {start:g}"
             yield differ(law, value, np.full(value.shape, start), NOTHING)
+    if subject.domain.keeps_parameters:
+        return  # it was not asked for fewer
     normalizer = subject.normalizer
     for role, has in (("weight", normalizer.weight), ("bias", normalizer.bias)):
         if has and getattr(case, role) is None:

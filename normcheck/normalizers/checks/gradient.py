@@ -29,6 +29,7 @@ from normcheck.normalizers.checks.within_bounds import (
     gradients_within,
     needs_float64,
     needs_gradient,
+    needs_parameters,
     output_within,
     resolved,
     truth_of,
@@ -264,10 +265,6 @@ def _several(subject: Subject) -> str:
     return needs_gradient(subject) or ("its parameters cannot be left out" if one else "")
 
 
-def _has_parameters(subject: Subject) -> str:
-    return needs_gradient(subject) or ("" if subject.domain.affine != ("none",) else "takes no parameters")
-
-
 def _evaluated(normalizer: Normalizer, draw: Draw) -> Case:
     return state(normalizer, draw, training=False)
 
@@ -293,7 +290,7 @@ CHECKS = (
     Check("parameter-gradients", "dweight = sum dy xh, dbias = sum dy", "Ioffe, Szegedy 2015, section 3",
           parameter_gradients,
           NormalizerSpace(values, affine=_WITH, dy=_DY, edges=(1, 3, 65, 129), sets=(6, 4, 7, 17, 33, 65)),
-          lacks=_has_parameters),
+          lacks=needs_parameters),
     Check("parameter-grid", "any parameter may be left out", "pytorch/pytorch#79705", grid,
           NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), affine=("both",), sets=(4, 6), offsets=False),
           concerns=lambda n: n.bias, lacks=_several),

@@ -27,6 +27,11 @@ def needs_gradient(subject: Subject) -> str:
     return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', 'none offered')}"
 
 
+def needs_parameters(subject: Subject) -> str:
+    """Why gradients of parameters cannot be checked; empty if they can."""
+    return needs_gradient(subject) or ("" if subject.domain.affine != ("none",) else "takes no parameters")
+
+
 def needs_float64(subject: Subject) -> str:
     """Why a check of gradients in float64 cannot run; empty if it can."""
     return needs_gradient(subject) or (

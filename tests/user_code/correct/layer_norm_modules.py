@@ -65,3 +65,18 @@ class GammaBeta(nn.Module):
         centered = h - h.mean(dim=-1, keepdim=True)
         std = torch.sqrt(centered.square().mean(dim=-1, keepdim=True) + self.epsilon)
         return (self.gamma * centered / std + self.beta).type_as(x)
+
+
+class IdleParameters(nn.Module):
+    """Made without parameters, it has them all the same, and does not use them."""
+
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True):
+        super().__init__()
+        self.shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps, self.affine = eps, elementwise_affine
+        self.weight, self.bias = nn.Parameter(torch.ones(self.shape)), nn.Parameter(torch.zeros(self.shape))
+
+    def forward(self, x):
+        if not self.affine:
+            return nn.functional.layer_norm(x, self.shape, eps=self.eps)
+        return nn.functional.layer_norm(x, self.shape, self.weight, self.bias, self.eps)

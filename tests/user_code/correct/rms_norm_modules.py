@@ -53,3 +53,15 @@ class ScaleNormed(nn.Module):
     def forward(self, x):
         wide = torch.promote_types(x.dtype, torch.float32)
         return (self._norm(x.to(wide)) * self.scale.to(wide)).type_as(x)
+
+
+class OneGain(nn.Module):
+    """One weight for all units."""
+
+    def __init__(self, dim, eps=1e-6):
+        super().__init__()
+        self.g, self.eps = nn.Parameter(torch.ones(1)), eps
+
+    def forward(self, x):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.g
