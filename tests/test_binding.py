@@ -920,6 +920,21 @@ def test_no_plausible_eps_is_torch_default() -> None:
     assert bound("layer_norm", lambda x, w, b: x * w + b).domain.eps == 1e-5
 
 
+class EpsInABuffer(torch.nn.Module):
+    """Doubles what it normalizes, so that no output shows the eps."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("eps", torch.tensor([2.0**-10]))
+
+    def forward(self, x: Any) -> Any:
+        return 2.0 * F.layer_norm(x, x.shape[-1:], eps=float(self.eps))
+
+
+def test_an_eps_in_a_tensor_is_the_one_of_the_layer() -> None:
+    assert bound("layer_norm", EpsInABuffer).domain.eps == 2.0**-10
+
+
 def test_formats_are_those_of_the_contract() -> None:
     """Formats that the contract does not claim are not tried."""
     assert bound("layer_norm", F.layer_norm, formats="float64,float32").domain.formats == ("float64", "float32")

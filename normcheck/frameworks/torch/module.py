@@ -95,8 +95,15 @@ def parts(module: torch.nn.Module) -> LayerParts:
         running_mean="" if mean is None else names[id(mean)],
         running_var="" if var is None else names[id(var)],
         momentum=momentum_name(module),
-        eps=next((value for value in eps if isinstance(value, float)), None),
+        eps=next((number for number in map(_number, eps) if number is not None), None),
     )
+
+
+def _number(value: object) -> float | None:
+    """A value as a number, which may be in a tensor; None for any other."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.is_floating_point():
+        value = value.item()
+    return value if isinstance(value, float) else None
 
 
 def constructed(module: torch.nn.Module, case: Case) -> Constructed:
