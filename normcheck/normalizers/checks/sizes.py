@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -133,28 +133,41 @@ def _nothing_back(subject: Subject, case: Case, answer: Answer, label: str) -> I
             yield differ(f"{name} over no rows is 0, {label}", seen, np.zeros(parameter.shape), NOTHING)
 
 
-def _seconds(subject: Subject, case: Case, gradient: bool) -> float:
-    """Estimated seconds of a call on a large case, from a smaller one, called twice: the first call may compile."""
-    part = sizes.fraction(subject.normalizer, case, SMALLER)
-    seconds = math.inf
-    for _ in range(2):
-        started = time.perf_counter()
-        subject.call(part, gradient)
-        seconds = min(seconds, (time.perf_counter() - started) * SMALLER)
-        if seconds <= PATIENCE:
-            break
-    return seconds
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Seconds that one call may take; inputs of more entries are first tried as many times smaller."""
+
+    seconds: float = PATIENCE
+    smaller: int = SMALLER
+    entries: int = SMALLER * SMALLER
+
+    def exceeded(self, subject: Subject, case: Case, *, gradient: bool) -> float:
+        """The estimated seconds of a call if they are more, else 0. Tried twice: the first call may compile."""
+        if case.x.size <= self.entries:
+            return 0.0
+        part = sizes.fraction(subject.normalizer, case, self.smaller)
+        seconds = math.inf
+        for _ in range(2):
+            started = time.perf_counter()
+            subject.call(part, gradient)
+            seconds = min(seconds, (time.perf_counter() - started) * self.smaller)
+            if seconds <= self.seconds:
+                return 0.0
+        return seconds
 
 
-def large(within: Within, gradient: bool) -> Ask:
+USUAL = Limit()
+
+
+def large(within: Within, gradient: bool, limit: Limit = USUAL) -> Ask:
     """The check of a large case; it does not run on code with a slow loop over sets or members, which takes minutes."""
 
     def ask(subject: Subject, case: Case) -> Comparison:
         label = _shape(case)
         law = f"the answer is right, {label}"
         try:
-            if case.x.size > SMALLER * SMALLER and (seconds := _seconds(subject, case, gradient)) > PATIENCE:
-                return Comparison(law, 0, 0.0, refused={f"inputs {label}": f"it would take {seconds:.0f} s"})
+            if seconds := limit.exceeded(subject, case, gradient=gradient):
+                return Comparison(law, 0, 0.0, refused={f"inputs {label}": f"it would take {seconds:.1f} s"})
             answer = subject.call(case, gradient)
         except CallError as error:
             return Comparison(law, 0, 0.0, refused={f"inputs {label}": error.reason})
