@@ -156,7 +156,7 @@ REASONS = {
         "bias-drift-in-a-network", "weight-scale-drift", "weight-norm-below", "data-dependent-initialization",
     ),
     "the plain question, which other checks repeat in other circumstances": (
-        "evaluation", "running-statistics", "evaluation-gradient",
+        "evaluation", "parameter-gradients", "running-statistics",
     ),
     "one thing at a time, so that the finding says which": (
         "input-layout", "input-layout-gradient", "cotangent-layout", "parameter-layout", "state-dict", "moved-state",
