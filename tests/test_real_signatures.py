@@ -231,7 +231,7 @@ def test_one_weight_for_all_units() -> None:
 
     assert agrees(found)
     assert (found.contract.eps_place, found.domain.eps) == ("floor", 1e-12)
-    assert found.absent["weight"].startswith("its parameters have other shapes")
+    assert found.absent["parameters"].startswith("of other shapes")
 
 
 # One group
