@@ -25,7 +25,7 @@ ROWS = (2, 31, 255, 256, 1024, 4096)
 """Cases in a batch: kernels change their blocks, and with them the order of sums, at some of these."""
 
 PROBES = 16
-"""Cases that are called alone and in each batch: the first, the last, and between. One in three may show another order."""
+"""Cases that are called alone and in each batch: the first, the last, and between; one in three shows another order."""
 
 KEPT = (FLOAT32, BFLOAT16)
 """Formats in which models are served."""
