@@ -24,6 +24,7 @@ from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.frameworks.torch.tensors import one_thread
 from normcheck.normalizers import catalog, faults
+from normcheck.normalizers.faults import demanded
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.subject import Subject
@@ -44,6 +45,10 @@ ALIKE: dict[str, tuple[str, ...]] = {
 
 OF_THEIR_OWN = ("construction", "every-width")
 """Checks whose faults show in no case of another: a diagnosis is given the case of the finding, as in a run."""
+
+BITS = {fault.name for fault in demanded.FAULTS}
+"""Faults that no bound shows: the conventions name them, with tests in test_declared_bits.py and
+test_batch_invariance.py."""
 
 PARTS = 4
 """So many parts share the pieces of code among workers; each part must reach the rates of the whole."""
@@ -136,7 +141,7 @@ def first_kind(name: str) -> Normalizer:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_code_as_users_write_it(part: int, capsys: pytest.CaptureFixture[str]) -> None:
     """One fault in real code: named first in nine of ten, among the first three in nearly all."""
-    found = rate(of_user(one) for one in WRONG[part::PARTS])
+    found = rate(of_user(one) for one in [one for one in WRONG if one["fault"] not in BITS][part::PARTS])
     with capsys.disabled():
         print(f"\nsingle faults, user code: {found}")
 
@@ -156,7 +161,7 @@ def test_two_faults_in_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
     """A fault on the reference is named as that fault."""
-    known = [name for name in faults.ALL if f"{name} / {first_kind(name).name}" in KILLS]  # found by which checks
+    known = [name for name in faults.ALL if f"{name} / {first_kind(name).name}" in KILLS and name not in BITS]
     found = rate(of_catalog(name) for name in known)
     with capsys.disabled():
         print(f"\nfaults of the catalog: {found}")

@@ -14,6 +14,7 @@ from normcheck.core.errors import NormcheckError
 from normcheck.core.foreign_code import quiet
 from normcheck.identify import measure, reference_fit
 from normcheck.identify.identify import distance, forward_pass
+from normcheck.normalizers.checks import batch_invariance
 from normcheck.normalizers.composition import COMPOSITION
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
 from normcheck.normalizers.subject import Subject
@@ -24,7 +25,7 @@ def observed(subject: Subject) -> Contract:
     with quiet():
         try:
             found = _with_state(_with_gradient(_with_eps_format(_with_forward(subject))))
-            return _with_bits(_with_cast(found)).contract
+            return _with_batch(_with_bits(_with_cast(found))).contract
         except (NormcheckError, ArithmeticError, LookupError, ValueError, np.linalg.LinAlgError):
             return subject.contract  # something else is wrong with it, which its checks report
 
@@ -70,6 +71,16 @@ def _with_bits(subject: Subject) -> Subject:
     """Without the claim of a composition's bits, where a format shows others though the output is right."""
     equal = subject.contract.exact_to != COMPOSITION or reference_fit.has_bits(subject)
     return subject if equal else replace(subject, contract=replace(subject.contract, exact_to="bound"))
+
+
+def _with_batch(subject: Subject) -> Subject:
+    """Without the claim that a case has the same bits in every batch, where one shows others."""
+    (check,) = batch_invariance.CHECKS
+    if subject.contract.batch_invariant != "yes" or check.lacks(subject):
+        return subject
+    case = check.space.recipe(subject.normalizer, next(check.space.explicit_examples(subject)))
+    held = batch_invariance.batch_invariance(subject, case).holds
+    return subject if held else replace(subject, contract=replace(subject.contract, batch_invariant="any"))
 
 
 def _with_state(subject: Subject) -> Subject:

@@ -59,6 +59,7 @@ def _without(n: Normalizer) -> set[str]:
     scale |= set() if n.eps is not None else {"eps-format"}
     cast = set() if weighted_activations(n) else {"cast"}
     cast |= set() if composed(n) else {"exact-to"}
+    cast |= set() if n.independent else {"batch-invariant"}
     return scale | cast | (set() if n.weight else {"weight"})
 
 

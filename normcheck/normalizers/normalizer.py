@@ -161,6 +161,11 @@ class Normalizer:
     tags: frozenset[str] = field(default_factory=frozenset)
 
     @property
+    def independent(self) -> bool:
+        """Whether each case has statistics of its own."""
+        return self.acts_on == "activation" and "case" not in self.sets.members
+
+    @property
     def kept(self) -> tuple[str, ...]:
         """Running statistics that implementations keep. Without a scale there is no variance to keep."""
         return ("running_mean", "running_var") if self.scaled else ("running_mean",)

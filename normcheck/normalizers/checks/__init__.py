@@ -6,6 +6,7 @@ from normcheck.core.check import Check
 from normcheck.normalizers.checks import (
     accuracy,
     activations,
+    batch_invariance,
     call_modes,
     construction,
     epsilon,
@@ -49,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     + special.CHECKS
     + sizes.CHECKS
     + grid.CHECKS
+    + batch_invariance.CHECKS
 )
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}

@@ -8,7 +8,11 @@ from normcheck.core.contract import Contract
 from normcheck.normalizers.composition import COMPOSITION, composed
 from normcheck.normalizers.faults.base import Fault
 from normcheck.normalizers.faults.structure import weighted_activations
+from normcheck.normalizers.faults.sums import summing
 from normcheck.normalizers.reference.cast_order import AFTER, BEFORE
+
+MANY = 256
+"""Sets from which on a kernel takes blocks of another size."""
 
 FAULTS = (
     Fault(
@@ -37,5 +41,14 @@ FAULTS = (
         concerns=composed,
         under=Contract(exact_to=COMPOSITION),
         steps=lambda steps: replace(steps, normalize=lambda c, s, k: c * (s.dtype.type(1) / s)),
+    ),
+    Fault(
+        name="order-changes-with-rows",
+        story="From 256 sets on another kernel adds the members in another order: each output is right, and some "
+        "differ in the last bit from those of a smaller batch. Hides behind every tolerance.",
+        source="vllm-project/vllm#48391",
+        concerns=lambda normalizer: normalizer.independent and normalizer.scaled,
+        under=Contract(batch_invariant="yes"),
+        steps=summing(lambda terms, k: (terms[:, ::-1] if len(terms) >= MANY else terms).cumsum(axis=1)[:, -1:]),
     ),
 )

@@ -1,5 +1,7 @@
 """Numbers that are rounded in another place, or to another format, than they should be."""
 
+import math
+
 import torch
 
 
@@ -59,3 +61,15 @@ def root_then_reciprocal(x, normalized_shape, weight=None, eps=1e-6):
     root = torch.sqrt(h.pow(2).mean(_axes(x, normalized_shape), keepdim=True) + eps)
     h = (h * (1 / root)).to(x.dtype)
     return h if weight is None else weight * h
+
+
+def blocks_by_rows(x, normalized_shape, weight=None, eps=1e-6):
+    """Many rows are added in small blocks, few in one: right, and not the same bits."""
+    n = math.prod(normalized_shape)
+    h = x.reshape(-1, n).to(torch.promote_types(x.dtype, torch.float32))
+    square = h * h
+    if h.shape[0] >= 256:
+        square = torch.stack([block.sum(-1) for block in square.split(8, -1)], -1)
+    y = h * torch.rsqrt(square.sum(-1, keepdim=True) / n + eps)
+    y = y.reshape(x.shape).to(x.dtype)
+    return y if weight is None else y * weight
