@@ -29,6 +29,9 @@ with suppress(ImportError):  # tests/jax has no torch
 
     torch.set_num_threads(1)  # arrays are small, and the workers of pytest-xdist share the cores
 
+with suppress(ImportError):
+    import matplotlib.figure  # noqa: F401  # for the same reason: half of it twice warns of itself
+
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
 """A name as nobody should have it: it must be shown, and do nothing."""
 
