@@ -32,3 +32,13 @@ def test_the_functions_of_torch_keep_the_bits(kind: str) -> None:
     verdict = normcheck.check(f"torch.nn.functional:{kind}", kind, contract={"batch-invariant": "yes"}, effort="quick")
 
     assert verdict.ok
+
+
+@pytest.mark.parametrize(("target", "kind"), [
+    ("torch.nn:BatchNorm1d", "batch_norm"), ("torch:_weight_norm", "weight_norm"),
+    ("normcheck.implementations.recurrent:LNLSTM", "recurrent_layer_norm"),
+])  # fmt: skip
+def test_the_demand_is_refused_where_it_is_not_checked(target: str, kind: str) -> None:
+    """Nothing is said to hold that nobody has asked."""
+    with pytest.raises(normcheck.UsageError, match=f"batch-invariant=yes: .* are not checked for {kind}"):
+        normcheck.check(target, kind, contract={"batch-invariant": "yes"}, effort="quick")

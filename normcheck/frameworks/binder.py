@@ -18,6 +18,7 @@ from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Build, Framework, Layers
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.batch_invariance import not_for
 from normcheck.normalizers.composition import COMPOSITION, none_for, undefined
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
@@ -107,9 +108,12 @@ def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Con
 def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normalizer) -> Subject:
     """The subject of a loaded target; its domain is found by calling it.
 
-    Raises `CallError` if it fails on every ordinary input.
+    Raises `UsageError` for a demand that has no meaning for the normalizer, `CallError` if it fails on every ordinary
+    input.
     """
     conventions = contract(claim.contract)
+    if conventions.batch_invariant == "yes" and not normalizer.independent:
+        raise UsageError(f"{claim.name}: {not_for(normalizer.name)}")
     with registry.settings():
         try:
             call, domain = _first_working(loaded.attempts, normalizer, conventions)

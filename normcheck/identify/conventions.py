@@ -76,7 +76,7 @@ def _with_bits(subject: Subject) -> Subject:
 def _with_batch(subject: Subject) -> Subject:
     """Without the claim that a case has the same bits in every batch, where one shows others."""
     (check,) = batch_invariance.CHECKS
-    if subject.contract.batch_invariant != "yes" or check.lacks(subject):
+    if subject.contract.batch_invariant != "yes" or not check.concerns(subject.normalizer) or check.lacks(subject):
         return subject
     case = check.space.recipe(subject.normalizer, next(check.space.explicit_examples(subject)))
     held = batch_invariance.batch_invariance(subject, case).holds

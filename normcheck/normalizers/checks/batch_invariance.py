@@ -30,6 +30,12 @@ PROBES = 16
 KEPT = (FLOAT32, BFLOAT16)
 """Formats in which models are served."""
 
+
+def not_for(kind: str) -> str:
+    """The sentence by which the demand is refused for a kind that is not checked in batches of other sizes."""
+    return f"batch-invariant=yes: the bits of a case in other batches are not checked for {kind}"
+
+
 LAW = "a case has the same bits in every batch"
 
 

@@ -24,6 +24,7 @@ from normcheck.families.recurrent.torch.names import named_tensors, written
 from normcheck.families.recurrent.torch.turns import successive
 from normcheck.frameworks.load import load
 from normcheck.frameworks.torch.module import is_module
+from normcheck.normalizers.checks.batch_invariance import not_for
 from normcheck.normalizers.composition import COMPOSITION, none_for
 
 
@@ -45,6 +46,8 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
     promised = contract(claim.contract)
     if promised.exact_to == COMPOSITION:
         raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {none_for(entry.name)}")
+    if promised.batch_invariant == "yes":
+        raise UsageError(f"{claim.name}: {not_for(entry.name)}")
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         if not callable(target) or isinstance(target, torch.nn.Module):
