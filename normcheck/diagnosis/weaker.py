@@ -176,8 +176,8 @@ def _half(contract: Contract, format: str) -> str:
 def _half_class(format: str) -> CheckWarning:
     wide = FORMATS[format].wide.name
     text = (
-        "the error is that of statistics kept in the input's own format, where torch's function keeps them in "
-        f"{wide}: compute in {wide} and round the output"
+        "the error is that of statistics kept in the input's format; torch's function keeps them in "
+        f"{wide}: compute in {wide}, round the output"
     )
     name = f"accuracy=half:{format}"
     return CheckWarning(name, text, name, format)

@@ -142,7 +142,8 @@ def _case(replay: str) -> str:
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100, *, brief: bool = False) -> str:
     """A finding as the terminal shows it. record: of one finding; its optional keys may be absent.
 
-    brief: leave out what only helps to repair it: remark, story of the fault, source, smallest case and script.
+    brief: leave out what only helps to repair it (remark, story of the fault, source, smallest case and script), and
+    the implementation, which pytest writes in the line above.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
     ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))
@@ -166,7 +167,7 @@ def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100,
         ("replay", str(record["replay"])),
         ("smallest", _case(str(record.get("smallest", "")))),
     ]
-    out = [f"{kind} {target}: {title(record)}", *([] if brief else [""])]
+    out = [title(record)] if brief else [f"{kind} {target}: {title(record)}", ""]
     for label, text in lines:
         if text and not (brief and label in NOT_IN_BRIEF):
             fill = textwrap.wrap(text, max(40, width - 11), break_long_words=False, break_on_hyphens=False)
