@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from normcheck.pytest_plugin.stash_keys import RESUMED, SUITE
+
 FORMS = ("json", "html", "sarif", "gitlab", "badge", "markdown")
 """The forms of `report.files`, which is imported only when something is written."""
 
@@ -26,6 +28,10 @@ def add_options(group: pytest.OptionGroup) -> None:
     for form in FORMS:
         group.addoption(f"--norm-{form}", metavar="FILE", help=helps[form])
     group.addoption(
+        "--norm-resume", metavar="FILE",
+        help="go on with a run that did not reach its end: FILE.partial.jsonl, as --norm-json FILE leaves it then",
+    )  # fmt: skip
+    group.addoption(
         "--norm-baseline", metavar="RUN.json",
         help="a run saved with --norm-json: what it found is known, and only what is new fails",
     )  # fmt: skip
@@ -42,29 +48,48 @@ def prepare(config: pytest.Config) -> None:
     """Raises `UsageError` before the run if a form cannot be written."""
     from normcheck.report import files
 
-    for form, _ in _requested(config):
-        files.require_libraries(form)
+    files.require_places(_requested(config))
 
 
-def write(config: pytest.Config, run: dict[str, Any]) -> None:
-    """Write the requested files, and the summary of a job of GitHub Actions."""
+def resume(config: pytest.Config) -> None:
+    """Read the run that this one goes on from. Raises `UsageError` if it cannot be continued."""
+    if not config.getoption("norm_resume"):
+        return
+    from normcheck.pytest_plugin import selection
+    from normcheck.pytest_plugin.resume import resumed
+
+    if not hasattr(config, "workerinput"):
+        config.stash[RESUMED] = resumed(config, config.stash[SUITE])
+    selection.settle(config, config.stash.get(RESUMED, (None, set()))[1])
+
+
+def write(config: pytest.Config, run: dict[str, Any]) -> list[str]:
+    """Write the requested files, and the summary of a job of GitHub Actions. Returns why some were not written."""
     from normcheck.report import files
 
-    for form, path in _requested(config):
-        files.write(run, form, path, config.rootpath)
+    failures = [why for why in files.write_each(run, _requested(config), config.rootpath).values() if why]
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     if _on_github() and summary:
-        text = files.text(run, "markdown", Path(summary), config.rootpath)
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            text = files.text(run, "markdown", Path(summary), config.rootpath)
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            failures.append(f"cannot write {summary}: {error.strerror}")
+    return failures
 
 
-def lines(config: pytest.Config, run: dict[str, Any]) -> Iterator[str]:
-    """Lines for the terminal: files written, entries of the baseline that no longer occur, annotations for GitHub."""
+def lines(config: pytest.Config, run: dict[str, Any], failures: list[str]) -> Iterator[str]:
+    """Lines for the terminal: files, entries of the baseline that no longer occur, annotations for GitHub.
+
+    failures: why some files were not written.
+    """
     from normcheck.report import github
 
     for _, path in _requested(config):
-        yield f"written: {path}"
+        if not any(str(path) in why for why in failures):
+            yield f"written: {path}"
+    yield from (f"not written: {why}" for why in failures)
     baseline = config.getoption("norm_baseline")
     if baseline:
         yield from _stale(run, baseline)
