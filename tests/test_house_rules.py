@@ -55,7 +55,7 @@ NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     (
         "report",
         ("core",),
-        ("core.errors", "core.result", "core.target"),
+        ("core.atomic_write", "core.errors", "core.foreign_code", "core.result", "core.target"),
         "a report reads plain records, also those of a saved run",
     ),
     (
