@@ -8,8 +8,20 @@ from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
-ENDS = (KeyboardInterrupt, GeneratorExit)
+ENDS = (KeyboardInterrupt,)
 """Exceptions that end the run and are never taken for one of the code under test."""
+
+ENDS_ITS_TEST = ", which would end its test"
+"""Appended to the reason of a `CallError` for an exception that skips or ends a test, or ends the process."""
+
+OF_TEST_RUNNERS = ("_pytest", "unittest")
+"""Packages whose exceptions skip or end a test."""
+
+
+def ends_a_test(error: BaseException) -> bool:
+    """Whether an exception is no error, but skips or ends a test, or ends a run or a process."""
+    package = type(error).__module__.partition(".")[0]
+    return not isinstance(error, Exception) or package in OF_TEST_RUNNERS
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class Collector:
         return pytest.ExitCode.TESTS_FAILED if bad else status
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._run:
-            return
+        if not self._run["implementations"] and not self._config.getoption("norm") and self._file is None:
+            return  # the tests of a project that names implementations in its configuration, without the suite
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(self._run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)

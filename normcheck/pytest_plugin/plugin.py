@@ -104,10 +104,11 @@ def pytest_configure(config: pytest.Config) -> None:
         limits = isolation_options.limits(config, claims)  # before anything is loaded here
         speed_options.prepare(config)
         config.stash[SUITE] = _suite(config, claims, words, effort, limits)
-        from normcheck.pytest_plugin import selection
+        from normcheck.pytest_plugin import early_exit, selection
 
         config.pluginmanager.register(selection, "normcheck-selection")
         if controls:
+            config.pluginmanager.register(early_exit, "normcheck-early-exit")
             report_options.prepare(config)
         report_options.resume(config)
     except UsageError as error:
