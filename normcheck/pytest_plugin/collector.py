@@ -138,7 +138,7 @@ def _reason(report: pytest.TestReport) -> str:
     if report.skipped and isinstance(report.longrepr, tuple):
         return f"its test was skipped: {report.longrepr[2].removeprefix('Skipped: ')}"
     crash = getattr(report.longrepr, "reprcrash", None)
-    said = (str(crash.message) if crash is not None else report.longreprtext).strip().splitlines()
+    said = (str(crash.message) if crash is not None else str(report.longrepr)).strip().splitlines()
     where = f" in {report.when}" if report.when in ("setup", "teardown") else ""
     first = (said or ["no reason"])[0].partition(" while running ")[0]  # xdist names the test once more
     return f"its test failed{where}: {first}"

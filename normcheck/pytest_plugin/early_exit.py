@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 
 from normcheck.pytest_plugin.stash_keys import SINK
+
+
+def _tell(config: pytest.Config, sentence: str) -> None:
+    """Print a sentence from within a test."""
+    terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    if terminal is not None:
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            terminal.write_line(f"\n{sentence}")
+            terminal.flush()
 
 
 @contextmanager
@@ -20,11 +30,8 @@ def no_early_success(config: pytest.Config) -> Iterator[None]:
     def ends(status: int) -> Any:
         if os.getpid() == process:
             said = f"os._exit({status}) was called in the run"
-            terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-            if terminal is not None:
-                terminal.write_line(f"\nnormcheck: {said}: it is not complete")
-                terminal.flush()
             config.stash[SINK]({"ended": said})
+            _tell(config, f"normcheck: {said}: it is not complete")
             status = status or int(pytest.ExitCode.TESTS_FAILED)
         plain(status)
 

@@ -24,6 +24,9 @@ def resumed(config: pytest.Config, suite: SuiteRun) -> tuple[Journal, set[Questi
     header = suite.header()
     before, now = journal.run.get("conditions", {}), header["conditions"]
     differing = [key for key in now if before.get(key) != now[key]]
+    if differing == ["sources"]:
+        changed = [name for name, digest in now["sources"].items() if before["sources"].get(name) != digest]
+        raise UsageError(f"--norm-resume {path}: {changed[0]} has changed since that run: leave --norm-resume out")
     if differing:
         key = differing[0]
         raise UsageError(

@@ -5,6 +5,7 @@ Imports the engine, and so the frameworks: it is loaded when an implementation i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from normcheck.engine.settings import Settings, replayed_case
 from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin import seed
-from normcheck.report import files
+from normcheck.report import files, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,14 @@ class SuiteRun:
                 f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
                 for claim in self.claims if claim.implementation is not None
             },
+            "sources": {claim.name: _digest(claim.name) for claim in self.claims},
         }  # fmt: skip
+
+
+def _digest(target: str) -> str:
+    """The digest of the file that defines a target; empty where it is not found below the working directory."""
+    place = Path.cwd() / problems.locate(target, Path.cwd()).path
+    return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else ""
 
 
 def suite_run(given: Sequence[Any], words: Sequence[str], settings: Settings) -> SuiteRun:

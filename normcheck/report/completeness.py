@@ -20,8 +20,11 @@ def unanswered(record: Mapping[str, Any]) -> str:
     missing = record.get("missing", {})
     if not missing:
         return ""
-    counted = f"{len(missing)} check{'s' * (len(missing) != 1)} without an answer"
-    return f"{counted}: {with_reason(missing)}"
+    return f"{_checks(len(missing))} without an answer: {with_reason(missing)}"
+
+
+def _checks(count: int) -> str:
+    return "1 check" if count == 1 else f"{count} checks"
 
 
 def lines(run: Mapping[str, Any]) -> Iterator[str]:
@@ -30,10 +33,10 @@ def lines(run: Mapping[str, Any]) -> Iterator[str]:
     missing = sum(len(one.get("missing", ())) for one in records)
     if missing:
         ended = f"; the run has ended: {run['ended']}" if run.get("ended") else ""
-        yield f"Incomplete: {missing} checks have no answer{ended}."
+        yield f"Incomplete: {_checks(missing)} without an answer{ended}."
     elif run.get("ended"):
         yield f"Incomplete: the run has ended: {run['ended']}."
     if run.get("deselected"):
-        yield f"In part: {run['deselected']} checks were not selected."
+        yield f"In part: without {_checks(run['deselected'])} that this run did not select."
     if not any(one["compared"] for one in records):
         yield "Nothing was compared."
