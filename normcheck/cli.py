@@ -147,13 +147,18 @@ def _report(words: Sequence[str]) -> int:
 
 def _saved(path: Path) -> dict[str, Any]:
     """A saved run: the document, or what the journal of a run that did not reach its end holds."""
+    from normcheck.core.events import JOURNAL_SUFFIX
     from normcheck.report import files
 
-    if path.suffix != ".jsonl":
-        return files.read(path)
-    from normcheck.engine import journal
+    if path.suffix == ".jsonl":
+        from normcheck.engine import journal
 
-    return journal.read(path).document()
+        return journal.read(path).document()
+    run = files.read(path)
+    later = path.with_name(path.name + JOURNAL_SUFFIX)
+    if run.get("complete", True) and later.exists():
+        print(f"normcheck: a later run did not reach its end: normcheck report {later}", file=sys.stderr)
+    return run
 
 
 def _self_check(conventions: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import torch
 
-from normcheck.core.events import CheckDone, ClaimBound
+from normcheck.core.events import JOURNAL_SUFFIX, CheckDone, ClaimBound
 from normcheck.engine import journal
 from normcheck.pytest_plugin import collector, journal_file, suite_run  # noqa: F401  # loaded once, before the forks
 from normcheck.report import files, html  # noqa: F401
@@ -136,7 +136,7 @@ class Left:
 
     @property
     def journal(self) -> journal.Journal | None:
-        path = self.folder / f"out.json{journal.SUFFIX}"
+        path = self.folder / f"out.json{JOURNAL_SUFFIX}"
         return journal.read(path) if path.exists() else None
 
 
@@ -207,9 +207,9 @@ def undisturbed(folder: Path) -> Undisturbed:
     return Undisturbed(left.document, left.seen, 2 * answers - len(CLAIMS) + len(CLAIMS))
 
 
-def injections(events: int, count: int) -> Iterator[tuple[int, str]]:
+def injections(events: int, count: int, first: int) -> Iterator[tuple[int, str]]:
     """Pairs of an event and a way: all of them, or some at equal distances, in which every way occurs."""
-    pairs = [(at, way) for at in range(1, events + 1) for way in WAYS]
+    pairs = [(at, way) for at in range(first, events + 1) for way in WAYS]
     step = len(pairs) / min(count, len(pairs))
     ways = list(WAYS)
     for i in range(min(count, len(pairs))):
@@ -219,13 +219,15 @@ def injections(events: int, count: int) -> Iterator[tuple[int, str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="kill runs at their events")
     parser.add_argument("--injections", type=int, default=200)
-    count = parser.parse_args().injections
+    parser.add_argument("--last", action="store_true", help="only at the last two events, in every way")
+    given = parser.parse_args()
     torch.set_num_threads(1)
+    sys.dont_write_bytecode = False  # else every run would compile the suite anew
     started, wrong, resumed = time.monotonic(), [], 0
     by_way: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         calm = undisturbed(_new(place, "calm"))
-        for i, (at, way) in enumerate(injections(calm.events, count)):
+        for i, (at, way) in enumerate(injections(calm.events, given.injections, calm.events - 1 if given.last else 1)):
             folder = _new(place, str(i))
             (folder / "out.json").write_text(OLD)
             left = Left(folder, forked(folder, arguments(), lambda at=at, way=way: Injector(at, way)))

@@ -294,7 +294,7 @@ def test_a_run_goes_on(project: pytest.Pytester, workers: tuple[str, ...]) -> No
 def test_a_run_that_is_over_goes_on_with_nothing(project: pytest.Pytester) -> None:
     """Its status is that of its findings, though no test is run."""
     for word, status in ((SOUND, 0), (WRONG, 1)):
-        stopped(project, 14, "--norm", word)  # at the end of the claim
+        stopped(project, 13, "--norm", word)  # at its last answer
         result = run(project, "--norm", word, "--norm-json", "out.json", "--norm-resume", JOURNAL)
         assert result.ret == status
         assert record(project)["missing"] == {}
@@ -323,4 +323,4 @@ def test_changed_code_does_not_go_on(project: pytest.Pytester) -> None:
     result = run(project, "--norm", SOUND, "--norm-resume", JOURNAL)
 
     assert result.ret == 4
-    assert "mine.py has changed since that run" in result.stderr.str()
+    assert "mine.py:sound has changed since that run" in result.stderr.str()

@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.core.errors import UsageError
-from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone, Event, event, record
+from normcheck.core.events import JOURNAL_SUFFIX, CheckDone, CheckStarted, ClaimBound, ClaimDone, Event, event, record
 from normcheck.core.result import ERROR, FAILED, INCONCLUSIVE
 from normcheck.core.version import __version__
 from normcheck.engine.coverage import Coverage, Question
 from normcheck.engine.run import in_order
 from normcheck.engine.verdict import document
-
-SUFFIX = ".partial.jsonl"
-"""Appended to the name of the document."""
 
 KILLED = "the run was killed"
 """How a run ended whose journal has no last line."""
@@ -199,7 +196,7 @@ def read(path: Path) -> Journal:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         found = Journal()
     if not found.run:
-        raise UsageError(f"{path} is no journal of a run: name the FILE{SUFFIX} that --norm-json FILE leaves")
+        raise UsageError(f"{path} is no journal of a run: name the FILE{JOURNAL_SUFFIX} that --norm-json FILE leaves")
     if found.run.get("normcheck") != __version__:
         raise UsageError(
             f"{path} was written by normcheck {found.run.get('normcheck')}, and this is {__version__}: run it again"

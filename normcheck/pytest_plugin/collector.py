@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from normcheck.core.events import event, outcomes_of
+from normcheck.core.events import JOURNAL_SUFFIX, event, outcomes_of
 from normcheck.core.foreign_code import first_line
 from normcheck.core.version import __version__
 from normcheck.engine import accepted_findings
-from normcheck.engine.journal import SUFFIX, Journal, Line, event_line
+from normcheck.engine.journal import Journal, Line, event_line
 from normcheck.engine.verdict import INCOMPLETE, environment
 from normcheck.pytest_plugin import report_options
 from normcheck.pytest_plugin.journal_file import JournalFile
@@ -29,13 +29,13 @@ class Collector:
         self._config = config
         self._journal = Journal()
         self._ended = ""
-        self._failures: list[str] = []
+        self._written: dict[Path, str] = {}
         self._run: dict[str, Any] = {}
         first = list(self._first_lines())
         for line in first:
             self._journal.take(line)
         name = config.getoption("norm_json")
-        self._file = JournalFile(Path(name + SUFFIX), first) if name else None
+        self._file = JournalFile(Path(name + JOURNAL_SUFFIX), first) if name else None
 
     def _first_lines(self) -> list[Line]:
         """The header, and the answers of the run that this one goes on from."""
@@ -46,6 +46,8 @@ class Collector:
 
     def take(self, line: Line) -> None:
         """Take a line: it is written before anything else can happen."""
+        if "selected" in line and self._journal.selected is not None:
+            return  # every worker process sends the same
         if self._file is not None:
             self._file.write(line)
         self._journal.take(line)
@@ -77,7 +79,8 @@ class Collector:
                 self.take(event_line("", one))
         except BaseException as error:
             self._ended = self._ended or first_line(error)
-            raise
+            if not isinstance(error, pytest.exit.Exception):  # which would decide the exit status
+                raise
         finally:
             self._finish(session)
 
@@ -89,16 +92,21 @@ class Collector:
             ended = self._ended  # a run that stops after its last question is whole
             self._journal.take({"ended": ended})
         self._run = self._journal.document()
-        self._failures = report_options.write(self._config, self._run)
+        self._written = report_options.write(self._config, self._run)
         if self._file is not None:
             self._file.write({"ended": ended})
-            self._file.close(remove=self._run["complete"] and not self._failures)
+            self._file.close(remove=self._run["complete"] and not self._failed)
         session.exitstatus = self._status(session.exitstatus)
+
+    @property
+    def _failed(self) -> bool:
+        """Whether a file was not written."""
+        return any(self._written.values())
 
     def _status(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
         """4 if a target cannot be used or a file not be written; never 0 for what was not compared, or not answered."""
         records = self._run["implementations"]
-        if self._failures or any(outcome.usage for outcome in outcomes_of(self._journal.events())):
+        if self._failed or any(outcome.usage for outcome in outcomes_of(self._journal.events())):
             return pytest.ExitCode.USAGE_ERROR
         goes_on = RESUMED in self._config.stash
         if status == pytest.ExitCode.NO_TESTS_COLLECTED and goes_on and records:
@@ -117,7 +125,7 @@ class Collector:
         terminalreporter.section("normcheck", sep="=")
         for text, markup in summary(self._run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
             terminalreporter.write_line(text, **markup)
-        for text in report_options.lines(self._config, self._run, self._failures):
+        for text in report_options.lines(self._config, self._run, self._written):
             terminalreporter.write_line(text)
         if self._file is not None and self._file.path.exists():
             terminalreporter.write_line(f"kept: {self._file.path}, to go on with --norm-resume {self._file.path}")

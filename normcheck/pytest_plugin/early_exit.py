@@ -47,3 +47,10 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     """The tests of a run that checks implementations."""
     with no_early_success(session.config):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """What follows the tests, up to the files of the run."""
+    with no_early_success(session.config):
+        return (yield)

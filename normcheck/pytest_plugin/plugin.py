@@ -90,32 +90,39 @@ def pytest_configure(config: pytest.Config) -> None:
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     seed.settle(config, effort)
     claims = _claims(config)
-    if not claims:
+    if not claims and not report_options.asked_for(config):
         return
     from normcheck.core.errors import UsageError
-    from normcheck.pytest_plugin import xdist
 
-    config.pluginmanager.register(xdist, "normcheck-xdist")
-
-    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
-    if config.getoption("norm_gradient"):
-        words.append(f"gradient={config.getoption('norm_gradient')}")
     try:
-        limits = isolation_options.limits(config, claims)  # before anything is loaded here
-        speed_options.prepare(config)
-        config.stash[SUITE] = _suite(config, claims, words, effort, limits)
-        from normcheck.pytest_plugin import early_exit, selection
-
-        config.pluginmanager.register(selection, "normcheck-selection")
+        if claims:
+            _prepare_suite(config, claims, effort)
         if controls:
-            config.pluginmanager.register(early_exit, "normcheck-early-exit")
             report_options.prepare(config)
         report_options.resume(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if claims and config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+
+
+def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> None:
+    """Make the run of the property suite, and register what it needs. Raises `UsageError` for invalid options."""
+    from normcheck.pytest_plugin import xdist
+
+    config.pluginmanager.register(xdist, "normcheck-xdist")
+    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
+    if config.getoption("norm_gradient"):
+        words.append(f"gradient={config.getoption('norm_gradient')}")
+    limits = isolation_options.limits(config, claims)  # before anything is loaded here
+    speed_options.prepare(config)
+    config.stash[SUITE] = _suite(config, claims, words, effort, limits)
+    from normcheck.pytest_plugin import early_exit, selection
+
+    config.pluginmanager.register(selection, "normcheck-selection")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(early_exit, "normcheck-early-exit")
 
 
 def _suite(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:

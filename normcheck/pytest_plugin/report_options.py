@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.errors import UsageError
 from normcheck.pytest_plugin.stash_keys import RESUMED, SUITE
 
 FORMS = ("json", "html", "sarif", "gitlab", "badge", "markdown")
@@ -44,17 +45,25 @@ def _requested(config: pytest.Config) -> Iterator[tuple[str, Path]]:
             yield form, Path(name)
 
 
+def asked_for(config: pytest.Config) -> bool:
+    """Whether files are to be written, or a run to be continued."""
+    return bool(config.getoption("norm_resume")) or any(_requested(config))
+
+
 def prepare(config: pytest.Config) -> None:
     """Raises `UsageError` before the run if a form cannot be written."""
-    from normcheck.report import files
+    if any(_requested(config)):
+        from normcheck.report import files
 
-    files.require_places(_requested(config))
+        files.require_places(_requested(config))
 
 
 def resume(config: pytest.Config) -> None:
     """Read the run that this one goes on from. Raises `UsageError` if it cannot be continued."""
     if not config.getoption("norm_resume"):
         return
+    if SUITE not in config.stash:
+        raise UsageError("--norm-resume goes on with a run of the suite: repeat its options, --norm KIND=TARGET first")
     from normcheck.pytest_plugin import selection
     from normcheck.pytest_plugin.resume import resumed
 
@@ -63,11 +72,14 @@ def resume(config: pytest.Config) -> None:
     selection.settle(config, config.stash.get(RESUMED, (None, set()))[1])
 
 
-def write(config: pytest.Config, run: dict[str, Any]) -> list[str]:
-    """Write the requested files, and the summary of a job of GitHub Actions. Returns why some were not written."""
+def write(config: pytest.Config, run: dict[str, Any]) -> dict[Path, str]:
+    """Write the requested files, and the summary of a job of GitHub Actions.
+
+    Returns their paths: empty for one that was written, else why it was not.
+    """
     from normcheck.report import files
 
-    failures = [why for why in files.write_each(run, _requested(config), config.rootpath).values() if why]
+    written = files.write_each(run, _requested(config), config.rootpath)
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     if _on_github() and summary:
         try:
@@ -75,21 +87,19 @@ def write(config: pytest.Config, run: dict[str, Any]) -> list[str]:
             with Path(summary).open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            failures.append(f"cannot write {summary}: {error.strerror}")
-    return failures
+            written[Path(summary)] = f"cannot write {summary}: {error.strerror}"
+    return written
 
 
-def lines(config: pytest.Config, run: dict[str, Any], failures: list[str]) -> Iterator[str]:
+def lines(config: pytest.Config, run: dict[str, Any], written: dict[Path, str]) -> Iterator[str]:
     """Lines for the terminal: files, entries of the baseline that no longer occur, annotations for GitHub.
 
-    failures: why some files were not written.
+    written: what `write` returned.
     """
     from normcheck.report import github
 
-    for _, path in _requested(config):
-        if not any(str(path) in why for why in failures):
-            yield f"written: {path}"
-    yield from (f"not written: {why}" for why in failures)
+    for path, failure in written.items():
+        yield f"not written: {failure}" if failure else f"written: {path}"
     baseline = config.getoption("norm_baseline")
     if baseline:
         yield from _stale(run, baseline)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from normcheck.core.errors import UsageError
+from normcheck.core.events import JOURNAL_SUFFIX
 from normcheck.engine.coverage import Question
-from normcheck.engine.journal import SUFFIX, Journal, read
+from normcheck.engine.journal import Journal, read
 from normcheck.pytest_plugin.suite_run import SuiteRun
 
 
@@ -19,7 +20,7 @@ def resumed(config: pytest.Config, suite: SuiteRun) -> tuple[Journal, set[Questi
     Raises `UsageError` for a file that is no journal, and for one of a run under other conditions.
     """
     path = Path(config.getoption("norm_resume"))
-    beside = path.with_name(path.name + SUFFIX)
+    beside = path.with_name(path.name + JOURNAL_SUFFIX)
     journal = read(beside if path.suffix != ".jsonl" and beside.is_file() else path)
     header = suite.header()
     before, now = journal.run.get("conditions", {}), header["conditions"]

@@ -98,6 +98,7 @@ class SuiteRun:
                 f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
                 for claim in self.claims if claim.implementation is not None
             },
+            "accepted": sorted(f"{one.kind} {one.target} {one.check}".strip() for one in settings.accepted),
             "sources": {claim.name: _digest(claim.name) for claim in self.claims},
         }  # fmt: skip
 
