@@ -162,7 +162,7 @@ def test_a_full_disk_costs_one_file(project: pytest.Pytester, monkeypatch: pytes
     assert (project.path / "out.json").read_text() == "before"
     assert "1 passed" in (project.path / "badge.svg").read_text()
     result.stdout.fnmatch_lines([
-        "written: badge.svg", "written: out.md", "not written: cannot write out.json: No space left on device",
+        "not written: cannot write out.json: No space left on device", "written: badge.svg", "written: out.md",
         f"kept: {JOURNAL}, to go on with --norm-resume {JOURNAL}",
     ])  # fmt: skip
     assert cli.run(["report", JOURNAL, "--json", "again.json"]) == 0
