@@ -1,0 +1,67 @@
+"""What a form is for a framework: names of further parameters, and the calls by which it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.normalizer import Normalizer
+
+
+class FormArrays(Protocol):
+    """Operations on arrays of a framework beyond arithmetic and indexing, which all of them have."""
+
+    def like(self, values: Array, x: Any) -> Any:
+        """A new array with these values in the format of x."""
+        ...
+
+    def constant(self, x: Any) -> Any:
+        """The same values, through which no gradient passes."""
+        ...
+
+    def joined(self, first: Any, second: Any, axis: int) -> Any:
+        """Two arrays, one after the other along an axis."""
+        ...
+
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array of the framework."""
+        ...
+
+    def format_of(self, x: Any) -> str:
+        """The name of the format of an array."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormCall:
+    """One way to call code of a form with one input x.
+
+    given: the values of its parameters by role, "input" among them. taken: what the plain normalizer would return, from
+    what was returned and from those values, which may have been written to.
+    """
+
+    given: Callable[[Any, FormArrays, Normalizer], dict[str, Any]]
+    taken: Callable[[Any, Mapping[str, Any], FormArrays, Normalizer], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FormSpec:
+    """A form: the names that its parameters have by role, and its calls by name."""
+
+    roles: Mapping[str, tuple[str, ...]]
+    calls: Mapping[str, FormCall]
+
+
+def values_of(returned: Any) -> tuple[Any, ...]:
+    """What a call returned as a tuple."""
+    return tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+
+
+def with_first(returned: Any, change: Callable[[Any], Any]) -> Any:
+    """What a call returned, with the first of several values, or the only one, changed."""
+    if not isinstance(returned, (tuple, list)):
+        return change(returned)
+    first, *rest = returned
+    return (change(first), *rest)

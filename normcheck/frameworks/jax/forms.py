@@ -1,0 +1,30 @@
+"""What forms need of JAX's arrays (`frameworks.forms.form.FormArrays`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from normcheck.core.floats import Array
+from normcheck.frameworks.jax import arrays
+
+
+class JaxFormArrays:
+    """Arrays, traced or not."""
+
+    def like(self, values: Array, x: Any) -> Any:
+        return jnp.asarray(values.astype(x.dtype))
+
+    def constant(self, x: Any) -> Any:
+        return jax.lax.stop_gradient(x)
+
+    def joined(self, first: Any, second: Any, axis: int) -> Any:
+        return jnp.concatenate((first, second), axis)
+
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, jax.Array)
+
+    def format_of(self, x: Any) -> str:
+        return arrays.format_of(x)
