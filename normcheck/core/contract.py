@@ -38,7 +38,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sizes": ("every", "some"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
-    "form": ("plain", "add", "gate", "gate-first", "mask"),
+    "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
 }
 """Key of each convention to its values; the first is the default."""
 

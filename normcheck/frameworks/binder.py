@@ -13,7 +13,7 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
 from normcheck.frameworks import axis, functional_state, functions, layers, registry
-from normcheck.frameworks.forms.plain import plain_targets
+from normcheck.frameworks.forms.plain import formed_targets
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
@@ -22,7 +22,7 @@ from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.batch_invariance import not_for
 from normcheck.normalizers.composition import COMPOSITION, none_for, undefined
-from normcheck.normalizers.forms import PLAIN, inexact
+from normcheck.normalizers.forms import PLAIN, inexact, ways
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
@@ -97,11 +97,14 @@ def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, clai
     form = contract(claim.contract).form
     if form == PLAIN:
         return _loaded(framework, target, normalizer, claim.name)
-    targets = plain_targets(framework, target, form, normalizer, claim.name)
-    found, *others = (_loaded(framework, one, normalizer, claim.name) for one in targets.values())
-    silent = [replace(one, offer=replace(one.offer, spell=None)) for one in found.attempts]
-    names = list(targets)[1:]
-    return replace(found, attempts=silent, further={n: one.attempts for n, one in zip(names, others, strict=True)})
+    attempts: list[Attempt] = []
+    further: dict[str, list[Attempt]] = {use: [] for use in ways(form)}
+    for one in formed_targets(framework, target, form, normalizer, claim.name):
+        found = _loaded(framework, one.plain, normalizer, claim.name)
+        attempts += [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in found.attempts]
+        for use, other in one.further.items():
+            further[use] += _loaded(framework, other, normalizer, claim.name).attempts
+    return replace(found, attempts=attempts, further=further)
 
 
 def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:

@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import attribute
-from normcheck.frameworks.forms.form import FormArrays, FormCall, FormSpec, values_of
+from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, values_of
+from normcheck.frameworks.forms.names import RESIDUAL
 from normcheck.normalizers.forms import ALONE, BY_RESIDUAL, OF_BOTH, OTHER, OTHER_RESIDUAL, PLAIN, SHARES, in_turn
-from normcheck.normalizers.normalizer import Normalizer
 
-BEFORE = "the input as it was given"
+BEFORE = "how the input was computed"
 
 
-def _marked(given: dict[str, Any]) -> dict[str, Any]:
+def _marked(x: Any, residual: Any) -> Given:
     """The values, and how the input was computed: code that writes in place without a graph leaves it as it was."""
-    return given | {BEFORE: attribute(given["input"], "grad_fn")}
+    return {"input": x, "residual": residual, BEFORE: attribute(x, "grad_fn")}
 
 
-def _shared(x: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    part = x * arrays.like(in_turn(SHARES, tuple(x.shape)), x)
-    return _marked({"input": x - part, "residual": part})
+def _part(question: FormQuestion) -> Any:
+    return question.x * question.like(in_turn(SHARES, question.shape))
 
 
-def _by_residual(x: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    part = arrays.constant(x * arrays.like(in_turn(SHARES, tuple(x.shape)), x))
-    return _marked({"input": part, "residual": x - part})
+def _shared(question: FormQuestion) -> Given:
+    part = _part(question)
+    return _marked(question.x - part, part)
 
 
-def _rounded(x: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    return _marked({"input": x * 1.0, "residual": arrays.constant(x) * OTHER_RESIDUAL})
+def _by_residual(question: FormQuestion) -> Given:
+    part = question.arrays.constant(_part(question))
+    return _marked(part, question.x - part)
 
 
-def _outputs(returned: Any, given: Mapping[str, Any], arrays: FormArrays) -> tuple[Any, ...]:
+def _rounded(question: FormQuestion) -> Given:
+    return _marked(question.x * 1.0, question.arrays.constant(question.x) * OTHER_RESIDUAL)
+
+
+def _outputs(returned: Any, given: Given, question: FormQuestion) -> tuple[Any, ...]:
     """The output and the new residual: returned, or written into what was given."""
-    found = tuple(one for one in values_of(returned) if arrays.is_array(one))
-    shape = tuple(given["input"].shape)
-    found = tuple(one for one in found if tuple(one.shape) == shape)
-    if len(found) >= 2:
-        return found[:2]
+    arrays = question.arrays
     if returned is None:
         written = (given["input"], given["residual"])
         same = given[BEFORE] is not None and attribute(given["input"], "grad_fn") is given[BEFORE]
         return tuple(map(arrays.constant, written)) if same else written
-    return (*found, given["residual"]) if _was_written(given["residual"]) else found
+    found = tuple(one for one in values_of(returned) if arrays.is_array(one) and tuple(one.shape) == question.shape)
+    return (*found[:2], given["residual"]) if len(found) < 2 and _was_written(given["residual"]) else found[:2]
 
 
 def _was_written(residual: Any) -> bool:
@@ -53,38 +53,33 @@ def _was_written(residual: Any) -> bool:
     return isinstance(version, int) and version > 0
 
 
-def _output(returned: Any, given: Mapping[str, Any], arrays: FormArrays, normalizer: Normalizer) -> Any:
-    found = _outputs(returned, given, arrays)
+def _output(returned: Any, given: Given, question: FormQuestion) -> Any:
+    found = _outputs(returned, given, question)
     return found[0] if found else returned
 
 
-def _other(returned: Any, given: Mapping[str, Any], arrays: FormArrays, normalizer: Normalizer) -> Any:
-    return _both(returned, given, arrays)[1]
-
-
-def _sum(returned: Any, given: Mapping[str, Any], arrays: FormArrays, normalizer: Normalizer) -> Any:
-    first, second = _both(returned, given, arrays)
-    return first + second
-
-
-def _both(returned: Any, given: Mapping[str, Any], arrays: FormArrays) -> tuple[Any, Any]:
-    found = _outputs(returned, given, arrays)
+def _both(returned: Any, given: Given, question: FormQuestion) -> tuple[Any, Any]:
+    found = _outputs(returned, given, question)
     if len(found) < 2:
         raise CallError(f"it {ALONE}", ALONE)
     return found[0], found[1]
 
 
+def _other(returned: Any, given: Given, question: FormQuestion) -> Any:
+    return _both(returned, given, question)[1]
+
+
+def _sum(returned: Any, given: Given, question: FormQuestion) -> Any:
+    first, second = _both(returned, given, question)
+    return first + second
+
+
 FORM = FormSpec(
-    roles={
-        "residual": (
-            "residual", "res", "residuals", "skip", "shortcut", "identity", "resid", "residual_in", "prev_residual", "x2",
-            "add", "addend", "other", "hidden_residual", "residual_states",
-        ),
-    },
+    roles={"residual": RESIDUAL},
     calls={
         PLAIN: FormCall(_shared, _output),
         OTHER: FormCall(_rounded, _other),
         BY_RESIDUAL: FormCall(_by_residual, _output),
         OF_BOTH: FormCall(_by_residual, _sum),
     },
-)  # fmt: skip
+)

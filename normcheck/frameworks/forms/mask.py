@@ -1,56 +1,82 @@
-"""The form mask: entries that are padding take no part in statistics. The mask has the input's axes without units."""
+"""The forms mask and lengths: entries that are padding take no part in statistics.
+
+A mask has the input's axes without that of units; lengths count the entries of each case that are none of padding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from normcheck.frameworks.forms.form import FormArrays, FormCall, FormSpec, with_first
+from normcheck.core.errors import CallError
+from normcheck.frameworks.forms import names
+from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, with_first
 from normcheck.normalizers.forms import BY_PADDING, PADDING, PLAIN, in_turn
-from normcheck.normalizers.normalizer import Normalizer
-
-ROLES = {
-    "mask": ("mask", "padding_mask", "attention_mask", "input_mask", "valid", "valid_mask", "pad_mask", "masks"),
-}
 
 
-def _axis(x: Any, normalizer: Normalizer) -> int:
-    """The axis that is padded: the last of several spatial or time axes, else that of cases."""
-    if len(x.shape) < 3:
+def _axis(question: FormQuestion) -> int:
+    """The axis that is padded: the last of several axes of space or time, else that of cases."""
+    if len(question.shape) < 3:
         return 0
-    return 1 if normalizer.sets.layout == "trailing" else len(x.shape) - 1
+    return 1 if question.normalizer.sets.layout == "trailing" else len(question.shape) - 1
 
 
-def _padded(x: Any, padding: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    axis = _axis(x, normalizer)
-    whole = arrays.joined(x, padding, axis)
-    valid = np.zeros(tuple(whole.shape))
-    valid[_first(x, axis)] = 1.0
-    units = valid.ndim - 1 if normalizer.sets.layout == "trailing" else 1
-    return {"input": whole, "mask": arrays.like(valid.take(0, axis=units), x) > 0.5}
+def _valid(question: FormQuestion) -> tuple[slice, ...]:
+    axis = _axis(question)
+    return (*(slice(None),) * axis, slice(0, question.shape[axis]))
 
 
-def _first(x: Any, axis: int) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, slice(0, x.shape[axis]))
+def _mask(whole: Any, question: FormQuestion, *, padding: bool) -> Any:
+    """Whether entries are valid; padding: or whether they are padding."""
+    mask = np.full(tuple(whole.shape), float(padding))
+    mask[_valid(question)] = float(not padding)
+    units = mask.ndim - 1 if question.normalizer.sets.layout == "trailing" else 1
+    return question.like(mask.take(0, axis=units)) > 0.5
 
 
-def _before_padding(x: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    return _padded(x, arrays.like(in_turn(PADDING, tuple(x.shape)), x), arrays, normalizer)
+def _lengths(whole: Any, question: FormQuestion) -> Any:
+    if _axis(question) == 0:
+        raise CallError("an input of two axes has no lengths", "an input of two axes has no lengths")
+    return question.arrays.counts(np.full(question.shape[0], question.shape[_axis(question)]), question.x)
 
 
-def _as_padding(x: Any, arrays: FormArrays, normalizer: Normalizer) -> dict[str, Any]:
-    held = arrays.constant(x)
-    padding = (x - held) + arrays.like(in_turn(PADDING, tuple(x.shape)), x)
-    return _padded(held, padding, arrays, normalizer)
+ROLES: dict[str, Callable[[Any, FormQuestion], Any]] = {
+    "mask": partial(_mask, padding=False),
+    "padding": partial(_mask, padding=True),
+    "lengths": _lengths,
+}
+"""What marks the padding, by role."""
 
 
-def _valid(returned: Any, given: Mapping[str, Any], arrays: FormArrays, normalizer: Normalizer) -> Any:
-    whole = given["input"]
-    axis = _axis(whole, normalizer)
-    half = (*(slice(None),) * axis, slice(0, whole.shape[axis] // 2))
-    return with_first(returned, lambda y: y[half])
+def _padded(x: Any, padding: Any, role: str, question: FormQuestion) -> Given:
+    whole = question.arrays.joined(x, padding, _axis(question))
+    return {"input": whole, role: ROLES[role](whole, question)}
 
 
-FORM = FormSpec(ROLES, {PLAIN: FormCall(_before_padding, _valid), BY_PADDING: FormCall(_as_padding, _valid)})
+def _before_padding(role: str, question: FormQuestion) -> Given:
+    return _padded(question.x, question.like(in_turn(PADDING, question.shape)), role, question)
+
+
+def _as_padding(role: str, question: FormQuestion) -> Given:
+    padding = question.varied(in_turn(PADDING, question.shape))
+    return _padded(question.arrays.constant(question.x), padding, role, question)
+
+
+def _cut(returned: Any, given: Given, question: FormQuestion) -> Any:
+    return with_first(returned, lambda y: y[_valid(question)])
+
+
+def _form(role: str, known: tuple[str, ...]) -> FormSpec:
+    calls = {
+        PLAIN: FormCall(partial(_before_padding, role), _cut),
+        BY_PADDING: FormCall(partial(_as_padding, role), _cut),
+    }
+    return FormSpec({role: known}, calls)
+
+
+VALID = _form("mask", tuple(name for name in names.MASK if name not in names.PADDING_IS_TRUE))
+INVALID = _form("padding", names.PADDING_IS_TRUE)
+LENGTHS = _form("lengths", names.LENGTHS)

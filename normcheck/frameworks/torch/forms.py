@@ -16,11 +16,17 @@ class TorchFormArrays:
     def like(self, values: Array, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(values).to(x.device, x.dtype)
 
+    def counts(self, values: Array, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(values).to(x.device, torch.int64)
+
     def constant(self, x: torch.Tensor) -> torch.Tensor:
         return x.detach()
 
     def joined(self, first: torch.Tensor, second: torch.Tensor, axis: int) -> torch.Tensor:
         return torch.cat((first, second), axis)
+
+    def moved(self, x: torch.Tensor, source: int, destination: int) -> torch.Tensor:
+        return x.movedim(source, destination).contiguous()
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)

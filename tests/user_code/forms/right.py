@@ -99,3 +99,57 @@ def add_gated(x, residual, gate, weight, eps=1e-5):
     """Two forms at once."""
     total = x + residual
     return F.rms_norm(total, (total.shape[-1],), weight, eps) * F.silu(gate), total
+
+
+class LengthsInstanceNorm(nn.Module):
+    """Instance norm over the first frames of each utterance, (cases, channels, frames)."""
+
+    def __init__(self, num_features, eps=1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.eps = eps
+
+    def forward(self, x, lengths):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        kept = (torch.arange(x.shape[-1]) < lengths[:, None]).unsqueeze(1).to(wide.dtype)
+        count = lengths.view(-1, 1, 1).to(wide.dtype)
+        mean = (wide * kept).sum(-1, keepdim=True) / count
+        centered = (wide - mean) * kept
+        var = centered.square().sum(-1, keepdim=True) / count
+        out = centered * torch.rsqrt(var + self.eps)
+        return ((out * self.weight[:, None] + self.bias[:, None]) * kept).to(x.dtype)
+
+
+def ada_layer_norm(x, scale, shift, eps=1e-6):
+    """The adaptive layer norm of a transformer: one scale and shift for each case, (cases, width)."""
+    out = F.layer_norm(x, (x.shape[-1],), eps=eps)
+    if x.dim() == 2:
+        return out * (1 + scale) + shift
+    return out * (1 + scale[:, None]) + shift[:, None]
+
+
+def adain(x, gamma, beta, eps=1e-5):
+    """Adaptive instance norm; gamma and beta are (cases, channels, 1, 1)."""
+    return F.instance_norm(x, eps=eps) * gamma + beta
+
+
+class BatchNormNHWC(nn.BatchNorm2d):
+    """Maps with their channels last, as (cases, height, width, channels)."""
+
+    def forward(self, x):
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def add_masked(x, residual, padding_mask, weight=None, bias=None, eps=1e-5):
+    """A residual, and an instance norm whose mask is true where an entry is padding."""
+    total = x + residual
+    kept = (~padding_mask).unsqueeze(1).to(total.dtype)
+    axes = tuple(range(2, x.dim()))
+    count = kept.sum(axes, keepdim=True)
+    mean = (total * kept).sum(axes, keepdim=True) / count
+    centered = (total - mean) * kept
+    out = centered * torch.rsqrt(centered.square().sum(axes, keepdim=True) / count + eps)
+    units = (1, -1) + (1,) * (x.dim() - 2)
+    out = out if weight is None else out * weight.view(units)
+    return (out if bias is None else out + bias.view(units)) * kept, total
