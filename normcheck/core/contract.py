@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sizes": ("every", "some"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
+    "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
 }
 """Key of each convention to its values; the first is the default."""
 
@@ -66,6 +67,9 @@ class Contract:
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
     initial: str = "documented"  # a new layer's weight is 1, its bias 0, its running variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
+    form: str = (
+        "plain"  # what is around the normalizer, as names joined by "+": the sum with a residual, a gate, a mask
+    )
     eps: float | None = None  # the eps of an implementation without an argument for it
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
@@ -113,9 +117,19 @@ def _value(key: str, text: str) -> object:
         name, _, some = text.partition(":")
         if name in CHOICES[key]:
             return f"{name}:{','.join(_formats(key, text, some))}"
+    if key == "form" and "+" in text:
+        return _joined(key, text)
     if text not in CHOICES[key]:
         raise UsageError(f"contract {key}={text}: {suggest(text, CHOICES[key])}")
     return text
+
+
+def _joined(key: str, text: str) -> str:
+    names = [name.strip() for name in text.split("+")]
+    for name in names:
+        if name not in CHOICES[key][1:] or names.count(name) > 1:
+            raise UsageError(f"contract {key}={text}: {suggest(name, CHOICES[key][1:])}, each once, joined by +")
+    return "+".join(names)
 
 
 def _formats(key: str, text: str, some: str) -> tuple[str, ...]:

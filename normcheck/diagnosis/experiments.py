@@ -17,8 +17,11 @@ from normcheck.core.uses import JVP, SECOND
 from normcheck.diagnosis.observation import ARRAYS, CHANGED, FORMAT, Observation, near
 from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
-from normcheck.normalizers.bounds.contracted import demanded
+from normcheck.normalizers.bounds import forms as in_form_bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.forms import ways
+from normcheck.normalizers.reference import forms as in_form
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
 from normcheck.normalizers.subject import Answer, Call, Domain, Subject
@@ -173,6 +176,8 @@ def _requested(domain: Domain, question: Question) -> tuple[str, ...]:
 def _right(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Array] | None:
     """The right value of an array of the answer, what rounding may change in it, and which of its entries count."""
     contract, case = subject.contract, truth.case
+    if case.use in ways(contract.form):
+        return _right_in_form(subject, truth, name)
     if name == "jv":
         expected: Array | None = tangent(truth, contract)
     elif name == "ddx":
@@ -196,3 +201,18 @@ def _right(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Arr
             counted = truth.partition.per_set(bounds.resolved(truth, accuracy))
     allowed = contract.bound_multiplier * np.where(np.isnan(allowed), np.inf, allowed)
     return expected, allowed, counted | ~np.isfinite(expected)
+
+
+def _right_in_form(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Array] | None:
+    """The same for a further way to call code of a form, which changes the meaning of output and gradient."""
+    case, use, dx = truth.case, truth.case.use, truth.dx
+    forward, counted = (
+        forward_bound(subject, truth),
+        truth.partition.per_set(bounds.resolved(truth, demanded(subject, case))),
+    )
+    if name == "y":
+        return in_form.output(use, truth.y, case), in_form_bounds.output(use, truth.y, forward, case), counted
+    if name != "dx" or dx is None:
+        return None
+    expected, both = in_form.input_gradient(use, truth.y, dx, case), (forward, backward_bound(subject, truth))
+    return expected, in_form_bounds.input_gradient(use, truth.y, dx, both, case), counted

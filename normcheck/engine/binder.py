@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normcheck import families
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.limits import Limits
 from normcheck.core.subject import BoundSubject
@@ -57,6 +58,9 @@ class ClaimBinder:
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
         if family.isolate is None:
             raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
+        form = contract(implementation.contract).form
+        if form != contract({}).form:
+            raise UsageError(f"{claim.name}: form={form} is not isolated yet: check it without --norm-isolate")
         self._remotes[claim] = remote = family.isolate(implementation, entry, self._isolate)
         found: BoundSubject = remote.subject()
         return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from normcheck.core import uses
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
 from normcheck.frameworks import axis, functional_state, functions, layers, registry
+from normcheck.frameworks.forms.plain import formed_targets
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
@@ -20,10 +22,11 @@ from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.batch_invariance import not_for
 from normcheck.normalizers.composition import COMPOSITION, none_for, undefined
+from normcheck.normalizers.forms import PLAIN, inexact, ways
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, state, values
-from normcheck.normalizers.subject import Call, Composed, Constructed, Domain, Life, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Composed, Constructed, Domain, Life, Subject, Transformed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,19 @@ class LoadedTarget:
     constructed: Callable[[Case], Constructed] | None = None  # for a class of layers
     unexplained: Callable[[Case], Mapping[str, str]] | None = None  # notes on what is in a layer and has no role
     composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
+    further: Mapping[str, Sequence[Attempt]] = field(default_factory=dict)  # attempts at the further calls of its form
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FormedCall:
+    """A `Call` of code of a form: the plain one, and further ones by the case's use."""
+
+    plain: Call
+    further: Mapping[str, Call]
+
+    def __call__(self, case: Case, gradient: bool) -> Answer:
+        call = self.further.get(case.use)
+        return self.plain(case, gradient) if call is None else call(case.but(use=uses.PLAIN), gradient)
 
 
 def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
@@ -67,13 +83,28 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
         if refusal:
             first_refusal = first_refusal or refusal
         elif found is None:
-            found = _loaded(framework, target, normalizer, claim.name)
-        else:  # a function that may belong to several frameworks
+            found = _loaded_form(framework, target, normalizer, claim)
+        elif not found.further:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
     if found is None:
         raise UsageError(f"{claim.name} is {first_refusal}")
     return found
+
+
+def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, claim: Implementation) -> LoadedTarget:
+    """A target in the form that is claimed, as the plain normalizer. No script can be written for it."""
+    form = contract(claim.contract).form
+    if form == PLAIN:
+        return _loaded(framework, target, normalizer, claim.name)
+    attempts: list[Attempt] = []
+    further: dict[str, list[Attempt]] = {use: [] for use in ways(form)}
+    for one in formed_targets(framework, target, form, normalizer, claim.name):
+        found = _loaded(framework, one.plain, normalizer, claim.name)
+        attempts += [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in found.attempts]
+        for use, other in one.further.items():
+            further[use] += _loaded(framework, other, normalizer, claim.name).attempts
+    return replace(found, attempts=attempts, further=further)
 
 
 def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:
@@ -116,13 +147,19 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         raise UsageError(f"{claim.name}: {not_for(normalizer.name)}")
     with registry.settings():
         try:
-            call, domain = _first_working(loaded.attempts, normalizer, conventions)
+            left_out = inexact(conventions.form)
+            tried = replace(conventions, formats=tuple(one for one in conventions.served if one not in left_out))
+            place, call, domain = _first_working(loaded.attempts, normalizer, tried if left_out else conventions)
         except UsageError as error:
             raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
-        domain = replace(domain, notes={**domain.notes, **_changes(loaded, normalizer, call, domain)})
+        unchecked = {f"form={conventions.form}": f"not checked in {one}: {why}" for one, why in left_out.items()}
+        domain = replace(domain, notes={**domain.notes, **unchecked, **_changes(loaded, normalizer, call, domain)})
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
         moved = isinstance(call, axis.MovedCall)
+        call, domain = _in_form(
+            call, domain, {use: some[place].call for use, some in loaded.further.items()}, normalizer
+        )
         composed = _composed(loaded, normalizer, conventions, moved=moved)
         if isinstance(composed, str):
             raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {composed}")
@@ -148,6 +185,26 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     absent = {**domain.absent, **{o: reason for o, reason in reasons.items() if reason}}
     live = functional_state.factory(call) if loaded.live is None else loaded.live
     return replace(found, domain=replace(domain, operations=operations, absent=absent), live=live)
+
+
+def _in_form(call: Call, domain: Domain, further: Mapping[str, Call], normalizer: Normalizer) -> tuple[Call, Domain]:
+    """The call with the further ways to call code of a form, as far as they can be called."""
+    if not further:
+        return call, domain
+    made = FormedCall(
+        call,
+        {use: axis.MovedCall(one) for use, one in further.items()} if isinstance(call, axis.MovedCall) else further,
+    )
+    draw = Draw(n=8, sets=6, rank=domain.ranks[0], format=domain.formats[0], affine=domain.affine[0])
+    case = values(normalizer, fit(normalizer, draw, domain.sizes))
+    absent = {}
+    for use in further:
+        try:
+            made(case.but(use=use), False)
+        except CallError as error:
+            absent[use] = error.reason
+    offered = tuple(use for use in further if use not in absent)
+    return made, replace(domain, uses=(*domain.uses, *offered), absent={**domain.absent, **absent})
 
 
 def _composed(loaded: LoadedTarget, normalizer: Normalizer, conventions: Contract, *, moved: bool) -> Composed | str:
@@ -189,12 +246,14 @@ def _changes(loaded: LoadedTarget, normalizer: Normalizer, call: Call, domain: D
     return loaded.unexplained(axis.moved_case(case) if isinstance(call, axis.MovedCall) else case)
 
 
-def _first_working(attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract) -> tuple[Call, Domain]:
-    """The first way of calling that succeeds, with its domain. Raises the first `CallError` if none does."""
+def _first_working(
+    attempts: Sequence[Attempt], normalizer: Normalizer, conventions: Contract
+) -> tuple[int, Call, Domain]:
+    """The first way of calling that succeeds, its place, and its domain. Raises the first `CallError` if none does."""
     failure: CallError | None = None
-    for attempt in attempts:
+    for place, attempt in enumerate(attempts):
         try:
-            return axis.bound(normalizer, conventions, attempt)
+            return place, *axis.bound(normalizer, conventions, attempt)
         except CallError as error:
             failure = failure or error
     assert failure is not None

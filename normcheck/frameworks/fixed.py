@@ -72,7 +72,14 @@ def with_arguments(target: Any, text: TargetText) -> Any:
     found = from_signature(target)
     if found is not None:
         raise_unless_taken(made, found, name)
-    return _fixed_class(made) if inspect.isclass(target) else FixedFunction(made)
+    return of_fixed(made)
+
+
+def of_fixed(made: Fixed) -> Any:
+    """The target that is made of a class or function and fixed arguments; without arguments that class or function."""
+    if not made.args and not made.kwargs:
+        return made.inner
+    return _fixed_class(made) if inspect.isclass(made.inner) else FixedFunction(made)
 
 
 def _is_function(target: Any) -> bool:

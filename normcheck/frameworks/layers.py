@@ -17,7 +17,7 @@ from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, given_roles, plain
+from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, given_roles, hint, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import ranks
@@ -81,7 +81,8 @@ def _raise_if_more_inputs(layer: Any, name: str) -> None:
     method = attribute(type(layer), "forward") or attribute(type(layer), "__call__")
     more = [one.name for one in (from_signature(method) or ())[2:] if one.required]  # without self and the input
     if more:
-        raise UsageError(f"{name} requires {', '.join(map(repr, more))} in each call beside its input: {adapted(name)}")
+        what = f"{name} requires {', '.join(map(repr, more))} in each call beside its input"
+        raise UsageError(f"{what}: {hint(more[0])}{adapted(name)}")
 
 
 def _as_constructed(attempt: Attempt) -> Attempt:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.frameworks.call_source import Spell
+from normcheck.frameworks.forms.form import FormArrays
 from normcheck.frameworks.roles import Binding, Parameter
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -201,6 +202,11 @@ class Framework(Protocol):
     @property
     def compiles_per_shape(self) -> bool:
         """Whether each new shape or format costs a compilation, so that checks draw fewer of them."""
+        ...
+
+    @property
+    def form_arrays(self) -> FormArrays | None:
+        """What calls of code of a form need of its arrays; None: not supported."""
         ...
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.target import adapted
 from normcheck.frameworks import forwarding
+from normcheck.frameworks.forms.names import form_of
 from normcheck.normalizers.normalizer import Normalizer
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -134,6 +135,12 @@ def plain(name: str) -> str:
     return name.lower().strip("_")
 
 
+def hint(parameter: str) -> str:
+    """What to declare for a parameter that a form adds; empty for another one."""
+    form = form_of(plain(parameter))
+    return f"declare form={form} to check it with its {plain(parameter)}; " if form else ""
+
+
 def bind(
     parameters: Sequence[Parameter],
     roles: Iterable[str],
@@ -171,7 +178,7 @@ def bind(
         understood = ", ".join(role for role in wanted if role in ROLES_TO_NAME)
         raise UsageError(
             f"{target}: as {normalizer.name} it gets no value for its parameter {unknown[0]!r}; give it a default, "
-            f"or name it as one of {understood}; {adapted(target)}"
+            f"or name it as one of {understood}; {hint(unknown[0])}{adapted(target)}"
         )
     return Binding(tuple((taken[p.name], p.name, p.required, p.keyword) for p in parameters if p.name in taken))
 

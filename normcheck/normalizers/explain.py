@@ -60,6 +60,7 @@ def _without(n: Normalizer) -> set[str]:
     cast = set() if weighted_activations(n) else {"cast"}
     cast |= set() if composed(n) else {"exact-to"}
     cast |= set() if n.independent else {"batch-invariant"}
+    cast |= {"form"} if n.acts_on == "weight" else set()
     return scale | cast | (set() if n.weight else {"weight"})
 
 

@@ -166,6 +166,15 @@ class Normalizer:
         return self.acts_on == "activation" and "case" not in self.sets.members
 
     @property
+    def treats_units_alike(self) -> bool:
+        """Whether units of a case in another order, with their parameters, give outputs in that order."""
+        return (
+            self.independent
+            and not self.partial
+            and (self.sets.layout == "trailing" or "unit" not in self.sets.members)
+        )
+
+    @property
     def kept(self) -> tuple[str, ...]:
         """Running statistics that implementations keep. Without a scale there is no variance to keep."""
         return ("running_mean", "running_var") if self.scaled else ("running_mean",)

@@ -18,6 +18,7 @@ from normcheck.core.floats import Array
 from normcheck.frameworks.jax import arrays
 from normcheck.frameworks.jax.bodies import BODIES
 from normcheck.frameworks.jax.call import JaxCall
+from normcheck.frameworks.jax.forms import JaxFormArrays
 from normcheck.frameworks.jax.function import preparing
 from normcheck.frameworks.jax.script import JaxScript
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
@@ -44,6 +45,7 @@ class JaxFramework:
     language = JaxScript()
     compiles_per_shape = True
     untimed = "functions of JAX are not timed"
+    form_arrays = JaxFormArrays()
 
     @property
     def layers(self) -> Layers | None:

@@ -67,6 +67,7 @@ class NumpyFramework:
     absent: ClassVar[Mapping[str, str]] = {}
     compiles_per_shape = False
     untimed = "functions of numpy are not timed"
+    form_arrays = None
 
     def settings(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -18,6 +18,7 @@ from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.torch import changing, composition, function, life, module, scripted, tensors, transform
+from normcheck.frameworks.torch.forms import TorchFormArrays
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -91,6 +92,7 @@ class TorchFramework:
     absent: ClassVar[Mapping[str, str]] = {}
     compiles_per_shape = False
     untimed = ""
+    form_arrays = TorchFormArrays()
 
     @contextmanager
     def settings(self) -> Iterator[None]:

@@ -128,12 +128,16 @@ def resolved(truth: Truth, accuracy: Accuracy) -> Array:
 
 
 def _in_range(truth: Truth) -> Array:
-    """Whether intermediate values (sums, squares, powers of s up to 3) stay in the range of the format, (sets, 1)."""
+    """Whether intermediate values stay in the range of the format, (sets, 1).
+
+    These are sums, squares, powers of s up to 3, and powers of 1 / s up to 3: the derivative of a reciprocal root is
+    its cube.
+    """
     fmt, saved = truth.case.format, truth.saved
     room = fmt.largest / 4.0
     cube = saved.s * saved.s * saved.s
     sums = np.maximum(np.abs(saved.x), np.square(saved.c)).sum(axis=1, keepdims=True)
-    fits = (saved.s * saved.s >= 2.0**fmt.smallest) & (cube <= room) & (sums <= room)
+    fits = (saved.s * saved.s >= 2.0**fmt.smallest) & (cube <= room) & (cube * room >= 1.0) & (sums <= room)
     if truth.normalized_cotangent is not None:
         pull = np.abs(truth.normalized_cotangent) * (1.0 + np.abs(saved.xh))
         fits &= pull.sum(axis=1, keepdims=True) <= room * np.minimum(saved.s * saved.s, 1.0)

@@ -13,6 +13,7 @@ from normcheck.normalizers.bounds.bounds import ErrorBound
 from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks import forms
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.declared import declared
 from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
@@ -59,8 +60,8 @@ def value(subject: Subject, case: Case) -> Comparison:
 def _compared(subject: Subject, case: Case, pass_name: str) -> Comparison:
     truth, answer = truth_of(subject, case), answer_of(subject, case)
     found = compare(subject, truth, answer.y, pass_name)
-    demanded_bits = tuple(declared(subject, truth, answer))
-    return worst(found, *demanded_bits) if demanded_bits else found
+    more = (*declared(subject, truth, answer), *(forms.outputs(subject, truth) if case.training else ()))
+    return worst(found, *more) if more else found
 
 
 def finite(subject: Subject, case: Case) -> Comparison:

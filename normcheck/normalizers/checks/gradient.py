@@ -21,6 +21,7 @@ from normcheck.normalizers.bounds.contracted import backward_bound, demanded, pa
 from normcheck.normalizers.bounds.exactness import rounded_once, scaled_gradient
 from normcheck.normalizers.bounds.networks import descent
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks import forms
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.within_bounds import (
@@ -77,7 +78,9 @@ def input_gradient(subject: Subject, case: Case) -> Comparison:
     drawn = curve(
         truth, "backward", bound_ratios(dx, expected, backward_bound(subject, truth, bounds.SOUND), rounding)[1]
     )
-    return replace(found, metrics={**found.metrics, **drawn})
+    whole = replace(found, metrics={**found.metrics, **drawn})
+    more = tuple(forms.gradients(subject, truth))
+    return worst(whole, *more) if more else whole
 
 
 def parameter_gradients(subject: Subject, case: Case) -> Comparison:

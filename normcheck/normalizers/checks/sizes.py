@@ -46,10 +46,11 @@ def _gradients(subject: Subject, case: Case, answer: Answer, label: str) -> Iter
 
 
 def whole(subject: Subject, case: Case, answer: Answer, label: str) -> Iterator[Comparison]:
-    """Output and gradients of one call: large calls are expensive."""
+    """Output and gradients of one call: large calls are expensive. Gradients only of code that has any."""
     truth = truth_of(subject, case)
     yield output_within(subject, truth, answer.y, label)
-    yield from gradients_within(subject, truth, answer, label)
+    if subject.domain.gradient:
+        yield from gradients_within(subject, truth, answer, label)
 
 
 def _shape(case: Case) -> str:

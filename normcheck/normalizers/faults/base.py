@@ -17,7 +17,9 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import life, transformed
 from normcheck.normalizers.faults.life import LayerHooks
 from normcheck.normalizers.faults.transformed import ParametrizationHooks
+from normcheck.normalizers.forms import ways
 from normcheck.normalizers.normalizer import Normalizer, Partition
+from normcheck.normalizers.reference import forms
 from normcheck.normalizers.reference.cast_order import BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.normalizers.reference.standardize import Steps
@@ -169,7 +171,9 @@ def subject(
     made = transformed.of(around, normalizer, broken.parametrization_hooks(ParametrizationHooks())) if weights else None
     new = None if weights else lambda case: broken.constructed(_constructed(case, contract))
     composed = lambda claimed: subject(normalizer, None, claimed).call  # its own steps, without the fault
-    return Subject(name, normalizer, contract, domain(normalizer), around, live, made, new, composed)
+    offered = domain(normalizer)
+    offered = replace(offered, uses=(*offered.uses, *ways(contract.form)))
+    return Subject(name, normalizer, contract, offered, around, live, made, new, composed)
 
 
 def _constructed(case: Case, contract: Contract) -> Constructed:
@@ -219,7 +223,14 @@ def answer(question: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) 
     truth = evaluate(question.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
     mean, var = _running(truth, seen, case, rest, steps)
     found = Answer(truth.y, output_format(case, rest.cast).name, truth.dx, truth.dweight, truth.dbias, mean, var)
+    found = _in_form(found, case) if case.use in ways(rest.form) else found
     return _rounded(fault.after(_derived(found, question), question), case)
+
+
+def _in_form(found: Answer, case: Case) -> Answer:
+    """The answer in a further way to call code of a form."""
+    dx = None if found.dx is None else forms.input_gradient(case.use, found.y, found.dx, case)
+    return replace(found, y=forms.output(case.use, found.y, case), dx=dx)
 
 
 def _cast_first(steps: Steps, case: Case) -> Steps:

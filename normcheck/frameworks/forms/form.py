@@ -1,0 +1,108 @@
+"""What a form is for a framework: names of further parameters, and the calls by which it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from normcheck.core.floats import Array
+from normcheck.normalizers.normalizer import Normalizer
+
+
+class FormArrays(Protocol):
+    """Operations on arrays of a framework beyond arithmetic and indexing, which all of them have."""
+
+    def like(self, values: Array, x: Any) -> Any:
+        """A new array with these values in the format of x."""
+        ...
+
+    def counts(self, values: Array, x: Any) -> Any:
+        """A new array of integers, in the place of x."""
+        ...
+
+    def constant(self, x: Any) -> Any:
+        """The same values, through which no gradient passes."""
+        ...
+
+    def joined(self, first: Any, second: Any, axis: int) -> Any:
+        """Two arrays, one after the other along an axis."""
+        ...
+
+    def moved(self, x: Any, source: int, destination: int) -> Any:
+        """The array with one axis in another place, in memory of its own."""
+        ...
+
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array of the framework."""
+        ...
+
+    def format_of(self, x: Any) -> str:
+        """The name of the format of an array."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormQuestion:
+    """One call of code of a form: its input x, and the weight and bias that it gets as arguments, by role."""
+
+    x: Any
+    arrays: FormArrays
+    normalizer: Normalizer
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the input."""
+        return tuple(self.x.shape)
+
+    def like(self, values: Array) -> Any:
+        """An array with these values in the format of the input."""
+        return self.arrays.like(values, self.x)
+
+    def varied(self, values: Array) -> Any:
+        """An array with these values whose gradient is that of the input."""
+        return (self.x - self.arrays.constant(self.x)) + self.like(values)
+
+
+Given = dict[str, Any]
+"""The values of parameters by role, "input" among them, and other values that `taken` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormCall:
+    """One way to call code of a form.
+
+    given: the values of its parameters. taken: what the plain normalizer would return, from what was returned and from
+    those values, which may have been written to.
+    """
+
+    given: Callable[[FormQuestion], Given]
+    taken: Callable[[Any, Given, FormQuestion], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FormSpec:
+    """A form: the names that its parameters have by role, and its calls by name. changed: roles with other values."""
+
+    roles: Mapping[str, tuple[str, ...]]
+    calls: Mapping[str, FormCall]
+    changed: tuple[str, ...] = ()
+
+
+def as_returned(returned: Any, given: Given, question: FormQuestion) -> Any:
+    """What was returned."""
+    return returned
+
+
+def values_of(returned: Any) -> tuple[Any, ...]:
+    """What a call returned as a tuple."""
+    return tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+
+
+def with_first(returned: Any, change: Callable[[Any], Any]) -> Any:
+    """What a call returned, with the first of several values, or the only one, changed."""
+    if not isinstance(returned, (tuple, list)):
+        return change(returned)
+    first, *rest = returned
+    return (change(first), *rest)

@@ -1,0 +1,82 @@
+"""The forms mask and lengths: entries that are padding take no part in statistics.
+
+A mask has the input's axes without that of units; lengths count the entries of each case that are none of padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.errors import CallError
+from normcheck.frameworks.forms import names
+from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, with_first
+from normcheck.normalizers.forms import BY_PADDING, PADDING, PLAIN, in_turn
+
+
+def _axis(question: FormQuestion) -> int:
+    """The axis that is padded: the last of several axes of space or time, else that of cases."""
+    if len(question.shape) < 3:
+        return 0
+    return 1 if question.normalizer.sets.layout == "trailing" else len(question.shape) - 1
+
+
+def _valid(question: FormQuestion) -> tuple[slice, ...]:
+    axis = _axis(question)
+    return (*(slice(None),) * axis, slice(0, question.shape[axis]))
+
+
+def _mask(whole: Any, question: FormQuestion, *, padding: bool) -> Any:
+    """Whether entries are valid; padding: or whether they are padding."""
+    mask = np.full(tuple(whole.shape), float(padding))
+    mask[_valid(question)] = float(not padding)
+    units = mask.ndim - 1 if question.normalizer.sets.layout == "trailing" else 1
+    return question.like(mask.take(0, axis=units)) > 0.5
+
+
+def _lengths(whole: Any, question: FormQuestion) -> Any:
+    if _axis(question) == 0:
+        raise CallError("an input of two axes has no lengths", "an input of two axes has no lengths")
+    return question.arrays.counts(np.full(question.shape[0], question.shape[_axis(question)]), question.x)
+
+
+ROLES: dict[str, Callable[[Any, FormQuestion], Any]] = {
+    "mask": partial(_mask, padding=False),
+    "padding": partial(_mask, padding=True),
+    "lengths": _lengths,
+}
+"""What marks the padding, by role."""
+
+
+def _padded(x: Any, padding: Any, role: str, question: FormQuestion) -> Given:
+    whole = question.arrays.joined(x, padding, _axis(question))
+    return {"input": whole, role: ROLES[role](whole, question)}
+
+
+def _before_padding(role: str, question: FormQuestion) -> Given:
+    return _padded(question.x, question.like(in_turn(PADDING, question.shape)), role, question)
+
+
+def _as_padding(role: str, question: FormQuestion) -> Given:
+    padding = question.varied(in_turn(PADDING, question.shape))
+    return _padded(question.arrays.constant(question.x), padding, role, question)
+
+
+def _cut(returned: Any, given: Given, question: FormQuestion) -> Any:
+    return with_first(returned, lambda y: y[_valid(question)])
+
+
+def _form(role: str, known: tuple[str, ...]) -> FormSpec:
+    calls = {
+        PLAIN: FormCall(partial(_before_padding, role), _cut),
+        BY_PADDING: FormCall(partial(_as_padding, role), _cut),
+    }
+    return FormSpec({role: known}, calls)
+
+
+VALID = _form("mask", tuple(name for name in names.MASK if name not in names.PADDING_IS_TRUE))
+INVALID = _form("padding", names.PADDING_IS_TRUE)
+LENGTHS = _form("lengths", names.LENGTHS)

@@ -1,0 +1,28 @@
+"""The names of parameters that forms add, by form and role; the most common first."""
+
+from __future__ import annotations
+
+from normcheck.normalizers import forms
+
+RESIDUAL = (
+    "residual", "res", "residuals", "skip", "shortcut", "identity", "resid", "residual_in", "prev_residual", "x2",
+    "add", "addend", "other", "hidden_residual", "residual_states",
+)  # fmt: skip
+GATE = ("gate", "z", "gates", "gating", "g_proj", "gate_states", "hidden_gate", "g")
+MASK = ("mask", "attention_mask", "input_mask", "valid", "valid_mask", "masks", "padding_mask", "pad_mask",
+        "key_padding_mask")  # fmt: skip
+PADDING_IS_TRUE = ("padding_mask", "pad_mask", "key_padding_mask")
+"""Names of masks that are true where an entry is padding, as in torch's attention; others are true elsewhere."""
+
+LENGTHS = ("lengths", "length", "lens", "seq_lens", "seq_lengths", "input_lengths", "x_len", "x_lengths", "valid_lens")
+
+FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS}
+
+
+def form_of(parameter: str) -> str:
+    """The form that adds a parameter of that name, lower case; empty if none does.
+
+    >>> form_of("residual"), form_of("eps")
+    ('add', '')
+    """
+    return next((form for form, names in FORMS.items() if parameter in names), "")

@@ -1,0 +1,37 @@
+"""What forms need of JAX's arrays (`frameworks.forms.form.FormArrays`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.frameworks.jax import arrays
+
+
+class JaxFormArrays:
+    """Arrays, traced or not."""
+
+    def like(self, values: Array, x: Any) -> Any:
+        return jnp.asarray(values.astype(x.dtype))
+
+    def counts(self, values: Array, x: Any) -> Any:
+        return jnp.asarray(values.astype(np.int32))
+
+    def constant(self, x: Any) -> Any:
+        return jax.lax.stop_gradient(x)
+
+    def joined(self, first: Any, second: Any, axis: int) -> Any:
+        return jnp.concatenate((first, second), axis)
+
+    def moved(self, x: Any, source: int, destination: int) -> Any:
+        return jnp.moveaxis(x, source, destination)
+
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, jax.Array)
+
+    def format_of(self, x: Any) -> str:
+        return arrays.format_of(x)

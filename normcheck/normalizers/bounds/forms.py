@@ -1,0 +1,58 @@
+"""Bounds of what code of a form returns in its further ways to be called, from those of the plain normalizer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.floats import Array
+from normcheck.normalizers import forms
+from normcheck.normalizers.case import Case
+
+STEPS = 6.0
+"""Roundings of a gate and its product, each at most u of the size of the result.
+
+silu takes an exponential, a sum, a division and a product; a narrow format may round the normalized input and silu once
+each before the product is rounded. The exponential is correct to 1 u or better where its argument is small (|g| <= 3).
+"""
+
+SUMMED = 4.0
+"""Roundings of a sum, each at most u of the sum of sizes: the code rounds it, and may add its terms in two steps; in
+float64 the expected sum is rounded too."""
+
+
+def output(use: str, y: Array, bound: Array, case: Case) -> Array:
+    """Bound of the output of a way to call. y, bound: the plain output and its bound, of the shape of x."""
+    if use == forms.OTHER:  # a sum that is rounded once
+        return case.format.half_ulp(case.x + forms.other_residual(case.x, case.format))
+    if use == forms.OF_BOTH:
+        return _summed(case, bound, np.abs(y) + np.abs(case.x))
+    if use == forms.BY_GATE:
+        gate = forms.gates(case.x.shape)
+        return _scaled(case, bound, y, gate.value, np.abs(gate.value))
+    return bound
+
+
+def input_gradient(use: str, y: Array, dx: Array, bounds: tuple[Array, Array], case: Case) -> Array:
+    """Bound of the gradient in a way to call. bounds: those of y and dx of the plain call, all of the shape of x."""
+    assert case.dy is not None
+    if use == forms.OF_BOTH:
+        return _summed(case, bounds[1], np.abs(dx) + np.abs(case.dy))
+    if use == forms.BY_GATE:
+        slope = forms.gates(case.x.shape).slope
+        size = 1.0 + np.abs(forms.in_turn(forms.GATES, case.x.shape))  # of the terms of the slope, which may cancel
+        return np.asarray(np.abs(case.dy) * _scaled(case, bounds[0], y, slope, size))
+    if use == forms.BY_GATE_FIRST:
+        factor = case.x / forms.open_gate(case.format.name)
+        return _scaled(case, bounds[1], dx, factor, np.abs(factor))
+    return np.zeros(case.x.shape) if use in (forms.OTHER, forms.BY_PADDING) else bounds[1]
+
+
+def _scaled(case: Case, bound: Array, plain: Array, factor: Array, size: Array) -> Array:
+    """Bound of a product of `plain`, with its bound, and a factor whose terms have these sizes."""
+    form = case.format
+    return np.asarray(np.abs(factor) * bound + STEPS * form.u * np.abs(plain) * size + 4.0 * form.floor)
+
+
+def _summed(case: Case, bound: Array, size: Array) -> Array:
+    """Bound of a sum of which one term has a bound, and the sizes of all terms add up to `size`."""
+    return np.asarray(bound + SUMMED * (case.format.u * size + case.format.floor))

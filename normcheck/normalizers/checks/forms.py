@@ -1,0 +1,67 @@
+"""The laws of what code of a form returns beside the plain normalizer's output; nothing unless a form is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from normcheck.core.compare import differ
+from normcheck.core.floats import FORMATS
+from normcheck.core.result import Comparison
+from normcheck.normalizers import forms
+from normcheck.normalizers.bounds import forms as bounds
+from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
+from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
+from normcheck.normalizers.checks.within_bounds import resolved
+from normcheck.normalizers.reference import forms as reference
+from normcheck.normalizers.reference.oracle import Truth
+from normcheck.normalizers.subject import Subject
+
+OUTPUTS = {
+    forms.OTHER: "the new residual is input + residual, rounded once",
+    forms.BY_GATE: "y = norm(x) silu(gate)",
+}
+"""The laws of outputs, by the way to call."""
+
+GRADIENTS = {
+    forms.OTHER: "the gradient through the new residual is its cotangent",
+    forms.BY_RESIDUAL: "the gradient of the residual is that of the input",
+    forms.OF_BOTH: "through both outputs, the gradient of the residual is dx + the cotangent of the new residual",
+    forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
+    forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
+    forms.BY_PADDING: "the gradient of padding is zero",
+}
+"""The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""
+
+
+def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
+    """The outputs in the further ways to call, for a plain case in training."""
+    case = truth.case
+    for use in _offered(subject, OUTPUTS):
+        answer = subject.call(case.but(use=use, dy=None), False)
+        expected = reference.output(use, truth.y, case)
+        if use == forms.OTHER:  # some keep the residual in a wider format than the input
+            yield differ(OUTPUTS[use], answer.y, FORMATS[answer.format].round(expected), NOTHING)
+            continue
+        allowed = bounds.output(use, truth.y, forward_bound(subject, truth), case)
+        mask = resolved(truth, demanded(subject, case))
+        yield differ(OUTPUTS[use], answer.y, expected, allowed, mask, rounding=rounded_once(case, expected))
+
+
+def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
+    """The gradients in the further ways to call, for a plain case in training."""
+    case = truth.case
+    for use in _offered(subject, GRADIENTS):
+        found = subject.call(case.but(use=use), True).dx
+        assert truth.dx is not None
+        dx = np.zeros(case.x.shape) if found is None else found  # what has no gradient is trained as if that were 0
+        expected = reference.input_gradient(use, truth.y, truth.dx, case)
+        both = forward_bound(subject, truth), backward_bound(subject, truth)
+        allowed = bounds.input_gradient(use, truth.y, truth.dx, both, case)
+        mask = resolved(truth, demanded(subject, case, backward=True))
+        yield differ(GRADIENTS[use], dx, expected, allowed, mask, rounding=rounded_once(case, expected))
+
+
+def _offered(subject: Subject, laws: dict[str, str]) -> list[str]:
+    return [use for use in laws if use in subject.domain.uses]

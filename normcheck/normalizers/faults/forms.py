@@ -1,0 +1,337 @@
+"""Faults of code of a form: of what is around the normalizer. Faults only where the contract declares the form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.contract import Contract
+from normcheck.core.floats import Array
+from normcheck.core.uses import PLAIN
+from normcheck.normalizers import forms
+from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.structure import activations, divides_activations, weighted_activations
+from normcheck.normalizers.forms import in_turn
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.subject import Answer
+
+Change = Callable[[Answer, FaultQuestion], Answer]
+
+Fields = dict[str, Any]
+"""Fields of a fault."""
+
+
+def _shares(case: Case) -> Array:
+    """The part of each entry of x that is not varied: the residual of the plain call, the input of the others."""
+    return in_turn(forms.SHARES, case.x.shape)
+
+
+def _summing(factor: float) -> Fields:
+    """The normalizer sees input + factor residual."""
+
+    def total(case: Case) -> Array:
+        """What it sees for an entry 1 of x."""
+        part = _shares(case)
+        if case.use == forms.OTHER:
+            return np.ones(case.x.shape)
+        return 1.0 - part + factor * part if case.use == PLAIN else part + factor * (1.0 - part)
+
+    def before(question: FaultQuestion) -> Case:
+        case = question.case
+        return case.but(x=case.format.round(case.x * total(case)))
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case, dx = question.case, answer.dx
+        if dx is None or case.use == forms.OTHER:
+            return answer
+        if case.use == PLAIN:
+            return replace(answer, dx=dx * total(case))
+        kept = _dy(question) if case.use == forms.OF_BOTH else 0.0
+        return replace(answer, dx=factor * (dx - kept) + kept)
+
+    return {"before": before, "after": after}
+
+
+def _under(changes: dict[str, Change]) -> Change:
+    """A change of the answer for each of some ways to call."""
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        change = changes.get(question.case.use)
+        return answer if change is None else change(answer, question)
+
+    return after
+
+
+def _of_plain(question: FaultQuestion) -> Answer:
+    """The right answer to the plain call."""
+    truth = evaluate(question.normalizer, question.case.but(use=PLAIN), question.contract)
+    return Answer(truth.y, question.case.format.name, truth.dx)
+
+
+def _gradient(of: Callable[[Answer, FaultQuestion], Array]) -> Change:
+    """Another gradient. of: it, from the right answer to the plain call."""
+
+    def change(answer: Answer, question: FaultQuestion) -> Answer:
+        return answer if answer.dx is None else replace(answer, dx=of(_of_plain(question), question))
+
+    return change
+
+
+def _output(of: Callable[[Answer, FaultQuestion], Array]) -> Change:
+    """Another output. of: it, from the right answer to the plain call."""
+    return lambda answer, question: replace(answer, y=of(_of_plain(question), question))
+
+
+def _of_sum(question: FaultQuestion) -> Answer:
+    """The right answer for the sum of the way `forms.OTHER`."""
+    case = question.case
+    total = case.format.round(case.x + _old(question))
+    return _of_plain(replace(question, case=case.but(x=total)))
+
+
+def _old(question: FaultQuestion) -> Array:
+    """The residual of the way `forms.OTHER`."""
+    return forms.other_residual(question.case.x, question.case.format)
+
+
+def _dx(plain: Answer) -> Array:
+    assert plain.dx is not None
+    return plain.dx
+
+
+def _dy(question: FaultQuestion) -> Array:
+    assert question.case.dy is not None
+    return question.case.dy
+
+
+_NO_GRADIENT = _gradient(lambda plain, question: np.zeros(question.case.x.shape))
+
+
+def _both(*changes: Change) -> Change:
+    def change(answer: Answer, question: FaultQuestion) -> Answer:
+        for one in changes:
+            answer = one(answer, question)
+        return answer
+
+    return change
+
+
+def _scaled_by_gate(of: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Change:
+    """Another function of the gate, with its slope, in both ways to call."""
+
+    def gates(question: FaultQuestion) -> Array:
+        return in_turn(forms.GATES, question.case.x.shape)
+
+    def opened(answer: Answer, question: FaultQuestion) -> Answer:
+        gate = forms.open_gate(question.case.format.name)
+        factor = float(of(np.asarray(gate))) / gate
+        scaled = {
+            n: v * factor for n in ("y", "dx", "dweight", "dbias", "jv", "ddx") if (v := getattr(answer, n)) is not None
+        }
+        return replace(answer, **scaled)
+
+    return _under({
+        PLAIN: opened,
+        forms.BY_GATE: _both(
+            _output(lambda plain, question: plain.y * of(gates(question))),
+            _gradient(lambda plain, question: _dy(question) * plain.y * slope(gates(question))),
+        ),
+    })  # fmt: skip
+
+
+def _sigmoid(gate: Array) -> Array:
+    return np.asarray(1.0 / (1.0 + np.exp(-gate)))
+
+
+def _axis(x: Array) -> int:
+    """The axis that is padded."""
+    return 0 if x.ndim < 3 else x.ndim - 1
+
+
+def _padded(question: FaultQuestion) -> Case:
+    """The case with padding that takes part in statistics: as many entries again, along one axis."""
+    case = question.case
+    if not case.training:
+        return case
+    axis = _axis(case.x)
+    dy = None if case.dy is None else np.concatenate((case.dy, np.zeros(case.dy.shape)), axis)
+    return case.but(x=np.concatenate((case.x, in_turn(forms.PADDING, case.x.shape)), axis), dy=dy)
+
+
+def _without_padding(answer: Answer, question: FaultQuestion) -> Answer:
+    case = question.case
+    first = (*(slice(None),) * _axis(case.x), slice(0, case.x.shape[_axis(case.x)]))
+    cut = {name: value[first] for name in ("y", "dx") if (value := getattr(answer, name)) is not None}
+    return replace(answer, **cut)
+
+
+_ADD, _GATE, _FIRST, _MASK = (Contract(form=form) for form in (forms.ADD, forms.GATE, forms.GATE_FIRST, forms.MASK))
+
+FAULTS = (
+    Fault(
+        name="residual-not-added",
+        story="Normalizes its input alone: the residual takes no part. Hides where the residual is zero, as in the "
+        "first layer of a stack.",
+        source="constructed",
+        concerns=divides_activations,
+        under=_ADD,
+        **_summing(0.0),
+    ),
+    Fault(
+        name="residual-added-twice",
+        story="The residual is in the sum twice: the kernel adds it to what was added before. Hides where it is zero.",
+        source="constructed",
+        concerns=divides_activations,
+        under=_ADD,
+        **_summing(2.0),
+    ),
+    Fault(
+        name="new-residual-without-input",
+        story="Returns the old residual as the new one, without the input. Hides in every test of the output.",
+        source="constructed",
+        concerns=activations,
+        under=_ADD,
+        after=_under({
+            forms.OTHER: _both(_output(lambda plain, question: _old(question)), _NO_GRADIENT),
+            forms.OF_BOTH: _output(lambda plain, question: plain.y + question.case.x * (1.0 - _shares(question.case))),
+        }),
+    ),
+    Fault(
+        name="new-residual-is-output",
+        story="The new residual is the normalized output: the sum was overwritten before it was stored. Hides in every "
+        "test of the output.",
+        source="constructed",
+        concerns=activations,
+        under=_ADD,
+        after=_under({
+            forms.OTHER: _both(
+                _output(lambda plain, question: _of_sum(question).y),
+                _gradient(lambda plain, question: _dx(_of_sum(question))),
+            ),
+            forms.OF_BOTH: _both(
+                _output(lambda plain, question: 2.0 * plain.y), _gradient(lambda plain, question: 2.0 * _dx(plain))
+            ),
+        }),
+    ),
+    Fault(
+        name="new-residual-adds-output",
+        story="The new residual is the old one plus the normalized output: in place, the input was overwritten before "
+        "the sum was stored. Hides in every test of the output.",
+        source="constructed",
+        concerns=activations,
+        under=_ADD,
+        after=_under({
+            forms.OTHER: _both(
+                _output(lambda plain, question: _old(question) + _of_sum(question).y),
+                _gradient(lambda plain, question: _dx(_of_sum(question))),
+            ),
+            forms.OF_BOTH: _both(
+                _output(lambda plain, question: 2.0 * plain.y + question.case.x * (1.0 - _shares(question.case))),
+                _gradient(lambda plain, question: 2.0 * _dx(plain) + _dy(question)),
+            ),
+        }),
+    ),
+    Fault(
+        name="residual-without-gradient",
+        story="No gradient reaches the residual. Hides in every test of the gradients of input and weight.",
+        source="Dao-AILab/quack#52",
+        concerns=activations,
+        where="backward",
+        under=_ADD,
+        after=_under({
+            PLAIN: _gradient(lambda plain, question: _dx(plain) * (1.0 - _shares(question.case))),
+            forms.BY_RESIDUAL: _NO_GRADIENT,
+            forms.OF_BOTH: _NO_GRADIENT,
+        }),
+    ),
+    Fault(
+        name="new-residual-without-gradient",
+        story="The cotangent of the new residual is dropped: gradients pass through the output alone. Hides in tests "
+        "whose loss reads the output alone.",
+        source="Dao-AILab/quack#52",
+        concerns=activations,
+        where="backward",
+        under=_ADD,
+        after=_under({forms.OTHER: _NO_GRADIENT, forms.OF_BOTH: _gradient(lambda plain, question: _dx(plain))}),
+    ),
+    Fault(
+        name="both-cotangents-normalized",
+        story="The cotangent of the new residual is added to that of the output before the backward of the "
+        "normalizer, J (dy + dr) where dr + J dy is right. Hides in tests whose loss reads the output alone.",
+        source="Dao-AILab/quack#53",
+        concerns=activations,
+        where="backward",
+        under=_ADD,
+        after=_under({
+            forms.OTHER: _gradient(lambda plain, question: _dx(plain)),
+            forms.OF_BOTH: _gradient(lambda plain, question: 2.0 * _dx(plain)),
+        }),
+    ),
+    Fault(
+        name="gate-is-sigmoid",
+        story="Multiplies by sigmoid(g) where silu(g) = g sigmoid(g) is promised.",
+        source="constructed",
+        concerns=weighted_activations,
+        under=_GATE,
+        after=_scaled_by_gate(_sigmoid, lambda gate: _sigmoid(gate) * (1.0 - _sigmoid(gate))),
+    ),
+    Fault(
+        name="gate-without-activation",
+        story="Multiplies by the gate itself where silu(g) is promised. Hides where gates are large.",
+        source="constructed",
+        concerns=weighted_activations,
+        under=_GATE,
+        after=_scaled_by_gate(lambda gate: gate, np.ones_like),
+    ),
+    Fault(
+        name="gate-slope-without-product-rule",
+        story="The backward takes sigmoid(g) for the derivative of silu(g): the term g sigmoid'(g) is missing. Hides "
+        "in the output, and where gates are large.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_GATE,
+        after=_under({forms.BY_GATE: _gradient(lambda plain, question: _dy(question) * plain.y * _sigmoid(
+            in_turn(forms.GATES, question.case.x.shape)))}),
+    ),
+    Fault(
+        name="gate-without-gradient",
+        story="No gradient reaches the gate.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_GATE,
+        after=_under({forms.BY_GATE: _NO_GRADIENT}),
+    ),
+    Fault(
+        name="gate-before-without-gradient",
+        story="No gradient reaches the gate before the normalizer.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_FIRST,
+        after=_under({forms.BY_GATE_FIRST: _NO_GRADIENT}),
+    ),
+    Fault(
+        name="padding-in-statistics",
+        story="Statistics are taken over all entries, those of padding among them. Hides where no entry is padding.",
+        source="constructed",
+        concerns=lambda n: n.state and n.scaled,
+        under=_MASK,
+        before=_padded,
+        after=_without_padding,
+    ),
+    Fault(
+        name="padding-has-gradient",
+        story="Padding gets the gradient of an ordinary entry: what is right forward is not masked backward.",
+        source="constructed",
+        concerns=lambda n: n.state and n.scaled,
+        where="backward",
+        under=_MASK,
+        after=_under({forms.BY_PADDING: _gradient(lambda plain, question: _dx(plain))}),
+    ),
+)  # fmt: skip

@@ -1,0 +1,116 @@
+"""Forms: what code adds around a normalizer, the ways in which code of a form is called, and values that are exact.
+
+A form is reduced to the plain normalizer by inputs that change no bit: with x = input + residual where the sum is
+exact, a normalizer that adds its residual must return what the plain one returns for x. So every law, bound and fault
+of the plain normalizer holds in every form, and a form adds the laws of what else it returns, in further ways to call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.core.floats import FLOAT16, FLOAT64, Array, Format
+from normcheck.normalizers.normalizer import Normalizer
+
+PLAIN = "plain"
+"""No form, in a contract; and the call that must return what the plain normalizer returns."""
+
+ADD, GATE, GATE_FIRST, MASK, LENGTHS = "add", "gate", "gate-first", "mask", "lengths"
+MODULATED, CHANNELS_LAST = "modulated", "channels-last"
+"""The names of forms in a contract."""
+
+OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
+"""The new residual in place of the output; x varies the residual; the sum of both outputs, where x does."""
+
+BY_GATE, BY_GATE_FIRST, BY_PADDING = "by the gate", "by the gate before", "by the padding"
+"""x varies the gate after the normalizer, or the one before; x varies what padding holds."""
+
+USES = {
+    ADD: (OTHER, BY_RESIDUAL, OF_BOTH),
+    GATE: (BY_GATE,),
+    GATE_FIRST: (BY_GATE_FIRST,),
+    MASK: (BY_PADDING,),
+    LENGTHS: (BY_PADDING,),
+    MODULATED: (),
+    CHANNELS_LAST: (),
+}
+"""The further ways to call code of each form, as a case names them in `use`."""
+
+ALONE = "returns its output alone, without the new residual"
+"""Why the new residual is not checked of code that adds and returns one output."""
+
+INEXACT = {GATE_FIRST: {FLOAT16.name: "there x / 32, which the open gate multiplies by 32, is rounded"}}
+"""The formats in which the plain call of a form is not exact, with the reason."""
+
+SHARES = (0.5, 0.0, 1.0)
+"""The part of each entry of x that is its residual, in turn: it and the rest add up to x exactly."""
+
+OTHER_RESIDUAL = 0.75
+"""x times this, rounded, is the residual whose sum with x must be rounded once."""
+
+OPEN = {FLOAT64.name: 64.0}
+"""A gate g so large that sigmoid(g) rounds to 1, so that silu(g) = g; a power of two scales without rounding."""
+
+GATES = (0.5, -1.25, 2.0, -0.375, 3.0)
+"""Gate values at which silu and its derivative differ from those of other gates."""
+
+PADDING = (3.0, -40.0, 500.0, -7.0)
+"""What padding holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """silu(g) and its derivative at a gate."""
+
+    value: Array
+    slope: Array
+
+
+def silu(gate: Array) -> Gate:
+    """The function g sigmoid(g), and its derivative. Source: Elfwing et al. 2018, equations 4 and 5."""
+    sigmoid = 1.0 / (1.0 + np.exp(-gate))
+    return Gate(gate * sigmoid, sigmoid * (1.0 + gate * (1.0 - sigmoid)))
+
+
+def gates(shape: tuple[int, ...]) -> Gate:
+    """The gate of `BY_GATE` for an input of this shape."""
+    return silu(in_turn(GATES, shape))
+
+
+def open_gate(format: str) -> float:
+    """The gate that scales by itself in a format: in float32 and narrower ones, computed in float32, 32 is enough."""
+    return OPEN.get(format, 32.0)
+
+
+def ways(form: str) -> tuple[str, ...]:
+    """The further ways to call code of a form, named as in the contract: names of forms joined by "+"."""
+    return tuple(use for one in form.split("+") for use in USES.get(one, ()))
+
+
+def inexact(form: str) -> dict[str, str]:
+    """The formats in which code of a form, named as in the contract, is not checked, with the reason."""
+    return {format: reason for one in form.split("+") for format, reason in INEXACT.get(one, {}).items()}
+
+
+def refusal(form: str, normalizer: Normalizer) -> str:
+    """Why a form, named as in the contract, does not exist for a normalizer; empty if it does."""
+    names = form.split("+")
+    if normalizer.acts_on == "weight":
+        return f"what surrounds the normalizer of a weight is not checked: declare it without form={form}"
+    if CHANNELS_LAST in names and normalizer.sets.layout != "channels":
+        return "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1"
+    if MODULATED in names and not normalizer.treats_units_alike:
+        return "a weight for each case is checked where a case has statistics of its own and treats all units alike"
+    return ""
+
+
+def in_turn(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:
+    """The values in turn, over all entries of an array."""
+    return np.resize(np.asarray(values), shape)
+
+
+def other_residual(x: Array, format: Format) -> Array:
+    """The residual of the way `OTHER`."""
+    return format.round(OTHER_RESIDUAL * x)

@@ -1,0 +1,164 @@
+"""Forms: code that adds, gates, masks or modulates is checked as the plain normalizer, and for what it adds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import normcheck
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import CHOICES, contract
+from normcheck.core.errors import UsageError
+from normcheck.core.floats import FORMATS
+from normcheck.families import get
+from normcheck.frameworks.binder import subject
+from normcheck.frameworks.forms.names import form_of
+from normcheck.frameworks.forms.plain import SPECS
+from normcheck.normalizers import faults, forms
+from normcheck.normalizers.faults import forms as form_faults
+from normcheck.normalizers.reference import forms as reference
+from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.recipes import Draw, values
+
+CODE = Path(__file__).parent / "user_code" / "forms"
+PIECES = json.loads((CODE / "pieces.json").read_text())
+
+
+def declared(form: str, *more: str) -> dict[str, str]:
+    return {"form": form, **dict(one.split("=") for one in more)}
+
+
+@pytest.mark.parametrize("piece", PIECES["right"], ids=lambda piece: piece[1])
+def test_right_code_passes(piece: list[str]) -> None:
+    """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
+    kind, name, form, *more = piece
+    verdict = normcheck.check(f"{CODE}/right.py:{name}", as_=kind, effort="quick", contract=declared(form, *more))
+
+    assert verdict.ok, str(verdict)
+    allowed = {"accuracy=half:float16", "accuracy=half:bfloat16", "single-value"}
+    assert {warning["name"] for warning in verdict.warnings} <= allowed
+
+
+@pytest.mark.parametrize("piece", PIECES["wrong"], ids=lambda piece: piece[1])
+def test_wrong_code_fails_for_one_cause(piece: list[str]) -> None:
+    kind, name, form, cause = piece
+    verdict = normcheck.check(f"{CODE}/wrong.py:{name}", as_=kind, effort="quick", contract=declared(form))
+
+    assert not verdict.ok
+    assert [one["name"] for one in verdict.causes] == [cause]
+
+
+def test_every_form_has_its_parts() -> None:
+    """Names in contracts, specifications and laws agree; every further way to call has a fault that it alone shows."""
+    assert set(CHOICES["form"]) == {forms.PLAIN, *forms.USES} == {forms.PLAIN, *SPECS}
+    for form, specs in SPECS.items():
+        for spec in specs:
+            assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
+    assert {fault.under.form for fault in form_faults.FAULTS} >= {form for form, uses in forms.USES.items() if uses} - {
+        forms.LENGTHS  # it has the laws of masks
+    }
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=str)
+def test_what_is_given_changes_no_bit(format: Any) -> None:
+    """The parts of x add up to it, and open gates scale by a power of two, in every format and at any size."""
+    rng = np.random.default_rng(3)
+    x = format.round(rng.standard_normal(400) * 2.0 ** rng.integers(-10, 10, 400))
+    part = format.round(x * forms.in_turn(forms.SHARES, x.shape))
+    gate = forms.open_gate(format.name)
+    opened = torch.nn.functional.silu(torch.tensor(gate, dtype=getattr(torch, format.name)))
+
+    assert np.array_equal(format.round(x - part) + part, x)
+    assert float(opened) == gate
+    assert np.log2(gate) % 1 == 0
+
+
+@pytest.mark.parametrize("use", [use for uses in forms.USES.values() for use in uses])
+def test_reference_of_each_way(use: str) -> None:
+    """Output and gradient of each way to call are those that torch computes for composed code in float64."""
+    normalizer = get("rms_norm")
+    case = values(normalizer, Draw(seed=5, n=6, sets=4, affine="weight", format="float64"))
+    truth = evaluate(normalizer, case, contract({}))
+    x = torch.tensor(case.x, requires_grad=True)
+    weight = torch.tensor(case.weight)
+    norm = lambda value: F.rms_norm(value, (6,), weight, case.eps)
+    held = x.detach()
+    gate = torch.tensor(forms.in_turn(forms.GATES, case.x.shape)) + (x - held)
+    opened = 64.0 + (x - held)
+    composed = {
+        forms.OTHER: lambda: x + 0.75 * held,
+        forms.BY_RESIDUAL: lambda: norm(0.5 * held + (x - 0.5 * held)),
+        forms.OF_BOTH: lambda: norm(x) + x,
+        forms.BY_GATE: lambda: norm(held) * F.silu(gate),
+        forms.BY_GATE_FIRST: lambda: norm(held / 64.0 * F.silu(opened)),
+        forms.BY_PADDING: lambda: norm(held) + 0.0 * x,
+    }
+    y = composed[use]()
+    (dx,) = torch.autograd.grad(y, x, torch.tensor(case.dy))
+
+    assert np.allclose(y.detach(), reference.output(use, truth.y, case), rtol=1e-12, atol=1e-12)
+    assert np.allclose(dx, reference.input_gradient(use, truth.y, truth.dx, case), rtol=1e-9, atol=1e-9)
+
+
+def norm_of(name: str, kind: str = "rms_norm", **keys: str) -> str:
+    with pytest.raises(UsageError) as raised:
+        subject(Implementation(kind, f"{CODE}/right.py:{name}", keys), get(kind))
+    return str(raised.value)
+
+
+def test_bad_forms() -> None:
+    """What cannot be checked in a form is refused in one sentence with the remedy."""
+    assert "name that parameter as one of gate, z" in norm_of("add_rms_norm", form="gate")
+    assert "unknown" not in norm_of("add_rms_norm", form="add+add")
+    assert "each once, joined by +" in norm_of("add_rms_norm", form="add+add")
+    assert "did you mean 'gate'?" in norm_of("add_rms_norm", form="gat")
+    assert "axis=1" in norm_of("add_rms_norm", form="channels-last")
+    assert "statistics of its own" in norm_of("MaskedBatchNorm", "batch_norm", form="modulated")
+    assert "not checked yet" in _numpy()
+
+
+def _numpy() -> str:
+    def forward(x: Any, residual: Any, eps: float = 1e-5) -> Any:
+        total = x + residual
+        return total / np.sqrt((total * total).mean(-1, keepdims=True) + eps)
+
+    with pytest.raises(UsageError) as raised:
+        subject(Implementation("rms_norm", (forward, lambda dy, cache: dy), {"form": "add"}), get("rms_norm"))
+    return str(raised.value)
+
+
+def test_a_parameter_of_a_form_is_recognized() -> None:
+    """Without a declaration the sentence says which form to declare."""
+    assert form_of("residual") == forms.ADD
+    assert "declare form=add to check it with its residual; " in norm_of("add_rms_norm")
+    assert "declare form=mask to check it with its mask; " in norm_of("MaskedBatchNorm", "batch_norm")
+
+
+def test_the_form_is_part_of_a_replay() -> None:
+    verdict = normcheck.check(
+        f"{CODE}/wrong.py:new_residual_is_the_old_one", as_="rms_norm", effort="quick", contract={"form": "add"}
+    )
+
+    (cause,) = verdict.causes
+    assert "--norm-contract form=add" in cause["finding"]["replay"]
+    assert cause["finding"]["law"] == "the new residual is input + residual, rounded once"
+
+
+def test_a_single_output_is_said() -> None:
+    """Code that adds and returns its output alone is checked as far as it goes."""
+    found = subject(Implementation("layer_norm", f"{CODE}/right.py:PostNorm", {"form": "add"}), get("layer_norm"))
+
+    assert found.domain.absent[forms.OTHER] == found.domain.absent[forms.OF_BOTH] == forms.ALONE
+    assert forms.BY_RESIDUAL in found.domain.uses
+
+
+def test_no_form_no_further_calls() -> None:
+    plain = faults.subject(get("rms_norm"))
+
+    assert not set(forms.ways("add")) & set(plain.domain.uses)

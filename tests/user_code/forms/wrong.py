@@ -1,0 +1,120 @@
+"""Wrong code of every form: each is right but for what its name says."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def rms(x, weight, eps):
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def residual_not_added(x, residual, weight, eps=1e-6):
+    return rms(x, weight, eps), x + residual
+
+
+def new_residual_is_the_old_one(x, residual, weight, eps=1e-6):
+    return rms(x + residual, weight, eps), residual
+
+
+def new_residual_is_normalized(x, residual, weight, eps=1e-6):
+    residual = x + residual
+    residual = rms(residual, weight, eps)
+    return residual, residual
+
+
+@torch.no_grad()
+def written_in_the_wrong_order(input, residual, weight, epsilon):
+    """The input is overwritten before the residual is computed from it."""
+    input.copy_(rms(input + residual, weight, epsilon))
+    residual.add_(input)
+
+
+class Prenorm(torch.autograd.Function):
+    """The backward adds the cotangent of the new residual before it goes through the normalizer."""
+
+    @staticmethod
+    def forward(ctx, x, residual, weight, eps):
+        total = x + residual
+        ctx.save_for_backward(total, weight)
+        ctx.eps = eps
+        return rms(total, weight, eps), total
+
+    @staticmethod
+    def backward(ctx, dy, dres):
+        total, weight = ctx.saved_tensors
+        with torch.enable_grad():
+            total, weight = total.detach().requires_grad_(), weight.detach().requires_grad_()
+            y = rms(total, weight, ctx.eps)
+            dx, dw = torch.autograd.grad(y, (total, weight), dy)
+            (both,) = torch.autograd.grad(rms(total, weight.detach(), ctx.eps), total, dy + dres)
+        return both, both, dw, None
+
+
+def prenorm(x, residual, weight, eps=1e-6):
+    return Prenorm.apply(x, residual, weight, eps)
+
+
+def residual_is_detached(x, residual, weight, eps=1e-6):
+    total = x + residual.detach()
+    return rms(total, weight, eps), total
+
+
+def new_residual_is_detached(x, residual, weight, eps=1e-6):
+    total = x + residual
+    return rms(total, weight, eps), total.detach()
+
+
+def mean_in_add_layer_norm(x, residual, weight, bias, eps=1e-5):
+    """A fault of the normalizer itself: n - 1."""
+    total = x + residual
+    centered = total - total.mean(-1, keepdim=True)
+    return centered / torch.sqrt(total.var(-1, keepdim=True) + eps) * weight + bias, total
+
+
+def gated_by_sigmoid(x, gate, weight, eps=1e-6):
+    return rms(x, weight, eps) * torch.sigmoid(gate)
+
+
+def gated_without_activation(x, gate, weight, eps=1e-6):
+    return rms(x, weight, eps) * gate
+
+
+class Swish(torch.autograd.Function):
+    """silu whose backward forgets the product rule."""
+
+    @staticmethod
+    def forward(ctx, gate):
+        ctx.save_for_backward(gate)
+        return F.silu(gate)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (gate,) = ctx.saved_tensors
+        return dy * torch.sigmoid(gate)
+
+
+def gate_without_product_rule(x, z, weight, eps=1e-6):
+    return rms(x, weight, eps) * Swish.apply(z)
+
+
+def gate_before_is_detached(x, z, weight, eps=1e-5):
+    return rms(x * F.silu(z).detach(), weight, eps)
+
+
+class MaskIgnored(nn.Module):
+    """A batch norm that gets a mask, and counts padding."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.eps, self.momentum = eps, momentum
+
+    def forward(self, x, mask):
+        out = F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+        return out * mask.unsqueeze(1).to(out.dtype)
