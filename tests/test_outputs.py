@@ -228,7 +228,13 @@ def test_a_journal_is_read_as_a_run(project: pytest.Pytester, capsys: pytest.Cap
         assert "1 of 1 incomplete" in (project.path / "read.svg").read_text()
 
 
-@pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", "\xff\n", '{"event": 1}\n', '{"run": 3}\n', "[" * 9999 + "\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}\n", "[1]\n", "\xff\n", '{"event": 1}\n', '{"run": 3}\n', "[" * 9999 + "\n",
+        '{"run": {"planned": [1]}}\n', '{"run": {"settings": 1}}\n',
+    ],
+)  # fmt: skip
 def test_another_file_is_no_journal(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(text, encoding="latin-1")
@@ -236,6 +242,17 @@ def test_another_file_is_no_journal(tmp_path: Path, text: str) -> None:
         journal.read(path)
     with pytest.raises(UsageError, match="cannot read"):
         journal.read(tmp_path / "nowhere")
+
+
+def test_what_stands_before_a_broken_line_is_kept(project: pytest.Pytester) -> None:
+    stopped(project, 8, "--norm", SOUND)
+    path = project.path / JOURNAL
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-3], b"\0" * 50 + b"\n", *lines[-3:]]))
+    found = journal.read(path)
+
+    assert found.ended is None
+    assert len(found.answered()) == 4
 
 
 def test_a_journal_of_another_version_says_so(tmp_path: Path) -> None:

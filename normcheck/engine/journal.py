@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.run: dict[str, Any] = {}
+        self.planned: list[Question] = []  # all that concern the claims of the run
         self.ended: str | None = None  # None: not yet
         self.selected: dict[str, Question] | None = None  # by test; None: not known
         self.expected: dict[Question, str] = {}  # of tests of the user, with the test
@@ -77,20 +79,21 @@ class Journal:
         elif "speed" in line:
             self._speeds[line["test"]] = line["speed"]
         elif "run" in line:
-            self.run, self.ended = dict(line["run"]), None
+            self._begin(line["run"])
         elif "ended" in line:
             self.ended = line["ended"]
+
+    def _begin(self, header: Mapping[str, Any]) -> None:
+        if not all(isinstance(header.get(key, {}), dict) for key in ("settings", "environment", "conditions")):
+            raise TypeError("a header holds mappings")
+        self.planned = [(str(kind), str(target), str(check)) for kind, target, check in header.get("planned", ())]
+        self.run, self.ended = dict(header), None
 
     def _take_event(self, test: str, one: Event) -> None:
         key = test, _question(one)
         if not isinstance(one, CheckDone):  # it begins anew
             self._events.pop(key, None)
         self._events.setdefault(key, []).append(one)
-
-    @property
-    def planned(self) -> list[Question]:
-        """All questions that concern the claims of the run."""
-        return [(kind, target, check) for kind, target, check in self.run.get("planned", ())]
 
     def events(self) -> list[Event]:
         """All events, as they came."""
@@ -142,7 +145,7 @@ class Journal:
                 why[question] = self._unanswered[test]
         return Coverage(
             tuple(dict.fromkeys((*asked, *self.expected, *(one for one in begun if one not in planned)))),
-            tuple(one for one in planned if self.selected is not None and one not in own),
+            tuple(one for one in planned if self.selected is not None and one not in own and one not in answered),
             why, ended,
         )  # fmt: skip
 
@@ -181,7 +184,7 @@ def _with_speeds(run: dict[str, Any], speeds: Sequence[Mapping[str, Any]]) -> di
 
 
 def read(path: Path) -> Journal:
-    """The journal of a file. A last line that was not written whole is left out.
+    """The journal of a file, up to its end or to the first line that was not written whole.
 
     Raises `UsageError` for a file that cannot be read or is no journal.
     """
@@ -190,11 +193,9 @@ def read(path: Path) -> Journal:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     found = Journal()
-    try:
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         for line in text.split(b"\n")[:-1]:
             found.take(json.loads(line))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        found = Journal()
     if not found.run:
         raise UsageError(f"{path} is no journal of a run: name the FILE{JOURNAL_SUFFIX} that --norm-json FILE leaves")
     if found.run.get("normcheck") != __version__:
