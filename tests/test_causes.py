@@ -416,3 +416,50 @@ class StaleAfterTen(nn.Module):
 def test_what_changes_from_call_to_call_is_one_cause() -> None:
     """Nothing that is found later has a name of its own: any fault can be reproduced by what changes."""
     assert len(check(StaleAfterTen, "layer_norm").causes) <= 2
+
+
+class FilterResponse(nn.Module):
+    """Subtracts no mean, for maps alone: its parameters are (1, C, 1, 1). eps is a buffer, so float32 in a new layer."""
+
+    def __init__(self, num_features: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, num_features, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, num_features, 1, 1))
+        self.register_buffer("eps", torch.tensor([eps]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        square = x.pow(2).mean(dim=[2, 3], keepdim=True)
+        return self.weight * (x * torch.rsqrt(square + self.eps)) + self.bias
+
+
+def test_a_rank_that_broadcasts_by_chance_and_a_weakness_beside_a_cause() -> None:
+    """Inputs of a rank that only broadcasts where sizes are alike are not asked; a weaker eps is no second cause."""
+    verdict = normcheck.check(FilterResponse, as_="instance_norm", effort="quick")
+
+    assert [cause["name"] for cause in verdict.causes] == ["mean-not-subtracted"]
+    assert {len(finding.case["shape"]) for finding in verdict.findings} == {4}
+
+
+class ReciprocalRoot(nn.Module):
+    """Instance norm as one writes it, with a reciprocal root, whose derivative overflows float16 at small variances."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        axes = tuple(range(2, x.dim()))
+        centered = x - x.mean(axes, keepdim=True)
+        return centered * torch.rsqrt(centered.square().mean(axes, keepdim=True) + 1e-5)
+
+
+def test_an_overflow_in_half_by_the_class_alone_is_no_finding() -> None:
+    assert normcheck.check(ReciprocalRoot, as_="instance_norm", effort="quick").ok
+
+
+@torch.no_grad()
+def forward_only(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-5) -> torch.Tensor:
+    """As kernels for inference are."""
+    return torch.nn.functional.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def test_code_without_gradients_is_not_asked_for_them() -> None:
+    verdict = normcheck.check(forward_only, as_="rms_norm", effort="default")
+
+    assert verdict.ok, str(verdict)

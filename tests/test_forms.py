@@ -27,14 +27,15 @@ from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.recipes import Draw, values
 
 CODE = Path(__file__).parent / "user_code" / "forms"
-PIECES = json.loads((CODE / "pieces.json").read_text())
+RIGHT = json.loads((CODE / "pieces.json").read_text())
+WRONG = [one for one in json.loads((CODE.parent / "wrong.json").read_text()) if "/forms/" in one["target"]]
 
 
 def declared(form: str, *more: str) -> dict[str, str]:
     return {"form": form, **dict(one.split("=") for one in more)}
 
 
-@pytest.mark.parametrize("piece", PIECES["right"], ids=lambda piece: piece[1])
+@pytest.mark.parametrize("piece", RIGHT, ids=lambda piece: piece[1])
 def test_right_code_passes(piece: list[str]) -> None:
     """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
     kind, name, form, *more = piece
@@ -45,13 +46,14 @@ def test_right_code_passes(piece: list[str]) -> None:
     assert {warning["name"] for warning in verdict.warnings} <= allowed
 
 
-@pytest.mark.parametrize("piece", PIECES["wrong"], ids=lambda piece: piece[1])
-def test_wrong_code_fails_for_one_cause(piece: list[str]) -> None:
-    kind, name, form, cause = piece
-    verdict = normcheck.check(f"{CODE}/wrong.py:{name}", as_=kind, effort="quick", contract=declared(form))
+@pytest.mark.parametrize("one", WRONG, ids=lambda one: one["target"].rpartition(":")[2])
+def test_wrong_code_fails_for_one_cause(one: dict[str, Any]) -> None:
+    verdict = normcheck.check(
+        f"{CODE.parent.parent.parent}/{one['target']}", as_=one["kind"], effort="quick", contract=one["contract"]
+    )
 
     assert not verdict.ok
-    assert [one["name"] for one in verdict.causes] == [cause]
+    assert [cause["name"] for cause in verdict.causes] == [one["fault"]]
 
 
 def test_every_form_has_its_parts() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +37,9 @@ class Causes:
         """The names of a new cause; none where nothing explains the finding, or nothing has explained earlier ones."""
         if self.unexplained >= MOST_UNEXPLAINED:
             return ()
-        names = families.of(subject.entry).diagnose(subject, [outcome])
+        family = families.of(subject.entry)
+        weaker = {warning.name for warning in family.convention_warnings.values()}
+        names = tuple(dict.fromkeys(_beyond(weaker, name) for name in family.diagnose(subject, [outcome])))
         if names and names not in self.known:
             self.known.append(names)
         self.unexplained += not names
@@ -75,6 +77,11 @@ class Causes:
         """
         format = FORMATS.get(getattr(draw, "format", ""))
         return self.known[0] if self.known and format is not None and format.narrow else ()
+
+
+def _beyond(weaker: Collection[str], names: str) -> str:
+    """The faults of a name without those that are only a warning by themselves, where others remain."""
+    return "+".join(one for one in names.split("+") if one not in weaker) or names
 
 
 def _faults(family: Any, names: Sequence[str]) -> Iterator[Any]:

@@ -5,6 +5,7 @@ A capability is removed from the domain only if the implementation raises; a wro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -170,16 +171,35 @@ def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> boo
 
 
 def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
-    """The ranks of input that the implementation accepts."""
+    """The ranks of input that the implementation accepts, where no two axes have the same size too.
+
+    Code for one rank takes another where sizes that are alike, or 1, let it broadcast to something else.
+    """
     reasons: dict[int, str] = {}
+    apart = (
+        {}
+        if base.fixed is not None
+        else {r: values(normalizer, _all_apart(normalizer, base, r)) for r in ranks(normalizer)}
+    )
+    sized = base.rank in apart and not _failure(attempt.trial, apart[base.rank])
     for r in ranks(normalizer):
         case = values(normalizer, replace(base, rank=r))
         refused_by = lambda case: _failure(attempt.trial, case) or _unbatched(normalizer, attempt.call, case)
         reasons[r] = "" if r == base.rank else refused_by(case)
+        if sized and r != base.rank and not reasons[r]:
+            reasons[r] = _failure(attempt.trial, apart[r])
     refused = sorted(r for r, text in reasons.items() if text)
     if refused:
         absent["inputs of rank " + ", ".join(map(str, refused))] = reasons[refused[0]]
     return [r for r, text in reasons.items() if not text]
+
+
+def _all_apart(normalizer: Normalizer, base: Draw, rank: int) -> Draw:
+    """A draw of that rank whose axes have sizes that differ, and none of size 1."""
+    first, *primes = 13, 3, 5, 7, 11, 17
+    if normalizer.sets.layout == "trailing":
+        return replace(base, rank=rank, n=first, sets=math.prod(primes[: rank - 1]))
+    return replace(base, rank=rank, n=math.prod(primes[1:][: max(1, rank - 1)]), sets=3 * first)
 
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:

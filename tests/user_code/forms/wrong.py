@@ -118,3 +118,44 @@ class MaskIgnored(nn.Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
         return out * mask.unsqueeze(1).to(out.dtype)
+
+
+def residual_is_added_again(x, residual, weight, eps=1e-6):
+    total = x + residual
+    return rms(total + residual, weight, eps), total
+
+
+def gate_is_detached(x, gate, weight, eps=1e-6):
+    return rms(x, weight, eps) * F.silu(gate.detach())
+
+
+class PaddingTrained(torch.autograd.Function):
+    """A masked instance norm whose backward treats padding as any other entry."""
+
+    @staticmethod
+    def forward(ctx, x, mask, eps):
+        kept = mask.unsqueeze(1).to(x.dtype)
+        axes = tuple(range(2, x.dim()))
+        count = kept.sum(axes, keepdim=True)
+        mean = (x * kept).sum(axes, keepdim=True) / count
+        scale = torch.rsqrt(((x - mean) * kept).square().sum(axes, keepdim=True) / count + eps)
+        ctx.save_for_backward(x, kept, count, mean, scale)
+        ctx.axes = axes
+        return (x - mean) * scale * kept
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, kept, count, mean, scale = ctx.saved_tensors
+        xh = (x - mean) * scale
+        dy = dy * kept
+        average = lambda value: (value * kept).sum(ctx.axes, keepdim=True) / count
+        return (dy - average(dy) - xh * average(dy * xh)) * scale, None, None
+
+
+def padding_is_trained(x, mask, weight=None, bias=None, eps=1e-5):
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    out = PaddingTrained.apply(wide, mask, eps)
+    units = (1, -1) + (1,) * (x.dim() - 2)
+    out = out if weight is None else out * weight.view(units)
+    out = out if bias is None else out + bias.view(units)
+    return out.to(x.dtype)
