@@ -419,7 +419,7 @@ def test_what_changes_from_call_to_call_is_one_cause() -> None:
 
 
 class FilterResponse(nn.Module):
-    """Subtracts no mean, for maps alone: its parameters are (1, C, 1, 1). eps is a buffer, so float32 in a new layer."""
+    """Subtracts no mean, for maps alone: its parameters are (1, C, 1, 1). eps is a buffer, float32 in a new layer."""
 
     def __init__(self, num_features: int, eps: float = 1e-6) -> None:
         super().__init__()

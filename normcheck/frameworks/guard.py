@@ -9,6 +9,7 @@ from typing import Any
 from normcheck.core.errors import CallError, NormcheckError, UsageError
 from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.subject import Call
 
 RAISED = "raised"
 """How the reason begins where the code of an implementation refuses something, and not its framework."""
@@ -30,6 +31,15 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         reason = f"{RAISED} {first_line(error)}{doing}"
         sentence = f"{name} {reason} (a {shape} {case.format.name} input)"
         raise CallError(sentence, reason + ENDS_ITS_TEST * ends_a_test(error)) from error
+
+
+def failure(call: Call, case: Case, gradient: bool = False) -> str:
+    """Why a call on a case raises `CallError`; empty if it does not."""
+    try:
+        call(case, gradient)
+    except CallError as error:
+        return error.reason
+    return ""
 
 
 @contextmanager

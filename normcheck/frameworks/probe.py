@@ -5,7 +5,6 @@ A capability is removed from the domain only if the implementation raises; a wro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,10 +18,9 @@ from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps, trained_only
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.fixed_eps import FREE
-from normcheck.frameworks.guard import RAISED
-from normcheck.normalizers.case import Case
+from normcheck.frameworks.guard import RAISED, failure
+from normcheck.frameworks.probe_ranks import accepted_ranks
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.fit import fit, ranks
 from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, Sizes, state, values
 from normcheck.normalizers.sampling.sizes import hollow, hollows
@@ -76,15 +74,6 @@ def _base(normalizer: Normalizer, offer: Offer, rank: int, format: str, affine: 
     return fit(normalizer, draw, offer.sizes)
 
 
-def _failure(call: Call, case: Case, gradient: bool = False) -> str:
-    """Why a call on a case raises `CallError`; empty if it does not."""
-    try:
-        call(case, gradient)
-    except CallError as error:
-        return error.reason
-    return ""
-
-
 def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Domain:
     """The domain of an implementation. Raises the first `CallError` if every ordinary call fails."""
     call, offer, trial = attempt.call, attempt.offer, attempt.trial
@@ -111,12 +100,12 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
 
     def works(capability: str, **changes: object) -> bool:
         assert base is not None
-        failure = _failure(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
-        if failure:
-            absent[capability] = failure
-        return not failure
+        reason = failure(trial, values(normalizer, replace(base, **changes)))  # type: ignore[arg-type]
+        if reason:
+            absent[capability] = reason
+        return not reason
 
-    good_ranks = _ranks(normalizer, attempt, base, absent)
+    good_ranks = accepted_ranks(normalizer, attempt.call, attempt.trial, base, absent)
     good_formats = [f for f in contract.served if f == base.format or works(f, format=f)]
     affine = [a for a in offer.affine if a == base.affine or works(f"parameters: {a}", affine=a)]
     dims = [d for d in offer.dims if d == base.dim or works(f"dim={d}", dim=d)]
@@ -170,51 +159,6 @@ def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> boo
     return bool(np.array_equal(training, evaluation))
 
 
-def _ranks(normalizer: Normalizer, attempt: Attempt, base: Draw, absent: dict[str, str]) -> list[int]:
-    """The ranks of input that the implementation accepts, where no two axes have the same size too.
-
-    Code for one rank takes another where sizes that are alike, or 1, let it broadcast to something else.
-    """
-    reasons: dict[int, str] = {}
-    apart = (
-        {}
-        if base.fixed is not None
-        else {r: values(normalizer, _all_apart(normalizer, base, r)) for r in ranks(normalizer)}
-    )
-    sized = base.rank in apart and not _failure(attempt.trial, apart[base.rank])
-    for r in ranks(normalizer):
-        case = values(normalizer, replace(base, rank=r))
-        refused_by = lambda case: _failure(attempt.trial, case) or _unbatched(normalizer, attempt.call, case)
-        reasons[r] = "" if r == base.rank else refused_by(case)
-        if sized and r != base.rank and not reasons[r]:
-            reasons[r] = _failure(attempt.trial, apart[r])
-    refused = sorted(r for r, text in reasons.items() if text)
-    if refused:
-        absent["inputs of rank " + ", ".join(map(str, refused))] = reasons[refused[0]]
-    return [r for r, text in reasons.items() if not text]
-
-
-def _all_apart(normalizer: Normalizer, base: Draw, rank: int) -> Draw:
-    """A draw of that rank whose axes have sizes that differ, and none of size 1."""
-    first, *primes = 13, 3, 5, 7, 11, 17
-    if normalizer.sets.layout == "trailing":
-        return replace(base, rank=rank, n=first, sets=math.prod(primes[: rank - 1]))
-    return replace(base, rank=rank, n=math.prod(primes[1:][: max(1, rank - 1)]), sets=3 * first)
-
-
-def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
-    """The reason if an input of a smaller rank is treated as a single case without the batch axis; else empty."""
-    if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
-        return ""
-    if case.weight is not None and len(case.weight) != len(case.x):  # the weight has the size of the axis of units
-        return ""
-    y = call(case, False).y
-    as_batch = evaluate(normalizer, case).y
-    as_one = evaluate(normalizer, case.but(x=case.x[None], dy=None)).y[0]
-    unlike, like = (float(np.median(np.abs(y - other))) for other in (as_batch, as_one))
-    return "takes it for one case without the axis of cases" if like < 1e-3 < unlike else ""
-
-
 def _layouts(
     normalizer: Normalizer, call: Call, base: Draw, ranks: list[int], offer: Offer, absent: dict[str, str]
 ) -> tuple[str, ...]:
@@ -225,7 +169,7 @@ def _layouts(
     for case in cases:
         for name in offer.layouts:
             if applies(case.x.shape, name):
-                reasons[name] = reasons.get(name) or _failure(call, case.but(layouts={"x": name}))
+                reasons[name] = reasons.get(name) or failure(call, case.but(layouts={"x": name}))
     refused = [name for name, text in reasons.items() if text]
     if refused:
         absent["layouts" if len(refused) == len(reasons) else f"inputs {', '.join(refused)}"] = reasons[refused[0]]
@@ -237,7 +181,7 @@ def _refused(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absen
     if offer.sizes is not None and offer.sizes.units is not None:
         return frozenset()
     widths = sorted(set(WIDTHS) | set(SMALL))
-    reasons = {n: _failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}
+    reasons = {n: failure(call, values(normalizer, replace(base, n=n, sets=4))) for n in widths}
     refused = {n: text for n, text in reasons.items() if text}
     if refused:
         some = ", ".join(map(str, list(refused)[:6])) + (", ..." if len(refused) > 6 else "")
@@ -250,9 +194,9 @@ def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent:
     case = values(normalizer, base)
     out = []
     for what, axis in hollows(normalizer, case, fixed=offer.sizes is not None).items():
-        failure = _failure(call, hollow(case, axis))
-        if failure:
-            absent[f"inputs without {what}"] = failure
+        reason = failure(call, hollow(case, axis))
+        if reason:
+            absent[f"inputs without {what}"] = reason
         else:
             out.append(what)
     return tuple(out)
@@ -269,10 +213,10 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
     if why:
         absent["gradient"] = why
     evaluation = domain.evaluation
-    if evaluation and (failed := _failure(call, state(normalizer, base, training=False))):
+    if evaluation and (failed := failure(call, state(normalizer, base, training=False))):
         absent["evaluation with running statistics"], evaluation = failed, False
     updates = domain.state
-    if updates and (failed := _failure(call, state(normalizer, base, training=True))):
+    if updates and (failed := failure(call, state(normalizer, base, training=True))):
         absent["running statistics"], updates = failed, False
     trained = (
         trained_only.shown(normalizer, call, state(normalizer, base, training=False))
@@ -301,7 +245,7 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
         return 0.0
     why = ""
     for eps in EPS:
-        refused = _failure(call, values(normalizer, replace(base, eps=eps)))
+        refused = failure(call, values(normalizer, replace(base, eps=eps)))
         if not refused:
             if why:
                 absent[f"eps below {eps:g}"] = why
