@@ -286,16 +286,16 @@ def test_a_baseline_serves_the_fixture_too(project: pytest.Pytester) -> None:
     assert project.runpytest_inprocess(*args, "--norm-baseline", "old.json").ret == 0
 
 
-def test_a_saved_run_of_another_kind_excuses_nothing(tmp_path: Path) -> None:
+def test_a_saved_run_of_another_kind_excuses_nothing(document: dict[str, Any], tmp_path: Path) -> None:
     finding = Finding("value", "law", 2.0, 1.0, (0,), {})
     failing = Outcome("layer_norm", "m:f", "value", FAILED, 10, 2.0, finding=finding)
-    one = {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
+    one = document["implementations"][1] | {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
     path = tmp_path / "old.json"
-    path.write_text(json.dumps({"normcheck": "0", "implementations": [one]}))
+    path.write_text(json.dumps(document | {"implementations": [one]}))
     entries = of_saved_run("old.json", files.read(path))
 
     assert settle(failing, entries, None) is failing
-    path.write_text(json.dumps({"normcheck": "0", "implementations": [one | {"kind": "layer_norm"}]}))
+    path.write_text(json.dumps(document | {"implementations": [one | {"kind": "layer_norm"}]}))
     assert settle(failing, of_saved_run("old.json", files.read(path)), None).status == PASSED
 
 

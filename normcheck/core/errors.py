@@ -5,12 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from normcheck.core.safe_text import safe
+
 IN_BACKWARD = " in its backward"
 """Appended to the text of a `CallError` for code that raised in its backward pass."""
 
 
 class NormcheckError(Exception):
-    """Base class of all exceptions that normcheck raises on purpose."""
+    """Base class of all exceptions that normcheck raises on purpose. Their text may quote foreign code: it is safe."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(safe(text))
 
 
 class UsageError(NormcheckError):
@@ -25,7 +30,7 @@ class CallError(NormcheckError):
 
     def __init__(self, text: str, reason: str = "") -> None:
         super().__init__(text)
-        self.reason = reason or text
+        self.reason = safe(reason or text)
 
 
 class LostError(NormcheckError):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
+from normcheck.core.safe_text import safe
+
 ENDS = (KeyboardInterrupt, GeneratorExit)
 """Exceptions that end the run and are never taken for one of the code under test."""
 
@@ -22,13 +24,14 @@ def quiet() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of its text, shortened to 160 characters."""
+    name = str(type.__dict__["__name__"].__get__(type(error)))  # a metaclass may raise for `__name__`
     try:
-        text = str(error).strip().splitlines()
+        text = str.splitlines(str.strip(str(error)))  # its text may be of a subclass of str
     except ENDS:
         raise
     except BaseException:
         text = []
-    return f"{type(error).__name__}: {shorten(text[0], 160, placeholder=' ...')}" if text else type(error).__name__
+    return safe(f"{name}: {shorten(text[0], 160, placeholder=' ...')}" if text else name)
 
 
 def attribute(thing: object, name: str, default: Any = None) -> Any:

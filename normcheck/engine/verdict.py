@@ -25,6 +25,7 @@ from normcheck.core.result import (
     merge,
     number,
 )
+from normcheck.core.safe_text import safe_record
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
@@ -236,9 +237,10 @@ def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) 
     grouped: dict[tuple[str, str], list[Outcome]] = {}
     for o in outcomes:
         grouped.setdefault((o.kind, o.target), []).append(o)
-    return {
+    made: dict[str, Any] = safe_record({
         "normcheck": version,
         "environment": environment(),
         "settings": dict(settings),
         "implementations": [implementation(group) for group in grouped.values()],
-    }
+    })  # fmt: skip
+    return made

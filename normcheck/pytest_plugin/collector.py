@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.errors import UsageError
 from normcheck.core.events import Event, event, outcomes_of
-from normcheck.engine import accepted_findings
+from normcheck.engine import accepted_file
 from normcheck.engine.run import in_order
 from normcheck.engine.verdict import document
 from normcheck.pytest_plugin import report_options, speed_options
@@ -74,4 +75,7 @@ class Collector:
         path: Path = self._config.rootpath / "pyproject.toml"
         records = self._run["implementations"]
         found = [(one["target"], finding["check"]) for one in records for finding in one["findings"]]
-        return f"written: {accepted_findings.write(path, found, reason)} expected findings to {path}"
+        try:
+            return f"written: {accepted_file.write(path, found, reason)} expected findings to {path}"
+        except UsageError as error:
+            return f"not written: {error}"

@@ -15,7 +15,7 @@ import pytest
 from normcheck.core.check import Check
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.result import Outcome
-from normcheck.engine import accepted_findings
+from normcheck.engine import accepted_file, accepted_findings
 from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.asker import Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim, claims, conventions
@@ -86,7 +86,10 @@ def verify_events(target: Any, kind: str, words: Sequence[str], settings: Settin
 
 def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:
     """What the project has accepted in its pyproject.toml, and what the baseline of this run holds."""
-    found = accepted_findings.read(config.rootpath / "pyproject.toml", (*CHECKS_BY_NAME, CONVENTIONS))
+    project = config.rootpath / "pyproject.toml"
+    found = accepted_file.read(project, (*CHECKS_BY_NAME, CONVENTIONS))
+    if config.getoption("norm_accept") is not None:
+        accepted_file.require_writable(project, config.getoption("norm_accept"))
     baseline = config.getoption("norm_baseline")
     if baseline is None:
         return found
