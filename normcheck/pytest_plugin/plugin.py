@@ -274,8 +274,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """The events of a test travel with its report, from a worker process too."""
     report = yield
     if report.when == "call" and EVENTS in item.stash:
+        from normcheck.core.safe_text import safe
         from normcheck.pytest_plugin import failure_messages
 
+        report.sections = [(name, safe(content)) for name, content in report.sections]  # what foreign code printed
         report.__dict__["normcheck"] = item.stash[EVENTS]
         report.__dict__["normcheck_known"] = item.stash.get(KNOWN, False)
         failure_messages.first_line(report)
