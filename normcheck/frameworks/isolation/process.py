@@ -26,7 +26,7 @@ from normcheck.core.foreign_code import first_line, quiet
 from normcheck.core.limits import Limits
 from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.frameworks import binder, registry
-from normcheck.frameworks.isolation import wire
+from normcheck.frameworks.isolation import confinement, wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
 from normcheck.normalizers.normalizer import Normalizer
 
@@ -41,8 +41,12 @@ MOST_LAYERS = 64
 
 
 def _confine(limits: Limits, output: str) -> None:
-    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes."""
+    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes.
+
+    The process can signal nothing outside of it then, where the system has that.
+    """
     os.setsid()
+    confinement.refuse_signals()
     null = os.open(os.devnull, os.O_RDONLY)
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
     for descriptor, target in ((0, null), (1, out), (2, out)):
@@ -65,24 +69,23 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
     requests = _Requests()
     compiled = False
     _send(connection, {"ready": True})
-    with quiet():
-        while True:
-            try:
-                request = pickle.loads(wire.receive(connection))  # noqa: S301  # the parent process is trusted
-            except wire.Disconnected:
-                os._exit(DISCONNECTED)
-            if request[0] == "end":
-                break
-            with registry.settings():
-                record = _run_request(requests, request)
-            if side_effects.forked:
-                os._exit(0)  # a process forked by the implementation must not reply
-            if request[0] == "load":
-                side_effects.record_environment()
-            compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
-            if not compiled:  # compilers start processes and patch modules themselves
-                record["changes"] = side_effects.left()
-            _send(connection, record)
+    while True:
+        try:
+            request = pickle.loads(wire.receive(connection))  # noqa: S301  # the parent process is trusted
+        except wire.Disconnected:
+            os._exit(DISCONNECTED)
+        if request[0] == "end":
+            break
+        with registry.settings(), quiet():  # warning filters that the implementation changes are put back
+            record = _run_request(requests, request)
+        if side_effects.forked:
+            os._exit(0)  # a process forked by the implementation must not reply
+        if request[0] == "load":
+            side_effects.record_environment()
+        compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
+        if not compiled:  # compilers start processes and patch modules themselves
+            record["changes"] = side_effects.left()
+        _send(connection, record)
     _send(connection, {"threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()]})
     atexit._run_exitfuncs()  # noqa: SLF001  # multiprocessing does not run them in a forked process
 
