@@ -105,6 +105,16 @@ class Asker:
         except LostError as error:
             return replace(plain, status=ERROR, reason=str(error))
 
+    def ended(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """The outcome of the last check of a claim, after its process has ended: an error if it has not."""
+        try:
+            self._binder.end(claim)
+        except LostError as error:
+            if outcome.finding is None:
+                return replace(outcome, status=ERROR, reason=str(error))
+            return replace(outcome, notes={**outcome.notes, "end of its process": str(error)})
+        return outcome
+
     def _compared(self, claim: Claim, check: Check, subject: BoundSubject) -> Outcome:
         causes = self._causes.setdefault(claim, Causes())
         with run_conditions():

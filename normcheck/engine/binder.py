@@ -40,6 +40,11 @@ class ClaimBinder:
         if claim in self._remotes:
             self._remotes[claim].renew()
 
+    def end(self, claim: Claim) -> None:
+        """After the last check: ask the process to end. Raises `LostError` if it does not, or leaves others."""
+        if claim in self._remotes:
+            self._remotes[claim].end()
+
     def close(self) -> None:
         """End the processes of isolated implementations."""
         for remote in self._remotes.values():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from normcheck.pytest_plugin.stash_keys import LAST
 
 def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
     group.addoption(
@@ -34,3 +35,14 @@ def limits(config: pytest.Config, claims: Iterable[Any]) -> Any:
             raise UsageError(f"{claim}: isolation needs its kind, as in --norm layer_norm={claim} --norm-isolate")
     words = (config.getini(f"norm_isolate_{name}") for name in ("seconds", "gigabytes", "total_seconds"))
     return isolation_limits(*words)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Mark the last test of each implementation, after which its process is asked to end."""
+    last = {}
+    for item in session.items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "norm_question" in params:
+            last[params["norm_question"][0]] = item
+    for item in last.values():
+        item.stash[LAST] = True

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from normcheck.pytest_plugin import isolation_options, report_options, seed, speed_options
-from normcheck.pytest_plugin.stash_keys import EVENTS, KNOWN, SUITE, properties
+from normcheck.pytest_plugin.stash_keys import EVENTS, KNOWN, LAST, SUITE, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -85,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ReportGate(config), "normcheck-reports")
         config.pluginmanager.register(seed, "normcheck-seed")
     config.pluginmanager.register(speed_options, "normcheck-speed-options")
+    config.pluginmanager.register(isolation_options, "normcheck-isolation-options")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     seed.settle(config, effort)
     claims = _claims(config)
@@ -193,7 +194,7 @@ def norm_ask(request: pytest.FixtureRequest) -> Any:
     suite = request.config.stash[SUITE]
 
     def ask(claim: Any, check: Any | None) -> None:
-        _settle(request, suite.ask(claim, check), of_suite=True)
+        _settle(request, suite.ask(claim, check, last=LAST in request.node.stash), of_suite=True)
 
     return ask
 

@@ -12,6 +12,8 @@ EVENTS = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: the events of its checks, as plain data."""
 KNOWN = pytest.StashKey[bool]()
 """On an item: whether it fails, if at all, by a cause of which a finding is written in full already."""
+LAST = pytest.StashKey[bool]()
+"""On an item: no check of the same implementation follows in this session."""
 SPEED = pytest.StashKey[list[dict[str, Any]]]()
 """On an item: its entry of the record's list of speeds, with the implementation that it is about."""
 SUITE = pytest.StashKey[Any]()

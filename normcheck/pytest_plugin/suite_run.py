@@ -52,9 +52,10 @@ class SuiteRun:
         """The events of the comparison of a claim's conventions with those that it follows."""
         return list(convention_events(self.asker, claim))
 
-    def ask(self, claim: Claim, check: Check | None) -> list[Event]:
-        """The events of one check of a claim, or of binding it; the outcome is kept."""
-        found = list(bind_events(self.asker, claim) if check is None else check_events(self.asker, claim, check))
+    def ask(self, claim: Claim, check: Check | None, *, last: bool = False) -> list[Event]:
+        """The events of one check of a claim, or of binding it; the outcome is kept. last: no other check follows."""
+        asker = self.asker
+        found = list(bind_events(asker, claim) if check is None else check_events(asker, claim, check, last=last))
         self.outcomes.update({(claim, one.check): one for one in outcomes_of(found)})
         return found
 

@@ -125,7 +125,7 @@ class Worker:
         if report["status"] != 0:
             raise LostError(self._cause(report["status"]))
         if report["left"]:
-            raise LostError(f"it leaves {report['left']} processes behind")
+            raise LostError(f"processes that it leaves behind: {report['left']}")
         self.kill()
 
     def _report(self, seconds: float) -> dict[str, Any] | None:
