@@ -13,6 +13,9 @@ from normcheck.core.safe_text import safe
 ENDS = (KeyboardInterrupt, GeneratorExit)
 """Exceptions that end the run and are never taken for one of the code under test."""
 
+MOST_READ = 2_000
+"""Most characters of the text of an exception that are looked at; it may have millions."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -31,7 +34,13 @@ def first_line(error: BaseException) -> str:
         raise
     except BaseException:
         text = []
-    return safe(f"{name}: {shorten(text[0], 160, placeholder=' ...')}" if text else name)
+    return safe(f"{name}: {_shortened(text[0])}" if text else name)
+
+
+def _shortened(text: str) -> str:
+    """At most 160 characters of a text; of one long word the beginning."""
+    short = shorten(text[:MOST_READ], 160, placeholder=" ...")
+    return f"{text[:156]} ..." if short.strip() == "..." else short
 
 
 def attribute(thing: object, name: str, default: Any = None) -> Any:

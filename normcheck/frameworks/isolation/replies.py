@@ -149,6 +149,14 @@ def _sizes(value: Any) -> dict[str, Any]:
     return found
 
 
+def _normalized(value: Any) -> tuple[int, ...]:
+    """Numbers of trailing axes: one, which every input has, or one and two."""
+    found: tuple[int, ...] = several(integer(1, 2))(value)
+    if found not in ((1,), (1, 2)):
+        raise _refuse()
+    return found
+
+
 TEXTS: Form = several(text)
 REASONS: Form = mapping(text)
 CHANGES: Form = TEXTS
@@ -162,8 +170,8 @@ OFFER: Form = record(
     affine=several(one_of(AFFINE), least=1, most=len(AFFINE)),
     takes_eps=truth,
     eps_attribute=optional(number),
-    normalized=several(integer(1, MOST_AXES), least=1, most=MOST_AXES),
-    dims=several(optional(integer(-MOST_AXES, MOST_AXES)), least=1, most=4 * MOST_AXES),
+    normalized=_normalized,
+    dims=several(optional(integer(-1, MOST_AXES)), least=1, most=MOST_AXES),
     state=truth,
     evaluation=truth,
     sizes=optional(_sizes),
