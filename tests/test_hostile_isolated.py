@@ -24,11 +24,27 @@ CHOSEN = "a_call or value or moments or input-gradient"
 ENDS = {
     **dict.fromkeys(
         (
-            "replies:nothing", "replies:no_result", "replies:null", "replies:a_list", "replies:a_text",
-            "replies:no_keys", "replies:one_key_less", "replies:one_key_more", "replies:text_for_array",
-            "replies:other_shape", "replies:number_for_texts", "replies:mapping_for_text", "replies:number_for_truth",
-            "replies:changes_are_a_number", "replies:reason_is_a_list", "replies:no_reason",
-            "replies:usage_is_a_number", "replies:both_kinds", "replies:deeper", "replies:long_text", "replies:zeros",
+            "replies:nothing",
+            "replies:no_result",
+            "replies:null",
+            "replies:a_list",
+            "replies:a_text",
+            "replies:no_keys",
+            "replies:one_key_less",
+            "replies:one_key_more",
+            "replies:text_for_array",
+            "replies:other_shape",
+            "replies:number_for_texts",
+            "replies:mapping_for_text",
+            "replies:number_for_truth",
+            "replies:changes_are_a_number",
+            "replies:reason_is_a_list",
+            "replies:no_reason",
+            "replies:usage_is_a_number",
+            "replies:both_kinds",
+            "replies:deeper",
+            "replies:long_text",
+            "replies:zeros",
         ),
         INVALID,
     ),
@@ -199,7 +215,7 @@ def test_a_worker_dies_with_its_judge(tmp_path: Path, number: str) -> None:
         [sys.executable, "-m", "pytest", *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=os.environ | {"NORMCHECK_MARK": mark},
     )  # fmt: skip
-    _wait(lambda: (tmp_path / "started").exists(), 60.0)
+    _wait((tmp_path / "started").exists, 60.0)
     assert len(_marked(mark)) >= 4  # judge, fork server, supervisor, worker
     judge.send_signal(getattr(signal, number))
     judge.wait()

@@ -50,3 +50,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names)
+
+
+def shortened(text: str) -> str:
+    """At most 200 characters of what a user wrote, to quote it in a sentence."""
+    return text if len(text) <= 200 else f"{text[:200]} ..."

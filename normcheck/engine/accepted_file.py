@@ -1,10 +1,10 @@
 """The findings that a project has accepted, in its pyproject.toml: read strictly, and written without harm.
 
-    [[tool.normcheck.expected]]
-    target = "mypkg.kernels:fast_layer_norm"
-    check = "value"
-    reason = "one pass over the data, issue 12"
-    until = 2027-01-31
+[[tool.normcheck.expected]]
+target = "mypkg.kernels:fast_layer_norm"
+check = "value"
+reason = "one pass over the data, issue 12"
+until = 2027-01-31
 """
 
 from __future__ import annotations

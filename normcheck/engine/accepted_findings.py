@@ -14,6 +14,7 @@ from typing import Any
 
 from normcheck.core.result import ERROR, PASSED, Outcome
 
+
 @dataclass(frozen=True, slots=True)
 class AcceptedFinding:
     """A finding of a target that a project has accepted."""

@@ -24,7 +24,7 @@ from normcheck.engine.conventions import CONVENTIONS, Observed, observe, outcome
 from normcheck.engine.explainer import Causes, explain_finding
 from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.inherited import inherited_bug, torch_bug
-from normcheck.engine.replays import draw_of, replay_command
+from normcheck.engine.replays import draw_of, replay_command, replayed_draw
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
 from normcheck.engine.warnings import WeakerRun, strict, under_weaker
@@ -104,6 +104,8 @@ class Asker:
             return replace(plain, reason=reason) if reason else self._compared(claim, check, subject)
         except LostError as error:
             return replace(plain, status=ERROR, reason=str(error))
+        except UsageError as error:  # a replay of what is no case
+            return replace(plain, status=ERROR, reason=str(error), usage=True)
 
     def ended(self, claim: Claim, outcome: Outcome) -> Outcome:
         """The outcome of the last check of a claim, after its process has ended: an error if it has not."""
@@ -180,7 +182,7 @@ def _too_low(check: Check, settings: Settings) -> str:
 def _run(subject: BoundSubject, check: Check, settings: Settings, effort: Effort) -> Outcome:
     """Run the case to be repeated; else search, with regard to the bugs that are known of the target."""
     if settings.replay is not None:
-        return ask.run_check(subject, check, [check.space.adapt(subject, settings.replay[1])])
+        return ask.run_check(subject, check, [replayed_draw(subject, check, settings.replay[1])])
     bug = known_bugs.of(subject.name, check.name)
     if bug is None and torch_bug(subject, check) is not None:
         bug = inherited_bug(subject, check, search(subject, check, replace(effort, shrinks=False)))

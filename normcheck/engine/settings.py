@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from normcheck.core.errors import UsageError, suggest
+from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.limits import Limits
 from normcheck.core.replay import decode, encode, named
 from normcheck.engine.accepted_findings import AcceptedFinding
@@ -59,5 +59,6 @@ def replayed_case(text: str) -> tuple[str, Any]:
     """The check and the draw of a replay id. Raises `UsageError` for an unknown check or choice."""
     name = named(text)
     if name not in CHECKS_BY_NAME:
+        text, name = shortened(text), shortened(name)
         raise UsageError(f"replay {text!r}: there is no check {name!r}; {suggest(name, CHECKS_BY_NAME)}")
     return decode(text, CHECKS_BY_NAME[name].space.plain)

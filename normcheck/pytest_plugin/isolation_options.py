@@ -9,6 +9,7 @@ import pytest
 
 from normcheck.pytest_plugin.stash_keys import LAST
 
+
 def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
     group.addoption(
         "--norm-isolate", action="store_true",

@@ -66,8 +66,10 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
         for cause, findings in causes.grouped(one):
             name, story = str(cause["name"]), str(cause["story"]).partition(". ")[0]
             text = _text(kind, target, cause, findings)
-            known = {"story": str(cause["story"]), "source": str(cause["source"])}
-            yield made(FAILS, name, story or name, head + causes.title(cause), text, cause=cause, **known)
+            yield made(
+                FAILS, name, story or name, head + causes.title(cause), text, cause=cause,
+                story=str(cause["story"]), source=str(cause["source"]),
+            )  # fmt: skip
         for warning in one.get("warnings", []):
             (text,) = causes.warnings([warning])
             yield made(WARNS, str(warning["name"]), str(warning["text"]), f"{head}{warning['name']}", text)

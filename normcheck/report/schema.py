@@ -15,23 +15,6 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-TYPES: dict[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "integer": lambda value: _is_number(value) and value == int(value),
-    "number": lambda value: _is_number(value),
-}
-"""Whether a value has a type, by the name of the type."""
-
-KEYWORDS = frozenset(
-    ("type", "enum", "anyOf", "$ref", "required", "properties", "additionalProperties", "items", "prefixItems",
-     "minItems", "maxItems", "minimum", "description", "title", "$schema", "$defs")
-)  # fmt: skip
-"""What the reader understands; the schema uses nothing else."""
-
 
 def _is_number(value: Any) -> bool:
     """Whether a value is a number that a float can hold."""
@@ -41,6 +24,24 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "integer": lambda value: _is_number(value) and value == int(value),
+    "number": _is_number,
+}
+"""Whether a value has a type, by the name of the type."""
+
+KEYWORDS = frozenset(
+    ("type", "enum", "anyOf", "$ref", "required", "properties", "additionalProperties", "items", "prefixItems",
+     "minItems", "maxItems", "minimum", "description", "title", "$schema", "$defs")
+)  # fmt: skip
+"""What the reader understands; the schema uses nothing else."""
 
 
 @lru_cache(maxsize=1)

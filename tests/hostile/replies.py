@@ -7,8 +7,19 @@ from normcheck.frameworks.isolation import process
 
 y = np.zeros((6, 8))
 whole = {
-    "y": y, "format": "float32", "dx": None, "dweight": None, "dbias": None, "running_mean": None,
-    "running_var": None, "jv": None, "ddx": None, "called": [], "kept_format": True, "packed": "", "changed": [],
+    "y": y,
+    "format": "float32",
+    "dx": None,
+    "dweight": None,
+    "dbias": None,
+    "running_mean": None,
+    "running_var": None,
+    "jv": None,
+    "ddx": None,
+    "called": [],
+    "kept_format": True,
+    "packed": "",
+    "changed": [],
 }
 deep = []
 for _ in range(400):

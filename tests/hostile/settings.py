@@ -18,7 +18,9 @@ def doing(act):
 
 
 umask = doing(lambda: os.umask(0))
-open_files = doing(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+open_files = doing(
+    lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+)
 file_size = doing(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
 cpu_time = doing(lambda: resource.setrlimit(resource.RLIMIT_CPU, (1 << 20, 1 << 20)))
 warning_filters = doing(lambda: warnings.simplefilter("error"))

@@ -26,7 +26,7 @@ def _control(option: int, value: int) -> bool:
     """Call prctl(2)."""
     if sys.platform != "linux":
         return False
-    return ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0) == 0
+    return bool(ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), 0, 0, 0) == 0)
 
 
 def adopt_orphans() -> bool:

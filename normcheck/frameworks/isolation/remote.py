@@ -26,7 +26,7 @@ from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Answer, Call, Constructed, Life, ScriptLanguage, State, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
 
 COMPILING = 10.0
 """Factor on the time limit for requests that compile the implementation."""
@@ -161,7 +161,9 @@ class Remote:
                 (lambda case: _RemoteTransformed(self, case)) if transforms else None,
                 (lambda: self.request("operations", read=replies.REASONS)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
-                (lambda case: self.request("constructed", case, read=replies.constructed)) if offers[0]["class"] else None,
+                (lambda case: self.request("constructed", case, read=replies.constructed))
+                if offers[0]["class"]
+                else None,
                 (lambda case: self.request("unexplained", case, read=replies.REASONS)) if offers[0]["layer"] else None,
                 _composition(offers[0]["language"]),
             )

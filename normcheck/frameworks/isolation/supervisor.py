@@ -60,10 +60,10 @@ def _wait(worker: int, control: socket.socket) -> tuple[int, bool]:
             return os.waitstatus_to_exitcode(status), wanted
         if pid != 0:
             continue
-        ready, _, _ = select.select([control, woken], [], [])
+        ready, _, _ = select.select([control.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, 4096)
-        if control in ready:  # the judge never writes: it has closed the connection
+        if control.fileno() in ready:  # the judge never writes: it has closed the connection
             wanted = True
             os.kill(worker, signal.SIGKILL)
             _, status = os.waitpid(worker, 0)
