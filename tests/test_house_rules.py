@@ -55,7 +55,7 @@ NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     (
         "report",
         ("core",),
-        ("core.errors", "core.result", "core.target"),
+        ("core.errors", "core.result", "core.target", "core.safe_text", "core.version"),
         "a report reads plain records, also those of a saved run",
     ),
     (
