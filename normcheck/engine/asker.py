@@ -14,6 +14,7 @@ from normcheck.core import ask
 from normcheck.core.check import Check
 from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.foreign_code import first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import accepted_findings
@@ -106,6 +107,11 @@ class Asker:
             return replace(plain, status=ERROR, reason=str(error))
         except UsageError as error:  # a replay of what is no case
             return replace(plain, status=ERROR, reason=str(error), usage=True)
+        except Exception as error:
+            if self.settings.isolate is None:
+                raise
+            reason = f"{claim.name}: what its process sent cannot be judged: {first_line(error)}"
+            return replace(plain, status=ERROR, reason=reason)
 
     def ended(self, claim: Claim, outcome: Outcome) -> Outcome:
         """The outcome of the last check of a claim, after its process has ended: an error if it has not."""

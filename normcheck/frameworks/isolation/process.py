@@ -28,6 +28,7 @@ from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation import confinement, wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
+from normcheck.frameworks.load import load
 from normcheck.normalizers.normalizer import Normalizer
 
 DISCONNECTED = 97
@@ -80,7 +81,7 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
             record = _run_request(requests, request)
         if side_effects.forked:
             os._exit(0)  # a process forked by the implementation must not reply
-        if request[0] == "load":
+        if request[0] in ("load", "import"):
             side_effects.record_environment()
         compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
         if not compiled:  # compilers start processes and patch modules themselves
@@ -114,6 +115,7 @@ class _Requests:
 
     def __init__(self) -> None:
         self.loaded: binder.LoadedTarget | None = None
+        self.subject: Any = None
         self.layers: dict[int, Any] = {}
 
     def load(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -150,14 +152,38 @@ class _Requests:
         assert self.loaded is not None, "no target is loaded"
         return {} if self.loaded.operations is None else dict(self.loaded.operations())
 
+    def import_target(self, target: str) -> None:
+        """Import the target of a claim of any family, before it is bound and so called."""
+        load(target)
+
+    def bind(self, bind: Callable[[Implementation], Any], claim: Implementation) -> dict[str, Any]:
+        """Bind a claim of any family. Returns the domain of its subject."""
+        self.subject = bind(claim)
+        return _fields(self.subject.domain)
+
+    def subject_call(self, name: str, kept: bool, *arguments: Any) -> Any:
+        """The result of a function of the subject. kept: it is an object, of which the number is returned."""
+        return self._kept(getattr(self.subject, name)(*arguments), kept)
+
+    def object_method(self, number: int, name: str, kept: bool, *arguments: Any) -> Any:
+        """The result of a method of the object with that number. kept: as for `subject_call`."""
+        return self._kept(getattr(self.layers[number], name)(*arguments), kept)
+
+    def _kept(self, value: Any, kept: bool) -> Any:
+        """A result as it is sent: as plain data, or as the number under which the object is kept."""
+        if not kept:
+            return _plain(value)
+        number = max(self.layers, default=0) + 1
+        self.layers[number] = value
+        self.layers.pop(number - MOST_LAYERS, None)
+        return number
+
     def new_layer(self, factory: str, case: Any) -> int:
         """Create a layer that keeps its state, and return its number; factory: "live" or "transformed"."""
         assert self.loaded is not None, "no target is loaded"
         make = self.loaded.live if factory == "live" else self.loaded.transformed
         assert make is not None, f"the target has no factory {factory}"
-        number = max(self.layers, default=0) + 1
-        self.layers[number] = make(case)
-        self.layers.pop(number - MOST_LAYERS, None)
+        number: int = self._kept(make(case), kept=True)
         return number
 
     def layer_method(self, number: int, method: str, *arguments: Any) -> Any:
@@ -174,6 +200,10 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "operations": _Requests.operations,
     "new layer": _Requests.new_layer,
     "layer method": _Requests.layer_method,
+    "import": _Requests.import_target,
+    "bind": _Requests.bind,
+    "subject call": _Requests.subject_call,
+    "object method": _Requests.object_method,
 }
 """Every request by name."""
 
@@ -182,6 +212,8 @@ def _plain(value: Any) -> Any:
     """A result as `wire` can encode it: dataclasses become dicts of their fields, without fields that are functions."""
     if isinstance(value, (np.ndarray, str, int, float)) or value is None:
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):

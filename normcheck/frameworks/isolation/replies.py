@@ -53,6 +53,17 @@ def number(value: Any) -> float:
     return float(value)
 
 
+def measured(value: Any) -> float:
+    """A number that a float can hold, infinity, or NaN."""
+    return float(value) if isinstance(value, float) and math.isnan(value) else number(value)
+
+
+def nothing(value: Any) -> None:
+    """None."""
+    if value is not None:
+        raise _refuse()
+
+
 def integer(least: int, most: int) -> Form:
     """An integer between two others."""
 

@@ -19,6 +19,9 @@ MODULES = (
 )  # fmt: skip
 """Modules whose functions must not be replaced."""
 
+WRAPPER = "torch._compile"
+"""The module whose wrappers leave a function what it is: it keeps the compiler out of it."""
+
 CLASSES = (("torch", "Tensor"), ("numpy", "testing"))
 """Classes and submodules of them whose functions must not be replaced either."""
 
@@ -45,6 +48,14 @@ SETTINGS: dict[str, Callable[[], Any]] = {
 def _functions(owner: Any) -> dict[str, Any]:
     """The callables and modules among the attributes, by name; other attributes may change."""
     return {name: value for name, value in vars(owner).items() if callable(value) or isinstance(value, ModuleType)}
+
+
+def _is_same(now: Any, before: Any) -> bool:
+    """Whether a function is what it was, or what torch's compiler makes of it, which wraps some when it is imported."""
+    if now is before:
+        return True
+    file = getattr(getattr(now, "__code__", None), "co_filename", "")
+    return getattr(now, "__wrapped__", None) is before and file == getattr(sys.modules.get(WRAPPER), "__file__", None)
 
 
 def _owners() -> dict[str, Any]:
@@ -94,7 +105,8 @@ class SideEffects:
     def _left(self) -> Iterator[str]:
         for name, (owner, functions) in self._functions.items():
             now = vars(owner)
-            yield from (f"it replaces {name}.{one}" for one, value in functions.items() if now.get(one) is not value)
+            replaced = (one for one, value in functions.items() if not _is_same(now.get(one), value))
+            yield from (f"it replaces {name}.{one}" for one in replaced)
         try:
             folder = os.getcwd()  # noqa: PTH109  # the same
         except OSError:
