@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from normcheck import cli
+from normcheck.bench.saved import NONE_SAVED, compare_to_saved
 from normcheck.core.errors import UsageError
 from normcheck.engine.accepted_file import read, require_writable, write
 from normcheck.engine.claims import claims, conventions
@@ -378,6 +379,22 @@ def test_a_link_stays_a_link_and_a_new_file_is_made(tmp_path: Path) -> None:
 
     assert write(tmp_path / "new.toml", [("m:f", "value")], "r") == 1
     assert read(tmp_path / "new.toml", CHECKS_BY_NAME)[0].target == "m:f"
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {}, {"benchmarks": None}, {"benchmarks": [None, 3, {"extra_info": []}]}, {"machine_info": [], "benchmarks": {}},
+        {"benchmarks": [{"extra_info": {"ratio": 1.0}}]},
+        {"benchmarks": [{"extra_info": {"ratio": {"low": "a", "high": None}}}]},
+        {"benchmarks": [{"extra_info": {"ratio": {"low": 1.0, "high": float("nan")}}}]},
+        {"machine_info": {"cpu": 4, "normcheck": "x"}},
+    ],
+)  # fmt: skip
+def test_times_of_another_program_are_passed_over(saved: dict[str, Any]) -> None:
+    entry = {"ratio": {"low": 1.0, "high": 1.1}}
+
+    assert compare_to_saved(entry, [("0001_old.json", saved)], {}, 1.1).verdict == NONE_SAVED
 
 
 # The schema, and what it lets through
