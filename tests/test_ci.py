@@ -117,7 +117,7 @@ def described(value: Any, like: Any, place: str = "sarif") -> None:
 
 
 def uri(value: Any) -> bool:
-    return re.fullmatch(r"https://[a-z.]+/[\w./~-]*", value) is not None
+    return re.fullmatch(r"https://[a-z.-]+/[\w./~-]*", value) is not None
 
 
 def uri_reference(value: Any) -> bool:
