@@ -17,6 +17,7 @@ import pytest
 from normcheck import cli
 from normcheck.bench.saved import NONE_SAVED, compare_to_saved
 from normcheck.core.errors import UsageError
+from normcheck.engine import accepted_file
 from normcheck.engine.accepted_file import read, require_writable, write
 from normcheck.engine.claims import claims, conventions
 from normcheck.engine.settings import Settings, isolation_limits, replayed_case
@@ -367,6 +368,22 @@ def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path: Path, monkeypatch:
         write(path, [("m:f", "value")], "r")
     assert path.read_text() == "[project]\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("made", ["[project]\nname = 'y'\n", "[project", "", ValueError("a bug of tomlkit")])
+def test_an_edit_that_means_anything_else_replaces_nothing(tmp_path: Path, monkeypatch: Any, made: Any) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text("[project]\nname = 'x'\n")
+
+    def edited(text: str, new: Any) -> str:
+        if isinstance(made, Exception):
+            raise made
+        return str(made)
+
+    monkeypatch.setattr(accepted_file, "_with_entries", edited)
+    with pytest.raises(UsageError, match="write \\[\\[tool.normcheck.expected\\]\\] tables at its end by hand"):
+        write(path, [("m:f", "value")], "r")
+    assert path.read_text() == "[project]\nname = 'x'\n"
 
 
 def test_a_link_stays_a_link_and_a_new_file_is_made(tmp_path: Path) -> None:
