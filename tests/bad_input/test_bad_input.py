@@ -381,7 +381,7 @@ def test_an_edit_that_means_anything_else_replaces_nothing(tmp_path: Path, monke
         return str(made)
 
     monkeypatch.setattr(accepted_file, "_with_entries", edited)
-    with pytest.raises(UsageError, match="write \\[\\[tool.normcheck.expected\\]\\] tables at its end by hand"):
+    with pytest.raises(UsageError, match=r"write \[\[tool.normcheck.expected\]\] tables at its end by hand"):
         write(path, [("m:f", "value")], "r")
     assert path.read_text() == "[project]\nname = 'x'\n"
 
