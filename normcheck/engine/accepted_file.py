@@ -20,8 +20,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable
 
+from normcheck.core.atomic_write import atomic_write, try_write
 from normcheck.core.errors import UsageError, suggest
-from normcheck.core.replaced_file import replace_file
 from normcheck.engine.accepted_findings import AcceptedFinding
 
 KEYS = ("target", "check", "reason", "until")
@@ -109,13 +109,10 @@ def require_writable(path: Path, reason: str) -> None:
         reason.encode()
     except UnicodeEncodeError:
         raise UsageError("the reason of --norm-accept is not UTF-8: write it in the encoding of the terminal") from None
-    folder = path.resolve().parent
     if path.exists() and not path.stat().st_mode & 0o222:
         raise UsageError(f"{path} is read-only: make it writable, or leave out --norm-accept")
     try:
-        probe = folder / f".{path.name}.normcheck"
-        probe.touch()
-        probe.unlink()
+        try_write(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; leave out --norm-accept") from None
     _edited(path, _text(path), [dict.fromkeys(KEYS[:3], "x")])
@@ -136,7 +133,7 @@ def write(path: Path, found: Iterable[tuple[str, str]], reason: str) -> int:
         return 0
     written = _edited(path, text, new)
     try:
-        replace_file(path, written.encode())
+        atomic_write(path, written.encode())
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     return len(new)
