@@ -22,6 +22,9 @@ MODULES = (
 WRAPPER = "torch._compile"
 """The module whose wrappers leave a function what it is: it keeps the compiler out of it."""
 
+OF_COMPILER = ("TORCHINDUCTOR_", "TRITON_")
+"""How variables begin that torch's compiler adds when it is imported, which an optimizer does at its first step."""
+
 CLASSES = (("torch", "Tensor"), ("numpy", "testing"))
 """Classes and submodules of them whose functions must not be replaced either."""
 
@@ -113,10 +116,11 @@ class SideEffects:
             folder = ""
         if folder != self._folder:
             yield "it changes the working directory"
-        if self._environment is not None and dict(os.environ) != self._environment:
-            names = sorted(k for k, v in {**os.environ, **self._environment}.items() if os.environ.get(k) != v)
-            added = sorted(set(os.environ) - set(self._environment))
-            yield f"it changes the environment ({', '.join([*names, *added][:3])})"
+        if self._environment is not None:
+            changed = sorted(k for k, v in self._environment.items() if os.environ.get(k) != v)
+            added = sorted(k for k in set(os.environ) - set(self._environment) if not k.startswith(OF_COMPILER))
+            if changed or added:
+                yield f"it changes the environment ({', '.join([*changed, *added][:3])})"
         yield from (f"it changes {name}" for name, before in self._settings.items() if SETTINGS[name]() != before)
         for descriptor, before in self._files.items():
             if self._identity(descriptor) != before:
