@@ -55,7 +55,7 @@ ENDS = {
     "processes:kills_the_judge": KILL,
     "processes:kills_its_group": r"ended by SIGKILL",
     "processes:interrupts_itself": r"its process raised KeyboardInterrupt",
-    "processes:stops_itself": r"does not respond within 4 s",
+    "processes:stops_itself": r"does not respond within 10 s",
     "processes:alarm": r"ended by SIGALRM",
     "settings:umask": r"it changes the umask",
     "settings:open_files": r"it changes the resource limits",
@@ -107,7 +107,7 @@ class Session:
         self.mark = uuid.uuid4().hex
         self.names, self.folder = names, folder
         folder.mkdir()
-        (folder / "pytest.ini").write_text("[pytest]\nnorm_isolate_seconds = 4\nnorm_isolate_gigabytes = 1\n")
+        (folder / "pytest.ini").write_text("[pytest]\nnorm_isolate_seconds = 10\nnorm_isolate_gigabytes = 1\n")
         words = [word for name in names for word in ("--norm", f"layer_norm={_target(name)}")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--norm-isolate", "--norm-effort",
