@@ -17,9 +17,10 @@ from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
 from normcheck.core.target import split
 from normcheck.engine import claims, run, verdict
+from normcheck.engine.coverage import Coverage
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
-from normcheck.report import failures, files, message, notebook, terminal
+from normcheck.report import completeness, failures, files, message, notebook, terminal
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -28,7 +29,7 @@ class Verdict:
 
     kind: str
     target: str
-    verdict: str  # passed, failed, inconclusive, error
+    verdict: str  # passed, failed, incomplete, inconclusive, error
     row: Mapping[str, str]  # of Table 1: "invariant", "not invariant" or "undetermined" by column
     extended: Mapping[str, str]  # the columns beyond Table 1
     gradient: str  # the mode whose closed form the gradient matches, or "none"
@@ -52,6 +53,8 @@ class Verdict:
     information: Mapping[str, str]
     expected_findings: Mapping[str, str]  # known findings that were met, and why they are accepted
     errors: tuple[str, ...]
+    missing: Mapping[str, str]  # checks without an answer, and why
+    deselected: int
     expected: Mapping[str, str] | None  # the row that follows from the definition of the kind
     expected_extended: Mapping[str, str]
     printed: tuple[Any, ...]  # the rows that papers print for the kind
@@ -115,13 +118,16 @@ def check(
     settings = Settings(effort, failing_cases=shared())
     listen = _listener(progress)
     seen: list[Event] = []
-    with _loading(target), closing(run.events([_claim(target, as_, contract)], settings)) as stream:
-        for event in stream:
-            seen.append(event)
-            listen(event)
-            if isinstance(event, ClaimBound):
-                _raise_unless_bound(event.outcome)
-    return _verdict(verdict.document(seen, settings.record()), outcomes_of(seen))
+    with _loading(target):
+        claim = _claim(target, as_, contract)
+        with closing(run.events([claim], settings)) as stream:
+            for event in stream:
+                seen.append(event)
+                listen(event)
+                if isinstance(event, ClaimBound):
+                    _raise_unless_bound(event.outcome)
+    coverage = Coverage(tuple(run.questions([claim], settings)))
+    return _verdict(verdict.document(seen, settings.record(), coverage), outcomes_of(seen))
 
 
 def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] | None = None) -> Callable[[], None]:
@@ -187,7 +193,8 @@ def _verdict(document: Mapping[str, Any], found: list[Outcome]) -> Verdict:
     (one,) = document["implementations"]
     failure = failures.failure_text([outcome.record() for outcome in found], {})
     if not failure and one["verdict"] != PASSED:
-        failure = f"{one['target']}: no check could compare anything"
+        why = completeness.unanswered(one) or "no check could compare anything"
+        failure = f"{one['target']}: {why}"
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()}
     values["findings"] = tuple(outcome.finding for outcome in found if outcome.finding is not None)
     text = files.text(document, "json", Path(), Path())

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
@@ -130,18 +130,35 @@ def _report(words: Sequence[str]) -> int:
     from normcheck.report import files
 
     parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json")
+    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json, or its journal")
     for form, text in files.FORMS.items():
         parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
     given = vars(parser.parse_args(list(words)))
-    run = files.read(given.pop("run"))
-    paths = {form: path for form, path in given.items() if path is not None}
+    run = _saved(given.pop("run"))
+    paths = [(form, path) for form, path in given.items() if path is not None]
     if not paths:
         raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")
-    for form, path in paths.items():
-        files.write(run, form, path, Path.cwd())
-        print(f"written: {path}")
-    return 0
+    files.require_places(paths)
+    written = files.write_each(run, paths, Path.cwd())
+    for path, failure in written.items():
+        print(f"written: {path}" if not failure else f"not written: {failure}")
+    return USAGE if any(written.values()) else 0
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    """A saved run: the document, or what the journal of a run that did not reach its end holds."""
+    from normcheck.core.events import JOURNAL_SUFFIX
+    from normcheck.report import files
+
+    if path.suffix == ".jsonl":
+        from normcheck.engine import journal
+
+        return journal.read(path).document()
+    run = files.read(path)
+    later = path.with_name(path.name + JOURNAL_SUFFIX)
+    if run.get("complete", True) and later.exists():
+        print(f"normcheck: a later run did not reach its end: normcheck report {later}", file=sys.stderr)
+    return run
 
 
 def _self_check(conventions: Sequence[str]) -> int:

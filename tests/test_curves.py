@@ -58,7 +58,9 @@ def test_infinity_travels_as_a_word_and_fits_the_schema() -> None:
     schema = json.loads((files("normcheck") / "report" / "schema.json").read_text())
     one = outcome_of(faults.subject(LAYER_NORM, faults.get("one-pass-variance")), "value", offset=1e5)
     metrics = {**one.metrics, "curve/forward float32/condition/9": float("inf")}
-    record = json.loads(json.dumps(verdict.implementation([outcome({**one.record(), "metrics": metrics})])))
+    record = json.loads(
+        json.dumps(verdict.implementation(one.kind, one.target, [outcome({**one.record(), "metrics": metrics})]))
+    )
 
     assert [512.0, "inf"] in record["curves"]["forward float32"]["condition"]
     jsonschema.validate(record, {"$defs": schema["$defs"], "$ref": "#/$defs/implementation"})

@@ -197,7 +197,7 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
             outcome = run_check(bound, check, draws(bound, check, 2, 1))
             if any(key.partition("/")[0] in ("row", "extended") for key in outcome.metrics):
                 outcomes.append(outcome)
-    record = verdict.implementation(outcomes)
+    record = verdict.implementation(outcomes[0].kind, outcomes[0].target, outcomes)
     cells = dict(zip(NARROW, extended_row(record), strict=True))
 
     assert has_table_row(record)

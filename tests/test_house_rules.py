@@ -55,7 +55,15 @@ NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     (
         "report",
         ("core",),
-        ("core.errors", "core.result", "core.target", "core.safe_text", "core.version"),
+        (
+            "core.atomic_write",
+            "core.errors",
+            "core.foreign_code",
+            "core.result",
+            "core.safe_text",
+            "core.target",
+            "core.version",
+        ),
         "a report reads plain records, also those of a saved run",
     ),
     (

@@ -113,5 +113,8 @@ def test_an_accepted_finding_is_not_the_tightest_check() -> None:
     accepted = Outcome("layer_norm", "m:f", "value", PASSED, 8, 6.7e12, expected="one pass")
     passed = Outcome("layer_norm", "m:f", "sign", PASSED, 8, 0.5)
 
-    assert verdict.implementation([accepted])["tightest"] is None
-    assert verdict.implementation([accepted, passed])["tightest"] == {"check": "sign", "share": 0.5}
+    assert verdict.implementation("layer_norm", "m:f", [accepted])["tightest"] is None
+    assert verdict.implementation("layer_norm", "m:f", [accepted, passed])["tightest"] == {
+        "check": "sign",
+        "share": 0.5,
+    }

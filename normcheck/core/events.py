@@ -12,6 +12,9 @@ from typing import Any
 
 from normcheck.core.result import Outcome, outcome
 
+JOURNAL_SUFFIX = ".partial.jsonl"
+"""Appended to the name of a run's document: the file that its events are written to as they come."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimBound:

@@ -10,11 +10,23 @@ from typing import Any
 
 from normcheck.core.safe_text import safe
 
-ENDS = (KeyboardInterrupt, GeneratorExit)
-"""Exceptions that end the run and are never taken for one of the code under test."""
-
 MOST_READ = 2_000
 """Most characters of the text of an exception that are looked at; it may have millions."""
+
+ENDS = (KeyboardInterrupt,)
+"""Exceptions that end the run and are never taken for one of the code under test."""
+
+ENDS_ITS_TEST = ", which would end its test"
+"""Appended to the reason of a `CallError` for an exception that skips or ends a test, or ends the process."""
+
+OF_TEST_RUNNERS = ("_pytest", "unittest")
+"""Packages whose exceptions skip or end a test."""
+
+
+def ends_a_test(error: BaseException) -> bool:
+    """Whether an exception is no error, but skips or ends a test, or ends a run or a process."""
+    package = type(error).__module__.partition(".")[0]
+    return not isinstance(error, Exception) or package in OF_TEST_RUNNERS
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from normcheck.core import ask
 from normcheck.core.check import Check
 from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
-from normcheck.core.foreign_code import first_line
+from normcheck.core.foreign_code import ENDS_ITS_TEST, first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import accepted_findings
@@ -87,10 +87,10 @@ class Asker:
         if warnings and self.settings.strict:
             text = "; ".join(f"{one.name}: {one.text}" for one in warnings)
             plain = replace(plain, status=FAILED, reason=text)
-        return replace(
+        return no_refusal_by_ending(replace(
             plain, warnings=warnings, seconds=seconds, absent=dict(subject.absent), contract=words(subject.contract),
             notes=dict(subject.notes) | (notes if claim.identified else {}),
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def run_check(self, claim: Claim, check: Check) -> Outcome:
         """One check of one claim; skipped with a reason where it cannot be called or the check does not apply."""
@@ -137,7 +137,7 @@ class Asker:
                 outcome = explain_finding(outcome, claim, check, found.subject, causes)
         if self.settings.strict:
             outcome = strict(outcome, found, lambda case: replay_command(claim, subject, case))
-        return accepted_findings.settle(outcome, self.settings.accepted, _today())
+        return no_refusal_by_ending(accepted_findings.settle(outcome, self.settings.accepted, _today()))
 
     def _as_claimed(self, claim: Claim, check: Check, found: WeakerRun) -> Outcome:
         """The outcome under the claimed contract, if only that holds: a convention that differs is reported already."""
@@ -171,6 +171,18 @@ def convention_check(claim: Claim, settings: Settings) -> bool:
     if claim.implementation is None or settings.replay is not None:
         return False
     return bool(families.of(families.get(claim.kind)).shown_by)
+
+
+def no_refusal_by_ending(outcome: Outcome) -> Outcome:
+    """The outcome; an error if an input was refused by an exception that would end its test, as pytest.skip does.
+
+    An implementation may refuse an input by raising an error, and what it refuses is not checked. One that skips the
+    test of an input, or ends the process, has not said that it refuses it.
+    """
+    what, why = next(((what, why) for what, why in outcome.absent.items() if why.endswith(ENDS_ITS_TEST)), ("", ""))
+    if not what or outcome.status in (FAILED, ERROR):
+        return outcome
+    return replace(outcome, status=ERROR, reason=f"{outcome.target}: {what}: {why}")
 
 
 def _today() -> date:

@@ -7,10 +7,11 @@ from contextlib import closing
 
 from normcheck.core.check import Check
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone, Event
-from normcheck.engine.asker import Asker, checks_of, convention_check
+from normcheck.engine.asker import CALL, Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import old_objects_set_aside
 from normcheck.engine.conventions import CONVENTIONS
+from normcheck.engine.coverage import Question
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS, CHECKS_BY_NAME, FAMILIES
 
@@ -35,6 +36,15 @@ def events(
             yield ClaimDone(claim.kind, claim.name)
 
 
+def questions(claims: Iterable[Claim], settings: Settings, checks: Sequence[Check] = CHECKS) -> Iterator[Question]:
+    """Every question that `events` asks about the claims, in its order."""
+    for claim in claims:
+        yield claim.kind, claim.name, CALL
+        if convention_check(claim, settings):
+            yield claim.kind, claim.name, CONVENTIONS
+        yield from ((claim.kind, claim.name, check.name) for check in checks_of(claim, checks, settings))
+
+
 def bind_events(asker: Asker, claim: Claim) -> Iterator[Event]:
     """Bind a claim."""
     yield ClaimBound(asker.run_call(claim))
@@ -54,13 +64,14 @@ def check_events(asker: Asker, claim: Claim, check: Check, *, last: bool = False
     yield CheckDone(asker.ended(claim, outcome) if last else outcome)
 
 
-def in_order(events: Iterable[Event], claims: Iterable[Claim]) -> list[Event]:
+def in_order(events: Iterable[Event], claims: Iterable[tuple[str, str]]) -> list[Event]:
     """Events of checks that ran in any order, in several processes, as `events` yields them.
 
-    Each claim that has no `ClaimDone` yet gets one. Targets that are not among the claims follow, as they came.
+    claims: kind and target of each, in their order. Each claim that has no `ClaimDone` yet gets one. Targets that are
+    not among the claims follow, as they came.
     """
     found = list(events)
-    places = {(claim.kind, claim.name): i for i, claim in enumerate(claims)}
+    places = {claim: i for i, claim in enumerate(claims)}
     for one in found:
         places.setdefault((one.kind, one.target), len(places))
     done = {(one.kind, one.target) for one in found if isinstance(one, ClaimDone)}

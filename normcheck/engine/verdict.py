@@ -29,6 +29,7 @@ from normcheck.core.safe_text import safe_record
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
+from normcheck.engine.coverage import Coverage
 from normcheck.engine.explainer import RAISES
 
 MOST_SHAPES = 8
@@ -36,6 +37,12 @@ MOST_SHAPES = 8
 
 RIGHT, WARNING = "right", "warning"
 """What a format can be, beside failed."""
+
+INCOMPLETE = "incomplete"
+"""The verdict of an implementation of which a question that was to be asked has no answer."""
+
+WHOLE = Coverage()
+"""The coverage of a run that is complete with what it has."""
 
 
 def gradient_mode(metrics: Mapping[str, float], claimed: str) -> str:
@@ -81,17 +88,23 @@ def curves(metrics: Mapping[str, float]) -> dict[str, dict[str, list[list[Any]]]
     }
 
 
-def _verdict(outcomes: Sequence[Outcome]) -> str:
+def _verdict(outcomes: Sequence[Outcome], missing: Mapping[str, str]) -> str:
     statuses = {o.status for o in outcomes}
     for status in (ERROR, FAILED):
         if status in statuses:
             return status
+    if missing:
+        return INCOMPLETE
     return PASSED if any(o.compared for o in outcomes) else INCONCLUSIVE
 
 
-def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The record of one implementation, from its outcomes."""
-    first = outcomes[0]
+def implementation(
+    kind: str, target: str, outcomes: Sequence[Outcome], missing: Mapping[str, str] | None = None, deselected: int = 0
+) -> dict[str, Any]:
+    """The record of one implementation, from its outcomes.
+
+    missing: checks without an answer, with the reason. deselected: the number of checks that the user left out.
+    """
     metrics = merge(o.metrics for o in outcomes)
     counts = dict.fromkeys((PASSED, FAILED, INCONCLUSIVE, SKIPPED, ERROR), 0)
     for o in outcomes:
@@ -104,9 +117,9 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     passing = [o for o in outcomes if o.status == PASSED and 0.0 < o.bound_ratio <= 1.0]  # an accepted finding has more
     tightest = max(passing, key=lambda o: o.bound_ratio, default=None)
     record: dict[str, Any] = {
-        "kind": first.kind,
-        "target": first.target,
-        "verdict": _verdict(outcomes),
+        "kind": kind,
+        "target": target,
+        "verdict": _verdict(outcomes, missing or {}),
         "row": measured_row(metrics),
         "extended": {},
         "gradient": gradient_mode(metrics, contract(declared).gradient),
@@ -131,13 +144,15 @@ def implementation(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
         "information": {what: text for o in outcomes for what, text in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
-        "errors": [o.reason for o in outcomes if o.status == ERROR],
+        "errors": list(dict.fromkeys(o.reason for o in outcomes if o.status == ERROR)),
+        "missing": dict(missing or {}),
+        "deselected": deselected,
         "expected": None,
         "expected_extended": {},
         "printed": [],
     }
-    if first.kind in families.ENTRIES:
-        entry = families.get(first.kind)
+    if kind in families.ENTRIES:
+        entry = families.get(kind)
         family = families.of(entry)
         row, extended = family.row(entry), family.extended(entry)
         record["expected"] = None if row is None else _words(row.cells)
@@ -227,20 +242,33 @@ def environment() -> dict[str, str]:
     return out
 
 
-def document(events: Iterable[Event], settings: Mapping[str, Any]) -> dict[str, Any]:
+def document(events: Iterable[Event], settings: Mapping[str, Any], coverage: Coverage = WHOLE) -> dict[str, Any]:
     """The JSON document of a stream of events. settings: those that the run was made with."""
-    return run(__version__, outcomes_of(events), settings)
+    return run(__version__, outcomes_of(events), settings, coverage)
 
 
-def run(version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of outcomes; implementations are in the order of their first outcomes."""
-    grouped: dict[tuple[str, str], list[Outcome]] = {}
+def run(
+    version: str, outcomes: Iterable[Outcome], settings: Mapping[str, Any], coverage: Coverage = WHOLE
+) -> dict[str, Any]:
+    """The document of outcomes; implementations are in the order of the questions, then of their first outcomes."""
+    grouped: dict[tuple[str, str], list[Outcome]] = {(kind, target): [] for kind, target, _ in coverage.asked}
     for o in outcomes:
         grouped.setdefault((o.kind, o.target), []).append(o)
+    missing = coverage.missing({(o.kind, o.target, o.check) for some in grouped.values() for o in some})
     made: dict[str, Any] = safe_record({
         "normcheck": version,
+        "complete": not missing and not coverage.ended,
+        "ended": coverage.ended,
+        "deselected": len(coverage.deselected),
         "environment": environment(),
         "settings": dict(settings),
-        "implementations": [implementation(group) for group in grouped.values()],
+        "implementations": [
+            implementation(
+                kind, target, some,
+                {check: why for (*of, check), why in missing.items() if of == [kind, target]},
+                sum(one[:2] == (kind, target) for one in coverage.deselected),
+            )
+            for (kind, target), some in grouped.items()
+        ],
     })  # fmt: skip
     return made

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from normcheck.core.errors import CallError, NormcheckError, UsageError
-from normcheck.core.foreign_code import ENDS, first_line
+from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
 from normcheck.normalizers.case import Case
 
 RAISED = "raised"
@@ -28,7 +28,8 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
     except BaseException as error:
         shape = "x".join(map(str, case.x.shape))
         reason = f"{RAISED} {first_line(error)}{doing}"
-        raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error
+        sentence = f"{name} {reason} (a {shape} {case.format.name} input)"
+        raise CallError(sentence, reason + ENDS_ITS_TEST * ends_a_test(error)) from error
 
 
 @contextmanager

@@ -31,11 +31,11 @@ def text(config: pytest.Config, outcomes: list[dict[str, Any]]) -> str:
 
 def is_known(config: pytest.Config, outcomes: list[dict[str, Any]]) -> bool:
     """Whether all that fails has a cause of which a finding is written in full already; false with -v."""
-    from normcheck.report.failures import cause_key
+    from normcheck.report import failures
 
     failing = [one for one in outcomes if one["status"] in ("failed", "error", "inconclusive")]
     reported = config.stash.get(REPORTED, {})
-    return config.get_verbosity() <= 0 and all(one["finding"] and cause_key(one) in reported for one in failing)
+    return config.get_verbosity() <= 0 and all(one["finding"] and failures.is_known(one, reported) for one in failing)
 
 
 def first_line(report: pytest.TestReport) -> None:

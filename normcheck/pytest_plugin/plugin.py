@@ -6,15 +6,13 @@ is named.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin import isolation_options, report_options, seed, speed_options
-from normcheck.pytest_plugin.stash_keys import EVENTS, KNOWN, LAST, SUITE, properties
+from normcheck.pytest_plugin import asking, isolation_options, report_options, seed, speed_options
+from normcheck.pytest_plugin.quiet_imports import quiet_imports
+from normcheck.pytest_plugin.stash_keys import SINK, SUITE, properties
 
 EFFORTS = ("quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
@@ -81,39 +79,56 @@ def _claims(config: pytest.Config) -> list[Any]:
 
 @pytest.hookimpl(trylast=True)  # a profile that is named on the command line is loaded before
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(ReportGate(config), "normcheck-reports")
+    controls = not hasattr(config, "workerinput")
+    if controls:
+        gate = ReportGate(config)
+        config.stash[SINK] = gate.take
+        config.pluginmanager.register(gate, "normcheck-reports")
         config.pluginmanager.register(seed, "normcheck-seed")
+    config.pluginmanager.register(asking, "normcheck-asking")
     config.pluginmanager.register(speed_options, "normcheck-speed-options")
     config.pluginmanager.register(isolation_options, "normcheck-isolation-options")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     seed.settle(config, effort)
     claims = _claims(config)
-    if not claims:
+    if not claims and not report_options.asked_for(config):
         return
     from normcheck.core.errors import UsageError
-    from normcheck.pytest_plugin import xdist
 
-    config.pluginmanager.register(xdist, "normcheck-xdist")
-
-    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
-    if config.getoption("norm_gradient"):
-        words.append(f"gradient={config.getoption('norm_gradient')}")
     try:
-        limits = isolation_options.limits(config, claims)  # before anything is loaded here
-        speed_options.prepare(config)
-        config.stash[SUITE] = _suite(config, claims, words, effort, limits)
-        report_options.prepare(config)
+        if claims:
+            _prepare_suite(config, claims, effort)
+        if controls:
+            report_options.prepare(config)
+        report_options.resume(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if claims and config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
         config.args = [suite] if config.getoption("norm") else [*config.args, suite]
 
 
+def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> None:
+    """Make the run of the property suite, and register what it needs. Raises `UsageError` for invalid options."""
+    from normcheck.pytest_plugin import xdist
+
+    config.pluginmanager.register(xdist, "normcheck-xdist")
+    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
+    if config.getoption("norm_gradient"):
+        words.append(f"gradient={config.getoption('norm_gradient')}")
+    limits = isolation_options.limits(config, claims)  # before anything is loaded here
+    speed_options.prepare(config)
+    config.stash[SUITE] = _suite(config, claims, words, effort, limits)
+    from normcheck.pytest_plugin import early_exit, selection
+
+    config.pluginmanager.register(selection, "normcheck-selection")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(early_exit, "normcheck-early-exit")
+
+
 def _suite(config: pytest.Config, claims: list[Any], words: list[str], effort: str, isolate: Any) -> Any:
     """The run of the property suite. Raises `UsageError` for options that cannot be understood."""
-    with _imports():
+    with quiet_imports():
         from normcheck.pytest_plugin.suite_run import settings_of, suite_run
 
     return suite_run(claims, words, settings_of(config, effort, isolate))
@@ -128,22 +143,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     suite = config.stash.get(SUITE, None)
     if suite is not None:
         suite.asker.close()
-
-
-@contextmanager
-def _imports() -> Iterator[None]:
-    """Imports without garbage collection, whose results no later collection examines.
-
-    A framework is a million objects that stay, and pytest collects several times at its end: two of six seconds.
-    """
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if on:
-            gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -188,103 +187,6 @@ def _given(value: Any) -> bool:
     return type(value).__module__.startswith("normcheck.") or isinstance(value, tuple)
 
 
-@pytest.fixture
-def norm_ask(request: pytest.FixtureRequest) -> Any:
-    """Run a check of a claim, or bind it where the check is None; a finding fails the test."""
-    suite = request.config.stash[SUITE]
-
-    def ask(claim: Any, check: Any | None) -> None:
-        _settle(request, suite.ask(claim, check, last=LAST in request.node.stash), of_suite=True)
-
-    return ask
-
-
-@pytest.fixture
-def norm_conventions(request: pytest.FixtureRequest) -> Any:
-    """Compare the conventions of a claim with those that it follows; a difference fails the test."""
-    suite = request.config.stash[SUITE]
-
-    def compare(claim: Any) -> None:
-        _settle(request, suite.conventions(claim))
-
-    return compare
-
-
-class Verifier:
-    """The value of the fixture `normcheck`."""
-
-    def __init__(self, request: pytest.FixtureRequest) -> None:
-        self._request = request
-
-    def verify(
-        self,
-        target: Any,
-        *,
-        as_: str,
-        contract: dict[str, str] | None = None,
-        effort: str | None = None,
-    ) -> None:
-        """Check a target as a normalizer; the test fails with every law that does not hold.
-
-        target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
-        as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
-        """
-        from normcheck.core.errors import UsageError
-
-        config = self._request.config
-        words = [f"{key}={value}" for key, value in (contract or {}).items()]
-        chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
-        try:
-            limits = isolation_options.limits(config, ()) if isinstance(target, str) else None
-            with _imports():
-                from normcheck.pytest_plugin.suite_run import settings_of, verify_events
-            events = verify_events(target, as_, words, settings_of(config, chosen, limits))
-        except UsageError as error:
-            pytest.fail(f"normcheck: {error}", pytrace=False)
-        _settle(self._request, list(events))
-
-
-@pytest.fixture
-def normcheck(request: pytest.FixtureRequest) -> Verifier:
-    """`normcheck.verify(MyNorm, as_="layer_norm")` checks it as `pytest --norm` does, inside one test."""
-    return Verifier(request)
-
-
-def _settle(request: pytest.FixtureRequest, events: list[Any], *, of_suite: bool = False) -> None:
-    """Keep the events, and end the test as their outcomes demand: failed, skipped, or passed.
-
-    of_suite: whether the test is a property of the suite, of which one that fails by a known cause has no block.
-    """
-    from normcheck.core.events import outcomes_of, record
-    from normcheck.pytest_plugin import failure_messages
-
-    request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
-    found = outcomes_of(events)
-    request.node.user_properties += report_options.properties(found)  # pytest's own --junitxml writes them
-    records = [one.record() for one in found]
-    request.node.stash[KNOWN] = of_suite and failure_messages.is_known(request.config, records)
-    text = failure_messages.text(request.config, records)
-    if text:
-        pytest.fail(text, pytrace=False)
-    if all(one.status == "skipped" for one in found):
-        pytest.skip(found[0].reason)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """The events of a test travel with its report, from a worker process too."""
-    report = yield
-    if report.when == "call" and EVENTS in item.stash:
-        from normcheck.core.safe_text import safe
-        from normcheck.pytest_plugin import failure_messages
-
-        report.sections = [(name, safe(content)) for name, content in report.sections]  # what foreign code printed
-        report.__dict__["normcheck"] = item.stash[EVENTS]
-        report.__dict__["normcheck_known"] = item.stash.get(KNOWN, False)
-        failure_messages.first_line(report)
-    return report
-
-
 def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
     """A category of its own for properties that fail by a known cause: in the list of failures a cause is once."""
     if not hasattr(report, "normcheck_known"):
@@ -295,18 +197,32 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
 
 
 class ReportGate:
-    """Loads the collector of events when the first report with events arrives in the controlling process."""
+    """The way into the collector of a session, in the controlling process; it is loaded by the first line."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._collector: Any = None
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def take(self, line: dict[str, Any]) -> None:
+        """Take a line of the journal."""
+        self._load().take(line)
+
+    def _load(self) -> Any:
         if self._collector is None:
-            if not getattr(report, "normcheck", []):
-                return
             from normcheck.pytest_plugin.collector import Collector
 
             self._collector = Collector(self._config)
             self._config.pluginmanager.register(self._collector, "normcheck-collector")
-        self._collector.take(report)
+        return self._collector
+
+    def pytest_sessionstart(self) -> None:
+        """With a suite there is something to report in any case."""
+        if SUITE in self._config.stash and not self._config.option.collectonly:
+            self._load()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for line in getattr(report, "normcheck", []):
+            self.take(line)
+        if self._collector is not None:
+            self._collector.judge(report)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.errors import UsageError
+from normcheck.pytest_plugin.stash_keys import RESUMED, SUITE
+
 FORMS = ("json", "html", "sarif", "gitlab", "badge", "markdown")
 """The forms of `report.files`, which is imported only when something is written."""
 
@@ -26,6 +29,10 @@ def add_options(group: pytest.OptionGroup) -> None:
     for form in FORMS:
         group.addoption(f"--norm-{form}", metavar="FILE", help=helps[form])
     group.addoption(
+        "--norm-resume", metavar="FILE",
+        help="go on with a run that did not reach its end: FILE.partial.jsonl, as --norm-json FILE leaves it then",
+    )  # fmt: skip
+    group.addoption(
         "--norm-baseline", metavar="RUN.json",
         help="a run saved with --norm-json: what it found is known, and only what is new fails",
     )  # fmt: skip
@@ -38,33 +45,61 @@ def _requested(config: pytest.Config) -> Iterator[tuple[str, Path]]:
             yield form, Path(name)
 
 
+def asked_for(config: pytest.Config) -> bool:
+    """Whether files are to be written, or a run to be continued."""
+    return bool(config.getoption("norm_resume")) or any(_requested(config))
+
+
 def prepare(config: pytest.Config) -> None:
     """Raises `UsageError` before the run if a form cannot be written."""
+    if any(_requested(config)):
+        from normcheck.report import files
+
+        files.require_places(_requested(config))
+
+
+def resume(config: pytest.Config) -> None:
+    """Read the run that this one goes on from. Raises `UsageError` if it cannot be continued."""
+    if not config.getoption("norm_resume"):
+        return
+    if SUITE not in config.stash:
+        raise UsageError("--norm-resume goes on with a run of the suite: repeat its options, --norm KIND=TARGET first")
+    from normcheck.pytest_plugin import selection
+    from normcheck.pytest_plugin.resume import resumed
+
+    if not hasattr(config, "workerinput"):
+        config.stash[RESUMED] = resumed(config, config.stash[SUITE])
+    selection.settle(config, config.stash.get(RESUMED, (None, set()))[1])
+
+
+def write(config: pytest.Config, run: dict[str, Any]) -> dict[Path, str]:
+    """Write the requested files, and the summary of a job of GitHub Actions.
+
+    Returns their paths: empty for one that was written, else why it was not.
+    """
     from normcheck.report import files
 
-    for form, _ in _requested(config):
-        files.require_libraries(form)
-
-
-def write(config: pytest.Config, run: dict[str, Any]) -> None:
-    """Write the requested files, and the summary of a job of GitHub Actions."""
-    from normcheck.report import files
-
-    for form, path in _requested(config):
-        files.write(run, form, path, config.rootpath)
+    written = files.write_each(run, _requested(config), config.rootpath)
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     if _on_github() and summary:
-        text = files.text(run, "markdown", Path(summary), config.rootpath)
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            text = files.text(run, "markdown", Path(summary), config.rootpath)
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            written[Path(summary)] = f"cannot write {summary}: {error.strerror}"
+    return written
 
 
-def lines(config: pytest.Config, run: dict[str, Any]) -> Iterator[str]:
-    """Lines for the terminal: files written, entries of the baseline that no longer occur, annotations for GitHub."""
+def lines(config: pytest.Config, run: dict[str, Any], written: dict[Path, str]) -> Iterator[str]:
+    """Lines for the terminal: files, entries of the baseline that no longer occur, annotations for GitHub.
+
+    written: what `write` returned.
+    """
     from normcheck.report import github
 
-    for _, path in _requested(config):
-        yield f"written: {path}"
+    for path, failure in written.items():
+        yield f"not written: {failure}" if failure else f"written: {path}"
     baseline = config.getoption("norm_baseline")
     if baseline:
         yield from _stale(run, baseline)

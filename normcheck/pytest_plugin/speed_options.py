@@ -5,13 +5,11 @@ Imports nothing beyond pytest. The modules that measure are imported in a run th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin.stash_keys import SPEED, properties
+from normcheck.pytest_plugin.stash_keys import properties
 
 LIMITS = ("norm_max_slowdown", "norm_max_memory", "norm_max_regression")
 
@@ -65,22 +63,3 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """The file that times is not collected in a run that does not time."""
     ours = collection_path.name == "test_speed.py" and collection_path.parent == properties()
     return True if ours and not is_timed(config) else None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Measurements travel with the report of a test."""
-    report = yield
-    if report.when == "call" and SPEED in item.stash:
-        report.__dict__["normcheck_speed"] = item.stash[SPEED]
-    return report
-
-
-def placed(run: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The document of a run with the measurements, each in the record of its implementation, and the machine."""
-    for one in run["implementations"]:
-        own = [s for s in speeds if (s["kind"], s["target"]) == (one["kind"], one["target"])]
-        one["speed"] = [s["speed"] for s in own if "speed" in s]
-        one["growth"] = [s["growth"] for s in own if "growth" in s]
-    run["machine"] = next((s["machine"] for s in speeds), None)
-    return run

@@ -14,13 +14,14 @@ from normcheck.bench.ceilings import bandwidth_curve
 from normcheck.bench.grid import GRIDS
 from normcheck.bench.traffic import FORWARD, PASSES
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.events import Event, record
+from normcheck.core.events import Event
 from normcheck.core.result import PASSED, SKIPPED, Outcome
 from normcheck.engine.asker import CALL, checks_of
 from normcheck.engine.claims import Claim
+from normcheck.engine.journal import event_line
 from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.pytest_plugin.stash_keys import EVENTS, SPEED, SUITE
+from normcheck.pytest_plugin.stash_keys import SUITE, emit
 from normcheck.pytest_plugin.suite_run import SuiteRun
 from normcheck.report import speed as speed_report
 
@@ -78,7 +79,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _correctness(suite: SuiteRun, claim: Claim) -> tuple[list[Outcome], list[Event]]:
     """The outcomes of what must hold before a claim is timed, and the events of those checks that had not run yet."""
-    events = [] if (claim, CALL) in suite.outcomes else suite.ask(claim, None)
+    events = [] if (claim, CALL) in suite.outcomes else list(suite.ask(claim, None))
     called = suite.outcomes[claim, CALL]
     if called.status != PASSED:
         return [called], events
@@ -97,7 +98,8 @@ def _subject(request: pytest.FixtureRequest, claim: Claim) -> Any:
     if suite.asker.settings.isolate is not None:
         pytest.skip("no timing through a process of its own: run without --norm-isolate")
     right, events = _correctness(suite, claim)
-    request.node.stash.setdefault(EVENTS, []).extend(map(record, events))
+    for event in events:
+        emit(request.node, event_line(request.node.nodeid, event))
     wrong = [o for o in right if o.status not in (PASSED, SKIPPED)]
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
@@ -136,9 +138,8 @@ def _benchmarks(config: pytest.Config) -> Any:
 
 
 def _keep(request: pytest.FixtureRequest, claim: Any, what: str, entry: dict[str, Any]) -> None:
-    request.node.stash[SPEED] = [
-        {"kind": claim.kind, "target": claim.name, "machine": _machine(request.config), what: entry}
-    ]
+    measured = {"kind": claim.kind, "target": claim.name, "machine": _machine(request.config), what: entry}
+    emit(request.node, {"test": request.node.nodeid, "speed": measured})
 
 
 def _regression(config: pytest.Config, claim: Any, entry: dict[str, Any]) -> saved.Regression | None:

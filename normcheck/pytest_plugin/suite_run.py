@@ -5,7 +5,8 @@ Imports the engine, and so the frameworks: it is loaded when an implementation i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ import pytest
 
 from normcheck.core.check import Check
 from normcheck.core.events import Event, outcomes_of
-from normcheck.core.result import Outcome
+from normcheck.core.result import ERROR, Outcome
+from normcheck.core.version import __version__
 from normcheck.engine import accepted_file, accepted_findings
 from normcheck.engine.accepted_findings import AcceptedFinding
-from normcheck.engine.asker import Asker, checks_of, convention_check
+from normcheck.engine.asker import CALL, Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim, claims, conventions
 from normcheck.engine.conventions import CONVENTIONS
-from normcheck.engine.run import bind_events, check_events, convention_events, events
+from normcheck.engine.coverage import Question
+from normcheck.engine.run import bind_events, check_events, convention_events, events, questions
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings, replayed_case
+from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin import seed
-from normcheck.report import files
+from normcheck.report import files, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class SuiteRun:
     claims: tuple[Claim, ...]
     asker: Asker
     outcomes: dict[tuple[Claim, str], Outcome] = field(default_factory=dict)
+    selected: set[Question] = field(default_factory=set)  # the questions that this session asks
 
     def names(self) -> list[str]:
         """The claims as test ids have them."""
@@ -48,16 +53,60 @@ class SuiteRun:
         """The claims whose conventions are measured."""
         return [claim for claim in self.claims if convention_check(claim, self.asker.settings)]
 
-    def conventions(self, claim: Claim) -> list[Event]:
+    def conventions(self, claim: Claim) -> Iterator[Event]:
         """The events of the comparison of a claim's conventions with those that it follows."""
-        return list(convention_events(self.asker, claim))
+        yield from self._kept(claim, self._not_bound(claim))
+        yield from convention_events(self.asker, claim)
 
-    def ask(self, claim: Claim, check: Check | None, *, last: bool = False) -> list[Event]:
+    def ask(self, claim: Claim, check: Check | None, *, last: bool = False) -> Iterator[Event]:
         """The events of one check of a claim, or of binding it; the outcome is kept. last: no other check follows."""
-        asker = self.asker
-        found = list(bind_events(asker, claim) if check is None else check_events(asker, claim, check, last=last))
-        self.outcomes.update({(claim, one.check): one for one in outcomes_of(found)})
-        return found
+        if check is None:
+            yield from self._kept(claim, bind_events(self.asker, claim))
+        else:
+            yield from self._kept(claim, self._not_bound(claim))
+            yield from self._kept(claim, check_events(self.asker, claim, check, last=last))
+
+    def _kept(self, claim: Claim, events: Iterable[Event]) -> Iterator[Event]:
+        for one in events:
+            self.outcomes.update({(claim, outcome.check): outcome for outcome in outcomes_of([one])})
+            yield one
+
+    def _not_bound(self, claim: Claim) -> Iterator[Event]:
+        """Why a claim cannot be bound, where the test that reports it is not selected; nothing where it can."""
+        if (claim.kind, claim.name, CALL) not in self.selected and (claim, CALL) not in self.outcomes:
+            for one in bind_events(self.asker, claim):
+                self.outcomes.update({(claim, outcome.check): outcome for outcome in outcomes_of([one])})
+                if any(outcome.status == ERROR for outcome in outcomes_of([one])):
+                    yield one
+
+    def header(self) -> dict[str, Any]:
+        """What the journal of this run begins with."""
+        return {
+            "normcheck": __version__,
+            "settings": self.asker.settings.record(),
+            "environment": environment(),
+            "conditions": self._conditions(),
+            "planned": [list(one) for one in questions(self.claims, self.asker.settings)],
+        }
+
+    def _conditions(self) -> dict[str, Any]:
+        """What the answers of a run depend on, beside the code itself."""
+        settings = self.asker.settings
+        return settings.record() | {
+            "strict": settings.strict, "device": settings.device, "isolated": settings.isolate is not None,
+            "contracts": {
+                f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
+                for claim in self.claims if claim.implementation is not None
+            },
+            "accepted": sorted(f"{one.kind} {one.target} {one.check}".strip() for one in settings.accepted),
+            "sources": {claim.name: _digest(claim.name) for claim in self.claims},
+        }  # fmt: skip
+
+
+def _digest(target: str) -> str:
+    """The digest of the file that defines a target; empty where it is not found below the working directory."""
+    place = Path.cwd() / problems.locate(target, Path.cwd()).path
+    return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else ""
 
 
 def suite_run(given: Sequence[Any], words: Sequence[str], settings: Settings) -> SuiteRun:
@@ -80,9 +129,12 @@ def settings_of(config: pytest.Config, effort: str, isolate: Any) -> Settings:
     )
 
 
-def verify_events(target: Any, kind: str, words: Sequence[str], settings: Settings) -> Iterator[Event]:
-    """All checks of one target inside one test."""
-    return events(claims([(kind, target)], conventions(words)), settings)
+def verification(
+    target: Any, kind: str, words: Sequence[str], settings: Settings
+) -> tuple[list[Question], Iterator[Event]]:
+    """The questions about one target inside one test, and the events of asking them."""
+    made = claims([(kind, target)], conventions(words))
+    return list(questions(made, settings)), events(made, settings)
 
 
 def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:

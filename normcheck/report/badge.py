@@ -9,20 +9,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from normcheck.report.completeness import INCOMPLETE
+
 LABEL = "normcheck"
-COLORS = {"passed": "#256f3a", "failed": "#b3261e"}
+COLORS = {"passed": "#256f3a", "failed": "#b3261e", INCOMPLETE: "#5f6368"}
 CHARACTER = 6.6
 """Mean width of a character in pixels, at the badge's font size."""
 
 
 def summary(run: Mapping[str, Any]) -> tuple[str, str]:
-    """The text of the badge, and "passed" or "failed" for its color. A run without implementations is "failed"."""
+    """The text of the badge, and the word for its color: "passed", "failed" or "incomplete".
+
+    A run without implementations is "failed".
+    """
     counts = Counter(str(one["verdict"]) for one in run["implementations"])
     total = counts.total()
     if total and counts["passed"] == total:
-        return f"{total} passed", "passed"
-    worst = next((verdict for verdict in ("failed", "error", "inconclusive") if counts[verdict]), "nothing checked")
-    return f"{counts[worst]} of {total} {worst}" if total else worst, "failed"
+        if run.get("complete", True):
+            return f"{total} passed", "passed"
+        return INCOMPLETE, INCOMPLETE
+    worst = next((verdict for verdict in ("failed", "error", INCOMPLETE, "inconclusive") if counts[verdict]), "")
+    words = f"{counts[worst]} of {total} {worst}" if worst else "nothing checked"
+    return words, INCOMPLETE if worst == INCOMPLETE else "failed"
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:

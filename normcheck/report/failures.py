@@ -34,9 +34,15 @@ def cause_key(outcome: Mapping[str, Any]) -> tuple[str, str, str]:
     return outcome["kind"], outcome["target"], outcome["finding"].get("cause", "")
 
 
+def is_known(outcome: Mapping[str, Any], reported: Reported) -> bool:
+    """Whether a finding of the cause of this one was written in full, for another check."""
+    key = cause_key(outcome)
+    return bool(key[2]) and reported.get(key, outcome["check"]) != outcome["check"]
+
+
 def _finding(outcome: Mapping[str, Any], reported: Reported, *, in_full: bool, brief: bool) -> str:
     key = cause_key(outcome)
-    if key[2] and key in reported and not in_full:
+    if is_known(outcome, reported) and not in_full:
         return short_finding(outcome["finding"], reported[key])
     reported.setdefault(key, outcome["check"])
     return finding(outcome["kind"], outcome["target"], outcome["finding"], brief=brief and not in_full)

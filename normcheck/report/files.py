@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from normcheck.core.atomic_write import atomic_write, try_write
 from normcheck.core.errors import UsageError
+from normcheck.core.foreign_code import first_line
 from normcheck.core.safe_text import safe_record
 from normcheck.core.version import __version__
 from normcheck.report import schema
@@ -36,6 +38,22 @@ def require_libraries(form: str) -> None:
         raise UsageError(f"the form {form} needs {' and '.join(missing)}: pip install 'normcheck[report]'")
 
 
+def require_places(paths: Iterable[tuple[str, Path]]) -> None:
+    """Raise `UsageError` if a form needs a library, a file cannot be written, or two forms have the same file."""
+    seen: dict[Path, str] = {}
+    for form, path in paths:
+        require_libraries(form)
+        try:
+            try_write(path)
+        except OSError as error:
+            raise UsageError(f"cannot write {path} ({form}): {error.strerror or first_line(error)}") from None
+        place = path.resolve()
+        if place.is_file() or not place.exists():
+            other = seen.setdefault(place, form)
+            if other != form:
+                raise UsageError(f"{path} is named for {other} and for {form}: name two files")
+
+
 def text(run: Mapping[str, Any], form: str, path: Path, root: Path) -> str:
     """A run in one of the forms. path: of the file to write. root: the folder that is searched for source files."""
     if form == "json":
@@ -46,13 +64,34 @@ def text(run: Mapping[str, Any], form: str, path: Path, root: Path) -> str:
 
 
 def write(run: Mapping[str, Any], form: str, path: Path, root: Path) -> None:
-    """Write a run to a file, and create its folder. Raises `UsageError` if the file cannot be written."""
+    """Write a run to a file, whole or not at all, and create its folder.
+
+    Raises `UsageError` if the file cannot be written.
+    """
     written = text(run, form, path, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(written, encoding="utf-8")
+        atomic_write(path, written.encode("utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise UsageError(f"cannot write {path}: {error.strerror or first_line(error)}") from None
+
+
+def write_each(run: Mapping[str, Any], paths: Iterable[tuple[str, Path]], root: Path) -> dict[Path, str]:
+    """Write a run in several forms, each whatever becomes of the others.
+
+    Returns the paths of the forms: empty for one that was written, else why it was not.
+    """
+    out = {}
+    for form, path in paths:
+        try:
+            write(run, form, path, root)
+        except UsageError as error:
+            out[path] = str(error)
+        except Exception as error:
+            out[path] = f"cannot make {path}: {first_line(error)}"
+        else:
+            out[path] = ""
+    return out
 
 
 def read(path: Path) -> dict[str, Any]:

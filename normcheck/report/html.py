@@ -18,6 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from normcheck.report import causes, plots, speed
+from normcheck.report.completeness import INCOMPLETE, lines, unanswered
 from normcheck.report.formats import formats_in
 from normcheck.report.message import case_words, measured
 from normcheck.report.reasons import with_reason
@@ -32,7 +33,7 @@ from normcheck.report.terminal import (
     references,
 )
 
-VERDICTS = ("failed", "error", "inconclusive", "passed")
+VERDICTS = ("failed", "error", INCOMPLETE, "inconclusive", "passed")
 """In the order of importance to a reader."""
 
 SCRIPT_CHARACTERS = 600_000
@@ -60,6 +61,7 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
         style=Markup((folder / "run.css").read_text(encoding="utf-8")),  # noqa: S704  # a file of this package
         script=Markup(script),  # noqa: S704  # a file of this package
         counts=[(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]],
+        open_ends=list(lines(run)),
         kinds=sorted({str(one["kind"]) for one in records}),
         heads=[" ".join(head) for head in HEADS + EXTENDED_HEADS],
         groups=list(_table(records)),
@@ -97,6 +99,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
     return {
         "index": index,
         "record": record,
+        "unanswered": unanswered(record),
         "causes": list(_causes(record, characters)),
         "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
         "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from normcheck.report import causes
+from normcheck.report import causes, completeness
 from normcheck.report.message import case_words, measured
 from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
 
@@ -26,6 +26,8 @@ def _parts(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"<p><strong>{_text(record['kind'])} = <code>{_text(record['target'])}</code></strong>: {verdict}<br>"
     yield _text(f"checks: {counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s") + "</p>"
     yield from (f"<p>error: {_text(why)}</p>" for why in record["errors"])
+    if completeness.unanswered(record):
+        yield f"<p>incomplete: {_text(completeness.unanswered(record))}</p>"
     yield from (f"<p>{label}: {_text(text)}</p>" for label, text in causes.lines(record))
     for cause, findings in causes.grouped(record):
         if findings:

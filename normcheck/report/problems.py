@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.core.target import split
-from normcheck.report import causes
+from normcheck.report import causes, completeness
 from normcheck.report.message import finding, short_finding
 
 ERROR = "error"
 """Name of the rule for an implementation that could not be checked at all."""
+
+INCOMPLETE = completeness.INCOMPLETE
+"""Name of the rule for an implementation of which a question has no answer."""
 
 FAILS, WARNS, KNOWN = "error", "warning", "note"
 """The level of what fails a run, of what is right but weak, and of what is accepted."""
@@ -63,6 +66,9 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
         head = f"{kind} {target}: "
         for text in one.get("errors", []):
             yield made(FAILS, ERROR, "an implementation can be called", f"{head}{ERROR}", text)
+        left = completeness.unanswered(one)
+        if left:
+            yield made(FAILS, INCOMPLETE, "every question that is asked has an answer", f"{head}{INCOMPLETE}", left)
         for cause, findings in causes.grouped(one):
             name, story = str(cause["name"]), str(cause["story"]).partition(". ")[0]
             text = _text(kind, target, cause, findings)

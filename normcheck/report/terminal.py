@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report import causes, speed
+from normcheck.report import causes, completeness, speed
 from normcheck.report.formats import formats_in
 from normcheck.report.message import short_finding
 from normcheck.report.reasons import with_reason
@@ -152,6 +152,9 @@ def _headline(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     yield f"{_head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
     for text in record["errors"]:
         yield from _wrapped("error", text, width)
+    left = completeness.unanswered(record)
+    if left:
+        yield from _wrapped("incomplete", left, width)
 
 
 def _same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
@@ -259,6 +262,7 @@ def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from table(measured, width)
     if "effort" in run["settings"]:
         yield f"Cases asked: {replay_options(run['settings'])}.", {}
+    yield from ((text, {"yellow": True}) for text in completeness.lines(run))
 
 
 def _briefly(record: Mapping[str, Any], width: int) -> Iterator[Line]:
