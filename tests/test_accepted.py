@@ -10,7 +10,8 @@ import pytest
 from normcheck.core.errors import UsageError
 from normcheck.core.events import outcomes_of
 from normcheck.core.result import ERROR, FAILED, PASSED, Finding, Outcome
-from normcheck.engine.accepted_findings import AcceptedFinding, read, settle, write
+from normcheck.engine.accepted_file import read, write
+from normcheck.engine.accepted_findings import AcceptedFinding, settle
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -94,6 +95,101 @@ def test_every_sarif_result_has_a_rule_and_a_place(document: dict[str, Any]) -> 
         assert rules[result["ruleIndex"]] == result["ruleId"]
         assert place["region"]["startLine"] >= 1
         assert not set(place["artifactLocation"]["uri"]) & set(" <>\"'{}|`")
+
+
+def described(value: Any, like: Any, place: str = "sarif") -> None:
+    """Assert that a value has the structure that the public schema of SARIF 2.1.0 asks for, written down by hand."""
+    if isinstance(like, list):
+        assert isinstance(value, list), place
+        for item in value:
+            described(item, like[0], place)
+    elif isinstance(like, dict):
+        assert isinstance(value, dict), place
+        required = {key.removesuffix("!") for key in like if key.endswith("!")}
+        known = {key.removesuffix("!"): inner for key, inner in like.items()}
+        assert required <= value.keys() <= known.keys(), (place, value.keys())
+        for key, item in value.items():
+            described(item, known[key], f"{place}.{key}")
+    elif isinstance(like, type):
+        assert type(value) is like, place
+    elif callable(like):
+        assert like(value), (place, value)
+
+
+def uri(value: Any) -> bool:
+    return re.fullmatch(r"https://[a-z.-]+/[\w./~-]*", value) is not None
+
+
+def uri_reference(value: Any) -> bool:
+    return re.fullmatch(r"[\w./~%-]+", value, re.ASCII) is not None
+
+
+WORDS_OF_SARIF = {"text!": lambda value: isinstance(value, str) and value, "markdown": str}
+LEVEL = lambda value: value in ("none", "note", "warning", "error")
+SARIF = {
+    "$schema": uri,
+    "version!": lambda value: value == "2.1.0",
+    "runs!": [{
+        "tool!": {"driver!": {
+            "name!": str, "version": str, "informationUri!": uri,
+            "rules": [{
+                "id!": str, "shortDescription!": WORDS_OF_SARIF, "fullDescription!": WORDS_OF_SARIF,
+                "help!": WORDS_OF_SARIF, "helpUri!": uri, "defaultConfiguration": {"level": LEVEL},
+            }],
+        }},
+        "results": [{
+            "ruleId": str, "ruleIndex": lambda value: type(value) is int and value >= 0, "level": LEVEL,
+            "message!": WORDS_OF_SARIF,
+            "locations": [{
+                "physicalLocation": {
+                    "artifactLocation!": {"uri": uri_reference},
+                    "region": {"startLine": lambda value: type(value) is int and value >= 1},
+                },
+                "logicalLocations": [{"fullyQualifiedName": str}],
+            }],
+            "partialFingerprints": dict.fromkeys(sarif.FINGERPRINTS, str),
+            "suppressions": [{"kind!": lambda value: value in ("inSource", "external"), "justification": str}],
+            "properties": lambda value: isinstance(value, dict),
+        }],
+    }],
+}  # fmt: skip
+"""The parts of the schema that are used: each key with "!" is required here or there."""
+
+
+def test_sarif_has_the_structure_of_its_schema(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document)
+    run["implementations"][0]["expected_findings"] = {"value": "issue 12"}
+    run["implementations"][2]["target"] = "a b/é 😀{}.py:f"
+    found = json.loads(sarif.text(run, HERE, HERE))
+
+    described(found, SARIF)
+    rules = found["runs"][0]["tool"]["driver"]["rules"]
+    assert len({rule["id"] for rule in rules}) == len(rules)
+    known = next(rule for rule in rules if rule["id"] == "one-pass-variance")
+    assert known["helpUri"].startswith("https://github.com/pytorch/pytorch/issues/")
+    assert "normcheck explain one-pass-variance" in known["help"]["text"]
+
+
+@pytest.mark.parametrize("times", [1, 40, 400])
+def test_markdown_fits_into_a_comment(document: dict[str, Any], times: int) -> None:
+    """Whatever does not fit is left out whole, with a line that says how much, and where all of it is."""
+    run = copy.deepcopy(document) | {"implementations": copy.deepcopy(document["implementations"]) * times}
+    text = markdown.text(run, HERE, HERE)
+
+    assert len(text) <= 60_000
+    assert ("left out here: the page (--norm-html) and the record (--norm-json) have all." in text) == (times > 1)
+    assert text.count("<details>") == text.count("</details>") > 0
+    assert {line.count(" | ") for line in text.splitlines() if line.startswith("| ")} == {7}
+
+
+def test_a_text_that_is_too_long_for_markdown_is_left_out(document: dict[str, Any]) -> None:
+    run = copy.deepcopy(document)
+    run["implementations"][2] |= {"target": "x" * 70_000, "errors": ["<" * 70_000]}
+    text = markdown.text(run, HERE, HERE)
+
+    assert len(text) <= 60_000
+    assert "one-pass-variance" in text
+    assert "2 of " in text
 
 
 def test_a_result_is_the_same_in_the_next_run(document: dict[str, Any]) -> None:
@@ -286,16 +382,16 @@ def test_a_baseline_serves_the_fixture_too(project: pytest.Pytester) -> None:
     assert project.runpytest_inprocess(*args, "--norm-baseline", "old.json").ret == 0
 
 
-def test_a_saved_run_of_another_kind_excuses_nothing(tmp_path: Path) -> None:
+def test_a_saved_run_of_another_kind_excuses_nothing(document: dict[str, Any], tmp_path: Path) -> None:
     finding = Finding("value", "law", 2.0, 1.0, (0,), {})
     failing = Outcome("layer_norm", "m:f", "value", FAILED, 10, 2.0, finding=finding)
-    one = {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
+    one = document["implementations"][1] | {"kind": "rms_norm", "target": "m:f", "findings": [finding.record()]}
     path = tmp_path / "old.json"
-    path.write_text(json.dumps({"normcheck": "0", "implementations": [one]}))
+    path.write_text(json.dumps(document | {"implementations": [one]}))
     entries = of_saved_run("old.json", files.read(path))
 
     assert settle(failing, entries, None) is failing
-    path.write_text(json.dumps({"normcheck": "0", "implementations": [one | {"kind": "layer_norm"}]}))
+    path.write_text(json.dumps(document | {"implementations": [one | {"kind": "layer_norm"}]}))
     assert settle(failing, of_saved_run("old.json", files.read(path)), None).status == PASSED
 
 

@@ -55,7 +55,15 @@ NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     (
         "report",
         ("core",),
-        ("core.atomic_write", "core.errors", "core.foreign_code", "core.result", "core.target"),
+        (
+            "core.atomic_write",
+            "core.errors",
+            "core.foreign_code",
+            "core.result",
+            "core.safe_text",
+            "core.target",
+            "core.version",
+        ),
         "a report reads plain records, also those of a saved run",
     ),
     (

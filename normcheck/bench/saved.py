@@ -5,6 +5,7 @@ Ratios to torch's own function are compared, not times: they stay the same on a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Regression:
 
 def machine_identity(info: Mapping[str, Any]) -> tuple[Any, ...]:
     """What is equal in two runs of pytest-benchmark on one machine: processors, torch, threads, device."""
-    cpu, own = info.get("cpu", {}), info.get(MACHINE_KEY, {})
+    cpu, own = _mapping(info.get("cpu")), _mapping(info.get(MACHINE_KEY))
     return cpu.get("brand_raw"), cpu.get("count"), own.get("torch"), own.get("threads"), own.get("device")
 
 
@@ -69,7 +70,7 @@ def _latest_saved_ratio(
 ) -> tuple[str, float, float] | None:
     latest = None
     for name, document in runs:
-        if machine_identity(document.get("machine_info", {})) != machine_identity(info):
+        if machine_identity(_mapping(document.get("machine_info"))) != machine_identity(info):
             continue
         for saved in _saved_entries(document):
             if all(saved.get(key) == entry.get(key) for key in IDENTITY):
@@ -78,5 +79,18 @@ def _latest_saved_ratio(
 
 
 def _saved_entries(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    extras = (one.get("extra_info", {}) for one in document.get("benchmarks", ()))
-    return [extra for extra in extras if {"low", "high"} <= set(extra.get("ratio", {}))]
+    """The entries with a ratio; whatever else a file of another program or version has is passed over."""
+    listed = document.get("benchmarks")
+    extras = [_mapping(_mapping(one).get("extra_info")) for one in (listed if isinstance(listed, list) else ())]
+    return [extra for extra in extras if _is_ratio(_mapping(extra.get("ratio")))]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """A mapping as it is; an empty one for any other value."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_ratio(value: Mapping[str, Any]) -> bool:
+    """Whether both ends of an interval are finite numbers."""
+    ends = [value.get("low"), value.get("high")]
+    return all(isinstance(end, (int, float)) and abs(end) < math.inf for end in ends)

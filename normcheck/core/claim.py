@@ -8,6 +8,7 @@ from typing import Any
 
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
+from normcheck.core.safe_text import safe
 from normcheck.core.target import target_of
 
 
@@ -29,7 +30,7 @@ class Implementation:
     def name(self) -> str:
         """The target as text, for reports; an object is named by its module and qualified name."""
         if isinstance(self.target, str):
-            return self.target
+            return safe(self.target)
         if isinstance(self.target, (tuple, list)):
             return "(" + ", ".join(_dotted(part) for part in self.target) + ")"
         return _dotted(self.target)
@@ -38,7 +39,7 @@ class Implementation:
 def _dotted(thing: object) -> str:
     named = thing if isinstance(attribute(thing, "__qualname__"), str) else type(thing)
     module, name = attribute(named, "__module__"), attribute(named, "__qualname__", "?")
-    return f"{module}:{name}" if module else str(name)
+    return safe(f"{module}:{name}" if module else str(name))
 
 
 def split_kind(text: str) -> tuple[str, str]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from normcheck.core.safe_text import safe
+
 IN_BACKWARD = " in its backward"
 """Appended to the text of a `CallError` for code that raised in its backward pass."""
 
 
 class NormcheckError(Exception):
-    """Base class of all exceptions that normcheck raises on purpose."""
+    """Base class of all exceptions that normcheck raises on purpose. Their text may quote foreign code: it is safe."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(safe(text))
 
 
 class UsageError(NormcheckError):
@@ -25,7 +30,7 @@ class CallError(NormcheckError):
 
     def __init__(self, text: str, reason: str = "") -> None:
         super().__init__(text)
-        self.reason = reason or text
+        self.reason = safe(reason or text)
 
 
 class LostError(NormcheckError):
@@ -45,3 +50,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names)
+
+
+def shortened(text: str) -> str:
+    """At most 200 characters of what a user wrote, to quote it in a sentence."""
+    return text if len(text) <= 200 else f"{text[:200]} ..."

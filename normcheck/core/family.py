@@ -89,7 +89,8 @@ class Family:
     plain: tuple[str, ...] = ()  # checks of a plain call
     uses: frozenset[str] = frozenset()  # checks of other uses of a call: what a plain one has wrong is wrong there too
     remedy: Callable[[Any, Any, Any], str] = _no_remedy  # the convention under which a check holds on a draw
-    isolate: Callable[[Implementation, Any, Any], Any] | None = None  # within limits, in a process of its own
+    subject: type | None = None  # of bound implementations: by its annotations, their calls can run in another process
+    isolate: Callable[[Implementation, Any, Any], Any] | None = None  # another way to run in a process, within limits
     observe: Callable[[Any], Contract] = _as_promised  # the contract that a subject follows, as measured
     shown_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a convention: checks that show it
     convention_faults: Mapping[tuple[str, str], str] = field(default_factory=dict)  # key and value: the fault's name

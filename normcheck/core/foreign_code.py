@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
+from normcheck.core.safe_text import safe
+
+MOST_READ = 2_000
+"""Most characters of the text of an exception that are looked at; it may have millions."""
+
 ENDS = (KeyboardInterrupt,)
 """Exceptions that end the run and are never taken for one of the code under test."""
 
@@ -34,13 +39,20 @@ def quiet() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """An exception as one line: its type and the first line of its text, shortened to 160 characters."""
+    name = str(type.__dict__["__name__"].__get__(type(error)))  # a metaclass may raise for `__name__`
     try:
-        text = str(error).strip().splitlines()
+        text = str.splitlines(str.strip(str(error)))  # its text may be of a subclass of str
     except ENDS:
         raise
     except BaseException:
         text = []
-    return f"{type(error).__name__}: {shorten(text[0], 160, placeholder=' ...')}" if text else type(error).__name__
+    return safe(f"{name}: {_shortened(text[0])}" if text else name)
+
+
+def _shortened(text: str) -> str:
+    """At most 160 characters of a text; of one long word the beginning."""
+    short = shorten(text[:MOST_READ], 160, placeholder=" ...")
+    return f"{text[:156]} ..." if short.strip() == "..." else short
 
 
 def attribute(thing: object, name: str, default: Any = None) -> Any:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one request.
+    """The limits of one implementation.
 
-    seconds: wall-clock time, ten times as much if the request compiles the implementation. gigabytes: address space.
+    seconds: wall-clock time of one request, ten times as much if the request compiles the implementation. gigabytes:
+    address space. total: wall-clock time of all requests.
     """
 
     seconds: float = 30.0
     gigabytes: float = 4.0  # in addition to what the process uses once the frameworks are imported
+    total: float = 3600.0

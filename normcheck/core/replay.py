@@ -6,10 +6,11 @@ A case follows from its draw alone, so the text reproduces the exact case on any
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from normcheck.core.errors import UsageError, suggest
+from normcheck.core.errors import UsageError, shortened, suggest
 
 LEFT_OUT = ("fixed",)
 """Fields that are not written: sizes that a layer cannot change are read from the layer again."""
@@ -45,16 +46,42 @@ def decode(text: str, plain: Any) -> tuple[str, Any]:
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals or name not in names:
-            raise UsageError(f"replay {text!r}: {name!r} is no choice of a case; {suggest(name, names)}")
-        changes[name] = _value(text, value, getattr(plain, name))
+            raise UsageError(
+                f"replay {shortened(text)!r}: {shortened(name)!r} is no choice of a case; {suggest(name, names)}"
+            )
+        changes[name] = _value(text, name, value, type(plain))
     return check, replace(plain, **changes)
 
 
-def _value(text: str, value: str, like: object) -> Any:
-    if isinstance(like, str):
+def _value(text: str, name: str, value: str, draw: type) -> Any:
+    """The value of a field of a draw, which must be of the field's type."""
+    kind = get_type_hints(draw)[name]
+    if kind is str:
         return value
     try:
-        found = json.loads(value)
-    except ValueError:
-        raise UsageError(f"replay {text!r}: {value!r} is no value") from None
-    return tuple(found) if isinstance(found, list) else found
+        found = json.loads(value, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise UsageError(f"replay {shortened(text)!r}: {shortened(value)!r} is no value") from None
+    made = tuple(found) if isinstance(found, list) else found
+    if not _has_type(made, kind):
+        raise UsageError(f"replay {shortened(text)!r}: {shortened(value)!r} is no value of {name}")
+    return made
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(word)
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    """Whether a value has the type of a field: numbers, texts, truth values, None, unions and tuples of these."""
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    of = get_args(kind)
+    if get_origin(kind) is tuple:
+        kinds = [of[0]] * len(value) if of[1:] == (...,) and isinstance(value, tuple) else of
+        return isinstance(value, tuple) and len(kinds) == len(value) and all(map(_has_type, value, kinds))
+    if of:
+        return any(_has_type(value, one) for one in of)
+    return isinstance(value, kind)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.core.floats import FORMATS
+from normcheck.core.safe_text import safe_record
 
 WITNESS = 10.0
 """The least bound ratio that shows a "no" of Table 1: ten times what rounding can explain."""
@@ -169,7 +170,8 @@ class Outcome:
         out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
         out["warnings"] = [warning.record() for warning in self.warnings]
         out["finding"] = None if self.finding is None else self.finding.record()
-        return out
+        made: dict[str, Any] = safe_record(out)
+        return made
 
 
 def outcome(record: Mapping[str, Any]) -> Outcome:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from normcheck.core.errors import UsageError
+from normcheck.core.errors import UsageError, shortened
 
 _FORM = re.compile(r"(?P<place>.+?):(?P<attribute>[^\W\d][\w.]*)\s*(?P<call>\(.*)?", re.DOTALL)
 
@@ -65,7 +65,9 @@ def target_of(text: str) -> TargetText:
     """
     place, attribute, call = split(text)
     if not place or not attribute:
-        raise UsageError(f"target {text!r} is neither package.module:attribute nor path/to/file.py:attribute")
+        raise UsageError(
+            f"target {shortened(text)!r} is neither package.module:attribute nor path/to/file.py:attribute"
+        )
     if not call:
         return TargetText(place, attribute)
     try:
@@ -75,7 +77,8 @@ def target_of(text: str) -> TargetText:
         node = None
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise UsageError(
-            f"target {text!r}: {call!r} cannot be read as arguments, as in mypkg.layers:Name(groups=4, mode='node')"
+            f"target {shortened(text)!r}: {shortened(call)!r} cannot be read as arguments, as in "
+            "mypkg.layers:Name(groups=4, mode='node')"
         )
     args = tuple(_literal(text, f"argument {i}", one) for i, one in enumerate(node.args, 1))
     kwargs = {one.arg or "**": _literal(text, one.arg or "**", one.value if one.arg else None) for one in node.keywords}
@@ -88,6 +91,6 @@ def _literal(text: str, which: str, node: ast.expr | None) -> Any:
         return ast.literal_eval(node)  # type: ignore[arg-type]  # raises ValueError for None
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise UsageError(
-            f"target {text!r}: the value of {which} is no literal; write a number, a text in quotes, True, False, "
-            "None, or a list, tuple or dict of these"
+            f"target {shortened(text)!r}: the value of {which} is no literal; write a number, a text in quotes, "
+            "True, False, None, or a list, tuple or dict of these"
         ) from None

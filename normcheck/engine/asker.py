@@ -14,7 +14,7 @@ from normcheck.core import ask
 from normcheck.core.check import Check
 from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
-from normcheck.core.foreign_code import ENDS_ITS_TEST
+from normcheck.core.foreign_code import ENDS_ITS_TEST, first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import accepted_findings
@@ -25,7 +25,7 @@ from normcheck.engine.conventions import CONVENTIONS, Observed, observe, outcome
 from normcheck.engine.explainer import Causes, explain_finding
 from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.inherited import inherited_bug, torch_bug
-from normcheck.engine.replays import draw_of, replay_command
+from normcheck.engine.replays import draw_of, replay_command, replayed_draw
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
 from normcheck.engine.warnings import WeakerRun, strict, under_weaker
@@ -105,6 +105,23 @@ class Asker:
             return replace(plain, reason=reason) if reason else self._compared(claim, check, subject)
         except LostError as error:
             return replace(plain, status=ERROR, reason=str(error))
+        except UsageError as error:  # a replay of what is no case
+            return replace(plain, status=ERROR, reason=str(error), usage=True)
+        except Exception as error:
+            if self.settings.isolate is None:
+                raise
+            reason = f"{claim.name}: what its process sent cannot be judged: {first_line(error)}"
+            return replace(plain, status=ERROR, reason=reason)
+
+    def ended(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """The outcome of the last check of a claim, after its process has ended: an error if it has not."""
+        try:
+            self._binder.end(claim)
+        except LostError as error:
+            if outcome.finding is None:
+                return replace(outcome, status=ERROR, reason=str(error))
+            return replace(outcome, notes={**outcome.notes, "end of its process": str(error)})
+        return outcome
 
     def _compared(self, claim: Claim, check: Check, subject: BoundSubject) -> Outcome:
         causes = self._causes.setdefault(claim, Causes())
@@ -183,7 +200,7 @@ def _too_low(check: Check, settings: Settings) -> str:
 def _run(subject: BoundSubject, check: Check, settings: Settings, effort: Effort) -> Outcome:
     """Run the case to be repeated; else search, with regard to the bugs that are known of the target."""
     if settings.replay is not None:
-        return ask.run_check(subject, check, [check.space.adapt(subject, settings.replay[1])])
+        return ask.run_check(subject, check, [replayed_draw(subject, check, settings.replay[1])])
     bug = known_bugs.of(subject.name, check.name)
     if bug is None and torch_bug(subject, check) is not None:
         bug = inherited_bug(subject, check, search(subject, check, replace(effort, shrinks=False)))

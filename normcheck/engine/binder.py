@@ -10,7 +10,8 @@ from normcheck.core.limits import Limits
 from normcheck.core.subject import BoundSubject
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
-from normcheck.frameworks.isolation.remote import Remote
+from normcheck.frameworks.isolation.remote_process import RemoteProcess
+from normcheck.frameworks.isolation.remote_subject import RemoteSubject
 
 
 class ClaimBinder:
@@ -19,7 +20,7 @@ class ClaimBinder:
     def __init__(self, isolate: Limits | None, device: str) -> None:
         self._isolate, self._device = isolate, device
         self._bound: dict[Claim, BoundSubject | Exception] = {}
-        self._remotes: dict[Claim, Remote] = {}
+        self._remotes: dict[Claim, RemoteProcess] = {}
 
     def subject(self, claim: Claim) -> BoundSubject:
         """The bound implementation. Raises what binding raised, at each call."""
@@ -40,6 +41,11 @@ class ClaimBinder:
         if claim in self._remotes:
             self._remotes[claim].renew()
 
+    def end(self, claim: Claim) -> None:
+        """After the last check: ask the process to end. Raises `LostError` if it does not, or leaves others."""
+        if claim in self._remotes:
+            self._remotes[claim].end()
+
     def close(self) -> None:
         """End the processes of isolated implementations."""
         for remote in self._remotes.values():
@@ -56,11 +62,15 @@ class ClaimBinder:
             return families.bind(implementation)
         if not isinstance(implementation.target, str):
             raise UsageError(f"{claim.name}: isolation needs a target as text, as in mypkg.kernels:fast_layer_norm")
-        if family.isolate is None:
-            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated yet: check it without --norm-isolate")
         form = contract(implementation.contract).form
         if form != contract({}).form:
             raise UsageError(f"{claim.name}: form={form} is not isolated yet: check it without --norm-isolate")
-        self._remotes[claim] = remote = family.isolate(implementation, entry, self._isolate)
+        if family.isolate is not None:
+            remote = family.isolate(implementation, entry, self._isolate)
+        elif family.subject is None:
+            raise UsageError(f"{claim.name}: a {claim.kind} is not isolated: check it without --norm-isolate")
+        else:
+            remote = RemoteSubject(implementation, entry, family.subject, families.bind, self._isolate)
+        self._remotes[claim] = remote
         found: BoundSubject = remote.subject()
         return found

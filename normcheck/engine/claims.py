@@ -10,6 +10,7 @@ from normcheck import families
 from normcheck.core.claim import Implementation, parse, split_kind
 from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError
+from normcheck.core.safe_text import safe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +69,7 @@ def _of_word(word: str, declared: Mapping[str, str]) -> Claim:
     try:
         return _checked(parse(word), declared)
     except UsageError as error:
-        return Claim(kind, target or word, None, str(error))
+        return Claim(safe(kind), safe(target or word), None, str(error))
 
 
 def identified(target: Any, declared: Mapping[str, str]) -> Claim:
@@ -103,5 +104,5 @@ def _checked(made: Implementation, declared: Mapping[str, str]) -> Claim:
         complete = replace(made, contract={**made.contract, **declared})
         contract(complete.contract)
     except UsageError as error:
-        return Claim(made.kind, made.name, None, str(error))
+        return Claim(safe(str(made.kind)), made.name, None, str(error))
     return Claim(made.kind, made.name, complete)

@@ -30,8 +30,9 @@ def events(
         for claim in claims:
             yield from bind_events(asker, claim)
             yield from convention_events(asker, claim)
-            for check in checks_of(claim, checks, settings):
-                yield from check_events(asker, claim, check)
+            chosen = checks_of(claim, checks, settings)
+            for i, check in enumerate(chosen, 1):
+                yield from check_events(asker, claim, check, last=i == len(chosen))
             yield ClaimDone(claim.kind, claim.name)
 
 
@@ -56,10 +57,11 @@ def convention_events(asker: Asker, claim: Claim) -> Iterator[Event]:
         yield from map(CheckDone, asker.run_conventions(claim))
 
 
-def check_events(asker: Asker, claim: Claim, check: Check) -> Iterator[Event]:
-    """Run one check of a claim."""
+def check_events(asker: Asker, claim: Claim, check: Check, *, last: bool = False) -> Iterator[Event]:
+    """Run one check of a claim. last: no other follows, so that the process of an isolated one must end now."""
     yield CheckStarted(claim.kind, claim.name, check.name)
-    yield CheckDone(asker.run_check(claim, check))
+    outcome = asker.run_check(claim, check)
+    yield CheckDone(asker.ended(claim, outcome) if last else outcome)
 
 
 def in_order(events: Iterable[Event], claims: Iterable[tuple[str, str]]) -> list[Event]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from normcheck.core.errors import UsageError, suggest
+from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.limits import Limits
 from normcheck.core.replay import decode, encode, named
 from normcheck.engine.accepted_findings import AcceptedFinding
@@ -43,14 +44,14 @@ class Settings:
         return out if self.replay is None else out | {"replay": encode(*self.replay)}
 
 
-def isolation_limits(seconds: str, gigabytes: str) -> Limits:
+def isolation_limits(seconds: str, gigabytes: str, total: str) -> Limits:
     """The limits of isolation, from words. Raises `UsageError` for what is not a number above 0."""
     try:
-        found = Limits(float(seconds), float(gigabytes))
+        found = Limits(float(seconds), float(gigabytes), float(total))
     except ValueError:
-        raise UsageError(f"the limits of isolation are numbers, not {seconds} and {gigabytes}") from None
-    if min(found.seconds, found.gigabytes) <= 0.0:
-        raise UsageError("the limits of isolation are above 0")
+        raise UsageError(f"the limits of isolation are numbers, not {seconds}, {gigabytes} and {total}") from None
+    if not all(0.0 < limit < math.inf for limit in (found.seconds, found.gigabytes, found.total)):
+        raise UsageError("the limits of isolation are above 0, and finite")
     return found
 
 
@@ -58,5 +59,6 @@ def replayed_case(text: str) -> tuple[str, Any]:
     """The check and the draw of a replay id. Raises `UsageError` for an unknown check or choice."""
     name = named(text)
     if name not in CHECKS_BY_NAME:
+        text, name = shortened(text), shortened(name)
         raise UsageError(f"replay {text!r}: there is no check {name!r}; {suggest(name, CHECKS_BY_NAME)}")
     return decode(text, CHECKS_BY_NAME[name].space.plain)

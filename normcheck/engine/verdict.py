@@ -25,6 +25,7 @@ from normcheck.core.result import (
     merge,
     number,
 )
+from normcheck.core.safe_text import safe_record
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
@@ -254,7 +255,7 @@ def run(
     for o in outcomes:
         grouped.setdefault((o.kind, o.target), []).append(o)
     missing = coverage.missing({(o.kind, o.target, o.check) for some in grouped.values() for o in some})
-    return {
+    made: dict[str, Any] = safe_record({
         "normcheck": version,
         "complete": not missing and not coverage.ended,
         "ended": coverage.ended,
@@ -269,4 +270,5 @@ def run(
             )
             for (kind, target), some in grouped.items()
         ],
-    }  # fmt: skip
+    })  # fmt: skip
+    return made

@@ -35,6 +35,7 @@ def _script(subject: Subject, case: Case) -> tuple[str, ...]:
 FAMILY = Family(
     entries=tuple(catalog.ALL.values()),
     bind=binder.subject,
+    subject=Subject,
     checks=CHECKS,
     table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
     faults=faults.ALL,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.errors import UsageError
 from normcheck.core.events import JOURNAL_SUFFIX, event, outcomes_of
 from normcheck.core.foreign_code import first_line
 from normcheck.core.version import __version__
-from normcheck.engine import accepted_findings
+from normcheck.engine import accepted_file
 from normcheck.engine.journal import Journal, Line, event_line
 from normcheck.engine.verdict import INCOMPLETE, environment
 from normcheck.pytest_plugin import report_options
@@ -138,7 +139,10 @@ class Collector:
         path: Path = self._config.rootpath / "pyproject.toml"
         records = self._run["implementations"]
         found = [(one["target"], finding["check"]) for one in records for finding in one["findings"]]
-        return f"written: {accepted_findings.write(path, found, reason)} expected findings to {path}"
+        try:
+            return f"written: {accepted_file.write(path, found, reason)} expected findings to {path}"
+        except UsageError as error:
+            return f"not written: {error}"
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from normcheck.pytest_plugin.stash_keys import LAST
+
 
 def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
     group.addoption(
@@ -14,6 +16,7 @@ def add_options(group: pytest.OptionGroup, parser: pytest.Parser) -> None:
         help="each implementation in a process of its own, with a limit on time and memory",
     )  # fmt: skip
     parser.addini("norm_isolate_seconds", "with --norm-isolate: seconds for one answer", default="30")
+    parser.addini("norm_isolate_total_seconds", "with --norm-isolate: seconds for one implementation", default="3600")
     parser.addini("norm_isolate_gigabytes", "with --norm-isolate: memory of a process", default="4")
 
 
@@ -31,4 +34,16 @@ def limits(config: pytest.Config, claims: Iterable[Any]) -> Any:
     for claim in claims:
         if isinstance(claim, str) and "=" not in claim:
             raise UsageError(f"{claim}: isolation needs its kind, as in --norm layer_norm={claim} --norm-isolate")
-    return isolation_limits(config.getini("norm_isolate_seconds"), config.getini("norm_isolate_gigabytes"))
+    words = (config.getini(f"norm_isolate_{name}") for name in ("seconds", "gigabytes", "total_seconds"))
+    return isolation_limits(*words)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Mark the last test of each implementation, after which its process is asked to end."""
+    last = {}
+    for item in session.items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        if "norm_question" in params:
+            last[params["norm_question"][0]] = item
+    for item in last.values():
+        item.stash[LAST] = True

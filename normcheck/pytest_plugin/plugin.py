@@ -87,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(seed, "normcheck-seed")
     config.pluginmanager.register(asking, "normcheck-asking")
     config.pluginmanager.register(speed_options, "normcheck-speed-options")
+    config.pluginmanager.register(isolation_options, "normcheck-isolation-options")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     seed.settle(config, effort)
     claims = _claims(config)

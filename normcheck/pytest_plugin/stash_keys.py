@@ -17,6 +17,8 @@ SINK = pytest.StashKey[Callable[[dict[str, Any]], None]]()
 """On the config of the controlling process: takes a line of the journal at once."""
 KNOWN = pytest.StashKey[bool]()
 """On an item: whether it fails, if at all, by a cause of which a finding is written in full already."""
+LAST = pytest.StashKey[bool]()
+"""On an item: no check of the same implementation follows in this session."""
 RESUMED = pytest.StashKey[Any]()
 """On the config of the controlling process: the journal that this run goes on from, and what it has answered."""
 SUITE = pytest.StashKey[Any]()

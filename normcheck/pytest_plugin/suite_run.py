@@ -17,7 +17,7 @@ from normcheck.core.check import Check
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.result import ERROR, Outcome
 from normcheck.core.version import __version__
-from normcheck.engine import accepted_findings
+from normcheck.engine import accepted_file, accepted_findings
 from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.asker import CALL, Asker, checks_of, convention_check
 from normcheck.engine.claims import Claim, claims, conventions
@@ -58,13 +58,13 @@ class SuiteRun:
         yield from self._kept(claim, self._not_bound(claim))
         yield from convention_events(self.asker, claim)
 
-    def ask(self, claim: Claim, check: Check | None) -> Iterator[Event]:
-        """The events of one check of a claim, or of binding it; the outcome is kept."""
+    def ask(self, claim: Claim, check: Check | None, *, last: bool = False) -> Iterator[Event]:
+        """The events of one check of a claim, or of binding it; the outcome is kept. last: no other check follows."""
         if check is None:
             yield from self._kept(claim, bind_events(self.asker, claim))
         else:
             yield from self._kept(claim, self._not_bound(claim))
-            yield from self._kept(claim, check_events(self.asker, claim, check))
+            yield from self._kept(claim, check_events(self.asker, claim, check, last=last))
 
     def _kept(self, claim: Claim, events: Iterable[Event]) -> Iterator[Event]:
         for one in events:
@@ -139,7 +139,10 @@ def verification(
 
 def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:
     """What the project has accepted in its pyproject.toml, and what the baseline of this run holds."""
-    found = accepted_findings.read(config.rootpath / "pyproject.toml", (*CHECKS_BY_NAME, CONVENTIONS))
+    project = config.rootpath / "pyproject.toml"
+    found = accepted_file.read(project, (*CHECKS_BY_NAME, CONVENTIONS))
+    if config.getoption("norm_accept") is not None:
+        accepted_file.require_writable(project, config.getoption("norm_accept"))
     baseline = config.getoption("norm_baseline")
     if baseline is None:
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from normcheck.core.atomic_write import atomic_write, try_write
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
+from normcheck.core.safe_text import safe_record
+from normcheck.core.version import __version__
+from normcheck.report import schema
 
 FORMS = {
     "json": "the run as a JSON document",
@@ -91,13 +95,41 @@ def write_each(run: Mapping[str, Any], paths: Iterable[tuple[str, Path]], root: 
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A run that was saved as JSON. Raises `UsageError` if the file cannot be read or holds no run."""
+    """A run that was saved as JSON. Raises `UsageError` if the file cannot be read, or is no run of this version."""
+    again = f"save one with --norm-json {path}"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = safe_record(json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_no_number))
+        newer, wrong = _is_newer(run), schema.violation(run)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 (byte {error.start + 1}): {again}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply for a run of normcheck: {again}") from None
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from None
-    if not isinstance(run, dict) or not {"normcheck", "implementations"} <= set(run):
-        raise UsageError(f"{path} is not a run of normcheck: save one with --norm-json {path}")
-    return run
+    if newer:
+        raise UsageError(
+            f"{path} was written by normcheck {run['normcheck']}, and this is {__version__}: "
+            "update it with pip install --upgrade normcheck"
+        )
+    if wrong:
+        raise UsageError(f"{path} is not a run of normcheck {__version__}: {wrong}; {again}")
+    made: dict[str, Any] = run
+    return made
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"it has {word}, which is no number of JSON")
+
+
+def _is_newer(run: Any) -> bool:
+    """Whether a document names a later version than this one."""
+    named = run.get("normcheck") if isinstance(run, dict) else None
+    return isinstance(named, str) and _numbers(named) > _numbers(__version__)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers at the beginning of a version; empty if it begins with none."""
+    found = re.match(r"\d{1,9}(?:\.\d{1,9})*", version, re.ASCII)
+    return tuple(map(int, found[0].split("."))) if found else ()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from normcheck.report.badge import summary
 from normcheck.report.problems import FAILS, WARNS, Problem, problems
 from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, has_table_row
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
-MOST_CAUSES = 40
-"""Causes that are written in full; of the others only the number is given. GitHub limits the size of a summary."""
+LARGEST = 60_000
+"""Most characters of the document. A comment of GitHub holds 65,536, and may have words around it."""
+
+LEFT_OUT = "{} of {} lines and causes are left out here: the page (--norm-html) and the record (--norm-json) have all."
 
 
 def plain(value: object) -> str:
@@ -26,20 +28,50 @@ def plain(value: object) -> str:
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
-    """The document."""
+    """The document, of at most `LARGEST` characters: rows, warnings and causes that do not fit are left out whole."""
     found = list(problems(run, root))
     failing, warned = ([one for one in found if one.level == level] for level in (FAILS, WARNS))
     warnings = [f"* {plain(f'{one.kind} {one.target}: {one.text}')}" for one in warned]
-    head = [f"## normcheck: {summary(run)[0]}"]
-    parts = [head, _table(*_verdicts(run)), warnings, _table(*_rows(run)), *_details(failing)]
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    parts = [Part([f"## normcheck: {summary(run)[0]}", ""], [])]
+    parts += [Part(*_table(*rows)) for rows in (_verdicts(run), _rows(run)) if rows[1]]
+    parts.insert(2, Part([], warnings))
+    parts += [Part([], [one]) for one in map(_details, failing)]
+    return _fitted(parts)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    if not rows:
-        return []
-    lines = [heads, ["---"] * len(heads), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+class Part(NamedTuple):
+    """A paragraph: its head, and pieces that may be left out from the end on."""
+
+    head: list[str]
+    pieces: list[str]
+
+
+def _fitted(parts: Sequence[Part]) -> str:
+    """The parts as one text, with as many pieces as fit, and a line that says how many do not."""
+    lines: list[str] = []
+    left = LARGEST - len(LEFT_OUT) - 40
+    kept = 0
+    for head, pieces in parts:
+        left -= sum(len(line) + 1 for line in head) + 1
+        room = left // 2 if len(pieces) > 1 else left  # rows leave half of the room to what follows
+        fitting = []
+        for piece in pieces:
+            if len(piece) < room:
+                fitting.append(piece)
+                room -= len(piece) + 1
+                left -= len(piece) + 1
+        kept += len(fitting)
+        if fitting or not pieces:
+            lines += [*head, *fitting, ""]
+    every = sum(len(part.pieces) for part in parts)
+    more = [LEFT_OUT.format(every - kept, every), ""] if kept < every else []
+    return "\n".join([*lines, *more]).rstrip() + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """The lines of the head of a table, and those of its rows."""
+    lines = ["| " + " | ".join(line) + " |" for line in (heads, ["---"] * len(heads), *rows)]
+    return lines[:2], lines[2:]
 
 
 def _verdicts(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
@@ -66,9 +98,7 @@ def _rows(run: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     return heads, rows
 
 
-def _details(found: Sequence[Problem]) -> Iterator[list[str]]:
-    for one in found[:MOST_CAUSES]:
-        lines = "\n".join(plain(line) for line in one.text.splitlines())
-        yield [f"<details><summary>{plain(one.title)}</summary>", "", f"<pre>{lines}</pre>", "", "</details>"]
-    if len(found) > MOST_CAUSES:
-        yield [f"{len(found) - MOST_CAUSES} more causes are in the record."]
+def _details(one: Problem) -> str:
+    """A cause, folded under its title."""
+    lines = "\n".join(plain(line) for line in one.text.splitlines())
+    return f"<details><summary>{plain(one.title)}</summary>\n\n<pre>{lines}</pre>\n\n</details>\n"

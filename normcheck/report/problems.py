@@ -49,6 +49,8 @@ class Problem:
     place: Place
     reason: str = ""  # why it is accepted
     cause: Mapping[str, Any] | None = None  # the record of the cause
+    story: str = ""  # what the rule means, in full; empty: no more than the summary
+    source: str = ""  # of what is known about the rule
 
     @property
     def fingerprint(self) -> str:
@@ -70,7 +72,10 @@ def problems(run: Mapping[str, Any], root: Path) -> Iterator[Problem]:
         for cause, findings in causes.grouped(one):
             name, story = str(cause["name"]), str(cause["story"]).partition(". ")[0]
             text = _text(kind, target, cause, findings)
-            yield made(FAILS, name, story or name, head + causes.title(cause), text, cause=cause)
+            yield made(
+                FAILS, name, story or name, head + causes.title(cause), text, cause=cause,
+                story=str(cause["story"]), source=str(cause["source"]),
+            )  # fmt: skip
         for warning in one.get("warnings", []):
             (text,) = causes.warnings([warning])
             yield made(WARNS, str(warning["name"]), str(warning["text"]), f"{head}{warning['name']}", text)
@@ -93,9 +98,17 @@ def locate(target: str, root: Path) -> Place:
     names = [module] if module.endswith(".py") else [f"{stem}.py", f"{stem}/__init__.py"]
     for name in names:
         for file in (root / name, root / "src" / name):
-            if file.is_file():
+            if _is_file(file):
                 return Place(_below(file, root), _line(file, attribute.partition(".")[0]))
     return Place(names[0].replace("\\", "/") if module else "unknown", 1)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; false for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _below(file: Path, root: Path) -> str:

@@ -25,6 +25,7 @@ def diagnose(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> tuple[str, .
 FAMILY = Family(
     entries=ENTRIES,
     bind=binder_of(__name__),
+    subject=RecurrentSubject,
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,

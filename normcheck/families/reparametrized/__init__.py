@@ -6,11 +6,13 @@ from normcheck.core.family import Family
 from normcheck.core.reproduction import reproducing
 from normcheck.families.reparametrized import checks, explain, faults
 from normcheck.families.reparametrized.entry import ENTRIES
+from normcheck.families.reparametrized.subject import ReparametrizedSubject
 from normcheck.frameworks.registry import binder_of
 
 FAMILY = Family(
     entries=ENTRIES,
     bind=binder_of(__name__),
+    subject=ReparametrizedSubject,
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,

@@ -6,11 +6,13 @@ from normcheck.core.family import Family
 from normcheck.core.reproduction import reproducing
 from normcheck.families.whitening import checks, explain, faults
 from normcheck.families.whitening.entry import ENTRIES
+from normcheck.families.whitening.subject import WhiteningSubject
 from normcheck.frameworks.registry import binder_of
 
 FAMILY = Family(
     entries=ENTRIES,
     bind=binder_of(__name__),
+    subject=WhiteningSubject,
     checks=checks.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,

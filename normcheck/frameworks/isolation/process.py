@@ -26,8 +26,9 @@ from normcheck.core.foreign_code import first_line, quiet
 from normcheck.core.limits import Limits
 from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.frameworks import binder, registry
-from normcheck.frameworks.isolation import wire
+from normcheck.frameworks.isolation import confinement, wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
+from normcheck.frameworks.load import load
 from normcheck.normalizers.normalizer import Normalizer
 
 DISCONNECTED = 97
@@ -41,8 +42,12 @@ MOST_LAYERS = 64
 
 
 def _confine(limits: Limits, output: str) -> None:
-    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes."""
+    """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes.
+
+    The process can signal nothing outside of it then, where the system has that.
+    """
     os.setsid()
+    confinement.refuse_signals()
     null = os.open(os.devnull, os.O_RDONLY)
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
     for descriptor, target in ((0, null), (1, out), (2, out)):
@@ -65,24 +70,23 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
     requests = _Requests()
     compiled = False
     _send(connection, {"ready": True})
-    with quiet():
-        while True:
-            try:
-                request = pickle.loads(wire.receive(connection))  # noqa: S301  # the parent process is trusted
-            except wire.Disconnected:
-                os._exit(DISCONNECTED)
-            if request[0] == "end":
-                break
-            with registry.settings():
-                record = _run_request(requests, request)
-            if side_effects.forked:
-                os._exit(0)  # a process forked by the implementation must not reply
-            if request[0] == "load":
-                side_effects.record_environment()
-            compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
-            if not compiled:  # compilers start processes and patch modules themselves
-                record["changes"] = side_effects.left()
-            _send(connection, record)
+    while True:
+        try:
+            request = pickle.loads(wire.receive(connection))  # noqa: S301  # the parent process is trusted
+        except wire.Disconnected:
+            os._exit(DISCONNECTED)
+        if request[0] == "end":
+            break
+        with registry.settings(), quiet():  # warning filters that the implementation changes are put back
+            record = _run_request(requests, request)
+        if side_effects.forked:
+            os._exit(0)  # a process forked by the implementation must not reply
+        if request[0] in ("load", "import"):
+            side_effects.record_environment()
+        compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
+        if not compiled:  # compilers start processes and patch modules themselves
+            record["changes"] = side_effects.left()
+        _send(connection, record)
     _send(connection, {"threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()]})
     atexit._run_exitfuncs()  # noqa: SLF001  # multiprocessing does not run them in a forked process
 
@@ -111,6 +115,7 @@ class _Requests:
 
     def __init__(self) -> None:
         self.loaded: binder.LoadedTarget | None = None
+        self.subject: Any = None
         self.layers: dict[int, Any] = {}
 
     def load(self, normalizer: Normalizer, target: str, contract: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -147,14 +152,38 @@ class _Requests:
         assert self.loaded is not None, "no target is loaded"
         return {} if self.loaded.operations is None else dict(self.loaded.operations())
 
+    def import_target(self, target: str) -> None:
+        """Import the target of a claim of any family, before it is bound and so called."""
+        load(target)
+
+    def bind(self, bind: Callable[[Implementation], Any], claim: Implementation) -> dict[str, Any]:
+        """Bind a claim of any family. Returns the domain of its subject."""
+        self.subject = bind(claim)
+        return _fields(self.subject.domain)
+
+    def subject_call(self, name: str, kept: bool, *arguments: Any) -> Any:
+        """The result of a function of the subject. kept: it is an object, of which the number is returned."""
+        return self._kept(getattr(self.subject, name)(*arguments), kept)
+
+    def object_method(self, number: int, name: str, kept: bool, *arguments: Any) -> Any:
+        """The result of a method of the object with that number. kept: as for `subject_call`."""
+        return self._kept(getattr(self.layers[number], name)(*arguments), kept)
+
+    def _kept(self, value: Any, kept: bool) -> Any:
+        """A result as it is sent: as plain data, or as the number under which the object is kept."""
+        if not kept:
+            return _plain(value)
+        number = max(self.layers, default=0) + 1
+        self.layers[number] = value
+        self.layers.pop(number - MOST_LAYERS, None)
+        return number
+
     def new_layer(self, factory: str, case: Any) -> int:
         """Create a layer that keeps its state, and return its number; factory: "live" or "transformed"."""
         assert self.loaded is not None, "no target is loaded"
         make = self.loaded.live if factory == "live" else self.loaded.transformed
         assert make is not None, f"the target has no factory {factory}"
-        number = max(self.layers, default=0) + 1
-        self.layers[number] = make(case)
-        self.layers.pop(number - MOST_LAYERS, None)
+        number: int = self._kept(make(case), kept=True)
         return number
 
     def layer_method(self, number: int, method: str, *arguments: Any) -> Any:
@@ -171,6 +200,10 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     "operations": _Requests.operations,
     "new layer": _Requests.new_layer,
     "layer method": _Requests.layer_method,
+    "import": _Requests.import_target,
+    "bind": _Requests.bind,
+    "subject call": _Requests.subject_call,
+    "object method": _Requests.object_method,
 }
 """Every request by name."""
 
@@ -179,6 +212,8 @@ def _plain(value: Any) -> Any:
     """A result as `wire` can encode it: dataclasses become dicts of their fields, without fields that are functions."""
     if isinstance(value, (np.ndarray, str, int, float)) or value is None:
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):

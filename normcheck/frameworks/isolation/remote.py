@@ -7,122 +7,34 @@ operators) is not verified.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from normcheck.core import uses
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.layouts import NAMES, REVERSED
 from normcheck.core.limits import Limits
 from normcheck.frameworks import binder, registry
-from normcheck.frameworks.isolation.worker import Worker
+from normcheck.frameworks.isolation import replies
+from normcheck.frameworks.isolation.remote_process import BINDING, RemoteProcess
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
-from normcheck.normalizers.subject import Answer, Call, Constructed, Life, ScriptLanguage, State, Subject, Transformed
+from normcheck.normalizers.subject import Answer, Call, Life, State, Subject, Transformed
 
-COMPILING = 10.0
-"""Factor on the time limit for requests that compile the implementation."""
-
-BINDING = 3.0
-"""Factor on the time limit for all calls of binding together, which find out what an implementation accepts."""
-
-MOST_LOSSES = 3
-"""Number of child processes that an implementation may lose before it is given up."""
+FACTORIES = ("module", "transforms", "class", "layer")
+"""What a target has beside its ways to be called, as an offer of the child says it."""
 
 
-class Remote:
-    """An implementation in a child process, which is restarted if it was lost."""
+class Remote(RemoteProcess):
+    """An implementation of a normalizer in a child process."""
 
     def __init__(self, claim: Implementation, normalizer: Normalizer, limits: Limits) -> None:
-        self._claim, self._normalizer, self._limits = claim, normalizer, limits
-        self._worker: Worker | None = None
-        self._lost, self._losses = "", 0
-        self._offers: list[dict[str, Any]] = []
-        self._deadline, self._last_failure = math.inf, ""  # while binding: deadline, last exception
-
-    def renew(self) -> None:
-        """Allow a restart of a lost process, at most a few times; called before each check."""
-        if self._lost and self._losses < MOST_LOSSES:
-            self._lost = ""
-
-    def end(self) -> None:
-        """Ask the process to end. Raises `LostError` if it does not."""
-        if self._worker is not None:
-            with self._watched("when it ends"):
-                self._worker.end()
-            self._worker = None
-
-    def close(self) -> None:
-        """Kill the process."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
-
-    @contextlib.contextmanager
-    def _watched(self, activity: str) -> Iterator[None]:
-        """Record the loss of the process, which is then not restarted before the next check. Raises `LostError`."""
-        try:
-            yield
-        except LostError as error:
-            self._losses += 1
-            self._lost = f"{self._claim.name}: {error} ({activity})"
-            if self._losses == MOST_LOSSES:
-                self._lost += f"; it is not called again, after {MOST_LOSSES} lost processes"
-            self.close()
-            raise LostError(self._lost) from None
-
-    def load(self) -> list[dict[str, Any]]:
-        """Start a process and load the implementation if needed. Returns what it supports in each way of calling it.
-
-        Raises `UsageError` if it cannot be loaded, and `LostError` if the process is lost.
-        """
-        if self._lost:
-            raise LostError(self._lost)
-        if self._worker is None:
-            claim = self._claim
-            with self._watched("when it is imported"):
-                self._worker = Worker(self._limits)
-                request = ("load", self._normalizer, claim.target, dict(claim.contract))
-                self._offers = list(self._result(self._worker.request(request)))
-        return self._offers
-
-    def request(self, name: str, *arguments: Any, read: Callable[[Any], Any]) -> Any:
-        """The result of a request. Raises `UsageError` or `CallError` as the implementation did, or `LostError`.
-
-        read: validates and converts what was sent; if it raises an exception, the response is invalid.
-        """
-        self.load()
-        assert self._worker is not None, "load() starts a process or raises"
-        case = next((value for value in arguments if isinstance(value, Case)), None)
-        if time.monotonic() > self._deadline:
-            with self._watched("at its first calls"):
-                raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._last_failure}")
-        slow = case is not None and case.use in (uses.COMPILED, uses.EXPORTED)
-        shape = "" if case is None else "x".join(map(str, case.x.shape))
-        with self._watched(name if case is None else f"a {shape} {case.format.name} input"):
-            result = self._result(self._worker.request((name, *arguments), COMPILING if slow else 1.0))
-            try:
-                return read(result)
-            except (ValueError, TypeError, KeyError, AttributeError, AssertionError):
-                raise LostError("it sent an invalid response") from None
-
-    def _result(self, record: Mapping[str, Any]) -> Any:
-        if "usage" in record:
-            raise UsageError(str(record["usage"]))
-        if "call" in record:
-            self._last_failure = f", and {record.get('reason', '')}"
-            raise CallError(str(record["call"]), str(record.get("reason", "")))
-        return record["result"]
+        self._normalizer = normalizer
+        super().__init__(claim, limits, [("load", normalizer, claim.target, dict(claim.contract))], replies.OFFERS)
 
     def subject(self) -> Subject:
         """Bind the implementation, then end the process: the checks begin with a new one.
@@ -141,10 +53,12 @@ class Remote:
             loaded = binder.LoadedTarget(
                 attempts,
                 (lambda case: _RemoteTransformed(self, case)) if transforms else None,
-                (lambda: self.request("operations", read=_reasons)) if module else None,
+                (lambda: self.request("operations", read=replies.REASONS)) if module else None,
                 (lambda case: _RemoteLife(self, case)) if module else None,
-                (lambda case: self.request("constructed", case, read=_constructed)) if offers[0]["class"] else None,
-                (lambda case: self.request("unexplained", case, read=_reasons)) if offers[0]["layer"] else None,
+                (lambda case: self.request("constructed", case, read=replies.constructed))
+                if offers[0]["class"]
+                else None,
+                (lambda case: self.request("unexplained", case, read=replies.REASONS)) if offers[0]["layer"] else None,
                 _composition(offers[0]["language"]),
             )
             found = binder.subject_of(loaded, self._claim, self._normalizer)
@@ -156,93 +70,23 @@ class Remote:
         return found
 
     def _call(self, index: int) -> Call:
-        return lambda case, gradient: self.request("call", index, case, gradient, read=lambda sent: _answer(sent, case))
+        return lambda case, gradient: self.request("call", index, case, gradient, read=replies.answer(case))
 
     def _offer(self, index: int, record: Mapping[str, Any]) -> Offer:
         """What the implementation supports, as the child reports it; if it reports less, it is checked less."""
-        sizes, eps = record["sizes"], record["eps_attribute"]
+        sizes, language, spelled = record["sizes"], record["language"], record["spell"]
+        plain = {key: value for key, value in record.items() if key not in (*FACTORIES, "sizes", "language", "spell")}
         return Offer(
-            affine=tuple(str(one) for one in record["affine"]),
-            takes_eps=bool(record["takes_eps"]),
-            eps_attribute=None if eps is None else float(eps),
-            normalized=tuple(int(one) for one in record["normalized"]),
-            dims=tuple(None if one is None else int(one) for one in record["dims"]),
-            state=bool(record["state"]),
-            evaluation=bool(record["evaluation"]),
-            sizes=None if sizes is None else Sizes(sizes["units"], sizes["groups"], tuple(sizes["shape"])),
-            layouts=tuple(name for name in record["layouts"] if name in (*NAMES, REVERSED)),
-            watched=bool(record["watched"]),
-            compiles_per_shape=bool(record["compiles_per_shape"]),
-            uses=tuple(use for use in record["uses"] if use in uses.ALL),
-            own_parameters=bool(record["own_parameters"]),
-            trained_only=bool(record["trained_only"]),
-            language=_language(record["language"]),
-            spell=(lambda case: self.request("source code", index, case, read=_texts)) if record["spell"] else None,
-            absent=tuple((str(what), str(why)) for what, why in record["absent"]),
+            **plain,
+            sizes=None if sizes is None else Sizes(**sizes),
+            language=None if language is None else registry.get(language["framework"]).language,
+            spell=(lambda case: self.request("source code", index, case, read=replies.TEXTS)) if spelled else None,
         )
-
-
-def _language(sent: Any) -> ScriptLanguage | None:
-    """The language of scripts of the framework that an offer names."""
-    return None if sent is None else registry.get(str(sent["framework"])).language
 
 
 def _composition(sent: Any) -> Callable[[Normalizer, Contract], Call | None] | None:
     """The compositions of the framework that an offer names; they run in this process."""
-    return None if sent is None else registry.get(str(sent["framework"])).composition
-
-
-def _texts(sent: Any) -> tuple[str, ...]:
-    return tuple(str(line) for line in sent)
-
-
-def _reasons(sent: Any) -> dict[str, str]:
-    return {str(key): str(value) for key, value in sent.items()}
-
-
-def _optional_array(value: Any, other: Array | None) -> Array | None:
-    """An array that was sent, or None. Raises `AssertionError` for another type, or for another shape than `other`."""
-    if value is None:
-        return None
-    assert isinstance(value, np.ndarray)
-    assert other is None or value.shape == other.shape
-    return value
-
-
-def _array(value: Any, other: Array | None = None) -> Array:
-    found = _optional_array(value, other)
-    assert found is not None
-    return found
-
-
-def _answer(sent: Mapping[str, Any], case: Case) -> Answer:
-    return Answer(
-        y=_array(sent["y"], case.x),
-        format=str(sent["format"]),
-        dx=_optional_array(sent["dx"], case.x),
-        dweight=_optional_array(sent["dweight"], case.weight),
-        dbias=_optional_array(sent["dbias"], case.bias),
-        running_mean=_optional_array(sent["running_mean"], case.running_mean),
-        running_var=_optional_array(sent["running_var"], case.running_var),
-        jv=_optional_array(sent["jv"], case.x),
-        ddx=_optional_array(sent["ddx"], case.x),
-        called=_texts(sent["called"]),
-        kept_format=bool(sent["kept_format"]),
-        packed=str(sent["packed"]),
-        changed=_texts(sent["changed"]),
-    )
-
-
-def _constructed(sent: Mapping[str, Any]) -> Constructed:
-    roles = ("weight", "bias", "running_mean", "running_var")
-    return Constructed(**{role: _optional_array(sent[role], None) for role in roles},
-                       unregistered=_texts(sent["unregistered"]))  # fmt: skip
-
-
-def _state(sent: Mapping[str, Any]) -> State:
-    count = sent["count"]
-    count = None if count is None else int(count)
-    return State(_array(sent["mean"]), _array(sent["var"]), str(sent["format"]), count, bool(sent["graph"]))
+    return None if sent is None else registry.get(sent["framework"]).composition
 
 
 class _RemoteLayer:
@@ -250,9 +94,9 @@ class _RemoteLayer:
 
     def __init__(self, remote: Remote, kind: str, case: Case) -> None:
         self._remote = remote
-        self._number = remote.request("new layer", kind, case, read=int)
+        self._number = remote.request("new layer", kind, case, read=replies.integer(1, 1 << 30))
 
-    def _run(self, method: str, *arguments: Any, read: Callable[[Any], Any] = lambda sent: None) -> Any:
+    def _run(self, method: str, *arguments: Any, read: replies.Form = lambda sent: None) -> Any:
         return self._remote.request("layer method", self._number, method, *arguments, read=read)
 
 
@@ -263,14 +107,14 @@ class _RemoteLife(_RemoteLayer, Life):
         super().__init__(remote, "live", case)
 
     def call(self, case: Case, gradient: bool) -> Answer:
-        found: Answer = self._run("call", case, gradient, read=lambda sent: _answer(sent, case))
+        found: Answer = self._run("call", case, gradient, read=replies.answer(case))
         return found
 
     def do(self, operation: str) -> None:
         self._run("do", operation)
 
     def state(self) -> State:
-        found: State = self._run("state", read=_state)
+        found: State = self._run("state", read=replies.state)
         return found
 
 
@@ -281,25 +125,24 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
         super().__init__(remote, "transformed", case)
 
     def options(self) -> tuple[str, ...]:
-        return tuple(self._run("options", read=_texts))
+        return tuple(self._run("options", read=replies.TEXTS))
 
     def returned(self) -> Mapping[str, str]:
-        return dict(self._run("returned", read=_reasons))
+        return dict(self._run("returned", read=replies.REASONS))
 
     def weight(self) -> Array:
-        found: Array = self._run("weight", read=_array)
+        found: Array = self._run("weight", read=replies.array())
         return found
 
     def evaluated(self) -> Array:
-        found: Array = self._run("evaluated", read=_array)
+        found: Array = self._run("evaluated", read=replies.array())
         return found
 
     def formats(self) -> Mapping[str, str]:
-        return dict(self._run("formats", read=_reasons))
+        return dict(self._run("formats", read=replies.REASONS))
 
     def trained(self) -> Mapping[str, Array]:
-        read = lambda sent: {str(name): _array(value) for name, value in sent.items()}  # the argument `read`
-        found: Mapping[str, Array] = self._run("trained", read=read)
+        found: Mapping[str, Array] = self._run("trained", read=replies.mapping(replies.array()))
         return found
 
     def step(self, case: Case) -> None:
@@ -312,4 +155,4 @@ class _RemoteTransformed(_RemoteLayer, Transformed):
         self._run("copy")
 
     def remove(self) -> str:
-        return str(self._run("remove", read=str))
+        return str(self._run("remove", read=replies.text))

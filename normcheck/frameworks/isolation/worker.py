@@ -20,10 +20,11 @@ from typing import Any
 
 from normcheck.core.errors import LostError, UsageError
 from normcheck.core.limits import Limits
-from normcheck.frameworks.isolation import wire
-from normcheck.frameworks.isolation.process import DISCONNECTED, serve
+from normcheck.frameworks.isolation import replies, wire
+from normcheck.frameworks.isolation.process import DISCONNECTED
+from normcheck.frameworks.isolation.supervisor import ENDING, supervise
 
-PRELOADED = ["normcheck.frameworks.isolation.process", "normcheck.frameworks.torch.framework", "pytest"]
+PRELOADED = ["normcheck.frameworks.isolation.supervisor", "normcheck.frameworks.torch.framework", "pytest"]
 """Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0
@@ -56,15 +57,18 @@ def _hidden_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _kill(process: ForkServerProcess, connection: socket.socket, output: str) -> None:
-    """Kill a process and all processes of its session."""
+def _kill(process: ForkServerProcess, control: socket.socket, connection: socket.socket, output: str) -> None:
+    """End a process and all that it started: the supervisor does it when `control` is closed for writing."""
     connection.close()
-    if process.pid is not None:
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        control.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(wire.WireError):
+        wire.receive(control, 2 * ENDING)
+    control.close()
+    process.join(1.0)
+    if process.pid is not None and process.exitcode is None:
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
-    process.join(5.0)
     Path(output).unlink(missing_ok=True)
 
 
@@ -76,26 +80,25 @@ class Worker:
         handle, self._output = tempfile.mkstemp(prefix="normcheck-")
         os.close(handle)
         self._connection, other = socket.socketpair()
-        self._process = _context().Process(target=serve, args=(other, limits, self._output))
+        self._control, supervisor = socket.socketpair()
+        process = _context().Process(target=supervise, args=(supervisor, other, limits, self._output))
         with _hidden_main():
-            self._process.start()
+            process.start()
         other.close()
-        self.kill = weakref.finalize(self, _kill, self._process, self._connection, self._output)
+        supervisor.close()
+        self.kill = weakref.finalize(self, _kill, process, self._control, self._connection, self._output)
         with self._errors_explained(STARTING):
-            wire.receive(self._connection, STARTING)
+            replies.READY(wire.decode(wire.receive(self._connection, STARTING)))
 
-    def request(self, request: tuple[Any, ...], factor: float = 1.0) -> dict[str, Any]:
-        """The response to a request. Raises `LostError` if there is none in time, or if the process was tampered with.
-
-        factor: on the time limit in seconds.
-        """
-        seconds = self._limits.seconds * factor
+    def request(self, request: tuple[Any, ...], seconds: float) -> dict[str, Any]:
+        """The reply to a request. Raises `LostError` if there is none in time, or if the process was tampered with."""
         with self._errors_explained(seconds):
             self._connection.settimeout(seconds)
             wire.send(self._connection, pickle.dumps(request))
             record = wire.decode(wire.receive(self._connection, seconds))
-        if record.get("changes"):
-            raise LostError("; ".join(str(change) for change in record["changes"][:4]))
+            changes = replies.CHANGES(record.pop("changes", []))
+        if changes:
+            raise LostError("; ".join(changes[:4]))
         return record
 
     @contextlib.contextmanager
@@ -111,23 +114,37 @@ class Worker:
             raise LostError(str(error)) from None
 
     def end(self) -> None:
-        """Ask the process to end. Raises `LostError` if it does not, or if its exit status is not 0."""
-        threads = ", ".join(str(name) for name in self.request(("end",)).get("threads", []))
-        self._process.join(self._limits.seconds)
-        status = self._process.exitcode
-        if status is None:
+        """Ask the process to end. Raises `LostError` if it does not, if its status is not 0, or if it leaves others."""
+        seconds = self._limits.seconds
+        with self._errors_explained(seconds):
+            threads = ", ".join(replies.END(self.request(("end",), seconds))["threads"])
+        report = self._report(seconds)
+        if report is None:
             running = f", threads still running: {threads}" if threads else ""
-            raise LostError(f"its process does not end within {self._limits.seconds:g} s{running}")
-        if status != 0:
-            raise LostError(self._exit_cause())
+            raise LostError(f"its process does not end within {seconds:g} s{running}")
+        if report["status"] != 0:
+            raise LostError(self._cause(report["status"]))
+        if report["left"]:
+            raise LostError(f"processes that it leaves behind: {report['left']}")
         self.kill()
+
+    def _report(self, seconds: float) -> dict[str, Any] | None:
+        """What the supervisor reports of the end of the process: "status" and "left"; None if it has not ended."""
+        try:
+            made: dict[str, Any] = replies.ENDED(wire.decode(wire.receive(self._control, seconds)))
+        except wire.TimedOut:
+            return None
+        except wire.WireError:
+            raise LostError("it ends the process that supervises it") from None
+        return made
 
     def _exit_cause(self) -> str:
         """How the process ended, as one clause."""
-        self._process.join(5.0)
-        status = self._process.exitcode
-        if status is None:
-            return "it closes the file descriptors of its process"
+        report = self._report(5.0)
+        return "it closes the file descriptors of its process" if report is None else self._cause(report["status"])
+
+    def _cause(self, status: int) -> str:
+        """An exit status as one clause."""
         if status == DISCONNECTED:
             return "it closes the file descriptors of its process, which can no longer respond"
         if status >= 0:

@@ -56,6 +56,9 @@ class PreparedLayer:
 Prepare = Callable[[Case], PreparedLayer]
 """Prepares a layer for a case. Raises `CallError` if the layer cannot take the arrays of the case."""
 
+WHEN_READ = " when its output is read"
+"""Appended to the text of a `CallError` for a tensor that holds no numbers that can be read, such as a sparse one."""
+
 NO_GRADIENTS: tuple[Array | None, ...] = (None, None, None)
 
 
@@ -77,7 +80,8 @@ def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Arra
     owners = (case.x, case.weight, case.bias)
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
     packed = tensors.packed(returned, case, several=layer.module is None)
-    found = replace(tensors.answer(y, shaped, layer.statistics(returned)), packed=packed)
+    read: Answer = guarded(lambda: tensors.answer(y, shaped, layer.statistics(returned)), case, layer.name, WHEN_READ)
+    found = replace(read, packed=packed)
     # a layer that only subtracts the mean keeps no running variance: the case's is reported unchanged
     return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 
