@@ -22,6 +22,9 @@ UNEXPLAINED = "unexplained"
 RAISES = "raises"
 """How the name of a cause begins that is an exception."""
 
+SLIGHT = 30.0
+"""Findings of at most so many bounds are slight: they are no second cause where another is known."""
+
 MOST_UNEXPLAINED = 3
 """Diagnoses without a name after which no other is made for a claim: each takes the time of several checks."""
 
@@ -69,14 +72,17 @@ class Causes:
                     return names
         return None
 
-    def beside(self, draw: Any) -> tuple[str, ...]:
-        """The first known cause, for a finding in a narrow format that nothing explains on its own case.
+    def beside(self, draw: Any, finding: Finding) -> tuple[str, ...]:
+        """The first known cause, for a finding in a narrow format, or a slight one, that nothing explains by itself.
 
-        What a fault does there depends on what else is kept in that format; another fault that shows only there is
-        told once the first is repaired.
+        What a fault does in a narrow format depends on what else is kept in it. A bound is that of right code: where a
+        fault takes its statistics from other entries, their conditioning is another one. Another fault that shows only
+        there is told once the first is repaired.
         """
         format = FORMATS.get(getattr(draw, "format", ""))
-        return self.known[0] if self.known and format is not None and format.narrow else ()
+        narrow = format is not None and format.narrow
+        slight = finding.allowed > 0.0 and finding.observed <= SLIGHT * finding.allowed
+        return self.known[0] if self.known and (narrow or slight) else ()
 
 
 def _beyond(weaker: Collection[str], names: str) -> str:
@@ -109,7 +115,7 @@ def explain_finding(outcome: Outcome, claim: Claim, check: Check, subject: Bound
         return replace(outcome, finding=replace(found, cause=_exception(found.detail)))
     names = causes.explaining(subject, check, draw)
     new = () if names else causes.diagnosed(subject, outcome)
-    names = names or (() if new else causes.beside(draw))
+    names = names or (() if new else causes.beside(draw, found))
     if names:
         return replace(outcome, finding=replace(found, cause=names[0]), diagnosis=_split(names))
     found = replace(
