@@ -150,6 +150,7 @@ def test_the_form_is_part_of_a_replay() -> None:
     (cause,) = verdict.causes
     assert "--norm-contract form=add" in cause["finding"]["replay"]
     assert cause["finding"]["law"] == "the new residual is input + residual, rounded once"
+    assert set(verdict.formats.values()) == {"failed"}  # each is tried on the case of the finding
 
 
 def test_a_single_output_is_said() -> None:

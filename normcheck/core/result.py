@@ -157,6 +157,7 @@ class Outcome:
     notes: Mapping[str, str] = field(default_factory=dict)  # information about observations that are not faults
     diagnosis: tuple[str, ...] = ()  # names of the faults that explain the finding, most likely first
     warnings: tuple[CheckWarning, ...] = ()
+    failing: tuple[str, ...] = ()  # other formats in which the law does not hold on the case of the finding
 
     def record(self) -> dict[str, Any]:
         """The outcome as plain values, for sending it from a worker process; `outcome` is the inverse."""
@@ -167,7 +168,7 @@ class Outcome:
         out["bound_ratio"] = number(self.bound_ratio)
         out["metrics"] = {key: number(ratio) for key, ratio in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
-        out["notes"], out["diagnosis"] = dict(self.notes), list(self.diagnosis)
+        out["notes"], out["diagnosis"], out["failing"] = dict(self.notes), list(self.diagnosis), list(self.failing)
         out["warnings"] = [warning.record() for warning in self.warnings]
         out["finding"] = None if self.finding is None else self.finding.record()
         made: dict[str, Any] = safe_record(out)
@@ -179,7 +180,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     values = dict(record)
     values["bound_ratio"] = float(values["bound_ratio"])
     values["metrics"] = {key: float(ratio) for key, ratio in values["metrics"].items()}
-    values["diagnosis"] = tuple(values["diagnosis"])
+    values["diagnosis"], values["failing"] = tuple(values["diagnosis"]), tuple(values["failing"])
     values["warnings"] = tuple(CheckWarning(**warning) for warning in values["warnings"])
     found = values["finding"]
     if found is not None:

@@ -15,14 +15,14 @@ from normcheck.core.check import Check
 from normcheck.core.contract import words
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.foreign_code import ENDS_ITS_TEST, first_line
-from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
+from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Finding, Outcome
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import accepted_findings
 from normcheck.engine.binder import ClaimBinder
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
 from normcheck.engine.conventions import CONVENTIONS, Observed, observe, outcomes
-from normcheck.engine.explainer import Causes, explain_finding
+from normcheck.engine.explainer import Causes, explain_finding, raised
 from normcheck.engine.failing_cases import NOTHING
 from normcheck.engine.inherited import inherited_bug, torch_bug
 from normcheck.engine.replays import draw_of, replay_command, replayed_draw
@@ -134,6 +134,8 @@ class Asker:
                 found = under_weaker(subject, check, run, of_formats=not (causes.known or causes.unexplained))
             outcome = self._as_claimed(claim, check, found)
             if outcome.finding is not None:
+                if not (causes.known or causes.unexplained):  # later findings add the formats of their own cases
+                    outcome = replace(outcome, failing=_failing(found.subject, check, outcome.finding))
                 outcome = explain_finding(outcome, claim, check, found.subject, causes)
         if self.settings.strict:
             outcome = strict(outcome, found, lambda case: replay_command(claim, subject, case))
@@ -153,6 +155,18 @@ class Asker:
     def close(self) -> None:
         """End the processes of isolated implementations."""
         self._binder.close()
+
+
+def _failing(subject: BoundSubject, check: Check, finding: Finding) -> tuple[str, ...]:
+    """The other formats in which a law does not hold on the case of a finding, of those that the contract claims."""
+    if raised(finding):
+        return ()
+    draw = draw_of(check, subject, finding)
+    own = getattr(draw, "format", "")
+    asked = {one.name for one in getattr(check.space, "formats", ())}
+    others = (name for name in subject.contract.served if name in asked and name != own)
+    found = {name: ask.run_check(subject, check, [replace(draw, format=name)]).finding for name in others}
+    return tuple(name for name, one in found.items() if one is not None and not raised(one))
 
 
 def checks_of(claim: Claim, checks: Iterable[Check], settings: Settings) -> list[Check]:

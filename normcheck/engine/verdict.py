@@ -213,6 +213,7 @@ def formats(outcomes: Sequence[Outcome]) -> dict[str, str]:
     }
     warned = {warning.format for o in outcomes for warning in o.warnings if warning.format}
     failed = {str(o.finding.case.get("format", "")) for o in outcomes if o.finding is not None}
+    failed |= {name for o in outcomes if o.finding is not None for name in o.failing}
     if any(o.finding is not None and o.check == CONVENTIONS for o in outcomes):
         failed |= places | warned
     words = dict.fromkeys(places, RIGHT) | dict.fromkeys(warned, WARNING) | dict.fromkeys(failed, FAILED)
