@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from normcheck import cli
-from normcheck.core.atomic_write import atomic_write, try_write
+from normcheck.core.atomic_write import atomic_write, is_device, try_write
 from normcheck.core.errors import UsageError
 from normcheck.engine import journal
 from normcheck.pytest_plugin import journal_file
@@ -142,6 +143,23 @@ def test_a_file_that_cannot_be_written_is_as_before(tmp_path: Path, monkeypatch:
 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").read_text() == "before"
+
+
+def test_what_is_open_is_written_to(tmp_path: Path) -> None:
+    """/dev/stderr may be a pipe, which has no place in a folder, or a file to which others write too."""
+    shared = tmp_path / "shared.txt"
+    shared.write_text("before\n")
+    code = (
+        "from pathlib import Path; from normcheck.core.atomic_write import *; p = Path('/dev/stderr'); try_write(p); "
+    )
+    code += "atomic_write(p, b'written')"
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    with shared.open("ab") as file:
+        subprocess.run([sys.executable, "-c", code], stderr=file, check=True)
+
+    assert piped.stderr == b"written"
+    assert shared.read_text() == "before\nwritten"
+    assert not is_device(Path("/dev/shm/out.json"))
 
 
 def test_a_full_disk_costs_one_file(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

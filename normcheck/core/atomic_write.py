@@ -9,16 +9,27 @@ BESIDE = ".normcheck-{number}.tmp"
 """Appended to the name of a file while its new content is written."""
 
 
+OPEN = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+"""Paths that stand for what is open; where that is a pipe it has no path of its own."""
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path is no ordinary file, or stands for one that is open, as /dev/stdout does: it is not replaced."""
+    if str(path) in OPEN or path.parent == Path("/dev/fd"):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file: first beside it, then in its place, so that it never holds a part. Raises `OSError`.
 
     A link is followed. What is no ordinary file, as /dev/stdout, is written to directly.
     """
-    place = Path(os.path.realpath(path))
-    if place.exists() and not place.is_file() and not place.is_dir():
-        with place.open("wb") as file:
+    if is_device(path):
+        with path.open("ab") as file:  # it may stand for a file to which others write too
             file.write(data)
         return
+    place = Path(os.path.realpath(path))
     beside = place.with_name(place.name + BESIDE.format(number=os.getpid()))
     try:
         with beside.open("wb") as file:
@@ -35,13 +46,13 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 def try_write(path: Path) -> None:
     """Find out whether a file could be written, without changing it; makes its folder. Raises `OSError`."""
+    if is_device(path) and path.exists():
+        return
     place = Path(os.path.realpath(path))
     if place.is_dir():
         raise IsADirectoryError(None, "it is a folder: name a file in it", str(path))
     if place.exists() and not os.access(place, os.W_OK):
         raise PermissionError(None, "it may not be written: name another file, or change its permissions", str(path))
-    if place.exists() and not place.is_file():
-        return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

@@ -144,8 +144,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if lines:
         report.__dict__["normcheck"] = lines
     if report.when == "call" and KNOWN in item.stash:
+        from normcheck.core.safe_text import safe
         from normcheck.pytest_plugin import failure_messages
 
+        report.sections = [(name, safe(content)) for name, content in report.sections]  # what foreign code printed
         report.__dict__["normcheck_known"] = item.stash[KNOWN]
         failure_messages.first_line(report)
     return report

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from normcheck.core.atomic_write import is_device
 from normcheck.core.errors import UsageError
 from normcheck.core.events import JOURNAL_SUFFIX, event, outcomes_of
 from normcheck.core.foreign_code import first_line
@@ -36,7 +37,8 @@ class Collector:
         for line in first:
             self._journal.take(line)
         name = config.getoption("norm_json")
-        self._file = JournalFile(Path(name + JOURNAL_SUFFIX), first) if name else None
+        kept = bool(name) and not is_device(Path(name))  # beside a device there is no place for a file
+        self._file = JournalFile(Path(name + JOURNAL_SUFFIX), first) if kept else None
 
     def _first_lines(self) -> list[Line]:
         """The header, and the answers of the run that this one goes on from."""

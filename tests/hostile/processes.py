@@ -42,6 +42,8 @@ a_program = doing(lambda: subprocess.Popen(["sleep", "3600"], start_new_session=
 kills_the_fork_server = doing(lambda: os.kill(parent_of(os.getppid()), signal.SIGKILL), often=True)
 kills_the_judge = doing(lambda: os.kill(parent_of(parent_of(os.getppid())), signal.SIGKILL), often=True)
 kills_its_group = doing(lambda: os.killpg(0, signal.SIGKILL))
-interrupts_itself = doing(lambda: os.kill(os.getpid(), signal.SIGINT), often=True)
+interrupts_itself = doing(  # a shell starts what runs in the background with this signal ignored
+    lambda: (signal.signal(signal.SIGINT, signal.default_int_handler), os.kill(os.getpid(), signal.SIGINT)), often=True
+)
 stops_itself = doing(lambda: os.kill(os.getpid(), signal.SIGSTOP))
 alarm = doing(lambda: (signal.alarm(1), time.sleep(3)))
