@@ -146,6 +146,7 @@ def test_a_fault_is_told_once(project: pytest.Pytester) -> None:
 def test_six_layers_of_a_library_fit_on_a_screen(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five are right, with one warning, which is written once; the variance in one pass fails, as one cause."""
     monkeypatch.setenv("COLUMNS", str(SCREEN[1]))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)  # annotations are lines of their own
     monkeypatch.setenv("CI", "1")  # pytest then writes its last lines in full, which are the longest
     project.makepyfile(six_layers=(Path(__file__).parent / "user_code" / "six_layers.py").read_text())
     named = [word for kind, name in SIX.items() for word in ("--norm", f"{kind}=six_layers.py:{name}")]

@@ -148,7 +148,10 @@ def test_the_terminal_and_annotations_are_safe(evil: dict[str, Any]) -> None:
         assert "\n" not in line
 
 
-def test_what_code_prints_while_it_is_called_is_safe_in_the_log(pytester: pytest.Pytester) -> None:
+def test_what_code_prints_while_it_is_called_is_safe_in_the_log(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)  # there annotations are commands, and meant to be
     pytester.makepyfile(
         mine="def f(x, normalized_shape, weight=None, bias=None, eps=1e-5):\n"
         "    print('::stop-commands::printed \\x1b[2J ##[group]')\n"
