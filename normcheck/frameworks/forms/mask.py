@@ -37,6 +37,11 @@ def _mask(whole: Any, question: FormQuestion, *, padding: bool) -> Any:
     return question.like(mask.take(0, axis=units)) > 0.5
 
 
+def _numbers(whole: Any, question: FormQuestion) -> Any:
+    """The mask as numbers, for code that computes with it, as in 1 - mask."""
+    return _mask(whole, question, padding=False) * question.like(np.ones(()))
+
+
 def _lengths(whole: Any, question: FormQuestion) -> Any:
     if _axis(question) == 0:
         raise CallError("an input of two axes has no lengths", "an input of two axes has no lengths")
@@ -46,6 +51,7 @@ def _lengths(whole: Any, question: FormQuestion) -> Any:
 ROLES: dict[str, Callable[[Any, FormQuestion], Any]] = {
     "mask": partial(_mask, padding=False),
     "padding": partial(_mask, padding=True),
+    "number": _numbers,
     "lengths": _lengths,
 }
 """What marks the padding, by role."""
@@ -77,6 +83,7 @@ def _form(role: str, known: tuple[str, ...]) -> FormSpec:
     return FormSpec({role: known}, calls)
 
 
-VALID = _form("mask", tuple(name for name in names.MASK if name not in names.PADDING_IS_TRUE))
+_VALID = tuple(name for name in names.MASK if name not in names.PADDING_IS_TRUE)
+VALID, NUMBER = _form("mask", _VALID), _form("number", _VALID)
 INVALID = _form("padding", names.PADDING_IS_TRUE)
 LENGTHS = _form("lengths", names.LENGTHS)

@@ -24,7 +24,7 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.ADD: (add.FORM,),
     forms.GATE: (gate.AFTER,),
     forms.GATE_FIRST: (gate.FIRST,),
-    forms.MASK: (mask.VALID, mask.INVALID),
+    forms.MASK: (mask.VALID, mask.INVALID, mask.NUMBER),
     forms.LENGTHS: (mask.LENGTHS,),
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),

@@ -153,3 +153,17 @@ def add_masked(x, residual, padding_mask, weight=None, bias=None, eps=1e-5):
     units = (1, -1) + (1,) * (x.dim() - 2)
     out = out if weight is None else out * weight.view(units)
     return (out if bias is None else out + bias.view(units)) * kept, total
+
+
+def masked_by_numbers(x, mask, weight=None, bias=None, eps=1e-5):
+    """An instance norm whose mask is 1 where an entry counts; it computes with 1 - mask."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    padding = (1 - mask).unsqueeze(1).to(wide.dtype)
+    axes = tuple(range(2, x.dim()))
+    count = (1 - padding).sum(axes, keepdim=True)
+    mean = wide.masked_fill(padding == 1, 0).sum(axes, keepdim=True) / count
+    centered = (wide - mean).masked_fill(padding == 1, 0)
+    out = centered * torch.rsqrt(centered.square().sum(axes, keepdim=True) / count + eps)
+    units = (1, -1) + (1,) * (x.dim() - 2)
+    out = out if weight is None else out * weight.view(units)
+    return (out if bias is None else out + bias.view(units)).to(x.dtype)
