@@ -153,6 +153,29 @@ def test_the_form_is_part_of_a_replay() -> None:
     assert set(verdict.formats.values()) == {"failed"}  # each is tried on the case of the finding
 
 
+def liar(new_residual: Any) -> Any:
+    def add_norm(x: Any, residual: Any, weight: Any, eps: float = 1e-6) -> Any:
+        total = x + residual
+        return F.rms_norm(total, (total.shape[-1],), weight, eps), new_residual(total)
+
+    return add_norm
+
+
+@pytest.mark.parametrize(
+    "new_residual",
+    [torch.zeros_like, lambda total: total * float("nan"), lambda total: 2.0 * total, lambda total: total + 1e-3],
+    ids=["zeros", "nan", "twice", "off"],
+)
+def test_another_new_residual_has_no_name_of_a_fault(new_residual: Any) -> None:
+    """A wrong second output fails, whatever it is, and is no known fault unless it has that fault's values."""
+    verdict = normcheck.check(liar(new_residual), as_="rms_norm", effort="quick", contract={"form": "add"})
+
+    assert not verdict.ok
+    names = [cause["name"] for cause in verdict.causes]
+    assert names[0] == "unexplained"
+    assert set(names[1:]) <= {"new-residual-without-gradient"}  # zeros have none
+
+
 def test_a_single_output_is_said() -> None:
     """Code that adds and returns its output alone is checked as far as it goes."""
     found = subject(Implementation("layer_norm", f"{CODE}/right.py:PostNorm", {"form": "add"}), get("layer_norm"))

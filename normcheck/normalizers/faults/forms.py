@@ -267,7 +267,7 @@ FAULTS = (
         where="backward",
         under=_ADD,
         after=_under({
-            forms.OTHER: _gradient(lambda plain, question: _dx(plain)),
+            forms.OTHER: _gradient(lambda plain, question: _dx(_of_sum(question))),
             forms.OF_BOTH: _gradient(lambda plain, question: 2.0 * _dx(plain)),
         }),
     ),
