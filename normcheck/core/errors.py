@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from normcheck.core.safe_text import safe
@@ -47,6 +46,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     >>> suggest("layernorm", ["layer_norm", "batch_norm"])
     "did you mean 'layer_norm'?"
     """
+    import difflib  # noqa: PLC0415  # each pytest run imports this module where the plugin is installed
+
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names)

@@ -5,7 +5,7 @@ Imports nothing beyond pytest until something is asked.
 
 from __future__ import annotations
 
-import unittest
+import sys
 from collections.abc import Generator, Iterable
 from typing import Any
 
@@ -17,10 +17,6 @@ from normcheck.pytest_plugin.stash_keys import FIRST_LINES, KNOWN, LINES, SUITE,
 
 OWN = pytest.StashKey[list[Any]]()
 """On an item: the properties of it that are written here."""
-
-ENDS_A_TEST = (pytest.skip.Exception, pytest.exit.Exception, pytest.xfail.Exception, unittest.SkipTest, SystemExit,
-               GeneratorExit)  # fmt: skip
-"""Exceptions by which code under test could skip a test, or end it or the run, without a failure."""
 
 
 @pytest.fixture
@@ -86,6 +82,15 @@ def normcheck(request: pytest.FixtureRequest) -> Verifier:
     return Verifier(request)
 
 
+def _ends_a_test() -> tuple[type[BaseException], ...]:
+    """Exceptions by which code under test could skip a test, or end it or the run, without a failure.
+
+    `unittest` is not imported for its exception: only code that has imported it can raise it.
+    """
+    ends = (pytest.skip.Exception, pytest.exit.Exception, pytest.xfail.Exception, SystemExit, GeneratorExit)
+    return (*ends, sys.modules["unittest"].SkipTest) if "unittest" in sys.modules else ends
+
+
 def take(item: pytest.Item, events: Iterable[Any]) -> list[Any]:
     """The events; each leaves as it comes. Code under test that would skip or end the test fails it."""
     from normcheck.core.foreign_code import first_line
@@ -96,7 +101,7 @@ def take(item: pytest.Item, events: Iterable[Any]) -> list[Any]:
     while True:
         try:
             one = next(stream, None)
-        except ENDS_A_TEST as error:
+        except _ends_a_test() as error:
             pytest.fail(f"the code under test raised {first_line(error)}, which is no result", pytrace=False)
         if one is None:
             return found
