@@ -1,0 +1,25 @@
+"""Normalizers that are defined by their forward pass in numpy, those of the catalog and a project's own."""
+
+from __future__ import annotations
+
+from normcheck.core.family import Family
+from normcheck.core.reproduction import reproducing
+from normcheck.families.defined import checks, explain, faults
+from normcheck.families.defined.checks import table
+from normcheck.families.defined.kinds import ENTRIES
+from normcheck.families.defined.subject import DefinedSubject
+from normcheck.frameworks.registry import binder_of
+
+FAMILY = Family(
+    entries=ENTRIES,
+    bind=binder_of(__name__),
+    subject=DefinedSubject,
+    checks=checks.CHECKS,
+    table=table.CHECKS,
+    faults=faults.ALL,
+    faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
+    sections=explain.sections,
+    row=table.row,
+    extended=table.extended,
+)

@@ -1,0 +1,60 @@
+"""What a call does beside its result, in other layouts of memory, and after another call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
+from normcheck.core.result import Comparison, worst
+from normcheck.families.defined.case import DefinedCase
+from normcheck.families.defined.checks.values import gradients, same_output
+from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.space import DefinedSpace
+from normcheck.families.defined.subject import DefinedSubject
+
+TORCH = "torch's functions"
+
+
+def ask_arguments(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """A call leaves its input and its parameters as they are, and gives the cotangent back unchanged."""
+    got = subject.call(case, subject.domain.gradient)
+    changed = [name for name in got.changed if name not in subject.entry.state]
+    law = "a call leaves its arguments as they are"
+    wrong = np.array([float(len(changed))])
+    return differ(law, wrong, np.zeros(1), np.zeros(1), detail=f"changed: {', '.join(changed)}" if changed else "")
+
+
+def ask_layout(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """The answer does not depend on the layout in memory of the input."""
+    got = subject.call(case, subject.domain.gradient)
+    found = same_output(subject, case, f"y = forward(x) of a {case.order} input", got)
+    return worst(found, gradients(subject, case, got)) if subject.domain.gradient else found
+
+
+def _other(case: DefinedCase) -> DefinedCase:
+    """A case of the same shape with other numbers."""
+    return case.but(x=case.format.round(np.flip(case.x, 0) * -1.5 + 0.25))
+
+
+def ask_second_call(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """A second call of the same layer, on other numbers, has the answer to these."""
+    other = _other(case)
+    _, second = subject.successive((case, other))
+    return same_output(subject, other, "y = forward(x) in the second call", second)
+
+
+def stateless(entry: DefinedNormalizer) -> bool:
+    """Whether a call leaves nothing that a later one reads."""
+    return entry.update is None
+
+
+_PLAIN = DefinedSpace(values=("plain", "mixed"), cases=(6,))
+
+CHECKS = (
+    Check("defined-arguments", "a call leaves its arguments as they are", TORCH, ask_arguments, _PLAIN),
+    Check("defined-layout", "the answer does not depend on the layout in memory", TORCH, ask_layout,
+          DefinedSpace(values=("plain",), cases=(6,), order=("transposed", "padded rows", "every second", "channels last"))),
+    Check("defined-second-call", "a call does not depend on the calls before it", TORCH, ask_second_call, _PLAIN,
+          concerns=stateless),
+)  # fmt: skip

@@ -1,0 +1,95 @@
+"""Output, gradients, state and dependencies against the forward that defines the normalizer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.check import Check
+from normcheck.core.compare import differ
+from normcheck.core.floats import Array
+from normcheck.core.result import Comparison, worst
+from normcheck.families.defined import bounds
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.reference import answer, output
+from normcheck.families.defined.space import DefinedSpace
+from normcheck.families.defined.subject import DefinedSubject
+
+FORWARD = "the forward that defines the normalizer"
+CHAIN = "the chain rule"
+
+
+def near(subject: DefinedSubject, law: str, got: Array | None, expected: Array, off: Array) -> Comparison:
+    """An array against its expected value and its bound; one that is missing is an infinite error."""
+    got = np.full(expected.shape, np.nan) if got is None else got
+    return differ(law, got, expected, subject.contract.bound_multiplier * off, bounds.resolved(off))
+
+
+def same_output(subject: DefinedSubject, case: DefinedCase, law: str, got: DefinedAnswer) -> Comparison:
+    """The output of a case against the forward."""
+    return near(subject, law, got.y, answer(subject.entry, case).y, bounds.allowed(subject.entry, case).y)
+
+
+def ask_output(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """The output against the forward in float64, within the running error of that forward on this very case."""
+    return same_output(subject, case, subject.entry.formula or "y = forward(x)", subject.call(case, False))
+
+
+def gradients(subject: DefinedSubject, case: DefinedCase, got: DefinedAnswer) -> Comparison:
+    """The gradients of the input and of all trained parameters."""
+    expected, off = answer(subject.entry, case).gradients, bounds.allowed(subject.entry, case).gradients
+    names = [name for name in expected if name not in subject.domain.missing]
+    return worst(*(near(subject, f"d{name}", got.gradients.get(name), expected[name], off[name]) for name in names))
+
+
+def ask_gradient(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """The gradients of input and parameters against those of the forward."""
+    return gradients(subject, case, subject.call(case, True))
+
+
+def ask_state(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """What a call leaves in its state, against the update that belongs to the forward."""
+    got, expected = subject.call(case, False).state, answer(subject.entry, case).state
+    off = bounds.allowed(subject.entry, case).state
+    return worst(*(near(subject, f"{name} after the call", got.get(name), expected[name], off[name]) for name in expected))
+
+
+def ask_dependencies(subject: DefinedSubject, case: DefinedCase) -> Comparison:
+    """Which outputs move with one entry of the input: those of the forward, and no others."""
+    at = np.unravel_index(int(case.drawn["seed"]) % case.x.size, case.x.shape)
+    x = case.x.copy()
+    x[at] = -2.0 * x[at] - 1.0
+    moved = case.but(x=case.format.round(x))
+    still = output(subject.entry, moved) == output(subject.entry, case)
+    off = bounds.difference(bounds.allowed(subject.entry, case).y, bounds.allowed(subject.entry, moved).y)
+    allowed = subject.contract.bound_multiplier * off
+    law = "an output that does not depend on an entry of the input does not move with it"
+    return differ(law, subject.call(moved, False).y, subject.call(case, False).y, allowed, still & bounds.resolved(off))
+
+
+def needs_gradient(subject: DefinedSubject) -> str:
+    """Why gradients cannot be checked; empty if they can."""
+    return "" if subject.domain.gradient else f"no gradient: {subject.domain.absent.get('gradient', '')}"
+
+
+def needs_state(subject: DefinedSubject) -> str:
+    """Why the state cannot be checked; empty if it can."""
+    return "" if subject.domain.state else subject.domain.absent.get("state", "keeps no state")
+
+
+def _updated(entry: DefinedNormalizer) -> bool:
+    return entry.update is not None
+
+
+
+
+CHECKS = (
+    Check("defined-output", "y = forward(x)", FORWARD, ask_output, DefinedSpace()),
+    Check("defined-gradient", "dx and the gradients of parameters are those of the forward", CHAIN, ask_gradient,
+          DefinedSpace(), lacks=needs_gradient, cost=2.0),
+    Check("defined-state", "a call updates its state as the forward does", FORWARD, ask_state,
+          DefinedSpace(values=("plain", "offset")), concerns=_updated, lacks=needs_state),
+    Check("defined-dependencies", "an output depends on those entries of the input on which the forward's does",
+          "it needs no bound of values: what is compared is whether outputs move", ask_dependencies,
+          DefinedSpace(values=("plain", "offset")), cost=2.0),
+)  # fmt: skip

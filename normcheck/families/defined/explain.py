@@ -1,0 +1,65 @@
+"""The page of a defined normalizer, as sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from normcheck.core.floats import FLOAT32, WIDE_NAMES
+from normcheck.core.page import Section, paper
+from normcheck.families.defined import bounds
+from normcheck.families.defined.checks import table
+from normcheck.families.defined.entry import LAYOUTS, OWN, DefinedNormalizer
+from normcheck.families.defined.faults import ALL
+from normcheck.families.defined.space import DefinedDraw, defined_case
+from normcheck.normalizers.transforms import COLUMNS
+
+
+def sections(entry: DefinedNormalizer) -> Iterator[Section]:
+    """All sections but those that every page has: the note, and how to check one."""
+    yield "formula", (entry.formula or "that of its forward",)
+    if entry.paper is not OWN:
+        yield "paper", paper(entry)
+    yield "Table 1", tuple(_row(entry))
+    yield "gradient", tuple(_gradient(entry))
+    yield "input", (LAYOUTS[entry.layout],)
+    yield "arguments", tuple(_arguments(entry))
+    yield (
+        "accuracy",
+        (f"{' and '.join(WIDE_NAMES)}: within the running error of the forward on each case, and {bounds.OTHERS:g} "
+         "times that for another order of operations.",),
+    )  # fmt: skip
+    able = [name for name, fault in ALL.items() if fault.concerns(entry)]
+    yield "known faults", (", ".join(able),)
+    yield (
+        "conventions",
+        (f"--norm-contract eps=E: the eps of code that takes none; formats={FLOAT32.name}; slack=S multiplies every "
+         "bound.",),
+    )  # fmt: skip
+
+
+def _row(entry: DefinedNormalizer) -> Iterator[str]:
+    cells = {column.name: table.cell(entry, column) for column in table.ALL}
+    for holds, words in ((True, "invariant to"), (False, "not invariant to")):
+        titles = [c.title for c in COLUMNS if cells[c.name].holds is holds]
+        yield f"{words} {', '.join(titles) or 'none of the six'}"
+    own = cells[table.OTHERS.name].holds
+    yield f"an output depends on {'its own case only' if own else 'other cases too'}"
+    how = "derived by hand, and measured" if entry.derived is not None else "measured"
+    yield f"{how} on {table.TRIES} networks, with a bound for each output"
+
+
+def _gradient(entry: DefinedNormalizer) -> Iterator[str]:
+    proofs, closed = bounds.prove(entry, defined_case(entry, DefinedDraw()))
+    for name, proof in proofs.items():
+        yield f"d{name}: agrees with the {proof.way}, {proof.numbers} numbers, by {proof.share:.2g} of its bound"
+    if closed:
+        yield f"closed form of {', '.join(f'd{name}' for name in closed)}: agrees, by {max(closed.values()):.2g} of its bound"
+
+
+def _arguments(entry: DefinedNormalizer) -> Iterator[str]:
+    yield f"f({', '.join(entry.arguments)}), or a module class with parameters of these names."
+    for name in entry.parameters:
+        kind = entry.shapes.get(name, "unit")
+        shape = f"{kind} numbers" if isinstance(kind, int) else {"unit": "one number for each unit", "one": "one number",
+            "input": "the input's shape", "matrix": "(units, inputs)"}["matrix" if entry.layout == "linear" else kind]  # fmt: skip
+        yield f"{name}: {shape}{', kept by the layer' if name in entry.state else ''}"

@@ -1,0 +1,42 @@
+"""Known faults of defined normalizers: slips of one normalizer, and faults of any by the structure of its forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from normcheck.core.contract import Contract
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.faults import calls, structure
+from normcheck.families.defined.faults.base import DefinedFault, of_slip
+from normcheck.families.defined.kinds import ENTRIES
+from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
+
+SLIPS = tuple(of_slip(entry, slip) for entry in ENTRIES for slip in entry.slips)
+
+ALL = {fault.name: fault for fault in (*SLIPS, *structure.ALL, *calls.ALL)}
+"""Every fault of the family, by name."""
+
+
+def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contract) -> DefinedSubject:
+    """The reference as a subject, rounded to the case's format, with a fault or without."""
+    broken = fault or DefinedFault(name="reference", story="", source="")
+
+    def call(case: DefinedCase, gradient: bool) -> DefinedAnswer:
+        return _rounded(broken.answer(entry, case), case)
+
+    def successive(cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
+        return (call(cases[0], False), *(_rounded(broken.later(entry, case, cases[0]), case) for case in cases[1:]))
+
+    return DefinedSubject(broken.name, entry, promised, DefinedDomain(ranks=entry.served), call, successive)
+
+
+def _rounded(found: DefinedAnswer, case: DefinedCase) -> DefinedAnswer:
+    number = case.format.round
+    return replace(
+        found, y=number(found.y), gradients={n: number(g) for n, g in found.gradients.items()},
+        state={n: number(s) for n, s in found.state.items()},
+    )  # fmt: skip
+
+

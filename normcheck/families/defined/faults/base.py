@@ -1,0 +1,70 @@
+"""What a fault of a defined normalizer is, and the ways in which one changes the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+from normcheck.core.floats import FLOAT64
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.entry import DefinedNormalizer, Forward, Slip
+from normcheck.families.defined.reference import answer, answered, traced
+from normcheck.families.defined.tracing.traced import Arithmetic
+
+SLIP = "construction: a slip that the formula invites"
+OUTPUT = "the output, and the gradients through it"
+BACKWARD = "gradients alone: every output is right"
+CALLS = "what surrounds the call"
+
+Answering = Callable[[DefinedNormalizer, DefinedCase], DefinedAnswer]
+Later = Callable[[DefinedNormalizer, DefinedCase, DefinedCase], DefinedAnswer]
+"""The answer of a later call, from the entry, its case and that of the first call."""
+
+
+def _every(entry: DefinedNormalizer) -> bool:
+    return True
+
+
+def right(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
+    """The right answer."""
+    return answer(entry, case)
+
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinedFault:
+    """One known way to be wrong: another answer, or another one after the first call."""
+
+    name: str
+    story: str
+    source: str = SLIP
+    damages: str = OUTPUT
+    concerns: Callable[[DefinedNormalizer], bool] = _every
+    answer: Answering = right
+    later: Later | None = None  # None: as the first call
+
+    def __post_init__(self) -> None:
+        """Let later calls have the fault of the first, unless it is one of later calls."""
+        if self.later is None:
+            object.__setattr__(self, "later", lambda entry, case, first: self.answer(entry, case))
+
+
+def by_forward(forward: Forward, by: Arithmetic = Arithmetic(FLOAT64.u)) -> Answering:  # noqa: B008  # frozen value
+    """The answer of another forward, or of the right one in another arithmetic."""
+    return lambda entry, case: answered(traced(entry, forward, case, by), case)
+
+
+def in_arithmetic(by: Arithmetic) -> Answering:
+    """The answer of the entry's own forward in another arithmetic."""
+    return lambda entry, case: answered(traced(entry, entry.forward, case, by), case)
+
+
+def of_slip(entry: DefinedNormalizer, slip: Slip) -> DefinedFault:
+    """A slip of one normalizer as a fault."""
+    return DefinedFault(
+        name=slip.name, story=slip.story, concerns=lambda one: one is entry, answer=by_forward(slip.forward)
+    )
+
+

@@ -1,0 +1,16 @@
+"""The normalizers of the catalog that are defined by their forward pass."""
+
+from __future__ import annotations
+
+from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.kinds import batches, layers, maps, styles, vectors, weights
+
+ENTRIES: tuple[DefinedNormalizer, ...] = (
+    *vectors.ENTRIES,
+    *layers.ENTRIES,
+    *maps.ENTRIES,
+    *styles.ENTRIES,
+    *batches.ENTRIES,
+    *weights.ENTRIES,
+)
+"""Every normalizer of this family."""

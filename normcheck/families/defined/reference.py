@@ -1,0 +1,130 @@
+"""What a forward computes on a case: output, gradients and state; and what is derived of it by measurement.
+
+The gradient is that of the traced forward; `prove` compares it, and a closed form, with the complex step (Squire, Trapp
+1998), or with central differences of order eight where the forward is not analytic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.kept import keeping
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.entry import DefinedNormalizer, Forward
+from normcheck.families.defined.tracing.traced import Arithmetic, Traced, gradients
+
+Values = Mapping[str, Any]
+"""Arrays by name, "x" for the input."""
+
+
+def named(entry: DefinedNormalizer, case: DefinedCase) -> dict[str, Array]:
+    """The input and the parameters of a case by name, as the forward gets them."""
+    rank = case.x.ndim
+    shaped = {name: entry.spread(name, value, rank) for name, value in case.arrays.items()}
+    return {"x": case.x, **shaped}
+
+
+def called(entry: DefinedNormalizer, forward: Forward, values: Values, constants: Mapping[str, Any]) -> Any:
+    """A forward of the arguments that an entry has."""
+    return forward(values["x"], **{name: values[name] for name in entry.parameters}, **constants)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One traced call: output, gradients by name and state, with their values and errors in a format."""
+
+    y: Traced
+    gradients: Mapping[str, Traced]
+    state: Mapping[str, Traced]
+
+
+def traced(entry: DefinedNormalizer, forward: Forward, case: DefinedCase, arithmetic: Arithmetic) -> Run:
+    """The call of a case with running errors; gradients of every trained parameter, and of the input."""
+    leaves = {name: Traced(value, np.zeros(()), arithmetic) for name, value in named(entry, case).items()}
+    with np.errstate(all="ignore"):
+        y = called(entry, forward, leaves, case.constants)
+        wanted = ("x", *entry.trained)
+        found = gradients(y, case.dy, [leaves[name] for name in wanted])
+        state = {} if entry.update is None else called(entry, entry.update, leaves, case.constants)
+    return Run(y, dict(zip(wanted, found, strict=True)), state)
+
+
+def held(case: DefinedCase, name: str, value: Array) -> Array:
+    """A value by name in the shape that implementations hold."""
+    return value.reshape(case.x.shape if name == "x" else case.arrays[name].shape)
+
+
+def answered(run: Run, case: DefinedCase) -> DefinedAnswer:
+    """The values of a traced call, in the shapes that implementations hold."""
+    grads = {name: held(case, name, g.value) for name, g in run.gradients.items()}
+    return DefinedAnswer(run.y.value, grads, {name: held(case, name, s.value) for name, s in run.state.items()})
+
+
+@keeping
+def answer(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
+    """The answer to a case in float64."""
+    return answered(traced(entry, entry.forward, case, Arithmetic(FLOAT64.u)), case)
+
+
+def output(entry: DefinedNormalizer, case: DefinedCase) -> Array:
+    """The output of a case, by numpy alone."""
+    with np.errstate(all="ignore"):
+        return np.asarray(called(entry, entry.forward, named(entry, case), case.constants))
+
+
+STEP = 1e-30
+"""Step of the complex-step derivative, which is exact to rounding: nothing is subtracted."""
+
+NEAR = 2.0**-12
+"""Step of differences, beside the size of the argument."""
+
+EIGHTH = (4.0 / 5.0, -1.0 / 5.0, 4.0 / 105.0, -1.0 / 280.0)
+"""Weights of the central difference of order eight (Fornberg 1988), for 1 to 4 steps."""
+
+
+def complex_step(entry: DefinedNormalizer, case: DefinedCase, name: str) -> Array:
+    """The gradient of <dy, y> by one argument, entry by entry, in the shape that implementations hold."""
+    return _each(entry, case, name, lambda at: (at(1j * STEP) - 0.0).imag / STEP)
+
+
+def differences(entry: DefinedNormalizer, case: DefinedCase, name: str, near: float = NEAR) -> Array:
+    """The same by central differences of order eight, for forwards that are not analytic; near: their step."""
+    value = case.x if name == "x" else case.arrays[name]
+    step = near * float(np.abs(value).max())
+
+    def slope(at: Any) -> float:
+        pairs = (w * (at((i + 1) * step) - at(-(i + 1) * step)) for i, w in enumerate(EIGHTH))
+        return float(sum(pairs)) / step
+
+    return _each(entry, case, name, slope)
+
+
+def _each(entry: DefinedNormalizer, case: DefinedCase, name: str, slope: Callable[[Any], float]) -> Array:
+    values = named(entry, case)
+    start = np.asarray(values[name])
+    out = np.zeros(start.shape)
+    for i in np.ndindex(start.shape):
+
+        def at(move: complex, i: tuple[int, ...] = i) -> Any:
+            moved = start.astype(np.result_type(start, type(move)))
+            moved[i] += move
+            with np.errstate(all="ignore"):
+                return (case.dy * called(entry, entry.forward, {**values, name: moved}, case.constants)).sum()
+
+        out[i] = slope(at)
+    return held(case, name, out)
+
+
+def closed_form(entry: DefinedNormalizer, case: DefinedCase) -> dict[str, Array]:
+    """The gradients that the closed form of an entry gives, by name."""
+    assert entry.backward is not None, "the entry has no closed form"
+    values = named(entry, case)
+    given = {name: values[name] for name in entry.parameters}
+    with np.errstate(all="ignore"):
+        found = entry.backward(case.x, case.dy, **given, **case.constants)
+    return {name: held(case, name, np.asarray(value)) for name, value in found.items()}

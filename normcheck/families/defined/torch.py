@@ -1,0 +1,248 @@
+"""Implementations of defined normalizers in torch: functions and module classes, bound by the names of parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.floats import Array
+from normcheck.core.foreign_code import ENDS, first_line, quiet
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
+from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
+from normcheck.frameworks.load import load
+from normcheck.frameworks.roles import NAMES, from_signature
+from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
+
+KEYS = ("eps", "formats", "slack")
+"""Conventions that a defined normalizer has."""
+
+INPUT = "input"
+SIZES = {
+    "units": tuple(dict.fromkeys(("out_features", *NAMES["normalized_shape"], *NAMES["num_channels"]))),
+    "inputs": ("in_features", "n_in", "inputs"),
+}
+"""What a constructor takes beside constants, with the names that code gives to it."""
+
+Tensors = dict[str, torch.Tensor]
+
+
+def _names(entry: DefinedNormalizer) -> dict[str, tuple[str, ...]]:
+    """Each argument of an entry, with the names that code gives to it: its own first, so that no other takes it."""
+    own = {name: (name,) for name in (*entry.parameters, *entry.constants)}
+    return {INPUT: NAMES["input"], **{name: (*one, *NAMES.get(name, ())) for name, one in own.items()}}
+
+
+def _matched(target: Any, known: Mapping[str, tuple[str, ...]], entry: DefinedNormalizer, name: str) -> dict[str, str]:
+    """The parameter's name for each argument. Raises `UsageError` for a required parameter that is none."""
+    out: dict[str, str] = {}
+    parameters = from_signature(target) or ()
+    for exact in (True, False):
+        for p in parameters:
+            word = p.name.lower().strip("_")
+            free = [role for role in known if role not in out and p.name not in out.values()]
+            role = next((r for r in free if (word == r.lower() if exact else word in known[r])), "")
+            if role:
+                out[role] = p.name
+    for p in parameters:
+        if p.required and p.name not in out.values():
+            raise UsageError(f"{name} requires {p.name}, which is no argument of {entry.name}; known: {', '.join(known)}")
+    return out
+
+
+@contextmanager
+def _guarded(case: DefinedCase, name: str, doing: str = "") -> Iterator[None]:
+    """A call of user code: any exception becomes a `CallError` in one sentence."""
+    try:
+        yield
+    except ENDS:
+        raise
+    except BaseException as error:
+        shape = "x".join(map(str, case.x.shape))
+        reason = f"raised {first_line(error)}{doing}"
+        raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer that can be called again: the call, and its parameters by name, which a call may replace."""
+
+    call: Callable[[torch.Tensor, DefinedCase], Any]
+    parameters: Callable[[], Tensors]
+
+
+Make = Callable[[Tensors, DefinedCase], Layer]
+
+
+def _function(target: Any, roles: Mapping[str, str]) -> Make:
+    def make(held: Tensors, _case: DefinedCase) -> Layer:
+        def call(x: torch.Tensor, case: DefinedCase) -> Any:
+            values = {**held, **case.constants}
+            return target(x, **{roles[role]: value for role, value in values.items() if role in roles})
+
+        return Layer(call, lambda: held)
+
+    return make
+
+
+def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> Make:
+    def make(held: Tensors, case: DefinedCase) -> Layer:
+        units = case.x.shape[{"trailing": -1, "channels": 1}.get(entry.layout, 0)]
+        if entry.layout == "linear":
+            units = case.dy.shape[1]
+        values = {"units": units, "inputs": case.x.shape[-1], **case.constants}
+        module = target(**{roles[role]: value for role, value in values.items() if role in roles})
+        module = module.to(DTYPES[case.format.name]).train()
+        own = {role: name for role in held for name in (role, *NAMES.get(role, ())) if hasattr(module, name)}
+        with torch.no_grad():
+            for role, name in own.items():
+                there = getattr(module, name)
+                there.copy_(held[role].reshape(there.shape))
+        rest = [role for role in held if role not in own]
+        names = _matched(module.forward, {INPUT: NAMES["input"], **{r: (r,) for r in rest}}, entry, "its forward")
+
+        def call(x: torch.Tensor, _case: DefinedCase) -> Any:
+            return module(x, **{names[role]: held[role] for role in rest if role in names})
+
+        return Layer(call, lambda: {**held, **{role: getattr(module, name) for role, name in own.items()}})
+
+    return make
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls layers of a target."""
+
+    make: Make
+    name: str
+    entry: DefinedNormalizer
+    state: bool  # whether the state is kept
+
+    def _input(self, case: DefinedCase, *, gradient: bool) -> torch.Tensor:
+        x, _ = tensor_in_layout(case.x, DTYPES[case.format.name], case.order)
+        return x.requires_grad_(gradient)
+
+    def new(self, case: DefinedCase, *, gradient: bool) -> Layer:
+        dtype = DTYPES[case.format.name]
+        held = {name: torch.tensor(value.copy(), dtype=dtype) for name, value in case.arrays.items()}
+        for name in self.entry.trained:
+            held[name].requires_grad_(gradient)
+        with _guarded(case, self.name):
+            return self.make(held, case)
+
+    def output(self, layer: Layer, x: torch.Tensor, case: DefinedCase) -> torch.Tensor:
+        with _guarded(case, self.name):
+            y = layer.call(x, case)
+        y = y[0] if isinstance(y, (tuple, list)) and y else y
+        if not isinstance(y, torch.Tensor) or tuple(y.shape) != case.dy.shape:
+            got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
+            raise CallError(f"{self.name} returned {got} for an input of shape {case.x.shape}, not {case.dy.shape}")
+        return y
+
+    def call(self, case: DefinedCase, gradient: bool) -> DefinedAnswer:
+        layer, x = self.new(case, gradient=gradient), self._input(case, gradient=gradient)
+        before = {name: p.detach().clone() for name, p in layer.parameters().items()}
+        y = self.output(layer, x, case)
+        out = array(y)
+        grads = self._gradients(layer, x, y, case) if gradient else {}
+        after = layer.parameters()
+        stored = {name: before[name].reshape(p.shape) for name, p in after.items()}
+        changed = tuple(name for name, p in after.items() if not torch.equal(p.detach(), stored[name]))
+        if not torch.equal(x.detach(), torch.tensor(case.x, dtype=x.dtype)):
+            changed = ("x", *changed)
+        kept = self.entry.state if self.state else ()
+        state = {name: array(after[name]).reshape(case.arrays[name].shape) for name in kept}
+        return DefinedAnswer(out, grads, state, changed)
+
+    def _gradients(self, layer: Layer, x: torch.Tensor, y: torch.Tensor, case: DefinedCase) -> dict[str, Array]:
+        leaves = {"x": x, **{name: p for name, p in layer.parameters().items() if name in self.entry.trained}}
+        if not y.requires_grad:
+            raise CallError(f"{self.name} returned an output that does not require grad", "the output has no gradient")
+        with _guarded(case, self.name, " in its backward"):
+            found = torch.autograd.grad(y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True)
+        zeros = {name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in zip(leaves.items(), found, strict=True)}
+        shapes = {name: case.x.shape if name == "x" else case.arrays[name].shape for name in zeros}
+        return {name: array(g).reshape(shapes[name]) for name, g in zeros.items()}
+
+    def successive(self, cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
+        layer = self.new(cases[0], gradient=False)
+        with torch.no_grad():
+            return tuple(DefinedAnswer(array(self.output(layer, self._input(c, gradient=False), c))) for c in cases)
+
+
+def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
+    """Bind an implementation.
+
+    Raises `UsageError` if the target cannot be loaded or bound, or the normalizer has no such convention; `CallError` if
+    it fails on every ordinary input.
+    """
+    promised = contract(claim.contract)
+    for key in words(promised):
+        if key not in KEYS:
+            raise UsageError(f"contract {key}: {entry.name} has no such convention; known: {', '.join(KEYS)}")
+    with quiet():
+        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        if not callable(target) or isinstance(target, torch.nn.Module):
+            raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
+        known = _names(entry)
+        if inspect.isclass(target):
+            built = {name: known[name] for name in entry.constants} | SIZES
+            roles = _matched(target, built, entry, claim.name)
+            make, takes = _module(target, entry, roles), {*roles, *entry.parameters}
+        else:
+            roles = _matched(target, known, entry, claim.name)
+            if INPUT not in roles:
+                raise UsageError(f"{claim.name} has no parameter for the input; name it {known[INPUT][0]}")
+            make, takes = _function(target, roles), set(roles)
+        absent = {name: f"{claim.name} takes no {name}" for name in entry.parameters if name not in takes}
+        if absent:
+            raise UsageError(f"{next(iter(absent.values()))}, which {entry.name} has; known: {', '.join(known)}")
+        fixed = {name: value for name, value in entry.constants.items() if name not in takes}
+        if promised.eps is not None:
+            fixed["eps"] = promised.eps
+        caller = Caller(make, claim.name, entry, entry.update is not None)
+        domain = DefinedDomain(tuple(f for f in promised.served if f in DefinedDomain().formats), entry.served, fixed)
+        bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
+        return replace(bound, domain=_discovered(bound))
+
+
+def _why(bound: DefinedSubject, *, gradient: bool = False, **choices: Any) -> str:
+    """Why a call on an ordinary case fails; empty if it does not."""
+    space = DefinedSpace()
+    plain = space.adapt(bound, replace(DefinedDraw(option=DEFAULTS), **choices))
+    try:
+        bound.call(defined_case(bound.entry, replace(plain, **choices)), gradient)
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def _discovered(bound: DefinedSubject) -> DefinedDomain:
+    """What it accepts, by calling it."""
+    able = bound.domain
+    rank = {r: "" for r in able.ranks}
+    formats = {f: _why(bound, format=f) for f in able.formats}
+    served = tuple(f for f, why in formats.items() if not why)
+    if not served:
+        tried = {r: _why(bound, rank=r) for r in able.ranks}
+        if all(tried.values()):
+            raise CallError(next(iter(formats.values()), "none of the formats that the contract claims is known"))
+    served = served or able.formats
+    rank = {r: _why(bound, rank=r, format=served[0]) for r in able.ranks}
+    ranks = tuple(r for r, why in rank.items() if not why)
+    gradient = _why(bound, gradient=True, format=served[0], rank=ranks[0]) if ranks else ""
+    constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
+    lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **constants}
+    absent = {what: why for what, why in lacking.items() if why}
+    return replace(able, formats=served, ranks=ranks, gradient=not gradient, absent=absent)
+
+

@@ -1,0 +1,359 @@
+"""A value that carries a bound of its rounding error, and the way in which it was computed.
+
+Running error analysis (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.3): each operation
+passes on the errors of its arguments and adds the rounding of its result. The reverse pass is made of the same
+operations, so a gradient has such a bound too. Errors are taken to add up; to first order, but for products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from normcheck.core.errors import UsageError
+from normcheck.core.floats import Array
+from normcheck.families.defined.tracing.rules import LIBRARY, PLAIN, RULES, STRUCTURAL, Rule
+
+FRAGILE = 0.02
+"""The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
+
+Reduce = Callable[["Traced", Any], "Traced"]
+"""The sum of a traced array along axes, which stay with length 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How traced values compute: the roundoff of each operation, and how they are summed, which a fault replaces."""
+
+    u: float
+    reduce: Reduce | None = None
+    mean: Reduce | None = None
+
+
+Pull = Callable[["Traced"], "Traced"]
+"""From the gradient by a result to the gradient by one of its arguments."""
+
+
+class Traced(NDArrayOperatorsMixin):
+    """An array of float64 numbers with a bound of the error that each would have in an arithmetic."""
+
+    __array_priority__ = 1000.0
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, value: Array, off: Array, by: Arithmetic, parents: Sequence[tuple[Traced, Pull]] = ()
+    ) -> None:
+        self.value = np.asarray(value, dtype=np.float64)
+        bound = np.broadcast_to(np.asarray(off, dtype=np.float64), self.value.shape)
+        self.off = np.where(np.isnan(bound), np.inf, bound)
+        self.by, self.parents = by, tuple(parents)
+
+    u = property(lambda self: self.by.u)
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+    T = property(lambda self: structural(np.transpose, (self,), {}))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        return f"Traced({self.value!r})"
+
+    def __getitem__(self, key: Any) -> Traced:
+        made: Traced = structural(lambda a: a[key], (self,), {})
+        return made
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise UsageError("a forward assigns to entries of an array: write it with np.where or np.concatenate")
+
+    def __iter__(self) -> Iterator[Traced]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise UsageError("a forward calls a function that its trace does not know: use numpy's elementwise functions")
+
+    def astype(self, *_: Any, **__: Any) -> Traced:
+        return self
+
+    def copy(self) -> Traced:
+        return self
+
+    def reshape(self, *shape: Any) -> Traced:
+        made: Traced = structural(lambda a: a.reshape(*shape), (self,), {})
+        return made
+
+    flatten = ravel = lambda self: self.reshape(-1)
+
+    def transpose(self, *axes: Any) -> Traced:
+        made: Traced = structural(lambda a: a.transpose(*axes), (self,), {})
+        return made
+
+    def swapaxes(self, one: int, other: int) -> Traced:
+        made: Traced = structural(np.swapaxes, (self, one, other), {})
+        return made
+
+    def squeeze(self, axis: Any = None) -> Traced:
+        made: Traced = structural(np.squeeze, (self,), {"axis": axis})
+        return made
+
+    def repeat(self, repeats: int, axis: int | None = None) -> Traced:
+        made: Traced = structural(np.repeat, (self, repeats), {"axis": axis})
+        return made
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
+        whole = (self.by.reduce or total)(self, axis)
+        return whole if keepdims else whole._without(axis)
+
+    def _without(self, axis: Any) -> Traced:
+        gone = tuple(range(self.ndim)) if axis is None else axis
+        return self.squeeze(gone)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
+        whole = (self.by.mean or average)(self, axis)
+        return whole if keepdims else whole._without(axis)
+
+    def var(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Traced:
+        squares = np.square(self - self.mean(axis, keepdims=True)).mean(axis, keepdims=keepdims)
+        n = self.size / max(squares.size, 1)
+        return squares if ddof == 0 else squares * (n / (n - ddof))
+
+    def std(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Traced:
+        return np.sqrt(self.var(axis, ddof=ddof, keepdims=keepdims))
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
+        top = self.value.max(axis=axis, keepdims=True)
+        least = (self.value - self.off).max(axis=axis, keepdims=True)
+        near = self.value + self.off >= least
+        first = (self.value == top) / (self.value == top).sum(axis=axis, keepdims=True)
+        several = near & (near.sum(axis=axis, keepdims=True) > 1)
+
+        def pull(g: Traced) -> Traced:
+            made = g * first
+            return Traced(made.value, made.off + several * np.abs(g.value), self.by)
+
+        whole = Traced(top, self.off.max(axis=axis, keepdims=True), self.by, [(self, pull)])
+        return whole if keepdims else whole._without(axis)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
+        return -(-self).max(axis, keepdims=keepdims)
+
+    def clip(self, low: Any = None, high: Any = None) -> Traced:
+        out = self if low is None else np.maximum(self, low)
+        return out if high is None else np.minimum(out, high)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        kwargs.pop("out", None)  # x -= mean names its result anew
+        if method == "reduce" and ufunc in REDUCTIONS:
+            axis, keepdims = kwargs.get("axis", 0), kwargs.get("keepdims", False)
+            return REDUCTIONS[ufunc](inputs[0], axis, keepdims=keepdims)
+        if method == "__call__" and ufunc in PLAIN:
+            return ufunc(*[a.value if isinstance(a, Traced) else a for a in inputs])
+        if method == "__call__" and ufunc is np.matmul:
+            return _matmul(*(as_traced(a, self.by) for a in inputs))
+        if method != "__call__" or ufunc not in RULES:
+            raise UsageError(f"a forward uses np.{ufunc.__name__}, whose derivative is not known")
+        return _elementwise(ufunc, RULES[ufunc], [as_traced(a, self.by) for a in inputs])
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in STRUCTURAL:
+            return structural(func, args, kwargs)
+        if func in FUNCTIONS:
+            return FUNCTIONS[func](*args, **kwargs)
+        raise UsageError(f"a forward uses np.{func.__name__}, whose derivative is not known")
+
+
+def total(a: Traced, axis: Any) -> Traced:
+    """The sum along axes: n terms in any order are off by at most n u times the sum of their sizes."""
+    value = a.value.sum(axis=axis, keepdims=True)
+    terms = a.size // max(value.size, 1)
+    off = a.off.sum(axis=axis, keepdims=True) + terms * a.u * np.abs(a.value).sum(axis=axis, keepdims=True)
+    return Traced(value, off, a.by, [(a, lambda g: g + np.zeros(a.shape))])
+
+
+def average(a: Traced, axis: Any) -> Traced:
+    """The mean along axes."""
+    whole = (a.by.reduce or total)(a, axis)
+    return whole / (a.size / max(whole.size, 1))
+
+
+def as_traced(a: Any, by: Arithmetic) -> Traced:
+    """A traced value as it is; a number or an array as a constant, which is rounded once unless it is an integer."""
+    if isinstance(a, Traced):
+        return a
+    value = np.asarray(a, dtype=np.float64)
+    return Traced(value, np.where(value == np.rint(value), 0.0, by.u * np.abs(value)), by)
+
+
+def _fitted(g: Traced, shape: tuple[int, ...]) -> Traced:
+    """A gradient summed over the axes along which an argument of that shape was broadcast."""
+    extra = g.ndim - len(shape)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
+    return (g.sum(axes, keepdims=True) if axes else g).reshape(shape)
+
+
+def _elementwise(ufunc: Any, rule: Rule, args: list[Traced]) -> Traced:
+    values = [a.value for a in args]
+    with np.errstate(all="ignore"):
+        value = np.asarray(ufunc(*values))
+        off = rule.roundings * args[0].u * np.abs(value)
+        for slope, a in zip(rule.slopes, args, strict=True):
+            off = off + np.where(a.off > 0.0, np.abs(slope(*values, value)) * a.off, 0.0)
+        if rule.second:
+            off = off + args[0].off * args[-1].off
+        for i in rule.fragile:
+            off = np.where(args[i].off > FRAGILE * np.abs(values[i]), np.inf, off)
+        reach = np.asarray(sum(a.off for a in args))
+        meeting = np.broadcast_to(rule.meet(*values) <= reach if rule.jump else False, value.shape)
+    out = Traced(value, off, args[0].by)
+
+    def pull_by(i: int) -> Pull:
+        def pull(g: Traced) -> Traced:
+            made = g * rule.slopes[i](*args, out)
+            made.off = made.off + rule.jump * meeting * np.abs(g.value)
+            return _fitted(made, args[i].shape)
+
+        return pull
+
+    out.parents = tuple((a, pull_by(i)) for i, a in enumerate(args))
+    return out
+
+
+def _matmul(a: Traced, b: Traced) -> Traced:
+    if min(a.ndim, b.ndim) < 2:
+        raise UsageError("a forward multiplies a matrix by a vector: write it with two axes each")
+    sizes, others = np.abs(a.value), np.abs(b.value)
+    off = a.off @ others + sizes @ b.off + a.off @ b.off + a.shape[-1] * a.u * (sizes @ others)
+    return Traced(
+        a.value @ b.value, off, a.by,
+        [(a, lambda g: _fitted(g @ b.swapaxes(-1, -2), a.shape)), (b, lambda g: _fitted(a.swapaxes(-1, -2) @ g, b.shape))],
+    )  # fmt: skip
+
+
+def structural(func: Callable[..., Any], args: Sequence[Any], kwargs: Any) -> Any:
+    """A function that only moves entries: it is called on the numbers of the entries, and 0 stands for a new zero."""
+    found: list[Traced] = []
+
+    def number(a: Any) -> Any:
+        if isinstance(a, (list, tuple)) and any(isinstance(one, Traced) for one in a):
+            return [number(one) for one in a]
+        if not isinstance(a, Traced):
+            return a
+        start = 1 + sum(one.size for one in found)
+        found.append(a)
+        return np.arange(start, start + a.size).reshape(a.shape)
+
+    places = func(*[number(a) for a in args], **kwargs)
+    if isinstance(places, list):
+        return [_moved(one, found) for one in places]
+    return _moved(np.asarray(places), found)
+
+
+def _moved(places: Array, found: list[Traced]) -> Traced:
+    def gathered(arrays: list[Array]) -> Array:
+        out: Array = np.concatenate([np.zeros(1), *(a.ravel() for a in arrays)])[places]
+        return out
+
+    def pull_to(a: Traced, start: int) -> Pull:
+        def pull(g: Traced) -> Traced:
+            def scattered(weights: Array) -> Array:
+                every = np.bincount(places.ravel(), weights.ravel(), minlength=start + a.size)
+                return every[start : start + a.size].reshape(a.shape)
+
+            times = scattered(np.ones(places.shape))
+            off = scattered(g.off) + np.where(times > 1, times, 0.0) * a.u * scattered(np.abs(g.value))
+            return Traced(scattered(g.value), off, a.by)
+
+        return pull
+
+    starts = np.cumsum([1, *(a.size for a in found)])
+    pulls = [(a, pull_to(a, int(start))) for a, start in zip(found, starts, strict=False)]
+    return Traced(gathered([a.value for a in found]), gathered([a.off for a in found]), found[0].by, pulls)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Traced:
+    by = next(one.by for one in (a, b) if isinstance(one, Traced))
+    one, other = as_traced(a, by), as_traced(b, by)
+    chosen = np.asarray(condition, dtype=bool)
+    return Traced(
+        np.where(chosen, one.value, other.value), np.where(chosen, one.off, other.off), by,
+        [(one, lambda g: _fitted(g * (chosen * 1.0), one.shape)), (other, lambda g: _fitted(g * (~chosen * 1.0), other.shape))],
+    )  # fmt: skip
+
+
+def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: FBT001, FBT002  # numpy's
+    if ord not in (None, 2) or (ord == 2 and not isinstance(axis, int) and a.ndim != 1):
+        raise UsageError("a forward uses np.linalg.norm of another order than 2")
+    return np.sqrt(np.square(a).sum(axis=axis, keepdims=keepdims))
+
+
+REDUCTIONS: dict[Any, Callable[..., Any]] = {np.add: Traced.sum, np.maximum: Traced.max, np.minimum: Traced.min}
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.sum: Traced.sum, np.mean: Traced.mean, np.var: Traced.var, np.std: Traced.std, np.max: Traced.max,
+    np.min: Traced.min, np.amax: Traced.max, np.amin: Traced.min, np.clip: Traced.clip, np.where: _where,
+    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
+    np.zeros_like: lambda a, **_: np.zeros(a.shape), np.ones_like: lambda a, **_: np.ones(a.shape),
+}  # fmt: skip
+"""Functions of numpy that are no elementwise ones."""
+
+
+def erf(x: Any) -> Any:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, which numpy has not.
+
+    Of a complex value it is the first term of the series in its imaginary part: enough for a complex step.
+    """
+    if isinstance(x, Traced):
+        slope, value = 2.0 / np.sqrt(np.pi) * np.exp(-np.square(x)), _ERF(x.value)
+        off = np.abs(slope.value) * x.off + LIBRARY * x.u * np.abs(value)
+        return Traced(value, off, x.by, [(x, lambda g: g * slope)])
+    slope = 2.0 / np.sqrt(np.pi) * np.exp(-np.square(np.real(x)))
+    out = _ERF(np.real(x))
+    return out + 1j * np.imag(x) * slope if np.iscomplexobj(x) else out
+
+
+_ERF = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def constant(x: Any) -> Any:
+    """A value through which no gradient passes, as `detach` in torch; of plain, complex and traced values."""
+    if isinstance(x, Traced):
+        return Traced(x.value, x.off, x.by)
+    return np.real(x)
+
+
+def gradients(y: Traced, dy: Array, leaves: Sequence[Traced]) -> list[Traced]:
+    """The gradients of <dy, y> by each leaf, with their errors; zeros for one that y does not depend on."""
+    order: list[Traced] = []
+    seen: set[int] = set()
+    stack: list[tuple[Traced, bool]] = [(y, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack += [(parent, False) for parent, _ in node.parents]
+    held: dict[int, Traced] = {id(y): Traced(dy, np.zeros(()), y.by)}
+    with np.errstate(all="ignore"):
+        for node in reversed(order):
+            g = held.get(id(node))
+            if g is None:
+                continue
+            for parent, pull in node.parents:
+                part = pull(g)
+                held[id(parent)] = held[id(parent)] + part if id(parent) in held else part
+    return [held.get(id(leaf), Traced(np.zeros(leaf.shape), np.zeros(()), y.by)) for leaf in leaves]
