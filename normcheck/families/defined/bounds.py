@@ -17,17 +17,7 @@ from normcheck.core.kept import keeping
 from normcheck.core.result import WITNESS
 from normcheck.families.defined.case import DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.reference import (
-
-    answer,
-    closed_form,
-    complex_step,
-    differences,
-    held,
-    output,
-    traced,
-)
-from normcheck.families.defined.tracing.traced import Arithmetic, Traced
+from normcheck.families.defined.reference import answer, closed_form, complex_step, differences, output, with_errors
 
 OTHERS = 4.0
 """Roundings of other right code beside those of the reference, in the same steps."""
@@ -54,21 +44,23 @@ class DefinedBounds:
     state: Mapping[str, Array]
 
 
-def _off(found: Traced, format: Format) -> Array:
-    size = np.abs(found.value)
+def _off(value: Array, off: Array, format: Format) -> Array:
+    size = np.abs(value)
     with np.errstate(all="ignore"):
-        return np.asarray(OTHERS * found.off + FINAL * format.u * size + UNDERFLOW * format.floor * (1.0 + size))
+        off = np.where(np.isnan(off), np.inf, off)  # infinite times 0
+        return np.asarray(OTHERS * off + FINAL * format.u * size + UNDERFLOW * format.floor * (1.0 + size))
 
 
 @keeping
-def allowed(entry: DefinedNormalizer, case: DefinedCase) -> DefinedBounds:
-    """The bounds of a case."""
-    run = traced(entry, entry.forward, case, Arithmetic(case.format.wide.u))
+def allowed(entry: DefinedNormalizer, case: DefinedCase, *, graded: bool = True) -> DefinedBounds:
+    """The bounds of a case; graded: of gradients too."""
+    found, off = with_errors(entry, case, graded=graded)
 
-    def shaped(some: Mapping[str, Traced]) -> dict[str, Array]:
-        return {name: held(case, name, _off(one, case.format)) for name, one in some.items()}
+    def all_of(values: Mapping[str, Array], errors: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: _off(value, errors[name], case.format) for name, value in values.items()}
 
-    return DefinedBounds(_off(run.y, case.format), shaped(run.gradients), shaped(run.state))
+    y = _off(found.y, off.y, case.format)
+    return DefinedBounds(y, all_of(found.gradients, off.gradients), all_of(found.state, off.state))
 
 
 def product(data: Array, weights: Array, off: Array, format: Format) -> Array:

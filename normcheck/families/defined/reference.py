@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, Array
+from normcheck.core.floats import Array
 from normcheck.core.kept import keeping
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward
@@ -43,12 +43,14 @@ class Run:
     state: Mapping[str, Traced]
 
 
-def traced(entry: DefinedNormalizer, forward: Forward, case: DefinedCase, arithmetic: Arithmetic) -> Run:
-    """The call of a case with running errors; gradients of every trained parameter, and of the input."""
-    leaves = {name: Traced(value, np.zeros(()), arithmetic) for name, value in named(entry, case).items()}
+def traced(
+    entry: DefinedNormalizer, forward: Forward, case: DefinedCase, by: Arithmetic, *, graded: bool = True
+) -> Run:
+    """The call of a case with running errors; graded: with gradients of the input and every trained parameter."""
+    leaves = {name: Traced(v, np.zeros(v.shape), by, live=graded) for name, v in named(entry, case).items()}
+    wanted = ("x", *entry.trained) if graded else ()
     with np.errstate(all="ignore"):
         y = called(entry, forward, leaves, case.constants)
-        wanted = ("x", *entry.trained)
         found = gradients(y, case.dy, [leaves[name] for name in wanted])
         state = {} if entry.update is None else called(entry, entry.update, leaves, case.constants)
     return Run(y, dict(zip(wanted, found, strict=True)), state)
@@ -59,22 +61,44 @@ def held(case: DefinedCase, name: str, value: Array) -> Array:
     return value.reshape(case.x.shape if name == "x" else case.arrays[name].shape)
 
 
-def answered(run: Run, case: DefinedCase) -> DefinedAnswer:
-    """The values of a traced call, in the shapes that implementations hold."""
-    grads = {name: held(case, name, g.value) for name, g in run.gradients.items()}
-    return DefinedAnswer(run.y.value, grads, {name: held(case, name, s.value) for name, s in run.state.items()})
+def answered(run: Run, case: DefinedCase, part: str = "value") -> DefinedAnswer:
+    """The values of a traced call, in the shapes that implementations hold; part: "off" for their errors."""
+    grads = {name: held(case, name, getattr(g, part)) for name, g in run.gradients.items()}
+    state = {name: held(case, name, getattr(s, part)) for name, s in run.state.items()}
+    return DefinedAnswer(getattr(run.y, part), grads, state)
 
 
 @keeping
-def answer(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
+def with_errors(
+    entry: DefinedNormalizer, case: DefinedCase, *, graded: bool = True
+) -> tuple[DefinedAnswer, DefinedAnswer]:
+    """The answer to a case in float64, and the running error of each array in the format of the case."""
+    run = traced(entry, entry.forward, case, Arithmetic(case.format.wide.u), graded=graded)
+    return answered(run, case), answered(run, case, "off")
+
+
+def answer(entry: DefinedNormalizer, case: DefinedCase, *, graded: bool = True) -> DefinedAnswer:
     """The answer to a case in float64."""
-    return answered(traced(entry, entry.forward, case, Arithmetic(FLOAT64.u)), case)
+    return with_errors(entry, case, graded=graded)[0]
 
 
 def output(entry: DefinedNormalizer, case: DefinedCase) -> Array:
     """The output of a case, by numpy alone."""
     with np.errstate(all="ignore"):
         return np.asarray(called(entry, entry.forward, named(entry, case), case.constants))
+
+
+def other_entry(case: DefinedCase, index: int) -> DefinedCase:
+    """The case with another number in one entry of the input."""
+    x = case.x.copy()
+    at = index % x.size
+    x.flat[at] = case.format.round(np.asarray(-2.0 * x.flat[at] - 1.0))
+    return case.but(x=x)
+
+
+def apart(entry: DefinedNormalizer, case: DefinedCase, index: int) -> Array:
+    """The outputs that do not depend on one entry of the input: the dependency mask, as booleans."""
+    return np.asarray(output(entry, other_entry(case, index)) == output(entry, case))
 
 
 STEP = 1e-30

@@ -51,10 +51,13 @@ def _mixed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 4, rows) + rng.integers(-2, 3, rows))
 
 
+SMALL = "small"
+"""The values beside which eps is large."""
+
 VALUES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "plain": lambda rng, shape: rng.standard_normal(shape),
     "offset": lambda rng, shape: rng.standard_normal(shape) + 4.0,
-    "small": lambda rng, shape: rng.standard_normal(shape) * 2.0**-9,
+    SMALL: lambda rng, shape: rng.standard_normal(shape) * 2.0**-9,
     "large": lambda rng, shape: rng.standard_normal(shape) * 2.0**6,
     "mixed": _mixed,
 }
@@ -181,8 +184,13 @@ class DefinedSpace(ChoiceSpace):
         return replace(self.plain, seed=pick(range(1 << 16)), **some)
 
     def explicit_examples(self, subject: DefinedSubject) -> Iterator[DefinedDraw]:
-        """The ordinary draw in each format, then every other option once."""
-        yield from ChoiceSpace.explicit_examples(self, subject)
+        """The ordinary draw in each format, each set of constants on small inputs, then every other option once."""
+        first, *others = ChoiceSpace.explicit_examples(self, subject)
+        yield first
+        if SMALL in self.values:
+            options = self.options(subject)["option"]
+            yield from (replace(first, seed=7 + k, option=k, values=SMALL) for k in options if k != first.option)
+        yield from others
 
     def words(self) -> str:
         """What is drawn, in one sentence."""

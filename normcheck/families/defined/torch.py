@@ -20,7 +20,7 @@ from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
 from normcheck.frameworks.load import load
-from normcheck.frameworks.roles import NAMES, from_signature
+from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
 
 KEYS = ("eps", "formats", "slack")
@@ -39,7 +39,9 @@ Tensors = dict[str, torch.Tensor]
 def _names(entry: DefinedNormalizer) -> dict[str, tuple[str, ...]]:
     """Each argument of an entry, with the names that code gives to it: its own first, so that no other takes it."""
     own = {name: (name,) for name in (*entry.parameters, *entry.constants)}
-    return {INPUT: NAMES["input"], **{name: (*one, *NAMES.get(name, ())) for name, one in own.items()}}
+    words = WEIGHT_NAMES if entry.layout == "rows" else NAMES
+    inputs = tuple(name for name in words["input"] if name not in entry.parameters)
+    return {INPUT: inputs, **{name: (*one, *NAMES.get(name, ())) for name, one in own.items()}}
 
 
 def _matched(target: Any, known: Mapping[str, tuple[str, ...]], entry: DefinedNormalizer, name: str) -> dict[str, str]:

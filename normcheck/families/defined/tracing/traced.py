@@ -17,7 +17,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
-from normcheck.families.defined.tracing.rules import LIBRARY, PLAIN, RULES, STRUCTURAL, Rule
+from normcheck.families.defined.tracing.rules import LIBRARY, PLAIN, RULES, STRUCTURAL, Rule, Slope, one
 
 FRAGILE = 0.02
 """The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
@@ -46,12 +46,12 @@ class Traced(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __init__(
-        self, value: Array, off: Array, by: Arithmetic, parents: Sequence[tuple[Traced, Pull]] = ()
+        self, value: Array, off: Array, by: Arithmetic, parents: Sequence[tuple[Traced, Pull]] = (),
+        live: bool = False,  # whether a gradient passes through it
     ) -> None:
-        self.value = np.asarray(value, dtype=np.float64)
-        bound = np.broadcast_to(np.asarray(off, dtype=np.float64), self.value.shape)
-        self.off = np.where(np.isnan(bound), np.inf, bound)
+        self.value, self.off = value, off
         self.by, self.parents = by, tuple(parents)
+        self.live = live or bool(self.parents)
 
     u = property(lambda self: self.by.u)
     shape = property(lambda self: self.value.shape)
@@ -180,7 +180,11 @@ def total(a: Traced, axis: Any) -> Traced:
     value = a.value.sum(axis=axis, keepdims=True)
     terms = a.size // max(value.size, 1)
     off = a.off.sum(axis=axis, keepdims=True) + terms * a.u * np.abs(a.value).sum(axis=axis, keepdims=True)
-    return Traced(value, off, a.by, [(a, lambda g: g + np.zeros(a.shape))])
+    return Traced(value, off, a.by, [(a, lambda g: _repeated(g, a.shape))])
+
+
+def _repeated(g: Traced, shape: tuple[int, ...]) -> Traced:
+    return Traced(np.broadcast_to(g.value, shape), np.broadcast_to(g.off, shape), g.by)
 
 
 def average(a: Traced, axis: Any) -> Traced:
@@ -194,40 +198,42 @@ def as_traced(a: Any, by: Arithmetic) -> Traced:
     if isinstance(a, Traced):
         return a
     value = np.asarray(a, dtype=np.float64)
-    return Traced(value, np.where(value == np.rint(value), 0.0, by.u * np.abs(value)), by)
+    return Traced(value, by.u * np.abs(value) * (value != np.rint(value)), by)
 
 
 def _fitted(g: Traced, shape: tuple[int, ...]) -> Traced:
     """A gradient summed over the axes along which an argument of that shape was broadcast."""
+    if g.shape == shape:
+        return g
     extra = g.ndim - len(shape)
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
     return (g.sum(axes, keepdims=True) if axes else g).reshape(shape)
 
 
 def _elementwise(ufunc: Any, rule: Rule, args: list[Traced]) -> Traced:
-    values = [a.value for a in args]
-    with np.errstate(all="ignore"):
-        value = np.asarray(ufunc(*values))
-        off = rule.roundings * args[0].u * np.abs(value)
-        for slope, a in zip(rule.slopes, args, strict=True):
-            off = off + np.where(a.off > 0.0, np.abs(slope(*values, value)) * a.off, 0.0)
-        if rule.second:
-            off = off + args[0].off * args[-1].off
-        for i in rule.fragile:
-            off = np.where(args[i].off > FRAGILE * np.abs(values[i]), np.inf, off)
-        reach = np.asarray(sum(a.off for a in args))
-        meeting = np.broadcast_to(rule.meet(*values) <= reach if rule.jump else False, value.shape)
-    out = Traced(value, off, args[0].by)
+    values, by = [a.value for a in args], args[0].by
+    value = np.asarray(ufunc(*values))
+    off = rule.roundings * by.u * np.abs(value)
+    for slope, a in zip(rule.slopes, args, strict=True):
+        off = off + (a.off if slope is one else np.abs(slope(*values, value)) * a.off)
+    if rule.second:
+        off = off + args[0].off * args[-1].off
+    for i in rule.fragile:
+        off = np.where(args[i].off > FRAGILE * np.abs(values[i]), np.inf, off)
+    out = Traced(value, off, by)
 
-    def pull_by(i: int) -> Pull:
+    def pull_by(a: Traced, slope: Slope) -> Pull:
         def pull(g: Traced) -> Traced:
-            made = g * rule.slopes[i](*args, out)
-            made.off = made.off + rule.jump * meeting * np.abs(g.value)
-            return _fitted(made, args[i].shape)
+            made = g if slope is one else g * slope(*args, out)
+            if rule.jump:
+                meeting = rule.meet(*values) <= np.asarray(sum(b.off for b in args))
+                made = Traced(made.value, made.off + rule.jump * meeting * np.abs(g.value), by)
+            return _fitted(made, a.shape)
 
         return pull
 
-    out.parents = tuple((a, pull_by(i)) for i, a in enumerate(args))
+    out.parents = tuple((a, pull_by(a, slope)) for a, slope in zip(args, rule.slopes, strict=True) if a.live)
+    out.live = bool(out.parents)
     return out
 
 
@@ -285,12 +291,15 @@ def _moved(places: Array, found: list[Traced]) -> Traced:
 
 def _where(condition: Any, a: Any, b: Any) -> Traced:
     by = next(one.by for one in (a, b) if isinstance(one, Traced))
-    one, other = as_traced(a, by), as_traced(b, by)
+    first, second = as_traced(a, by), as_traced(b, by)
     chosen = np.asarray(condition, dtype=bool)
-    return Traced(
-        np.where(chosen, one.value, other.value), np.where(chosen, one.off, other.off), by,
-        [(one, lambda g: _fitted(g * (chosen * 1.0), one.shape)), (other, lambda g: _fitted(g * (~chosen * 1.0), other.shape))],
-    )  # fmt: skip
+
+    def pull_by(arm: Traced, kept: Array) -> Pull:
+        return lambda g: _fitted(g * (kept * 1.0), arm.shape)
+
+    off = np.where(chosen, first.off, second.off)
+    parents = [(first, pull_by(first, chosen)), (second, pull_by(second, ~chosen))]
+    return Traced(np.where(chosen, first.value, second.value), off, by, parents)
 
 
 def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: FBT001, FBT002  # numpy's
@@ -304,7 +313,7 @@ REDUCTIONS: dict[Any, Callable[..., Any]] = {np.add: Traced.sum, np.maximum: Tra
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: Traced.sum, np.mean: Traced.mean, np.var: Traced.var, np.std: Traced.std, np.max: Traced.max,
     np.min: Traced.min, np.amax: Traced.max, np.amin: Traced.min, np.clip: Traced.clip, np.where: _where,
-    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
+    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.iscomplexobj: lambda a: False, np.real: lambda a: a,
     np.zeros_like: lambda a, **_: np.zeros(a.shape), np.ones_like: lambda a, **_: np.ones(a.shape),
 }  # fmt: skip
 """Functions of numpy that are no elementwise ones."""
@@ -347,13 +356,13 @@ def gradients(y: Traced, dy: Array, leaves: Sequence[Traced]) -> list[Traced]:
             seen.add(id(node))
             stack.append((node, True))
             stack += [(parent, False) for parent, _ in node.parents]
-    held: dict[int, Traced] = {id(y): Traced(dy, np.zeros(()), y.by)}
+    held: dict[int, Traced] = {id(y): Traced(dy, np.zeros(dy.shape), y.by)}
     with np.errstate(all="ignore"):
         for node in reversed(order):
             g = held.get(id(node))
-            if g is None:
-                continue
-            for parent, pull in node.parents:
+            for parent, pull in node.parents if g is not None else ():
+                if not parent.live:
+                    continue
                 part = pull(g)
                 held[id(parent)] = held[id(parent)] + part if id(parent) in held else part
-    return [held.get(id(leaf), Traced(np.zeros(leaf.shape), np.zeros(()), y.by)) for leaf in leaves]
+    return [held.get(id(leaf), Traced(np.zeros(leaf.shape), np.zeros(leaf.shape), y.by)) for leaf in leaves]
