@@ -20,6 +20,7 @@ _HOMES = {
     "CheckStarted": "core.events",
     "ClaimBound": "core.events",
     "ClaimDone": "core.events",
+    "DefinedNormalizer": "families.defined.entry",
     "Finding": "core.result",
     "FindingsError": "core.errors",
     "Framework": "frameworks.protocol",

@@ -12,5 +12,6 @@ from normcheck.core.events import ClaimBound as ClaimBound
 from normcheck.core.events import ClaimDone as ClaimDone
 from normcheck.core.result import Finding as Finding
 from normcheck.core.version import __version__ as __version__
+from normcheck.families.defined.entry import DefinedNormalizer as DefinedNormalizer
 from normcheck.frameworks.protocol import Framework as Framework
 from normcheck.pytest_plugin.plugin import Hooks as Hooks

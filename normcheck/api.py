@@ -95,7 +95,7 @@ class Verdict:
 
 def check(
     target: Any,
-    as_: str | None = None,
+    as_: Any = None,
     contract: Mapping[str, Any] | None = None,
     effort: str = "default",
     progress: Callable[[Event], object] | bool | None = None,
@@ -107,9 +107,10 @@ def check(
 
     target: "package.module:attribute", "path/to/file.py:attribute", either with fixed arguments as in
     "package.module:Name(groups=4)", a function, a torch.nn.Module class or instance, a pair (forward, backward) of
-    numpy functions, or an `Implementation`. as_: the kind that it claims to be; None finds it out. contract:
-    conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep; the first two search
-    the same cases each time. progress: a function that receives each event, or True for a line per check on stderr.
+    numpy functions, or an `Implementation`. as_: the kind that it claims to be, or a `DefinedNormalizer`; None finds it
+    out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep; the
+    first two search the same cases each time. progress: a function that receives each event, or True for a line per
+    check on stderr.
 
     Afterwards threads, warnings and the module search path are as before. Raises `UsageError` for an unknown kind,
     convention or effort, and for a target that cannot be loaded or bound; `CallError` for one that raises or returns
@@ -148,10 +149,10 @@ def given_cases(target: Any, as_: str, check: str, contract: Mapping[str, Any] |
     return case_test(made, check, lambda finding: message.finding(made.kind, made.name, finding.record()))
 
 
-def _claim(target: Any, as_: str | None, contract: Mapping[str, Any] | None) -> claims.Claim:
+def _claim(target: Any, as_: Any, contract: Mapping[str, Any] | None) -> claims.Claim:
     declared = claims.conventions_of(contract)
     if as_ is not None:
-        return claims.claim((as_, target), declared)
+        return claims.claim((claims.kind_of(as_), target), declared)
     if isinstance(target, (str, Implementation)):
         return claims.claim(target, declared)
     return claims.identified(target, declared)

@@ -24,7 +24,7 @@ normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck table                                  Table 1 as measured on torch's own functions
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
-normcheck explain layer_norm | value | eps-ignored
+normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
 """
@@ -98,9 +98,11 @@ def _identify(target: str) -> int:
 
 
 def _explain(words: Sequence[str]) -> int:
+    from normcheck.engine.own_kinds import add_from
     from normcheck.explain import pages
     from normcheck.report.page import lines
 
+    add_from(Path.cwd())
     if not words:
         for what, names in pages.words().items():
             for line in lines(what, [("", (", ".join(names),))], _width()):

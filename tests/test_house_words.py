@@ -36,6 +36,7 @@ BOUNDED = ("normalizers", "families")
 READ_ROUNDOFF = {
     "*.bounds": "computes what rounding may change",
     "normalizers.sampling": "inputs that differ by one rounding are cases, not bounds",
+    "families.defined.tracing": "values carry the errors of their roundings, from which bounds are made",
 }
 """Modules of those rooms that may read the unit roundoff, each with the reason."""
 

@@ -68,6 +68,10 @@ def _no_counterpart(entry: Any) -> str:
     return ""
 
 
+def _as_it_is(entry: Any) -> None:
+    """Nothing has to be proved of an entry."""
+
+
 def _no_script(subject: Any, case: Any) -> tuple[str, ...]:
     return ()
 
@@ -101,6 +105,8 @@ class Family:
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     devices: bool = False  # whether its cases can lie on another device than the processor
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
+    prove: Callable[[Any], None] = _as_it_is  # raises `UsageError` for an entry of a project that contradicts itself
+    open: bool = False  # whether projects can add entries
 
     @property
     def entry_type(self) -> type:

@@ -55,6 +55,14 @@ def claims(given: Iterable[Any], declared: Mapping[str, str]) -> tuple[Claim, ..
     return tuple({(one.kind, one.name): one for one in made}.values())
 
 
+def kind_of(as_: Any) -> str:
+    """The name of a kind: a name as it is, a normalizer of the project after it is added to the catalog.
+
+    Raises `UsageError` for a value that is neither.
+    """
+    return as_ if isinstance(as_, str) else families.add(as_)
+
+
 def claim(given: Any, declared: Mapping[str, str]) -> Claim:
     """The claim of a word "KIND=TARGET" or "TARGET", of a pair (kind, target), or of an `Implementation`."""
     if isinstance(given, str):

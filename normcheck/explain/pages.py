@@ -14,6 +14,7 @@ from normcheck.core.family import KnownFault
 from normcheck.core.page import Section
 from normcheck.core.spec import Entry
 from normcheck.explain.examples import EXAMPLES, TEMPLATE
+from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
 
 
@@ -26,22 +27,25 @@ class Page:
 
 
 def page(word: str) -> Page:
-    """The page of a kind, a check or a fault. Raises `UsageError` with the nearest known name for an unknown one."""
+    """The page of a kind, a check, a fault or a topic. Raises `UsageError`, with the nearest name, for another word."""
     if word in families.ENTRIES:
         return _entry(families.get(word))
     if word in CHECKS_BY_NAME:
         return _law(CHECKS_BY_NAME[word])
     if word in families.FAULTS:
         return _fault(families.fault(word))
-    known = (*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS)
+    if word in TOPICS:
+        return Page(f"{word}: {TOPICS[word][0]}", TOPICS[word][1])
+    known = (*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS)
     near = suggest(word, known)
     where = near if near.startswith("did") else f"a kind ({', '.join(families.ENTRIES)}), a check, or a fault"
     raise UsageError(f"there is no page for {word!r}; {where}")
 
 
 def words() -> dict[str, tuple[str, ...]]:
-    """The names of all kinds, checks and faults."""
-    return {"kinds": tuple(families.ENTRIES), "laws": tuple(CHECKS_BY_NAME), "faults": tuple(families.FAULTS)}
+    """The names of all kinds, checks, faults and topics."""
+    return {"kinds": tuple(families.ENTRIES), "laws": tuple(CHECKS_BY_NAME), "faults": tuple(families.FAULTS),
+            "topics": tuple(TOPICS)}  # fmt: skip
 
 
 def _entry(entry: Entry) -> Page:

@@ -65,6 +65,31 @@ def get(kind: str) -> Any:
     return ENTRIES[kind]
 
 
+OWN: set[str] = set()
+"""Names of the entries that projects have added."""
+
+
+def add(entry: Any) -> str:
+    """Add an entry of a project to the catalog, once it is proved; returns its name. One of that name is replaced.
+
+    Raises `UsageError` for a value that is no entry of a family that is open to them, for a name of the catalog, and
+    for an entry that contradicts itself.
+    """
+    family = next((one for one in FAMILIES if one.open and isinstance(entry, one.entry_type)), None)
+    if family is None:
+        names = " or ".join(f"normcheck.{one.entry_type.__name__}" for one in FAMILIES if one.open)
+        raise UsageError(f"{type(entry).__name__} is no {names}, which a project can add")
+    known: Any = ENTRIES.get(entry.name)
+    if known is entry:
+        return str(entry.name)
+    if known is not None and entry.name not in OWN:
+        raise UsageError(f"there is a kind {entry.name} in the catalog: give yours another name")
+    family.prove(entry)
+    ENTRIES[entry.name] = entry
+    OWN.add(entry.name)
+    return str(entry.name)
+
+
 def of(entry: Entry) -> Family:
     """The family of an entry."""
     return next(family for family in FAMILIES if isinstance(entry, family.entry_type))

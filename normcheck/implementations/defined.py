@@ -42,7 +42,8 @@ class ScaleNorm(torch.nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.g / x.norm(dim=-1, keepdim=True).clamp(min=self.eps) * x
+        size: torch.Tensor = x.norm(dim=-1, keepdim=True).clamp(min=self.eps)
+        return self.g / size * x
 
 
 def crms_norm(x: torch.Tensor, eps: float = 1e-6) -> torch.Tensor:
@@ -95,7 +96,8 @@ def centered_cosine_norm(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """The correlation of weights and inputs (Luo et al. 2018)."""
     x = x - x.mean(-1, keepdim=True)
     weight = weight - weight.mean(-1, keepdim=True)
-    return (x @ weight.T) / (x.norm(dim=-1, keepdim=True) * weight.norm(dim=-1))
+    sizes: torch.Tensor = x.norm(dim=-1, keepdim=True) * weight.norm(dim=-1)
+    return (x @ weight.T) / sizes
 
 
 def pixel_norm(x: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
@@ -118,7 +120,7 @@ class GlobalResponseNorm(torch.nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        size = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim - 1)), keepdim=True)
+        size: torch.Tensor = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim - 1)), keepdim=True)
         share = size / (size.mean(-1, keepdim=True) + self.eps)
         return self.weight * (x * share) + self.bias + x
 
@@ -261,7 +263,8 @@ def weight_standardization(weight: torch.Tensor, eps: float = 1e-5) -> torch.Ten
 def centered_weight_norm(v: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     """A weight (units, *inputs) with mean 0 and length g for each unit (Huang et al. 2017)."""
     c = v.flatten(1) - v.flatten(1).mean(1, keepdim=True)
-    return (g[:, None] * c / c.norm(dim=1, keepdim=True)).reshape(v.shape)
+    size: torch.Tensor = c.norm(dim=1, keepdim=True)
+    return (g[:, None] * c / size).reshape(v.shape)
 
 
 def spectral_norm(weight: torch.Tensor, u: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:

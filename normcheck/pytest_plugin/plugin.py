@@ -27,6 +27,11 @@ class Hooks:
         raise NotImplementedError
 
     @pytest.hookspec
+    def pytest_normcheck_normalizers(self) -> list[Any]:
+        """Return `normcheck.DefinedNormalizer` values: kinds of this project, beside those of the catalog."""
+        raise NotImplementedError
+
+    @pytest.hookspec
     def pytest_normcheck_event(self, event: Any) -> None:
         """Receive each event of a run, as `normcheck.check` gives them to `progress`; in the controlling process."""
 
@@ -77,6 +82,21 @@ def _claims(config: pytest.Config) -> list[Any]:
     return found
 
 
+def _add_kinds(config: pytest.Config) -> None:
+    """Add the kinds of this project to the catalog."""
+    own = [entry for some in config.hook.pytest_normcheck_normalizers() for entry in some]
+    if not own:
+        return
+    from normcheck import families
+    from normcheck.core.errors import UsageError
+
+    try:
+        for entry in own:
+            families.add(entry)
+    except UsageError as error:
+        raise pytest.UsageError(f"normcheck: {error}") from None
+
+
 @pytest.hookimpl(trylast=True)  # a profile that is named on the command line is loaded before
 def pytest_configure(config: pytest.Config) -> None:
     controls = not hasattr(config, "workerinput")
@@ -90,6 +110,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(isolation_options, "normcheck-isolation-options")
     effort = config.getoption("norm_effort") or config.getini("norm_effort")
     seed.settle(config, effort)
+    _add_kinds(config)
     claims = _claims(config)
     if not claims and not report_options.asked_for(config):
         return

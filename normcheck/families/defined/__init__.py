@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from normcheck.core.family import Family
 from normcheck.core.reproduction import reproducing
-from normcheck.families.defined import checks, explain, faults
+from normcheck.families.defined import checks, explain, faults, proofs
 from normcheck.families.defined.checks import table
 from normcheck.families.defined.kinds import ENTRIES
 from normcheck.families.defined.subject import DefinedSubject
@@ -22,4 +22,6 @@ FAMILY = Family(
     sections=explain.sections,
     row=table.row,
     extended=table.extended,
+    prove=proofs.require,
+    open=True,
 )

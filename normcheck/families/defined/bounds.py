@@ -17,7 +17,7 @@ from normcheck.core.kept import keeping
 from normcheck.core.result import WITNESS
 from normcheck.families.defined.case import DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.reference import answer, closed_form, complex_step, differences, output, with_errors
+from normcheck.families.defined.reference import with_errors
 
 OTHERS = 4.0
 """Roundings of other right code beside those of the reference, in the same steps."""
@@ -80,51 +80,13 @@ def resolved(off: Array) -> Array:
     return np.isfinite(off)
 
 
-BY_COMPLEX_STEP, BY_DIFFERENCES = "complex step", "central differences of order eight"
+STEPS = (2.0**-12, 2.0**-15)
+"""Two steps of differences, beside the size of the argument: where both agree, no kink lies between."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How a gradient was proved: against what, with the largest share of the bound, and how many numbers agreed."""
+def differences_noise(case: DefinedCase, size: float, output: float) -> float:
+    """What rounding may do to a central difference of <dy, y> at the smaller step; size, output: of argument and y.
 
-    way: str
-    share: float
-    numbers: int
-
-
-def _steady(entry: DefinedNormalizer, case: DefinedCase, name: str) -> tuple[Array, Array]:
-    """Differences, and how far apart two steps are: far at entries beside a kink, which say nothing."""
-    wide, fine = differences(entry, case, name), differences(entry, case, name, near=2.0**-15)
-    noise = 2.0**15 * float(np.abs(case.dy).sum()) * FLOAT64.u * float(np.abs(output(entry, case)).max())
-    scale = noise / max(float(np.abs(case.x if name == "x" else case.arrays[name]).max()), 2.0**-30)
-    return fine, np.where(np.abs(wide - fine) <= 2.0 * scale, 2.0 * scale, np.inf)
-
-
-def prove(entry: DefinedNormalizer, case: DefinedCase) -> tuple[dict[str, Proof], dict[str, float]]:
-    """The proofs of the traced gradients of a case, and the largest share of the bound of those of the closed form.
-
-    A share above 1 is no proof: both ways are tried, and the one that comes nearer is returned.
+    Each evaluation is off by a few u times sum |dy| |y|, and is divided by the step; weights sum to less than 2.
     """
-    exact, off = answer(entry, case), allowed(entry, case)
-    proofs = {}
-    for name, gradient in exact.gradients.items():
-        error = np.abs(complex_step(entry, case, name) - gradient)
-        best = Proof(BY_COMPLEX_STEP, _share(error, off.gradients[name]), error.size)
-        if best.share > 1.0:
-            found, noise = _steady(entry, case, name)
-            room = off.gradients[name] + noise
-            some = Proof(BY_DIFFERENCES, _share(np.abs(found - gradient), room), int(np.isfinite(room).sum()))
-            best = min(best, some, key=lambda one: one.share) if some.numbers else best
-        proofs[name] = best
-    if entry.backward is None:
-        return proofs, {}
-    given = closed_form(entry, case)
-    return proofs, {n: _share(np.abs(g - exact.gradients[n]), off.gradients[n]) for n, g in given.items()}
-
-
-def _share(error: Array, room: Array) -> float:
-    with np.errstate(all="ignore"):
-        ratio = np.where(np.isfinite(room), error / room, 0.0)
-    return float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
-
-
+    return 2.0 * OTHERS * FLOAT64.u * float(np.abs(case.dy).sum()) * output / (STEPS[1] * max(size, 2.0**-30))

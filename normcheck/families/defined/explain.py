@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from normcheck.core.floats import FLOAT32, WIDE_NAMES
 from normcheck.core.page import Section, paper
-from normcheck.families.defined import bounds
+from normcheck.families.defined import bounds, proofs
 from normcheck.families.defined.checks import table
 from normcheck.families.defined.entry import LAYOUTS, OWN, DefinedNormalizer
 from normcheck.families.defined.faults import ALL
@@ -23,18 +23,16 @@ def sections(entry: DefinedNormalizer) -> Iterator[Section]:
     yield "gradient", tuple(_gradient(entry))
     yield "input", (LAYOUTS[entry.layout],)
     yield "arguments", tuple(_arguments(entry))
-    yield (
-        "accuracy",
-        (f"{' and '.join(WIDE_NAMES)}: within the running error of the forward on each case, and {bounds.OTHERS:g} "
-         "times that for another order of operations.",),
-    )  # fmt: skip
+    accuracy = (
+        f"{' and '.join(WIDE_NAMES)}: within the running error of the forward on each case, and {bounds.OTHERS:g} "
+        "times that for another order of operations."
+    )
+    yield "accuracy", (accuracy,)
     able = [name for name, fault in ALL.items() if fault.concerns(entry)]
     yield "known faults", (", ".join(able),)
-    yield (
-        "conventions",
-        (f"--norm-contract eps=E: the eps of code that takes none; formats={FLOAT32.name}; slack=S multiplies every "
-         "bound.",),
-    )  # fmt: skip
+    eps = "--norm-contract eps=E: the eps of code that takes none"
+    conventions = f"{eps}; formats={FLOAT32.name}; slack=S multiplies every bound."
+    yield "conventions", (conventions,)
 
 
 def _row(entry: DefinedNormalizer) -> Iterator[str]:
@@ -49,17 +47,26 @@ def _row(entry: DefinedNormalizer) -> Iterator[str]:
 
 
 def _gradient(entry: DefinedNormalizer) -> Iterator[str]:
-    proofs, closed = bounds.prove(entry, defined_case(entry, DefinedDraw()))
-    for name, proof in proofs.items():
+    found, closed = proofs.prove(entry, defined_case(entry, DefinedDraw()))
+    for name, proof in found.items():
         yield f"d{name}: agrees with the {proof.way}, {proof.numbers} numbers, by {proof.share:.2g} of its bound"
     if closed:
-        yield f"closed form of {', '.join(f'd{name}' for name in closed)}: agrees, by {max(closed.values()):.2g} of its bound"
+        names = ", ".join(f"d{name}" for name in closed)
+        yield f"closed form of {names}: agrees, by {max(closed.values()):.2g} of its bound"
 
 
 def _arguments(entry: DefinedNormalizer) -> Iterator[str]:
     yield f"f({', '.join(entry.arguments)}), or a module class with parameters of these names."
     for name in entry.parameters:
         kind = entry.shapes.get(name, "unit")
-        shape = f"{kind} numbers" if isinstance(kind, int) else {"unit": "one number for each unit", "one": "one number",
-            "input": "the input's shape", "matrix": "(units, inputs)"}["matrix" if entry.layout == "linear" else kind]  # fmt: skip
+        shape = (
+            f"{kind} numbers"
+            if isinstance(kind, int)
+            else {
+                "unit": "one number for each unit",
+                "one": "one number",
+                "input": "the input's shape",
+                "matrix": "(units, inputs)",
+            }["matrix" if entry.layout == "linear" else kind]
+        )
         yield f"{name}: {shape}{', kept by the layer' if name in entry.state else ''}"

@@ -16,7 +16,8 @@ from normcheck.core.floats import Array
 from normcheck.core.kept import keeping
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward
-from normcheck.families.defined.tracing.traced import Arithmetic, Traced, gradients
+from normcheck.families.defined.tracing.gradients import gradients
+from normcheck.families.defined.tracing.traced import Arithmetic, Traced, arithmetic_of
 
 Values = Mapping[str, Any]
 """Arrays by name, "x" for the input."""
@@ -73,7 +74,7 @@ def with_errors(
     entry: DefinedNormalizer, case: DefinedCase, *, graded: bool = True
 ) -> tuple[DefinedAnswer, DefinedAnswer]:
     """The answer to a case in float64, and the running error of each array in the format of the case."""
-    run = traced(entry, entry.forward, case, Arithmetic(case.format.wide.u), graded=graded)
+    run = traced(entry, entry.forward, case, arithmetic_of(case.format), graded=graded)
     return answered(run, case), answered(run, case, "off")
 
 

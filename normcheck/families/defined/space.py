@@ -198,5 +198,3 @@ class DefinedSpace(ChoiceSpace):
             f"Formats {', '.join(self.format)}; {' or '.join(map(str, self.cases))} cases; values: "
             f"{', '.join(self.values)}; each constant at its default and at other values."
         )
-
-

@@ -57,7 +57,9 @@ def _matched(target: Any, known: Mapping[str, tuple[str, ...]], entry: DefinedNo
                 out[role] = p.name
     for p in parameters:
         if p.required and p.name not in out.values():
-            raise UsageError(f"{name} requires {p.name}, which is no argument of {entry.name}; known: {', '.join(known)}")
+            raise UsageError(
+                f"{name} requires {p.name}, which is no argument of {entry.name}; known: {', '.join(known)}"
+            )
     return out
 
 
@@ -75,29 +77,29 @@ def _guarded(case: DefinedCase, name: str, doing: str = "") -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class DefinedLayer:
     """A layer that can be called again: the call, and its parameters by name, which a call may replace."""
 
     call: Callable[[torch.Tensor, DefinedCase], Any]
     parameters: Callable[[], Tensors]
 
 
-Make = Callable[[Tensors, DefinedCase], Layer]
+Make = Callable[[Tensors, DefinedCase], DefinedLayer]
 
 
 def _function(target: Any, roles: Mapping[str, str]) -> Make:
-    def make(held: Tensors, _case: DefinedCase) -> Layer:
+    def make(held: Tensors, _case: DefinedCase) -> DefinedLayer:
         def call(x: torch.Tensor, case: DefinedCase) -> Any:
             values = {**held, **case.constants}
             return target(x, **{roles[role]: value for role, value in values.items() if role in roles})
 
-        return Layer(call, lambda: held)
+        return DefinedLayer(call, lambda: held)
 
     return make
 
 
 def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> Make:
-    def make(held: Tensors, case: DefinedCase) -> Layer:
+    def make(held: Tensors, case: DefinedCase) -> DefinedLayer:
         units = case.x.shape[{"trailing": -1, "channels": 1}.get(entry.layout, 0)]
         if entry.layout == "linear":
             units = case.dy.shape[1]
@@ -115,13 +117,13 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         def call(x: torch.Tensor, _case: DefinedCase) -> Any:
             return module(x, **{names[role]: held[role] for role in rest if role in names})
 
-        return Layer(call, lambda: {**held, **{role: getattr(module, name) for role, name in own.items()}})
+        return DefinedLayer(call, lambda: {**held, **{role: getattr(module, name) for role, name in own.items()}})
 
     return make
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class DefinedCaller:
     """Calls layers of a target."""
 
     make: Make
@@ -133,7 +135,7 @@ class Caller:
         x, _ = tensor_in_layout(case.x, DTYPES[case.format.name], case.order)
         return x.requires_grad_(gradient)
 
-    def new(self, case: DefinedCase, *, gradient: bool) -> Layer:
+    def new(self, case: DefinedCase, *, gradient: bool) -> DefinedLayer:
         dtype = DTYPES[case.format.name]
         held = {name: torch.tensor(value.copy(), dtype=dtype) for name, value in case.arrays.items()}
         for name in self.entry.trained:
@@ -141,7 +143,7 @@ class Caller:
         with _guarded(case, self.name):
             return self.make(held, case)
 
-    def output(self, layer: Layer, x: torch.Tensor, case: DefinedCase) -> torch.Tensor:
+    def output(self, layer: DefinedLayer, x: torch.Tensor, case: DefinedCase) -> torch.Tensor:
         with _guarded(case, self.name):
             y = layer.call(x, case)
         y = y[0] if isinstance(y, (tuple, list)) and y else y
@@ -165,13 +167,18 @@ class Caller:
         state = {name: array(after[name]).reshape(case.arrays[name].shape) for name in kept}
         return DefinedAnswer(out, grads, state, changed)
 
-    def _gradients(self, layer: Layer, x: torch.Tensor, y: torch.Tensor, case: DefinedCase) -> dict[str, Array]:
+    def _gradients(self, layer: DefinedLayer, x: torch.Tensor, y: torch.Tensor, case: DefinedCase) -> dict[str, Array]:
         leaves = {"x": x, **{name: p for name, p in layer.parameters().items() if name in self.entry.trained}}
         if not y.requires_grad:
             raise CallError(f"{self.name} returned an output that does not require grad", "the output has no gradient")
         with _guarded(case, self.name, " in its backward"):
-            found = torch.autograd.grad(y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True)
-        zeros = {name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in zip(leaves.items(), found, strict=True)}
+            found = torch.autograd.grad(
+                y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True
+            )
+        zeros = {
+            name: torch.zeros_like(leaf) if g is None else g
+            for (name, leaf), g in zip(leaves.items(), found, strict=True)
+        }
         shapes = {name: case.x.shape if name == "x" else case.arrays[name].shape for name in zeros}
         return {name: array(g).reshape(shapes[name]) for name, g in zeros.items()}
 
@@ -184,8 +191,8 @@ class Caller:
 def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
     """Bind an implementation.
 
-    Raises `UsageError` if the target cannot be loaded or bound, or the normalizer has no such convention; `CallError` if
-    it fails on every ordinary input.
+    Raises `UsageError` if the target cannot be loaded or bound, or the normalizer has no such convention; `CallError`
+    if it fails on every ordinary input.
     """
     promised = contract(claim.contract)
     for key in words(promised):
@@ -211,7 +218,7 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
         fixed = {name: value for name, value in entry.constants.items() if name not in takes}
         if promised.eps is not None:
             fixed["eps"] = promised.eps
-        caller = Caller(make, claim.name, entry, entry.update is not None)
+        caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
         domain = DefinedDomain(tuple(f for f in promised.served if f in DefinedDomain().formats), entry.served, fixed)
         bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
         return replace(bound, domain=_discovered(bound))
@@ -231,7 +238,7 @@ def _why(bound: DefinedSubject, *, gradient: bool = False, **choices: Any) -> st
 def _discovered(bound: DefinedSubject) -> DefinedDomain:
     """What it accepts, by calling it."""
     able = bound.domain
-    rank = {r: "" for r in able.ranks}
+    rank = dict.fromkeys(able.ranks, "")
     formats = {f: _why(bound, format=f) for f in able.formats}
     served = tuple(f for f, why in formats.items() if not why)
     if not served:
@@ -246,5 +253,3 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **constants}
     absent = {what: why for what, why in lacking.items() if why}
     return replace(able, formats=served, ranks=ranks, gradient=not gradient, absent=absent)
-
-

@@ -49,12 +49,13 @@ def stateless(entry: DefinedNormalizer) -> bool:
     return entry.update is None
 
 
+_ORDERS = ("transposed", "padded rows", "every second", "channels last")
 _PLAIN = DefinedSpace(values=("plain", "mixed"), cases=(6,))
 
 CHECKS = (
     Check("defined-arguments", "a call leaves its arguments as they are", TORCH, ask_arguments, _PLAIN),
     Check("defined-layout", "the answer does not depend on the layout in memory", TORCH, ask_layout,
-          DefinedSpace(values=("plain",), cases=(6,), order=("transposed", "padded rows", "every second", "channels last"))),
+          DefinedSpace(values=("plain",), cases=(6,), order=_ORDERS)),
     Check("defined-second-call", "a call does not depend on the calls before it", TORCH, ask_second_call, _PLAIN,
           concerns=stateless),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """The row of Table 1, as the forward has it by measurement, and as an implementation has it.
 
-A cell is yes if no try moves the output by more than the bounds of both outputs, no if one does by far: eps, which would
-have to follow a scale, is made negligible. What an implementation is compared with is the forward's own change, so an
-eps that it does not take is no finding.
+A cell is yes if no try moves the output by more than the bounds of both outputs, no if one does by far. Eps, which
+would have to follow a scale, is made negligible. An implementation is compared with the forward's own change, so
+an eps that it does not take is no finding.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _others(linear: Linear, move: Move) -> Linear:
     return replace(linear, data=data)
 
 
-OTHERS = DefinedColumn(OF_BATCH, "y of a case is the same among other cases", _others, f"extended/{OF_BATCH}", first=True)
+OTHERS = DefinedColumn(
+    OF_BATCH, "y of a case is the same among other cases", _others, f"extended/{OF_BATCH}", first=True
+)
 
 ALL = (*(DefinedColumn(c.name, c.law, c.apply, f"row/{c.name}") for c in COLUMNS), OTHERS)
 
@@ -98,7 +100,7 @@ def _changes(entry: DefinedNormalizer, case: DefinedCase, column: DefinedColumn)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MeasuredCell:
     """A cell as the forward has it: the largest change in units of what rounding explains, and in how many tries."""
 
     holds: bool
@@ -107,14 +109,14 @@ class Cell:
 
 
 @lru_cache(maxsize=1024)
-def cell(entry: DefinedNormalizer, column: DefinedColumn) -> Cell:
+def cell(entry: DefinedNormalizer, column: DefinedColumn) -> MeasuredCell:
     """A cell of the row of a normalizer, measured on its forward in float64."""
     ratios = []
     for seed in range(TRIES):
         change, room = _changes(entry, _negligible(network_case(entry, DefinedDraw(seed=seed))), column)
         seen = bounds.resolved(room) & np.isfinite(change) & (change != 0.0)
         ratios.append(float((np.abs(change[seen]) / room[seen]).max(initial=0.0)))
-    return Cell(max(ratios) <= 1.0, max(ratios), TRIES)
+    return MeasuredCell(max(ratios) <= 1.0, max(ratios), TRIES)
 
 
 def row(entry: DefinedNormalizer) -> Row:
@@ -153,4 +155,4 @@ def _asked(column: DefinedColumn) -> Callable[[DefinedSubject, DefinedCase], Com
 
 _SPACE = DefinedSpace(recipe=network_case, values=("plain",), cases=(6,))
 
-CHECKS = tuple(Check(f"defined-{c.name.replace('_', '-')}", c.law, BA, _asked(c), _SPACE, cost=2.0) for c in ALL)
+CHECKS = tuple(Check(f"defined-{c.name.replace('_', '-')}", c.law, BA, _asked(c), _SPACE, cost=4.0) for c in ALL)

@@ -54,7 +54,9 @@ def ask_state(subject: DefinedSubject, case: DefinedCase) -> Comparison:
     """What a call leaves in its state, against the update that belongs to the forward."""
     got, expected = subject.call(case, False).state, answer(subject.entry, case, graded=False).state
     off = bounds.allowed(subject.entry, case, graded=False).state
-    return worst(*(near(subject, f"{name} after the call", got.get(name), expected[name], off[name]) for name in expected))
+    return worst(
+        *(near(subject, f"{name} after the call", got.get(name), expected[name], off[name]) for name in expected)
+    )
 
 
 def ask_dependencies(subject: DefinedSubject, case: DefinedCase) -> Comparison:
@@ -81,8 +83,6 @@ def _updated(entry: DefinedNormalizer) -> bool:
     return entry.update is not None
 
 
-
-
 @lru_cache(maxsize=512)
 def local(entry: DefinedNormalizer) -> bool:
     """Whether some output of the forward does not depend on the first entry of the input."""
@@ -90,12 +90,32 @@ def local(entry: DefinedNormalizer) -> bool:
 
 
 CHECKS = (
-    Check("defined-output", "y = forward(x)", FORWARD, ask_output, DefinedSpace()),
-    Check("defined-gradient", "dx and the gradients of parameters are those of the forward", CHAIN, ask_gradient,
-          DefinedSpace(), lacks=needs_gradient, cost=2.0),
-    Check("defined-state", "a call updates its state as the forward does", FORWARD, ask_state,
-          DefinedSpace(values=("plain", "offset")), concerns=_updated, lacks=needs_state),
-    Check("defined-dependencies", "an output depends on those entries of the input on which the forward's does",
-          "it needs no bound of values: what is compared is whether outputs move", ask_dependencies,
-          DefinedSpace(values=("plain", "offset")), concerns=local, cost=2.0),
-)  # fmt: skip
+    Check("defined-output", "y = forward(x)", FORWARD, ask_output, DefinedSpace(), cost=2.0),
+    Check(
+        "defined-gradient",
+        "dx and the gradients of parameters are those of the forward",
+        CHAIN,
+        ask_gradient,
+        DefinedSpace(),
+        lacks=needs_gradient,
+        cost=4.0,
+    ),
+    Check(
+        "defined-state",
+        "a call updates its state as the forward does",
+        FORWARD,
+        ask_state,
+        DefinedSpace(values=("plain", "offset")),
+        concerns=_updated,
+        lacks=needs_state,
+    ),
+    Check(
+        "defined-dependencies",
+        "an output depends on those entries of the input on which the forward's does",
+        "it needs no bound of values: what is compared is whether outputs move",
+        ask_dependencies,
+        DefinedSpace(values=("plain", "offset")),
+        concerns=local,
+        cost=4.0,
+    ),
+)

@@ -27,7 +27,8 @@ def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contr
         return _rounded(broken.answer(entry, case), case)
 
     def successive(cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
-        return (call(cases[0], False), *(_rounded(broken.later(entry, case, cases[0]), case) for case in cases[1:]))
+        later = broken.later or (lambda entry, case, first: broken.answer(entry, case))
+        return (call(cases[0], False), *(_rounded(later(entry, case, cases[0]), case) for case in cases[1:]))
 
     return DefinedSubject(broken.name, entry, promised, DefinedDomain(ranks=entry.served), call, successive)
 
@@ -38,5 +39,3 @@ def _rounded(found: DefinedAnswer, case: DefinedCase) -> DefinedAnswer:
         found, y=number(found.y), gradients={n: number(g) for n, g in found.gradients.items()},
         state={n: number(s) for n, s in found.state.items()},
     )  # fmt: skip
-
-

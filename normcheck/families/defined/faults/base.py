@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 from normcheck.core.floats import FLOAT64
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward, Slip
 from normcheck.families.defined.reference import answer, answered, traced
-from normcheck.families.defined.tracing.traced import Arithmetic
+from normcheck.families.defined.tracing.traced import Arithmetic, arithmetic_of
 
 SLIP = "construction: a slip that the formula invites"
 OUTPUT = "the output, and the gradients through it"
@@ -31,8 +30,6 @@ def right(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
     return answer(entry, case)
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefinedFault:
     """One known way to be wrong: another answer, or another one after the first call."""
@@ -43,15 +40,10 @@ class DefinedFault:
     damages: str = OUTPUT
     concerns: Callable[[DefinedNormalizer], bool] = _every
     answer: Answering = right
-    later: Later | None = None  # None: as the first call
-
-    def __post_init__(self) -> None:
-        """Let later calls have the fault of the first, unless it is one of later calls."""
-        if self.later is None:
-            object.__setattr__(self, "later", lambda entry, case, first: self.answer(entry, case))
+    later: Later | None = None  # None: the same answer in every call
 
 
-def by_forward(forward: Forward, by: Arithmetic = Arithmetic(FLOAT64.u)) -> Answering:  # noqa: B008  # frozen value
+def by_forward(forward: Forward, by: Arithmetic = arithmetic_of(FLOAT64)) -> Answering:  # noqa: B008  # frozen value
     """The answer of another forward, or of the right one in another arithmetic."""
     return lambda entry, case: answered(traced(entry, forward, case, by), case)
 
@@ -66,5 +58,3 @@ def of_slip(entry: DefinedNormalizer, slip: Slip) -> DefinedFault:
     return DefinedFault(
         name=slip.name, story=slip.story, concerns=lambda one: one is entry, answer=by_forward(slip.forward)
     )
-
-

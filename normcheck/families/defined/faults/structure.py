@@ -15,20 +15,23 @@ from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.faults.base import BACKWARD, DefinedFault, in_arithmetic, right
 from normcheck.families.defined.reference import apart
 from normcheck.families.defined.space import DefinedDraw, defined_case
-from normcheck.families.defined.tracing.traced import Arithmetic, Traced, average, constant, total
+from normcheck.families.defined.tracing.gradients import constant
+from normcheck.families.defined.tracing.traced import Traced, arithmetic_of, average, total
 
-U = FLOAT64.u
+_RIGHT = arithmetic_of(FLOAT64)
 
 
 def _whole(a: Traced, axis: Any) -> Traced:
     """The mean of all entries, in the shape of that along axes."""
-    return average(a, None) + np.zeros(average(a, axis).shape)
+    out: Traced = average(a, None) + np.zeros(average(a, axis).shape)
+    return out
 
 
 def _unbiased(a: Traced, axis: Any) -> Traced:
     found = average(a, axis)
     n = a.size / max(found.size, 1)
-    return found * (n / max(n - 1.0, 1.0))
+    out: Traced = found * (n / max(n - 1.0, 1.0))
+    return out
 
 
 def _tail(a: Traced, axis: Any) -> Traced:
@@ -47,10 +50,10 @@ def _detached(a: Traced, axis: Any) -> Traced:
 
 
 SUMS = {
-    "whole": Arithmetic(U, mean=_whole),
-    "unbiased": Arithmetic(U, mean=_unbiased),
-    "tail": Arithmetic(U, reduce=_tail),
-    "detached": Arithmetic(U, reduce=_detached),
+    "whole": replace(_RIGHT, mean=_whole),
+    "unbiased": replace(_RIGHT, mean=_unbiased),
+    "tail": replace(_RIGHT, reduce=_tail),
+    "detached": replace(_RIGHT, reduce=_detached),
 }
 
 

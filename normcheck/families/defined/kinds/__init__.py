@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.kinds import batches, layers, maps, styles, vectors, weights
+from normcheck.families.defined.kinds import batches, evolved, graphs, layers, maps, styles, vectors, weights
 
 ENTRIES: tuple[DefinedNormalizer, ...] = (
     *vectors.ENTRIES,
     *layers.ENTRIES,
     *maps.ENTRIES,
+    *evolved.ENTRIES,
     *styles.ENTRIES,
     *batches.ENTRIES,
+    *graphs.ENTRIES,
     *weights.ENTRIES,
 )
 """Every normalizer of this family."""

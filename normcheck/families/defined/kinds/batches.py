@@ -1,4 +1,4 @@
-"""Normalizers of several cases together: variants of batch norm, and of the nodes of a graph."""
+"""Normalizers of several cases together: variants of batch norm."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import numpy as np
 from normcheck.core.spec import Paper, row
 from normcheck.families.defined.entry import DefinedNormalizer, Slip
 from normcheck.families.defined.kinds.parts import batch, centered, mean, space, standard, variance
-from normcheck.families.defined.tracing.traced import constant
+from normcheck.families.defined.tracing.gradients import constant
 
 
 def _renorm(
-    x: Any, weight: Any, bias: Any, running_mean: Any, running_std: Any, momentum: float = 0.01, eps: float = 1e-3,
-    r_max: float = 3.0, d_max: float = 5.0,
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_std: Any,
+    momentum: float = 0.01,
+    eps: float = 1e-3,
+    r_max: float = 3.0,
+    d_max: float = 5.0,
+) -> Any:
     at, root = mean(x, batch(x)), np.sqrt(variance(x, batch(x)) + eps)
     r = constant(np.clip(root / running_std, 1.0 / r_max, r_max))
     d = constant(np.clip((at - running_mean) / running_std, -d_max, d_max))
@@ -24,9 +31,16 @@ def _renorm(
 
 
 def _renorm_update(
-    x: Any, weight: Any, bias: Any, running_mean: Any, running_std: Any, momentum: float, eps: float, r_max: float,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_std: Any,
+    momentum: float,
+    eps: float,
+    r_max: float,
     d_max: float,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     at, root = mean(x, batch(x)), np.sqrt(variance(x, batch(x)) + eps)
     return {
         "running_mean": running_mean + momentum * (at - running_mean),
@@ -38,9 +52,16 @@ def _wrong_renorm(through: Any, shift: bool = True, square: bool = False) -> Any
     """A forward of batch renormalization with the gradient through r and d, without d, or with r of variances."""
 
     def forward(
-        x: Any, weight: Any, bias: Any, running_mean: Any, running_std: Any, momentum: float, eps: float,
-        r_max: float, d_max: float,
-    ) -> Any:  # fmt: skip
+        x: Any,
+        weight: Any,
+        bias: Any,
+        running_mean: Any,
+        running_std: Any,
+        momentum: float,
+        eps: float,
+        r_max: float,
+        d_max: float,
+    ) -> Any:
         at, root = mean(x, batch(x)), np.sqrt(variance(x, batch(x)) + eps)
         ratio = root / running_std
         r = through(np.clip(np.square(ratio) if square else ratio, 1.0 / r_max, r_max))
@@ -54,11 +75,14 @@ batch_renorm = DefinedNormalizer(
     name="batch_renorm",
     title="batch renormalization",
     paper=Paper(
-        "Ioffe", 2017, "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models",
-        "https://arxiv.org/abs/1702.03275", "Algorithm 1",
+        "Ioffe",
+        2017,
+        "Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized Models",
+        "https://arxiv.org/abs/1702.03275",
+        "Algorithm 1",
     ),
-    formula="y = ((x - mean) / s r + d) weight + bias, s = sqrt(var + eps), r = clip(s / running_std, 1 / r_max, r_max), "
-    "d = clip((mean - running_mean) / running_std, -d_max, d_max), r and d constants for the gradient",
+    formula="y = ((x - mean) / s r + d) weight + bias, s = sqrt(var + eps), r = clip(s / running_std, 1 / r_max, "
+    "r_max), d = clip((mean - running_mean) / running_std, -d_max, d_max), r and d constants for the gradient",
     layout="channels",
     forward=_renorm,
     state=frozenset({"running_mean", "running_std"}),
@@ -71,12 +95,18 @@ batch_renorm = DefinedNormalizer(
     slips=(
         Slip("renorm-gradient-through-r-and-d", "Differentiates through r and d.", _wrong_renorm(lambda v: v)),
         Slip("renorm-d-missing", "Leaves d out.", _wrong_renorm(constant, shift=False)),
-        Slip("renorm-ratio-of-variances", "Takes the ratio of the variances for r.", _wrong_renorm(constant, square=True)),
-        Slip("renorm-not-clipped", "Does not clip r and d.",
-             lambda x, weight, bias, running_mean, running_std, momentum, eps, r_max, d_max:
-             _renorm(x, weight, bias, running_mean, running_std, momentum, eps, 1e9, 1e9)),
+        Slip(
+            "renorm-ratio-of-variances", "Takes the ratio of the variances for r.", _wrong_renorm(constant, square=True)
+        ),
+        Slip(
+            "renorm-not-clipped",
+            "Does not clip r and d.",
+            lambda x, weight, bias, running_mean, running_std, momentum, eps, r_max, d_max: _renorm(
+                x, weight, bias, running_mean, running_std, momentum, eps, 1e9, 1e9
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 HALF_NORMAL = math.sqrt(math.pi / 2.0)
 """The standard deviation of a normal number, divided by its mean size."""
@@ -100,8 +130,11 @@ l1_batch_norm = DefinedNormalizer(
     name="l1_batch_norm",
     title="batch normalization by mean sizes (L1 batch norm)",
     paper=Paper(
-        "Hoffer, Banner, Golan, Soudry", 2018, "Norm matters: efficient and accurate normalization schemes in deep "
-        "networks", "https://arxiv.org/abs/1803.01814", "section 4",
+        "Hoffer, Banner, Golan, Soudry",
+        2018,
+        "Norm matters: efficient and accurate normalization schemes in deep networks",
+        "https://arxiv.org/abs/1803.01814",
+        "section 4",
     ),
     formula="y = (x - mean) / (sqrt(pi / 2) mean|x - mean| + eps) weight + bias, over cases and positions of a channel",
     layout="channels",
@@ -112,14 +145,32 @@ l1_batch_norm = DefinedNormalizer(
     note="In training. The factor makes the root of a normal number's variance of its mean size; Wu et al. 2018 "
     "(https://arxiv.org/abs/1802.09769) leave it out.",
     slips=(
-        Slip("l1-factor-missing", "Leaves sqrt(pi / 2) out.",
-             lambda x, weight, bias, eps: centered(x, batch(x)) / (mean(np.abs(centered(x, batch(x))), batch(x)) + eps) * weight + bias),
-        Slip("l1-sizes-not-centered", "Takes the mean size of x, for that of x - mean.",
-             lambda x, weight, bias, eps: centered(x, batch(x)) / (HALF_NORMAL * mean(np.abs(x), batch(x)) + eps) * weight + bias),
-        Slip("l1-root-of-mean-size", "Takes the root of the mean size.",
-             lambda x, weight, bias, eps: centered(x, batch(x)) / np.sqrt(HALF_NORMAL * mean(np.abs(centered(x, batch(x))), batch(x)) + eps) * weight + bias),
+        Slip(
+            "l1-factor-missing",
+            "Leaves sqrt(pi / 2) out.",
+            lambda x, weight, bias, eps: (
+                centered(x, batch(x)) / (mean(np.abs(centered(x, batch(x))), batch(x)) + eps) * weight + bias
+            ),
+        ),
+        Slip(
+            "l1-sizes-not-centered",
+            "Takes the mean size of x, for that of x - mean.",
+            lambda x, weight, bias, eps: (
+                centered(x, batch(x)) / (HALF_NORMAL * mean(np.abs(x), batch(x)) + eps) * weight + bias
+            ),
+        ),
+        Slip(
+            "l1-root-of-mean-size",
+            "Takes the root of the mean size.",
+            lambda x, weight, bias, eps: (
+                centered(x, batch(x))
+                / np.sqrt(HALF_NORMAL * mean(np.abs(centered(x, batch(x))), batch(x)) + eps)
+                * weight
+                + bias
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _ghost(x: Any, weight: Any, bias: Any, virtual_batch_size: int = 2, eps: float = 1e-5) -> Any:
@@ -131,24 +182,39 @@ ghost_batch_norm = DefinedNormalizer(
     name="ghost_batch_norm",
     title="batch normalization of small virtual batches (ghost batch norm)",
     paper=Paper(
-        "Hoffer, Hubara, Soudry", 2017, "Train longer, generalize better: closing the generalization gap in large "
-        "batch training of neural networks", "https://arxiv.org/abs/1705.08741", "Algorithm 1",
+        "Hoffer, Hubara, Soudry",
+        2017,
+        "Train longer, generalize better: closing the generalization gap in large batch training of neural networks",
+        "https://arxiv.org/abs/1705.08741",
+        "Algorithm 1",
     ),
-    formula="y = (x - mean) / sqrt(var + eps) weight + bias, statistics over the cases and positions of a virtual batch",
+    formula="y = (x - mean) / sqrt(var + eps) weight + bias, statistics over the cases and positions of each virtual "
+    "batch",
     layout="channels",
     forward=_ghost,
     options={"virtual_batch_size": (2, 3, 6), "eps": (1e-5, 0.5)},
     derived=row("yes no  yes yes yes no"),
     note="In training. Virtual batches are consecutive cases, and the batch is a multiple of their size.",
     slips=(
-        Slip("ghost-every-other", "Takes every n-th case into one virtual batch.",
-             lambda x, weight, bias, virtual_batch_size, eps: _strided_ghost(x, virtual_batch_size, eps) * weight + bias),
-        Slip("ghost-whole-batch", "Takes the whole batch: a batch norm.",
-             lambda x, weight, bias, virtual_batch_size, eps: standard(x, batch(x), eps) * weight + bias),
-        Slip("ghost-number-for-size", "Takes the size of a virtual batch as their number.",
-             lambda x, weight, bias, virtual_batch_size, eps: _ghost(x, weight, bias, x.shape[0] // virtual_batch_size, eps)),
+        Slip(
+            "ghost-every-other",
+            "Takes every n-th case into one virtual batch.",
+            lambda x, weight, bias, virtual_batch_size, eps: _strided_ghost(x, virtual_batch_size, eps) * weight + bias,
+        ),
+        Slip(
+            "ghost-whole-batch",
+            "Takes the whole batch: a batch norm.",
+            lambda x, weight, bias, virtual_batch_size, eps: standard(x, batch(x), eps) * weight + bias,
+        ),
+        Slip(
+            "ghost-number-for-size",
+            "Takes the size of a virtual batch as their number.",
+            lambda x, weight, bias, virtual_batch_size, eps: _ghost(
+                x, weight, bias, x.shape[0] // virtual_batch_size, eps
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _strided_ghost(x: Any, size: int, eps: float) -> Any:
@@ -156,91 +222,4 @@ def _strided_ghost(x: Any, size: int, eps: float) -> Any:
     return standard(parts, (0, *space(parts, 3)), eps).reshape(x.shape)
 
 
-def _subtract(x: Any) -> Any:
-    return centered(x, 0)
-
-
-mean_subtraction_norm = DefinedNormalizer(
-    name="mean_subtraction_norm",
-    title="mean subtraction over the nodes of a graph",
-    paper=Paper(
-        "Yang, Wang, Yao, Liu, Abdelzaher", 2020, 'Revisiting "Over-smoothing" in Deep GCNs',
-        "https://arxiv.org/abs/2003.13663", "section 4",
-    ),
-    formula="y = x - mean(x), the mean of a feature over the nodes",
-    ranks=(2,),
-    forward=_subtract,
-    backward=lambda x, dy: {"x": centered(dy, 0)},
-    derived=row("no  no  no  no  yes no"),
-    note="x is (nodes, features) of one graph.",
-    slips=(
-        Slip("subtract-over-features", "Takes the mean over features.", lambda x: centered(x, -1)),
-        Slip("subtract-over-all", "Takes the mean over nodes and features.", lambda x: centered(x, (0, 1))),
-        Slip("subtract-and-scale", "Divides by the standard deviation too.", lambda x: standard(x, 0, 0.0)),
-    ),
-)  # fmt: skip
-
-
-def _graph(x: Any, weight: Any, bias: Any, mean_scale: Any, eps: float = 1e-5) -> Any:
-    c = x - mean_scale * mean(x, 0)
-    return c / np.sqrt(mean(np.square(c), 0) + eps) * weight + bias
-
-
-graph_norm = DefinedNormalizer(
-    name="graph_norm",
-    title="normalization of the nodes of a graph with a learned share of the mean (GraphNorm)",
-    paper=Paper(
-        "Cai, Luo, Xu, He, Liu, Wang", 2021, "GraphNorm: A Principled Approach to Accelerating Graph Neural Network "
-        "Training", "https://arxiv.org/abs/2009.03294", "eq. 6",
-    ),
-    formula="y = c / sqrt(mean(c^2) + eps) weight + bias, c = x - mean_scale mean(x), means over the nodes",
-    ranks=(2,),
-    forward=_graph,
-    options={"eps": (1e-5, 0.5)},
-    derived=row("yes no  yes yes no  no"),
-    note="x is (nodes, features) of one graph. The square is that of c, whose mean is not zero.",
-    slips=(
-        Slip("graph-mean-fully", "Subtracts the whole mean.",
-             lambda x, weight, bias, mean_scale, eps: standard(x, 0, eps) * weight + bias + 0.0 * mean_scale),
-        Slip("graph-variance-of-c", "Divides by the variance of c, which is that of x.",
-             lambda x, weight, bias, mean_scale, eps: (x - mean_scale * mean(x, 0)) / np.sqrt(variance(x, 0) + eps) * weight + bias),
-        Slip("graph-over-features", "Takes means over features.",
-             lambda x, weight, bias, mean_scale, eps: (x - mean_scale * mean(x, -1)) / np.sqrt(mean(np.square(x - mean_scale * mean(x, -1)), -1) + eps) * weight + bias),
-    ),
-)  # fmt: skip
-
-
-def _pair(x: Any, scale: float = 1.0, eps: float = 1e-5) -> Any:
-    c = centered(x, 0)
-    return scale * c / np.sqrt(mean(np.square(c).sum(axis=-1, keepdims=True), 0) + eps)
-
-
-pair_norm = DefinedNormalizer(
-    name="pair_norm",
-    title="normalization of distances between nodes (PairNorm)",
-    paper=Paper(
-        "Zhao, Akoglu", 2020, "PairNorm: Tackling Oversmoothing in GNNs", "https://arxiv.org/abs/1909.12223",
-        "eq. 10 and 11",
-    ),
-    formula="y = scale c / sqrt(mean(|c|^2) + eps), c = x - mean(x) over the nodes, |c| the length of a node's features",
-    ranks=(2,),
-    forward=_pair,
-    options={"scale": (1.0, 2.5), "eps": (1e-5, 0.5)},
-    derived=row("yes no  no  yes yes no"),
-    note="x is (nodes, features) of one graph. The paper has no eps; it is inside the root here, as in PyTorch "
-    "Geometric.",
-    slips=(
-        Slip("pair-each-node", "Divides each node by its own length.",
-             lambda x, scale, eps: scale * centered(x, 0) / np.sqrt(np.square(centered(x, 0)).sum(axis=-1, keepdims=True) + eps)),
-        Slip("pair-mean-over-features", "Averages the squares over features too.",
-             lambda x, scale, eps: scale * centered(x, 0) / np.sqrt(mean(np.square(centered(x, 0)), (0, 1)) + eps)),
-        Slip("pair-not-centered", "Does not subtract the mean.",
-             lambda x, scale, eps: scale * x / np.sqrt(mean(np.square(x).sum(axis=-1, keepdims=True), 0) + eps)),
-        Slip("pair-scale-inside", "Divides by the scale inside the root.",
-             lambda x, scale, eps: centered(x, 0) / np.sqrt(mean(np.square(centered(x, 0)).sum(axis=-1, keepdims=True), 0) / scale + eps)),
-    ),
-)  # fmt: skip
-
-ENTRIES = (
-    batch_renorm, l1_batch_norm, ghost_batch_norm, mean_subtraction_norm, graph_norm, pair_norm,
-)  # fmt: skip
+ENTRIES = (batch_renorm, l1_batch_norm, ghost_batch_norm)

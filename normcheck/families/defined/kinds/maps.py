@@ -8,7 +8,7 @@ import numpy as np
 
 from normcheck.core.spec import Paper, row
 from normcheck.families.defined.entry import DefinedNormalizer, Slip
-from normcheck.families.defined.kinds.parts import batch, length, mean, sigmoid, space, standard, variance
+from normcheck.families.defined.kinds.parts import length, mean, space, standard, variance
 
 
 def _pixel(x: Any, eps: float = 1e-8) -> Any:
@@ -26,8 +26,11 @@ pixel_norm = DefinedNormalizer(
     name="pixel_norm",
     title="pixelwise feature vector normalization",
     paper=Paper(
-        "Karras, Aila, Laine, Lehtinen", 2018, "Progressive Growing of GANs for Improved Quality, Stability, and "
-        "Variation", "https://arxiv.org/abs/1710.10196", "section 4.2",
+        "Karras, Aila, Laine, Lehtinen",
+        2018,
+        "Progressive Growing of GANs for Improved Quality, Stability, and Variation",
+        "https://arxiv.org/abs/1710.10196",
+        "section 4.2",
     ),
     formula="y = x / sqrt(mean(x^2) + eps), the mean over the channels of one position",
     layout="channels",
@@ -36,14 +39,23 @@ pixel_norm = DefinedNormalizer(
     options={"eps": (1e-8, 0.5)},
     derived=row("yes no  no  yes no  yes"),
     slips=(
-        Slip("pixel-over-space", "Averages over positions too.",
-             lambda x, eps: x / np.sqrt(mean(np.square(x), tuple(range(1, x.ndim))) + eps)),
-        Slip("pixel-sum", "Sums the squares for their mean.",
-             lambda x, eps: x / np.sqrt(np.square(x).sum(axis=1, keepdims=True) + eps)),
-        Slip("pixel-last-axis", "Averages over the last axis, as for a channels-last input.",
-             lambda x, eps: x / np.sqrt(mean(np.square(x), -1) + eps)),
+        Slip(
+            "pixel-over-space",
+            "Averages over positions too.",
+            lambda x, eps: x / np.sqrt(mean(np.square(x), tuple(range(1, x.ndim))) + eps),
+        ),
+        Slip(
+            "pixel-sum",
+            "Sums the squares for their mean.",
+            lambda x, eps: x / np.sqrt(np.square(x).sum(axis=1, keepdims=True) + eps),
+        ),
+        Slip(
+            "pixel-last-axis",
+            "Averages over the last axis, as for a channels-last input.",
+            lambda x, eps: x / np.sqrt(mean(np.square(x), -1) + eps),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _positional(x: Any, eps: float = 1e-5) -> Any:
@@ -54,7 +66,11 @@ positional_norm = DefinedNormalizer(
     name="positional_norm",
     title="positional normalization (PONO)",
     paper=Paper(
-        "Li, Wu, Weinberger, Belongie", 2019, "Positional Normalization", "https://arxiv.org/abs/1907.04312", "eq. 1",
+        "Li, Wu, Weinberger, Belongie",
+        2019,
+        "Positional Normalization",
+        "https://arxiv.org/abs/1907.04312",
+        "eq. 1",
     ),
     formula="y = (x - mean) / sqrt(var + eps), statistics over the channels of one position",
     layout="channels",
@@ -64,13 +80,19 @@ positional_norm = DefinedNormalizer(
     note="The paper's layer returns mean and root too, which a later layer adds again; here the output is y. The "
     "variance divides by the number of channels.",
     slips=(
-        Slip("pono-over-space", "Takes statistics over channels and positions: a layer norm of the whole map.",
-             lambda x, eps: standard(x, tuple(range(1, x.ndim)), eps)),
+        Slip(
+            "pono-over-space",
+            "Takes statistics over channels and positions: a layer norm of the whole map.",
+            lambda x, eps: standard(x, tuple(range(1, x.ndim)), eps),
+        ),
         Slip("pono-last-axis", "Takes statistics over the last axis.", lambda x, eps: standard(x, -1, eps)),
-        Slip("pono-unbiased", "Divides the squares by n - 1, as x.var() does in torch.",
-             lambda x, eps: (x - mean(x, 1)) / np.sqrt(variance(x, 1) * (x.shape[1] / (x.shape[1] - 1)) + eps)),
+        Slip(
+            "pono-unbiased",
+            "Divides the squares by n - 1, as x.var() does in torch.",
+            lambda x, eps: (x - mean(x, 1)) / np.sqrt(variance(x, 1) * (x.shape[1] / (x.shape[1] - 1)) + eps),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _response(x: Any, weight: Any, bias: Any, eps: float = 1e-6) -> Any:
@@ -82,8 +104,11 @@ global_response_norm = DefinedNormalizer(
     name="global_response_norm",
     title="global response normalization (GRN)",
     paper=Paper(
-        "Woo, Debnath, Hu, Chen, Liu, Kweon, Xie", 2023, "ConvNeXt V2: Co-designing and Scaling ConvNets with Masked "
-        "Autoencoders", "https://arxiv.org/abs/2301.00808", "Algorithm 1",
+        "Woo, Debnath, Hu, Chen, Liu, Kweon, Xie",
+        2023,
+        "ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders",
+        "https://arxiv.org/abs/2301.00808",
+        "Algorithm 1",
     ),
     formula="y = weight x n + bias + x, n = g / (mean(g) + eps), g the length of a channel's map, its mean over "
     "channels",
@@ -94,16 +119,42 @@ global_response_norm = DefinedNormalizer(
     derived=row("no  no  no  no  no  no"),
     note="Channels last, (cases, *space, channels), as in the authors' code. Weight and bias start at zero.",
     slips=(
-        Slip("grn-residual-missing", "Does not add the input.",
-             lambda x, weight, bias, eps: _response(x, weight, bias, eps) - x),
-        Slip("grn-mean-over-cases", "Averages the lengths over cases too.",
-             lambda x, weight, bias, eps: weight * x * length(x, tuple(range(1, x.ndim - 1))) / (mean(length(x, tuple(range(1, x.ndim - 1))), (0, -1)) + eps) + bias + x),
-        Slip("grn-sum-over-channels", "Divides by the sum of the lengths, for their mean.",
-             lambda x, weight, bias, eps: weight * x * length(x, tuple(range(1, x.ndim - 1))) / (length(x, tuple(range(1, x.ndim - 1))).sum(axis=-1, keepdims=True) + eps) + bias + x),
-        Slip("grn-length-over-channels", "Takes the length over channels, as for a channels-first input.",
-             lambda x, weight, bias, eps: weight * x * length(x, -1) / (mean(length(x, -1), -1) + eps) + bias + x),
+        Slip(
+            "grn-residual-missing",
+            "Does not add the input.",
+            lambda x, weight, bias, eps: _response(x, weight, bias, eps) - x,
+        ),
+        Slip(
+            "grn-mean-over-cases",
+            "Averages the lengths over cases too.",
+            lambda x, weight, bias, eps: (
+                weight
+                * x
+                * length(x, tuple(range(1, x.ndim - 1)))
+                / (mean(length(x, tuple(range(1, x.ndim - 1))), (0, -1)) + eps)
+                + bias
+                + x
+            ),
+        ),
+        Slip(
+            "grn-sum-over-channels",
+            "Divides by the sum of the lengths, for their mean.",
+            lambda x, weight, bias, eps: (
+                weight
+                * x
+                * length(x, tuple(range(1, x.ndim - 1)))
+                / (length(x, tuple(range(1, x.ndim - 1))).sum(axis=-1, keepdims=True) + eps)
+                + bias
+                + x
+            ),
+        ),
+        Slip(
+            "grn-length-over-channels",
+            "Takes the length over channels, as for a channels-first input.",
+            lambda x, weight, bias, eps: weight * x * length(x, -1) / (mean(length(x, -1), -1) + eps) + bias + x,
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _filter(x: Any, weight: Any, bias: Any, tau: Any, eps: float = 1e-6) -> Any:
@@ -114,8 +165,11 @@ filter_response_norm = DefinedNormalizer(
     name="filter_response_norm",
     title="filter response normalization with thresholded linear unit (FRN with TLU)",
     paper=Paper(
-        "Singh, Krishnan", 2020, "Filter Response Normalization Layer: Eliminating Batch Dependence in the Training of "
-        "Deep Neural Networks", "https://arxiv.org/abs/1911.09737", "eq. 1 to 3",
+        "Singh, Krishnan",
+        2020,
+        "Filter Response Normalization Layer: Eliminating Batch Dependence in the Training of Deep Neural Networks",
+        "https://arxiv.org/abs/1911.09737",
+        "eq. 1 to 3",
     ),
     formula="y = max(weight x / sqrt(mean(x^2) + eps) + bias, tau), the mean over the positions of a channel in a case",
     layout="channels",
@@ -125,85 +179,32 @@ filter_response_norm = DefinedNormalizer(
     derived=row("yes no  yes yes no  yes"),
     note="The paper's eps can be learned, as its size; here it is a constant.",
     slips=(
-        Slip("frn-relu", "Takes 0 for the learned threshold.",
-             lambda x, weight, bias, tau, eps: _filter(x, weight, bias, 0.0 * tau, eps)),
-        Slip("frn-threshold-before-affine", "Compares with the threshold before weight and bias.",
-             lambda x, weight, bias, tau, eps: weight * np.maximum(x / np.sqrt(mean(np.square(x), space(x)) + eps), tau) + bias),
-        Slip("frn-centered", "Subtracts the mean: an instance norm.",
-             lambda x, weight, bias, tau, eps: np.maximum(weight * standard(x, space(x), eps) + bias, tau)),
-        Slip("frn-sum", "Sums the squares for their mean.",
-             lambda x, weight, bias, tau, eps: np.maximum(weight * x / np.sqrt(np.square(x).sum(axis=space(x), keepdims=True) + eps) + bias, tau)),
+        Slip(
+            "frn-relu",
+            "Takes 0 for the learned threshold.",
+            lambda x, weight, bias, tau, eps: _filter(x, weight, bias, 0.0 * tau, eps),
+        ),
+        Slip(
+            "frn-threshold-before-affine",
+            "Compares with the threshold before weight and bias.",
+            lambda x, weight, bias, tau, eps: (
+                weight * np.maximum(x / np.sqrt(mean(np.square(x), space(x)) + eps), tau) + bias
+            ),
+        ),
+        Slip(
+            "frn-centered",
+            "Subtracts the mean: an instance norm.",
+            lambda x, weight, bias, tau, eps: np.maximum(weight * standard(x, space(x), eps) + bias, tau),
+        ),
+        Slip(
+            "frn-sum",
+            "Sums the squares for their mean.",
+            lambda x, weight, bias, tau, eps: np.maximum(
+                weight * x / np.sqrt(np.square(x).sum(axis=space(x), keepdims=True) + eps) + bias, tau
+            ),
+        ),
     ),
-)  # fmt: skip
-
-_EVO = Paper(
-    "Liu, Brock, Simonyan, Le", 2020, "Evolving Normalization-Activation Layers", "https://arxiv.org/abs/2004.02967",
-    "Table 2",
-)  # fmt: skip
-
-
-def _group_root(x: Any, groups: int, eps: float) -> Any:
-    parted = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
-    root = np.sqrt(variance(parted, tuple(range(2, parted.ndim))) + eps)
-    return (root + np.zeros(parted.shape)).reshape(x.shape)
-
-
-def _evo_s0(x: Any, v: Any, weight: Any, bias: Any, groups: int = 2, eps: float = 1e-5) -> Any:
-    return weight * x * sigmoid(v * x) / _group_root(x, groups, eps) + bias
-
-
-evonorm_s0 = DefinedNormalizer(
-    name="evonorm_s0",
-    title="evolved normalization-activation layer of each sample (EvoNorm-S0)",
-    paper=_EVO,
-    formula="y = weight x sigmoid(v x) / sqrt(var + eps) + bias, the variance over each case's group of channels",
-    layout="channels",
-    ranks=(4, 3),
-    units=(6, 12),
-    forward=_evo_s0,
-    options={"groups": (2, 1, 3), "eps": (1e-5, 0.5)},
-    derived=row("no  no  no  no  no  no"),
-    note="The variance is taken about the mean, which is not subtracted from x; it divides by n. The paper has 32 "
-    "groups.",
-    slips=(
-        Slip("evo-s0-swish", "Leaves v out of the sigmoid.",
-             lambda x, v, weight, bias, groups, eps: weight * x * sigmoid(x + 0.0 * v) / _group_root(x, groups, eps) + bias),
-        Slip("evo-s0-mean-square", "Divides by the root mean square: the variance without its mean.",
-             lambda x, v, weight, bias, groups, eps: weight * x * sigmoid(v * x) / np.sqrt(mean(np.square(x), tuple(range(1, x.ndim))) + eps) + bias),
-        Slip("evo-s0-one-group", "Takes all channels as one group.",
-             lambda x, v, weight, bias, groups, eps: _evo_s0(x, v, weight, bias, 1, eps)),
-        Slip("evo-s0-sigmoid-only", "Leaves x out of the numerator.",
-             lambda x, v, weight, bias, groups, eps: weight * sigmoid(v * x) / _group_root(x, groups, eps) + bias),
-    ),
-)  # fmt: skip
-
-
-def _evo_b0(x: Any, v: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
-    of_batch = np.sqrt(variance(x, batch(x)) + eps)
-    return weight * x / np.maximum(of_batch, v * x + np.sqrt(variance(x, space(x)) + eps)) + bias
-
-
-evonorm_b0 = DefinedNormalizer(
-    name="evonorm_b0",
-    title="evolved normalization-activation layer of a batch (EvoNorm-B0)",
-    paper=_EVO,
-    formula="y = weight x / max(sqrt(var_batch + eps), v x + sqrt(var_case + eps)) + bias, variances of a channel over "
-    "the batch and over the positions of a case",
-    layout="channels",
-    ranks=(4, 3),
-    forward=_evo_b0,
-    options={"eps": (1e-5, 0.5)},
-    derived=row("yes no  yes yes no  no"),
-    note="In training; evaluation takes a running variance for that of the batch, which is not checked.",
-    slips=(
-        Slip("evo-b0-sum", "Adds the two roots, for their maximum.",
-             lambda x, v, weight, bias, eps: weight * x / (np.sqrt(variance(x, batch(x)) + eps) + v * x + np.sqrt(variance(x, space(x)) + eps)) + bias),
-        Slip("evo-b0-case-only", "Leaves the variance of the batch out.",
-             lambda x, v, weight, bias, eps: weight * x / (v * x + np.sqrt(variance(x, space(x)) + eps)) + bias),
-        Slip("evo-b0-v-outside", "Multiplies the root by v, for x.",
-             lambda x, v, weight, bias, eps: weight * x / np.maximum(np.sqrt(variance(x, batch(x)) + eps), x + v * np.sqrt(variance(x, space(x)) + eps)) + bias),
-    ),
-)  # fmt: skip
+)
 
 
 def _local(x: Any, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
@@ -218,8 +219,11 @@ local_response_norm = DefinedNormalizer(
     name="local_response_norm",
     title="local response normalization (LRN)",
     paper=Paper(
-        "Krizhevsky, Sutskever, Hinton", 2012, "ImageNet Classification with Deep Convolutional Neural Networks",
-        "https://papers.nips.cc/paper/4824", "section 3.3",
+        "Krizhevsky, Sutskever, Hinton",
+        2012,
+        "ImageNet Classification with Deep Convolutional Neural Networks",
+        "https://papers.nips.cc/paper/4824",
+        "section 3.3",
     ),
     formula="y = x / (k + alpha / size sum(x^2))^beta, the sum over size neighboring channels",
     layout="channels",
@@ -229,18 +233,47 @@ local_response_norm = DefinedNormalizer(
     derived=row("no  no  no  no  no  no"),
     note="torch divides alpha by the size, the paper does not. Of an even number of neighbors, one more lies before.",
     slips=(
-        Slip("lrn-alpha-not-divided", "Does not divide alpha by the size, as the paper has it.",
-             lambda x, size, alpha, beta, k: _local(x, size, alpha * size, beta, k)),
-        Slip("lrn-neighbors-behind", "Takes the channels behind only.",
-             lambda x, size, alpha, beta, k: x / (k + alpha / size * sum(np.pad(np.square(x), [(0, 0), (0, size - 1)] + [(0, 0)] * (x.ndim - 2))[:, i : i + x.shape[1]] for i in range(size))) ** beta),
-        Slip("lrn-wraps-around", "Takes the last channels as neighbors of the first.",
-             lambda x, size, alpha, beta, k: x / (k + alpha / size * sum(np.roll(np.square(x), i - (size - 1) // 2, 1) for i in range(size))) ** beta),
-        Slip("lrn-root", "Takes the root for the power beta.",
-             lambda x, size, alpha, beta, k: _local(x, size, alpha, 0.5, k)),
+        Slip(
+            "lrn-alpha-not-divided",
+            "Does not divide alpha by the size, as the paper has it.",
+            lambda x, size, alpha, beta, k: _local(x, size, alpha * size, beta, k),
+        ),
+        Slip(
+            "lrn-neighbors-behind",
+            "Takes the channels behind only.",
+            lambda x, size, alpha, beta, k: (
+                x
+                / (
+                    k
+                    + alpha
+                    / size
+                    * sum(
+                        np.pad(np.square(x), [(0, 0), (0, size - 1)] + [(0, 0)] * (x.ndim - 2))[:, i : i + x.shape[1]]
+                        for i in range(size)
+                    )
+                )
+                ** beta
+            ),
+        ),
+        Slip(
+            "lrn-wraps-around",
+            "Takes the last channels as neighbors of the first.",
+            lambda x, size, alpha, beta, k: (
+                x / (k + alpha / size * sum(np.roll(np.square(x), i - (size - 1) // 2, 1) for i in range(size))) ** beta
+            ),
+        ),
+        Slip(
+            "lrn-root",
+            "Takes the root for the power beta.",
+            lambda x, size, alpha, beta, k: _local(x, size, alpha, 0.5, k),
+        ),
     ),
-)  # fmt: skip
+)
 
 ENTRIES = (
-    pixel_norm, positional_norm, global_response_norm, filter_response_norm, evonorm_s0, evonorm_b0,
+    pixel_norm,
+    positional_norm,
+    global_response_norm,
+    filter_response_norm,
     local_response_norm,
-)  # fmt: skip
+)

@@ -9,7 +9,7 @@ import numpy as np
 from normcheck.core.spec import Paper, row
 from normcheck.families.defined.entry import INPUT, ONE, DefinedNormalizer, Slip
 from normcheck.families.defined.kinds.parts import length, mean, standard
-from normcheck.families.defined.tracing.traced import erf
+from normcheck.families.defined.tracing.gradients import erf
 
 
 def _l2(x: Any, eps: float = 1e-12) -> Any:
@@ -28,8 +28,11 @@ l2_norm = DefinedNormalizer(
     name="l2_norm",
     title="normalization to unit length",
     paper=Paper(
-        "Wang, Xiang, Cheng, Yuille", 2017, "NormFace: L2 Hypersphere Embedding for Face Verification",
-        "https://arxiv.org/abs/1704.06369", "eq. 2",
+        "Wang, Xiang, Cheng, Yuille",
+        2017,
+        "NormFace: L2 Hypersphere Embedding for Face Verification",
+        "https://arxiv.org/abs/1704.06369",
+        "eq. 2",
     ),
     formula="y = x / max(|x|, eps), |x| the length of a case",
     forward=_l2,
@@ -39,14 +42,28 @@ l2_norm = DefinedNormalizer(
     note="torch.nn.functional.normalize computes it along dim=1 by default. The paper adds eps inside the root; the "
     "floor is torch's.",
     slips=(
-        Slip("l2-eps-added", "Adds eps to the length, which changes every case.", lambda x, eps: x / (length(x, -1) + eps)),
-        Slip("l2-not-rooted", "Divides by the squared length.", lambda x, eps: x / np.maximum(np.square(length(x, -1)), eps)),
-        Slip("l2-sum-of-sizes", "Divides by the sum of sizes, the length of another norm.",
-             lambda x, eps: x / np.maximum(np.abs(x).sum(axis=-1, keepdims=True), eps)),
-        Slip("l2-mean-square", "Divides by the root mean square: the length depends on the width.",
-             lambda x, eps: x / np.maximum(np.sqrt(mean(np.square(x), -1)), eps)),
+        Slip(
+            "l2-eps-added",
+            "Adds eps to the length, which changes every case.",
+            lambda x, eps: x / (length(x, -1) + eps),
+        ),
+        Slip(
+            "l2-not-rooted",
+            "Divides by the squared length.",
+            lambda x, eps: x / np.maximum(np.square(length(x, -1)), eps),
+        ),
+        Slip(
+            "l2-sum-of-sizes",
+            "Divides by the sum of sizes, the length of another norm.",
+            lambda x, eps: x / np.maximum(np.abs(x).sum(axis=-1, keepdims=True), eps),
+        ),
+        Slip(
+            "l2-mean-square",
+            "Divides by the root mean square: the length depends on the width.",
+            lambda x, eps: x / np.maximum(np.sqrt(mean(np.square(x), -1)), eps),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _scale(x: Any, weight: Any, eps: float = 1e-5) -> Any:
@@ -63,8 +80,11 @@ scale_norm = DefinedNormalizer(
     name="scale_norm",
     title="scaled normalization to unit length (ScaleNorm)",
     paper=Paper(
-        "Nguyen, Salazar", 2019, "Transformers without Tears: Improving the Normalization of Self-Attention",
-        "https://arxiv.org/abs/1910.05895", "section 3.2",
+        "Nguyen, Salazar",
+        2019,
+        "Transformers without Tears: Improving the Normalization of Self-Attention",
+        "https://arxiv.org/abs/1910.05895",
+        "section 3.2",
     ),
     formula="y = g x / max(|x|, eps), one number g, |x| the length of a case",
     forward=_scale,
@@ -75,12 +95,18 @@ scale_norm = DefinedNormalizer(
     note="The paper's g starts at the root of the width.",
     slips=(
         Slip("scale-eps-added", "Adds eps to the length.", lambda x, weight, eps: weight * x / (length(x, -1) + eps)),
-        Slip("scale-root-mean-square", "Divides by the root mean square: g is multiplied by the root of the width.",
-             lambda x, weight, eps: weight * x / np.maximum(np.sqrt(mean(np.square(x), -1)), eps)),
-        Slip("scale-root-of-gain", "Multiplies by the root of the size of g.",
-             lambda x, weight, eps: np.sqrt(np.abs(weight)) * _l2(x, eps)),
+        Slip(
+            "scale-root-mean-square",
+            "Divides by the root mean square: g is multiplied by the root of the width.",
+            lambda x, weight, eps: weight * x / np.maximum(np.sqrt(mean(np.square(x), -1)), eps),
+        ),
+        Slip(
+            "scale-root-of-gain",
+            "Multiplies by the root of the size of g.",
+            lambda x, weight, eps: np.sqrt(np.abs(weight)) * _l2(x, eps),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _crms(x: Any, eps: float = 1e-6) -> Any:
@@ -93,7 +119,10 @@ crms_norm = DefinedNormalizer(
     name="crms_norm",
     title="compressed root mean square normalization (CRMSNorm)",
     paper=Paper(
-        "Jiang, Gu, Zhu, Pan", 2023, "Pre-RMSNorm and Pre-CRMSNorm Transformers", "https://arxiv.org/abs/2305.14858",
+        "Jiang, Gu, Zhu, Pan",
+        2023,
+        "Pre-RMSNorm and Pre-CRMSNorm Transformers",
+        "https://arxiv.org/abs/2305.14858",
         "section 3",
     ),
     formula="y = x / sqrt((sum x^2 + (sum x)^2) / (n + 1) + eps), n the width: the entry that is left out is -sum x",
@@ -103,14 +132,30 @@ crms_norm = DefinedNormalizer(
     note="It is the RMS norm of a vector of mean zero whose last entry is not kept. The paper writes no eps; this one "
     "is inside the root, as in RMS norm.",
     slips=(
-        Slip("crms-divisor", "Divides by the width that is kept, n, for the width n + 1.",
-             lambda x, eps: x / np.sqrt((np.square(x).sum(-1, keepdims=True) + np.square(x.sum(-1, keepdims=True))) / x.shape[-1] + eps)),
-        Slip("crms-last-entry-missing", "Forgets the entry that is left out: a plain RMS norm.",
-             lambda x, eps: x / np.sqrt(np.square(x).sum(-1, keepdims=True) / (x.shape[-1] + 1) + eps)),
-        Slip("crms-mean-for-sum", "Takes the mean for the sum as the entry that is left out.",
-             lambda x, eps: x / np.sqrt((np.square(x).sum(-1, keepdims=True) + np.square(mean(x, -1))) / (x.shape[-1] + 1) + eps)),
+        Slip(
+            "crms-divisor",
+            "Divides by the width that is kept, n, for the width n + 1.",
+            lambda x, eps: (
+                x
+                / np.sqrt(
+                    (np.square(x).sum(-1, keepdims=True) + np.square(x.sum(-1, keepdims=True))) / x.shape[-1] + eps
+                )
+            ),
+        ),
+        Slip(
+            "crms-last-entry-missing",
+            "Forgets the entry that is left out: a plain RMS norm.",
+            lambda x, eps: x / np.sqrt(np.square(x).sum(-1, keepdims=True) / (x.shape[-1] + 1) + eps),
+        ),
+        Slip(
+            "crms-mean-for-sum",
+            "Takes the mean for the sum as the entry that is left out.",
+            lambda x, eps: (
+                x / np.sqrt((np.square(x).sum(-1, keepdims=True) + np.square(mean(x, -1))) / (x.shape[-1] + 1) + eps)
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _tanh(x: Any, alpha: Any, weight: Any, bias: Any) -> Any:
@@ -129,7 +174,10 @@ dynamic_tanh = DefinedNormalizer(
     name="dynamic_tanh",
     title="dynamic tanh (DyT)",
     paper=Paper(
-        "Zhu, Chen, He, LeCun, Liu", 2025, "Transformers without Normalization", "https://arxiv.org/abs/2503.10622",
+        "Zhu, Chen, He, LeCun, Liu",
+        2025,
+        "Transformers without Normalization",
+        "https://arxiv.org/abs/2503.10622",
         "section 4",
     ),
     formula="y = weight tanh(alpha x) + bias, one number alpha",
@@ -139,16 +187,28 @@ dynamic_tanh = DefinedNormalizer(
     derived=row("no  no  no  no  no  no"),
     note="It has no statistics: an output depends on one entry of the input. alpha starts at 0.5.",
     slips=(
-        Slip("dyt-alpha-outside", "Multiplies by alpha behind the tanh.",
-             lambda x, alpha, weight, bias: weight * alpha * np.tanh(x) + bias),
-        Slip("dyt-sigmoid", "Takes the logistic function for tanh.",
-             lambda x, alpha, weight, bias: weight * (0.5 + 0.5 * np.tanh(0.5 * alpha * x)) + bias),
-        Slip("dyt-bias-inside", "Adds the bias before the tanh.",
-             lambda x, alpha, weight, bias: weight * np.tanh(alpha * x + bias)),
-        Slip("dyt-hard", "Clips to -1 and 1, as a hard tanh does.",
-             lambda x, alpha, weight, bias: weight * np.clip(alpha * x, -1.0, 1.0) + bias),
+        Slip(
+            "dyt-alpha-outside",
+            "Multiplies by alpha behind the tanh.",
+            lambda x, alpha, weight, bias: weight * alpha * np.tanh(x) + bias,
+        ),
+        Slip(
+            "dyt-sigmoid",
+            "Takes the logistic function for tanh.",
+            lambda x, alpha, weight, bias: weight * (0.5 + 0.5 * np.tanh(0.5 * alpha * x)) + bias,
+        ),
+        Slip(
+            "dyt-bias-inside",
+            "Adds the bias before the tanh.",
+            lambda x, alpha, weight, bias: weight * np.tanh(alpha * x + bias),
+        ),
+        Slip(
+            "dyt-hard",
+            "Clips to -1 and 1, as a hard tanh does.",
+            lambda x, alpha, weight, bias: weight * np.clip(alpha * x, -1.0, 1.0) + bias,
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _erf(x: Any, alpha: Any, shift: Any, weight: Any, bias: Any) -> Any:
@@ -159,8 +219,11 @@ dynamic_erf = DefinedNormalizer(
     name="dynamic_erf",
     title="dynamic error function (Derf)",
     paper=Paper(
-        "Chen, Lu, Zhu, Sun, Liu", 2025, "Stronger Normalization-Free Transformers",
-        "https://arxiv.org/abs/2512.10938", "eq. 10",
+        "Chen, Lu, Zhu, Sun, Liu",
+        2025,
+        "Stronger Normalization-Free Transformers",
+        "https://arxiv.org/abs/2512.10938",
+        "eq. 10",
     ),
     formula="y = weight erf(alpha x + shift) + bias, one number each for alpha and shift",
     forward=_erf,
@@ -168,14 +231,23 @@ dynamic_erf = DefinedNormalizer(
     derived=row("no  no  no  no  no  no"),
     note="The paper's s is called shift here.",
     slips=(
-        Slip("derf-tanh", "Takes tanh for the error function.",
-             lambda x, alpha, shift, weight, bias: weight * np.tanh(alpha * x + shift) + bias),
-        Slip("derf-shift-not-scaled", "Multiplies the shift by alpha too.",
-             lambda x, alpha, shift, weight, bias: weight * erf(alpha * (x + shift)) + bias),
-        Slip("derf-normal-distribution", "Takes the distribution function of a normal number, erf(x / sqrt 2).",
-             lambda x, alpha, shift, weight, bias: weight * erf((alpha * x + shift) / np.sqrt(2.0)) + bias),
+        Slip(
+            "derf-tanh",
+            "Takes tanh for the error function.",
+            lambda x, alpha, shift, weight, bias: weight * np.tanh(alpha * x + shift) + bias,
+        ),
+        Slip(
+            "derf-shift-not-scaled",
+            "Multiplies the shift by alpha too.",
+            lambda x, alpha, shift, weight, bias: weight * erf(alpha * (x + shift)) + bias,
+        ),
+        Slip(
+            "derf-normal-distribution",
+            "Takes the distribution function of a normal number, erf(x / sqrt 2).",
+            lambda x, alpha, shift, weight, bias: weight * erf((alpha * x + shift) / np.sqrt(2.0)) + bias,
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _deep(x: Any, branch: Any, weight: Any, bias: Any, alpha: float = 2.0, eps: float = 1e-5) -> Any:
@@ -186,8 +258,11 @@ deep_norm = DefinedNormalizer(
     name="deep_norm",
     title="normalized sum of a scaled residual and a branch (DeepNorm)",
     paper=Paper(
-        "Wang, Ma, Dong, Huang, Zhang, Wei", 2022, "DeepNet: Scaling Transformers to 1,000 Layers",
-        "https://arxiv.org/abs/2203.00555", "section 3",
+        "Wang, Ma, Dong, Huang, Zhang, Wei",
+        2022,
+        "DeepNet: Scaling Transformers to 1,000 Layers",
+        "https://arxiv.org/abs/2203.00555",
+        "section 3",
     ),
     formula="y = LN(alpha x + branch) = (h - mean(h)) / sqrt(var(h) + eps) weight + bias, h = alpha x + branch",
     forward=_deep,
@@ -196,13 +271,22 @@ deep_norm = DefinedNormalizer(
     derived=row("no  yes no  no  no  no"),
     note="The paper's alpha follows from the depth. Scaling W changes the mixture with the branch.",
     slips=(
-        Slip("deep-alpha-on-branch", "Scales the branch for the residual.",
-             lambda x, branch, weight, bias, alpha, eps: standard(x + alpha * branch, -1, eps) * weight + bias),
-        Slip("deep-alpha-on-sum", "Scales the whole sum, which a norm removes.",
-             lambda x, branch, weight, bias, alpha, eps: standard(alpha * (x + branch), -1, eps) * weight + bias),
-        Slip("deep-norm-before-sum", "Normalizes the branch and then adds.",
-             lambda x, branch, weight, bias, alpha, eps: alpha * x + standard(branch, -1, eps) * weight + bias),
+        Slip(
+            "deep-alpha-on-branch",
+            "Scales the branch for the residual.",
+            lambda x, branch, weight, bias, alpha, eps: standard(x + alpha * branch, -1, eps) * weight + bias,
+        ),
+        Slip(
+            "deep-alpha-on-sum",
+            "Scales the whole sum, which a norm removes.",
+            lambda x, branch, weight, bias, alpha, eps: standard(alpha * (x + branch), -1, eps) * weight + bias,
+        ),
+        Slip(
+            "deep-norm-before-sum",
+            "Normalizes the branch and then adds.",
+            lambda x, branch, weight, bias, alpha, eps: alpha * x + standard(branch, -1, eps) * weight + bias,
+        ),
     ),
-)  # fmt: skip
+)
 
 ENTRIES = (l2_norm, scale_norm, crms_norm, dynamic_tanh, dynamic_erf, deep_norm)

@@ -9,7 +9,7 @@ import numpy as np
 from normcheck.core.spec import Paper, row
 from normcheck.families.defined.entry import DefinedNormalizer, Slip
 from normcheck.families.defined.kinds.parts import centered, length, mean, space, standard, variance
-from normcheck.families.defined.tracing.traced import constant
+from normcheck.families.defined.tracing.gradients import constant
 
 
 def _standardized(x: Any, eps: float = 1e-5) -> Any:
@@ -20,8 +20,11 @@ weight_standardization = DefinedNormalizer(
     name="weight_standardization",
     title="weight standardization",
     paper=Paper(
-        "Qiao, Wang, Liu, Shen, Yuille", 2019, "Micro-Batch Training with Batch-Channel Normalization and Weight "
-        "Standardization", "https://arxiv.org/abs/1903.10520", "eq. 5 to 7",
+        "Qiao, Wang, Liu, Shen, Yuille",
+        2019,
+        "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization",
+        "https://arxiv.org/abs/1903.10520",
+        "eq. 5 to 7",
     ),
     formula="w = (v - mean) / sqrt(var + eps), statistics over the inputs of each unit",
     layout="rows",
@@ -30,15 +33,24 @@ weight_standardization = DefinedNormalizer(
     derived=row("yes no  yes no  no  no"),
     note="The variance divides by n. Published code also adds eps outside the root, or divides by n - 1.",
     slips=(
-        Slip("standardized-over-matrix", "Takes the statistics of the whole weight.",
-             lambda x, eps: standard(x, space(x, 0), eps)),
+        Slip(
+            "standardized-over-matrix",
+            "Takes the statistics of the whole weight.",
+            lambda x, eps: standard(x, space(x, 0), eps),
+        ),
         Slip("standardized-over-units", "Takes the statistics over units.", lambda x, eps: standard(x, 0, eps)),
-        Slip("standardized-eps-outside", "Adds eps to the root.",
-             lambda x, eps: centered(x, space(x, 1)) / (np.sqrt(variance(x, space(x, 1))) + eps)),
-        Slip("standardized-centered-only", "Subtracts the mean, and does not divide.",
-             lambda x, eps: centered(x, space(x, 1))),
+        Slip(
+            "standardized-eps-outside",
+            "Adds eps to the root.",
+            lambda x, eps: centered(x, space(x, 1)) / (np.sqrt(variance(x, space(x, 1))) + eps),
+        ),
+        Slip(
+            "standardized-centered-only",
+            "Subtracts the mean, and does not divide.",
+            lambda x, eps: centered(x, space(x, 1)),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _centered_weight(x: Any, weight: Any) -> Any:
@@ -50,8 +62,11 @@ centered_weight_norm = DefinedNormalizer(
     name="centered_weight_norm",
     title="centered weight normalization",
     paper=Paper(
-        "Huang, Liu, Liu, Lang, Tao", 2017, "Centered Weight Normalization in Accelerating Training of Deep Neural "
-        "Networks", "https://arxiv.org/abs/1710.02338", "eq. 4",
+        "Huang, Liu, Liu, Lang, Tao",
+        2017,
+        "Centered Weight Normalization in Accelerating Training of Deep Neural Networks",
+        "https://arxiv.org/abs/1710.02338",
+        "eq. 4",
     ),
     formula="w = g (v - mean(v)) / |v - mean(v)|, for each unit",
     layout="rows",
@@ -59,16 +74,30 @@ centered_weight_norm = DefinedNormalizer(
     derived=row("yes no  yes no  no  no"),
     note="The input is v, the weight is g, one number for each unit.",
     slips=(
-        Slip("centered-length-of-v", "Divides by the length of v.",
-             lambda x, weight: weight * centered(x, space(x, 1)) / length(x, space(x, 1))),
-        Slip("centered-not-at-all", "Does not subtract the mean: weight norm.",
-             lambda x, weight: weight * x / length(x, space(x, 1))),
-        Slip("centered-over-units", "Subtracts the mean over units.",
-             lambda x, weight: weight * centered(x, 0) / length(centered(x, 0), space(x, 1))),
-        Slip("centered-root-mean-square", "Divides by the root mean square, for the length.",
-             lambda x, weight: weight * centered(x, space(x, 1)) / np.sqrt(mean(np.square(centered(x, space(x, 1))), space(x, 1)))),
+        Slip(
+            "centered-length-of-v",
+            "Divides by the length of v.",
+            lambda x, weight: weight * centered(x, space(x, 1)) / length(x, space(x, 1)),
+        ),
+        Slip(
+            "centered-not-at-all",
+            "Does not subtract the mean: weight norm.",
+            lambda x, weight: weight * x / length(x, space(x, 1)),
+        ),
+        Slip(
+            "centered-over-units",
+            "Subtracts the mean over units.",
+            lambda x, weight: weight * centered(x, 0) / length(centered(x, 0), space(x, 1)),
+        ),
+        Slip(
+            "centered-root-mean-square",
+            "Divides by the root mean square, for the length.",
+            lambda x, weight: (
+                weight * centered(x, space(x, 1)) / np.sqrt(mean(np.square(centered(x, space(x, 1))), space(x, 1)))
+            ),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 def _unit(v: Any, eps: float) -> Any:
@@ -103,11 +132,14 @@ spectral_norm = DefinedNormalizer(
     name="spectral_norm",
     title="spectral normalization by one step of the power iteration",
     paper=Paper(
-        "Miyato, Kataoka, Koyama, Yoshida", 2018, "Spectral Normalization for Generative Adversarial Networks",
-        "https://arxiv.org/abs/1802.05957", "Algorithm 1",
+        "Miyato, Kataoka, Koyama, Yoshida",
+        2018,
+        "Spectral Normalization for Generative Adversarial Networks",
+        "https://arxiv.org/abs/1802.05957",
+        "Algorithm 1",
     ),
-    formula="w = v / sigma, sigma = l^T v r, r = v^T u / |v^T u|, l = v r / |v r|, l and r constants for the gradient; l "
-    "replaces u",
+    formula="w = v / sigma, sigma = l^T v r, r = v^T u / |v^T u|, l = v r / |v r|, l and r constants for the gradient; "
+    "l replaces u",
     layout="rows",
     ranks=(2,),
     forward=_spectral,
@@ -116,13 +148,21 @@ spectral_norm = DefinedNormalizer(
     derived=row("yes no  no  no  no  no"),
     note="A function of the weight and u, (units,). A parametrization of torch.nn.utils keeps u itself.",
     slips=(
-        Slip("spectral-gradient-through-iteration", "Differentiates through the step of the power iteration.", _spectral_through),
+        Slip(
+            "spectral-gradient-through-iteration",
+            "Differentiates through the step of the power iteration.",
+            _spectral_through,
+        ),
         Slip("spectral-sigma-constant", "Takes sigma as a constant.", _sigma_constant),
-        Slip("spectral-frobenius", "Divides by the length of the whole matrix.",
-             lambda x, u, eps: x / length(x, (0, 1))),
-        Slip("spectral-no-iteration", "Takes u for the left singular vector.",
-             lambda x, u, eps: x / (_unit(u, eps).T @ x @ _unit(constant(x).T @ u, eps))),
+        Slip(
+            "spectral-frobenius", "Divides by the length of the whole matrix.", lambda x, u, eps: x / length(x, (0, 1))
+        ),
+        Slip(
+            "spectral-no-iteration",
+            "Takes u for the left singular vector.",
+            lambda x, u, eps: x / (_unit(u, eps).T @ x @ _unit(constant(x).T @ u, eps)),
+        ),
     ),
-)  # fmt: skip
+)
 
 ENTRIES = (weight_standardization, centered_weight_norm, spectral_norm)

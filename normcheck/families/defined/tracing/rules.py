@@ -69,7 +69,7 @@ RULES: Mapping[Any, Rule] = {
     np.divide: Rule((lambda a, b, y: 1.0 / b, lambda a, b, y: -y / b), fragile=(1,)),
     np.negative: Rule((_minus_one,), 0.0),
     np.positive: Rule((one,), 0.0),
-    np.absolute: Rule((lambda a, y: np.sign(_values(a)),), 0.0, jump=2.0, meet=lambda a: np.abs(a)),
+    np.absolute: Rule((lambda a, y: np.sign(_values(a)),), 0.0, jump=2.0, meet=np.abs),
     np.sign: Rule((_zero,), 0.0),
     np.square: Rule((lambda a, y: 2.0 * a,), second=True),
     np.sqrt: Rule((lambda a, y: 0.5 / y,), fragile=(0,)),
@@ -91,9 +91,7 @@ RULES: Mapping[Any, Rule] = {
 }  # fmt: skip
 """The elementwise functions that a forward may use."""
 
-PLAIN = frozenset(
-    {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isnan}
-)
+PLAIN = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isnan})
 """Functions whose result is no number that is differentiated."""
 
 STRUCTURAL = frozenset(

@@ -7,8 +7,7 @@ operations, so a gradient has such a bound too. Errors are taken to add up; to f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from normcheck.core.errors import UsageError
-from normcheck.core.floats import Array
-from normcheck.families.defined.tracing.rules import LIBRARY, PLAIN, RULES, STRUCTURAL, Rule, Slope, one
+from normcheck.core.floats import Array, Format
+from normcheck.families.defined.tracing.rules import PLAIN, RULES, STRUCTURAL, Rule, Slope, one
 
 FRAGILE = 0.02
 """The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
@@ -35,6 +34,11 @@ class Arithmetic:
     mean: Reduce | None = None
 
 
+def arithmetic_of(format: Format) -> Arithmetic:
+    """That in which a sound implementation computes for inputs of a format."""
+    return Arithmetic(format.wide.u)
+
+
 Pull = Callable[["Traced"], "Traced"]
 """From the gradient by a result to the gradient by one of its arguments."""
 
@@ -46,7 +50,11 @@ class Traced(NDArrayOperatorsMixin):
     __hash__ = object.__hash__
 
     def __init__(
-        self, value: Array, off: Array, by: Arithmetic, parents: Sequence[tuple[Traced, Pull]] = (),
+        self,
+        value: Array,
+        off: Array,
+        by: Arithmetic,
+        parents: Sequence[tuple[Traced, Pull]] = (),
         live: bool = False,  # whether a gradient passes through it
     ) -> None:
         self.value, self.off = value, off
@@ -63,9 +71,6 @@ class Traced(NDArrayOperatorsMixin):
     def __len__(self) -> int:
         return len(self.value)
 
-    def __repr__(self) -> str:
-        return f"Traced({self.value!r})"
-
     def __getitem__(self, key: Any) -> Traced:
         made: Traced = structural(lambda a: a[key], (self,), {})
         return made
@@ -73,14 +78,8 @@ class Traced(NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         raise UsageError("a forward assigns to entries of an array: write it with np.where or np.concatenate")
 
-    def __iter__(self) -> Iterator[Traced]:
-        return (self[i] for i in range(len(self)))
-
     def __bool__(self) -> bool:
         return bool(self.value)
-
-    def __float__(self) -> float:
-        return float(self.value)
 
     def __array__(self, *_: Any, **__: Any) -> Array:
         raise UsageError("a forward calls a function that its trace does not know: use numpy's elementwise functions")
@@ -88,8 +87,7 @@ class Traced(NDArrayOperatorsMixin):
     def astype(self, *_: Any, **__: Any) -> Traced:
         return self
 
-    def copy(self) -> Traced:
-        return self
+    copy = astype
 
     def reshape(self, *shape: Any) -> Traced:
         made: Traced = structural(lambda a: a.reshape(*shape), (self,), {})
@@ -101,37 +99,37 @@ class Traced(NDArrayOperatorsMixin):
         made: Traced = structural(lambda a: a.transpose(*axes), (self,), {})
         return made
 
-    def swapaxes(self, one: int, other: int) -> Traced:
-        made: Traced = structural(np.swapaxes, (self, one, other), {})
+    def swapaxes(self, *axes: int) -> Traced:
+        made: Traced = structural(np.swapaxes, (self, *axes), {})
         return made
 
     def squeeze(self, axis: Any = None) -> Traced:
         made: Traced = structural(np.squeeze, (self,), {"axis": axis})
         return made
 
-    def repeat(self, repeats: int, axis: int | None = None) -> Traced:
-        made: Traced = structural(np.repeat, (self, repeats), {"axis": axis})
-        return made
-
     def sum(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
         whole = (self.by.reduce or total)(self, axis)
-        return whole if keepdims else whole._without(axis)
+        return whole if keepdims else whole.without(axis)
 
-    def _without(self, axis: Any) -> Traced:
+    def without(self, axis: Any) -> Traced:
+        """The array without axes of length 1; None: without any axis."""
         gone = tuple(range(self.ndim)) if axis is None else axis
         return self.squeeze(gone)
 
     def mean(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
         whole = (self.by.mean or average)(self, axis)
-        return whole if keepdims else whole._without(axis)
+        return whole if keepdims else whole.without(axis)
 
     def var(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Traced:
         squares = np.square(self - self.mean(axis, keepdims=True)).mean(axis, keepdims=keepdims)
         n = self.size / max(squares.size, 1)
-        return squares if ddof == 0 else squares * (n / (n - ddof))
+        out: Traced = squares if ddof == 0 else squares * (n / (n - ddof))
+        return out
 
     def std(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Traced:
-        return np.sqrt(self.var(axis, ddof=ddof, keepdims=keepdims))
+        out: Any = np.sqrt(self.var(axis, ddof=ddof, keepdims=keepdims))
+        made: Traced = out
+        return made
 
     def max(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
         top = self.value.max(axis=axis, keepdims=True)
@@ -145,10 +143,11 @@ class Traced(NDArrayOperatorsMixin):
             return Traced(made.value, made.off + several * np.abs(g.value), self.by)
 
         whole = Traced(top, self.off.max(axis=axis, keepdims=True), self.by, [(self, pull)])
-        return whole if keepdims else whole._without(axis)
+        return whole if keepdims else whole.without(axis)
 
     def min(self, axis: Any = None, *, keepdims: bool = False) -> Traced:
-        return -(-self).max(axis, keepdims=keepdims)
+        out: Traced = -(-self).max(axis, keepdims=keepdims)
+        return out
 
     def clip(self, low: Any = None, high: Any = None) -> Traced:
         out = self if low is None else np.maximum(self, low)
@@ -190,7 +189,8 @@ def _repeated(g: Traced, shape: tuple[int, ...]) -> Traced:
 def average(a: Traced, axis: Any) -> Traced:
     """The mean along axes."""
     whole = (a.by.reduce or total)(a, axis)
-    return whole / (a.size / max(whole.size, 1))
+    out: Traced = whole / (a.size / max(whole.size, 1))
+    return out
 
 
 def as_traced(a: Any, by: Arithmetic) -> Traced:
@@ -242,10 +242,9 @@ def _matmul(a: Traced, b: Traced) -> Traced:
         raise UsageError("a forward multiplies a matrix by a vector: write it with two axes each")
     sizes, others = np.abs(a.value), np.abs(b.value)
     off = a.off @ others + sizes @ b.off + a.off @ b.off + a.shape[-1] * a.u * (sizes @ others)
-    return Traced(
-        a.value @ b.value, off, a.by,
-        [(a, lambda g: _fitted(g @ b.swapaxes(-1, -2), a.shape)), (b, lambda g: _fitted(a.swapaxes(-1, -2) @ g, b.shape))],
-    )  # fmt: skip
+    left: Pull = lambda g: _fitted(g @ b.swapaxes(-1, -2), a.shape)  # a value of type Pull
+    right: Pull = lambda g: _fitted(a.swapaxes(-1, -2) @ g, b.shape)  # the same
+    return Traced(a.value @ b.value, off, a.by, [(a, left), (b, right)])
 
 
 def structural(func: Callable[..., Any], args: Sequence[Any], kwargs: Any) -> Any:
@@ -302,7 +301,7 @@ def _where(condition: Any, a: Any, b: Any) -> Traced:
     return Traced(np.where(chosen, first.value, second.value), off, by, parents)
 
 
-def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: FBT001, FBT002  # numpy's
+def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if ord not in (None, 2) or (ord == 2 and not isinstance(axis, int) and a.ndim != 1):
         raise UsageError("a forward uses np.linalg.norm of another order than 2")
     return np.sqrt(np.square(a).sum(axis=axis, keepdims=keepdims))
@@ -313,56 +312,8 @@ REDUCTIONS: dict[Any, Callable[..., Any]] = {np.add: Traced.sum, np.maximum: Tra
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: Traced.sum, np.mean: Traced.mean, np.var: Traced.var, np.std: Traced.std, np.max: Traced.max,
     np.min: Traced.min, np.amax: Traced.max, np.amin: Traced.min, np.clip: Traced.clip, np.where: _where,
-    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.iscomplexobj: lambda a: False, np.real: lambda a: a,
+    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
+    np.iscomplexobj: lambda a: False, np.real: lambda a: a,
     np.zeros_like: lambda a, **_: np.zeros(a.shape), np.ones_like: lambda a, **_: np.ones(a.shape),
 }  # fmt: skip
 """Functions of numpy that are no elementwise ones."""
-
-
-def erf(x: Any) -> Any:
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, which numpy has not.
-
-    Of a complex value it is the first term of the series in its imaginary part: enough for a complex step.
-    """
-    if isinstance(x, Traced):
-        slope, value = 2.0 / np.sqrt(np.pi) * np.exp(-np.square(x)), _ERF(x.value)
-        off = np.abs(slope.value) * x.off + LIBRARY * x.u * np.abs(value)
-        return Traced(value, off, x.by, [(x, lambda g: g * slope)])
-    slope = 2.0 / np.sqrt(np.pi) * np.exp(-np.square(np.real(x)))
-    out = _ERF(np.real(x))
-    return out + 1j * np.imag(x) * slope if np.iscomplexobj(x) else out
-
-
-_ERF = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def constant(x: Any) -> Any:
-    """A value through which no gradient passes, as `detach` in torch; of plain, complex and traced values."""
-    if isinstance(x, Traced):
-        return Traced(x.value, x.off, x.by)
-    return np.real(x)
-
-
-def gradients(y: Traced, dy: Array, leaves: Sequence[Traced]) -> list[Traced]:
-    """The gradients of <dy, y> by each leaf, with their errors; zeros for one that y does not depend on."""
-    order: list[Traced] = []
-    seen: set[int] = set()
-    stack: list[tuple[Traced, bool]] = [(y, False)]
-    while stack:
-        node, done = stack.pop()
-        if done:
-            order.append(node)
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack += [(parent, False) for parent, _ in node.parents]
-    held: dict[int, Traced] = {id(y): Traced(dy, np.zeros(dy.shape), y.by)}
-    with np.errstate(all="ignore"):
-        for node in reversed(order):
-            g = held.get(id(node))
-            for parent, pull in node.parents if g is not None else ():
-                if not parent.live:
-                    continue
-                part = pull(g)
-                held[id(parent)] = held[id(parent)] + part if id(parent) in held else part
-    return [held.get(id(leaf), Traced(np.zeros(leaf.shape), np.zeros(leaf.shape), y.by)) for leaf in leaves]
