@@ -150,7 +150,8 @@ def test_six_layers_of_a_library_fit_on_a_screen(project: pytest.Pytester, monke
     monkeypatch.setenv("CI", "1")  # pytest then writes its last lines in full, which are the longest
     project.makepyfile(six_layers=(Path(__file__).parent / "user_code" / "six_layers.py").read_text())
     named = [word for kind, name in SIX.items() for word in ("--norm", f"{kind}=six_layers.py:{name}")]
-    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", *named, "--norm-json", "out.json")
+    effort = ("--norm-effort", "quick")  # more takes a minute and shows the same
+    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", *effort, *named, "--norm-json", "out.json")
 
     assert result.ret == 1
     found = {one["kind"]: one for one in records(project).values()}
