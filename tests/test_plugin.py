@@ -356,3 +356,26 @@ def test_properties_are_packaged() -> None:
 
     names = {path.name for path in Path(properties()).glob("test_*.py")}
     assert {"test_table.py", "test_gradients.py"} <= names
+
+
+def test_no_module_of_ours_is_compiled_for_pytest(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where no bytecode may be written and all of normcheck is marked for rewriting, as in a container."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    project.makeconftest(
+        """
+        import sys
+        import pytest
+
+        pytest.register_assert_rewrite("normcheck.engine")
+
+        def pytest_sessionfinish():
+            own = [module for name, module in sys.modules.items() if name.startswith("normcheck.engine")]
+            print(len(own), "own,", sum("rewrite" in type(module.__loader__).__module__ for module in own), "rewritten")
+        """
+    )
+    result = project.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-s", "--norm", "layer_norm=torch.nn.functional:layer_norm", "-k", "moments"
+    )
+
+    assert result.ret == 0
+    result.stdout.re_match_lines([r".*\b\d\d own, 0 rewritten"])
