@@ -21,23 +21,14 @@ USAGE = 4
 
 EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
-normcheck table                                  Table 1 as measured on torch's own functions
+normcheck table                                  Table 1 and more of all kinds, measured; --markdown, --latex, --html
+normcheck table --of mypkg.kernels:mystery       the row of a callable; layer_norm=mypkg:f: of an implementation
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
 normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
 """
-
-TORCH = (
-    "batch_norm=torch.nn.functional:batch_norm",
-    "weight_norm=torch:_weight_norm",
-    "layer_norm=torch.nn.functional:layer_norm",
-    "rms_norm=torch.nn.functional:rms_norm",
-    "group_norm=torch.nn.functional:group_norm",
-    "instance_norm=torch.nn.functional:instance_norm",
-)
-"""The implementations that `normcheck table` measures by default."""
 
 
 def _width() -> int:
@@ -68,8 +59,32 @@ def _pytest(arguments: Sequence[str]) -> int:
     return int(pytest.main(words))
 
 
-def _table(targets: Sequence[str], words: Sequence[str]) -> int:
-    """Table 1, extended, as measured."""
+def _table(words: Sequence[str]) -> int:
+    """The table of the field, or Table 1 of claims KIND=TARGET, as measured."""
+    from normcheck.report.network_table import FORMS, text
+
+    parser = argparse.ArgumentParser(prog="normcheck table", allow_abbrev=False)
+    parser.add_argument("words", nargs="*", metavar="KIND | KIND=TARGET", help="rows; all kinds where none is named")
+    parser.add_argument(
+        "--of", action="append", default=[], metavar="TARGET", help="the row of a callable without entry"
+    )
+    parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE", help="of KIND=TARGET")
+    for form in FORMS:
+        parser.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=f"as {form}")
+    given = parser.parse_args(list(words))
+    if any(_is_claim(word) for word in given.words):
+        return _claimed_table(given.words, given.norm_contract)
+    from normcheck.engine.network_table import record
+    from normcheck.engine.own_kinds import add_from
+
+    add_from(Path.cwd())
+    measured = record(given.words, given.of)
+    print(text(measured) if given.form is None else FORMS[given.form](measured).rstrip())
+    return 0
+
+
+def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
+    """Table 1, extended, as measured on implementations."""
     from normcheck.core.events import ClaimBound
     from normcheck.engine import verdict
     from normcheck.engine.claims import claims, conventions
@@ -78,7 +93,7 @@ def _table(targets: Sequence[str], words: Sequence[str]) -> int:
     from normcheck.report.terminal import deviates, table
 
     seen = []
-    for event in events(claims(targets or TORCH, conventions(words)), Settings("quick"), TABLE_CHECKS):
+    for event in events(claims(targets, conventions(words)), Settings("quick"), TABLE_CHECKS):
         if isinstance(event, ClaimBound) and event.outcome.reason:
             raise UsageError(event.outcome.reason)
         seen.append(event)
@@ -194,8 +209,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
-    if arguments and arguments[0] in ("report", "adapt"):
-        return (_report if arguments[0] == "report" else _adapt)(arguments[1:])
+    own = {"report": _report, "adapt": _adapt, "table": _table}
+    if arguments and arguments[0] in own:
+        return own[arguments[0]](arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
@@ -205,17 +221,15 @@ def run(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     first = words[0] if words else ""
-    if first in ("table", "explain", "identify"):
-        return _command(first, words[1:], known.norm_contract)
+    if first in ("explain", "identify"):
+        return _command(first, words[1:])
     if first and not _is_claim(first):
         raise UsageError(f"{first!r} is neither [KIND=]TARGET nor a command; {suggest(first, COMMANDS)}")
     return _pytest(arguments)
 
 
-def _command(command: str, words: Sequence[str], conventions: Sequence[str]) -> int:
+def _command(command: str, words: Sequence[str]) -> int:
     """One of the commands that print their result."""
-    if command == "table":
-        return _table(words, conventions)
     if command == "explain":
         return _explain(words)
     if len(words) != 1:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from normcheck.core.check import Check
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import Contract
+from normcheck.core.network_table import NetworkFunction
 from normcheck.core.page import Section
 from normcheck.core.result import CheckWarning, Outcome
 from normcheck.core.spec import Row
@@ -64,6 +65,10 @@ def _no_refusals(subject: Any) -> tuple[CheckWarning, ...]:
     return ()
 
 
+def _no_network(entry: Any) -> NetworkFunction | None:
+    return None
+
+
 def _no_counterpart(entry: Any) -> str:
     return ""
 
@@ -105,6 +110,7 @@ class Family:
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     devices: bool = False  # whether its cases can lie on another device than the processor
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
+    network: Callable[[Any], NetworkFunction | None] = _no_network  # an entry as one layer, for the table of the field
     prove: Callable[[Any], None] = _as_it_is  # raises `UsageError` for an entry of a project that contradicts itself
     open: bool = False  # whether projects can add entries
 

@@ -17,6 +17,7 @@ from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, purity
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
+from normcheck.normalizers.network import network
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import held_eps
 from normcheck.normalizers.subject import Subject
@@ -57,4 +58,5 @@ FAMILY = Family(
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),
     isolate=Remote,
     devices=True,
+    network=network,
 )

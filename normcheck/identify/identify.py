@@ -83,7 +83,7 @@ def identify(target: Any) -> IdentityReport:
         loaded = load(target) if isinstance(target, str) else target
         registry.get(registry.candidates(loaded)[0])  # imported now, so that its settings hold for every call
         with registry.settings():
-            seen = _best(target, name)
+            seen = best(target, name)
             defaults = _with_own_defaults(seen, loaded)
             report = _report(seen, defaults, name)
             report = _with_reference_fit(report, seen, defaults, loaded) if seen.is_kind else report
@@ -95,7 +95,7 @@ def _order() -> Iterable[Normalizer]:
     return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")
 
 
-def _best(target: Any, name: str) -> Seen:
+def best(target: Any, name: str) -> Seen:
     """The first kind that fits; if none does, of the kinds as which it can be called the one that explains most."""
     tried: list[Seen] = []
     refused: dict[str, str] = {}

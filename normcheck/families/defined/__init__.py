@@ -7,6 +7,7 @@ from normcheck.core.reproduction import reproducing
 from normcheck.families.defined import checks, explain, faults, proofs
 from normcheck.families.defined.checks import table
 from normcheck.families.defined.kinds import ENTRIES
+from normcheck.families.defined.network import network
 from normcheck.families.defined.subject import DefinedSubject
 from normcheck.frameworks.registry import binder_of
 
@@ -22,6 +23,7 @@ FAMILY = Family(
     sections=explain.sections,
     row=table.row,
     extended=table.extended,
+    network=network,
     prove=proofs.require,
     open=True,
 )

@@ -6,6 +6,7 @@ from normcheck.core.family import Family
 from normcheck.core.reproduction import reproducing
 from normcheck.families.whitening import checks, explain, faults
 from normcheck.families.whitening.entry import ENTRIES
+from normcheck.families.whitening.network import network
 from normcheck.families.whitening.subject import WhiteningSubject
 from normcheck.frameworks.registry import binder_of
 
@@ -20,4 +21,5 @@ FAMILY = Family(
     sections=explain.sections,
     row=lambda entry: entry.row,
     extended=lambda entry: entry.extended,
+    network=network,
 )
