@@ -15,6 +15,7 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.explain import pages
+from normcheck.explain.topics import TOPICS
 from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
@@ -48,7 +49,7 @@ def text(word: str, width: int = 80) -> str:
 
 
 def test_everything_has_a_page() -> None:
-    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS] == WORDS
+    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS] == WORDS
     assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
 
 

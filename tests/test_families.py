@@ -136,8 +136,16 @@ def test_sweep_asks_plain_draws() -> None:
 PARTS = {"__init__", "entry", "case", "space", "subject", "reference", "bounds", "checks", "faults", "explain"}
 """The files or folders of every family's folder, beside one for each framework."""
 
-MORE = {"recurrent": {"diagnosis"}}
-"""Parts that only one family has: recurrent nets search for the fault that explains findings."""
+MORE = {
+    "recurrent": {"diagnosis"},
+    "whitening": {"network"},
+    "defined": {"network", "kinds", "proofs", "tracing"},
+}
+"""Parts that not every family has.
+
+Recurrent nets search for the fault that explains findings. What has a row of the table of the field is a network.
+Defined normalizers are many kinds, whose gradients are proved, and whose errors are traced.
+"""
 
 FOLDERS = [name for name in families.MODULES if (ROOT / name).is_dir()]
 

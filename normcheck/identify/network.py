@@ -25,7 +25,10 @@ a bounded function saturates, and seems invariant.
 
 
 def networks_of(target: Any) -> tuple[str, tuple[NetworkFunction, ...]]:
-    """The name of a target and its networks, on small and on large data. Raises `UsageError` if it cannot be loaded, or called as any kind."""
+    """The name of a target and its networks, on small and on large data.
+
+    Raises `UsageError` if it cannot be loaded, or called as any kind.
+    """
     name = Implementation("", target).name
     with quiet():
         loaded = load(target) if isinstance(target, str) else target

@@ -180,7 +180,7 @@ def _ghost(x: Any, weight: Any, bias: Any, virtual_batch_size: int = 2, eps: flo
 
 ghost_batch_norm = DefinedNormalizer(
     name="ghost_batch_norm",
-    title="batch normalization of small virtual batches (ghost batch norm)",
+    title="batch normalization of small virtual batches",
     paper=Paper(
         "Hoffer, Hubara, Soudry",
         2017,

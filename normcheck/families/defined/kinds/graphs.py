@@ -46,7 +46,7 @@ def _graph(x: Any, weight: Any, bias: Any, mean_scale: Any, eps: float = 1e-5) -
 
 graph_norm = DefinedNormalizer(
     name="graph_norm",
-    title="normalization of the nodes of a graph with a learned share of the mean (GraphNorm)",
+    title="graph nodes less a learned share of their mean (GraphNorm)",
     paper=Paper(
         "Cai, Luo, Xu, He, Liu, Wang",
         2021,

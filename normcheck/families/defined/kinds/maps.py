@@ -163,7 +163,7 @@ def _filter(x: Any, weight: Any, bias: Any, tau: Any, eps: float = 1e-6) -> Any:
 
 filter_response_norm = DefinedNormalizer(
     name="filter_response_norm",
-    title="filter response normalization with thresholded linear unit (FRN with TLU)",
+    title="FRN with a thresholded linear unit (TLU)",
     paper=Paper(
         "Singh, Krishnan",
         2020,
