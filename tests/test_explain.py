@@ -15,8 +15,8 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.explain import pages
-from normcheck.explain.topics import TOPICS
 from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
+from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.report.page import lines

@@ -59,7 +59,7 @@ TOPICS: dict[str, tuple[str, tuple[Section, ...]]] = {
     "adding-a-normalizer": (
         "a kind of your own, from its forward pass",
         (
-            ("conftest.py", tuple(f"    {line}" for line in OWN_KIND.splitlines())),
+            ("conftest.py", tuple(f"    {line}" for line in OWN_KIND.splitlines() if line)),
             ("then", _USE),
             ("forward", (_FORWARD, _LAYOUTS)),
             ("what is derived", (_ROW, _GRADIENT, _BOUND, _FAULTS)),
