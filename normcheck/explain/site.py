@@ -30,7 +30,7 @@ NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """The pages of the guide, by the heading below which they stand."""
 
-REFERENCE = {"kinds": "Kinds", "laws": "Laws", "faults": "Known faults"}
+REFERENCE = {"kinds": "Kinds", "laws": "Laws", "faults": "Known faults", "topics": "Topics"}
 """The parts of the reference, each a folder, and their titles."""
 
 _MARKED = str.maketrans({char: f"\\{char}" for char in "\\*_[]<>#|"})
