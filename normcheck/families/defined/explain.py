@@ -47,7 +47,7 @@ def _row(entry: DefinedNormalizer) -> Iterator[str]:
 
 
 def _gradient(entry: DefinedNormalizer) -> Iterator[str]:
-    found, closed = proofs.prove(entry, defined_case(entry, DefinedDraw()))
+    found, closed = proofs.prove(entry, defined_case(entry, DefinedDraw(rank=min(entry.served))))
     for name, proof in found.items():
         yield f"d{name}: agrees with the {proof.way}, {proof.numbers} numbers, by {proof.share:.2g} of its bound"
     if closed:
