@@ -15,18 +15,29 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("table", "identify", "explain", "adapt", "report")
-USAGE = 4
-"""pytest's exit status for wrong usage."""
+COMMANDS = ("check", "table", "identify", "explain", "adapt", "report")
+INTERRUPTED, USAGE = 2, 4
+"""pytest's exit statuses for a run that is interrupted, and for wrong usage."""
 
 EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
+normcheck check --many FILE.jsonl --out OUT.jsonl  many implementations, each in a process of its own
 normcheck table                                  Table 1 as measured on torch's own functions
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
 normcheck explain layer_norm | value | eps-ignored
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck --self-check                           the kill rate at the settings in force
+"""
+
+CHECK_EPILOG = """\
+A line of the file is an object with some of
+
+  {"id": 7, "kind": "layer_norm", "target": "mine.py:f", "contract": {"eps-place": "outside"}, "effort": "smoke"}
+
+or, with "source" for "target", the code itself, which defines one public function or class, or ModelNew. A file of a
+folder does the same; the arguments of ModelNew are those that its get_init_inputs returns, where it needs any.
+Exit status: 0 if all pass, 1 if one does not, 2 if interrupted, 4 if a line or a target cannot be used.
 """
 
 TORCH = (
@@ -66,6 +77,40 @@ def _pytest(arguments: Sequence[str]) -> int:
     for i, word in enumerate(arguments):
         words += ["--norm", word] if _is_claim(word, first=i < leading) else [word]
     return int(pytest.main(words))
+
+
+def _check(words: Sequence[str]) -> int:
+    """Many implementations; an answer is a line of JSON, written when it is found."""
+    from normcheck.core.limits import Limits
+    from normcheck.engine.batch.command import Command
+
+    parser = argparse.ArgumentParser(
+        prog="normcheck check", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Check many implementations, each in a process that is forked from one which has imported torch.",
+        epilog=CHECK_EPILOG,
+    )  # fmt: skip
+    parser.add_argument("--many", type=Path, required=True, metavar="PATH",
+                        help="a file of JSON lines, a Python file, or a folder of Python files")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="where the answers are appended; what it answers is not asked again (default: stdout)")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
+    parser.add_argument("--kind", default="", help="of lines without a kind (default: it is found out)")
+    parser.add_argument("--effort", default="default", help="of lines without an effort: smoke, quick, default, deep")
+    parser.add_argument("--contract", action="append", default=[], metavar="KEY=VALUE",
+                        help="a convention of lines without a contract (repeatable)")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=300.0, help="wall-clock time of one (default: 300)")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    given = parser.parse_args(list(words))
+    command = Command(
+        given.many, given.out, given.jobs, given.kind, tuple(given.contract), given.effort,
+        Limits(given.seconds, given.gigabytes, given.seconds),
+    )  # fmt: skip
+    found, interrupted = command.run(lambda text: print(text, file=sys.stderr))
+    if interrupted:
+        return INTERRUPTED
+    if any(one["usage"] for one in found):
+        return USAGE
+    return int(not found or any(one["verdict"] != "passed" or not one["compared"] for one in found))
 
 
 def _table(targets: Sequence[str], words: Sequence[str]) -> int:
@@ -161,16 +206,18 @@ def _saved(path: Path) -> dict[str, Any]:
     return run
 
 
-def _self_check(conventions: Sequence[str]) -> int:
+def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
     from normcheck.core.contract import contract
     from normcheck.engine.self_check import mutation_scores
+    from normcheck.engine.settings import Settings
 
     pairs = dict(pair.partition("=")[::2] for pair in conventions)
     promised = contract(pairs)
-    found = list(mutation_scores(promised))
+    found = list(mutation_scores(promised, Settings(effort).effort))
     through = [one for one in found if not one.check]
-    settings = ", ".join(conventions) or "default settings"
+    chosen = [*conventions, *([] if effort == "default" else [f"effort {effort}"])]
+    settings = ", ".join(chosen) or "default settings"
     print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
     for one in through:
         print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
@@ -186,19 +233,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--self-check", action="store_true", help="which known faults the suite finds")
     parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
                         help="a convention that differs from torch's")  # fmt: skip
+    parser.add_argument("--norm-effort", default="default", metavar="EFFORT", help="smoke, quick, default or deep")
     parser.add_argument("--version", action="version", version=f"normcheck {__version__}")
     return parser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
-    if arguments and arguments[0] in ("report", "adapt"):
-        return (_report if arguments[0] == "report" else _adapt)(arguments[1:])
+    with_options = {"check": _check, "report": _report, "adapt": _adapt}
+    if arguments and arguments[0] in with_options:
+        return with_options[arguments[0]](arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
     if known.self_check:
-        return _self_check(known.norm_contract)
+        return _self_check(known.norm_contract, known.norm_effort)
     if not words and not rest:
         parser.print_help()
         return 0

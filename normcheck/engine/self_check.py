@@ -1,4 +1,4 @@
-"""Mutation score of the suite under given conventions: which known faults it finds, and which it misses."""
+"""Mutation score of the suite under given conventions, at an effort: which known faults it finds, and which it misses."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from normcheck.core.contract import Contract
 from normcheck.core.family import Family, KnownFault
 from normcheck.core.result import FAILED
 from normcheck.core.subject import BoundSubject
+from normcheck.engine import smoke
+from normcheck.engine.smoke import SMOKE
 from normcheck.families import CHECKS
 
 RANDOM = 4
@@ -42,27 +44,35 @@ def _some(entry: Any, check: Check) -> tuple[Any, ...]:
     return (*check.space.explicit_examples(plain), *draws(plain, check, RANDOM, 0))
 
 
-def _asked(subject: BoundSubject) -> list[Check]:
-    return [check for check in CHECKS if check.concerns(subject.entry) and not check.lacks(subject)]
+def _asked(subject: BoundSubject, effort: str) -> list[Check]:
+    concerned = [check for check in CHECKS if check.concerns(subject.entry)]
+    some = smoke.checks(subject.entry.name, concerned) if effort == SMOKE else concerned
+    return [check for check in some if not check.lacks(subject)]
 
 
-def _finds(subject: BoundSubject, entry: Any, check: Check) -> bool:
-    return run_check(subject, remembered(check), _some(entry, check)).status == FAILED
+def _finds(subject: BoundSubject, entry: Any, check: Check, effort: str) -> bool:
+    samples = smoke.examples(subject, check) if effort == SMOKE else _some(entry, check)
+    return run_check(subject, remembered(check), samples).status == FAILED
 
 
-def mutation_scores(promised: Contract) -> Iterator[MutationScore]:
-    """Each fault on the first entry that can have it. Checks that found the faults before it run first."""
+def mutation_scores(promised: Contract, effort: str = "default") -> Iterator[MutationScore]:
+    """Each fault on the first entry that can have it. Checks that found the faults before it run first.
+
+    effort: smoke or another; all others have the same cases here.
+    """
     lately: list[str] = []
     for family in families.FAMILIES:
         for fault in family.faults.values():
             entry = next(entry for entry in family.entries if fault.concerns(entry))
-            check = _first(family, entry, fault, promised, lately)
+            check = _first(family, entry, fault, promised, lately, effort)
             if check:
                 lately = [check, *(name for name in lately if name != check)]
             yield MutationScore(fault.name, entry.name, check)
 
 
-def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, lately: list[str]) -> str:
+def _first(
+    family: Family, entry: Any, fault: KnownFault, promised: Contract, lately: list[str], effort: str
+) -> str:
     subject = family.faulty(entry, fault, promised)
-    able = sorted(_asked(subject), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
-    return next((check.name for check in able if _finds(subject, entry, check)), "")
+    able = sorted(_asked(subject, effort), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
+    return next((check.name for check in able if _finds(subject, entry, check, effort)), "")
