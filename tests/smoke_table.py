@@ -14,11 +14,11 @@ import argparse
 import json
 import math
 import os
-import statistics
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from normcheck import families
 from normcheck.core.ask import run_check
 from normcheck.core.check import Check
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
 from normcheck.core.errors import NormcheckError
-from normcheck.core.result import FAILED, PASSED
+from normcheck.core.result import FAILED, PASSED, SKIPPED
 from normcheck.engine import smoke
 from normcheck.engine.conditions import run_conditions
 from normcheck.engine.self_check import remembered
@@ -46,32 +47,45 @@ LAYERS = {
 }
 """Layers on which questions are timed that a function cannot be asked."""
 
-EXAMPLES = 10
-"""Most examples of a check that are candidates."""
+FIRST, MOST = 10, 80
+"""Examples of a check that are candidates; the second, and checks that begin at default, where no other finds it."""
 
-REPEATS = 3
-"""Times that a question is asked; the median is its time."""
+SECONDS = 0.15
+"""Most seconds of a candidate on the reference."""
 
-LONGEST = 12.0
+REPEATS = 5
+"""Times that a question is asked; the least is its time."""
+
+IMPORTED = 50
+"""Most modules that a check may import: parts of torch that it imports late take seconds."""
+
+LONGEST = 60.0
 """Most milliseconds of a question."""
 
-ENOUGH = 0.985
+ENOUGH = 0.92
 """Share of the faults of a kind that is covered."""
 
 Key = tuple[str, int]
 """A question of one kind: the name of a check, and the place of the example among those that it always runs."""
 
 
-def _examples(subject: Any, check: Check) -> list[Any]:
-    return list(islice(check.space.explicit_examples(subject), EXAMPLES))
+def _examples(subject: Any, check: Check, most: int) -> list[Any]:
+    return list(islice(check.space.explicit_examples(subject), most))
 
 
-@lru_cache(maxsize=512)
-def _able(kind: str, name: str) -> tuple[Any, ...]:
-    """The examples of a check, those that a right implementation does not pass by themselves left out (None)."""
-    check, subject = families.CHECKS_BY_NAME[name], faults.subject(families.get(kind))
-    some = _examples(subject, check)
-    return tuple(one if run_check(subject, remembered(check), [one]).status == PASSED else None for one in some)
+def _passes(subject: Any, check: Check, draw: Any) -> bool:
+    """Whether right code passes a question, in time."""
+    start = time.process_time()
+    passed = run_check(subject, check, [draw]).status == PASSED
+    return passed and time.process_time() - start < SECONDS
+
+
+@lru_cache(maxsize=4096)
+def _fit(kind: str, name: str, most: int, under: Contract) -> tuple[tuple[int, Any], ...]:
+    """The examples of a check that right code passes, with their places."""
+    check, subject = families.CHECKS_BY_NAME[name], faults.subject(families.get(kind), None, under)
+    some = enumerate(_examples(subject, check, most))
+    return tuple((i, draw) for i, draw in some if _passes(subject, remembered(check), draw))
 
 
 def _concerned(kind: str) -> list[str]:
@@ -80,20 +94,21 @@ def _concerned(kind: str) -> list[str]:
 
 def kills_of(pair: tuple[str, str]) -> list[Key]:
     """The questions that find a fault in a kind."""
-    kind, fault = families.get(pair[0]), faults.get(pair[1])
+    return _kills(*pair, FIRST) or _kills(*pair, MOST)
+
+
+def _kills(of: str, name: str, most: int) -> list[Key]:
+    kind, fault = families.get(of), faults.get(name)
     table, found = {check.name for check in families.of(kind).table}, found_by(fault.name)
     out: list[Key] = []
     for check in asking(kind, fault):
-        if check.name in table or check.name not in found or check.least != "quick" or check.cost == math.inf:
+        late = check.least == "deep" or (check.least == "default" and most == FIRST)
+        if check.name in table or check.name not in found or late:
             continue
-        under = faults.subject(kind, None, fault.under)
-        some = _examples(under, check)
-        fit = _able(kind.name, check.name) if some == _examples(faults.subject(kind), check) else some
-        for i, draw in enumerate(fit):
-            if draw is not None:
-                subject = faults.subject(kind, fault, fault.under)
-                if run_check(subject, remembered(check), [draw]).status == FAILED:
-                    out.append((check.name, i))
+        for i, draw in _fit(of, check.name, most, fault.under):
+            subject = faults.subject(kind, fault, fault.under)
+            if run_check(subject, remembered(check), [draw]).status == FAILED:
+                out.append((check.name, i))
     return out
 
 
@@ -109,7 +124,10 @@ def _timed(kind: str) -> Iterator[tuple[Any, bool]]:
 
 
 def milliseconds(kind: str, asked: set[Key]) -> dict[Key, float]:
-    """The time of each question; infinite for one that torch's own function or layer does not pass."""
+    """The time of each question; infinite for one that torch's own function or layer does not pass.
+
+    It is asked in a forked process, so that each check imports what it needs: one that imports much is none of them.
+    """
     out: dict[Key, float] = {}
     with run_conditions():
         for subject, own in _timed(kind):
@@ -117,17 +135,39 @@ def milliseconds(kind: str, asked: set[Key]) -> dict[Key, float]:
                 check = families.CHECKS_BY_NAME[name]
                 if check.lacks(subject) or check.space.unsupported_reason(subject):
                     continue
-                for i, draw in enumerate(_examples(subject, check)):
-                    key = name, i
-                    if key not in asked or (key in out and not (own and out[key] < math.inf)):
-                        continue
-                    times, passed = [], True
-                    for _ in range(REPEATS):
-                        start = time.process_time()
-                        passed &= run_check(subject, check, [draw]).status in (PASSED, "skipped")
-                        times.append(1000.0 * (time.process_time() - start))
-                    found = statistics.median(times) if passed else math.inf
-                    out[key] = max(out.get(key, 0.0), found)
+                missing = {i for of, i in asked if of == name and (own or (name, i) not in out)}
+                for i, taken in _forked(partial(_times, subject, check, missing)) if missing else ():
+                    out[name, i] = max(out.get((name, i), 0.0), taken)
+    return out
+
+
+def _forked(function: Callable[[], list[tuple[int, float]]]) -> list[tuple[int, float]]:
+    """What a function returns in a copy of this process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, json.dumps(function()).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        found = [(i, taken) for i, taken in json.load(pipe)]
+    os.waitpid(child, 0)
+    return found
+
+
+def _times(subject: Any, check: Check, places: set[int]) -> list[tuple[int, float]]:
+    """Milliseconds of some examples of a check, each the least of several."""
+    out: list[tuple[int, float]] = []
+    before = len(sys.modules)
+    for i, draw in enumerate(_examples(subject, check, MOST)):
+        if i in places:
+            times, passed = [], True
+            for _ in range(REPEATS):
+                start = time.process_time()
+                passed &= run_check(subject, check, [draw]).status in (PASSED, SKIPPED)
+                times.append(1000.0 * (time.process_time() - start))
+            imported = len(sys.modules) - before
+            out.append((i, min(times) if passed and imported <= IMPORTED else math.inf))
     return out
 
 
@@ -142,9 +182,9 @@ def cover(kills: Mapping[str, Sequence[Key]], times: Mapping[Key, float]) -> lis
             if times.get(key, math.inf) <= LONGEST:
                 of.setdefault(key, set()).add(fault)
     left = set().union(*of.values()) if of else set()
-    enough = (1.0 - ENOUGH) * len(kills)
+    beyond = len(left) - ENOUGH * len(kills)  # faults that need not be covered
     chosen: list[tuple[Key, int]] = []
-    while len(left) > enough:
+    while left and len(left) > beyond:
         best = max(of, key=lambda key: (len(of[key] & left) / max(times[key], 0.2), len(of[key] & left), key))
         chosen.append((best, len(of[best] & left)))
         left -= of[best]
