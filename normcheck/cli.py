@@ -175,7 +175,8 @@ def _report(words: Sequence[str]) -> int:
     from normcheck.report import files
 
     parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json, or its journal")
+    parser.add_argument("run", type=Path, metavar="RUN.json",
+                        help="a run saved with --norm-json, its journal, or answers of check --many")  # fmt: skip
     for form, text in files.FORMS.items():
         parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
     given = vars(parser.parse_args(list(words)))
@@ -191,14 +192,15 @@ def _report(words: Sequence[str]) -> int:
 
 
 def _saved(path: Path) -> dict[str, Any]:
-    """A saved run: the document, or what the journal of a run that did not reach its end holds."""
+    """A saved run: the document, what the journal of a run that did not reach its end holds, or answers of a batch."""
     from normcheck.core.events import JOURNAL_SUFFIX
     from normcheck.report import files
 
     if path.suffix == ".jsonl":
         from normcheck.engine import journal
+        from normcheck.engine.batch import answers
 
-        return journal.read(path).document()
+        return answers.document(path) if answers.are_in(path) else journal.read(path).document()
     run = files.read(path)
     later = path.with_name(path.name + JOURNAL_SUFFIX)
     if run.get("complete", True) and later.exists():

@@ -14,7 +14,7 @@ from normcheck.core.safe_text import safe, safe_record
 from normcheck.core.version import __version__
 from normcheck.engine.asker import CALL
 from normcheck.engine.batch.tasks import Task
-from normcheck.engine.verdict import implementation
+from normcheck.engine.verdict import implementation, run
 
 OWN = ("id", "question", "normcheck", "effort", "usage", "elapsed")
 """The keys of an answer beside those of the record of an implementation, as `schema.json` describes it.
@@ -94,6 +94,32 @@ def lines(path: Path, data: bytes) -> list[Answer]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise UsageError(f"{path} has a line that is no answer of `normcheck check --many`: name another file") from None
+
+
+def are_in(path: Path) -> bool:
+    """Whether a file begins with an answer."""
+    try:
+        with path.open("rb") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and all(key in first for key in OWN)
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The JSON document of a file of answers, or of several that were joined; of one id the last counts.
+
+    Raises `UsageError` for a file that is none of answers, or is of another version.
+    """
+    data = path.read_bytes()
+    found = {(one["id"], one["target"]): one for one in lines(path, data[: data.rfind(b"\n") + 1])}
+    others = {one["normcheck"] for one in found.values()} - {__version__}
+    if others:
+        raise UsageError(f"{path} has answers of normcheck {others.pop()}, and this is {__version__}: ask again")
+    efforts = {one["effort"] for one in found.values()}
+    made = run(__version__, [], {"effort": efforts.pop()} if len(efforts) == 1 else {})
+    made["implementations"] = [{key: one[key] for key in one if key not in OWN} for one in found.values()]
+    return made
 
 
 def summary(answers: Iterable[Answer], kept: int, seconds: float, jobs: int, missing: int) -> str:
