@@ -1,11 +1,12 @@
 """Choose the questions of the smoke effort: a greedy cover of the known faults, by kills for each millisecond.
 
-    python tests/smoke_table.py [--jobs N] [--kills FILE]
+    python tests/smoke_table.py [--jobs N] [--measured FILE]
 
 A question is a check on one of the examples that it always runs. Candidates are those of the checks that find a fault
 according to kill_matrix.txt, without the columns of Table 1, whose "no" needs a witness among many cases, and without
 what a right implementation does not pass. Their time is measured on torch's own function or layer, by kind. Writes
-normcheck/engine/smoke.txt. --kills: a file for what each question finds, read instead of asking again if it exists.
+normcheck/engine/smoke.txt. --measured: a file for what each question finds and takes, read instead of measured again
+if it exists.
 """
 
 from __future__ import annotations
@@ -48,18 +49,19 @@ LAYERS = {
 """Layers on which questions are timed that a function cannot be asked."""
 
 FIRST, MOST = 10, 80
-"""Examples of a check that are candidates; the second, and checks that begin at default, where no other finds it."""
+"""Examples of a check that are candidates; the second, and checks that begin at default and have random cases too, where
+no other finds it."""
 
 SECONDS = 0.15
 """Most seconds of a candidate on the reference."""
 
-REPEATS = 5
+REPEATS = 3
 """Times that a question is asked; the least is its time."""
 
-IMPORTED = 50
+IMPORTED = 10
 """Most modules that a check may import: parts of torch that it imports late take seconds."""
 
-LONGEST = 60.0
+LONGEST = 40.0
 """Most milliseconds of a question."""
 
 ENOUGH = 0.92
@@ -102,7 +104,7 @@ def _kills(of: str, name: str, most: int) -> list[Key]:
     table, found = {check.name for check in families.of(kind).table}, found_by(fault.name)
     out: list[Key] = []
     for check in asking(kind, fault):
-        late = check.least == "deep" or (check.least == "default" and most == FIRST)
+        late = check.least == "deep" or (check.least == "default" and (most == FIRST or check.cost == math.inf))
         if check.name in table or check.name not in found or late:
             continue
         for i, draw in _fit(of, check.name, most, fault.under):
@@ -191,30 +193,43 @@ def cover(kills: Mapping[str, Sequence[Key]], times: Mapping[Key, float]) -> lis
     return chosen
 
 
-def main(jobs: int, path: Path | None) -> None:
-    """Ask, time and choose; print what is covered, and write the table."""
-    pairs = [(kind, fault) for kind in catalog.ALL for fault in _concerned(kind)]
+def measured(jobs: int, path: Path | None) -> dict[str, Any]:
+    """What each question finds, by kind and fault, and its milliseconds, by kind."""
     if path is not None and path.exists():
-        found = [[tuple(key) for key in some] for some in json.loads(path.read_text())]
-    else:
-        with ProcessPoolExecutor(jobs) as pool:
-            found = list(pool.map(kills_of, pairs, chunksize=4))
-        if path is not None:
-            path.write_text(json.dumps(found))
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    pairs = [(kind, fault) for kind in catalog.ALL for fault in _concerned(kind)]
+    kills: dict[str, dict[str, list[Key]]] = {kind: {} for kind in catalog.ALL}
+    with ProcessPoolExecutor(jobs) as pool:
+        for (kind, fault), some in zip(pairs, pool.map(kills_of, pairs, chunksize=4), strict=True):
+            kills[kind][fault] = some
+    times = {}
+    for kind, by_fault in kills.items():
+        taken = milliseconds(kind, {key for some in by_fault.values() for key in some})
+        times[kind] = [[*key, one] for key, one in taken.items()]
+    out = {"kills": kills, "times": times}
+    if path is not None:
+        path.write_text(json.dumps(out))
+    return out
+
+
+def main(jobs: int, path: Path | None) -> None:
+    """Measure and choose; print what is covered, and write the table."""
+    all_of_them = measured(jobs, path)
     lines = []
     for kind in catalog.ALL:
-        kills = {fault: some for (of, fault), some in zip(pairs, found, strict=True) if of == kind}
-        times = milliseconds(kind, {key for some in kills.values() for key in some})
+        kills = {fault: [(name, i) for name, i in some] for fault, some in all_of_them["kills"][kind].items()}
+        times = {(name, i): taken for name, i, taken in all_of_them["times"][kind]}
         chosen = cover(kills, times)
         lines += [f"{kind} {name} {i} {times[name, i]:.1f} {count}" for (name, i), count in chosen]
         total, number = sum(times[key] for key, _ in chosen), sum(count for _, count in chosen)
-        print(f"{kind}: {len(chosen)} questions, {total:.0f} ms, {number} of {len(kills)} faults")
+        print(f"{kind}: {len(chosen)} questions, {total:.0f} ms, {number} of {len(kills)} faults", flush=True)
     smoke.TABLE.write_text(smoke.HEADER + "".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--kills", type=Path)
+    parser.add_argument("--measured", type=Path)
     given = parser.parse_args()
-    main(given.jobs, given.kills)
+    main(given.jobs, given.measured)

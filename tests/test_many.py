@@ -71,11 +71,11 @@ HOSTILE = {
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[Any, dict[str, Any]], str]:
     folder = tmp_path_factory.mktemp("hostile")
     some = [{"id": name, "source": code("f", body)} for name, (body, _) in HOSTILE.items()]
-    threads = "torch.set_num_threads(2); (torch.ones(70000) * 2).sum()"
+    threads = "torch.set_num_threads(2)\n(torch.ones(1 << 20) * 2).sum()\ntorch.set_num_threads(1)\n"
     around = [
         {"id": "first", "source": code("f")},
         {"id": "last", "source": code("f")},
-        {"id": "threads", "source": code("f", threads)},
+        {"id": "threads", "source": HEAD + threads + code("f")},
     ]
     return run(lines(folder / "in.jsonl", around[0], *some, *around[1:]), folder / "out.jsonl", "--seconds", "12")
 
@@ -210,9 +210,9 @@ class Model(nn.Module):
     pass
 
 class ModelNew(nn.Module):
-    def __init__(self, num_features: int, num_groups: int, {odd}):
+    def __init__(self, num_features: int, num_groups: int, {odd}eps: float = 1e-5):
         super().__init__()
-        self.gn = nn.GroupNorm(num_groups=num_groups, num_channels=num_features)
+        self.gn = nn.GroupNorm(num_groups=num_groups, num_channels=num_features, eps=eps)
 
     def forward(self, x):
         return self.gn(x)
@@ -229,8 +229,8 @@ def test_a_folder_of_generated_kernels(tmp_path: Path) -> None:
     """Files as KernelBench has them, without a kind; where the constructor needs more, its arguments are the file's."""
     folder = tmp_path / "kernels"
     folder.mkdir()
-    (folder / "1_group.py").write_text(KERNEL_BENCH.format(odd="eps=1e-5", more=""))
-    (folder / "2_odd.py").write_text(KERNEL_BENCH.format(odd="block_size: int", more=", 128"))
+    (folder / "1_group.py").write_text(KERNEL_BENCH.format(odd="", more=""))
+    (folder / "2_odd.py").write_text(KERNEL_BENCH.format(odd="block_size: int, ", more=", 128"))
     (folder / "3_layer.py").write_text(code("layer_norm"))
     (folder / "4_none.py").write_text("x = 1\n")
     status, found, _ = run(folder, tmp_path / "out.jsonl", "--effort", "smoke")

@@ -59,7 +59,8 @@ class Asker:
             if self.settings.replay is None:
                 # a process that ends here is reported by the check that has the same case, and not by all of them
                 with run_conditions(), suppress(LostError):
-                    self._observed[claim] = observe(claim, made.subject)
+                    classes = self.settings.effort != SMOKE  # each check finds them too
+                    self._observed[claim] = observe(claim, made.subject, classes=classes)
         return self._observed[claim]
 
     def run_conventions(self, claim: Claim) -> list[Outcome]:

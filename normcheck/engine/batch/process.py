@@ -22,6 +22,9 @@ from normcheck.frameworks.isolation.supervisor import ENDING, GRACE, fork_worker
 LARGEST = 1 << 26
 """Most bytes that a process may send."""
 
+MOST_FILES = 4096
+"""File descriptors that are closed in the process of a task: none of its parent is open in it."""
+
 CLOSING = GRACE + 1.0
 """Seconds in which a process ends that has closed its connection."""
 
@@ -56,6 +59,8 @@ class Process:
                 fork_worker(supervisor, worker)
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
                 confine(limits, self._output)
+                os.closerange(3, worker.fileno())  # among them the file of answers
+                os.closerange(worker.fileno() + 1, MOST_FILES)
                 work(lambda record: worker.sendall(json.dumps(record).encode() + b"\n"))
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         worker.close()
