@@ -35,7 +35,9 @@ def code(name: str, body: str = "") -> str:
 
 def lines(path: Path, *given: dict[str, Any] | str) -> Path:
     """A file of lines."""
-    text = [one if isinstance(one, str) else json.dumps({"kind": "layer_norm", "effort": "smoke"} | one) for one in given]
+    text = [
+        one if isinstance(one, str) else json.dumps({"kind": "layer_norm", "effort": "smoke"} | one) for one in given
+    ]
     path.write_text("".join(f"{one}\n" for one in text))
     return path
 
@@ -185,7 +187,9 @@ def test_a_file_of_something_else_is_not_appended_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path: Path, number: int) -> None:
-    path = lines(tmp_path / "in.jsonl", {"id": 1, "source": code("f")}, {"id": 2, "source": code("f", "while True: pass")})
+    path = lines(
+        tmp_path / "in.jsonl", {"id": 1, "source": code("f")}, {"id": 2, "source": code("f", "while True: pass")}
+    )
     out = tmp_path / "out.jsonl"
     command = (sys.executable, "-m", "normcheck", "check", "--many", str(path), "--out", str(out), "--jobs", "1")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -21,7 +21,9 @@ SMOKE = "smoke"
 
 TABLE = Path(__file__).with_name("smoke.txt")
 
-HEADER = "# kind, check, example (its place among those that are always run), milliseconds, faults that it finds first\n"
+HEADER = (
+    "# kind, check, example (its place among those that are always run), milliseconds, faults that it finds first\n"
+)
 
 Lines = tuple[tuple[str, int, float, int], ...]
 """Check, example, milliseconds, and number of faults that no earlier line finds."""

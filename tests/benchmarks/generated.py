@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-RIGHT = '''\
+RIGHT = """\
 import torch
 
 
@@ -47,7 +47,7 @@ class _LayerNorm(torch.autograd.Function):
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     dims = tuple(range(-len(normalized_shape), 0))
     return _LayerNorm.apply(x, weight, bias, dims, eps)
-'''
+"""
 
 EDITS: dict[str, tuple[str, str]] = {
     "eps outside the root": ("torch.rsqrt(var + eps)", "1.0 / (torch.sqrt(var) + eps)"),

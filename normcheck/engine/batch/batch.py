@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import selectors
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ WORTH = 6
 that imports, and the references of its cases, need not be made again by each."""
 
 
-def judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Iterator[Answer]:
+def judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Generator[Answer, None, None]:
     """The answer to each task, in the order in which they are found. Closing the iterator ends what is running.
 
     limits: of each task; `total` is the time for all of it. folder: where code that is given as text is written.
@@ -53,11 +53,11 @@ def _ask_torch(tasks: Sequence[Task]) -> None:
                 pass
 
 
-def _judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Iterator[Answer]:
+def _judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Generator[Answer, None, None]:
     waiting = list(reversed(tasks))
     running: dict[Process, tuple[Task, str]] = {}
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
-        stack.callback(lambda: [one.end("it was interrupted") for one in running])
+        stack.callback(_end, running)
         while waiting or running:
             while waiting and len(running) < jobs:
                 task = waiting.pop()
@@ -77,6 +77,11 @@ def _judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> I
                 selector.unregister(process.connection)
                 process.end(f"no verdict within {limits.total:g} s" if more else "")
                 yield _answer(process, *running.pop(process))
+
+
+def _end(running: Iterable[Process]) -> None:
+    for process in running:
+        process.end("it was interrupted")
 
 
 def _written(task: Task, folder: Path) -> str:
