@@ -92,7 +92,7 @@ def _check(words: Sequence[str]) -> int:
     parser.add_argument("--many", type=Path, required=True, metavar="PATH",
                         help="a file of JSON lines, a Python file, or a folder of Python files")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="where the answers are appended; what it answers is not asked again (default: stdout)")  # fmt: skip
+                        help="where answers are appended; those in it are kept (default: stdout)")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
     parser.add_argument("--kind", default="", help="of lines without a kind (default: it is found out)")
     parser.add_argument("--effort", default="default", help="of lines without an effort: smoke, quick, default, deep")

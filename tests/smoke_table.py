@@ -49,8 +49,7 @@ LAYERS = {
 """Layers on which questions are timed that a function cannot be asked."""
 
 FIRST, MOST = 10, 80
-"""Examples of a check that are candidates; the second, and checks that begin at default and have random cases too, where
-no other finds it."""
+"""Examples of a check that are candidates; the second, and checks that begin at default, where no other finds it."""
 
 SECONDS = 0.15
 """Most seconds of a candidate on the reference."""
@@ -61,13 +60,13 @@ REPEATS = 3
 IMPORTED = 10
 """Most modules that a check may import: parts of torch that it imports late take seconds."""
 
-LONGEST = 40.0
+LONGEST = 25.0
 """Most milliseconds of a question."""
 
 LEAST = 0.2
 """Milliseconds that every question is taken to have."""
 
-ENOUGH = 0.92
+ENOUGH = 1.0
 """Share of the faults of a kind that is covered."""
 
 Key = tuple[str, int]
@@ -107,7 +106,7 @@ def _kills(of: str, name: str, most: int) -> list[Key]:
     table, found = {check.name for check in families.of(kind).table}, found_by(fault.name)
     out: list[Key] = []
     for check in asking(kind, fault):
-        late = check.least == "deep" or (check.least == "default" and (most == FIRST or check.cost == math.inf))
+        late = check.least == "deep" or (check.least == "default" and most == FIRST)
         if check.name in table or check.name not in found or late:
             continue
         for i, draw in _fit(of, check.name, most, fault.under):

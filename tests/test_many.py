@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.generated import EDITS, sources
 
 import normcheck
-from benchmarks.generated import EDITS, sources
 from normcheck import cli
 from normcheck.core.errors import UsageError
 from normcheck.core.limits import Limits
@@ -62,9 +62,14 @@ HOSTILE = {
     "is killed": ("import os; os.kill(os.getpid(), 9)", "error: its process was ended by SIGKILL"),
     "kills its parent": ("import os; os.kill(os.getppid(), 9)", ""),
     "takes memory": ("torch.zeros(1 << 40)", "error: "),
-    "writes without end": ("import os; [os.write(1, b'x' * 65536) for _ in range(1 << 20)]", "error: its process was ended by SIGXFSZ"),
+    "writes without end": (
+        "import os; [os.write(1, b'x' * 65536) for _ in range(1 << 20)]",
+        "error: its process was ended by SIGXFSZ"),
     "closes its files": ("import os; os.closerange(0, 4096)", "error: it"),
-    "forges": ("import os; [os.write(i, b'{}]\\n') for i in range(3, 64) if os.path.exists(f'/proc/self/fd/{i}')]", "error: it"),
+    "forges": (
+        "import os; [os.write(i, b'{}]\\n') for i in range(3, 64) if os.path.exists(f'/proc/self/fd/{i}')]",
+        "error: it",
+    ),
 }  # fmt: skip
 """What code does before it returns, and how its answer begins."""
 
@@ -131,8 +136,10 @@ def test_a_verdict_is_that_of_a_run_alone(generated: Any) -> None:
 
 def test_a_line_that_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     path = lines(
-        tmp_path / "in.jsonl", {"id": "right", "source": code("f")}, '{"id": 1,', "[1]", {"id": 2, "kind": "layer_nrm", "target": "a:f"},
-        {"id": 3}, {"id": 4, "target": "mine.py"}, {"id": 5, "tarket": "a:f"}, {"id": 6, "target": "a:f", "effort": "smok"},
+        tmp_path / "in.jsonl", {"id": "right", "source": code("f")}, '{"id": 1,', "[1]",
+        {"id": 2, "kind": "layer_nrm", "target": "a:f"},
+        {"id": 3}, {"id": 4, "target": "mine.py"}, {"id": 5, "tarket": "a:f"},
+        {"id": 6, "target": "a:f", "effort": "smok"},
         {"id": 7, "target": "a:f", "contract": {"eps-plce": "outside"}}, {"id": 8, "source": "def f(:"},
         {"id": "right", "target": "a:f"}, {"id": 9, "source": code("f") + code("g")}, {"id": [], "target": "a:f"},
         {"id": 10, "target": "nowhere.py:f"},

@@ -1,4 +1,4 @@
-"""Mutation score of the suite under given conventions: which known faults it finds at an effort, and which it misses."""
+"""Mutation score of the suite under given conventions: which known faults it finds at an effort, and which not."""
 
 from __future__ import annotations
 

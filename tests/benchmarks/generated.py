@@ -75,7 +75,10 @@ EDITS: dict[str, tuple[str, str]] = {
     "bias ignored": ("y = y + bias.to(wide.dtype)", "pass"),
     "bias subtracted": ("y + bias.to(wide.dtype)", "y - bias.to(wide.dtype)"),
     "bias only with weight": ("if bias is not None:", "if bias is not None and weight is not None:"),
-    "bias before weight": ("y = xhat\n", "y = xhat if bias is None or weight is None else xhat + bias - bias * weight\n"),
+    "bias before weight": (
+        "y = xhat\n",
+        "y = xhat if bias is None or weight is None else xhat + bias - bias * weight\n",
+    ),
     "clipped": ("xhat = centered * rstd", "xhat = (centered * rstd).clamp(-2.0, 2.0)"),
     "NaN hidden": ("xhat = centered * rstd", "xhat = torch.nan_to_num(centered * rstd)"),
     "output in float32": ("return y.to(x.dtype)", "return y.float()"),
@@ -116,7 +119,7 @@ def edited(*names: str) -> str:
 
 def sources(count: int) -> dict[str, str]:
     """The first `count` sources by name: the right one, all with one edit, then with two."""
-    names = [(), *((name,) for name in EDITS), *sorted(combinations(EDITS, 2), key=lambda pair: hash_of(pair))]
+    names = [(), *((name,) for name in EDITS), *sorted(combinations(EDITS, 2), key=hash_of)]
     found = {" + ".join(some) or "right": edited(*some) for some in names}
     return dict([(name, text) for name, text in found.items() if text][:count])
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +39,7 @@ class Command:
     kind: str = ""
     contract: tuple[str, ...] = ()
     effort: str = "default"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def run(self, tell: Callable[[str], object]) -> tuple[list[Answer], bool]:
         """All answers, those of earlier runs too, and whether it was interrupted; tells a summary at the end.

@@ -86,10 +86,7 @@ class Process:
     def _take(self, lines: Iterable[bytes]) -> bool:
         try:
             for line in lines:
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise TypeError
-                self.records.append(record)
+                self.records.append(dict(json.loads(line)))
         except (ValueError, TypeError, RecursionError):
             self.failure = "it sends what is no result"
             return False

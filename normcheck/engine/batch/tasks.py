@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from normcheck import families
 from normcheck.core.errors import UsageError, shortened, suggest
@@ -77,16 +76,14 @@ def _of_lines(path: Path, defaults: Task) -> Iterator[Task]:
         if not line.strip():
             continue
         try:
-            made = _of_line(line, number, defaults)
-            if made.id in seen:
-                raise UsageError(f"the id {made.id!r} is that of an earlier line")
+            made = _of_line(line, number, defaults, seen)
         except UsageError as error:
             made = Task(f"line {number}", problem=f"line {number}: {error}")
         seen.add(made.id)
         yield made
 
 
-def _of_line(line: str, number: int, defaults: Task) -> Task:
+def _of_line(line: str, number: int, defaults: Task, seen: Collection[str | int]) -> Task:
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
@@ -99,6 +96,8 @@ def _of_line(line: str, number: int, defaults: Task) -> Task:
     name = given.get("id", f"line {number}")
     if not isinstance(name, (str, int)) or isinstance(name, bool):
         raise UsageError("its id is neither text nor a whole number")
+    if name in seen:
+        raise UsageError(f"the id {name!r} is that of an earlier line")
     texts = {key: given.get(key, getattr(defaults, key)) for key in ("kind", "target", "source", "effort")}
     for key, value in texts.items():
         if not isinstance(value, str):
