@@ -108,9 +108,9 @@ def check(
     target: "package.module:attribute", "path/to/file.py:attribute", either with fixed arguments as in
     "package.module:Name(groups=4)", a function, a torch.nn.Module class or instance, a pair (forward, backward) of
     numpy functions, or an `Implementation`. as_: the kind that it claims to be, or a `DefinedNormalizer`; None finds it
-    out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: quick, default or deep; the
-    first two search the same cases each time. progress: a function that receives each event, or True for a line per
-    check on stderr.
+    out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: smoke, quick, default or
+    deep; all but deep search the same cases each time. progress: a function that receives each event, or True for a
+    line per check on stderr.
 
     Afterwards threads, warnings and the module search path are as before. Raises `UsageError` for an unknown kind,
     convention or effort, and for a target that cannot be loaded or bound; `CallError` for one that raises or returns

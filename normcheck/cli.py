@@ -16,12 +16,13 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("table", "identify", "explain", "adapt", "report", "docs")
-USAGE = 4
-"""pytest's exit status for wrong usage."""
+COMMANDS = ("check", "table", "identify", "explain", "adapt", "report", "docs")
+INTERRUPTED, USAGE = 2, 4
+"""pytest's exit statuses for a run that is interrupted, and for wrong usage."""
 
 EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
+normcheck check --many FILE.jsonl --out OUT.jsonl  many implementations, each in a process of its own
 normcheck table                                  Table 1 and more of all kinds, measured; --markdown, --latex, --html
 normcheck table --of mypkg.kernels:mystery       the row of a callable; layer_norm=mypkg:f: of an implementation
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
@@ -30,6 +31,16 @@ normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck docs --out site                        the documentation as a site of static files
 normcheck --self-check                           the kill rate at the settings in force
+"""
+
+CHECK_EPILOG = """\
+A line of the file is an object with some of
+
+  {"id": 7, "kind": "layer_norm", "target": "mine.py:f", "contract": {"eps-place": "outside"}, "effort": "smoke"}
+
+or, with "source" for "target", the code itself, which defines one public function or class, or ModelNew. A file of a
+folder does the same; the arguments of ModelNew are those that its get_init_inputs returns, where it needs any.
+Exit status: 0 if all pass, 1 if one does not, 2 if interrupted, 4 if a line or a target cannot be used.
 """
 
 
@@ -59,6 +70,40 @@ def _pytest(arguments: Sequence[str]) -> int:
     for i, word in enumerate(arguments):
         words += ["--norm", word] if _is_claim(word, first=i < leading) else [word]
     return int(pytest.main(words))
+
+
+def _check(words: Sequence[str]) -> int:
+    """Many implementations; an answer is a line of JSON, written when it is found."""
+    from normcheck.core.limits import Limits
+    from normcheck.engine.batch.command import Command
+
+    parser = argparse.ArgumentParser(
+        prog="normcheck check", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Check many implementations, each in a process that is forked from one which has imported torch.",
+        epilog=CHECK_EPILOG,
+    )  # fmt: skip
+    parser.add_argument("--many", type=Path, required=True, metavar="PATH",
+                        help="a file of JSON lines, a Python file, or a folder of Python files")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="where answers are appended; those in it are kept (default: stdout)")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
+    parser.add_argument("--kind", default="", help="of lines without a kind (default: it is found out)")
+    parser.add_argument("--effort", default="default", help="of lines without an effort: smoke, quick, default, deep")
+    parser.add_argument("--contract", action="append", default=[], metavar="KEY=VALUE",
+                        help="a convention of lines without a contract (repeatable)")  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=300.0, help="wall-clock time of one (default: 300)")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    given = parser.parse_args(list(words))
+    command = Command(
+        given.many, given.out, given.jobs, given.kind, tuple(given.contract), given.effort,
+        Limits(given.seconds, given.gigabytes, given.seconds),
+    )  # fmt: skip
+    found, interrupted = command.run(lambda text: print(text, file=sys.stderr))
+    if interrupted:
+        return INTERRUPTED
+    if any(one["usage"] for one in found):
+        return USAGE
+    return int(not found or any(one["verdict"] != "passed" or not one["compared"] for one in found))
 
 
 def _table(words: Sequence[str]) -> int:
@@ -149,7 +194,8 @@ def _report(words: Sequence[str]) -> int:
     from normcheck.report import files
 
     parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN.json", help="a run saved with --norm-json, or its journal")
+    parser.add_argument("run", type=Path, metavar="RUN.json",
+                        help="a run saved with --norm-json, its journal, or answers of check --many")  # fmt: skip
     for form, text in files.FORMS.items():
         parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
     given = vars(parser.parse_args(list(words)))
@@ -179,14 +225,15 @@ def _docs(words: Sequence[str]) -> int:
 
 
 def _saved(path: Path) -> dict[str, Any]:
-    """A saved run: the document, or what the journal of a run that did not reach its end holds."""
+    """A saved run: the document, what the journal of a run that did not reach its end holds, or answers of a batch."""
     from normcheck.core.events import JOURNAL_SUFFIX
     from normcheck.report import files
 
     if path.suffix == ".jsonl":
         from normcheck.engine import journal
+        from normcheck.engine.batch import answers
 
-        return journal.read(path).document()
+        return answers.document(path) if answers.are_in(path) else journal.read(path).document()
     run = files.read(path)
     later = path.with_name(path.name + JOURNAL_SUFFIX)
     if run.get("complete", True) and later.exists():
@@ -194,16 +241,18 @@ def _saved(path: Path) -> dict[str, Any]:
     return run
 
 
-def _self_check(conventions: Sequence[str]) -> int:
+def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
     from normcheck.core.contract import contract
     from normcheck.engine.self_check import mutation_scores
+    from normcheck.engine.settings import Settings
 
     pairs = dict(pair.partition("=")[::2] for pair in conventions)
     promised = contract(pairs)
-    found = list(mutation_scores(promised))
+    found = list(mutation_scores(promised, Settings(effort).effort))
     through = [one for one in found if not one.check]
-    settings = ", ".join(conventions) or "default settings"
+    chosen = [*conventions, *([] if effort == "default" else [f"effort {effort}"])]
+    settings = ", ".join(chosen) or "default settings"
     print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
     for one in through:
         print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
@@ -219,20 +268,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--self-check", action="store_true", help="which known faults the suite finds")
     parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
                         help="a convention that differs from torch's")  # fmt: skip
+    parser.add_argument("--norm-effort", default="default", metavar="EFFORT", help="smoke, quick, default or deep")
     parser.add_argument("--version", action="version", version=f"normcheck {__version__}")
     return parser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
-    own = {"report": _report, "adapt": _adapt, "docs": _docs, "table": _table}  # commands with options of their own
+    # commands with options of their own
+    own = {"check": _check, "report": _report, "adapt": _adapt, "docs": _docs, "table": _table}
     if arguments and arguments[0] in own:
         return own[arguments[0]](arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
     if known.self_check:
-        return _self_check(known.norm_contract)
+        return _self_check(known.norm_contract, known.norm_effort)
     if not words and not rest:
         parser.print_help()
         return 0

@@ -143,9 +143,11 @@ def main() -> None:
     options = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, "-m", "build", "-w", "-o", folder, str(ROOT)], check=True, stdout=subprocess.DEVNULL
+        made = subprocess.run(
+            [sys.executable, "-m", "build", "-w", "-o", folder, str(ROOT)], capture_output=True, text=True, check=False
         )
+        if made.returncode:
+            raise SystemExit(f"no wheel was built:\n{made.stdout[-2000:]}{made.stderr[-2000:]}")
         (wheel,) = Path(folder).glob("*.whl")
         for i, one in enumerate(environments()):
             if options.only and not any(word in one.name for word in options.only):

@@ -219,7 +219,7 @@ def test_a_contract() -> None:
     ("kind", "more", "says"),
     [
         ("layernorm", {}, "unknown kind 'layernorm'; did you mean 'layer_norm'?"),
-        ("layer_norm", {"effort": "hard"}, "unknown effort 'hard'; known: quick, default, deep"),
+        ("layer_norm", {"effort": "hard"}, "unknown effort 'hard'; known: smoke, quick, default, deep"),
         ("layer_norm", {"contract": {"epsplace": "x"}}, "unknown contract key 'epsplace'; did you mean 'eps-place'?"),
         ("layer_norm", {"contract": {"eps-place": "ouside"}}, "contract eps-place=ouside: did you mean 'outside'?"),
     ],

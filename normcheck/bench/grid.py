@@ -60,5 +60,5 @@ def _deep() -> Iterator[SpeedQuestion]:
             yield SpeedQuestion(*shape, FORWARD, format, cold=True)
 
 
-GRIDS = {"quick": tuple(_quick()), "default": tuple(_default()), "deep": tuple(_deep())}
+GRIDS = {"smoke": tuple(_quick()), "quick": tuple(_quick()), "default": tuple(_default()), "deep": tuple(_deep())}
 """The questions of each effort. The deep grid has thousands: a run selects from it with -k."""

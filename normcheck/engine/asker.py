@@ -17,7 +17,7 @@ from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.foreign_code import ENDS_ITS_TEST, first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Finding, Outcome
 from normcheck.core.subject import BoundSubject
-from normcheck.engine import accepted_findings
+from normcheck.engine import accepted_findings, smoke
 from normcheck.engine.binder import ClaimBinder
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
@@ -28,6 +28,7 @@ from normcheck.engine.inherited import inherited_bug, torch_bug
 from normcheck.engine.replays import draw_of, replay_command, replayed_draw
 from normcheck.engine.search import EFFORTS, Effort, search
 from normcheck.engine.settings import Settings
+from normcheck.engine.smoke import SMOKE
 from normcheck.engine.warnings import WeakerRun, strict, under_weaker
 from normcheck.frameworks import known_bugs
 from normcheck.frameworks.known_bugs import KnownBug
@@ -58,7 +59,8 @@ class Asker:
             if self.settings.replay is None:
                 # a process that ends here is reported by the check that has the same case, and not by all of them
                 with run_conditions(), suppress(LostError):
-                    self._observed[claim] = observe(claim, made.subject)
+                    classes = self.settings.effort != SMOKE  # each check finds them too
+                    self._observed[claim] = observe(claim, made.subject, classes=classes)
         return self._observed[claim]
 
     def run_conventions(self, claim: Claim) -> list[Outcome]:
@@ -126,7 +128,8 @@ class Asker:
     def _compared(self, claim: Claim, check: Check, subject: BoundSubject) -> Outcome:
         causes = self._causes.setdefault(claim, Causes())
         with run_conditions():
-            effort = replace(self.settings.search_effort, shrinks=not (causes.known or causes.unexplained))
+            effort = self.settings.search_effort
+            effort = replace(effort, shrinks=effort.shrinks and not (causes.known or causes.unexplained))
             run = lambda subject: _run(subject, check, self.settings, effort)  # one line of two uses
             if self.settings.replay:
                 found = WeakerRun(run(subject), subject)
@@ -170,14 +173,19 @@ def _failing(subject: BoundSubject, check: Check, finding: Finding) -> tuple[str
 
 
 def checks_of(claim: Claim, checks: Iterable[Check], settings: Settings) -> list[Check]:
-    """The checks that concern the kind of a claim; with a replay the one that it names. None for a claim in error."""
+    """The checks that concern the kind of a claim; with a replay the one that it names. None for a claim in error.
+
+    At smoke those that find most for their time, in that order.
+    """
     if claim.implementation is None:
         return []
     entry = families.get(claim.kind)
-    return [
+    concerned = [
         check for check in checks
         if check.concerns(entry) and (settings.replay is None or settings.replay[0] == check.name)
     ]  # fmt: skip
+    few = settings.effort == SMOKE and settings.replay is None
+    return smoke.checks(claim.kind, concerned) if few else concerned
 
 
 def convention_check(claim: Claim, settings: Settings) -> bool:
@@ -206,7 +214,8 @@ def _today() -> date:
 def _too_low(check: Check, settings: Settings) -> str:
     """Why a check is left out at this effort; empty if it is not. A replay runs at any effort."""
     order = list(EFFORTS)
-    if settings.replay is not None or order.index(check.least) <= order.index(settings.effort):
+    at_all = settings.replay is not None or settings.effort == SMOKE  # what smoke asks is listed
+    if at_all or order.index(check.least) <= order.index(settings.effort):
         return ""
     return f"asked with --norm-effort {check.least}"
 
@@ -227,7 +236,7 @@ def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> 
     outcome = search(known_bugs.without(subject, bug), check, effort)
     if outcome.finding is not None:
         return outcome
-    if search(known_bugs.only(subject, bug), check, effort).finding is None:
+    if not effort.few and search(known_bugs.only(subject, bug), check, effort).finding is None:
         stale = f"the expected finding ({bug.reason}) is gone: remove it from normcheck/frameworks/known_bugs.py"
         return replace(outcome, status=ERROR, reason=stale)
     return replace(outcome, expected=bug.reason)

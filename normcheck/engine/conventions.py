@@ -36,8 +36,8 @@ class Observed:
     demanding: Any = None  # the subject under the contract under which what is excused fails
 
 
-def observe(claim: Claim, subject: Any) -> Observed:
-    """Measure the contract; a difference counts only if a case shows it."""
+def observe(claim: Claim, subject: Any, *, classes: bool = True) -> Observed:
+    """Measure the contract; a difference counts only if a case shows it. classes: whether those of accuracy are too."""
     found = families.of(subject.entry).observe(subject)
     under = replace(subject, contract=found)
     changed = _changed(found, subject.contract)
@@ -57,7 +57,7 @@ def observe(claim: Claim, subject: Any) -> Observed:
         else:
             excused.append((warning, replace(finding, check=CONVENTIONS)))
             demanding = _with(demanding, key, changed[key])
-    weaker, more = _weaker(under)
+    weaker, more = _weaker(under) if classes else (under, ())
     return Observed(weaker, tuple(findings), (*excused, *more), demanding)
 
 

@@ -17,7 +17,9 @@ from normcheck.core.check import Check
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import Outcome
 from normcheck.core.subject import BoundSubject
+from normcheck.engine import smoke
 from normcheck.engine.failing_cases import NOTHING, FailingCases
+from normcheck.engine.smoke import SMOKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,17 @@ class Effort:
     seed: int | None = None
     memory: FailingCases = NOTHING
     shrinks: bool = True  # whether a smaller failing case is searched for
+    few: bool = False  # only the examples of the smoke effort
 
 
-EFFORTS = {"quick": 0, "default": 12, "deep": 400}
-"""Random examples of a check, beyond the explicit ones that every effort runs.
+EFFORTS = {SMOKE: 0, "quick": 0, "default": 12, "deep": 400}
+"""Random examples of a check, beyond the explicit ones that every effort runs; smoke runs a few of these.
 
 The kill matrix is made with the number of the default effort: each of its faults is found with that many.
 """
 
 LEAST, MANY = 2, 100
-"""Random draws of every effort, and the number from which on Hypothesis makes them."""
+"""Random draws of every effort but smoke, and the number from which on Hypothesis makes them."""
 
 SHRINKING = 20
 """Least number of examples with which a finding is shrunk."""
@@ -79,6 +82,8 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
             before = fold.finding
             search_by_hypothesis(subject, check, breaks, examples, effort.seed, shrinks=effort.shrinks)
             fold.finding = fold.finding or before  # the last and smallest failing case
+    if effort.few:
+        fold.best = None  # that no witness is among a few cases is no finding
     if fold.finding is not None:
         effort.memory.keep(subject, check, fold.finding.replay)
     return fold.outcome()
@@ -87,6 +92,9 @@ def search(subject: BoundSubject, check: Check, effort: Effort) -> Outcome:
 def _always(subject: BoundSubject, check: Check, effort: Effort) -> Iterator[Any]:
     """Cases that failed before, the explicit examples, and random ones where Hypothesis draws none."""
     yield from effort.memory.draws(subject, check)
+    if effort.few:
+        yield from smoke.examples(subject, check)
+        return
     yield from check.space.explicit_examples(subject)
     if effort.examples < MANY:
         yield from draws(subject, check, _affordable(check, max(effort.examples, LEAST)), effort.seed or 0)

@@ -1,8 +1,8 @@
-"""Mutation score of the suite under given conventions: which known faults it finds, and which it misses."""
+"""Mutation score of the suite under given conventions: which known faults it finds at an effort, and which not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,9 @@ from normcheck.core.contract import Contract
 from normcheck.core.family import Family, KnownFault
 from normcheck.core.result import FAILED
 from normcheck.core.subject import BoundSubject
+from normcheck.engine import smoke
+from normcheck.engine.smoke import SMOKE
+from normcheck.engine.warnings import under_weaker
 from normcheck.families import CHECKS
 
 RANDOM = 4
@@ -42,27 +45,40 @@ def _some(entry: Any, check: Check) -> tuple[Any, ...]:
     return (*check.space.explicit_examples(plain), *draws(plain, check, RANDOM, 0))
 
 
-def _asked(subject: BoundSubject) -> list[Check]:
-    return [check for check in CHECKS if check.concerns(subject.entry) and not check.lacks(subject)]
+def _asked(subject: BoundSubject, effort: str) -> list[Check]:
+    concerned = [check for check in CHECKS if check.concerns(subject.entry)]
+    some = smoke.checks(subject.entry.name, concerned) if effort == SMOKE else concerned
+    return [check for check in some if not check.lacks(subject)]
 
 
-def _finds(subject: BoundSubject, entry: Any, check: Check) -> bool:
+def _finds(subject: BoundSubject, entry: Any, check: Check, effort: str) -> bool:
+    if effort == SMOKE:
+        return finds(subject, remembered(check), list(smoke.examples(subject, check)))
     return run_check(subject, remembered(check), _some(entry, check)).status == FAILED
 
 
-def mutation_scores(promised: Contract) -> Iterator[MutationScore]:
-    """Each fault on the first entry that can have it. Checks that found the faults before it run first."""
+def finds(subject: Any, check: Check, samples: Sequence[Any]) -> bool:
+    """Whether a check fails on some draws, and not only by what is a warning under a weaker contract."""
+    run = lambda under: run_check(under, check, samples)  # one line of two uses
+    return under_weaker(subject, check, run).outcome.status == FAILED
+
+
+def mutation_scores(promised: Contract, effort: str = "default") -> Iterator[MutationScore]:
+    """Each fault on the first entry that can have it. Checks that found the faults before it run first.
+
+    effort: smoke or another; all others have the same cases here.
+    """
     lately: list[str] = []
     for family in families.FAMILIES:
         for fault in family.faults.values():
             entry = next(entry for entry in family.entries if fault.concerns(entry))
-            check = _first(family, entry, fault, promised, lately)
+            check = _first(family, entry, fault, promised, lately, effort)
             if check:
                 lately = [check, *(name for name in lately if name != check)]
             yield MutationScore(fault.name, entry.name, check)
 
 
-def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, lately: list[str]) -> str:
+def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, lately: list[str], effort: str) -> str:
     subject = family.faulty(entry, fault, promised)
-    able = sorted(_asked(subject), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
-    return next((check.name for check in able if _finds(subject, entry, check)), "")
+    able = sorted(_asked(subject, effort), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
+    return next((check.name for check in able if _finds(subject, entry, check, effort)), "")

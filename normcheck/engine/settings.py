@@ -12,6 +12,7 @@ from normcheck.core.replay import decode, encode, named
 from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.failing_cases import NOTHING, FailingCases
 from normcheck.engine.search import EFFORTS, Effort
+from normcheck.engine.smoke import SMOKE
 from normcheck.families import CHECKS_BY_NAME
 
 
@@ -36,7 +37,8 @@ class Settings:
     @property
     def search_effort(self) -> Effort:
         """What a search is given."""
-        return Effort(EFFORTS[self.effort], self.seed, self.failing_cases)
+        few = self.effort == SMOKE
+        return Effort(EFFORTS[self.effort], self.seed, self.failing_cases, shrinks=not few, few=few)
 
     def record(self) -> dict[str, Any]:
         """As the JSON document has it."""

@@ -14,7 +14,7 @@ from normcheck.pytest_plugin import asking, isolation_options, own_modules, repo
 from normcheck.pytest_plugin.quiet_imports import quiet_imports
 from normcheck.pytest_plugin.stash_keys import SINK, SUITE, properties
 
-EFFORTS = ("quick", "default", "deep")
+EFFORTS = ("smoke", "quick", "default", "deep")
 GRADIENTS = ("full", "mean-constant", "variance-constant", "statistics-constant")
 
 
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
     )
     parser.addini("norm_strict", "let warnings fail too", type="bool", default=False)
-    parser.addini("norm_effort", "examples per property: quick, default or deep", default="default")
+    parser.addini("norm_effort", "examples per property: smoke, quick, default or deep", default="default")
 
 
 def _claims(config: pytest.Config) -> list[Any]:

@@ -80,7 +80,7 @@ CHANGED: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "environment is a list": (("environment",), [], "environment is no object"),
     "a version in it is a number": (("environment", "torch"), 2, "environment.torch is no string"),
     "settings is null": (("settings",), None, "settings is no object"),
-    "unknown effort": (("settings", "effort"), "high", "settings.effort is none of quick, default, deep"),
+    "unknown effort": (("settings", "effort"), "high", "settings.effort is none of smoke, quick, default, deep"),
     "implementations is a mapping": (("implementations",), {}, "implementations is no array"),
     "an implementation is null": (IMPLEMENTATION, None, "implementations[0] is no object"),
     "an implementation is empty": (IMPLEMENTATION, {}, "implementations[0] has no 'kind'"),

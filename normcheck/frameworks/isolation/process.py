@@ -41,7 +41,7 @@ MOST_LAYERS = 64
 """Largest number of layers that keep their state at a time; a check uses one or two."""
 
 
-def _confine(limits: Limits, output: str) -> None:
+def confine(limits: Limits, output: str) -> None:
     """Start a session, redirect input and output, limit memory and file sizes, and enable the report of crashes.
 
     The process can signal nothing outside of it then, where the system has that.
@@ -65,7 +65,7 @@ def _confine(limits: Limits, output: str) -> None:
 
 def serve(connection: socket.socket, limits: Limits, output: str) -> None:
     """Handle requests until the connection is closed or the request "end" arrives."""
-    _confine(limits, output)
+    confine(limits, output)
     side_effects = SideEffects((0, 1, 2, connection.fileno()))
     requests = _Requests()
     compiled = False

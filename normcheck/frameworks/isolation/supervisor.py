@@ -26,9 +26,16 @@ ENDING = 10.0
 
 
 def supervise(control: socket.socket, connection: socket.socket, limits: Limits, output: str) -> None:
-    """Run a worker until it ends, or until `control` is closed; then report its exit status and what it left.
+    """Run a worker that handles requests. Returns in the worker, at its end, and never in the supervisor."""
+    fork_worker(control, connection)
+    serve(connection, limits, output)
 
-    Returns in the worker, when that has handled all its requests, and never in the supervisor.
+
+def fork_worker(control: socket.socket, connection: socket.socket) -> None:
+    """Become the supervisor of a new process, the worker, in which this returns.
+
+    The supervisor waits until the worker ends, or until `control` is closed; then it reports the exit status of the
+    worker and what that left, and ends.
     """
     os.setsid()  # no interrupt of the terminal
     confinement.adopt_orphans()
@@ -37,7 +44,6 @@ def supervise(control: socket.socket, connection: socket.socket, limits: Limits,
     if worker == 0:
         control.close()
         confinement.end_with(supervisor)
-        serve(connection, limits, output)
         return
     connection.close()
     status, wanted = _wait(worker, control)

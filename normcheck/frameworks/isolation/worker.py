@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import re
 import signal
 import socket
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 from normcheck.core.errors import LostError, UsageError
 from normcheck.core.limits import Limits
 from normcheck.frameworks.isolation import replies, wire
-from normcheck.frameworks.isolation.process import DISCONNECTED
+from normcheck.frameworks.isolation.endings import ending
 from normcheck.frameworks.isolation.supervisor import ENDING, supervise
 
 PRELOADED = ["normcheck.frameworks.isolation.supervisor", "normcheck.frameworks.torch.framework", "pytest"]
@@ -29,13 +28,6 @@ PRELOADED = ["normcheck.frameworks.isolation.supervisor", "normcheck.frameworks.
 
 STARTING = 120.0
 """Time limit in seconds for the start of a process: on a busy machine the server may still be importing torch."""
-
-
-CAUSES = {
-    "SIGXFSZ": ", sent to code that writes without end",
-    "SIGKILL": ", sent when the system runs out of memory",
-}
-"""The usual cause of signals whose name does not tell it."""
 
 
 def _context() -> ForkServerContext:
@@ -123,7 +115,7 @@ class Worker:
             running = f", threads still running: {threads}" if threads else ""
             raise LostError(f"its process does not end within {seconds:g} s{running}")
         if report["status"] != 0:
-            raise LostError(self._cause(report["status"]))
+            raise LostError(ending(report["status"], self._output))
         if report["left"]:
             raise LostError(f"processes that it leaves behind: {report['left']}")
         self.kill()
@@ -141,23 +133,6 @@ class Worker:
     def _exit_cause(self) -> str:
         """How the process ended, as one clause."""
         report = self._report(5.0)
-        return "it closes the file descriptors of its process" if report is None else self._cause(report["status"])
-
-    def _cause(self, status: int) -> str:
-        """An exit status as one clause."""
-        if status == DISCONNECTED:
-            return "it closes the file descriptors of its process, which can no longer respond"
-        if status >= 0:
-            return f"it ends its process with status {status}"
-        number = -status
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        cause = CAUSES.get(name, "")
-        return f"its process was ended by {name} ({signal.strsignal(number)}{cause}){self._crash_place()}"
-
-    def _crash_place(self) -> str:
-        """The line in which the process crashed, from the traceback that faulthandler wrote; empty if there is none."""
-        with contextlib.suppress(OSError):
-            text = Path(self._output).read_bytes()[-20_000:].decode(errors="replace")
-            found = re.search(r'most recent call first\):\n  File "([^"]+)", line (\d+) in (\w+)', text)
-            return f", in {found[3]} at {Path(found[1]).name}:{found[2]}" if found else ""
-        return ""
+        if report is None:
+            return "it closes the file descriptors of its process"
+        return ending(report["status"], self._output)
