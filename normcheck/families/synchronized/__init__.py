@@ -1,0 +1,35 @@
+"""Normalization whose input is divided among processes: synchronized batch norm, tensor- and sequence-parallel norms."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from normcheck.core.claim import Implementation
+from normcheck.core.family import Family
+from normcheck.core.limits import Limits
+from normcheck.core.reproduction import reproducing
+from normcheck.families.synchronized import checks, explain, faults
+from normcheck.families.synchronized.entry import ENTRIES, Synchronized
+from normcheck.families.synchronized.subject import SynchronizedSubject
+from normcheck.frameworks.registry import binder_of
+
+
+def _isolated(claim: Implementation, entry: Synchronized, limits: Limits) -> Any:
+    """The processes of an implementation, within these limits; the target is imported in them alone."""
+    return import_module(f"{__name__}.torch.processes").RankProcesses(claim, entry, limits)
+
+
+FAMILY = Family(
+    entries=ENTRIES,
+    bind=binder_of(__name__),
+    subject=SynchronizedSubject,
+    checks=checks.CHECKS,
+    faults=faults.ALL,
+    faulty=faults.faulty,
+    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),
+    sections=explain.sections,
+    extended=lambda entry: entry.extended,
+    isolate=_isolated,
+    ranks=True,
+)
