@@ -38,12 +38,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sizes": ("every", "some"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
+    "ranks": ("3", "2", "4"),
     "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
 }
 """Key of each convention to its values; the first is the default."""
-
-RANKS = (2, 3, 4)
-"""Numbers of processes in which an implementation can be run that is one of several."""
 
 ACCURACY_CLASSES = ("sound", "half", "one-pass")
 """The accuracy classes, the most accurate first."""
@@ -74,7 +72,7 @@ class Contract:
         "plain"  # what is around the normalizer, as names joined by "+": the sum with a residual, a gate, a mask
     )
     eps: float | None = None  # the eps of an implementation without an argument for it
-    ranks: int = 3  # processes that run the implementation, where it is one of several processes
+    ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
 
@@ -117,10 +115,6 @@ def _value(key: str, text: str) -> object:
         return number
     if key == "formats":
         return _formats(key, text, text)
-    if key == "ranks":
-        if text not in map(str, RANKS):
-            raise UsageError(f"contract ranks={text}: {min(RANKS)} to {max(RANKS)} processes")
-        return int(text)
     if key == "accuracy" and ":" in text:
         name, _, some = text.partition(":")
         if name in CHOICES[key]:

@@ -93,7 +93,8 @@ class SuiteRun:
         """What the answers of a run depend on, beside the code itself."""
         settings = self.asker.settings
         return settings.record() | {
-            "strict": settings.strict, "device": settings.device, "ranks": settings.ranks, "isolated": settings.isolate is not None,
+            "strict": settings.strict, "device": settings.device, "ranks": settings.ranks,
+            "isolated": settings.isolate is not None,
             "contracts": {
                 f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
                 for claim in self.claims if claim.implementation is not None

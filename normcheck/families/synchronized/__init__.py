@@ -1,4 +1,4 @@
-"""Normalization whose input is divided among processes: synchronized batch norm, tensor- and sequence-parallel norms."""
+"""Normalizers whose input is divided among processes: synchronized batch norm, tensor- and sequence-parallel ones."""
 
 from __future__ import annotations
 

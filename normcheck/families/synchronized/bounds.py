@@ -47,6 +47,19 @@ class GroupBounds:
         accuracy = contracted.demanded(self.subject, self.truth.case, backward=backward)
         return self.truth.partition.per_set(bounds.resolved(self.truth, accuracy))
 
+    def summed_wide(self) -> tuple[Array, Array]:
+        """The bound of y where sums and counts are in a wider format than the input, and the entries it holds for.
+
+        Mean and deviation may still be rounded to the input's format, which costs kappa u (1 + |xh|) each: four times.
+        """
+        truth, u = self.truth, self.truth.case.format.u
+        gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+        loss = truth.partition.per_set(truth.kappa) * (1.0 + np.abs(truth.xh))
+        rounded = self.subject.contract.bound_multiplier * bounds.HALF.constant * u * loss * gain
+        sound = self.subject.contract.bound_multiplier * bounds.forward(truth, bounds.SOUND).total
+        seen = bounds.resolved(truth, bounds.SOUND) & (truth.kappa * u < bounds.RESOLVES)
+        return np.asarray(sound + rounded), truth.partition.per_set(seen)
+
     def parameter(self, *, bias: bool) -> Array:
         """Of the gradient of weight or bias that all processes have together."""
         truth, format = self.truth, self.truth.case.format

@@ -64,7 +64,9 @@ class RanksCase:
         case = self.joined
 
         def joined(array: Array | None) -> Any:
-            return None if array is None else np.concatenate([_known(self.part(array, span)) for span in spans], self.axis)
+            return (
+                None if array is None else np.concatenate([_known(self.part(array, span)) for span in spans], self.axis)
+            )
 
         changes = {"x": joined(case.x), "dy": joined(case.dy)}
         if self.divides_parameters:
@@ -75,7 +77,9 @@ class RanksCase:
         """What each process is given, by rank."""
         case = self.joined
         for rank, span in zip(self.ranks, self.spans(), strict=True):
-            cut = (lambda array, span=span: self.part(array, span)) if self.divides_parameters else (lambda array: array)
+            cut = (
+                (lambda array, span=span: self.part(array, span)) if self.divides_parameters else (lambda array: array)
+            )
             yield RankCase(
                 x=_known(self.part(case.x, span)), dy=_known(self.part(case.dy, span)), weight=cut(case.weight),
                 bias=cut(case.bias), running_mean=case.running_mean, running_var=case.running_var, eps=case.eps,

@@ -24,7 +24,7 @@ class Synchronized:
     normalizer: Normalizer
     axis: int  # of the input along which it is divided
     divides_sets: bool  # a shard has some members of every set; False: it has whole sets
-    divides_parameters: bool = False  # weight and bias are divided as the input is; False: every process has all of them
+    divides_parameters: bool = False  # weight and bias are divided too; False: every process has all of them
     reduces_parameters: bool = False  # gradients of weight and bias are summed over processes by the layer
     note: str = ""
     arguments: tuple[str, ...]

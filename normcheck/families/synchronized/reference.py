@@ -31,7 +31,7 @@ def answers(entry: Synchronized, case: RanksCase, contract: Contract) -> tuple[R
 
 
 def local_sums(case: RanksCase, group: Group, truth: Truth, full: Array) -> list[Array]:
-    """For each rank of a group, the sum over its shard of what a parameter's gradient sums, of the parameter's shape."""
+    """For each rank of a group, the part of a parameter's gradient that its shard gives, of the parameter's shape."""
     out = []
     for span in case.spans(group):
         inside = np.zeros(full.shape)

@@ -1,4 +1,4 @@
-"""The divided inputs that checks of this family draw: a draw is a few integers and words, from which the case follows."""
+"""The divided inputs that checks of this family draw: a case follows from a draw, which is a few numbers and words."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class SynchronizedSpace(ChoiceSpace):
         affine = tuple(there for there in choices["affine"] if able.affine or not there)
         groups = tuple(how for how in choices["groups"] if able.groups or how == "all")
         return choices | {
-            "ranks": (subject.contract.ranks,),
+            "ranks": (int(subject.contract.ranks),),
             "affine": affine or (False,),
             "groups": groups,
             "eps": choices["eps"] if fixed is None else (fixed,),

@@ -30,7 +30,7 @@ class SynchronizedDomain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SynchronizedSubject:
-    """An implementation that checks can call in `contract.ranks` processes.
+    """An implementation that checks can call in as many processes as `contract.ranks` says.
 
     All calls raise `CallError` if it raises an exception in a process, and `LostError` if a process ends or does not
     respond; the text names the rank. call: of a case, and whether gradients are requested. successive: one layer,

@@ -92,9 +92,22 @@ class Worker:
 
     def request(self, request: tuple[Any, ...], seconds: float) -> dict[str, Any]:
         """The reply to a request. Raises `LostError` if there is none in time, or if the process was tampered with."""
+        self.send(request, seconds)
+        return self.reply(seconds)
+
+    def send(self, request: tuple[Any, ...], seconds: float) -> None:
+        """Send a request, whose reply is read later. Raises `LostError` if the process does not read it in time."""
         with self._errors_explained(seconds):
             self._connection.settimeout(seconds)
             wire.send(self._connection, pickle.dumps(request))
+
+    def fileno(self) -> int:
+        """The file descriptor that becomes readable when the process replies or ends, for `select`."""
+        return self._connection.fileno()
+
+    def reply(self, seconds: float) -> dict[str, Any]:
+        """The reply to the request that was sent. Raises `LostError` as `request` does."""
+        with self._errors_explained(seconds):
             record = wire.decode(wire.receive(self._connection, seconds))
             changes = replies.CHANGES(record.pop("changes", []))
         if changes:

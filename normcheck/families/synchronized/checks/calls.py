@@ -25,7 +25,8 @@ def _turns(subject: SynchronizedSubject, case: RanksCase) -> list[RanksCase]:
 
 def ask_turns(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """Every call returns what new processes return that have the running statistics of the call before."""
-    turns, found, before = _turns(subject, case), [], None
+    turns, before = _turns(subject, case), None
+    found: list[Comparison] = []
     for number, (one, got) in enumerate(zip(turns, subject.successive(turns), strict=True), 1):
         held = one if before is None else continued(one, before)
         for off in bounds.of_groups(subject, held):

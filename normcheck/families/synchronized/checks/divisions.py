@@ -22,7 +22,7 @@ from normcheck.families.synchronized.subject import Answers, SynchronizedSubject
 
 def _all(subject: SynchronizedSubject, case: RanksCase, got: Answers, what: str, *, gradient: bool) -> Comparison:
     """Output, and gradients of input and parameters if they were requested, and running statistics."""
-    found = []
+    found: list[Comparison] = []
     for off in bounds.of_groups(subject, case):
         found += values.outputs(off, got, f"y, {what}")
         if gradient:
@@ -62,7 +62,12 @@ def ask_groups(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
 
 def ask_many(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """More members than the format can count: counts are kept in a wider one."""
-    return _all(subject, case, subject.call(case, False), "of more members than the format counts", gradient=False)
+    got = subject.call(case, False)
+    found: list[Comparison] = []
+    for off in bounds.of_groups(subject, case):
+        limit, seen = off.summed_wide()
+        found += values.outputs(off, got, "y, of more members than the format counts", limit, seen)
+    return worst(*found)
 
 
 def ask_other_cases(subject: SynchronizedSubject, case: RanksCase) -> Comparison:

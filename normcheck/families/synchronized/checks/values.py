@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +15,9 @@ from normcheck.families.synchronized import bounds
 from normcheck.families.synchronized.bounds import GroupBounds
 from normcheck.families.synchronized.case import RanksCase
 from normcheck.families.synchronized.entry import Synchronized
-from normcheck.families.synchronized.reference import answers
 from normcheck.families.synchronized.space import SynchronizedSpace
 from normcheck.families.synchronized.subject import Answers, SynchronizedSubject
+from normcheck.normalizers.bounds.exactness import rounded_once
 
 JOINED = "Ioffe, Szegedy 2015, Algorithm 1, on the joined batch; torch.nn.SyncBatchNorm"
 UNEQUAL = "shards of unequal sizes: pytorch/pytorch#22192, pytorch/pytorch#36382"
@@ -35,41 +35,48 @@ def at(rank: int, found: Comparison, of: str = "") -> Comparison:
     return replace(found, detail=f"rank {rank}{of}")
 
 
-def outputs(off: GroupBounds, got: Answers, law: str) -> Iterator[Comparison]:
-    """The output of each rank of a group against its part of the joined output."""
-    case, truth, limit, seen = off.case, off.truth, off.y, off.seen()
-    for rank, span in zip(off.group, case.spans(off.group), strict=True):
-        y, allowed, mask = (case.part(one, span) for one in (truth.y, limit, seen))
-        assert y is not None
+def outputs(
+    off: GroupBounds, got: Answers, law: str, limit: Array | None = None, seen: Array | None = None
+) -> Iterator[Comparison]:
+    """The output of each rank of a group against its part of the joined output; limit, seen: others than usual."""
+    limit, seen = off.y if limit is None else limit, off.seen() if seen is None else seen
+    return _parts(off, law, off.truth.y, {rank: got[rank].y for rank in off.group}, limit, seen)
+
+
+def _parts(
+    off: GroupBounds, law: str, joined: Array | None, got: Mapping[int, Array | None], limit: Array, seen: Array
+) -> Iterator[Comparison]:
+    """What each rank has against its part of the joined array; what one rounding of that may cost carries nothing."""
+    assert joined is not None, "a case of several processes has a cotangent"
+    once = rounded_once(off.truth.case, joined)
+    for rank, span in zip(off.group, off.case.spans(off.group), strict=True):
+        expected, allowed, mask, rounding = (off.case.part(one, span) for one in (joined, limit, seen, once))
+        assert expected is not None
         assert allowed is not None
-        yield at(rank, differ(law, got[rank].y, y, allowed, mask))
+        assert rounding is not None
+        yield at(rank, differ(law, given(got[rank], expected), expected, allowed, mask, rounding=rounding))
 
 
 def input_gradients(off: GroupBounds, got: Answers, law: str) -> Iterator[Comparison]:
     """The gradient of each rank's input against its part of that of the joined input."""
-    case, truth, limit, seen = off.case, off.truth, off.dx, off.seen(backward=True)
-    for rank, span in zip(off.group, case.spans(off.group), strict=True):
-        dx, allowed, mask = (case.part(one, span) for one in (truth.dx, limit, seen))
-        assert dx is not None
-        assert allowed is not None
-        yield at(rank, differ(law, given(got[rank].dx, dx), dx, allowed, mask))
+    return _parts(off, law, off.truth.dx, {rank: got[rank].dx for rank in off.group}, off.dx, off.seen(backward=True))
 
 
 def parameter_gradients(off: GroupBounds, got: Answers, entry: Synchronized) -> Iterator[Comparison]:
     """Gradients of weight and bias: divided, the joined one on every rank, or local ones that are summed here."""
-    case, truth = off.case, off.truth
+    truth = off.truth
     for name, expected, bias in (("dweight", truth.dweight, False), ("dbias", truth.dbias, True)):
         if expected is None:
             continue
-        limit, mask = off.parameter(bias=bias), None if bias else off.parameter_seen()
-        if entry.divides_parameters or entry.reduces_parameters:
-            for rank, span in zip(off.group, case.spans(off.group), strict=True):
-                cut = (lambda one, span=span: case.part(one, span)) if entry.divides_parameters else (lambda one: one)
-                value = cut(expected)
-                law = f"{name} is that of the joined input"
-                yield at(rank, differ(law, given(getattr(got[rank], name), value), value, cut(limit), cut(mask)))
+        limit, mask = off.parameter(bias=bias), np.ones(expected.shape, bool) if bias else off.parameter_seen()
+        values, law = {rank: getattr(got[rank], name) for rank in off.group}, f"{name} is that of the joined input"
+        if entry.divides_parameters:
+            yield from _parts(off, law, expected, values, limit, mask)
+        elif entry.reduces_parameters:
+            for rank, value in values.items():
+                yield at(rank, differ(law, given(value, expected), expected, limit, mask))
         else:
-            total = sum((given(getattr(got[rank], name), expected) for rank in off.group), np.zeros(()))
+            total = sum((given(value, expected) for value in values.values()), np.zeros(()))
             yield differ(f"the sum of {name} over the ranks is that of the joined input", total, expected, limit, mask)
 
 
@@ -124,7 +131,8 @@ def ask_agreement(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
 
 def ask_evaluation(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """In evaluation each process normalizes its own input by the running statistics, and leaves these as they are."""
-    got, found = subject.call(case, subject.domain.gradient), []
+    got = subject.call(case, subject.domain.gradient)
+    found: list[Comparison] = []
     for off in bounds.of_groups(subject, case):
         found += outputs(off, got, "y in evaluation, by the running statistics")
         if subject.domain.gradient:
@@ -135,11 +143,6 @@ def ask_evaluation(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
             law = f"evaluation leaves {name} as it is"
             found.append(at(rank, differ(law, given(getattr(one, name), before), before, np.zeros(()))))
     return worst(*found)
-
-
-def expected_of(subject: SynchronizedSubject, case: RanksCase) -> Answers:
-    """What the processes must return."""
-    return answers(subject.entry, case, subject.contract)
 
 
 def needs_gradient(subject: SynchronizedSubject) -> str:

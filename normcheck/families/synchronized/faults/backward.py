@@ -14,7 +14,7 @@ from normcheck.families.synchronized.faults.base import (
     replicates,
     shares,
 )
-from normcheck.families.synchronized.faults.run import SharedSteps, SharedStatistics, right_parameters
+from normcheck.families.synchronized.faults.run import SharedStatistics, SharedSteps, right_parameters
 
 
 def _own_sums(counts: Array, sums: Array, shared: SharedStatistics) -> Array:

@@ -5,7 +5,7 @@ A list has one item for each rank of a group; the first axis of an array named `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,7 +160,8 @@ def _of_group(
     fixed = entry.state and not joined.training and steps.evaluates
     parties = [shards] if entry.divides_sets else [[one] for one in shards]  # that share statistics
     outputs: list[tuple[Array, Array, Array]] = []  # y, dx, xh by rank, of the shards' shapes
-    means, variances = [joined.running_mean] * len(group), [joined.running_var] * len(group)
+    means: Sequence[Array | None] = [joined.running_mean] * len(group)
+    variances: Sequence[Array | None] = [joined.running_var] * len(group)
     for party in parties:
         local, shared = _normalized(entry, party, steps, case, counts)
         if fixed:
