@@ -9,9 +9,11 @@ from normcheck.core.claim import Implementation
 from normcheck.core.family import Family
 from normcheck.core.limits import Limits
 from normcheck.core.reproduction import reproducing
+from normcheck.core.subject import BoundSubject
 from normcheck.families.synchronized import checks, explain, faults
 from normcheck.families.synchronized.entry import ENTRIES, Synchronized
 from normcheck.families.synchronized.subject import SynchronizedSubject
+from normcheck.frameworks.isolation.worker import prepare
 from normcheck.frameworks.registry import binder_of
 
 
@@ -20,9 +22,15 @@ def _isolated(claim: Implementation, entry: Synchronized, limits: Limits) -> Any
     return import_module(f"{__name__}.torch.processes").RankProcesses(claim, entry, limits)
 
 
+def _bind(claim: Implementation, entry: Synchronized) -> BoundSubject:
+    """Bind an implementation. The server of its processes imports torch at the same time as this process."""
+    prepare()
+    return binder_of(__name__)(claim, entry)
+
+
 FAMILY = Family(
     entries=ENTRIES,
-    bind=binder_of(__name__),
+    bind=_bind,
     subject=SynchronizedSubject,
     checks=checks.CHECKS,
     faults=faults.ALL,

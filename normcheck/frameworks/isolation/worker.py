@@ -13,6 +13,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,12 @@ from normcheck.frameworks.isolation import replies, wire
 from normcheck.frameworks.isolation.process import DISCONNECTED
 from normcheck.frameworks.isolation.supervisor import ENDING, supervise
 
-PRELOADED = ["normcheck.frameworks.isolation.supervisor", "normcheck.frameworks.torch.framework", "pytest"]
+PRELOADED = [
+    "normcheck.frameworks.isolation.supervisor",
+    "normcheck.frameworks.torch.framework",
+    "normcheck.families",
+    "pytest",
+]
 """Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0
@@ -70,6 +76,13 @@ def _kill(process: ForkServerProcess, control: socket.socket, connection: socket
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
     Path(output).unlink(missing_ok=True)
+
+
+def prepare() -> None:
+    """Start the fork server, which imports the frameworks while this process goes on. Raises `UsageError`."""
+    _context()
+    with _hidden_main():
+        forkserver.ensure_running()
 
 
 class Worker:

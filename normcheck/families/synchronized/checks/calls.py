@@ -15,8 +15,9 @@ from normcheck.families.synchronized.subject import SynchronizedSubject
 
 
 def _turns(subject: SynchronizedSubject, case: RanksCase) -> list[RanksCase]:
-    """Training, training on another division with other values, and evaluation where it is offered."""
-    other = replace(case, sizes=case.sizes[::-1]).but(x=case.joined.format.round(0.5 * case.joined.x[::-1] + 0.5))
+    """Training, training on other values, divided in another way if a layer allows it, and evaluation if offered."""
+    sizes = case.sizes if case.divides_parameters else case.sizes[::-1]
+    other = replace(case, sizes=sizes).but(x=case.joined.format.round(0.5 * case.joined.x[::-1] + 0.5))
     turns = [case, other, case]
     if subject.entry.state and subject.domain.evaluation and subject.domain.running:
         turns.append(case.but(training=False))

@@ -183,7 +183,7 @@ ALL = (
         steps=SharedSteps(stale=True),
         source="construction: counts that are gathered once",
         damages="calls after the first",
-        concerns=shares,
+        concerns=lambda entry: entry.divides_sets and not entry.divides_parameters,
     ),
     SynchronizedFault(
         name="sync-batch-in-evaluation",
