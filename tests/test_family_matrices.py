@@ -55,6 +55,9 @@ REASONS = {
         "refresh-length",
         "refresh-mean-output",
         "refresh-mean-slope",
+        "sync-agreement",
+        "sync-division",
+        "sync-other-cases",
     ),
     "one thing at a time, so that the finding says which": (
         "path-step",
@@ -64,6 +67,11 @@ REASONS = {
         "white-running",
         "white-evaluation",
         "refresh-step",
+        "sync-output",
+        "sync-input-gradient",
+        "sync-parameter-gradients",
+        "sync-running",
+        "sync-evaluation",
     ),
     "a cell of Table 1, which is measured and printed": tuple(check.name for check in table.CHECKS),
 }

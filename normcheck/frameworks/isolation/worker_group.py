@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,8 @@ from normcheck.core.limits import Limits
 from normcheck.frameworks.isolation import replies, wire
 from normcheck.frameworks.isolation.worker import Worker
 
-GRACE = 1.5
-"""Seconds that other ranks have for their replies when one has raised or has waited in vain."""
+SOON, GRACE = 0.1, 1.5
+"""Seconds that other ranks have for their replies when one has raised by itself; when one is lost or waits in vain."""
 
 WAITING = "waits for other ranks: "
 """How the reason of a `CallError` begins in a process that has waited in vain for others."""
@@ -53,13 +53,23 @@ class WorkerGroup:
                 break
             for worker in ready:
                 rank = asked[worker]
-                record = _read(lost, rank, partial(worker.reply, seconds))
+                record = _read(lost, rank, partial(_outcome, worker, seconds))
                 if record is not None:
-                    found[rank] = replies.outcome(record)
-                if record is None or found[rank][0] != "result":
-                    deadline = min(deadline, time.monotonic() + GRACE)
+                    found[rank] = record
+                if record is None or record[0] != "result":
+                    grace = GRACE if record is None or _waits(record[1]) else SOON
+                    deadline = min(deadline, time.monotonic() + grace)
         _raise_first(range(len(self._workers)), found, lost, seconds)
         return [_formed(rank, found[rank][1], form) for rank in range(len(self._workers))]
+
+
+def _outcome(worker: Worker, seconds: float) -> tuple[str, Any]:
+    return replies.outcome(worker.reply(seconds))
+
+
+def _waits(content: Mapping[str, str]) -> bool:
+    """Whether an error is that of a process which has waited in vain for others."""
+    return content.get("reason", "").startswith(WAITING)
 
 
 def _read(lost: dict[int, str], rank: int, read: Callable[[], Any]) -> Any:
@@ -79,7 +89,7 @@ def _formed(rank: int, value: Any, form: replies.Form) -> Any:
 
 
 def _raise_first(
-    ranks: Iterable[int], found: Mapping[int, tuple[str, Any]], lost: Mapping[int, str], seconds: float
+    ranks: Sequence[int], found: Mapping[int, tuple[str, Any]], lost: Mapping[int, str], seconds: float
 ) -> None:
     """Raise the error with which it began, if there is one.
 
@@ -89,12 +99,14 @@ def _raise_first(
     for rank, reason in lost.items():
         raise LostError(f"rank {rank}: {reason}")
     wrong = {rank: content for rank, (kind, content) in found.items() if kind != "result"}
-    waiting = [rank for rank, content in wrong.items() if content.get("reason", "").startswith(WAITING)]
+    waiting = [rank for rank, content in wrong.items() if _waits(content)]
     for rank, content in wrong.items():
         if "usage" in content:
             raise UsageError(content["usage"])
         if rank not in waiting:
-            raise CallError(f"{content['call']} on rank {rank}", f"{content['reason']} on rank {rank}")
+            alike = [other for other, one in wrong.items() if one.get("reason") == content["reason"]]
+            where = "" if len(alike) == len(ranks) else f" on rank {rank}"
+            raise CallError(content["call"] + where, content["reason"] + where)
     silent = [rank for rank in ranks if rank not in found]
     waits = f", while {listed(waiting)} waits for it" if waiting else ""
     if silent:

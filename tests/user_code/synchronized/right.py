@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 from torch import nn
 
 
@@ -21,6 +20,23 @@ class AllReduced(torch.autograd.Function):
         g = g.clone()
         dist.all_reduce(g, group=ctx.group)
         return g, None
+
+
+class Gathered(torch.autograd.Function):
+    """The inputs of all processes, one behind the other; the gradient of each is summed, and its own part returned."""
+
+    @staticmethod
+    def forward(ctx, x, group):
+        ctx.group, ctx.rows = group, len(x)
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(parts, x, group=group)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, g):
+        g = g.clone()
+        dist.all_reduce(g, group=ctx.group)
+        return g[dist.get_rank(ctx.group) * ctx.rows :][: ctx.rows], None
 
 
 def wide(x):
@@ -71,7 +87,7 @@ def gathered(input, weight, bias, running_mean, running_var, training, momentum,
     most = max(int(s) for s in sizes)
     flat = torch.zeros(most, *input.shape[1:], dtype=input.dtype)
     flat = torch.cat([input, flat[len(input) :]])
-    parts = dist_nn.all_gather(flat, group=process_group)
+    parts = Gathered.apply(flat, process_group).split(most)
     whole = torch.cat([p[: int(s)] for p, s in zip(parts, sizes)])
     y = nn.functional.batch_norm(whole, running_mean, running_var, None, None, True, momentum, eps)
     start = sum(int(s) for s in sizes[: dist.get_rank(process_group)])

@@ -11,7 +11,6 @@ import torch.distributed as dist
 from right import AllReduced, TwoReductions, wide
 
 
-
 class Local(torch.nn.BatchNorm1d):
     """Every process has statistics of its own."""
 

@@ -9,32 +9,40 @@ from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.faults.base import (
     BACKWARD,
     SynchronizedFault,
+    centers,
     local_parameters,
     reduces,
     replicates,
     shares,
 )
-from normcheck.families.synchronized.faults.run import SharedStatistics, SharedSteps, right_parameters
+from normcheck.families.synchronized.faults.run import LocalSums, SharedSteps, over_all, right_parameters
 
 
-def _own_sums(counts: Array, sums: Array, shared: SharedStatistics) -> Array:
+def _own_sums(local: LocalSums) -> tuple[Array, Array]:
     """The sums of the rank's own shard, divided by the count of all."""
-    return np.asarray(sums / np.maximum(shared.counts, 1.0)[:, None])
+    return local.g / local.total, local.gx / local.total
 
 
-def _own_means(counts: Array, sums: Array, shared: SharedStatistics) -> Array:
+def _own_part(local: LocalSums) -> tuple[Array, Array]:
+    """What autograd makes of squared deviations: those of the own shard do not sum to 0."""
+    level, slope = _own_sums(local)
+    return level - slope * local.x / local.total, slope
+
+
+def own_means(local: LocalSums) -> tuple[Array, Array]:
     """The means of the rank's own shard."""
-    return np.asarray(sums / np.maximum(counts, 1.0)[:, None])
+    return local.g / local.own, local.gx / local.own
 
 
-def _mean_of_means(counts: Array, sums: Array, shared: SharedStatistics) -> Array:
+def _mean_of_means(local: LocalSums) -> tuple[Array, Array]:
     """The mean over ranks of their means."""
-    return np.tile(_own_means(counts, sums, shared).mean(0), (len(counts), 1))
+    level, slope = own_means(local)
+    return over_all(level) / len(level), over_all(slope) / len(slope)
 
 
-def _local_divisor(counts: Array, sums: Array, shared: SharedStatistics) -> Array:
+def _local_divisor(local: LocalSums) -> tuple[Array, Array]:
     """The sums of all ranks, divided by the rank's own count."""
-    return np.asarray(np.tile(sums.sum(0), (len(counts), 1)) / np.maximum(counts, 1.0)[:, None])
+    return over_all(local.g) / local.own, over_all(local.gx) / local.own
 
 
 def _reduced(entry: Synchronized, local: list[Array]) -> list[Array]:
@@ -59,9 +67,18 @@ ALL = (
         concerns=shares,
     ),
     SynchronizedFault(
+        name="sync-backward-own-part",
+        story="Sums deviations and their squares over processes in the forward pass only: the gradient passes through "
+        "the rank's own part of both sums.",
+        steps=SharedSteps(pull=_own_part),
+        source="construction: torch.distributed.all_reduce, which autograd does not see",
+        damages=BACKWARD,
+        concerns=centers,
+    ),
+    SynchronizedFault(
         name="sync-backward-local",
         story="Has the backward of a layer that shares nothing: the means of the own shard.",
-        steps=SharedSteps(pull=_own_means),
+        steps=SharedSteps(pull=own_means),
         damages=BACKWARD,
         concerns=shares,
     ),

@@ -58,9 +58,35 @@ def merged(local: LocalStatistics) -> SharedStatistics:
     return weighted(local, local.counts)
 
 
-def summed(counts: Array, sums: Array, shared: SharedStatistics) -> Array:
-    """The mean over all ranks of what each of them sums, by rank: (k, sets)."""
-    return np.tile(sums.sum(0), (len(counts), 1)) / np.maximum(shared.counts, 1.0)[:, None]
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalSums:
+    """What each process sums in the backward pass, by rank (k, sets): g, g xh and xh, g the cotangent of xh."""
+
+    counts: Array  # (k,), of the shards
+    g: Array
+    gx: Array
+    x: Array
+    shared: SharedStatistics
+
+    @property
+    def total(self) -> Array:
+        """The count of all ranks, (k, 1), at least 1."""
+        return np.asarray(np.maximum(self.shared.counts, 1.0)[:, None])
+
+    @property
+    def own(self) -> Array:
+        """The count of each shard, (k, 1), at least 1."""
+        return np.asarray(np.maximum(self.counts, 1.0)[:, None])
+
+
+def over_all(sums: Array) -> Array:
+    """The sum over ranks, on each of them."""
+    return np.tile(sums.sum(0), (len(sums), 1))
+
+
+def summed(local: LocalSums) -> tuple[Array, Array]:
+    """The means of g and of g xh over the joined shards, by rank: (k, sets) each."""
+    return over_all(local.g) / local.total, over_all(local.gx) / local.total
 
 
 def as_normalized(local: LocalStatistics, shared: SharedStatistics) -> SharedStatistics:
@@ -98,7 +124,7 @@ class SharedSteps:
     """The steps of the processes of a group; a fault replaces some of them."""
 
     merge: Callable[[LocalStatistics], SharedStatistics] = merged
-    pull: Callable[[Array, Array, SharedStatistics], Array] = summed  # mean of g, and of g xh, over the ranks
+    pull: Callable[[LocalSums], tuple[Array, Array]] = summed  # what the backward subtracts: of 1, and of xh
     through: float = 1.0  # 0: no gradient passes through the statistics
     stored: Callable[[LocalStatistics, SharedStatistics], SharedStatistics] = as_normalized
     factor: Callable[[LocalStatistics, SharedStatistics], Array] = bessel
@@ -187,10 +213,12 @@ def _passes(
     with np.errstate(all="ignore"):
         scales = [np.sqrt(v + eps)[:, None] for v in shared.variances]
         xhs = [(one.x - m[:, None]) / s for one, m, s in zip(party, shared.means, scales, strict=True)]
-        sums = [np.array([a.sum(1) for a in some]) for some in (
-            [one.g for one in party], [one.g * xh for one, xh in zip(party, xhs, strict=True)])]  # fmt: skip
+        g, gx, x = (
+            np.array([a.sum(1) for a in some])
+            for some in ([one.g for one in party], [one.g * xh for one, xh in zip(party, xhs, strict=True)], xhs)
+        )
         passes = 0.0 if fixed else steps.through
-        level, tilt = (passes * steps.pull(local.counts, one, shared) for one in sums)
+        level, tilt = (passes * one for one in steps.pull(LocalSums(local.counts, g, gx, x, shared)))
         level = level * entry.normalizer.centered
         out = []
         for i, (one, xh, s) in enumerate(zip(party, xhs, scales, strict=True)):

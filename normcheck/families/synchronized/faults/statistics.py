@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.families.synchronized.case import RanksCase
+from normcheck.families.synchronized.faults.backward import own_means
 from normcheck.families.synchronized.faults.base import SynchronizedFault, centers, keeps, shares
 from normcheck.families.synchronized.faults.run import (
     LocalStatistics,
@@ -100,9 +101,7 @@ ALL = (
     SynchronizedFault(
         name="sync-local-statistics",
         story="Shares nothing: each process normalizes its shard by the statistics of that shard.",
-        steps=SharedSteps(
-            merge=own, pull=lambda counts, sums, shared: sums / np.maximum(counts, 1.0)[:, None]
-        ),
+        steps=SharedSteps(merge=own, pull=own_means),
         source="torch.nn.BatchNorm2d below DistributedDataParallel",
         concerns=shares,
     ),

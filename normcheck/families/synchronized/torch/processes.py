@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pickle
 import re
+import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,7 @@ class RankProcesses:
         self._claim, self._entry, self._limits = claim, entry, limits
         self._contract = contract(claim.contract)
         self._group: WorkerGroup | None = None
-        self._folder: tempfile.TemporaryDirectory[str]  # of the file through which the processes find each other
+        self._forget: Callable[[], Any]  # removes the file through which the processes find each other
         self._taken: Taken
         self._losses, self._lost = 0, ""
 
@@ -63,7 +64,7 @@ class RankProcesses:
         if self._group is not None:
             self._group.close()
             self._group = None
-            self._folder.cleanup()
+            self._forget()
 
     def renew(self) -> None:
         """Before each check: nothing to do, because lost processes are started again at the next call."""
@@ -148,8 +149,9 @@ class RankProcesses:
         ranks = int(self._contract.ranks)
         group = WorkerGroup(ranks, self._limits)
         self._group = group
-        self._folder = tempfile.TemporaryDirectory(prefix="normcheck-")
-        store = str(Path(self._folder.name) / "store")
+        folder = tempfile.mkdtemp(prefix="normcheck-")
+        self._forget = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        store = str(Path(folder) / "store")
         places = [RankPlace(rank, ranks, store, self._limits.seconds) for rank in range(ranks)]
         if isinstance(self._claim.target, str):
             self._watched(group, [("import", self._claim.target)] * ranks, STARTING, form_of(type(None)))
