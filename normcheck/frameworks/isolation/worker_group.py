@@ -99,7 +99,7 @@ def _raise_first(
     for rank, reason in lost.items():
         raise LostError(f"rank {rank}: {reason}")
     wrong = {rank: content for rank, (kind, content) in found.items() if kind != "result"}
-    waiting = [rank for rank, content in wrong.items() if _waits(content)]
+    waiting = sorted(rank for rank, content in wrong.items() if _waits(content))
     for rank, content in wrong.items():
         if "usage" in content:
             raise UsageError(content["usage"])
@@ -108,9 +108,9 @@ def _raise_first(
             where = "" if len(alike) == len(ranks) else f" on rank {rank}"
             raise CallError(content["call"] + where, content["reason"] + where)
     silent = [rank for rank in ranks if rank not in found]
-    waits = f", while {listed(waiting)} waits for it" if waiting else ""
     if silent:
-        raise LostError(f"{listed(silent)} does not respond within {seconds:g} s{waits}")
+        how = f", and {listed(waiting)} waits for it in vain" if waiting else f" within {seconds:g} s"
+        raise LostError(f"{listed(silent)} does not respond{how}")
     if waiting:
         others = [rank for rank in ranks if rank not in waiting]
         left = f"that {listed(others)} does not make" if others else "that is not the same on all ranks"
