@@ -59,7 +59,7 @@ ENTRIES = (
         title="synchronized batch normalization",
         paper=Paper(
             "Zhang, Dana, Shi", 2018, "Context Encoding for Semantic Segmentation", "https://arxiv.org/abs/1803.08904",
-            "section 3.2 (synchronized cross-GPU batch normalization)",
+            "Synchronized Cross-GPU Batch Normalization",
         ),
         formula="y = (x - mean) / sqrt(var + eps) * weight + bias, statistics over the cases of all processes",
         normalizer=catalog.batch_norm,
@@ -72,7 +72,7 @@ ENTRIES = (
     ),
     Synchronized(
         name="tensor_parallel_rms_norm",
-        title="RMS norm of a width that is divided among processes",
+        title="RMS norm of a divided width",
         paper=_TENSOR,
         formula="y = x / sqrt(mean(x^2) + eps) * weight, the mean over the widths of all processes",
         normalizer=catalog.rms_norm,
@@ -85,7 +85,7 @@ ENTRIES = (
     ),
     Synchronized(
         name="tensor_parallel_layer_norm",
-        title="layer norm of a width that is divided among processes",
+        title="layer norm of a divided width",
         paper=_TENSOR,
         formula="y = (x - mean) / sqrt(var + eps) * weight + bias, statistics over the widths of all processes",
         normalizer=catalog.layer_norm,
@@ -97,7 +97,7 @@ ENTRIES = (
     ),
     Synchronized(
         name="sequence_parallel_rms_norm",
-        title="RMS norm of a sequence that is divided among processes",
+        title="RMS norm of divided rows",
         paper=_SEQUENCE,
         formula="y = x / sqrt(mean(x^2) + eps) * weight; the gradient of weight is summed over all processes",
         normalizer=catalog.rms_norm,
@@ -110,7 +110,7 @@ ENTRIES = (
     ),
     Synchronized(
         name="sequence_parallel_layer_norm",
-        title="layer norm of a sequence that is divided among processes",
+        title="layer norm of divided rows",
         paper=_SEQUENCE,
         formula="y = (x - mean) / sqrt(var + eps) * weight + bias; gradients of weight and bias are summed over all "
         "processes",
