@@ -134,6 +134,11 @@ def of_catalog(name: str) -> tuple[str, str, Callable[[], tuple[Subject, list[Ou
     return first.name, name, make
 
 
+def known_faults() -> list[str]:
+    """Faults of the catalog that a case of a check shows."""
+    return [name for name in faults.ALL if f"{name} / {first_kind(name).name}" in KILLS and name not in BITS]
+
+
 def first_kind(name: str) -> Normalizer:
     return next(n for n in catalog.ALL.values() if faults.get(name).concerns(n))
 
@@ -160,9 +165,8 @@ def test_two_faults_in_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
-    """A fault on the reference is named as that fault."""
-    known = [name for name in faults.ALL if f"{name} / {first_kind(name).name}" in KILLS and name not in BITS]
-    found = rate(of_catalog(name) for name in known)
+    """A fault on the reference is named as that fault; a fifth of them here, all by `tests/diagnosis_rates.py`."""
+    found = rate(of_catalog(name) for name in known_faults()[::5])
     with capsys.disabled():
         print(f"\nfaults of the catalog: {found}")
 

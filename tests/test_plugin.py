@@ -150,7 +150,8 @@ def test_six_layers_of_a_library_fit_on_a_screen(project: pytest.Pytester, monke
     monkeypatch.setenv("CI", "1")  # pytest then writes its last lines in full, which are the longest
     project.makepyfile(six_layers=(Path(__file__).parent / "user_code" / "six_layers.py").read_text())
     named = [word for kind, name in SIX.items() for word in ("--norm", f"{kind}=six_layers.py:{name}")]
-    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", *named, "--norm-json", "out.json")
+    effort = ("--norm-effort", "quick")  # more takes a minute and shows the same
+    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", *effort, *named, "--norm-json", "out.json")
 
     assert result.ret == 1
     found = {one["kind"]: one for one in records(project).values()}
@@ -355,3 +356,26 @@ def test_properties_are_packaged() -> None:
 
     names = {path.name for path in Path(properties()).glob("test_*.py")}
     assert {"test_table.py", "test_gradients.py"} <= names
+
+
+def test_no_module_of_ours_is_compiled_for_pytest(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where no bytecode may be written and all of normcheck is marked for rewriting, as in a container."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    project.makeconftest(
+        """
+        import sys
+        import pytest
+
+        pytest.register_assert_rewrite("normcheck.engine")
+
+        def pytest_sessionfinish():
+            own = [module for name, module in sys.modules.items() if name.startswith("normcheck.engine")]
+            print(len(own), "own,", sum("rewrite" in type(module.__loader__).__module__ for module in own), "rewritten")
+        """
+    )
+    result = project.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-s", "--norm", "layer_norm=torch.nn.functional:layer_norm", "-k", "moments"
+    )
+
+    assert result.ret == 0
+    result.stdout.re_match_lines([r".*\b\d\d own, 0 rewritten"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin import asking, isolation_options, report_options, seed, speed_options
+from normcheck.pytest_plugin import asking, isolation_options, own_modules, report_options, seed, speed_options
 from normcheck.pytest_plugin.quiet_imports import quiet_imports
 from normcheck.pytest_plugin.stash_keys import SINK, SUITE, properties
 
@@ -114,6 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> None:
     """Make the run of the property suite, and register what it needs. Raises `UsageError` for invalid options."""
+    own_modules.install()
     from normcheck.pytest_plugin import xdist
 
     config.pluginmanager.register(xdist, "normcheck-xdist")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ KNOWN = pytest.StashKey[bool]()
 """On an item: whether it fails, if at all, by a cause of which a finding is written in full already."""
 LAST = pytest.StashKey[bool]()
 """On an item: no check of the same implementation follows in this session."""
+PROCESS = os.getpid()
+"""The process that has loaded the plugin; pytest-forked runs each test in a copy of it."""
 RESUMED = pytest.StashKey[Any]()
 """On the config of the controlling process: the journal that this run goes on from, and what it has answered."""
 SUITE = pytest.StashKey[Any]()
@@ -34,9 +37,9 @@ def properties() -> Path:
 
 
 def emit(item: pytest.Item, line: dict[str, Any]) -> None:
-    """Let a line of the journal leave: at once in the controlling process, with a report in a worker process."""
+    """Let a line of the journal leave: at once in the controlling process, with a report in a worker or a copy of it."""
     sink = item.config.stash.get(SINK, None)
-    if sink is None:
+    if sink is None or os.getpid() != PROCESS:
         item.stash.setdefault(LINES, []).append(line)
     else:
         sink(line)
