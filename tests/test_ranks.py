@@ -11,7 +11,7 @@ import pytest
 from normcheck import families
 from normcheck.core.ask import run_check
 from normcheck.core.claim import Implementation
-from normcheck.core.contract import Contract
+from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import UsageError
 from normcheck.core.events import outcomes_of
 from normcheck.core.floats import FORMATS
@@ -20,6 +20,7 @@ from normcheck.core.result import FAILED, PASSED, Outcome
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
+from normcheck.explain.pages import page
 from normcheck.families.synchronized import FAMILY, bounds, reference
 from normcheck.families.synchronized.checks import CHECKS
 from normcheck.families.synchronized.entry import Synchronized
@@ -193,6 +194,14 @@ def test_the_number_of_ranks_is_a_setting_and_a_convention() -> None:
     assert bound.contract == {}
 
 
+def test_a_number_of_ranks_is_known_or_refused() -> None:
+    """It is no convention that a normalizer of one process can have, so its page does not offer it."""
+    assert contract({"ranks": "2"}).ranks == "2"
+    with pytest.raises(UsageError, match="contract ranks=9: known: 2, 3, 4"):
+        contract({"ranks": "9"})
+    assert not [line for _, lines in page("layer_norm").sections for line in lines if "ranks" in line]
+
+
 def test_isolation_gives_limits() -> None:
     """With --norm-isolate the target is imported in its processes alone, within the limits of isolation."""
     claim = "tensor_parallel_rms_norm=normcheck.implementations.parallel:tensor_parallel_rms_norm"
@@ -202,7 +211,7 @@ def test_isolation_gives_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "target", "contract", "says"),
+    ("kind", "target", "declared", "says"),
     [
         (
             "sync_batch_norm",
@@ -222,10 +231,10 @@ def test_isolation_gives_limits() -> None:
     ],
 )
 def test_what_cannot_be_bound_is_said_in_a_sentence(
-    kind: str, target: str, contract: dict[str, str], says: str
+    kind: str, target: str, declared: dict[str, str], says: str
 ) -> None:
     with pytest.raises(UsageError) as error:
-        families.bind(Implementation(kind, target, contract))
+        families.bind(Implementation(kind, target, declared))
 
     assert says in str(error.value)
     assert "\n" not in str(error.value)

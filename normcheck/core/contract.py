@@ -38,10 +38,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sizes": ("every", "some"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
-    "ranks": ("3", "2", "4"),
     "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
 }
 """Key of each convention to its values; the first is the default."""
+
+VALUES = {**CHOICES, "ranks": ("3", "2", "4")}
+"""The same with the keys that are no convention of a single process."""
 
 ACCURACY_CLASSES = ("sound", "half", "one-pass")
 """The accuracy classes, the most accurate first."""
@@ -121,8 +123,8 @@ def _value(key: str, text: str) -> object:
             return f"{name}:{','.join(_formats(key, text, some))}"
     if key == "form" and "+" in text:
         return _joined(key, text)
-    if text not in CHOICES[key]:
-        raise UsageError(f"contract {key}={text}: {suggest(text, CHOICES[key])}")
+    if text not in VALUES[key]:
+        raise UsageError(f"contract {key}={text}: {suggest(text, VALUES[key])}")
     return text
 
 

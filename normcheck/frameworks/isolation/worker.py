@@ -46,7 +46,7 @@ CAUSES = {
 
 def _context() -> ForkServerContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
-        raise UsageError("--norm-isolate needs a system with fork; this one has none")
+        raise UsageError("--norm-isolate, and kinds of several processes, need a system with fork; this one has none")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context
