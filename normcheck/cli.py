@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("table", "identify", "explain", "adapt", "report")
+COMMANDS = ("table", "identify", "explain", "adapt", "report", "docs")
 USAGE = 4
 """pytest's exit status for wrong usage."""
 
@@ -26,6 +27,7 @@ normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
 normcheck explain layer_norm | value | eps-ignored
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
+normcheck docs --out site                        the documentation as a site of static files
 normcheck --self-check                           the kill rate at the settings in force
 """
 
@@ -145,6 +147,20 @@ def _report(words: Sequence[str]) -> int:
     return USAGE if any(written.values()) else 0
 
 
+def _docs(words: Sequence[str]) -> int:
+    """Build the site of the documentation."""
+    parser = argparse.ArgumentParser(
+        prog="normcheck docs",
+        description="Build the documentation as a site of static files; python -m http.server serves it.",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where it is written")
+    out = parser.parse_args(list(words)).out
+    from normcheck.explain import site
+
+    print(f"{site.build(out)} pages; to read them: python -m http.server --directory {shlex.quote(str(out))}")
+    return 0
+
+
 def _saved(path: Path) -> dict[str, Any]:
     """A saved run: the document, or what the journal of a run that did not reach its end holds."""
     from normcheck.core.events import JOURNAL_SUFFIX
@@ -192,8 +208,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
-    if arguments and arguments[0] in ("report", "adapt"):
-        return (_report if arguments[0] == "report" else _adapt)(arguments[1:])
+    own = {"report": _report, "adapt": _adapt, "docs": _docs}  # commands with options of their own
+    if arguments and arguments[0] in own:
+        return own[arguments[0]](arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words

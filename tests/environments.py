@@ -70,8 +70,9 @@ def interpreter(version: str) -> str | None:
     """The path of a Python of a version, or None where there is none."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
-    if found := shutil.which(f"python{version}"):
-        return found
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+        return found  # it is no placeholder of a manager of versions
     if uv := shutil.which("uv"):
         asked = subprocess.run([uv, "python", "find", version], capture_output=True, text=True, check=False)
         if asked.returncode == 0:

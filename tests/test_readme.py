@@ -50,22 +50,6 @@ def test_table(pytester: pytest.Pytester) -> None:
     assert result.outlines[start : start + len(shown)] == [line.rstrip() for line in shown]
 
 
-def test_kinds_and_options_are_named() -> None:
-    """Every kind of the catalog, every option and every contract key is in the README."""
-    from normcheck import families
-    from normcheck.core import contract
-    from normcheck.pytest_plugin import report_options
-
-    sources = (
-        (ROOT / "normcheck" / "pytest_plugin" / name).read_text(encoding="utf-8")
-        for name in ("plugin.py", "speed_options.py")
-    )
-    options = {option for text in sources for option in re.findall(r'"(--norm-[a-z-]+)"', text)}
-    forms = {f"--norm-{form}" for form in report_options.FORMS}
-    for word in (*families.ENTRIES, *contract.CHOICES, *options, *forms, "--norm-baseline", "--norm-isolate"):
-        assert word in README, word
-
-
 def test_the_usual_tests_pass_the_failing_kernel() -> None:
     """The kernel of the README passes allclose and gradcheck on standard normal data, as it says."""
     path = ROOT / "tests" / "user_code" / "fused.py"

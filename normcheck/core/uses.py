@@ -7,6 +7,9 @@ from __future__ import annotations
 
 PLAIN = "plain"
 
+NOT_APPLICABLE = "does not apply to this kind of code"
+"""Why a way to call is not checked where the code offers no such way."""
+
 WITHOUT_GRADIENT = ("no grad", "inference mode")
 """Grad modes of evaluation and inference code."""
 

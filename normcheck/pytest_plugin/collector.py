@@ -126,7 +126,8 @@ class Collector:
         if not self._run["implementations"] and not self._config.getoption("norm") and self._file is None:
             return  # the tests of a project that names implementations in its configuration, without the suite
         terminalreporter.section("normcheck", sep="=")
-        for text, markup in summary(self._run, terminalreporter._tw.fullwidth):  # noqa: SLF001  # no public width
+        width = terminalreporter._tw.fullwidth  # noqa: SLF001  # there is no public one
+        for text, markup in summary(self._run, width, full=self._config.get_verbosity() > 0):
             terminalreporter.write_line(text, **markup)
         for text in report_options.lines(self._config, self._run, self._written):
             terminalreporter.write_line(text)

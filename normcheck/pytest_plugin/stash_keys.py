@@ -37,7 +37,7 @@ def properties() -> Path:
 
 
 def emit(item: pytest.Item, line: dict[str, Any]) -> None:
-    """Let a line of the journal leave: at once in the controlling process, with a report in a worker or a copy of it."""
+    """Let a line of the journal leave: at once in the controlling process, elsewhere with a report."""
     sink = item.config.stash.get(SINK, None)
     if sink is None or os.getpid() != PROCESS:
         item.stash.setdefault(LINES, []).append(line)

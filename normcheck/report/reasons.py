@@ -12,16 +12,22 @@ from normcheck.report.message import is_exception
 MOST_ALIKE = 3
 """So many names are written of those that differ in numbers only."""
 
+MOST_BRIEF = 2
+"""With more names than this, a brief text has their number."""
 
-def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = ()) -> str:
+
+def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = (), *, brief: bool = False) -> str:
     """A text that groups names by their reason; reasons that differ in numbers only are one.
 
-    told: causes that are written beside it, whose exceptions are not repeated.
+    told: causes that are written beside it, whose exceptions are not repeated. brief: count the names of a reason.
 
     >>> with_reason({"inputs 2x3": "raised ValueError: 6 of 4", "inputs 2x4": "raised ValueError: 8 of 4"})
     'inputs 2x3, inputs 2x4 (raised ValueError: 6 of 4)'
     >>> with_reason({f"inputs {n}x3": "raised ValueError" for n in range(9)})
     'inputs 0x3, inputs 1x3, inputs 2x3 and 6 more (raised ValueError)'
+    >>> with_reason({"history": "takes no momentum", "state-dict": "takes no momentum",
+    ...              "whole-life": "takes no momentum", "folding": "is no module"}, brief=True)
+    '3 items (takes no momentum); folding (is no module); -v names all'
     """
     stories = [_without_numbers(cause["story"]) for cause in told if is_exception(cause["finding"])]
     grouped: dict[str, list[tuple[str, str]]] = {}
@@ -31,7 +37,11 @@ def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = 
     for key, some in grouped.items():
         exception = key.removeprefix("raised ").replace(IN_BACKWARD, "")
         why = "raised, see the cause" if any(exception in story for story in stories) else some[0][1]
-        out.append(f"{', '.join(_alike([what for what, _ in some]))} ({why})")
+        names = [what for what, _ in some]
+        counted = brief and len(names) > MOST_BRIEF
+        out.append(f"{f'{len(names)} items' if counted else ', '.join(_alike(names))} ({why})")
+    if brief and any(len(some) > MOST_BRIEF for some in grouped.values()):
+        out.append("-v names all")
     return "; ".join(out)
 
 

@@ -164,8 +164,8 @@ def _same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
             yield f"  {short_finding(one, str(findings[0]['check']))}", {}
 
 
-def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """The results of one implementation."""
+def implementation(record: Mapping[str, Any], width: int, *, full: bool = False) -> Iterator[Line]:
+    """The results of one implementation. full: name everything that was not checked."""
     yield from _headline(record, width)
     if not record["compared"]:
         return
@@ -187,7 +187,7 @@ def implementation(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
     yield from _speed(record, width)
-    yield from _remarks(record, width)
+    yield from _remarks(record, width, full)
 
 
 def _speed(record: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -200,14 +200,15 @@ def _speed(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _wrapped("growth", speed.growth(one), width)
 
 
-def _remarks(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+def _remarks(record: Mapping[str, Any], width: int, full: bool) -> Iterator[Line]:
     """Expected findings, information, and what was not checked."""
     if record["expected_findings"]:
         yield from _wrapped("expected", with_reason(record["expected_findings"]), width)
     for what, text in record["information"].items():
         yield from _wrapped("information", f"{what}: {text}", width)
     if record["not_checked"]:
-        yield from _wrapped("not checked", with_reason(record["not_checked"], record.get("causes", ())), width)
+        text = with_reason(record["not_checked"], record.get("causes", ()), brief=not full)
+        yield from _wrapped("not checked", text, width)
 
 
 def _replay_outcome(record: Mapping[str, Any]) -> str:
@@ -239,12 +240,15 @@ def replay_options(settings: Mapping[str, Any]) -> str:
     return f"--norm-effort {settings['effort']}{seed}"
 
 
-def summary(run: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """The section at the end of a session. More implementations than `MOST_IN_FULL` are shown in a few lines each."""
+def summary(run: Mapping[str, Any], width: int, *, full: bool = False) -> Iterator[Line]:
+    """The section at the end of a session. More implementations than `MOST_IN_FULL` are shown in a few lines each.
+
+    full: name everything that was not checked.
+    """
     records = run["implementations"]
     brief = len(records) > MOST_IN_FULL
     for record in records:
-        yield from _briefly(record, width) if brief else implementation(record, width)
+        yield from _briefly(record, width) if brief else implementation(record, width, full=full)
         if "replay" in run["settings"]:
             yield from _wrapped("replay", _replay_outcome(record), width)
         if not brief:

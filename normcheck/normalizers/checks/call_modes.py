@@ -218,7 +218,7 @@ def offers(*names: str) -> Callable[[Subject], str]:
     """A predicate: why an implementation offers none of these uses; empty if it offers one."""
 
     def lacks(subject: Subject) -> str:
-        return "" if set(names) & set(subject.domain.uses) else f"{names[0]}: not a use of this kind of code"
+        return "" if set(names) & set(subject.domain.uses) else uses.NOT_APPLICABLE
 
     return lacks
 

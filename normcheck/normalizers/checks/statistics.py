@@ -145,7 +145,7 @@ def _called(*names: str) -> Callable[[Subject], str]:
 
     def lacks(subject: Subject) -> str:
         offered = set(names) & set(subject.domain.uses)
-        return needs_state(subject) or ("" if offered else f"{names[0]}: not a use of this kind of code")
+        return needs_state(subject) or ("" if offered else uses.NOT_APPLICABLE)
 
     return lacks
 
