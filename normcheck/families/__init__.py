@@ -36,6 +36,7 @@ MODULES = (
     "path_optimizer",
     "whitening",
     "reparametrized",
+    "synchronized",
 )
 """The modules of this package that define a family, in the order in which kinds, checks and faults are listed."""
 
