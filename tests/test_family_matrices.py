@@ -20,13 +20,14 @@ from normcheck.core.family import Family
 from normcheck.core.result import FAILED, PASSED
 from normcheck.families.path_optimizer.entry import PathOptimizer
 from normcheck.families.reparametrized.entry import Reparametrized
+from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.whitening.checks import table
 from normcheck.families.whitening.entry import Whitening
 
 GOLDEN = Path(__file__).with_name("family_matrices.txt")
 COUNT, SEED = 6, 1
 
-LEAST = {PathOptimizer: 20, Whitening: 16, Reparametrized: 20}
+LEAST = {PathOptimizer: 20, Whitening: 16, Reparametrized: 20, Synchronized: 20}
 """The families, with the faults that each has at least."""
 
 FAMILIES = {family.entry_type: family for family in families.FAMILIES if family.entry_type in LEAST}
@@ -54,6 +55,9 @@ REASONS = {
         "refresh-length",
         "refresh-mean-output",
         "refresh-mean-slope",
+        "sync-agreement",
+        "sync-division",
+        "sync-other-cases",
     ),
     "one thing at a time, so that the finding says which": (
         "path-step",
@@ -63,6 +67,11 @@ REASONS = {
         "white-running",
         "white-evaluation",
         "refresh-step",
+        "sync-output",
+        "sync-input-gradient",
+        "sync-parameter-gradients",
+        "sync-running",
+        "sync-evaluation",
     ),
     "a cell of Table 1, which is measured and printed": tuple(check.name for check in table.CHECKS),
 }

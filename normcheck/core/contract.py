@@ -42,6 +42,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Key of each convention to its values; the first is the default."""
 
+VALUES = {**CHOICES, "ranks": ("3", "2", "4")}
+"""The same with the keys that are no convention of a single process."""
+
 ACCURACY_CLASSES = ("sound", "half", "one-pass")
 """The accuracy classes, the most accurate first."""
 
@@ -71,6 +74,7 @@ class Contract:
         "plain"  # what is around the normalizer, as names joined by "+": the sum with a residual, a gate, a mask
     )
     eps: float | None = None  # the eps of an implementation without an argument for it
+    ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
 
@@ -119,8 +123,8 @@ def _value(key: str, text: str) -> object:
             return f"{name}:{','.join(_formats(key, text, some))}"
     if key == "form" and "+" in text:
         return _joined(key, text)
-    if text not in CHOICES[key]:
-        raise UsageError(f"contract {key}={text}: {suggest(text, CHOICES[key])}")
+    if text not in VALUES[key]:
+        raise UsageError(f"contract {key}={text}: {suggest(text, VALUES[key])}")
     return text
 
 

@@ -109,6 +109,7 @@ class Family:
     refusals: Callable[[Any], tuple[CheckWarning, ...]] = _no_refusals  # what torch's own accepts, and this does not
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     devices: bool = False  # whether its cases can lie on another device than the processor
+    ranks: bool = False  # whether its implementations run in several processes at a time
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case
     network: Callable[[Any], NetworkFunction | None] = _no_network  # an entry as one layer, for the table of the field
     prove: Callable[[Any], None] = _as_it_is  # raises `UsageError` for an entry of a project that contradicts itself

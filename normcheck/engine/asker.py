@@ -44,7 +44,7 @@ class Asker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._binder = ClaimBinder(settings.isolate, settings.device)
+        self._binder = ClaimBinder(settings.isolate, settings.device, settings.ranks)
         self._observed: dict[Claim, Observed] = {}
         self._causes: dict[Claim, Causes] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
@@ -17,8 +19,8 @@ from normcheck.frameworks.isolation.remote_subject import RemoteSubject
 class ClaimBinder:
     """Binds claims and keeps the result of each, which may be an error."""
 
-    def __init__(self, isolate: Limits | None, device: str) -> None:
-        self._isolate, self._device = isolate, device
+    def __init__(self, isolate: Limits | None, device: str, ranks: int | None) -> None:
+        self._isolate, self._device, self._ranks = isolate, device, ranks
         self._bound: dict[Claim, BoundSubject | Exception] = {}
         self._remotes: dict[Claim, RemoteProcess] = {}
 
@@ -58,6 +60,9 @@ class ClaimBinder:
             raise UsageError(
                 f"{claim.name}: a {claim.kind} runs on the processor alone: check it without --norm-device"
             )
+        if family.ranks and self._ranks is not None:
+            counted = {**implementation.contract, "ranks": str(self._ranks)}
+            implementation = replace(implementation, contract=counted)
         if self._isolate is None:
             return families.bind(implementation)
         if not isinstance(implementation.target, str):

@@ -28,6 +28,7 @@ class Settings:
     isolate: Limits | None = None  # run each implementation in a process of its own, within these limits
     strict: bool = False  # whether warnings fail
     device: str = "cpu"  # where the tensors of cases lie, as torch writes it
+    ranks: int | None = None  # processes that run an implementation of several; None: as its contract says
 
     def __post_init__(self) -> None:
         """Refuse an effort that does not exist."""

@@ -25,7 +25,7 @@ NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Guide", ("tutorial", "targets", "conventions", "options", "verdicts", "projects")),
     ("In CI", ("integration", "long_searches")),
     ("Measurements", ("accuracy", "speed")),
-    ("Beyond single layers", ("recurrent", "whitening", "networks")),
+    ("Beyond single layers", ("recurrent", "whitening", "processes", "networks")),
     ("About", ("testing", "limits")),
 )
 """The pages of the guide, by the heading below which they stand."""

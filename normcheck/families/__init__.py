@@ -38,6 +38,7 @@ MODULES = (
     "whitening",
     "reparametrized",
     "defined",
+    "synchronized",
 )
 """The modules of this package that define a family, in the order in which kinds, checks and faults are listed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from normcheck.core.check import Check
 from normcheck.families import FAMILIES, MODULES
 
-OWN_FILES = ("normalizers", "recurrent", "path_optimizer", "whitening", "reparametrized")
+OWN_FILES = ("normalizers", "recurrent", "path_optimizer", "whitening", "reparametrized", "synchronized")
 """The modules whose checks are run by files of their own in `properties`."""
 
 CHECKS: tuple[Check, ...] = tuple(

@@ -53,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
+    group.addoption(
+        "--norm-ranks", type=int, choices=(2, 3, 4), metavar="N",
+        help="processes that run an implementation which divides its input among processes (default: 3)",
+    )  # fmt: skip
     group.addoption("--norm-strict", action="store_true", default=None, help="let warnings fail too")
     group.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
     group.addoption(

@@ -93,7 +93,8 @@ class SuiteRun:
         """What the answers of a run depend on, beside the code itself."""
         settings = self.asker.settings
         return settings.record() | {
-            "strict": settings.strict, "device": settings.device, "isolated": settings.isolate is not None,
+            "strict": settings.strict, "device": settings.device, "ranks": settings.ranks,
+            "isolated": settings.isolate is not None,
             "contracts": {
                 f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
                 for claim in self.claims if claim.implementation is not None
@@ -126,6 +127,7 @@ def settings_of(config: pytest.Config, effort: str, isolate: Any) -> Settings:
         isolate=isolate,
         strict=bool(config.getoption("norm_strict") or config.getini("norm_strict")),
         device=config.getoption("norm_device"),
+        ranks=config.getoption("norm_ranks"),
     )
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,12 @@ from normcheck.frameworks.isolation import replies, wire
 from normcheck.frameworks.isolation.endings import ending
 from normcheck.frameworks.isolation.supervisor import ENDING, supervise
 
-PRELOADED = ["normcheck.frameworks.isolation.supervisor", "normcheck.frameworks.torch.framework", "pytest"]
+PRELOADED = [
+    "normcheck.frameworks.isolation.supervisor",
+    "normcheck.frameworks.torch.framework",
+    "normcheck.families",
+    "pytest",
+]
 """Modules that the fork server imports once; each child process is a fork of it, made in milliseconds."""
 
 STARTING = 120.0
@@ -32,7 +38,7 @@ STARTING = 120.0
 
 def _context() -> ForkServerContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
-        raise UsageError("--norm-isolate needs a system with fork; this one has none")
+        raise UsageError("--norm-isolate, and kinds of several processes, need a system with fork; this one has none")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context
@@ -64,6 +70,13 @@ def _kill(process: ForkServerProcess, control: socket.socket, connection: socket
     Path(output).unlink(missing_ok=True)
 
 
+def prepare() -> None:
+    """Start the fork server, which imports the frameworks while this process goes on. Raises `UsageError`."""
+    _context()
+    with _hidden_main():
+        forkserver.ensure_running()
+
+
 class Worker:
     """One child process, from its start to its end."""
 
@@ -84,9 +97,22 @@ class Worker:
 
     def request(self, request: tuple[Any, ...], seconds: float) -> dict[str, Any]:
         """The reply to a request. Raises `LostError` if there is none in time, or if the process was tampered with."""
+        self.send(request, seconds)
+        return self.reply(seconds)
+
+    def send(self, request: tuple[Any, ...], seconds: float) -> None:
+        """Send a request, whose reply is read later. Raises `LostError` if the process does not read it in time."""
         with self._errors_explained(seconds):
             self._connection.settimeout(seconds)
             wire.send(self._connection, pickle.dumps(request))
+
+    def fileno(self) -> int:
+        """The file descriptor that becomes readable when the process replies or ends, for `select`."""
+        return self._connection.fileno()
+
+    def reply(self, seconds: float) -> dict[str, Any]:
+        """The reply to the request that was sent. Raises `LostError` as `request` does."""
+        with self._errors_explained(seconds):
             record = wire.decode(wire.receive(self._connection, seconds))
             changes = replies.CHANGES(record.pop("changes", []))
         if changes:

@@ -1,0 +1,222 @@
+"""The processes of a divided normalizer, as the judge sees them: started once, called together, started again if lost.
+
+The judge imports no code of the implementation to call it: each process is given its shard and returns arrays.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract, words
+from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.foreign_code import first_line
+from normcheck.core.limits import Limits
+from normcheck.families.synchronized.case import RankAnswer, RanksCase
+from normcheck.families.synchronized.entry import Synchronized
+from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
+from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
+from normcheck.families.synchronized.torch.rank import RankPlace, Taken, join
+from normcheck.frameworks.isolation.typed import dataclass_form, form_of
+from normcheck.frameworks.isolation.worker_group import WorkerGroup
+
+KEYS = ("eps", "formats", "slack", "accuracy", "momentum", "running-variance", "ranks")
+"""Conventions that divided normalizers have."""
+
+LIMITS = Limits(seconds=10.0)
+"""Of one call of all processes, where the user sets no limits: a call takes milliseconds."""
+
+STARTING = 60.0
+"""Seconds in which the processes must have joined and bound the implementation."""
+
+MOST_LOSSES = 3
+"""Number of times that an implementation may lose a process before it is given up."""
+
+ANSWERS = form_of(tuple[RankAnswer, ...])
+TAKEN = dataclass_form(Taken)
+
+OTHER_DEVICE = re.compile(r"\b(cuda|gpus?)\b", re.IGNORECASE)
+"""What an exception says of code that does not run on the processor."""
+
+
+class RankProcesses:
+    """An implementation in as many processes as its contract says. Only one implementation has processes at a time."""
+
+    def __init__(self, claim: Implementation, entry: Synchronized, limits: Limits = LIMITS) -> None:
+        self._claim, self._entry, self._limits = claim, entry, limits
+        self._contract = contract(claim.contract)
+        self._group: WorkerGroup | None = None
+        self._forget: Callable[[], Any]  # removes the file through which the processes find each other
+        self._taken: Taken
+        self._losses, self._lost = 0, ""
+
+    def close(self) -> None:
+        """Kill the processes; the next call starts new ones."""
+        if self._group is not None:
+            self._group.close()
+            self._group = None
+            self._forget()
+
+    def renew(self) -> None:
+        """Before each check: nothing to do, because lost processes are started again at the next call."""
+
+    def end(self) -> None:
+        """After the last check: the processes are ended."""
+        self.close()
+
+    def subject(self) -> SynchronizedSubject:
+        """Bind the implementation: start the processes, and find out what it accepts by calling it.
+
+        Raises `UsageError` if it cannot be loaded or bound, `CallError` if it fails on every ordinary input, and
+        `LostError` if a process is lost.
+        """
+        for key in words(self._contract):
+            if key not in KEYS:
+                raise UsageError(f"contract {key}: {self._entry.name} has no such convention; known: {', '.join(KEYS)}")
+        taken = self._started()
+        if "eps" not in taken.roles and self._contract.eps is None:
+            raise UsageError(f"{self._claim.name} takes no eps; say which it has with --norm-contract eps=E")
+        formats = tuple(name for name in self._contract.served if name in SynchronizedDomain().formats)
+        bound = SynchronizedSubject(
+            self._claim.name, self._entry, self._contract, SynchronizedDomain(formats=formats), self.call,
+            self.successive,
+        )  # fmt: skip
+        return replace(bound, domain=_discovered(bound, frozenset(taken.roles)))
+
+    def call(self, case: RanksCase, gradient: bool) -> Answers:
+        """The answers of all ranks to a case."""
+        (found,) = self._answers([case], gradient=gradient)
+        return found
+
+    def successive(self, cases: Sequence[RanksCase]) -> tuple[Answers, ...]:
+        """The answers of one layer to several cases in turn."""
+        return self._answers(cases, gradient=False)
+
+    def _answers(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
+        by_rank = zip(*(case.shards() for case in cases), strict=True)
+        requests = [("subject call", "run", False, shards, gradient) for shards in by_rank]
+        replies = self._asked(requests, self._limits.seconds * len(cases), ANSWERS)
+        found: tuple[Answers, ...] = tuple(zip(*replies, strict=True))
+        for case, answers in zip(cases, found, strict=True):
+            for shard, answer in zip(case.shards(), answers, strict=True):
+                if answer.y.shape != shard.x.shape:
+                    raise LostError(f"{self._claim.name}: rank {shard.rank}: it sent an invalid response")
+        return found
+
+    def _asked(self, requests: Sequence[tuple[Any, ...]], seconds: float, form: Any) -> list[Any]:
+        """The results of all ranks, from processes that are started if there are none."""
+        if self._losses >= MOST_LOSSES:
+            raise LostError(self._lost)
+        self._started()
+        assert self._group is not None
+        return self._watched(self._group, requests, seconds, form)
+
+    def _watched(self, group: WorkerGroup, requests: Sequence[tuple[Any, ...]], seconds: float, form: Any) -> list[Any]:
+        """The results of all ranks; after an error the processes are ended, because they wait for each other."""
+        try:
+            return group.request(requests, seconds, form)
+        except LostError as error:
+            self._losses += 1
+            given_up = f"; it is not called again, after {MOST_LOSSES} lost processes"
+            self._lost = f"{self._claim.name}: {error}{given_up * (self._losses >= MOST_LOSSES)}"
+            self.close()
+            raise LostError(self._lost) from None
+        except (CallError, UsageError):
+            self.close()
+            raise
+
+    def _started(self) -> Taken:
+        """Start the processes if there are none. Returns the roles of the implementation's parameters."""
+        if self._group is not None:
+            return self._taken
+        try:
+            pickle.dumps(self._claim)
+        except Exception as error:
+            said = f"{self._claim.name} cannot be sent to other processes ({first_line(error)}): name it as text"
+            raise UsageError(said) from None
+        for other in list(_RUNNING):
+            other.close()
+        _RUNNING.add(self)
+        ranks = int(self._contract.ranks)
+        group = WorkerGroup(ranks, self._limits)
+        self._group = group
+        folder = tempfile.mkdtemp(prefix="normcheck-")
+        self._forget = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        store = str(Path(folder) / "store")
+        places = [RankPlace(rank, ranks, store, self._limits.seconds) for rank in range(ranks)]
+        if isinstance(self._claim.target, str):
+            self._watched(group, [("import", self._claim.target)] * ranks, STARTING, form_of(type(None)))
+        requests = [("bind", partial(join, place, self._entry), self._claim) for place in places]
+        self._taken = self._watched(group, requests, STARTING, TAKEN)[0]
+        return self._taken
+
+
+def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
+    """Bind a divided normalizer, in processes of its own. Raises as `RankProcesses.subject` does."""
+    return RankProcesses(claim, entry).subject()
+
+
+def _why(bound: SynchronizedSubject, draw: SynchronizedDraw, *, gradient: bool = False) -> str:
+    """Why a call on the case of a draw fails; empty if it does not."""
+    try:
+        bound.call(ranks_case(bound.entry, draw), gradient)
+    except CallError as error:
+        return error.reason
+    return ""
+
+
+def _discovered(bound: SynchronizedSubject, roles: frozenset[str]) -> SynchronizedDomain:
+    """What it accepts, by its parameters and by calling it."""
+    entry, eps = bound.entry, bound.contract.eps
+    needed = {"weight": entry.normalizer.weight, "bias": entry.normalizer.bias}
+    lacking = [role for role, there in needed.items() if there and role not in roles]
+    affine = not lacking
+    plain = SynchronizedDraw(ranks=int(bound.contract.ranks), shards="equal", affine=affine)
+    plain = plain if eps is None else replace(plain, eps=eps)
+    whys = {name: _why(bound, replace(plain, format=name)) for name in bound.domain.formats}
+    formats = tuple(name for name, why in whys.items() if not why)
+    if not formats:
+        raise _refused(bound.name, next(iter(whys.values()), "none of the formats that the contract claims is known"))
+    plain = replace(plain, format=formats[0])
+    statistics = {"running_mean", "running_var"} <= roles
+    offered = {
+        "weight and bias": "" if affine else f"has no {' and '.join(lacking)}",
+        "gradient": _why(bound, plain, gradient=True),
+        "process groups": "" if "process_group" in roles else "has no parameter process_group",
+    }
+    if entry.state:
+        offered |= {
+            "running statistics": "" if statistics and "momentum" in roles else "keeps no running_mean and running_var",
+            "evaluation": _why(bound, replace(plain, training=False))
+            if statistics and "training" in roles
+            else "takes no running_mean, running_var and training",
+        }
+    return SynchronizedDomain(
+        formats=formats,
+        affine=affine,
+        evaluation=not offered.get("evaluation", "-"),
+        running=not offered.get("running statistics", "-"),
+        gradient=not offered["gradient"],
+        groups=not offered["process groups"],
+        absent={what: why for what, why in {**whys, **offered}.items() if why},
+    )
+
+
+def _refused(name: str, why: str) -> UsageError | CallError:
+    """The error of code that refuses all ordinary inputs: one of usage where it asks for another device."""
+    if OTHER_DEVICE.search(why):
+        return UsageError(f"{name} needs CUDA, and its processes run on the CPU here with gloo: it {why}")
+    return CallError(f"{name} {why}", why)
+
+
+_RUNNING: weakref.WeakSet[RankProcesses] = weakref.WeakSet()
+"""The implementation that has processes; it loses them when another one needs its own."""
