@@ -199,7 +199,10 @@ def test_interrupted(tmp_path: Path, number: int) -> None:
     )
     out = tmp_path / "out.jsonl"
     command = (sys.executable, "-m", "normcheck", "check", "--many", str(path), "--out", str(out), "--jobs", "1")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell ignores it
+    )  # fmt: skip
     end = time.monotonic() + 120
     while time.monotonic() < end and (not out.exists() or not out.read_bytes().endswith(b"\n")):
         time.sleep(0.1)
