@@ -201,7 +201,7 @@ def test_interrupted(tmp_path: Path, number: int) -> None:
     command = (sys.executable, "-m", "normcheck", "check", "--many", str(path), "--out", str(out), "--jobs", "1")
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # a background job ignores it
     )  # fmt: skip
     end = time.monotonic() + 120
     while time.monotonic() < end and (not out.exists() or not out.read_bytes().endswith(b"\n")):
