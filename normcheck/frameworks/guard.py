@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from normcheck.core.errors import CallError, NormcheckError, UsageError
+from normcheck.core.floats import Array, Format
 from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Call
@@ -15,13 +16,24 @@ RAISED = "raised"
 """How the reason begins where the code of an implementation refuses something, and not its framework."""
 
 
-def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "") -> Any:
-    """The return value of `function`. Raises `CallError`, in one sentence, for every exception that it raises.
+class Shown(Protocol):
+    """What a sentence says of a case."""
+
+    @property
+    def x(self) -> Array: ...
+
+    @property
+    def format(self) -> Format: ...
+
+
+@contextmanager
+def calling(case: Shown, name: str, doing: str = "") -> Iterator[None]:
+    """A call of the code under test. Raises `CallError`, in one sentence, for every exception that escapes from it.
 
     name: of the implementation. doing: the pass or step, such as " in its backward", appended to the sentence.
     """
     try:
-        return function()
+        yield
     except (*ENDS, CallError):
         raise
     except UsageError as error:  # a layer that cannot be constructed for the sizes of this case
@@ -31,6 +43,12 @@ def guarded(function: Callable[[], Any], case: Case, name: str, doing: str = "")
         reason = f"{RAISED} {first_line(error)}{doing}"
         sentence = f"{name} {reason} (a {shape} {case.format.name} input)"
         raise CallError(sentence, reason + ENDS_ITS_TEST * ends_a_test(error)) from error
+
+
+def guarded(function: Callable[[], Any], case: Shown, name: str, doing: str = "") -> Any:
+    """The return value of `function`, called as `calling` does."""
+    with calling(case, name, doing):
+        return function()
 
 
 def failure(call: Call, case: Case, gradient: bool = False) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +13,12 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
-from normcheck.core.foreign_code import ENDS, first_line, quiet
+from normcheck.core.foreign_code import quiet
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
+from normcheck.frameworks.guard import calling
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
@@ -61,19 +61,6 @@ def _matched(target: Any, known: Mapping[str, tuple[str, ...]], entry: DefinedNo
                 f"{name} requires {p.name}, which is no argument of {entry.name}; known: {', '.join(known)}"
             )
     return out
-
-
-@contextmanager
-def _guarded(case: DefinedCase, name: str, doing: str = "") -> Iterator[None]:
-    """A call of user code: any exception becomes a `CallError` in one sentence."""
-    try:
-        yield
-    except ENDS:
-        raise
-    except BaseException as error:
-        shape = "x".join(map(str, case.x.shape))
-        reason = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {reason} (a {shape} {case.format.name} input)", reason) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +127,11 @@ class DefinedCaller:
         held = {name: torch.tensor(value.copy(), dtype=dtype) for name, value in case.arrays.items()}
         for name in self.entry.trained:
             held[name].requires_grad_(gradient)
-        with _guarded(case, self.name):
+        with calling(case, self.name):
             return self.make(held, case)
 
     def output(self, layer: DefinedLayer, x: torch.Tensor, case: DefinedCase) -> torch.Tensor:
-        with _guarded(case, self.name):
+        with calling(case, self.name):
             y = layer.call(x, case)
         y = y[0] if isinstance(y, (tuple, list)) and y else y
         if not isinstance(y, torch.Tensor) or tuple(y.shape) != case.dy.shape:
@@ -171,7 +158,7 @@ class DefinedCaller:
         leaves = {"x": x, **{name: p for name, p in layer.parameters().items() if name in self.entry.trained}}
         if not y.requires_grad:
             raise CallError(f"{self.name} returned an output that does not require grad", "the output has no gradient")
-        with _guarded(case, self.name, " in its backward"):
+        with calling(case, self.name, " in its backward"):
             found = torch.autograd.grad(
                 y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True
             )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
 from normcheck.families.whitening.entry import Whitening
 from normcheck.families.whitening.space import WhiteningDraw, whitening_case
 from normcheck.families.whitening.subject import WhiteningDomain, WhiteningSubject
+from normcheck.frameworks.guard import calling
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
@@ -82,19 +82,6 @@ def _roles(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: 
     return out
 
 
-@contextmanager
-def _guarded(case: WhiteningCase, name: str, doing: str = "") -> Iterator[None]:
-    """A call of user code: any exception becomes a `CallError` in one sentence."""
-    try:
-        yield
-    except ENDS:
-        raise
-    except BaseException as error:
-        shape = "x".join(map(str, case.x.shape))
-        said = f"raised {first_line(error)}{doing}"
-        raise CallError(f"{name} {said} (a {shape} {case.format.name} input)", said) from error
-
-
 def _function(target: Any, name: str) -> tuple[Make, dict[str, str]]:
     roles = _roles(target, CALLED, name, "input")
 
@@ -154,7 +141,7 @@ def _tensors(case: WhiteningCase, *, gradient: bool) -> Tensors:
 
 def _output(layer: Layer, name: str, case: WhiteningCase) -> torch.Tensor:
     """What a layer returns for its input, in the mode of a case."""
-    with _guarded(case, name):
+    with calling(case, name):
         out = layer.call(case)
     y = out[0] if isinstance(out, (tuple, list)) else out
     if not isinstance(y, torch.Tensor) or tuple(y.shape) != case.x.shape:
@@ -189,7 +176,7 @@ class Caller:
     name: str
 
     def new(self, case: WhiteningCase, *, gradient: bool) -> Layer:
-        with _guarded(case, self.name):
+        with calling(case, self.name):
             return self.make(_tensors(case, gradient=gradient), case)
 
     def successive(self, cases: Sequence[WhiteningCase]) -> tuple[WhiteningAnswer, ...]:
@@ -202,7 +189,7 @@ class Caller:
             _called(layer, self.name, case)
         module, x = layer.module, layer.held["input"]
         assert module is not None
-        with _guarded(last, self.name, " in a deep copy, or in saving and loading"):
+        with calling(last, self.name, " in a deep copy, or in saving and loading"):
             copied = copy.deepcopy(module)
             other = self.make({**dict.fromkeys(HELD), "input": x}, last)
             assert other.module is not None
@@ -221,7 +208,7 @@ def _call(caller: Caller, case: WhiteningCase, gradient: bool) -> WhiteningAnswe
         dy = torch.tensor(case.dy, dtype=y.dtype)
         if not y.requires_grad:
             raise CallError(f"{name} returned an output that does not require grad", "the output has no gradient")
-        with _guarded(case, name, " in its backward"):
+        with calling(case, name, " in its backward"):
             found = iter(torch.autograd.grad(y, given, dy, allow_unused=True))
         for role, leaf in leaves.items():
             got_one = None if leaf is None else next(found)
