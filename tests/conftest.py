@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,6 +32,8 @@ with suppress(ImportError):  # tests/jax has no torch
 
 with suppress(ImportError):
     import matplotlib.figure  # noqa: F401  # for the same reason: half of it twice warns of itself
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">'|`${7*7}`{{7*7}}"
 """A name as nobody should have it: it must be shown, and do nothing."""
@@ -77,3 +80,14 @@ def document() -> dict[str, Any]:
     outcomes[0] = replace(outcomes[0], warnings=(weak,))
     outcomes.append(Outcome("rms_norm", "dead.py:f", "call", ERROR, reason=f"raised RuntimeError: {EVIL}"))
     return verdict.run("0.1.0", outcomes, {"effort": "quick", "seed": None})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if BROWSER is None:
+        pytest.skip("no browser on this machine: apt-get install chromium")
+    driver = pytest.importorskip("playwright.sync_api")
+    with driver.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -26,7 +26,6 @@ from normcheck.pytest_plugin import report_options
 ROOT = Path(__file__).parent.parent
 GUIDE = {path.stem: path.read_text(encoding="utf-8") for path in sorted(site.GUIDE.glob("*.md"))}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 SHOWN = ("index.html", "tutorial.html", "options.html", "verdicts.html", "kinds/layer_norm.html", "laws/index.html")
 
 
@@ -117,26 +116,20 @@ def served(built: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_the_site_reads_well_and_needs_no_network(served: str) -> None:
+def test_the_site_reads_well_and_needs_no_network(browser: Any, served: str) -> None:
     """Nothing is wider than the window, light or dark, no request leaves the machine, and the search finds a fault."""
-    if BROWSER is None:
-        pytest.skip("no browser on this machine: apt-get install chromium")
-    driver = pytest.importorskip("playwright.sync_api")
     others: list[str] = []
-    with driver.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        for width, scheme in product((1280, 390), ("light", "dark")):
-            tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            tab.on("request", lambda request: None if request.url.startswith(served) else others.append(request.url))
-            for name in SHOWN:
-                tab.goto(f"{served}/{name}")
-                assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
-        tab = browser.new_page()
-        tab.goto(f"{served}/index.html")
-        tab.keyboard.press("/")
-        tab.keyboard.type("eps-outside-root")
-        found = tab.locator(".md-search-result__link").first
-        found.wait_for()
-        assert "faults/eps-outside-root.html" in found.get_attribute("href")
-        browser.close()
+    for width, scheme in product((1280, 390), ("light", "dark")):
+        tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        tab.on("request", lambda request: None if request.url.startswith(served) else others.append(request.url))
+        for name in SHOWN:
+            tab.goto(f"{served}/{name}")
+            assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+    tab = browser.new_page()
+    tab.goto(f"{served}/index.html")
+    tab.keyboard.press("/")
+    tab.keyboard.type("eps-outside-root")
+    found = tab.locator(".md-search-result__link").first
+    found.wait_for()
+    assert "faults/eps-outside-root.html" in found.get_attribute("href")
     assert others == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -16,7 +15,6 @@ import pytest
 from normcheck.core.errors import UsageError
 from normcheck.report import files, html
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 EVIL_TITLE = "taken"
 
 
@@ -143,17 +141,6 @@ def test_a_missing_library_is_said_before_the_run(monkeypatch: pytest.MonkeyPatc
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("no browser on this machine: apt-get install chromium")
-    driver = pytest.importorskip("playwright.sync_api")
-    with driver.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
