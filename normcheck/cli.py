@@ -16,7 +16,7 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "report", "docs")
+COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "init", "report", "docs")
 INTERRUPTED, USAGE = 2, 4
 """pytest's exit statuses for a run that is interrupted, and for wrong usage."""
 
@@ -28,6 +28,7 @@ normcheck table                                  Table 1 and more of all kinds, 
 normcheck table --of mypkg.kernels:mystery       the row of a callable; layer_norm=mypkg:f: of an implementation
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
+normcheck init                                   add the normalizers of this project to its pyproject.toml
 normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck docs --out site                        the documentation as a site of static files
@@ -85,6 +86,25 @@ def _survey(words: Sequence[str]) -> int:
     for path in write(found, asked.out):
         print(f"written: {path}")
     return INTERRUPTED if interrupted else int(any(one["counts"].get("finding") for one in found["libraries"]))
+
+
+def _init(words: Sequence[str]) -> int:
+    """What a project lacks, shown as a difference and written if that is asked for."""
+    from normcheck.engine.init.options import command
+
+    asked, yes = command(words)
+    plan = asked.plan(lambda text: print(text, file=sys.stderr, flush=True))
+    for change in plan.changes:
+        print(change.difference(asked.folder), end="")
+        if yes:
+            change.write()
+    for remark in plan.remarks:
+        print(remark)
+    if not plan.changes:
+        print("nothing to add")
+    else:
+        print("written" if yes else "nothing is written yet; to write it: normcheck init --yes")
+    return 0
 
 
 def _table(words: Sequence[str]) -> int:
@@ -257,7 +277,15 @@ def _parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
     # commands with options of their own
-    own = {"check": _check, "survey": _survey, "report": _report, "adapt": _adapt, "docs": _docs, "table": _table}
+    own = {
+        "check": _check,
+        "survey": _survey,
+        "report": _report,
+        "adapt": _adapt,
+        "docs": _docs,
+        "table": _table,
+        "init": _init,
+    }
     if arguments and arguments[0] in own:
         return own[arguments[0]](arguments[1:])
     parser = _parser()
