@@ -244,20 +244,12 @@ def _saved(path: Path) -> dict[str, Any]:
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
-    from normcheck.core.contract import contract
-    from normcheck.engine.self_check import mutation_scores
-    from normcheck.engine.settings import Settings
+    from normcheck.engine.claims import conventions as checked
+    from normcheck.engine.self_check import rate_lines
 
-    pairs = dict(pair.partition("=")[::2] for pair in conventions)
-    promised = contract(pairs)
-    found = list(mutation_scores(promised, Settings(effort).effort))
-    through = [one for one in found if not one.check]
-    chosen = [*conventions, *([] if effort == "default" else [f"effort {effort}"])]
-    settings = ", ".join(chosen) or "default settings"
-    print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
-    for one in through:
-        print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
-    return int(bool(through))
+    text, missed = rate_lines(checked(conventions), effort)
+    print("\n".join(text))
+    return int(missed)
 
 
 def _parser() -> argparse.ArgumentParser:
