@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "empty": ("default", "accepted", "refused"),
     "single-value": ("default", "right", "any"),
     "sizes": ("every", "some"),
+    "wrong-sizes": ("default", "refused", "any"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
     "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
@@ -68,6 +69,7 @@ class Contract:
     empty: str = "default"  # accepted: to raise on an input without sets is a finding, not a warning; refused: neither
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
+    wrong_sizes: str = "default"  # refused: to accept sizes that do not fit is a finding, not a warning; any: neither
     initial: str = "documented"  # a new layer's weight is 1, its bias 0, its running variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     form: str = (
