@@ -51,7 +51,8 @@ def _needing(**offers: Any) -> set[str]:
 
 SEEN = {
     "forward": {check.name for check in ALL},
-    "backward": _needing(gradient=False) | {"every-width", "any-weight"},  # which ask for gradients if there are any
+    # the others ask for gradients if there are any
+    "backward": _needing(gradient=False) | {"every-width", "any-weight", "batch-invariance"},
     "running": _needing(state=False),
     "evaluation": _needing(evaluation=False),
     "format": {"output-format"},

@@ -29,7 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weight": ("w", "1+w"),
     "cast": ("any", "before-weight", "after-weight"),
     "exact-to": ("bound", "composition"),
-    "batch-invariant": ("any", "yes"),
+    "batch-invariant": ("any", "rows", "yes"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "torch", "sound", "half", "one-pass"),
     "second-derivative": ("default", "right", "any"),
@@ -62,7 +62,7 @@ class Contract:
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     cast: str = "any"  # in a narrow format: xh is rounded to it, then multiplied by the weight; or w xh is rounded
     exact_to: str = "bound"  # y is within its bound, or bit for bit the composition of the framework's basic operators
-    batch_invariant: str = "any"  # yes: a case has the same bits alone and in any batch
+    batch_invariant: str = "any"  # rows: a case has the same bits in any batch; yes: in any run and on any threads too
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked

@@ -72,15 +72,20 @@ def _asking(law: str, cases: Callable[[Subject, Case], Iterator[Case]], within: 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
         errors: dict[str, CallError] = {}
+        refused: dict[str, str] = {}
         for here in cases(subject, case):
             label = _shape(here)
             try:
                 answer = subject.call(here, gradient)
             except CallError as error:
-                errors[label] = error
+                if here.x.size or not len(here.x):  # cases without units have no gradient that anyone needs
+                    errors[label] = error
+                else:
+                    refused[f"inputs {label}"] = error.reason
                 continue
             found += within(subject, here, answer, label)
-        return replace(worst(*found) if found else Comparison(law, 0, 0.0), refused=refused_or_raised(errors))
+        refused |= refused_or_raised(errors)
+        return replace(worst(*found) if found else Comparison(law, 0, 0.0), refused=refused)
 
     return ask
 
