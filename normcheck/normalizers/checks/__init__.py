@@ -21,6 +21,7 @@ from normcheck.normalizers.checks import (
     modes,
     networks,
     purity,
+    refusals,
     reparametrization,
     sizes,
     special,
@@ -49,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + refusals.CHECKS
     + grid.CHECKS
     + batch_invariance.CHECKS
 )

@@ -17,6 +17,7 @@ from normcheck.normalizers.faults import (
     memory,
     modes,
     parts,
+    refusals,
     reparametrization,
     running,
     saved,
@@ -32,7 +33,7 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
-    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS,
+    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, refusals.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}
