@@ -21,6 +21,8 @@ from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
 from normcheck.normalizers import faults, forms
+from normcheck.normalizers.activations import AFTER
+from normcheck.normalizers.faults import activated
 from normcheck.normalizers.faults import forms as form_faults
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import evaluate
@@ -39,7 +41,8 @@ def declared(form: str, *more: str) -> dict[str, str]:
 def test_right_code_passes(piece: list[str]) -> None:
     """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
     kind, name, form, *more = piece
-    verdict = normcheck.check(f"{CODE}/right.py:{name}", as_=kind, effort="quick", contract=declared(form, *more))
+    target = f"{CODE}/{name if ':' in name else f'right.py:{name}'}"
+    verdict = normcheck.check(target, as_=kind, effort="quick", contract=declared(form, *more))
 
     assert verdict.ok, str(verdict)
     allowed = {"accuracy=half:float16", "accuracy=half:bfloat16", "single-value"}
@@ -62,9 +65,8 @@ def test_every_form_has_its_parts() -> None:
     for form, specs in SPECS.items():
         for spec in specs:
             assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
-    assert {fault.under.form for fault in form_faults.FAULTS} >= {form for form, uses in forms.USES.items() if uses} - {
-        forms.LENGTHS  # it has the laws of masks
-    }
+    with_faults = {fault.under.form for fault in (*form_faults.FAULTS, *activated.FAULTS)}
+    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - {forms.LENGTHS}  # it has those of masks
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=str)
@@ -100,12 +102,17 @@ def test_reference_of_each_way(use: str) -> None:
         forms.BY_GATE: lambda: norm(held) * F.silu(gate),
         forms.BY_GATE_FIRST: lambda: norm(held / 64.0 * F.silu(opened)),
         forms.BY_PADDING: lambda: norm(held) + 0.0 * x,
+        AFTER["relu"]: lambda: F.relu(norm(x)),
+        AFTER["gelu"]: lambda: F.gelu(norm(x)),
+        AFTER["gelu-tanh"]: lambda: F.gelu(norm(x), approximate="tanh"),
+        AFTER["silu"]: lambda: F.silu(norm(x)),
     }
     y = composed[use]()
     (dx,) = torch.autograd.grad(y, x, torch.tensor(case.dy))
 
     assert np.allclose(y.detach(), reference.output(use, truth.y, case), rtol=1e-12, atol=1e-12)
-    assert np.allclose(dx, reference.input_gradient(use, truth.y, truth.dx, case), rtol=1e-9, atol=1e-9)
+    plain = evaluate(normalizer, reference.pulled(use, truth.y, case), contract({}))
+    assert np.allclose(dx, reference.input_gradient(use, truth.y, plain.dx, case), rtol=1e-9, atol=1e-9)
 
 
 def norm_of(name: str, kind: str = "rms_norm", **keys: str) -> str:
@@ -188,3 +195,24 @@ def test_no_form_no_further_calls() -> None:
     plain = faults.subject(get("rms_norm"))
 
     assert not set(forms.ways("add")) & set(plain.domain.uses)
+
+
+def test_a_kink_is_not_compared() -> None:
+    """Where ReLU cuts at 0 exactly, as for equal entries without a bias, no gradient is expected of the code."""
+    found = subject(Implementation("layer_norm", relu_of_layer_norm, {"form": "relu"}), get("layer_norm"))
+    case = values(get("layer_norm"), Draw(seed=2, n=4, sets=3, affine="weight", format="float64"))
+    flat = case.but(x=np.ones_like(case.x))
+    answer = found.call(flat, True)
+    truth = evaluate(get("layer_norm"), flat, contract({}))
+
+    assert np.array_equal(answer.y, np.zeros_like(case.x))
+    assert answer.dx is not None
+    assert np.allclose(answer.dx, truth.dx)
+
+
+def relu_of_layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    return F.relu(F.layer_norm(x, (x.shape[-1],), weight, bias, eps))
+
+
+def test_an_activation_is_checked_alone() -> None:
+    assert "adds nothing else" in norm_of("add_rms_norm", form="add+relu")

@@ -13,6 +13,8 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
 from normcheck.frameworks import axis, functional_state, functions, layers, registry
+from normcheck.frameworks.forms.around import started, surrounded
+from normcheck.frameworks.forms.form import FormedClaim
 from normcheck.frameworks.forms.plain import formed_targets
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
@@ -99,12 +101,16 @@ def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, clai
         return _loaded(framework, target, normalizer, claim.name)
     attempts: list[Attempt] = []
     further: dict[str, list[Attempt]] = {use: [] for use in ways(form)}
+    claimed = FormedClaim(normalizer, contract(claim.contract))
     for one in formed_targets(framework, target, form, normalizer, claim.name):
         found = _loaded(framework, one.plain, normalizer, claim.name)
-        attempts += [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in found.attempts]
+        made = surrounded(found.attempts, one.around[PLAIN], claimed)
+        attempts += [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in made]
         for use, other in one.further.items():
-            further[use] += _loaded(framework, other, normalizer, claim.name).attempts
-    return replace(found, attempts=attempts, further=further)
+            loaded = _loaded(framework, other, normalizer, claim.name)
+            further[use] += surrounded(loaded.attempts, one.around[use], claimed)
+    live = None if found.live is None else started(found.live, one.around[PLAIN], claimed)
+    return replace(found, attempts=attempts, further=further, live=live)
 
 
 def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, Array, Format
+from normcheck.normalizers import activations
 from normcheck.normalizers.normalizer import Normalizer
 
 PLAIN = "plain"
@@ -35,6 +36,7 @@ USES = {
     LENGTHS: (BY_PADDING,),
     MODULATED: (),
     CHANNELS_LAST: (),
+    **{form: (use,) for form, use in activations.AFTER.items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
 
@@ -68,15 +70,10 @@ class Gate:
     slope: Array
 
 
-def silu(gate: Array) -> Gate:
-    """The function g sigmoid(g), and its derivative. Source: Elfwing et al. 2018, equations 4 and 5."""
-    sigmoid = 1.0 / (1.0 + np.exp(-gate))
-    return Gate(gate * sigmoid, sigmoid * (1.0 + gate * (1.0 - sigmoid)))
-
-
 def gates(shape: tuple[int, ...]) -> Gate:
     """The gate of `BY_GATE` for an input of this shape."""
-    return silu(in_turn(GATES, shape))
+    silu, gate = activations.ACTIVATIONS["silu"], in_turn(GATES, shape)
+    return Gate(silu.value(gate), silu.slope(gate))
 
 
 def open_gate(format: str) -> float:
@@ -103,6 +100,9 @@ def refusal(form: str, normalizer: Normalizer) -> str:
         return "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1"
     if MODULATED in names and not normalizer.treats_units_alike:
         return "a weight for each case is checked where a case has statistics of its own and treats all units alike"
+    after = [one for one in names if one in activations.ACTIVATIONS]
+    if after and any(USES[one] for one in names if one not in after[:1]):
+        return f"{after[0]} is checked of code that adds nothing else to the normalizer"
     return ""
 
 

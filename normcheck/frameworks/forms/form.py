@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Call, Life
 
 
 class FormArrays(Protocol):
@@ -70,15 +73,37 @@ Given = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class FormedClaim:
+    """What code of a form is claimed to be."""
+
+    normalizer: Normalizer
+    contract: Contract
+
+
+Start = Callable[[Case], Life]
+"""Starts a layer that is called several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A form that is reduced by the calls that are made for a case: of a call, of a trial of it, and of a layer."""
+
+    call: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
+    trial: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
+    start: Callable[[Start, FormedClaim], Start] = lambda start, claim: start
+
+
+@dataclass(frozen=True, slots=True)
 class FormCall:
     """One way to call code of a form.
 
     given: the values of its parameters. taken: what the plain normalizer would return, from what was returned and from
-    those values, which may have been written to.
+    those values, which may have been written to. around: the calls that are made for a case.
     """
 
     given: Callable[[FormQuestion], Given]
     taken: Callable[[Any, Given, FormQuestion], Any]
+    around: Around = Around()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +113,11 @@ class FormSpec:
     roles: Mapping[str, tuple[str, ...]]
     calls: Mapping[str, FormCall]
     changed: tuple[str, ...] = ()
+
+
+def as_given(question: FormQuestion) -> Given:
+    """The input as it is."""
+    return {"input": question.x}
 
 
 def as_returned(returned: Any, given: Given, question: FormQuestion) -> Any:

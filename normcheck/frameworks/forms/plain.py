@@ -13,11 +13,12 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import add, channels_last, gate, mask, modulated
-from normcheck.frameworks.forms.form import FormArrays, FormCall, FormQuestion, FormSpec
+from normcheck.frameworks.forms import activation, add, channels_last, gate, mask, modulated
+from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
 from normcheck.normalizers import forms
+from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.normalizer import Normalizer
 
 SPECS: dict[str, tuple[FormSpec, ...]] = {
@@ -28,16 +29,21 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.LENGTHS: (mask.LENGTHS,),
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),
+    **{form: (activation.form(use),) for form, use in AFTER.items()},
 }
 """Every form by its name in the contract, in the variants in which code takes it; the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormedTarget:
-    """A target without the parameters of its forms: called as the plain normalizer, and in each further way by name."""
+    """A target without the parameters of its forms: called as the plain normalizer, and in each further way by name.
+
+    around: what is made of the calls in each way, by its name.
+    """
 
     plain: Any
     further: Mapping[str, Any]
+    around: Mapping[str, Sequence[Around]]
 
 
 def formed_targets(
@@ -83,12 +89,17 @@ class _Reduction:
         for spec in specs:
             whole = self._without(whole, spec, forms.PLAIN)
         further: dict[str, Any] = {}
+        around = {forms.PLAIN: [spec.calls[forms.PLAIN].around for spec in specs]}
         for spec in specs:
             inner = target
             for other in specs:
                 inner = inner if other is spec else self._without(inner, other, forms.PLAIN)
-            further |= {use: self._without(inner, spec, use) for use in spec.calls if use != forms.PLAIN}
-        return FormedTarget(whole, further)
+            own = [use for use in spec.calls if use != forms.PLAIN]
+            further |= {use: self._without(inner, spec, use) for use in own}
+            around |= {
+                use: [other.calls[use if other is spec else forms.PLAIN].around for other in specs] for use in own
+            }
+        return FormedTarget(whole, further, around)
 
     def _without(self, target: Any, spec: FormSpec, use: str) -> Any:
         """The target without the parameters of one form, called in one way."""

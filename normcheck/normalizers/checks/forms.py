@@ -10,10 +10,11 @@ from normcheck.core.compare import differ
 from normcheck.core.floats import FORMATS
 from normcheck.core.result import Comparison
 from normcheck.normalizers import forms
+from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
-from normcheck.normalizers.checks.within_bounds import resolved
+from normcheck.normalizers.checks.within_bounds import resolved, truth_of
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.subject import Subject
@@ -21,6 +22,7 @@ from normcheck.normalizers.subject import Subject
 OUTPUTS = {
     forms.OTHER: "the new residual is input + residual, rounded once",
     forms.BY_GATE: "y = norm(x) silu(gate)",
+    **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
 
@@ -31,6 +33,7 @@ GRADIENTS = {
     forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
     forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
     forms.BY_PADDING: "the gradient of padding is zero",
+    **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""
 
@@ -54,11 +57,12 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     case = truth.case
     for use in _offered(subject, GRADIENTS):
         found = subject.call(case.but(use=use), True).dx
-        assert truth.dx is not None
         dx = np.zeros(case.x.shape) if found is None else found  # what has no gradient is trained as if that were 0
-        expected = reference.input_gradient(use, truth.y, truth.dx, case)
-        both = forward_bound(subject, truth), backward_bound(subject, truth)
-        allowed = bounds.input_gradient(use, truth.y, truth.dx, both, case)
+        plain = truth_of(subject, reference.pulled(use, truth.y, case))
+        assert plain.dx is not None
+        expected = reference.input_gradient(use, truth.y, plain.dx, case)
+        both = forward_bound(subject, plain), backward_bound(subject, plain)
+        allowed = bounds.input_gradient(use, plain, both, case)
         mask = resolved(truth, demanded(subject, case, backward=True))
         yield differ(GRADIENTS[use], dx, expected, allowed, mask, rounding=rounded_once(case, expected))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.normalizers.faults import (
+    activated,
     backward,
     call_modes,
     demanded,
@@ -32,7 +33,7 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
-    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS,
+    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}
