@@ -19,8 +19,10 @@ from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds import forms as in_form_bounds
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
+from normcheck.normalizers.bounds.quantized import coarse
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.forms import ways
+from normcheck.normalizers.quantization import quantized
 from normcheck.normalizers.reference import forms as in_form
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
@@ -199,6 +201,8 @@ def _right(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Arr
         else:
             allowed = np.broadcast_to(BOUNDS[name](truth, accuracy).total, expected.shape)
             counted = truth.partition.per_set(bounds.resolved(truth, accuracy))
+    of = quantized(contract.form) if name == "y" else None
+    allowed = allowed if of is None else allowed + coarse(of, expected)
     allowed = contract.bound_multiplier * np.where(np.isnan(allowed), np.inf, allowed)
     return expected, allowed, counted | ~np.isfinite(expected)
 

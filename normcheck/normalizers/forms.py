@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, Array, Format
-from normcheck.normalizers import activations
+from normcheck.normalizers import activations, quantization
 from normcheck.normalizers.normalizer import Normalizer
 
 PLAIN = "plain"
@@ -36,7 +36,7 @@ USES = {
     LENGTHS: (BY_PADDING,),
     MODULATED: (),
     CHANNELS_LAST: (),
-    **{form: (use,) for form, use in activations.AFTER.items()},
+    **{form: (use,) for form, use in (activations.AFTER | quantization.SCALES).items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
 
@@ -103,6 +103,8 @@ def refusal(form: str, normalizer: Normalizer) -> str:
     after = [one for one in names if one in activations.ACTIVATIONS]
     if after and any(USES[one] for one in names if one not in after[:1]):
         return f"{after[0]} is checked of code that adds nothing else to the normalizer"
+    if sum(one in quantization.QUANTIZED for one in names) > 1:
+        return "an output has one format"
     return ""
 
 

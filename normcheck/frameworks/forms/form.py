@@ -24,6 +24,14 @@ class FormArrays(Protocol):
         """A new array of integers, in the place of x."""
         ...
 
+    def exact(self, values: Array, x: Any) -> Any:
+        """A new array with these values in the widest format, in the place of x."""
+        ...
+
+    def numbers(self, x: Any) -> Array:
+        """The values of an array, which may be an integer or an 8-bit floating point one."""
+        ...
+
     def constant(self, x: Any) -> Any:
         """The same values, through which no gradient passes."""
         ...
@@ -108,11 +116,15 @@ class FormCall:
 
 @dataclass(frozen=True, slots=True)
 class FormSpec:
-    """A form: the names that its parameters have by role, and its calls by name. changed: roles with other values."""
+    """A form: the names that its parameters have by role, and its calls by name.
+
+    changed: roles with other values. innermost: what is returned is taken before other forms take theirs.
+    """
 
     roles: Mapping[str, tuple[str, ...]]
     calls: Mapping[str, FormCall]
     changed: tuple[str, ...] = ()
+    innermost: bool = False
 
 
 def as_given(question: FormQuestion) -> Given:

@@ -16,6 +16,10 @@ PADDING_IS_TRUE = ("padding_mask", "pad_mask", "key_padding_mask")
 
 LENGTHS = ("lengths", "length", "lens", "seq_lens", "seq_lengths", "input_lengths", "x_len", "x_lengths", "valid_lens")
 
+OUTPUT_SCALE = ("quant_scale", "output_scale", "out_scale", "y_scale", "scale_out", "static_scale", "q_scale",
+                "input_scale", "scales", "scale")  # fmt: skip
+"""Names of the scale of a quantized output; the next layer takes it for that of its input."""
+
 FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS}
 
 

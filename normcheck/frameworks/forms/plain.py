@@ -13,13 +13,14 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import activation, add, channels_last, gate, mask, modulated
+from normcheck.frameworks.forms import activation, add, channels_last, gate, mask, modulated, quantized
 from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
 from normcheck.normalizers import forms
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.quantization import QUANTIZED
 
 SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.ADD: (add.FORM,),
@@ -30,6 +31,7 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),
     **{form: (activation.form(use),) for form, use in AFTER.items()},
+    **{form: quantized.forms_of(form) for form in QUANTIZED},
 }
 """Every form by its name in the contract, in the variants in which code takes it; the likeliest first."""
 
@@ -85,21 +87,25 @@ class _Reduction:
 
     def formed(self, target: Any, specs: Sequence[FormSpec]) -> FormedTarget:
         """The target without the parameters of all forms. Raises `UsageError` if it has none for one of them."""
-        whole = target
-        for spec in specs:
-            whole = self._without(whole, spec, forms.PLAIN)
+        whole = self._without_all(target, sorted(specs, key=lambda one: not one.innermost))
         further: dict[str, Any] = {}
         around = {forms.PLAIN: [spec.calls[forms.PLAIN].around for spec in specs]}
         for spec in specs:
-            inner = target
-            for other in specs:
-                inner = inner if other is spec else self._without(inner, other, forms.PLAIN)
             own = [use for use in spec.calls if use != forms.PLAIN]
-            further |= {use: self._without(inner, spec, use) for use in own}
+            first = [other for other in specs if other is not spec and (other.innermost or not spec.innermost)]
+            last = [other for other in specs if other is not spec and other not in first]
+            inner = self._without_all(target, sorted(first, key=lambda one: not one.innermost))
+            further |= {use: self._without_all(self._without(inner, spec, use), last) for use in own}
             around |= {
                 use: [other.calls[use if other is spec else forms.PLAIN].around for other in specs] for use in own
             }
         return FormedTarget(whole, further, around)
+
+    def _without_all(self, target: Any, specs: Sequence[FormSpec]) -> Any:
+        """The target without the parameters of some forms, each called as the plain normalizer."""
+        for spec in specs:
+            target = self._without(target, spec, forms.PLAIN)
+        return target
 
     def _without(self, target: Any, spec: FormSpec, use: str) -> Any:
         """The target without the parameters of one form, called in one way."""

@@ -7,8 +7,9 @@ import numpy as np
 from normcheck.core.floats import Array
 from normcheck.normalizers import forms
 from normcheck.normalizers.activations import ACTIVATED
-from normcheck.normalizers.bounds import activated
+from normcheck.normalizers.bounds import activated, quantized
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.quantization import OF_SCALES
 from normcheck.normalizers.reference.oracle import Truth
 
 STEPS = 6.0
@@ -32,6 +33,8 @@ def output(use: str, y: Array, bound: Array, case: Case) -> Array:
     if use == forms.BY_GATE:
         gate = forms.gates(case.x.shape)
         return _scaled(case, bound, y, gate.value, np.abs(gate.value))
+    if use in OF_SCALES:  # of rows, or of the whole output
+        return np.full(y.shape, quantized.scale(OF_SCALES[use], y))
     return activated.output(ACTIVATED[use], y, bound, case) if use in ACTIVATED else bound
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from normcheck.core.compare import differ
 from normcheck.core.floats import FORMATS
 from normcheck.core.result import Comparison
-from normcheck.normalizers import forms
+from normcheck.normalizers import forms, quantization
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
+from normcheck.normalizers.bounds import quantized
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
 from normcheck.normalizers.checks.within_bounds import resolved, truth_of
@@ -40,7 +41,7 @@ GRADIENTS = {
 
 def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The outputs in the further ways to call, for a plain case in training."""
-    case = truth.case
+    case, of = truth.case, quantization.quantized(subject.contract.form)
     for use in _offered(subject, OUTPUTS):
         answer = subject.call(case.but(use=use, dy=None), False)
         expected = reference.output(use, truth.y, case)
@@ -48,6 +49,8 @@ def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
             yield differ(OUTPUTS[use], answer.y, FORMATS[answer.format].round(expected), NOTHING)
             continue
         allowed = bounds.output(use, truth.y, forward_bound(subject, truth), case)
+        if of is not None:
+            allowed = allowed + quantized.coarse(of, expected)
         mask = resolved(truth, demanded(subject, case))
         yield differ(OUTPUTS[use], answer.y, expected, allowed, mask, rounding=rounded_once(case, expected))
 

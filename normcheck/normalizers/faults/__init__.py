@@ -18,6 +18,7 @@ from normcheck.normalizers.faults import (
     memory,
     modes,
     parts,
+    quantized,
     reparametrization,
     running,
     saved,
@@ -33,7 +34,7 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
-    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS,
+    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

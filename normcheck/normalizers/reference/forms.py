@@ -8,6 +8,7 @@ from normcheck.core.floats import Array
 from normcheck.normalizers import forms
 from normcheck.normalizers.activations import ACTIVATED
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.quantization import OF_SCALES, row_scales
 
 
 def output(use: str, y: Array, case: Case) -> Array:
@@ -18,6 +19,8 @@ def output(use: str, y: Array, case: Case) -> Array:
         return np.asarray(y + case.x)
     if use == forms.BY_GATE:
         return np.asarray(y * forms.gates(case.x.shape).value)
+    if use in OF_SCALES:
+        return row_scales(OF_SCALES[use], y)
     return ACTIVATED[use].value(y) if use in ACTIVATED else y
 
 
