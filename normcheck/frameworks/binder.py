@@ -86,7 +86,7 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
             first_refusal = first_refusal or refusal
         elif found is None:
             found = _loaded_form(framework, target, normalizer, claim)
-        elif not found.further:  # a function that may belong to several frameworks
+        elif contract(claim.contract).form == PLAIN:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
     if found is None:

@@ -19,7 +19,7 @@ PLAIN = "plain"
 """No form, in a contract; and the call that must return what the plain normalizer returns."""
 
 ADD, GATE, GATE_FIRST, MASK, LENGTHS = "add", "gate", "gate-first", "mask", "lengths"
-MODULATED, CHANNELS_LAST = "modulated", "channels-last"
+MODULATED, CHANNELS_LAST, GROUPED = "modulated", "channels-last", "groups"
 """The names of forms in a contract."""
 
 OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
@@ -36,6 +36,7 @@ USES = {
     LENGTHS: (BY_PADDING,),
     MODULATED: (),
     CHANNELS_LAST: (),
+    GROUPED: (),
     **{form: (use,) for form, use in (activations.AFTER | quantization.SCALES).items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
@@ -103,6 +104,8 @@ def refusal(form: str, normalizer: Normalizer) -> str:
     after = [one for one in names if one in activations.ACTIVATIONS]
     if after and any(USES[one] for one in names if one not in after[:1]):
         return f"{after[0]} is checked of code that adds nothing else to the normalizer"
+    if GROUPED in names and not (normalizer.sets.layout == "trailing" and normalizer.independent):
+        return "groups are those of a normalizer over the last axis"
     if sum(one in quantization.QUANTIZED for one in names) > 1:
         return "an output has one format"
     return ""

@@ -13,7 +13,15 @@ def surrounded(attempts: Sequence[Attempt], some: Sequence[Around], claim: Forme
     """The attempts with their calls in all of these forms."""
     out = list(attempts)
     for around in some:
-        out = [replace(one, call=around.call(one.call, claim), trial=around.trial(one.trial, claim)) for one in out]
+        out = [
+            replace(
+                one,
+                call=around.call(one.call, claim),
+                trial=around.trial(one.trial, claim),
+                offer=one.offer if around.layouts else replace(one.offer, layouts=()),
+            )
+            for one in out
+        ]
     return out
 
 

@@ -94,11 +94,15 @@ Start = Callable[[Case], Life]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """A form that is reduced by the calls that are made for a case: of a call, of a trial of it, and of a layer."""
+    """A form that is reduced by the calls that are made for a case: of a call, of a trial of it, and of a layer.
+
+    layouts: the input reaches the code in the layout of the case.
+    """
 
     call: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
     trial: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
     start: Callable[[Start, FormedClaim], Start] = lambda start, claim: start
+    layouts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,15 @@ class FormCall:
 class FormSpec:
     """A form: the names that its parameters have by role, and its calls by name.
 
-    changed: roles with other values. innermost: what is returned is taken before other forms take theirs.
+    changed: roles with other values. innermost: what is returned is taken before other forms take theirs. constructed:
+    the value of its parameter for a layer of some width, if the constructor of a class takes it and not the call.
     """
 
     roles: Mapping[str, tuple[str, ...]]
     calls: Mapping[str, FormCall]
     changed: tuple[str, ...] = ()
     innermost: bool = False
+    constructed: Callable[[int], int] | None = None
 
 
 def as_given(question: FormQuestion) -> Given:

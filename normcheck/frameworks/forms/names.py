@@ -20,7 +20,11 @@ OUTPUT_SCALE = ("quant_scale", "output_scale", "out_scale", "y_scale", "scale_ou
                 "input_scale", "scales", "scale")  # fmt: skip
 """Names of the scale of a quantized output; the next layer takes it for that of its input."""
 
-FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS}
+GROUP_SIZE = ("group_size", "head_dim", "head_size", "dim_head", "d_head", "headdim", "group_width")
+GROUP_COUNT = ("num_groups", "n_groups", "ngroups", "groups", "num_heads", "n_heads", "nheads", "heads", "n_head")
+
+FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS,
+         forms.GROUPED: GROUP_SIZE}  # fmt: skip
 
 
 def form_of(parameter: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import activation, add, channels_last, gate, mask, modulated, quantized
+from normcheck.frameworks.forms import activation, add, channels_last, gate, groups, mask, modulated, quantized
 from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
@@ -30,6 +30,7 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.LENGTHS: (mask.LENGTHS,),
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),
+    forms.GROUPED: groups.FORMS,
     **{form: (activation.form(use),) for form, use in AFTER.items()},
     **{form: quantized.forms_of(form) for form in QUANTIZED},
 }
@@ -118,6 +119,9 @@ class _Reduction:
             out = layers.copy(given.inner)
             out.__class__ = _subclass(type(out), reduced)
             return out
+        inner = _constructed(given.inner, spec)
+        if inner is not None:
+            return of_fixed(Fixed(inner, given.args, given.kwargs))
         return of_fixed(Fixed(_subclass(given.inner, reduced), given.args, given.kwargs))
 
     def _reduced(
@@ -167,6 +171,28 @@ class _Reduction:
             found = [one.name for one in parameters if plain(one.name) in names_of(self.normalizer, role)]
             if found:
                 yield role, found[0]
+
+
+def _constructed(base: type, spec: FormSpec) -> type | None:
+    """The class whose constructor takes no parameter of a form; None if it takes none, or the form has none there.
+
+    Its value follows from the first whole number that the constructor gets, which is the width.
+    """
+    value, known = spec.constructed, {name for names in spec.roles.values() for name in names}
+    own = inspect.signature(base.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
+    name = next((name for name in own.parameters if plain(name) in known), "")
+    if value is None or not name:
+        return None
+    rest = own.replace(parameters=[one for one in own.parameters.values() if one.name != name])
+
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = rest.bind(self, *args, **kwargs).arguments
+        width = next((one for one in list(given.values())[1:] if isinstance(one, int)), 0)
+        base.__init__(**given, **{name: value(width)})  # type: ignore[misc]
+
+    construct.__signature__ = rest  # type: ignore[attr-defined]
+    kept = {one: attribute(base, one) for one in ("__module__", "__qualname__", "__doc__")}
+    return type(base)(base.__name__, (base,), kept | {"__init__": construct})
 
 
 def _subclass(base: type, reduced: Callable[[Callable[..., Any], Sequence[Parameter]], Any]) -> type:

@@ -14,6 +14,7 @@ from normcheck.normalizers.faults import (
     forms,
     forward,
     grid,
+    grouped,
     history,
     memory,
     modes,
@@ -35,6 +36,7 @@ _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
     unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
+    grouped.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}
