@@ -33,6 +33,7 @@ from normcheck.normalizers.sampling.recipes import Draw, values
 CODE = Path(__file__).parent / "user_code" / "forms"
 RIGHT = json.loads((CODE / "pieces.json").read_text())
 WRONG = [one for one in json.loads((CODE.parent / "wrong.json").read_text()) if "/forms/" in one["target"]]
+COMPOSED = json.loads((CODE / "composed.json").read_text())
 
 
 def declared(form: str, *more: str) -> dict[str, str]:
@@ -266,3 +267,15 @@ def test_the_reference_follows_the_laws_of_every_form(form: str) -> None:
     for check in (CHECKS_BY_NAME["value"], CHECKS_BY_NAME["input-gradient"]):
         if not check.lacks(right):
             assert run_check(right, check, draws(right, check, 12, 3)).finding is None
+
+
+@pytest.mark.parametrize("piece", COMPOSED, ids=lambda piece: piece[1])
+def test_composed_code(piece: list[str]) -> None:
+    """Of code of several forms, what is right passes, and each fault is named first, whichever part it is of."""
+    kind, name, form, fault = piece
+    verdict = normcheck.check(f"{CODE}/composed.py:{name}", as_=kind, effort="quick", contract={"form": form})
+
+    assert verdict.ok == (not fault), str(verdict)
+    assert [cause["name"] for cause in verdict.causes][:1] == ([fault] if fault else [])
+    if not fault:
+        assert len(verdict.warnings) <= 1

@@ -94,21 +94,27 @@ def inexact(form: str) -> dict[str, str]:
 
 def refusal(form: str, normalizer: Normalizer) -> str:
     """Why a form, named as in the contract, does not exist for a normalizer; empty if it does."""
-    names = form.split("+")
-    if normalizer.acts_on == "weight":
-        return f"what surrounds the normalizer of a weight is not checked: declare it without form={form}"
-    if CHANNELS_LAST in names and normalizer.sets.layout != "channels":
-        return "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1"
-    if MODULATED in names and not normalizer.treats_units_alike:
-        return "a weight for each case is checked where a case has statistics of its own and treats all units alike"
+    names, sets = form.split("+"), normalizer.sets
     after = [one for one in names if one in activations.ACTIVATIONS]
-    if after and any(USES[one] for one in names if one not in after[:1]):
-        return f"{after[0]} is checked of code that adds nothing else to the normalizer"
-    if GROUPED in names and not (normalizer.sets.layout == "trailing" and normalizer.independent):
-        return "groups are those of a normalizer over the last axis"
-    if sum(one in quantization.QUANTIZED for one in names) > 1:
-        return "an output has one format"
-    return ""
+    refused = {
+        f"what surrounds the normalizer of a weight is not checked: declare it without form={form}": (
+            normalizer.acts_on == "weight"
+        ),
+        "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1": (
+            CHANNELS_LAST in names and sets.layout != "channels"
+        ),
+        "a weight for each case is checked where a case has statistics of its own and treats all units alike": (
+            MODULATED in names and not normalizer.treats_units_alike
+        ),
+        f"{''.join(after[:1])} is checked of code that adds nothing else to the normalizer": (
+            bool(after) and any(USES[one] for one in names if one not in after[:1])
+        ),
+        "groups are those of a normalizer over the last axis": (
+            GROUPED in names and not (sets.layout == "trailing" and normalizer.independent)
+        ),
+        "an output has one format": sum(one in quantization.QUANTIZED for one in names) > 1,
+    }
+    return next((reason for reason, holds in refused.items() if holds), "")
 
 
 def in_turn(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:

@@ -227,7 +227,8 @@ def answer(question: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) 
     truth = truth if pulled is bare else ask(question.normalizer, pulled, rest)
     mean, var = _running(truth, seen, case, rest, steps)
     found = Answer(truth.y, output_format(case, rest.cast).name, truth.dx, truth.dweight, truth.dbias, mean, var)
-    found = _in_form(found, case) if case.use in ways(rest.form) else found
+    shaped = case if truth.y.shape == case.x.shape else seen  # of other sets, until the fault puts the answer back
+    found = _in_form(found, shaped) if case.use in ways(rest.form) else found
     return _rounded(fault.after(_derived(found, question), question), case)
 
 
