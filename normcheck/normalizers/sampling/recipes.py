@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, FORMATS, Array, Format
+from normcheck.core.kept import keeping
 from normcheck.normalizers.case import Case, Linear, Move
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.transforms import summed
@@ -186,8 +187,9 @@ def has_weight(normalizer: Normalizer, draw: Draw) -> bool:
     return normalizer.acts_on == "weight" or (normalizer.weight and draw.weighted)
 
 
+@keeping
 def values(normalizer: Normalizer, draw: Draw) -> Case:
-    """A case for accuracy and gradients."""
+    """A case for accuracy and gradients, with read-only arrays."""
     rng = np.random.default_rng(draw.seed)
     format = FORMATS[draw.format]
     size, groups = shape(normalizer, draw)
