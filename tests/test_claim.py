@@ -46,7 +46,9 @@ def test_conventions_of_its_own() -> None:
 
 
 def test_a_convention_without_a_value() -> None:
-    with pytest.raises(UsageError, match=r"'weight' in .* is not KEY=VALUE, as in rms_norm\[weight=1\+w eps=1e-6\]=m:f"):
+    with pytest.raises(
+        UsageError, match=r"'weight' in .* is not KEY=VALUE, as in rms_norm\[weight=1\+w eps=1e-6\]=m:f"
+    ):
         parse("rms_norm[weight]=m:f")
 
 

@@ -23,7 +23,7 @@ from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
 from normcheck.normalizers import faults, forms
 from normcheck.normalizers.activations import AFTER
-from normcheck.normalizers.faults import activated, quantized
+from normcheck.normalizers.faults import activated, qk, quantized
 from normcheck.normalizers.faults import forms as form_faults
 from normcheck.normalizers.quantization import OF_SCALES, QUANTIZED, needed, row_scales
 from normcheck.normalizers.reference import forms as reference
@@ -68,7 +68,8 @@ def test_every_form_has_its_parts() -> None:
     for form, specs in SPECS.items():
         for spec in specs:
             assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
-    with_faults = {fault.under.form for fault in (*form_faults.FAULTS, *activated.FAULTS, *quantized.FAULTS)}
+    some = (form_faults, activated, quantized, qk)
+    with_faults = {fault.under.form for file in some for fault in file.FAULTS}
     assert with_faults >= {form for form, uses in forms.USES.items() if uses} - {forms.LENGTHS}  # it has those of masks
 
 
@@ -105,6 +106,7 @@ def test_reference_of_each_way(use: str) -> None:
         forms.BY_GATE: lambda: norm(held) * F.silu(gate),
         forms.BY_GATE_FIRST: lambda: norm(held / 64.0 * F.silu(opened)),
         forms.BY_PADDING: lambda: norm(held) + 0.0 * x,
+        forms.BY_KEY: lambda: norm(x),
         AFTER["relu"]: lambda: F.relu(norm(x)),
         AFTER["gelu"]: lambda: F.gelu(norm(x)),
         AFTER["gelu-tanh"]: lambda: F.gelu(norm(x), approximate="tanh"),
@@ -279,3 +281,20 @@ def test_composed_code(piece: list[str]) -> None:
     assert [cause["name"] for cause in verdict.causes][:1] == ([fault] if fault else [])
     if not fault:
         assert len(verdict.warnings) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "declarations", "right"),
+    [
+        ("layer_norm", "first_case_modulates_all", {"form": "modulated", "weight": "1+w"}, False),
+        ("rms_norm", "gate_after_the_norm", {"form": "gate"}, True),
+        ("rms_norm", "gate_after_the_norm", {"form": "gate-first"}, False),
+        ("layer_norm", "LayerNormOfMaps", {"axis": "1"}, True),
+        ("layer_norm", "LayerNormOfRows", {"axis": "1"}, False),
+    ],
+)
+def test_public_reports(kind: str, name: str, declarations: dict[str, str], right: bool) -> None:
+    """Code as public reports tell of it gets its verdict."""
+    verdict = normcheck.check(f"{CODE}/reported.py:{name}", as_=kind, effort="quick", contract=declarations)
+
+    assert verdict.ok == right, str(verdict)

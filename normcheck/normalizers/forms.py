@@ -19,7 +19,7 @@ PLAIN = "plain"
 """No form, in a contract; and the call that must return what the plain normalizer returns."""
 
 ADD, GATE, GATE_FIRST, MASK, LENGTHS = "add", "gate", "gate-first", "mask", "lengths"
-MODULATED, CHANNELS_LAST, GROUPED = "modulated", "channels-last", "groups"
+MODULATED, CHANNELS_LAST, GROUPED, QK = "modulated", "channels-last", "groups", "qk"
 """The names of forms in a contract."""
 
 OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
@@ -27,6 +27,9 @@ OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
 
 BY_GATE, BY_GATE_FIRST, BY_PADDING = "by the gate", "by the gate before", "by the padding"
 """x varies the gate after the normalizer, or the one before; x varies what padding holds."""
+
+BY_KEY = "by the keys"
+"""x is the keys, and the output their norm."""
 
 USES = {
     ADD: (OTHER, BY_RESIDUAL, OF_BOTH),
@@ -37,6 +40,7 @@ USES = {
     MODULATED: (),
     CHANNELS_LAST: (),
     GROUPED: (),
+    QK: (BY_KEY,),
     **{form: (use,) for form, use in (activations.AFTER | quantization.SCALES).items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
@@ -52,6 +56,9 @@ SHARES = (0.5, 0.0, 1.0)
 
 OTHER_RESIDUAL = 0.75
 """x times this, rounded, is the residual whose sum with x must be rounded once."""
+
+OTHER_QUERY = 0.75
+"""Queries or keys that are not checked are x times this."""
 
 OPEN = {FLOAT64.name: 64.0}
 """A gate g so large that sigmoid(g) rounds to 1, so that silu(g) = g; a power of two scales without rounding."""

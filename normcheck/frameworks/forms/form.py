@@ -124,6 +124,7 @@ class FormSpec:
 
     changed: roles with other values. innermost: what is returned is taken before other forms take theirs. constructed:
     the value of its parameter for a layer of some width, if the constructor of a class takes it and not the call.
+    called: the names that parameters of the normalizer have in this form, by role.
     """
 
     roles: Mapping[str, tuple[str, ...]]
@@ -131,6 +132,7 @@ class FormSpec:
     changed: tuple[str, ...] = ()
     innermost: bool = False
     constructed: Callable[[int], int] | None = None
+    called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def as_given(question: FormQuestion) -> Given:

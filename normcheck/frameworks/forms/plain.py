@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from types import MethodType
@@ -13,7 +13,7 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import activation, add, channels_last, gate, groups, mask, modulated, quantized
+from normcheck.frameworks.forms import activation, add, channels_last, gate, groups, mask, modulated, qk, quantized
 from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
@@ -31,6 +31,7 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),
     forms.GROUPED: groups.FORMS,
+    forms.QK: qk.FORMS,
     **{form: (activation.form(use),) for form, use in AFTER.items()},
     **{form: quantized.forms_of(form) for form in QUANTIZED},
 }
@@ -131,10 +132,16 @@ class _Reduction:
         names = {role: self._parameter(parameters, known, role) for role, known in spec.roles.items()}
         names["input"] = _input(parameters, tuple(names.values()))
         changed = dict(self._changed(parameters, spec))
-        rest = [one for one in parameters if one.name not in names.values() or one.name == names["input"]]
+        called = {role: self._parameter(parameters, known, role) for role, known in spec.called.items()}
+        rest = [
+            replace(one, name=next((role for role, name in called.items() if name == one.name), one.name))
+            for one in parameters
+            if one.name not in names.values() or one.name == names["input"]
+        ]
 
         def plain_call(*args: Any, **kwargs: Any) -> Any:
             values = {one.name: value for one, value in zip(rest, args, strict=False)} | kwargs
+            values = {called.get(name, name): value for name, value in values.items()}
             own = {role: values[parameter] for role, parameter in changed.items() if parameter in values}
             question = FormQuestion(values[names["input"]], self.arrays, self.normalizer, own)
             given = call.given(question)
@@ -168,7 +175,8 @@ class _Reduction:
     def _changed(self, parameters: Sequence[Parameter], spec: FormSpec) -> Iterator[tuple[str, str]]:
         """The names of the parameters whose values a form changes, by role."""
         for role in spec.changed:
-            found = [one.name for one in parameters if plain(one.name) in names_of(self.normalizer, role)]
+            known = spec.called.get(role) or names_of(self.normalizer, role)
+            found = [one.name for one in parameters if plain(one.name) in known]
             if found:
                 yield role, found[0]
 

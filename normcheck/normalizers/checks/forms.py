@@ -23,6 +23,7 @@ from normcheck.normalizers.subject import Subject
 OUTPUTS = {
     forms.OTHER: "the new residual is input + residual, rounded once",
     forms.BY_GATE: "y = norm(x) silu(gate)",
+    forms.BY_KEY: "k' is the norm of k",
     **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
@@ -34,6 +35,7 @@ GRADIENTS = {
     forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
     forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
     forms.BY_PADDING: "the gradient of padding is zero",
+    forms.BY_KEY: "the gradient of k is that of its norm",
     **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""
