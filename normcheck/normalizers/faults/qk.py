@@ -71,7 +71,7 @@ FAULTS = (
     ),
     Fault(
         name="keys-are-queries",
-        story="Returns the normalized queries twice. Hides in tests of self-attention that give the same array as both.",
+        story="Returns the normalized queries twice. Hides in tests that give the same array as both.",
         source="constructed",
         concerns=divides_activations,
         under=_QK,
