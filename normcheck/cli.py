@@ -16,31 +16,23 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("check", "table", "identify", "explain", "adapt", "report", "docs")
+COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "init", "report", "docs")
 INTERRUPTED, USAGE = 2, 4
 """pytest's exit statuses for a run that is interrupted, and for wrong usage."""
 
 EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck check --many FILE.jsonl --out OUT.jsonl  many implementations, each in a process of its own
+normcheck survey timm --out FOLDER               every normalizer of installed libraries, found and checked
 normcheck table                                  Table 1 and more of all kinds, measured; --markdown, --latex, --html
 normcheck table --of mypkg.kernels:mystery       the row of a callable; layer_norm=mypkg:f: of an implementation
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
+normcheck init                                   add the normalizers of this project to its pyproject.toml
 normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck docs --out site                        the documentation as a site of static files
 normcheck --self-check                           the kill rate at the settings in force
-"""
-
-CHECK_EPILOG = """\
-A line of the file is an object with some of
-
-  {"id": 7, "kind": "layer_norm", "target": "mine.py:f", "contract": {"eps-place": "outside"}, "effort": "smoke"}
-
-or, with "source" for "target", the code itself, which defines one public function or class, or ModelNew. A file of a
-folder does the same; the arguments of ModelNew are those that its get_init_inputs returns, where it needs any.
-Exit status: 0 if all pass, 1 if one does not, 2 if interrupted, 4 if a line or a target cannot be used.
 """
 
 
@@ -74,36 +66,45 @@ def _pytest(arguments: Sequence[str]) -> int:
 
 def _check(words: Sequence[str]) -> int:
     """Many implementations; an answer is a line of JSON, written when it is found."""
-    from normcheck.core.limits import Limits
-    from normcheck.engine.batch.command import Command
+    from normcheck.engine.batch.options import command
 
-    parser = argparse.ArgumentParser(
-        prog="normcheck check", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Check many implementations, each in a process that is forked from one which has imported torch.",
-        epilog=CHECK_EPILOG,
-    )  # fmt: skip
-    parser.add_argument("--many", type=Path, required=True, metavar="PATH",
-                        help="a file of JSON lines, a Python file, or a folder of Python files")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="where answers are appended; those in it are kept (default: stdout)")  # fmt: skip
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
-    parser.add_argument("--kind", default="", help="of lines without a kind (default: it is found out)")
-    parser.add_argument("--effort", default="default", help="of lines without an effort: smoke, quick, default, deep")
-    parser.add_argument("--contract", action="append", default=[], metavar="KEY=VALUE",
-                        help="a convention of lines without a contract (repeatable)")  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=300.0, help="wall-clock time of one (default: 300)")
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
-    given = parser.parse_args(list(words))
-    command = Command(
-        given.many, given.out, given.jobs, given.kind, tuple(given.contract), given.effort,
-        Limits(given.seconds, given.gigabytes, given.seconds),
-    )  # fmt: skip
-    found, interrupted = command.run(lambda text: print(text, file=sys.stderr))
+    found, interrupted = command(words).run(lambda text: print(text, file=sys.stderr))
     if interrupted:
         return INTERRUPTED
     if any(one["usage"] for one in found):
         return USAGE
     return int(not found or any(one["verdict"] != "passed" or not one["compared"] for one in found))
+
+
+def _survey(words: Sequence[str]) -> int:
+    """Every normalizer of installed libraries; what is found is kept, so that the same command goes on."""
+    from normcheck.engine.survey.options import command
+    from normcheck.report.survey_files import write
+
+    asked = command(words)
+    found, interrupted = asked.run(lambda text: print(text, file=sys.stderr, flush=True))
+    for path in write(found, asked.out):
+        print(f"written: {path}")
+    return INTERRUPTED if interrupted else int(any(one["counts"].get("finding") for one in found["libraries"]))
+
+
+def _init(words: Sequence[str]) -> int:
+    """What a project lacks, shown as a difference and written if that is asked for."""
+    from normcheck.engine.init.options import command
+
+    asked, yes = command(words)
+    plan = asked.plan(lambda text: print(text, file=sys.stderr, flush=True))
+    for change in plan.changes:
+        print(change.difference(asked.folder), end="")
+        if yes:
+            change.write()
+    for remark in plan.remarks:
+        print(remark)
+    if not plan.changes:
+        print("nothing to add")
+    else:
+        print("written" if yes else "nothing is written yet; to write it: normcheck init --yes")
+    return 0
 
 
 def _table(words: Sequence[str]) -> int:
@@ -243,20 +244,12 @@ def _saved(path: Path) -> dict[str, Any]:
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
-    from normcheck.core.contract import contract
-    from normcheck.engine.self_check import mutation_scores
-    from normcheck.engine.settings import Settings
+    from normcheck.engine.claims import conventions as checked
+    from normcheck.engine.self_check import rate_lines
 
-    pairs = dict(pair.partition("=")[::2] for pair in conventions)
-    promised = contract(pairs)
-    found = list(mutation_scores(promised, Settings(effort).effort))
-    through = [one for one in found if not one.check]
-    chosen = [*conventions, *([] if effort == "default" else [f"effort {effort}"])]
-    settings = ", ".join(chosen) or "default settings"
-    print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
-    for one in through:
-        print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
-    return int(bool(through))
+    text, missed = rate_lines(checked(conventions), effort)
+    print("\n".join(text))
+    return int(missed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -276,7 +269,15 @@ def _parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
     # commands with options of their own
-    own = {"check": _check, "report": _report, "adapt": _adapt, "docs": _docs, "table": _table}
+    own = {
+        "check": _check,
+        "survey": _survey,
+        "report": _report,
+        "adapt": _adapt,
+        "docs": _docs,
+        "table": _table,
+        "init": _init,
+    }
     if arguments and arguments[0] in own:
         return own[arguments[0]](arguments[1:])
     parser = _parser()

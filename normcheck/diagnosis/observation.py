@@ -85,8 +85,8 @@ def near(one: Array, other: Array, limit: Array, counted: Array) -> bool:
         if not math.isfinite(np.add.reduce(off, axis=None)):
             finite, others = np.isfinite(one), np.isfinite(other)
             good = np.where(finite & others, good, finite == others)
-    entries = good.size  # counted in C: a diagnosis compares some thousand small arrays
-    return np.count_nonzero(good) == entries or np.count_nonzero(good | ~counted) == np.broadcast(good, counted).size
+    # counted in C: a diagnosis compares some thousand small arrays
+    return int(np.count_nonzero(good)) == good.size or bool((good | ~counted).all())
 
 
 def agrees(observation: Observation, prediction: Any) -> bool:

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from normcheck.report import causes, plots, speed
 from normcheck.report.completeness import INCOMPLETE, lines, unanswered
+from normcheck.report.finding_views import SCRIPT_CHARACTERS, cause_views, figure
 from normcheck.report.formats import formats_in
-from normcheck.report.message import case_words, measured
 from normcheck.report.reasons import with_reason
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
@@ -35,10 +35,6 @@ from normcheck.report.terminal import (
 
 VERDICTS = ("failed", "error", INCOMPLETE, "inconclusive", "passed")
 """In the order of importance to a reader."""
-
-SCRIPT_CHARACTERS = 600_000
-"""Characters of reproduction scripts on a page, shared by its implementations, so that it opens fast; the record has
-all of them."""
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
@@ -71,17 +67,6 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     )
 
 
-def figure(value: Any) -> str:
-    """A number with three digits, a count with separators; a text unchanged.
-
-    >>> figure(63911), figure(0.0123456), figure("inf")
-    ('63,911', '0.0123', 'inf')
-    """
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Table 1 by kind: rows of papers, and measured rows, each cell with whether it differs from the derived one."""
     measured = [(i, one) for i, one in enumerate(records) if has_table_row(one)]
@@ -100,7 +85,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
         "index": index,
         "record": record,
         "unanswered": unanswered(record),
-        "causes": list(_causes(record, characters)),
+        "causes": list(cause_views(record, characters)),
         "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
         "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
@@ -128,41 +113,6 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "checks", ", ".join(f"{count} {status}" for status, count in record["checks"].items() if count)
     yield "compared", f"{record['compared']:,} numbers in {record['seconds']:.1f} s"
     yield from record.get("information", {}).items()
-
-
-def _causes(record: Mapping[str, Any], characters: int) -> Iterator[dict[str, Any]]:
-    """Each cause in words, and its findings, as many with their scripts as there is room for."""
-    left = characters
-    for cause, records in causes.grouped(record):
-        findings = []
-        for found in map(_finding, records):
-            left -= len(found["script"])
-            fits = left >= 0 or not found["script"]
-            findings.append(found if fits else found | {"script": "", "left_out": True})
-        if findings:
-            yield {"title": causes.title(cause), "findings": findings}
-
-
-def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
-    numbers = measured(record, figure, figure)
-    lines = [
-        ("law", record["law"]),
-        *numbers[:2],
-        ("case", case_words(record["case"])),
-        *numbers[2:],
-        ("likely", record.get("likely", "")),
-        ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
-        ("source", record.get("source", "")),
-        ("cause", record.get("cause", "")),
-        ("smallest", record.get("smallest", "")),
-    ]
-    return {
-        "check": record["check"],
-        "lines": [(label, text) for label, text in lines if text],
-        "replay": record["replay"],
-        "script": "\n".join(record.get("script", [])),
-        "left_out": False,
-    }
 
 
 def _accuracy(found: Mapping[str, Any], formats: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

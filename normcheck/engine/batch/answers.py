@@ -72,8 +72,17 @@ def answered(path: Path) -> dict[tuple[Any, str], Answer]:
 
     Raises `UsageError` for a file that is none of answers.
     """
+    found = lines(path, whole_lines(path))
+    return {(one["id"], one["question"]): one for one in found if one["normcheck"] == __version__}
+
+
+def whole_lines(path: Path) -> bytes:
+    """The lines of a file that may not exist; a last line that was not written whole is cut off the file.
+
+    Raises `UsageError` for a file that cannot be read.
+    """
     if not path.exists():
-        return {}
+        return b""
     try:
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
@@ -82,7 +91,7 @@ def answered(path: Path) -> dict[tuple[Any, str], Answer]:
                 file.truncate(whole)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    return {(one["id"], one["question"]): one for one in lines(path, data[:whole]) if one["normcheck"] == __version__}
+    return data[:whole]
 
 
 def lines(path: Path, data: bytes) -> list[Answer]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import selectors
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from normcheck.core.limits import Limits
 from normcheck.engine import claims, run
 from normcheck.engine.batch import answers
 from normcheck.engine.batch.answers import Answer
-from normcheck.engine.batch.judge import DONE, RAISED, judge
-from normcheck.engine.batch.process import Process
+from normcheck.engine.batch.judge import judge
+from normcheck.engine.batch.side_by_side import Work, side_by_side, unfinished
 from normcheck.engine.batch.tasks import Task, name_in
 from normcheck.engine.conditions import old_objects_set_aside, run_conditions
 from normcheck.engine.settings import Settings
@@ -54,34 +53,17 @@ def _ask_torch(tasks: Sequence[Task]) -> None:
 
 
 def _judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Generator[Answer, None, None]:
-    waiting = list(reversed(tasks))
-    running: dict[Process, tuple[Task, str]] = {}
-    with selectors.DefaultSelector() as selector, ExitStack() as stack:
-        stack.callback(_end, running)
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop()
-                if task.problem:
-                    yield answers.problem(task)
-                    continue
-                target = task.target or _written(task, folder)
-                process = Process(partial(judge, task, target), limits, running)
-                running[process] = task, target
-                selector.register(process.connection, selectors.EVENT_READ, process)
-            patience = min((limits.total - one.elapsed for one in running), default=0.0)
-            ready = {key.data for key, _ in selector.select(max(patience, 0.01))}
-            for process in list(running):
-                more = process.read() if process in ready else True
-                if more and process.elapsed < limits.total:
-                    continue
-                selector.unregister(process.connection)
-                process.end(f"no verdict within {limits.total:g} s" if more else "")
-                yield _answer(process, *running.pop(process))
+    yield from (answers.problem(task) for task in tasks if task.problem)
+    with closing(side_by_side(_works(tasks, folder), limits, jobs)) as ended:
+        for (task, target), process in ended:
+            yield answers.answer(task, target, process.records, unfinished(process), process.elapsed)
 
 
-def _end(running: Iterable[Process]) -> None:
-    for process in running:
-        process.end("it was interrupted")
+def _works(tasks: Iterable[Task], folder: Path) -> Iterator[tuple[tuple[Task, str], Work]]:
+    for task in tasks:
+        if not task.problem:
+            target = task.target or _written(task, folder)
+            yield (task, target), partial(judge, task, target)
 
 
 def _written(task: Task, folder: Path) -> str:
@@ -91,13 +73,3 @@ def _written(task: Task, folder: Path) -> str:
     path = folder / f"{name}_{task.digest}.py"
     path.write_text(task.source, encoding="utf-8")
     return f"{path}:{name_in(task.source)}"
-
-
-def _answer(process: Process, task: Task, target: str) -> Answer:
-    last = process.records[-1] if process.records else {}
-    failure = process.failure or "it ends its process with status 0"
-    if DONE in last:
-        failure = ""
-    elif RAISED in last:
-        failure = f"the code under test raised {last[RAISED]}, which is no result"
-    return answers.answer(task, target, process.records, failure, process.elapsed)

@@ -60,7 +60,7 @@ class Command:
         found = [before[task.id, task.digest] for task in asked if (task.id, task.digest) in before]
         kept, started, interrupted = len(found), time.monotonic(), False
         jobs = self.jobs or len(os.sched_getaffinity(0))
-        with _opened(self.out) as file, _sources(self.out) as folder, _terminated():
+        with _opened(self.out) as file, _sources(self.out) as folder, terminated():
             try:
                 with closing(judged(left, self.limits, jobs, folder)) as stream:
                     for answer in stream if left else ():
@@ -105,7 +105,7 @@ def _sources(path: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
+def terminated() -> Iterator[None]:
     """SIGTERM interrupts as Ctrl-C does."""
 
     def interrupt(number: int, frame: Any) -> None:

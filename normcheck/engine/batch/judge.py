@@ -14,14 +14,12 @@ from normcheck.core.events import record
 from normcheck.core.foreign_code import first_line
 from normcheck.core.target import split
 from normcheck.engine import claims, run
+from normcheck.engine.batch.side_by_side import DONE, RAISED
 from normcheck.engine.batch.tasks import GENERATED, Task
 from normcheck.engine.claims import Claim
 from normcheck.engine.conditions import run_conditions
 from normcheck.engine.settings import Settings
 from normcheck.frameworks.load import load
-
-DONE, RAISED = "done", "raised"
-"""Keys of the last line of a task: it has reached its end, or an exception has ended it, as text."""
 
 ARGUMENTS = "get_init_inputs"
 """The function of KernelBench that returns the arguments of the constructor."""

@@ -30,12 +30,9 @@ SMALL = (*range(2, 18), 31, 33, 64, 65)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape.
+    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape."""
 
-    units: None if only the number of groups is fixed.
-    """
-
-    units: int | None
+    units: int | None  # None: only the number of groups is fixed
     groups: int = 1
     shape: tuple[int, ...] = ()
 

@@ -1,0 +1,132 @@
+"""What the process of one callable does: it finds out what it is, and checks it as that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from normcheck import families
+from normcheck.core.errors import CallError, UsageError
+from normcheck.core.events import record
+from normcheck.core.foreign_code import first_line
+from normcheck.core.result import ERROR, FAILED, PASSED, number
+from normcheck.core.safe_text import safe_record
+from normcheck.engine import claims, run
+from normcheck.engine.batch import answers
+from normcheck.engine.batch.process import Send
+from normcheck.engine.batch.side_by_side import DONE, RAISED
+from normcheck.engine.batch.tasks import Task
+from normcheck.engine.settings import Settings
+
+RIGHT, CONVENTION, FINDING, UNDECIDED, UNKNOWN, UNBOUND, STOPPED = (
+    "right", "convention", "finding", "undecided", "unknown", "unbound", "stopped",
+)  # fmt: skip
+
+STANDINGS = {
+    RIGHT: "every check holds, under torch's conventions",
+    CONVENTION: "every check holds, under conventions of its own, which were measured",
+    FINDING: "a check does not hold, under the conventions that were measured",
+    UNDECIDED: "nothing could be compared",
+    UNKNOWN: "can be called as a normalizer, and behaves as none that is known",
+    UNBOUND: "cannot be called as a normalizer, for the reason given",
+    STOPPED: "its process crashed, or exceeded its limits of time or memory",
+}
+"""What a survey can say of a callable."""
+
+IDENTITY, REFUSED = "identity", "refused"
+"""Keys of records: what the callable is, as measured; why it cannot be called as any kind."""
+
+
+def examine(task: Task, send: Send) -> None:
+    """Send what a callable is, and each event of its checks under the conventions that were measured."""
+    try:
+        _examine(task, send)
+    except BaseException as error:  # code under test may raise anything, pytest.skip or SystemExit too
+        send({RAISED: first_line(error)})
+    else:
+        send({DONE: True})
+
+
+def _examine(task: Task, send: Send) -> None:
+    try:
+        found = families.identify(task.target)
+    except (UsageError, CallError) as error:
+        send({REFUSED: str(error)})
+        return
+    except Exception as error:
+        send({REFUSED: f"measuring it raises {first_line(error)}"})
+        return
+    send({IDENTITY: found.record()})
+    if found.kind:
+        claim = claims.claim((found.kind, task.target), found.contract)
+        with closing(run.events([claim], Settings(task.effort))) as events:
+            for event in events:
+                send(record(event))
+
+
+def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed: float) -> dict[str, Any]:
+    """The row of a callable, from what its process sent. failure: why that did not reach its end; empty if it did."""
+    sent = {key: value for one in records for key, value in one.items() if key in (IDENTITY, REFUSED)}
+    answer = answers.answer(task, task.target, records, failure, elapsed)
+    made = {key: value for key, value in answer.items() if key not in answers.OWN}
+    card: dict[str, Any] = {}
+    try:
+        if IDENTITY in sent:
+            card = _card(sent[IDENTITY])
+    except (KeyError, TypeError, ValueError, AttributeError):  # the code under test may have written to the connection
+        failure = failure or "it sends what is no result"
+    standing, reason = _standing(made, card, str(sent.get(REFUSED, "")), failure)
+    found: dict[str, Any] = safe_record({
+        "target": task.target, "standing": standing, "reason": _without(task.target, reason),
+        "kind": card.get("kind", ""), "elapsed": round(elapsed, 1), "card": card,
+        "record": made if card.get("kind") else None,
+    })  # fmt: skip
+    return found
+
+
+def _without(target: str, reason: str) -> str:
+    """A reason without the name of the target, beside which it is written, and without how to name another kind."""
+    for word in (f"{target}: ", f"{target} "):
+        reason = reason.replace(word, "")
+    return reason.partition("; `normcheck adapt")[0]
+
+
+def _card(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report shows of an identity: kind, statistic, eps, contract, and the offset up to which it is accurate."""
+    offset = identity["largest_offset"]
+    return {
+        "kind": str(identity["kind"]),
+        "nearest": [str(one["kind"]) for one in identity["nearest"][:1]],
+        "shares": str(identity["shares"]),
+        "scaled_by": str(identity["scaled_by"]),
+        "centered": bool(identity["centered"]),
+        "contract": {str(key): str(value) for key, value in identity["contract"].items()},
+        "eps": {str(format): number(float(value)) for format, value in identity["eps"].items()},
+        "eps_place": str(identity["eps_place"]),
+        "gradient": str((identity["gradient"] or {"mode": ""})["mode"]),
+        "offset": None if offset is None else number(float(offset)),
+    }
+
+
+def _standing(made: Mapping[str, Any], card: Mapping[str, Any], refused: str, failure: str) -> tuple[str, str]:
+    """What is said of a callable, and why where that is no verdict."""
+    if failure:
+        return STOPPED, failure
+    if not card:
+        return UNBOUND, refused
+    if not card["kind"]:
+        near = f"nearest is {card['nearest'][0]}; " if card["nearest"] else ""
+        return UNKNOWN, f"{near}it shares {card['shares']}"
+    if made["verdict"] == ERROR:
+        return (STOPPED if made["compared"] else UNBOUND), "; ".join(made["errors"])
+    return _word(made), ""
+
+
+def _word(made: Mapping[str, Any]) -> str:
+    """The standing that follows from a verdict."""
+    if made["verdict"] not in (FAILED, PASSED):
+        return UNDECIDED
+    if made["verdict"] == FAILED and not all(one["declare"] for one in made["causes"]):
+        return FINDING
+    return CONVENTION if made["contract"] or made["causes"] else RIGHT

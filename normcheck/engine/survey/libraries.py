@@ -1,0 +1,132 @@
+"""Where the modules of a library are, and which of them define names of normalizers; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from normcheck.core.errors import UsageError, shortened, suggest
+from normcheck.frameworks.registry import NUMPY, REGISTERED
+
+WORDS = re.compile(r"norm(?!al(?!i)|ous)|whiten|standardi[sz]", re.IGNORECASE)
+"""What the name of a normalizer contains. The normal distribution and what is normally so have no such name."""
+
+DEFINES = re.compile(rf"^\s*(?:class|(?:async\s+)?def)\s+\w*(?:{WORDS.pattern})|^\w*(?:{WORDS.pattern})\w*\s*=",
+                     re.IGNORECASE | re.MULTILINE)  # fmt: skip
+"""What the source of a module that defines such a name contains."""
+
+NOT_SEARCHED = frozenset({
+    "test", "tests", "testing", "conftest", "setup", "__main__", "docs", "examples", "benchmarks", "scripts",
+})  # fmt: skip
+"""Parts of the path of a module that is no library code."""
+
+OWN = "normcheck"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module of a library, by its dotted name, with the names of normalizers that it defines."""
+
+    name: str
+    path: Path
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A package or module, such as timm or torch.nn, and the version of what installed it."""
+
+    name: str
+    version: str
+    place: Path  # a folder, or one file
+
+    @cached_property
+    def modules(self) -> tuple[Module, ...]:
+        """Its modules that define names of normalizers, and the library itself, which may have them from elsewhere."""
+        if self.place.is_file():
+            return (Module(self.name, self.place, _names(self.place)),)
+        own = Module(self.name, self.place / "__init__.py", _names(self.place / "__init__.py"))
+        return own, *(one for one in self._below() if one.names)
+
+    def _below(self) -> Iterator[Module]:
+        for path in sorted(self.place.rglob("*.py")):
+            parts = path.relative_to(self.place).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            if parts and all(part.isidentifier() and part not in NOT_SEARCHED for part in parts):
+                yield Module(".".join((self.name, *parts)), path, _names(path))
+
+
+def is_named(name: str) -> bool:
+    """Whether a public name is that of a normalizer.
+
+    >>> [is_named(name) for name in ("RMSNorm", "normalize", "Normal", "_group_norm", "scale_norm", "enormous")]
+    [True, True, False, False, True, False]
+    """
+    return not name.startswith("_") and WORDS.search(name) is not None
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """The names of normalizers that a file defines: classes, functions, and what calls make."""
+    with suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        text = path.read_text(encoding="utf-8")
+        if DEFINES.search(text):
+            return tuple(dict.fromkeys(name for name in _defined(ast.parse(text).body) if is_named(name)))
+    return ()
+
+
+def _defined(body: Iterable[ast.stmt]) -> Iterator[str]:
+    for one in body:
+        if isinstance(one, (ast.ClassDef, ast.FunctionDef)):
+            yield one.name
+        elif isinstance(one, ast.Assign) and isinstance(one.value, (ast.Call, ast.Lambda)):
+            yield from (to.id for to in one.targets if isinstance(to, ast.Name))
+        elif isinstance(one, (ast.If, ast.Try, ast.With)):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _defined(getattr(one, part, ()))
+            for handler in getattr(one, "handlers", ()):
+                yield from _defined(handler.body)
+
+
+def library(name: str) -> Library:
+    """The library of that name. Raises `UsageError` if it is not installed, or is no code of Python."""
+    top, *parts = name.split(".")
+    spec = PathFinder.find_spec(top) if all(part.isidentifier() for part in (top, *parts)) else None
+    if spec is None:
+        raise UsageError(f"there is no library {shortened(name)!r}; {suggest(name, metadata.packages_distributions())}")
+    folders = [Path(one) for one in spec.submodule_search_locations or ()]
+    places = [folder.joinpath(*parts) for folder in folders] if folders or parts else [Path(spec.origin or "")]
+    for place in places:
+        for one in (place, place.with_suffix(".py")):
+            if one.is_dir() or (one.is_file() and one.suffix == ".py"):
+                return Library(name, _version(top), one)
+    raise UsageError(f"the library {shortened(name)!r} has no Python code to search")
+
+
+def _version(package: str) -> str:
+    for distribution in metadata.packages_distributions().get(package, ()):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution)
+    return ""
+
+
+def installed() -> Iterator[Library]:
+    """Every installed library of which a module that defines a normalizer imports a framework.
+
+    numpy does not count: most libraries that import it have no normalizer of a network.
+    """
+    packages = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
+    imports = re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(sorted(packages))})\b", re.MULTILINE)
+    for name in sorted(metadata.packages_distributions()):
+        if name == OWN or name in NOT_SEARCHED or not name.isidentifier():
+            continue
+        with suppress(UsageError):
+            found = library(name)
+            if any(imports.search(module.path.read_text("utf-8")) for module in found.modules if module.names):
+                yield found

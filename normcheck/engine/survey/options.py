@@ -1,0 +1,36 @@
+"""The options of `normcheck survey`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from normcheck.core.limits import Limits
+from normcheck.engine.survey.command import SurveyCommand
+
+EPILOG = """\
+The folder gets survey.jsonl, a line for each module and each callable, written when it is found; survey.json, .md and
+.html, written at the end. The same command goes on where it was ended, even by SIGKILL.
+Exit status: 0 if no check fails, 1 if one does under the conventions that were measured, 2 if interrupted.
+"""
+
+
+def command(words: Sequence[str]) -> SurveyCommand:
+    """The command that the words of a command line ask for."""
+    parser = argparse.ArgumentParser(
+        prog="normcheck survey", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Find every normalizer of installed libraries by name and behavior, and check each in a process.",
+        epilog=EPILOG,
+    )  # fmt: skip
+    parser.add_argument("libraries", nargs="*", metavar="LIBRARY",
+                        help="a package or module, as torch.nn (default: all that import a framework)")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("normcheck-survey"), metavar="FOLDER",
+                        help="where it is written, and goes on (default: normcheck-survey)")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
+    parser.add_argument("--effort", default="quick", help="of each check: smoke, quick (default), default, deep")
+    parser.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    given = parser.parse_args(list(words))
+    limits = Limits(given.seconds, given.gigabytes, given.seconds)
+    return SurveyCommand(tuple(given.libraries), given.out, given.jobs, given.effort, limits)

@@ -1,0 +1,53 @@
+"""A survey as markdown: a table of libraries, one of the normalizers of each, and what is not right about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from normcheck.report import causes, survey
+from normcheck.report.markdown import plain
+from normcheck.report.message import finding
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """The document."""
+    return "\n".join(_lines(document)) + "\n"
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("# Survey of normalizers", "")
+    end = "" if document["complete"] else ", which was interrupted"
+    yield f"Made by normcheck {plain(document['normcheck'])} at effort {plain(document['effort'])}{end}."
+    yield ""
+    yield from _table(survey.count_heads(document), survey.counted(document))
+    yield from (f"* **{word}**: {plain(meaning)}" for word, meaning in document["standings"].items())
+    for one in document["libraries"]:
+        yield from ("", f"## {plain(one['name'])} {plain(one['version'])}", "")
+        rows = survey.tabled(one)
+        if rows:
+            yield from _table(survey.HEADS, map(survey.cells, rows))
+        for row in rows:
+            yield from _details(row)
+        yield from (f"* {plain(name)}: {standing}: {plain(why)}" for name, standing, why in survey.listed(one))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    lines = (heads, ["---"] * len(heads), *([plain(cell) for cell in row] for row in rows))
+    yield from ("| " + " | ".join(line) + " |" for line in lines)
+    yield ""
+
+
+def _details(row: Mapping[str, Any]) -> Iterator[str]:
+    """Warnings, and for each cause its most telling finding with the script that reproduces it."""
+    record = row["record"]
+    told = [*(f"warning: {one}" for one in causes.warnings(record["warnings"])),
+            *(f"cause: {causes.cause(one)}" for one in record["causes"])]  # fmt: skip
+    if not told:
+        return
+    yield from (f"### {plain(survey.name(row))}", "")
+    yield from (f"* {plain(one)}" for one in told)
+    yield ""
+    for cause in record["causes"]:
+        body = "\n".join(plain(one) for one in finding(row["kind"], row["target"], cause["finding"]).splitlines())
+        yield f"<details><summary>{plain(causes.title(cause))}</summary>\n\n<pre>{body}</pre>\n\n</details>\n"
