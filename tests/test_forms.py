@@ -12,16 +12,20 @@ import torch
 import torch.nn.functional as F
 
 import normcheck
+from normcheck.core.ask import draws, run_check
 from normcheck.core.claim import Implementation
-from normcheck.core.contract import CHOICES, contract
-from normcheck.core.errors import UsageError
+from normcheck.core.contract import CHOICES, Contract, contract
+from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import FORMATS
-from normcheck.families import get
+from normcheck.families import CHECKS_BY_NAME, get
 from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
 from normcheck.normalizers import faults, forms
+from normcheck.normalizers.activations import AFTER
+from normcheck.normalizers.faults import activated, qk, quantized
 from normcheck.normalizers.faults import forms as form_faults
+from normcheck.normalizers.quantization import OF_SCALES, QUANTIZED, needed, row_scales
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.recipes import Draw, values
@@ -29,6 +33,7 @@ from normcheck.normalizers.sampling.recipes import Draw, values
 CODE = Path(__file__).parent / "user_code" / "forms"
 RIGHT = json.loads((CODE / "pieces.json").read_text())
 WRONG = [one for one in json.loads((CODE.parent / "wrong.json").read_text()) if "/forms/" in one["target"]]
+COMPOSED = json.loads((CODE / "composed.json").read_text())
 
 
 def declared(form: str, *more: str) -> dict[str, str]:
@@ -39,10 +44,11 @@ def declared(form: str, *more: str) -> dict[str, str]:
 def test_right_code_passes(piece: list[str]) -> None:
     """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
     kind, name, form, *more = piece
-    verdict = normcheck.check(f"{CODE}/right.py:{name}", as_=kind, effort="quick", contract=declared(form, *more))
+    target = f"{CODE}/{name if ':' in name else f'right.py:{name}'}"
+    verdict = normcheck.check(target, as_=kind, effort="quick", contract=declared(form, *more))
 
     assert verdict.ok, str(verdict)
-    allowed = {"accuracy=half:float16", "accuracy=half:bfloat16", "single-value"}
+    allowed = {"accuracy=half:float16", "accuracy=half:bfloat16", "single-value", "float64-in-float32"}
     assert {warning["name"] for warning in verdict.warnings} <= allowed
 
 
@@ -62,9 +68,9 @@ def test_every_form_has_its_parts() -> None:
     for form, specs in SPECS.items():
         for spec in specs:
             assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
-    assert {fault.under.form for fault in form_faults.FAULTS} >= {form for form, uses in forms.USES.items() if uses} - {
-        forms.LENGTHS  # it has the laws of masks
-    }
+    some = (form_faults, activated, quantized, qk)
+    with_faults = {fault.under.form for file in some for fault in file.FAULTS}
+    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - {forms.LENGTHS}  # it has those of masks
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=str)
@@ -81,7 +87,7 @@ def test_what_is_given_changes_no_bit(format: Any) -> None:
     assert np.log2(gate) % 1 == 0
 
 
-@pytest.mark.parametrize("use", [use for uses in forms.USES.values() for use in uses])
+@pytest.mark.parametrize("use", [use for uses in forms.USES.values() for use in uses if use not in OF_SCALES])
 def test_reference_of_each_way(use: str) -> None:
     """Output and gradient of each way to call are those that torch computes for composed code in float64."""
     normalizer = get("rms_norm")
@@ -100,12 +106,18 @@ def test_reference_of_each_way(use: str) -> None:
         forms.BY_GATE: lambda: norm(held) * F.silu(gate),
         forms.BY_GATE_FIRST: lambda: norm(held / 64.0 * F.silu(opened)),
         forms.BY_PADDING: lambda: norm(held) + 0.0 * x,
+        forms.BY_KEY: lambda: norm(x),
+        AFTER["relu"]: lambda: F.relu(norm(x)),
+        AFTER["gelu"]: lambda: F.gelu(norm(x)),
+        AFTER["gelu-tanh"]: lambda: F.gelu(norm(x), approximate="tanh"),
+        AFTER["silu"]: lambda: F.silu(norm(x)),
     }
     y = composed[use]()
     (dx,) = torch.autograd.grad(y, x, torch.tensor(case.dy))
 
     assert np.allclose(y.detach(), reference.output(use, truth.y, case), rtol=1e-12, atol=1e-12)
-    assert np.allclose(dx, reference.input_gradient(use, truth.y, truth.dx, case), rtol=1e-9, atol=1e-9)
+    plain = evaluate(normalizer, reference.pulled(use, truth.y, case), contract({}))
+    assert np.allclose(dx, reference.input_gradient(use, truth.y, plain.dx, case), rtol=1e-9, atol=1e-9)
 
 
 def norm_of(name: str, kind: str = "rms_norm", **keys: str) -> str:
@@ -188,3 +200,101 @@ def test_no_form_no_further_calls() -> None:
     plain = faults.subject(get("rms_norm"))
 
     assert not set(forms.ways("add")) & set(plain.domain.uses)
+
+
+def test_a_kink_is_not_compared() -> None:
+    """Where ReLU cuts at 0 exactly, as for equal entries without a bias, no gradient is expected of the code."""
+    found = subject(Implementation("layer_norm", relu_of_layer_norm, {"form": "relu"}), get("layer_norm"))
+    case = values(get("layer_norm"), Draw(seed=2, n=4, sets=3, affine="weight", format="float64"))
+    flat = case.but(x=np.ones_like(case.x))
+    answer = found.call(flat, True)
+    truth = evaluate(get("layer_norm"), flat, contract({}))
+
+    assert np.array_equal(answer.y, np.zeros_like(case.x))
+    assert answer.dx is not None
+    assert np.allclose(answer.dx, truth.dx)
+
+
+def relu_of_layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    return F.relu(F.layer_norm(x, (x.shape[-1],), weight, bias, eps))
+
+
+def test_an_activation_is_checked_alone() -> None:
+    assert "adds nothing else" in norm_of("add_rms_norm", form="add+relu")
+
+
+@pytest.mark.parametrize("name", ["truncated", "beyond_range"])
+def test_another_quantizer_fails(name: str) -> None:
+    """What rounds otherwise than to the nearest, or leaves the range, fails whatever it is called."""
+    form = {"truncated": "int8", "beyond_range": "e4m3"}[name]
+    verdict = normcheck.check(f"{CODE}/quantized.py:{name}", as_="rms_norm", effort="quick", contract={"form": form})
+
+    assert not verdict.ok
+    assert {law for cause in verdict.causes for law in cause["checks"]} == {"value"}
+
+
+@pytest.mark.parametrize("name", [one for one in QUANTIZED if QUANTIZED[one].digits])
+def test_half_steps_are_those_of_torch(name: str) -> None:
+    """Between neighbors of a format lie two half steps, of the smaller one."""
+    of = QUANTIZED[name]
+    every = torch.arange(256).to(torch.uint8).view(getattr(torch, of.dtypes[0])).to(torch.float64).numpy()
+    numbers = np.unique(np.abs(every[np.isfinite(every)]))
+
+    assert numbers[-1] == of.largest
+    assert np.array_equal(np.diff(numbers), 2.0 * of.half_step(numbers[:-1]))
+
+
+def test_needed_scales() -> None:
+    """A scale is needed for what shares it: the output, a row, or a block of a row."""
+    of, y = QUANTIZED["int8"], np.array([[1.0, -2.0, 4.0, 0.0], [8.0, 0.5, 0.25, 0.0]])
+    rows = row_scales(of, y)
+    blocks = np.array([[2.0, 2.0, 4.0, 4.0], [8.0, 8.0, 0.25, 0.25]])
+
+    assert np.array_equal(needed(of, y, np.ones(y.shape)), np.full(y.shape, 8.0 / 127.0))
+    assert np.array_equal(needed(of, y, rows), rows)
+    assert np.array_equal(needed(of, y, blocks), blocks / 127.0)
+
+
+def test_what_is_not_quantized_is_refused() -> None:
+    with pytest.raises(CallError, match="nothing in e4m3"):
+        subject(Implementation("rms_norm", f"{CODE}/quantized.py:rms_norm_int8", {"form": "e4m3"}), get("rms_norm"))
+    assert "one format" in norm_of("add_rms_norm", form="int8+e4m3")
+
+
+@pytest.mark.parametrize("form", [form for form, uses in forms.USES.items() if uses])
+def test_the_reference_follows_the_laws_of_every_form(form: str) -> None:
+    """A right implementation, as the faults change it, passes the checks that carry the laws of forms."""
+    kind = "instance_norm" if form in (forms.MASK, forms.LENGTHS) else "rms_norm"
+    right = faults.subject(get(kind), None, Contract(form=form))
+    for check in (CHECKS_BY_NAME["value"], CHECKS_BY_NAME["input-gradient"]):
+        if not check.lacks(right):
+            assert run_check(right, check, draws(right, check, 12, 3)).finding is None
+
+
+@pytest.mark.parametrize("piece", COMPOSED, ids=lambda piece: piece[1])
+def test_composed_code(piece: list[str]) -> None:
+    """Of code of several forms, what is right passes, and each fault is named first, whichever part it is of."""
+    kind, name, form, fault = piece
+    verdict = normcheck.check(f"{CODE}/composed.py:{name}", as_=kind, effort="quick", contract={"form": form})
+
+    assert verdict.ok == (not fault), str(verdict)
+    assert [cause["name"] for cause in verdict.causes][:1] == ([fault] if fault else [])
+    if not fault:
+        assert len(verdict.warnings) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "declarations", "right"),
+    [
+        ("layer_norm", "first_case_modulates_all", {"form": "modulated", "weight": "1+w"}, False),
+        ("rms_norm", "gate_after_the_norm", {"form": "gate"}, True),
+        ("rms_norm", "gate_after_the_norm", {"form": "gate-first"}, False),
+        ("layer_norm", "LayerNormOfMaps", {"axis": "1"}, True),
+        ("layer_norm", "LayerNormOfRows", {"axis": "1"}, False),
+    ],
+)
+def test_public_reports(kind: str, name: str, declarations: dict[str, str], right: bool) -> None:
+    """Code as public reports tell of it gets its verdict."""
+    verdict = normcheck.check(f"{CODE}/reported.py:{name}", as_=kind, effort="quick", contract=declarations)
+
+    assert verdict.ok == right, str(verdict)

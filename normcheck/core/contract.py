@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
@@ -39,12 +39,22 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "wrong-sizes": ("default", "refused", "any"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
-    "form": ("plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last"),
-}
+    "form": (
+        "plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last", "relu", "gelu",
+        "gelu-tanh", "silu", "int8", "e4m3", "e5m2", "groups", "qk",
+    ),
+}  # fmt: skip
 """Key of each convention to its values; the first is the default."""
 
 VALUES = {**CHOICES, "ranks": ("3", "2", "4")}
 """The same with the keys that are no convention of a single process."""
+
+ROUNDED_AGAIN = {"gelu": 4.0, "gelu-tanh": 4.0, "silu": 4.0}
+"""Forms whose plain normalizer is the difference of two outputs, to the factor by which each bound grows.
+
+The least bound allows one rounding of a result. Each of the two outputs is rounded after the activation, and its
+argument before; the activation itself, y h(y), takes as many.
+"""
 
 ACCURACY_CLASSES = ("sound", "half", "one-pass")
 """The accuracy classes, the most accurate first."""
@@ -78,7 +88,7 @@ class Contract:
     eps: float | None = None  # the eps of an implementation without an argument for it
     ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
-    bound_multiplier: float = field(default=1.0, metadata={"key": "slack"})  # every bound is multiplied by it
+    slack: float = 1.0  # every bound is multiplied by it
 
     def accuracy_in(self, format: str) -> str:
         """The required accuracy class in a format: "default" and "torch" are that of torch's function of the kind.
@@ -92,6 +102,11 @@ class Contract:
         return name if not only or format in only.split(",") else "default"
 
     @property
+    def bound_multiplier(self) -> float:
+        """The factor of every bound: the declared one, times that of a form whose output is rounded several times."""
+        return self.slack * max(ROUNDED_AGAIN.get(one, 1.0) for one in self.form.split("+"))
+
+    @property
     def served(self) -> tuple[str, ...]:
         """The formats that are checked, as far as the implementation accepts them."""
         return tuple(FORMATS) if self.formats is None else self.formats
@@ -103,8 +118,8 @@ class Contract:
 
 
 def _key(of: Field[Any]) -> str:
-    """The key by which users name a field: its name with hyphens, or the key in its metadata."""
-    return str(of.metadata.get("key", of.name.replace("_", "-")))
+    """The key by which users name a field: its name with hyphens."""
+    return of.name.replace("_", "-")
 
 
 def _value(key: str, text: str) -> object:

@@ -19,8 +19,10 @@ from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds import forms as in_form_bounds
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
+from normcheck.normalizers.bounds.quantized import coarse
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.forms import ways
+from normcheck.normalizers.quantization import quantized
 from normcheck.normalizers.reference import forms as in_form
 from normcheck.normalizers.reference import oracle
 from normcheck.normalizers.reference.oracle import Truth, evaluate, second, tangent
@@ -199,20 +201,24 @@ def _right(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Arr
         else:
             allowed = np.broadcast_to(BOUNDS[name](truth, accuracy).total, expected.shape)
             counted = truth.partition.per_set(bounds.resolved(truth, accuracy))
+    of = quantized(contract.form) if name == "y" else None
+    allowed = allowed if of is None else allowed + coarse(of, expected)
     allowed = contract.bound_multiplier * np.where(np.isnan(allowed), np.inf, allowed)
     return expected, allowed, counted | ~np.isfinite(expected)
 
 
 def _right_in_form(subject: Subject, truth: Truth, name: str) -> tuple[Array, Array, Array] | None:
     """The same for a further way to call code of a form, which changes the meaning of output and gradient."""
-    case, use, dx = truth.case, truth.case.use, truth.dx
+    case, use = truth.case, truth.case.use
     forward, counted = (
         forward_bound(subject, truth),
         truth.partition.per_set(bounds.resolved(truth, demanded(subject, case))),
     )
     if name == "y":
         return in_form.output(use, truth.y, case), in_form_bounds.output(use, truth.y, forward, case), counted
-    if name != "dx" or dx is None:
+    if name != "dx" or truth.dx is None:
         return None
-    expected, both = in_form.input_gradient(use, truth.y, dx, case), (forward, backward_bound(subject, truth))
-    return expected, in_form_bounds.input_gradient(use, truth.y, dx, both, case), counted
+    plain = evaluate(subject.normalizer, in_form.pulled(use, truth.y, case), subject.contract)
+    assert plain.dx is not None
+    expected, both = in_form.input_gradient(use, truth.y, plain.dx, case), (forward, backward_bound(subject, plain))
+    return expected, in_form_bounds.input_gradient(use, plain, both, case), counted

@@ -37,6 +37,8 @@ def _space(subject: Any, check: Check) -> CaseSpace:
 def _others(contract: Contract) -> Iterator[Contract]:
     """Contracts that differ in one convention; accuracy last, because many findings pass under a lower class."""
     for key, choices in CHOICES.items():
+        if key == "form":  # the subject is bound in its own
+            continue
         field = key.replace("-", "_")
         for choice in choices:
             if choice not in (getattr(contract, field), choices[0]):

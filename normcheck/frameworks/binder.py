@@ -13,7 +13,9 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
 from normcheck.frameworks import axis, functional_state, functions, layers, registry
-from normcheck.frameworks.forms.plain import formed_targets
+from normcheck.frameworks.forms.around import started, surrounded
+from normcheck.frameworks.forms.form import FormedClaim
+from normcheck.frameworks.forms.plain import FormedTarget, formed_targets
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
@@ -84,7 +86,7 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
             first_refusal = first_refusal or refusal
         elif found is None:
             found = _loaded_form(framework, target, normalizer, claim)
-        elif not found.further:  # a function that may belong to several frameworks
+        elif contract(claim.contract).form == PLAIN:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
     if found is None:
@@ -97,14 +99,33 @@ def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, clai
     form = contract(claim.contract).form
     if form == PLAIN:
         return _loaded(framework, target, normalizer, claim.name)
-    attempts: list[Attempt] = []
-    further: dict[str, list[Attempt]] = {use: [] for use in ways(form)}
+    claimed = FormedClaim(normalizer, contract(claim.contract))
+    variants: list[LoadedTarget] = []
+    failure: UsageError | None = None
     for one in formed_targets(framework, target, form, normalizer, claim.name):
-        found = _loaded(framework, one.plain, normalizer, claim.name)
-        attempts += [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in found.attempts]
-        for use, other in one.further.items():
-            further[use] += _loaded(framework, other, normalizer, claim.name).attempts
-    return replace(found, attempts=attempts, further=further)
+        try:
+            variants.append(_loaded_variant(framework, one, claimed, claim.name))
+        except UsageError as error:
+            failure = failure or error
+    if not variants:
+        assert failure is not None
+        raise failure
+    attempts = [attempt for variant in variants for attempt in variant.attempts]
+    further = {use: [attempt for variant in variants for attempt in variant.further[use]] for use in ways(form)}
+    return replace(variants[-1], attempts=attempts, further=further)
+
+
+def _loaded_variant(framework: Framework, target: FormedTarget, claim: FormedClaim, name: str) -> LoadedTarget:
+    """One of the variants in which code may take what its form adds. Raises `UsageError` if it cannot be bound so."""
+    found = _loaded(framework, target.plain, claim.normalizer, name)
+    made = surrounded(found.attempts, target.around[PLAIN], claim)
+    attempts = [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in made]
+    further = {
+        use: surrounded(_loaded(framework, other, claim.normalizer, name).attempts, target.around[use], claim)
+        for use, other in target.further.items()
+    }
+    live = None if found.live is None else started(found.live, target.around[PLAIN], claim)
+    return replace(found, attempts=attempts, further=further, live=live)
 
 
 def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, Array, Format
+from normcheck.normalizers import activations, quantization
 from normcheck.normalizers.normalizer import Normalizer
 
 PLAIN = "plain"
 """No form, in a contract; and the call that must return what the plain normalizer returns."""
 
 ADD, GATE, GATE_FIRST, MASK, LENGTHS = "add", "gate", "gate-first", "mask", "lengths"
-MODULATED, CHANNELS_LAST = "modulated", "channels-last"
+MODULATED, CHANNELS_LAST, GROUPED, QK = "modulated", "channels-last", "groups", "qk"
 """The names of forms in a contract."""
 
 OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
@@ -26,6 +27,9 @@ OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
 
 BY_GATE, BY_GATE_FIRST, BY_PADDING = "by the gate", "by the gate before", "by the padding"
 """x varies the gate after the normalizer, or the one before; x varies what padding holds."""
+
+BY_KEY = "by the keys"
+"""x is the keys, and the output their norm."""
 
 USES = {
     ADD: (OTHER, BY_RESIDUAL, OF_BOTH),
@@ -35,6 +39,9 @@ USES = {
     LENGTHS: (BY_PADDING,),
     MODULATED: (),
     CHANNELS_LAST: (),
+    GROUPED: (),
+    QK: (BY_KEY,),
+    **{form: (use,) for form, use in (activations.AFTER | quantization.SCALES).items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
 
@@ -49,6 +56,9 @@ SHARES = (0.5, 0.0, 1.0)
 
 OTHER_RESIDUAL = 0.75
 """x times this, rounded, is the residual whose sum with x must be rounded once."""
+
+OTHER_QUERY = 0.75
+"""Queries or keys that are not checked are x times this."""
 
 OPEN = {FLOAT64.name: 64.0}
 """A gate g so large that sigmoid(g) rounds to 1, so that silu(g) = g; a power of two scales without rounding."""
@@ -68,15 +78,10 @@ class Gate:
     slope: Array
 
 
-def silu(gate: Array) -> Gate:
-    """The function g sigmoid(g), and its derivative. Source: Elfwing et al. 2018, equations 4 and 5."""
-    sigmoid = 1.0 / (1.0 + np.exp(-gate))
-    return Gate(gate * sigmoid, sigmoid * (1.0 + gate * (1.0 - sigmoid)))
-
-
 def gates(shape: tuple[int, ...]) -> Gate:
     """The gate of `BY_GATE` for an input of this shape."""
-    return silu(in_turn(GATES, shape))
+    silu, gate = activations.ACTIVATIONS["silu"], in_turn(GATES, shape)
+    return Gate(silu.value(gate), silu.slope(gate))
 
 
 def open_gate(format: str) -> float:
@@ -96,14 +101,27 @@ def inexact(form: str) -> dict[str, str]:
 
 def refusal(form: str, normalizer: Normalizer) -> str:
     """Why a form, named as in the contract, does not exist for a normalizer; empty if it does."""
-    names = form.split("+")
-    if normalizer.acts_on == "weight":
-        return f"what surrounds the normalizer of a weight is not checked: declare it without form={form}"
-    if CHANNELS_LAST in names and normalizer.sets.layout != "channels":
-        return "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1"
-    if MODULATED in names and not normalizer.treats_units_alike:
-        return "a weight for each case is checked where a case has statistics of its own and treats all units alike"
-    return ""
+    names, sets = form.split("+"), normalizer.sets
+    after = [one for one in names if one in activations.ACTIVATIONS]
+    refused = {
+        f"what surrounds the normalizer of a weight is not checked: declare it without form={form}": (
+            normalizer.acts_on == "weight"
+        ),
+        "its units are the last axis already; where they are axis 1, that is found, or declared by axis=1": (
+            CHANNELS_LAST in names and sets.layout != "channels"
+        ),
+        "a weight for each case is checked where a case has statistics of its own and treats all units alike": (
+            MODULATED in names and not normalizer.treats_units_alike
+        ),
+        f"{''.join(after[:1])} is checked of code that adds nothing else to the normalizer": (
+            bool(after) and any(USES[one] for one in names if one not in after[:1])
+        ),
+        "groups are those of a normalizer over the last axis": (
+            GROUPED in names and not (sets.layout == "trailing" and normalizer.independent)
+        ),
+        "an output has one format": sum(one in quantization.QUANTIZED for one in names) > 1,
+    }
+    return next((reason for reason, holds in refused.items() if holds), "")
 
 
 def in_turn(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:

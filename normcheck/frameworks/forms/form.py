@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.subject import Call, Life
 
 
 class FormArrays(Protocol):
@@ -19,6 +22,14 @@ class FormArrays(Protocol):
 
     def counts(self, values: Array, x: Any) -> Any:
         """A new array of integers, in the place of x."""
+        ...
+
+    def exact(self, values: Array, x: Any) -> Any:
+        """A new array with these values in the widest format, in the place of x."""
+        ...
+
+    def numbers(self, x: Any) -> Array:
+        """The values of an array, which may be an integer or an 8-bit floating point one."""
         ...
 
     def constant(self, x: Any) -> Any:
@@ -70,24 +81,63 @@ Given = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class FormedClaim:
+    """What code of a form is claimed to be."""
+
+    normalizer: Normalizer
+    contract: Contract
+
+
+Start = Callable[[Case], Life]
+"""Starts a layer that is called several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """A form that is reduced by the calls that are made for a case: of a call, of a trial of it, and of a layer.
+
+    layouts: the input reaches the code in the layout of the case.
+    """
+
+    call: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
+    trial: Callable[[Call, FormedClaim], Call] = lambda call, claim: call
+    start: Callable[[Start, FormedClaim], Start] = lambda start, claim: start
+    layouts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class FormCall:
     """One way to call code of a form.
 
     given: the values of its parameters. taken: what the plain normalizer would return, from what was returned and from
-    those values, which may have been written to.
+    those values, which may have been written to. around: the calls that are made for a case.
     """
 
     given: Callable[[FormQuestion], Given]
     taken: Callable[[Any, Given, FormQuestion], Any]
+    around: Around = Around()
 
 
 @dataclass(frozen=True, slots=True)
 class FormSpec:
-    """A form: the names that its parameters have by role, and its calls by name. changed: roles with other values."""
+    """A form: the names that its parameters have by role, and its calls by name.
+
+    changed: roles with other values. innermost: what is returned is taken before other forms take theirs. constructed:
+    the value of its parameter for a layer of some width, if the constructor of a class takes it and not the call.
+    called: the names that parameters of the normalizer have in this form, by role.
+    """
 
     roles: Mapping[str, tuple[str, ...]]
     calls: Mapping[str, FormCall]
     changed: tuple[str, ...] = ()
+    innermost: bool = False
+    constructed: Callable[[int], int] | None = None
+    called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def as_given(question: FormQuestion) -> Given:
+    """The input as it is."""
+    return {"input": question.x}
 
 
 def as_returned(returned: Any, given: Given, question: FormQuestion) -> Any:

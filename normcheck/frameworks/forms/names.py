@@ -16,7 +16,19 @@ PADDING_IS_TRUE = ("padding_mask", "pad_mask", "key_padding_mask")
 
 LENGTHS = ("lengths", "length", "lens", "seq_lens", "seq_lengths", "input_lengths", "x_len", "x_lengths", "valid_lens")
 
-FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS}
+OUTPUT_SCALE = ("quant_scale", "output_scale", "out_scale", "y_scale", "scale_out", "static_scale", "q_scale",
+                "input_scale", "scales", "scale")  # fmt: skip
+"""Names of the scale of a quantized output; the next layer takes it for that of its input."""
+
+GROUP_SIZE = ("group_size", "head_dim", "head_size", "dim_head", "d_head", "headdim", "group_width")
+GROUP_COUNT = ("num_groups", "n_groups", "ngroups", "groups", "num_heads", "n_heads", "nheads", "heads", "n_head")
+
+KEY = ("k", "key", "keys", "key_states", "k_states", "xk")
+KEY_WEIGHT = ("k_weight", "weight_k", "k_norm_weight", "key_weight", "k_gamma", "k_scale", "wk")
+QUERY_WEIGHT = ("q_weight", "weight_q", "q_norm_weight", "query_weight", "q_gamma", "q_scale", "wq")
+
+FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS,
+         forms.GROUPED: GROUP_SIZE, forms.QK: KEY[1:]}  # fmt: skip
 
 
 def form_of(parameter: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from types import MethodType
@@ -13,12 +13,14 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import add, channels_last, gate, mask, modulated
-from normcheck.frameworks.forms.form import FormArrays, FormCall, FormQuestion, FormSpec
+from normcheck.frameworks.forms import activation, add, channels_last, gate, groups, mask, modulated, qk, quantized
+from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
 from normcheck.normalizers import forms
+from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.quantization import QUANTIZED
 
 SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.ADD: (add.FORM,),
@@ -28,16 +30,24 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.LENGTHS: (mask.LENGTHS,),
     forms.MODULATED: (modulated.BY_CASE, modulated.TO_BROADCAST),
     forms.CHANNELS_LAST: (channels_last.FORM,),
+    forms.GROUPED: groups.FORMS,
+    forms.QK: qk.FORMS,
+    **{form: (activation.form(use),) for form, use in AFTER.items()},
+    **{form: quantized.forms_of(form) for form in QUANTIZED},
 }
 """Every form by its name in the contract, in the variants in which code takes it; the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormedTarget:
-    """A target without the parameters of its forms: called as the plain normalizer, and in each further way by name."""
+    """A target without the parameters of its forms: called as the plain normalizer, and in each further way by name.
+
+    around: what is made of the calls in each way, by its name.
+    """
 
     plain: Any
     further: Mapping[str, Any]
+    around: Mapping[str, Sequence[Around]]
 
 
 def formed_targets(
@@ -79,16 +89,25 @@ class _Reduction:
 
     def formed(self, target: Any, specs: Sequence[FormSpec]) -> FormedTarget:
         """The target without the parameters of all forms. Raises `UsageError` if it has none for one of them."""
-        whole = target
-        for spec in specs:
-            whole = self._without(whole, spec, forms.PLAIN)
+        whole = self._without_all(target, sorted(specs, key=lambda one: not one.innermost))
         further: dict[str, Any] = {}
+        around = {forms.PLAIN: [spec.calls[forms.PLAIN].around for spec in specs]}
         for spec in specs:
-            inner = target
-            for other in specs:
-                inner = inner if other is spec else self._without(inner, other, forms.PLAIN)
-            further |= {use: self._without(inner, spec, use) for use in spec.calls if use != forms.PLAIN}
-        return FormedTarget(whole, further)
+            own = [use for use in spec.calls if use != forms.PLAIN]
+            first = [other for other in specs if other is not spec and (other.innermost or not spec.innermost)]
+            last = [other for other in specs if other is not spec and other not in first]
+            inner = self._without_all(target, sorted(first, key=lambda one: not one.innermost))
+            further |= {use: self._without_all(self._without(inner, spec, use), last) for use in own}
+            around |= {
+                use: [other.calls[use if other is spec else forms.PLAIN].around for other in specs] for use in own
+            }
+        return FormedTarget(whole, further, around)
+
+    def _without_all(self, target: Any, specs: Sequence[FormSpec]) -> Any:
+        """The target without the parameters of some forms, each called as the plain normalizer."""
+        for spec in specs:
+            target = self._without(target, spec, forms.PLAIN)
+        return target
 
     def _without(self, target: Any, spec: FormSpec, use: str) -> Any:
         """The target without the parameters of one form, called in one way."""
@@ -101,6 +120,9 @@ class _Reduction:
             out = layers.copy(given.inner)
             out.__class__ = _subclass(type(out), reduced)
             return out
+        inner = _constructed(given.inner, spec)
+        if inner is not None:
+            return of_fixed(Fixed(inner, given.args, given.kwargs))
         return of_fixed(Fixed(_subclass(given.inner, reduced), given.args, given.kwargs))
 
     def _reduced(
@@ -110,10 +132,16 @@ class _Reduction:
         names = {role: self._parameter(parameters, known, role) for role, known in spec.roles.items()}
         names["input"] = _input(parameters, tuple(names.values()))
         changed = dict(self._changed(parameters, spec))
-        rest = [one for one in parameters if one.name not in names.values() or one.name == names["input"]]
+        called = {role: self._parameter(parameters, known, role) for role, known in spec.called.items()}
+        rest = [
+            replace(one, name=next((role for role, name in called.items() if name == one.name), one.name))
+            for one in parameters
+            if one.name not in names.values() or one.name == names["input"]
+        ]
 
         def plain_call(*args: Any, **kwargs: Any) -> Any:
             values = {one.name: value for one, value in zip(rest, args, strict=False)} | kwargs
+            values = {called.get(name, name): value for name, value in values.items()}
             own = {role: values[parameter] for role, parameter in changed.items() if parameter in values}
             question = FormQuestion(values[names["input"]], self.arrays, self.normalizer, own)
             given = call.given(question)
@@ -147,9 +175,32 @@ class _Reduction:
     def _changed(self, parameters: Sequence[Parameter], spec: FormSpec) -> Iterator[tuple[str, str]]:
         """The names of the parameters whose values a form changes, by role."""
         for role in spec.changed:
-            found = [one.name for one in parameters if plain(one.name) in names_of(self.normalizer, role)]
+            known = spec.called.get(role) or names_of(self.normalizer, role)
+            found = [one.name for one in parameters if plain(one.name) in known]
             if found:
                 yield role, found[0]
+
+
+def _constructed(base: type, spec: FormSpec) -> type | None:
+    """The class whose constructor takes no parameter of a form; None if it takes none, or the form has none there.
+
+    Its value follows from the first whole number that the constructor gets, which is the width.
+    """
+    value, known = spec.constructed, {name for names in spec.roles.values() for name in names}
+    own = inspect.signature(base.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
+    name = next((name for name in own.parameters if plain(name) in known), "")
+    if value is None or not name:
+        return None
+    rest = own.replace(parameters=[one for one in own.parameters.values() if one.name != name])
+
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = rest.bind(self, *args, **kwargs).arguments
+        width = next((one for one in list(given.values())[1:] if isinstance(one, int)), 0)
+        base.__init__(**given, **{name: value(width)})  # type: ignore[misc]
+
+    construct.__signature__ = rest  # type: ignore[attr-defined]
+    kept = {one: attribute(base, one) for one in ("__module__", "__qualname__", "__doc__")}
+    return type(base)(base.__name__, (base,), kept | {"__init__": construct})
 
 
 def _subclass(base: type, reduced: Callable[[Callable[..., Any], Sequence[Parameter]], Any]) -> type:

@@ -21,6 +21,12 @@ class JaxFormArrays:
     def counts(self, values: Array, x: Any) -> Any:
         return jnp.asarray(values.astype(np.int32))
 
+    def exact(self, values: Array, x: Any) -> Any:
+        return jnp.asarray(values)
+
+    def numbers(self, x: Any) -> Array:
+        return np.asarray(x).astype(np.float64)
+
     def constant(self, x: Any) -> Any:
         return jax.lax.stop_gradient(x)
 

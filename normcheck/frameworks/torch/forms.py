@@ -19,6 +19,12 @@ class TorchFormArrays:
     def counts(self, values: Array, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(values).to(x.device, torch.int64)
 
+    def exact(self, values: Array, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(values).to(x.device, torch.float64)
+
+    def numbers(self, x: torch.Tensor) -> Array:
+        return tensors.array(x)
+
     def constant(self, x: torch.Tensor) -> torch.Tensor:
         return x.detach()
 

@@ -6,7 +6,11 @@ import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.normalizers import forms
+from normcheck.normalizers.activations import ACTIVATED
+from normcheck.normalizers.bounds import activated, quantized
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.quantization import OF_SCALES
+from normcheck.normalizers.reference.oracle import Truth
 
 STEPS = 6.0
 """Roundings of a gate and its product, each at most u of the size of the result.
@@ -29,12 +33,22 @@ def output(use: str, y: Array, bound: Array, case: Case) -> Array:
     if use == forms.BY_GATE:
         gate = forms.gates(case.x.shape)
         return _scaled(case, bound, y, gate.value, np.abs(gate.value))
-    return bound
+    if use in OF_SCALES:  # of rows, or of the whole output
+        return np.full(y.shape, quantized.scale(OF_SCALES[use], y))
+    return activated.output(ACTIVATED[use], y, bound, case) if use in ACTIVATED else bound
 
 
-def input_gradient(use: str, y: Array, dx: Array, bounds: tuple[Array, Array], case: Case) -> Array:
-    """Bound of the gradient in a way to call. bounds: those of y and dx of the plain call, all of the shape of x."""
+def input_gradient(use: str, truth: Truth, bounds: tuple[Array, Array], case: Case) -> Array:
+    """Bound of the gradient in a way to call.
+
+    truth: that of the plain case that `reference.forms.pulled` makes of `case`. bounds: those of its y and dx, both of
+    the shape of x.
+    """
+    y, dx = truth.y, truth.dx
     assert case.dy is not None
+    assert dx is not None
+    if use in ACTIVATED:
+        return activated.input_gradient(ACTIVATED[use], truth, bounds, case)
     if use == forms.OF_BOTH:
         return _summed(case, bounds[1], np.abs(dx) + np.abs(case.dy))
     if use == forms.BY_GATE:

@@ -28,8 +28,9 @@ from normcheck.normalizers.checks import (
     statistics,
     weight_norm_nets,
 )
+from normcheck.normalizers.checks.quantized import in_form
 
-CHECKS: tuple[Check, ...] = (
+_ALL: tuple[Check, ...] = (
     accuracy.CHECKS
     + invariance.CHECKS
     + extended.CHECKS
@@ -54,6 +55,8 @@ CHECKS: tuple[Check, ...] = (
     + grid.CHECKS
     + batch_invariance.CHECKS
 )
+
+CHECKS = tuple(map(in_form, _ALL))
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}
 """The checks of normalizers by name."""

@@ -8,12 +8,13 @@ from normcheck.core.check import Check, nothing
 from normcheck.core.compare import bound_ratios, differ
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, worst
+from normcheck.normalizers import quantization
 from normcheck.normalizers.bounds import bounds
 from normcheck.normalizers.bounds.bounds import ErrorBound
 from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import forms
+from normcheck.normalizers.checks import forms, quantized
 from normcheck.normalizers.checks.curves import curve
 from normcheck.normalizers.checks.declared import declared
 from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
@@ -59,8 +60,12 @@ def value(subject: Subject, case: Case) -> Comparison:
 
 def _compared(subject: Subject, case: Case, pass_name: str) -> Comparison:
     truth, answer = truth_of(subject, case), answer_of(subject, case)
+    further = tuple(forms.outputs(subject, truth)) if case.training else ()
+    of = quantization.quantized(subject.contract.form)
+    if of is not None:
+        return worst(*quantized.compared(subject, truth, of, answer.y), *further)
     found = compare(subject, truth, answer.y, pass_name)
-    more = (*declared(subject, truth, answer), *(forms.outputs(subject, truth) if case.training else ()))
+    more = (*declared(subject, truth, answer), *further)
     return worst(found, *more) if more else found
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from normcheck.core.compare import differ
 from normcheck.core.floats import FORMATS
 from normcheck.core.result import Comparison
-from normcheck.normalizers import forms
+from normcheck.normalizers import forms, quantization
+from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
+from normcheck.normalizers.bounds import quantized
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
-from normcheck.normalizers.checks.within_bounds import resolved
+from normcheck.normalizers.checks.within_bounds import resolved, truth_of
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.subject import Subject
@@ -21,6 +23,8 @@ from normcheck.normalizers.subject import Subject
 OUTPUTS = {
     forms.OTHER: "the new residual is input + residual, rounded once",
     forms.BY_GATE: "y = norm(x) silu(gate)",
+    forms.BY_KEY: "k' is the norm of k",
+    **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
 
@@ -31,13 +35,15 @@ GRADIENTS = {
     forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
     forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
     forms.BY_PADDING: "the gradient of padding is zero",
+    forms.BY_KEY: "the gradient of k is that of its norm",
+    **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""
 
 
 def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The outputs in the further ways to call, for a plain case in training."""
-    case = truth.case
+    case, of = truth.case, quantization.quantized(subject.contract.form)
     for use in _offered(subject, OUTPUTS):
         answer = subject.call(case.but(use=use, dy=None), False)
         expected = reference.output(use, truth.y, case)
@@ -45,6 +51,8 @@ def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
             yield differ(OUTPUTS[use], answer.y, FORMATS[answer.format].round(expected), NOTHING)
             continue
         allowed = bounds.output(use, truth.y, forward_bound(subject, truth), case)
+        if of is not None:
+            allowed = allowed + quantized.coarse(of, expected)
         mask = resolved(truth, demanded(subject, case))
         yield differ(OUTPUTS[use], answer.y, expected, allowed, mask, rounding=rounded_once(case, expected))
 
@@ -54,11 +62,12 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     case = truth.case
     for use in _offered(subject, GRADIENTS):
         found = subject.call(case.but(use=use), True).dx
-        assert truth.dx is not None
         dx = np.zeros(case.x.shape) if found is None else found  # what has no gradient is trained as if that were 0
-        expected = reference.input_gradient(use, truth.y, truth.dx, case)
-        both = forward_bound(subject, truth), backward_bound(subject, truth)
-        allowed = bounds.input_gradient(use, truth.y, truth.dx, both, case)
+        plain = truth_of(subject, reference.pulled(use, truth.y, case))
+        assert plain.dx is not None
+        expected = reference.input_gradient(use, truth.y, plain.dx, case)
+        both = forward_bound(subject, plain), backward_bound(subject, plain)
+        allowed = bounds.input_gradient(use, plain, both, case)
         mask = resolved(truth, demanded(subject, case, backward=True))
         yield differ(GRADIENTS[use], dx, expected, allowed, mask, rounding=rounded_once(case, expected))
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.normalizers.faults import (
+    activated,
     backward,
     call_modes,
     demanded,
     forms,
     forward,
     grid,
+    grouped,
     history,
     memory,
     modes,
     parts,
+    qk,
+    quantized,
     refusals,
     reparametrization,
     running,
@@ -33,7 +37,8 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
-    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, refusals.FAULTS,
+    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
+    grouped.FAULTS, qk.FAULTS, refusals.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

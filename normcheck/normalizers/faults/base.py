@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -224,10 +225,14 @@ def answer(question: FaultQuestion, fault: Fault, rest: Contract, steps: Steps) 
     seen = fault.before(question)
     bare = seen.but(running_mean=None, running_var=None) if seen.training and seen.running_mean is not None else seen
     steps = _cast_first(steps, case) if rest.cast == BEFORE else steps
-    truth = evaluate(question.normalizer, bare, rest, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+    ask = partial(evaluate, steps=steps, repartition=lambda p, _: fault.repartition(p, case))
+    truth = ask(question.normalizer, bare, rest)
+    pulled = forms.pulled(case.use, truth.y, bare) if case.use in ways(rest.form) else bare
+    truth = truth if pulled is bare else ask(question.normalizer, pulled, rest)
     mean, var = _running(truth, seen, case, rest, steps)
     found = Answer(truth.y, output_format(case, rest.cast).name, truth.dx, truth.dweight, truth.dbias, mean, var)
-    found = _in_form(found, case) if case.use in ways(rest.form) else found
+    shaped = case if truth.y.shape == case.x.shape else seen  # of other sets, until the fault puts the answer back
+    found = _in_form(found, shaped) if case.use in ways(rest.form) else found
     return _rounded(fault.after(_derived(found, question), question), case)
 
 

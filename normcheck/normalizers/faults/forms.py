@@ -12,6 +12,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.core.uses import PLAIN
 from normcheck.normalizers import forms
+from normcheck.normalizers.activations import sigmoid
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import activations, divides_activations, weighted_activations
@@ -141,10 +142,6 @@ def _scaled_by_gate(of: Callable[[Array], Array], slope: Callable[[Array], Array
             _gradient(lambda plain, question: _dy(question) * plain.y * slope(gates(question))),
         ),
     })  # fmt: skip
-
-
-def _sigmoid(gate: Array) -> Array:
-    return np.asarray(1.0 / (1.0 + np.exp(-gate)))
 
 
 def _axis(x: Array) -> int:
@@ -277,7 +274,7 @@ FAULTS = (
         source="constructed",
         concerns=weighted_activations,
         under=_GATE,
-        after=_scaled_by_gate(_sigmoid, lambda gate: _sigmoid(gate) * (1.0 - _sigmoid(gate))),
+        after=_scaled_by_gate(sigmoid, lambda gate: sigmoid(gate) * (1.0 - sigmoid(gate))),
     ),
     Fault(
         name="gate-without-activation",
@@ -295,7 +292,7 @@ FAULTS = (
         concerns=weighted_activations,
         where="backward",
         under=_GATE,
-        after=_under({forms.BY_GATE: _gradient(lambda plain, question: _dy(question) * plain.y * _sigmoid(
+        after=_under({forms.BY_GATE: _gradient(lambda plain, question: _dy(question) * plain.y * sigmoid(
             in_turn(forms.GATES, question.case.x.shape)))}),
     ),
     Fault(

@@ -1,5 +1,7 @@
 """Right code of every form, in the styles of model code."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -167,3 +169,35 @@ def masked_by_numbers(x, mask, weight=None, bias=None, eps=1e-5):
     units = (1, -1) + (1,) * (x.dim() - 2)
     out = out if weight is None else out * weight.view(units)
     return (out if bias is None else out + bias.view(units)).to(x.dtype)
+
+
+class BatchNormAct2d(nn.BatchNorm2d):
+    """A batch norm with its activation, as blocks of image models have it."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+def layer_norm_gelu(x, weight, bias, eps=1e-5):
+    """A layer norm and GELU in one function."""
+    return F.gelu(F.layer_norm(x, (x.shape[-1],), weight, bias, eps))
+
+
+def rms_norm_gelu_tanh(x, weight, eps=1e-6):
+    return F.gelu(F.rms_norm(x, (x.shape[-1],), weight, eps), approximate="tanh")
+
+
+def group_norm_silu(x, num_groups, weight=None, bias=None, eps=1e-5):
+    """The group norm of a diffusion model, with the swish that follows it."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    sets = wide.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups)
+    var, mean = torch.var_mean(sets, -1, correction=0, keepdim=True)
+    out = ((sets - mean) * torch.rsqrt(var + eps)).reshape(x.shape)
+    units = (1, -1) + (1,) * (x.dim() - 2)
+    out = out if weight is None else out * weight.view(units)
+    out = out if bias is None else out + bias.view(units)
+    return (out * torch.sigmoid(out)).to(x.dtype)

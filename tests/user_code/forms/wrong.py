@@ -159,3 +159,57 @@ def padding_is_trained(x, mask, weight=None, bias=None, eps=1e-5):
     out = out if weight is None else out * weight.view(units)
     out = out if bias is None else out + bias.view(units)
     return out.to(x.dtype)
+
+
+class ActivationMissing(nn.BatchNorm2d):
+    """The activation was lost when another batch norm was put in the place of the one with it."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.act = nn.ReLU(inplace=True)
+
+
+class LeakyBatchNorm(nn.BatchNorm2d):
+    def forward(self, x):
+        return F.leaky_relu(super().forward(x))
+
+
+class Clamped(torch.autograd.Function):
+    """ReLU whose backward lets everything pass."""
+
+    @staticmethod
+    def forward(ctx, y):
+        return y.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
+def relu_passes_every_gradient(x, weight, bias, eps=1e-5):
+    return Clamped.apply(F.layer_norm(x, (x.shape[-1],), weight, bias, eps))
+
+
+def gelu_by_tanh(x, weight, bias, eps=1e-5):
+    return F.gelu(F.layer_norm(x, (x.shape[-1],), weight, bias, eps), approximate="tanh")
+
+
+def gelu_by_erf(x, weight, eps=1e-6):
+    return F.gelu(rms(x, weight, eps))
+
+
+def silu_is_hard(x, weight, eps=1e-6):
+    return F.hardswish(rms(x, weight, eps))
+
+
+def activated_twice(x, weight, eps=1e-6):
+    return F.silu(F.silu(rms(x, weight, eps)))
+
+
+def silu_without_product_rule(x, weight, eps=1e-6):
+    return Swish.apply(rms(x, weight, eps))
+
+
+def mean_in_rms_norm_silu(x, weight, eps=1e-6):
+    """A fault of the normalizer itself, below its activation."""
+    return F.silu(rms(x - x.mean(-1, keepdim=True), weight, eps))

@@ -1,0 +1,39 @@
+"""Bounds of quantized outputs: half a step of the format, and what the normalizer itself may be off by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from normcheck.core.floats import FLOAT32, Array
+from normcheck.normalizers.quantization import ROOM, Quantized
+
+ROUNDINGS = 4.0
+"""Roundings to float32 in a quantizer, each at most u of |y|: of the scale, of its reciprocal, and of two products."""
+
+
+def scale(of: Quantized, y: Array) -> float:
+    """The largest scale that an output may have: one for all of it, larger than needed by `ROOM`."""
+    return float(ROOM * np.abs(y).max(initial=0.0) / of.largest)
+
+
+def coarse(of: Quantized, y: Array) -> Array:
+    """How far a quantized output may be from y, whatever its scales are of, if they are no larger than needed."""
+    largest = scale(of, y) / ROOM
+    return np.asarray(largest * of.half_step(y / largest if largest else y))
+
+
+def output(of: Quantized, y: Array, bound: Array, q: Array, scales: Array) -> Array:
+    """Bound of q times its scale against y, clipped to the range of the format.
+
+    bound: of the normalizer's output, which may be rounded to its format before it is quantized. A tie may be rounded
+    either way. An integer below the range may stop at the least number or at minus the largest, one step before it.
+    """
+    step = of.half_step(np.round(q, 6))
+    short = np.where(y < -of.largest * scales, -of.least - of.largest, 0.0)
+    return np.asarray((step + short) * scales + 2.0 * bound + ROUNDINGS * FLOAT32.u * np.abs(y))
+
+
+def scales_needed(of: Quantized, needed: Array, bound: Array) -> tuple[Array, Array]:
+    """The smallest and the largest scale where `needed` is just enough. bound: of the normalizer's output."""
+    off = np.max(bound, initial=0.0, where=np.isfinite(bound)) / of.largest
+    return (1.0 - ROUNDINGS * FLOAT32.u) * needed - 2.0 * off, ROOM * (1.0 + 2.0 * ROUNDINGS * FLOAT32.u) * needed + off
