@@ -16,7 +16,7 @@ from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
-COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "report", "docs")
+COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "init", "report", "docs")
 INTERRUPTED, USAGE = 2, 4
 """pytest's exit statuses for a run that is interrupted, and for wrong usage."""
 
@@ -28,6 +28,7 @@ normcheck table                                  Table 1 and more of all kinds, 
 normcheck table --of mypkg.kernels:mystery       the row of a callable; layer_norm=mypkg:f: of an implementation
 normcheck identify mypkg.kernels:mystery         what an unknown callable is
 normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with options, further inputs or a packed output
+normcheck init                                   add the normalizers of this project to its pyproject.toml
 normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
 normcheck docs --out site                        the documentation as a site of static files
@@ -85,6 +86,25 @@ def _survey(words: Sequence[str]) -> int:
     for path in write(found, asked.out):
         print(f"written: {path}")
     return INTERRUPTED if interrupted else int(any(one["counts"].get("finding") for one in found["libraries"]))
+
+
+def _init(words: Sequence[str]) -> int:
+    """What a project lacks, shown as a difference and written if that is asked for."""
+    from normcheck.engine.init.options import command
+
+    asked, yes = command(words)
+    plan = asked.plan(lambda text: print(text, file=sys.stderr, flush=True))
+    for change in plan.changes:
+        print(change.difference(asked.folder), end="")
+        if yes:
+            change.write()
+    for remark in plan.remarks:
+        print(remark)
+    if not plan.changes:
+        print("nothing to add")
+    else:
+        print("written" if yes else "nothing is written yet; to write it: normcheck init --yes")
+    return 0
 
 
 def _table(words: Sequence[str]) -> int:
@@ -224,20 +244,12 @@ def _saved(path: Path) -> dict[str, Any]:
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
-    from normcheck.core.contract import contract
-    from normcheck.engine.self_check import mutation_scores
-    from normcheck.engine.settings import Settings
+    from normcheck.engine.claims import conventions as checked
+    from normcheck.engine.self_check import rate_lines
 
-    pairs = dict(pair.partition("=")[::2] for pair in conventions)
-    promised = contract(pairs)
-    found = list(mutation_scores(promised, Settings(effort).effort))
-    through = [one for one in found if not one.check]
-    chosen = [*conventions, *([] if effort == "default" else [f"effort {effort}"])]
-    settings = ", ".join(chosen) or "default settings"
-    print(f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})")
-    for one in through:
-        print(f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}")
-    return int(bool(through))
+    text, missed = rate_lines(checked(conventions), effort)
+    print("\n".join(text))
+    return int(missed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -257,7 +269,15 @@ def _parser() -> argparse.ArgumentParser:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
     # commands with options of their own
-    own = {"check": _check, "survey": _survey, "report": _report, "adapt": _adapt, "docs": _docs, "table": _table}
+    own = {
+        "check": _check,
+        "survey": _survey,
+        "report": _report,
+        "adapt": _adapt,
+        "docs": _docs,
+        "table": _table,
+        "init": _init,
+    }
     if arguments and arguments[0] in own:
         return own[arguments[0]](arguments[1:])
     parser = _parser()

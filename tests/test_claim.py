@@ -31,10 +31,25 @@ class Outer:
     ("layer_norm=a=b.py:f", "layer_norm", "a=b.py:f"),
     ("layer_norm=C:/code/mine.py:f", "layer_norm", "C:/code/mine.py:f"),
     ("no_such_kind=m:f", "no_such_kind", "m:f"),
+    ("layer_norm[]=m:f", "layer_norm", "m:f"),
+    ("layer_norm=m:C(shape=[3])", "layer_norm", "m:C(shape=[3])"),
 ])  # fmt: skip
 def test_kind_and_target(text: str, kind: str, target: str) -> None:
     """The kind ends at the first equals sign, and the target keeps the rest without blanks around it."""
     assert parse(text) == Implementation(kind, target)
+
+
+def test_conventions_of_its_own() -> None:
+    made = parse("rms_norm[weight=1+w formats=float32,bfloat16] = m:C(eps=1e-6)")
+
+    assert made == Implementation("rms_norm", "m:C(eps=1e-6)", {"weight": "1+w", "formats": "float32,bfloat16"})
+
+
+def test_a_convention_without_a_value() -> None:
+    with pytest.raises(
+        UsageError, match=r"'weight' in .* is not KEY=VALUE, as in rms_norm\[weight=1\+w eps=1e-6\]=m:f"
+    ):
+        parse("rms_norm[weight]=m:f")
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.core.safe_text import safe
 from normcheck.core.target import target_of
+
+WITH_CONVENTIONS = re.compile(r"\s*(\w+)\s*\[([^\]]*)\]\s*=(.*)", re.DOTALL)
+"""A claim with conventions of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,39 @@ def split_kind(text: str) -> tuple[str, str]:
 
     >>> split_kind("mypkg.norms:GroupNorm(groups=4)")
     ('', 'mypkg.norms:GroupNorm(groups=4)')
+    >>> split_kind("rms_norm[weight=1+w]=mypkg.norms:Norm")
+    ('rms_norm', 'mypkg.norms:Norm')
     """
+    kind, _, target = _parts(text)
+    return kind, target
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Kind, conventions and target of a claim as text."""
+    bracketed = WITH_CONVENTIONS.fullmatch(text)
+    if bracketed:
+        kind, conventions, target = bracketed.groups()
+        return kind, conventions, target.strip()
     kind, equals, target = text.partition("=")
-    return (kind.strip(), target.strip()) if equals and "(" not in kind else ("", text.strip())
+    return (kind.strip(), "", target.strip()) if equals and "(" not in kind else ("", "", text.strip())
 
 
 def parse(text: str) -> Implementation:
-    """An implementation from "KIND=TARGET". Raises `UsageError` for any other form.
+    """An implementation from "KIND=TARGET", or "KIND[KEY=VALUE ...]=TARGET" with conventions of its own.
+
+    Raises `UsageError` for any other form. Whether the conventions are known is not checked here.
 
     >>> parse("layer_norm=torch.nn.functional:layer_norm").kind
     'layer_norm'
+    >>> parse("rms_norm[weight=1+w eps=1e-6]=mypkg.norms:Norm").contract
+    {'weight': '1+w', 'eps': '1e-6'}
     """
-    kind, target = split_kind(text)
+    kind, conventions, target = _parts(text)
     if not kind:
         raise UsageError(f"{text!r} is not KIND=TARGET, as in layer_norm=mypkg.kernels:fast_layer_norm")
     target_of(target)  # raises for a text that names no target
-    return Implementation(kind, target)
+    pairs = [word.partition("=") for word in conventions.split()]
+    for word, equals, _ in pairs:
+        if not equals:
+            raise UsageError(f"{word!r} in {text!r} is not KEY=VALUE, as in {kind}[weight=1+w eps=1e-6]={target}")
+    return Implementation(kind, target, {key: value for key, _, value in pairs})

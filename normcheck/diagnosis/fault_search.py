@@ -140,7 +140,9 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
         return _all_of(traced)
     if len({t.hypothesis.names for t in found}) > 1:
         found = separate_rivals(evidence.subject, found)
-    found = found or sorted(pairs(evidence, tests), key=HypothesisTest.rank) or _partly(evidence, tests)
+    if not found:
+        _on_screen(evidence, tests)
+        found = sorted(pairs(evidence, tests), key=HypothesisTest.rank) or _partly(evidence, tests)
     if len({t.hypothesis.names for t in found}) > MOST_NAMES:
         found = []
     explained = {name for t in found for name in t.hypothesis.names}
@@ -173,13 +175,22 @@ def _candidates(evidence: Evidence, tests: Iterable[HypothesisTest]) -> list[Hyp
 
 def _singles(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[HypothesisTest]:
     """The hypotheses that explain everything."""
+    found = []
+    for test in tests:
+        if evidence.budget.exhausted:
+            break
+        if test.holds(evidence.screen):
+            found.append(test)
+    return [test for test in found if test.holds(evidence.in_order)]
+
+
+def _on_screen(evidence: Evidence, tests: Sequence[HypothesisTest]) -> None:
+    """Test hypotheses on the whole screen: what each explains in part decides which are tested together."""
     for test in tests:
         for experiment in evidence.screen:
             if evidence.budget.exhausted or (experiment.large and not test.holds(list(test.results))):
                 break
             test.on(experiment)
-    done = [t for t in tests if t.results.keys() >= set(evidence.screen)]
-    return [t for t in done if t.holds(evidence.in_order)]
 
 
 def _exactly(evidence: Evidence, test: HypothesisTest) -> bool:

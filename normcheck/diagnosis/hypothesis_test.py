@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -41,25 +41,37 @@ class HypothesisTest:
     """
 
     def __init__(self, hypothesis: Hypothesis, evidence: Evidence) -> None:
-        subject = evidence.subject
         self.hypothesis, self.evidence = hypothesis, evidence
-        self.call = hypothesis.subject(subject.normalizer, subject.contract).call
         place = hypothesis.fault.where == "use" or (evidence.standard_right and hypothesis.fault.where != "mode")
         self.by_place = place and hypothesis.when is None  # a condition is particular enough: its values are compared
         self.results: dict[Experiment, list[float | None]] = {}
+        self.asked: set[Experiment] = set()
         self.touched: set[Kind] = set()  # kinds of observations that it makes wrong
+
+    @cached_property
+    def call(self) -> Call:
+        """Calls the reference with the fault; it keeps what lasts from call to call."""
+        subject = self.evidence.subject
+        return self.hypothesis.subject(subject.normalizer, subject.contract).call
 
     def on(self, experiment: Experiment, *, forward: bool = False) -> list[float | None]:
         """Its results for the observations of an experiment; forward: for the output alone."""
         if experiment in self.results:
             return self.results[experiment]
-        question = replace(experiment.question, gradient=False) if forward else experiment.question
-        self.evidence.budget.spent += (0.4 if forward else 1.0) * (1.0 + question.size / SMALL)
         some = [one for one in experiment.observations if not forward or one.name == "y"]
-        found = self._results(experiment, some, self._answer(question))
+        found = self._results(experiment, some, self._asked(experiment, forward=forward))
         if not forward:
             self.results[experiment] = found
         return found
+
+    def _asked(self, experiment: Experiment, *, forward: bool = False) -> Answer | None:
+        """Its answer to the question of an experiment, which counts once."""
+        question = replace(experiment.question, gradient=False) if forward else experiment.question
+        if experiment not in self.asked:
+            self.evidence.budget.spent += (0.4 if forward else 1.0) * (1.0 + question.size / SMALL)
+        if not forward:
+            self.asked.add(experiment)
+        return self._answer(question)
 
     def _answer(self, question: Question) -> Answer | None:
         """Its answer; None to a question for which the fault has no meaning."""
@@ -112,8 +124,16 @@ class HypothesisTest:
         return ((one, result) for e in some for one, result in zip(e.observations, self.on(e), strict=True))
 
     def holds(self, some: Iterable[Experiment]) -> bool:
-        """Whether it contradicts no observation."""
-        return all(result is not None for _, result in self.pairs(some))
+        """Whether it contradicts no observation. The first contradiction ends it: most hypotheses have many."""
+        return not any(map(self._contradicted, some))
+
+    def _contradicted(self, experiment: Experiment) -> bool:
+        if experiment not in self.results and not (experiment.question.from_check and self.by_place):
+            got = self._asked(experiment)
+            in_order = sorted(experiment.observations, key=lambda one: not one.wrong)
+            if got is None or any(self._result(experiment, one, got, by_place=False) is None for one in in_order):
+                return True
+        return None in self.on(experiment)
 
     def explains_output(self, some: Iterable[Experiment]) -> bool:
         """Whether it contradicts no output of a plain training call."""

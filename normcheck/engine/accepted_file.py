@@ -2,7 +2,7 @@
 
 [[tool.normcheck.expected]]
 target = "mypkg.kernels:fast_layer_norm"
-check = "value"
+check = "value"  # or a list of several
 reason = "one pass over the data, issue 12"
 until = 2027-01-31
 """
@@ -10,21 +10,22 @@ until = 2027-01-31
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Array, InlineTable
+from tomlkit.items import Array
 
 from normcheck.core.atomic_write import atomic_write, try_write
 from normcheck.core.errors import UsageError, suggest
 from normcheck.engine.accepted_findings import AcceptedFinding
+from normcheck.engine.toml_text import edited, inline, table_in
 
-KEYS = ("target", "check", "reason", "until")
+CHECK = "check"
+KEYS = ("target", CHECK, "reason", "until")
 TABLES = ("tool", "normcheck")
 """The tables around the entries, from the outside in."""
 ENTRIES = "expected"
@@ -33,7 +34,7 @@ EXAMPLE = "as in [[tool.normcheck.expected]] with target, check and reason"
 
 def read(path: Path, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
     """The entries of a pyproject.toml, if it exists. Raises `UsageError` for an invalid entry. checks: known names."""
-    table: Any = _parsed(path, _text(path))
+    table: Any = parsed(path, text_of(path))
     for name in TABLES:
         table = table.get(name, {})
         if not isinstance(table, dict):
@@ -44,10 +45,10 @@ def read(path: Path, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
     entries = table.get(ENTRIES, [])
     if not isinstance(entries, list):
         raise UsageError(f"{path.name}: tool.normcheck.expected is {_type(entries)}; write a list of tables, {EXAMPLE}")
-    return tuple(_entry(entry, path.name, tuple(checks)) for entry in entries)
+    return tuple(one for entry in entries for one in _entry(entry, path.name, tuple(checks)))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a file, with its line ends; empty if there is no file. Raises `UsageError` if it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8")
@@ -59,7 +60,7 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path.name} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def parsed(path: Path, text: str) -> dict[str, Any]:
     """The content of a TOML file. Raises `UsageError` for what is no TOML."""
     try:
         return tomllib.loads(text)
@@ -78,7 +79,22 @@ def _type(value: object) -> str:
     return names.get(type(value), "a time")
 
 
-def _entry(entry: Any, file: str, checks: tuple[str, ...]) -> AcceptedFinding:
+def checks_of(entry: Mapping[str, Any]) -> list[Any]:
+    """The checks of an entry, which names one or several."""
+    return entry["check"] if isinstance(entry["check"], list) else [entry["check"]]
+
+
+def _require_texts(where: str, key: str, value: Any) -> None:
+    """Raise `UsageError` for a value that is no text; the checks may be a list of texts."""
+    texts = value if key == CHECK and isinstance(value, list) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"{where} has {_type(text)} as its {key}; write a text in quotes")
+    if not texts or not all(text.strip() for text in texts):
+        raise UsageError(f"{where} has no {key}: target, check and reason are required")
+
+
+def _entry(entry: Any, file: str, checks: tuple[str, ...]) -> Iterator[AcceptedFinding]:
     where = f"{file}: an expected finding"
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is {_type(entry)}; write a table, {EXAMPLE}")
@@ -86,19 +102,15 @@ def _entry(entry: Any, file: str, checks: tuple[str, ...]) -> AcceptedFinding:
         if key not in KEYS:
             raise UsageError(f"{where} has an unknown key {key!r}; {suggest(key, KEYS)}")
     for key in KEYS[:3]:
-        value = entry.get(key, "")
-        if not isinstance(value, str):
-            raise UsageError(f"{where} has {_type(value)} as its {key}; write a text in quotes")
-        if not value.strip():
-            raise UsageError(f"{where} has no {key}: target, check and reason are required")
-    if entry["check"] not in checks:
-        raise UsageError(
-            f"{where} names a check {entry['check']!r} that there is not; {suggest(entry['check'], checks)}"
-        )
+        _require_texts(where, key, entry.get(key, ""))
+    for check in checks_of(entry):
+        if check not in checks:
+            raise UsageError(f"{where} names a check {check!r} that there is not; {suggest(check, checks)}")
     until = entry.get("until")
     if until is not None and (not isinstance(until, date) or isinstance(until, datetime)):
         raise UsageError(f"{where} is accepted until {str(until)!r}: write a date, as in until = 2027-01-31")
-    return AcceptedFinding(entry["target"], entry["check"], entry["reason"], until)
+    for check in checks_of(entry):
+        yield AcceptedFinding(entry["target"], check, entry["reason"], until)
 
 
 def require_writable(path: Path, reason: str) -> None:
@@ -115,7 +127,7 @@ def require_writable(path: Path, reason: str) -> None:
         try_write(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; leave out --norm-accept") from None
-    _edited(path, _text(path), [dict.fromkeys(KEYS[:3], "x")])
+    with_entries(path, text_of(path), [dict.fromkeys(KEYS[:3], "x")])
 
 
 def write(path: Path, found: Iterable[tuple[str, str]], reason: str) -> int:
@@ -123,20 +135,25 @@ def write(path: Path, found: Iterable[tuple[str, str]], reason: str) -> int:
 
     Everything else in the file stays as it is. Raises `UsageError` if it cannot be written; then it is unchanged.
     """
-    text = _text(path)
-    known = {(entry["target"], entry["check"]) for entry in _entries(_parsed(path, text))}
+    text = text_of(path)
+    known = pairs_in(path, text)
     new = [
         {"target": target, "check": check, "reason": reason}
         for target, check in dict.fromkeys(found) if (target, check) not in known
     ]  # fmt: skip
     if not new:
         return 0
-    written = _edited(path, text, new)
+    written = with_entries(path, text, new)
     try:
         atomic_write(path, written.encode())
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     return len(new)
+
+
+def pairs_in(path: Path, text: str) -> set[tuple[str, str]]:
+    """The pairs (target, check) of the entries of a file, which `read` has checked."""
+    return {(entry["target"], check) for entry in _entries(parsed(path, text)) for check in checks_of(entry)}
 
 
 def _entries(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -147,24 +164,15 @@ def _entries(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _edited(path: Path, text: str, new: list[dict[str, str]]) -> str:
-    """The text with further entries, with the line ends that it has.
-
-    It is read again: unless it means exactly what it meant, with the new entries at the end, `UsageError` is raised.
-    """
-    expected = deepcopy(_parsed(path, text))
+def with_entries(path: Path, text: str, new: Sequence[Mapping[str, Any]]) -> str:
+    """The text of a file with further entries at the end. Raises `UsageError` if it would mean something else too."""
+    expected = deepcopy(parsed(path, text))
     owner: dict[str, Any] = expected
     for name in TABLES:
         owner = owner.setdefault(name, {})
     owner[ENTRIES] = [*owner.get(ENTRIES, []), *new]
-    windows = "\r\n" in text and "\n" not in text.replace("\r\n", "")
-    try:
-        made = _with_entries(text.replace("\r\n", "\n") if windows else text, new)
-        made = made.replace("\n", "\r\n") if windows else made
-        same = tomllib.loads(made) == expected
-    except (TOMLKitError, ValueError, TypeError, RecursionError):
-        same = False
-    if not same:
+    made = edited(text, lambda document: _add(document, new), expected)
+    if made is None:
         raise UsageError(
             f"{path.name} is written in a way in which no expected finding can be added: write [[tool.normcheck."
             "expected]] tables at its end by hand"
@@ -172,25 +180,16 @@ def _edited(path: Path, text: str, new: list[dict[str, str]]) -> str:
     return made
 
 
-def _with_entries(text: str, new: Iterable[Mapping[str, str]]) -> str:
-    """The text as `tomlkit` writes it with further entries: tables at the end, or more items of a list in brackets."""
-    document = tomlkit.parse(text)
-    owner: Any = document
+def _add(document: Any, new: Iterable[Mapping[str, Any]]) -> None:
+    """Add entries to a document of `tomlkit`: tables at the end, or more items of a list in brackets."""
+    owner = document
     for name in TABLES:
-        if name not in owner:
-            owner[name] = tomlkit.inline_table() if _inline(owner) else tomlkit.table(is_super_table=True)
-        owner = owner[name]
+        owner = table_in(owner, name)
     if ENTRIES not in owner:
-        owner[ENTRIES] = tomlkit.array() if _inline(owner) else tomlkit.aot()
+        owner[ENTRIES] = tomlkit.array() if inline(owner) else tomlkit.aot()
     entries = owner[ENTRIES]
     in_brackets = isinstance(entries, Array)
     for entry in new:
         table = tomlkit.inline_table() if in_brackets else tomlkit.table()
         table.update(entry)
         entries.append(table)
-    return tomlkit.dumps(document)
-
-
-def _inline(table: object) -> bool:
-    """Whether a table is written in braces, so that everything in it is too."""
-    return isinstance(table, InlineTable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 from normcheck import families
 from normcheck.core.ask import draws, run_check
 from normcheck.core.check import Check
-from normcheck.core.contract import Contract
+from normcheck.core.contract import Contract, contract
 from normcheck.core.family import Family, KnownFault
 from normcheck.core.result import FAILED
 from normcheck.core.subject import BoundSubject
 from normcheck.engine import smoke
+from normcheck.engine.settings import Settings
 from normcheck.engine.smoke import SMOKE
 from normcheck.engine.warnings import under_weaker
 from normcheck.families import CHECKS
@@ -82,3 +83,14 @@ def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, la
     subject = family.faulty(entry, fault, promised)
     able = sorted(_asked(subject, effort), key=lambda c: lately.index(c.name) if c.name in lately else len(lately))
     return next((check.name for check in able if _finds(subject, entry, check, effort)), "")
+
+
+def rate_lines(conventions: Mapping[str, str], effort: str) -> tuple[list[str], bool]:
+    """How many known faults are found under conventions, and those that are not, in words; whether any is not."""
+    found = list(mutation_scores(contract(conventions), Settings(effort).effort))
+    through = [one for one in found if not one.check]
+    chosen = [f"{key}={value}" for key, value in conventions.items()]
+    settings = ", ".join([*chosen, *([] if effort == "default" else [f"effort {effort}"])]) or "default settings"
+    rate = f"{len(found) - len(through)} of {len(found)} known faults are found ({settings})"
+    missed = [f"  gets through: {one.fault} in {one.kind}; see normcheck explain {one.fault}" for one in through]
+    return [rate, *missed], bool(through)

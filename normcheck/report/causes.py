@@ -23,7 +23,7 @@ def headline(record: Mapping[str, Any]) -> str:
         laws = {check for cause in record["causes"] for check in cause["checks"]}
         counts = [_counted(len(record["causes"]), "cause"), _counted(len(laws), "law")]
     if record.get("warnings"):
-        counts.append(_counted(len(record["warnings"]), "warning"))
+        counts.append(_counted(len({one["text"] for one in record["warnings"]}), "warning"))  # as many as are shown
     return f"{record['verdict']}: {', '.join(counts)}" if counts else str(record["verdict"])
 
 

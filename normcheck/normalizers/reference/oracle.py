@@ -73,12 +73,14 @@ SCALES = {
 
 def contract_steps(contract: Contract, steps: Steps = Steps()) -> Steps:  # noqa: B008  # frozen value
     """The steps with those replaced that the contract's conventions change."""
-    steps = replace(steps, scale=SCALES.get(contract.eps_place, steps.scale))
+    changed: dict[str, Any] = {}
+    if contract.eps_place in SCALES:
+        changed["scale"] = SCALES[contract.eps_place]
     if contract.weight == "1+w":
-        steps = replace(steps, affine=standardize.affine_offset_one, cotangent=standardize.cotangent_offset_one)
+        changed |= {"affine": standardize.affine_offset_one, "cotangent": standardize.cotangent_offset_one}
     if contract.momentum == "old":
-        steps = replace(steps, blend=standardize.blend_momentum_old)
-    return steps
+        changed["blend"] = standardize.blend_momentum_old
+    return replace(steps, **changed) if changed else steps
 
 
 def partition(normalizer: Normalizer, case: Case) -> Partition:

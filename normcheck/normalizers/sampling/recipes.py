@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, FORMATS, Array, Format
+from normcheck.core.kept import keeping
 from normcheck.normalizers.case import Case, Linear, Move
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.transforms import summed
@@ -29,12 +30,9 @@ SMALL = (*range(2, 18), 31, 33, 64, 65)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape.
+    """Sizes of a layer that are fixed when it is constructed: units or channels, groups, normalized_shape."""
 
-    units: None if only the number of groups is fixed.
-    """
-
-    units: int | None
+    units: int | None  # None: only the number of groups is fixed
     groups: int = 1
     shape: tuple[int, ...] = ()
 
@@ -186,8 +184,9 @@ def has_weight(normalizer: Normalizer, draw: Draw) -> bool:
     return normalizer.acts_on == "weight" or (normalizer.weight and draw.weighted)
 
 
+@keeping
 def values(normalizer: Normalizer, draw: Draw) -> Case:
-    """A case for accuracy and gradients."""
+    """A case for accuracy and gradients, with read-only arrays."""
     rng = np.random.default_rng(draw.seed)
     format = FORMATS[draw.format]
     size, groups = shape(normalizer, draw)
