@@ -40,7 +40,7 @@ def is_run(target: Any) -> bool:
     return isinstance(target, (onnx.ModelProto, onnxruntime.InferenceSession, ReferenceEvaluator))
 
 
-class Run:
+class RunnableModel:
     """A model that can be run: the names of its inputs, and its outputs for arrays by these names."""
 
     def __init__(self, made: Any) -> None:
@@ -68,9 +68,9 @@ class Target:
 
     made: Any
     own: Mapping[str, inspect.Parameter] = field(default_factory=dict)
-    _runs: dict[Hashable, Run] = field(default_factory=dict)
+    _runs: dict[Hashable, RunnableModel] = field(default_factory=dict)
 
-    def run(self, options: Mapping[str, Any], element: int) -> Run:
+    def run(self, options: Mapping[str, Any], element: int) -> RunnableModel:
         """The model for options by parameter name. Raises any exception of the code under test."""
         given = dict(options) | ({ELEMENT_TYPE: element} if ELEMENT_TYPE in self.own else {})
         key = tuple(sorted((name, repr(value)) for name, value in given.items()))
@@ -78,7 +78,7 @@ class Target:
             made = self.made if is_run(self.made) else self.made(**given)
             if not is_run(made):
                 raise CallError(f"returned {type(made).__name__}, not an ONNX model", "it returns no ONNX model")
-            self._runs[key] = Run(made)
+            self._runs[key] = RunnableModel(made)
         return self._runs[key]
 
 
