@@ -48,7 +48,7 @@ LAYERS = {
 }
 """Layers on which questions are timed that a function cannot be asked."""
 
-FIRST, MOST = 10, 80
+FIRST, MOST = 10, 240
 """Examples of a check that are candidates; the second, and checks that begin at default, where no other finds it."""
 
 SECONDS = 0.15

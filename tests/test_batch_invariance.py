@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import normcheck
+from normcheck.core.ask import run_check
+from normcheck.core.claim import Implementation
+from normcheck.core.result import PASSED
+from normcheck.families import CHECKS_BY_NAME
+from normcheck.families import bind as subject
 
 BLOCKS = str(Path(__file__).parent / "user_code" / "wrong" / "precision.py") + ":blocks_by_rows"
 
@@ -32,6 +38,46 @@ def test_the_functions_of_torch_keep_the_bits(kind: str) -> None:
     verdict = normcheck.check(f"torch.nn.functional:{kind}", kind, contract={"batch-invariant": "yes"}, effort="quick")
 
     assert verdict.ok
+
+
+PIECES = BLOCKS.rpartition(":")[0]
+
+
+def test_an_order_of_summation_that_changes_with_threads_is_noted() -> None:
+    before = torch.get_num_threads()
+
+    verdict = normcheck.check(f"{PIECES}:parts_by_threads", "rms_norm")
+
+    assert verdict.ok
+    same, apart = verdict.information["batch-invariant"].split("; ")
+    assert same == "bit for bit in batches of 1 to 4,096 cases, from run to run"
+    assert apart.startswith("not on one thread and on two: y float32 by ")
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("name", "cause", "words"), [
+    ("parts_by_threads", "order-changes-with-threads", "not on one thread and on two: y float32 by "),
+    ("blocks_as_they_are_ready", "order-changes-with-threads", "not from run to run: dweight float32 by "),
+])  # fmt: skip
+def test_threads_and_runs_are_demanded_beyond_batches(name: str, cause: str, words: str) -> None:
+    target = f"{PIECES}:{name}"
+
+    verdict = normcheck.check(target, "rms_norm", contract={"batch-invariant": "yes"}, effort="quick")
+
+    assert [(one["name"], one["declare"]) for one in verdict.causes] == [(cause, "batch-invariant=rows")]
+    assert words in verdict.findings[0].detail
+    assert normcheck.check(target, "rms_norm", contract={"batch-invariant": "rows"}, effort="quick").ok
+
+
+def test_gradients_on_more_threads_are_noted_and_not_demanded() -> None:
+    """Each thread of torch's layer norm adds up its own cases."""
+    mine = subject(Implementation("layer_norm", "torch.nn.functional:layer_norm", {"batch-invariant": "yes"}))
+    check = CHECKS_BY_NAME["batch-invariance"]
+
+    found = run_check(mine, check, check.space.explicit_examples(mine))
+
+    assert found.status == PASSED
+    assert "not on one thread and on two: dweight float32 by " in found.notes["batch-invariant"]
 
 
 @pytest.mark.parametrize(("target", "kind"), [

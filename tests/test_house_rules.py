@@ -117,6 +117,16 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("frameworks.jax", "frameworks.jax_*"),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
+    "onnx": (
+        ("onnx", "onnxruntime", "normcheck.frameworks.onnx"),
+        ("frameworks.onnx",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
+    "mlx": (
+        ("mlx", "normcheck.frameworks.mlx"),
+        ("frameworks.mlx",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
     "hypothesis": (("hypothesis",), ("engine",), "only the engine searches"),
     "pytest": (("pytest", "_pytest"), ("pytest_plugin", "properties", "cli"), "the engine works without pytest"),
 }

@@ -51,7 +51,8 @@ def _needing(**offers: Any) -> set[str]:
 
 SEEN = {
     "forward": {check.name for check in ALL},
-    "backward": _needing(gradient=False) | {"every-width", "any-weight"},  # which ask for gradients if there are any
+    # the others ask for gradients if there are any
+    "backward": _needing(gradient=False) | {"every-width", "any-weight", "batch-invariance"},
     "running": _needing(state=False),
     "evaluation": _needing(evaluation=False),
     "format": {"output-format"},
@@ -59,6 +60,7 @@ SEEN = {
     "construction": {"construction"},
     "mode": {"evaluation-mode", "changed-parameters"},
     "use": _needing(uses=()),
+    "refusal": {"wrong-sizes"},
 }
 """Which checks can see what a fault damages."""
 
@@ -227,7 +229,7 @@ def test_a_fault_damages_what_it_says(kind: str) -> None:
         "evaluation": ((plain, "y"), (plain, "dx"), (training, "y"), (training, "running_var")),
         "memory": ((plain, "y"), (plain, "dx"), (training, "running_var"), (evaluating, "y")),
     }
-    untouched |= dict.fromkeys(("use", "mode", "construction"), untouched["memory"])
+    untouched |= dict.fromkeys(("use", "mode", "construction", "refusal"), untouched["memory"])
     right = faults.subject(normalizer)
     for fault in faults.concerning(normalizer):
         wrong = faults.subject(normalizer, fault)

@@ -29,13 +29,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weight": ("w", "1+w"),
     "cast": ("any", "before-weight", "after-weight"),
     "exact-to": ("bound", "composition"),
-    "batch-invariant": ("any", "yes"),
+    "batch-invariant": ("any", "rows", "yes"),
     "gradient": tuple(GRADIENTS),
     "accuracy": ("default", "torch", "sound", "half", "one-pass"),
     "second-derivative": ("default", "right", "any"),
     "empty": ("default", "accepted", "refused"),
     "single-value": ("default", "right", "any"),
     "sizes": ("every", "some"),
+    "wrong-sizes": ("default", "refused", "any"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
     "form": (
@@ -71,13 +72,14 @@ class Contract:
     weight: str = "w"  # the output is multiplied by w or by 1 + w (Gemma)
     cast: str = "any"  # in a narrow format: xh is rounded to it, then multiplied by the weight; or w xh is rounded
     exact_to: str = "bound"  # y is within its bound, or bit for bit the composition of the framework's basic operators
-    batch_invariant: str = "any"  # yes: a case has the same bits alone and in any batch
+    batch_invariant: str = "any"  # rows: a case has the same bits in any batch; yes: in any run and on any threads too
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked
     empty: str = "default"  # accepted: to raise on an input without sets is a finding, not a warning; refused: neither
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
+    wrong_sizes: str = "default"  # refused: to accept sizes that do not fit is a finding, not a warning; any: neither
     initial: str = "documented"  # a new layer's weight is 1, its bias 0, its running variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     form: str = (

@@ -9,6 +9,9 @@ from normcheck.core.safe_text import safe
 IN_BACKWARD = " in its backward"
 """Appended to the text of a `CallError` for code that raised in its backward pass."""
 
+ON_SHAPES = "; the forward pass takes, and the backward pass does not, inputs of "
+"""In the text of a `CallError`, before the shapes on which a backward pass raises and its forward pass does not."""
+
 
 class NormcheckError(Exception):
     """Base class of all exceptions that normcheck raises on purpose. Their text may quote foreign code: it is safe."""

@@ -31,6 +31,9 @@ CHANGED = ("changed in place", "changed data", "replaced", "loaded")
 REUSED = ("rewritten storage", "accumulated gradient", "two threads")
 """A first call with other values in the same memory; two backward passes into .grad, halved; calls from two threads."""
 
+WITHIN = ("one thread inside", "two threads inside")
+"""Numbers of threads among which the framework divides the work of one call."""
+
 FUNCTIONAL = ("vjp", "jacrev", "vmap")
 """Function transforms: a vector-Jacobian product, the Jacobian by rows, and one input of a batched stack."""
 
@@ -50,7 +53,8 @@ OBSERVED = "observed"
 """A plain call that records which operators of the framework were called; information only."""
 
 OF_FUNCTIONS = (
-    *WITHOUT_GRADIENT, *FROZEN, *REUSED, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED, OBSERVED,
+    *WITHOUT_GRADIENT, *FROZEN, *REUSED, *WITHIN, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED,
+    OBSERVED,
 )  # fmt: skip
 ALL = (*OF_FUNCTIONS, *COPIES, *EVALUATED, *CHANGED, EXPORTED)
 

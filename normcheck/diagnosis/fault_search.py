@@ -28,7 +28,11 @@ from normcheck.diagnosis.pairs import OF_CHECKS, pairs
 from normcheck.diagnosis.rivals import separate_rivals
 from normcheck.normalizers.checks import CHECKS_BY_NAME
 from normcheck.normalizers.checks.construction import CONSTRUCTION
+from normcheck.normalizers.checks.refusals import WRONG_SIZES
 from normcheck.normalizers.subject import Subject
+
+OF_ONE_LAW = {CONSTRUCTION: "construction", WRONG_SIZES: "refusal"}
+"""Checks whose laws tell what is wrong, to what their faults damage: no output of a right call shows these faults."""
 
 PARTLY = 0.6
 """A hypothesis that explains this share of what is wrong, and contradicts hardly anything, is named
@@ -60,7 +64,7 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     failed = [CHECKS_BY_NAME[finding.check] for finding in findings]
     if not failed:
         return Diagnosis()
-    if all(check.name == CONSTRUCTION for check in failed):
+    if all(check.name in OF_ONE_LAW for check in failed):
         return _all_of([one for one in hypotheses(subject.normalizer) if _same_law(subject, one, findings)])
     with quiet():  # numpy warns of a set without members, which has no mean
         known, standard = hypotheses(subject.normalizer), of_standard_cases(subject)
@@ -84,8 +88,8 @@ def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]
 
 
 def _same_law(subject: Subject, hypothesis: Hypothesis, findings: Sequence[Finding]) -> bool:
-    """Whether a new layer with a fault breaks the law of one of the findings; its values may be others."""
-    if hypothesis.fault.where != "construction":
+    """Whether a hypothesis breaks the law of one of the findings; its values may be others."""
+    if hypothesis.fault.where not in {OF_ONE_LAW[one.check] for one in findings}:
         return False
     faulty = hypothesis.subject(subject.normalizer, subject.contract)
     made = (run_check(faulty, check, draws).finding for check, draws in map(partial(_cases, subject), findings))

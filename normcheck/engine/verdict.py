@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from normcheck import families
 from normcheck.core.contract import ACCURACY_CLASSES, GRADIENTS, contract
-from normcheck.core.errors import IN_BACKWARD
+from normcheck.core.errors import IN_BACKWARD, ON_SHAPES
 from normcheck.core.events import Event, outcomes_of
 from normcheck.core.floats import FORMATS
 from normcheck.core.measured import INVARIANT, NOT_INVARIANT, cell, measured_extension, measured_row
@@ -197,10 +198,21 @@ def _raised(findings: Sequence[Finding]) -> str:
     if not message:
         return detail
     where = "Its backward" if all(IN_BACKWARD in one.detail for one in findings) else "It"
-    shapes = sorted({tuple(one.case.get("shape", ())) for one in findings}, key=lambda shape: (len(shape), shape))
-    some = ", ".join("x".join(map(str, shape)) for shape in shapes[:MOST_SHAPES])
+    shapes = sorted({shape for one in findings for shape in _shapes(one)}, key=_sizes)
+    some = ", ".join(shapes[:MOST_SHAPES])
     more = f" and {len(shapes) - MOST_SHAPES} more shapes" if len(shapes) > MOST_SHAPES else ""
     return f"{where} raises {message}, on inputs of {some}{more}"
+
+
+def _shapes(finding: Finding) -> list[str]:
+    """The shapes that an exception names, or else that of the case."""
+    named = finding.detail.partition(ON_SHAPES)[2]
+    return named.split("; ") if named else ["x".join(map(str, finding.case.get("shape", ())))]
+
+
+def _sizes(shape: str) -> tuple[int, list[int]]:
+    """A key to sort shapes by: the rank, then each size."""
+    return shape.count("x"), [int(size) for size in re.findall(r"\d+", shape)]
 
 
 def formats(outcomes: Sequence[Outcome]) -> dict[str, str]:

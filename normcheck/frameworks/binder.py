@@ -164,8 +164,8 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
     input.
     """
     conventions = contract(claim.contract)
-    if conventions.batch_invariant == "yes" and not normalizer.independent:
-        raise UsageError(f"{claim.name}: {not_for(normalizer.name)}")
+    if conventions.batch_invariant != "any" and not normalizer.independent:
+        raise UsageError(f"{claim.name}: {not_for(normalizer.name, conventions.batch_invariant)}")
     with registry.settings():
         try:
             left_out = inexact(conventions.form)

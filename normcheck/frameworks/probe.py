@@ -211,7 +211,7 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
     except CallError:  # the forward pass works, so its backward pass fails: a fault to report, not a missing capability
         why = ""
     if why:
-        absent["gradient"] = why
+        absent.setdefault("gradient", why)  # a framework without gradients says so itself
     evaluation = domain.evaluation
     if evaluation and (failed := failure(call, state(normalizer, base, training=False))):
         absent["evaluation with running statistics"], evaluation = failed, False

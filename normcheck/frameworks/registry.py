@@ -36,6 +36,8 @@ NUMPY = "numpy"
 REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
+    "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
+    "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
 }
 """Every framework by its name, in the order in which they are tried where several are possible."""

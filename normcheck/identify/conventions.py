@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from normcheck.core.contract import GRADIENTS, Contract
+from normcheck.core.contract import CHOICES, GRADIENTS, Contract
 from normcheck.core.errors import NormcheckError
 from normcheck.core.foreign_code import quiet
 from normcheck.identify import measure, reference_fit
@@ -74,13 +74,17 @@ def _with_bits(subject: Subject) -> Subject:
 
 
 def _with_batch(subject: Subject) -> Subject:
-    """Without the claim that a case has the same bits in every batch, where one shows others."""
+    """With the claim of bits that hold: on any threads and in any run, in every batch, or none."""
     (check,) = batch_invariance.CHECKS
-    if subject.contract.batch_invariant != "yes" or not check.concerns(subject.normalizer) or check.lacks(subject):
+    if subject.contract.batch_invariant == "any" or not check.concerns(subject.normalizer) or check.lacks(subject):
         return subject
     case = check.space.recipe(subject.normalizer, next(check.space.explicit_examples(subject)))
-    held = batch_invariance.batch_invariance(subject, case).holds
-    return subject if held else replace(subject, contract=replace(subject.contract, batch_invariant="any"))
+    levels = CHOICES["batch-invariant"]  # the most demanding one last
+    for level in levels[levels.index(subject.contract.batch_invariant) : 0 : -1]:
+        subject = replace(subject, contract=replace(subject.contract, batch_invariant=level))
+        if batch_invariance.batch_invariance(subject, case).holds:
+            return subject
+    return replace(subject, contract=replace(subject.contract, batch_invariant="any"))
 
 
 def _with_state(subject: Subject) -> Subject:

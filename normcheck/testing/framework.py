@@ -29,6 +29,7 @@ from normcheck.normalizers.reference.oracle import evaluate, second, tangent
 from normcheck.testing.agreement import (
     BATCH_NORM,
     LAYER_NORM,
+    differentiates,
     differs_from_layer_norm,
     error_bound,
     first_call,
@@ -161,6 +162,9 @@ def _values(framework: Framework, samples: Samples) -> None:
 
 def _gradients(framework: Framework, samples: Samples) -> None:
     call = first_call(framework, samples.layer_norm)
+    if not differentiates(framework):
+        require(call(ordinary_case(framework), True).dx is None, "a framework without gradients returns one")
+        return
     for name in framework.formats:
         for affine in ("both", "none"):
             case = ordinary_case(framework, format=name, affine=affine, seed=3)
@@ -174,7 +178,8 @@ def _independence(framework: Framework, samples: Samples) -> None:
     call = first_call(framework, samples.layer_norm)
     first, other = ordinary_case(framework, seed=4), ordinary_case(framework, seed=5, eps=0.25)
     before = first.x.copy(), call(first, True).y
-    require_agreement(call(other, True), evaluate(LAYER_NORM, other), "the second call", gradient=True)
+    gradient = differentiates(framework)
+    require_agreement(call(other, True), evaluate(LAYER_NORM, other), "the second call", gradient=gradient)
     require(np.array_equal(call(first, True).y, before[1]), "an answer depends on the call before it")
     require(np.array_equal(first.x, before[0]), "a call changes the arrays of its case")
 
@@ -200,7 +205,7 @@ def _statistics(framework: Framework, samples: Samples) -> None:
         call = first_call(framework, target, BATCH_NORM)
         case = ordinary_case(framework, BATCH_NORM, seed=6)
         truth, answer = evaluate(BATCH_NORM, case), call(case, True)
-        require_agreement(answer, truth, "training", gradient=True)
+        require_agreement(answer, truth, "training", gradient=differentiates(framework))
         for name in ("running_mean", "running_var"):
             require_close(getattr(answer, name), getattr(truth, name), 1e-3 * np.abs(getattr(truth, name)) + 1e-6, name)
         evaluation = case.but(training=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,15 @@ from normcheck.frameworks.registry import NUMPY, REGISTERED
 WORDS = re.compile(r"norm(?!al(?!i)|ous)|whiten|standardi[sz]", re.IGNORECASE)
 """What the name of a normalizer contains. The normal distribution and what is normally so have no such name."""
 
-DEFINES = re.compile(rf"^\s*(?:class|(?:async\s+)?def)\s+\w*(?:{WORDS.pattern})|^\w*(?:{WORDS.pattern})\w*\s*=",
-                     re.IGNORECASE | re.MULTILINE)  # fmt: skip
-"""What the source of a module that defines such a name contains."""
+DEFINED = re.compile(
+    r"^(?:class|(?:async\s+)?def)\s+(\w+)"
+    r"|^[ \t]+class\s+(\w+)"
+    r"|^[ \t]+def\s+(\w+)\s*\((?!\s*(?:self|cls)\b)"
+    r"|^(\w+)\s*=\s*[\w.]+\(",
+    re.MULTILINE,
+)
+"""Where a file defines a name: a class, a function, or what a call makes. Indented, it may be below an if or a try, or
+no name of the module at all, which is seen when that is imported."""
 
 NOT_SEARCHED = frozenset({
     "test", "tests", "testing", "conftest", "setup", "__main__", "docs", "examples", "benchmarks", "scripts",
@@ -73,25 +78,12 @@ def is_named(name: str) -> bool:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    """The names of normalizers that a file defines: classes, functions, and what calls make."""
-    with suppress(OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+    """The names of normalizers that a file defines."""
+    with suppress(OSError, ValueError):
         text = path.read_text(encoding="utf-8")
-        if DEFINES.search(text):
-            return tuple(dict.fromkeys(name for name in _defined(ast.parse(text).body) if is_named(name)))
+        names = (one.group(one.lastindex or 0) for one in DEFINED.finditer(text)) if WORDS.search(text) else ()
+        return tuple(dict.fromkeys(filter(is_named, names)))
     return ()
-
-
-def _defined(body: Iterable[ast.stmt]) -> Iterator[str]:
-    for one in body:
-        if isinstance(one, (ast.ClassDef, ast.FunctionDef)):
-            yield one.name
-        elif isinstance(one, ast.Assign) and isinstance(one.value, (ast.Call, ast.Lambda)):
-            yield from (to.id for to in one.targets if isinstance(to, ast.Name))
-        elif isinstance(one, (ast.If, ast.Try, ast.With)):
-            for part in ("body", "orelse", "finalbody"):
-                yield from _defined(getattr(one, part, ()))
-            for handler in getattr(one, "handlers", ()):
-                yield from _defined(handler.body)
 
 
 def library(name: str) -> Library:

@@ -17,8 +17,8 @@ from normcheck.engine.batch.process import Send
 from normcheck.engine.batch.side_by_side import DONE
 from normcheck.engine.survey.libraries import Module, is_named
 
-TARGET, CODE, PROBLEM, THREADS = "target", "code", "problem", "threads"
-"""Keys of the records of a search: a target with its digest; why a module has none; threads that an import starts."""
+TARGET, CODE, PROBLEM, LOADED = "target", "code", "problem", "loaded"
+"""Keys of the records of a search: a target with its digest; why a module has none; what an import has imported."""
 
 DEEPEST = 3
 """How far the code that a normalizer uses is read: functions and base classes, and those that they use."""
@@ -43,15 +43,15 @@ def search(module: Module, library: str, send: Send) -> None:
 
 
 def try_import(name: str, send: Send) -> None:
-    """Import a module and send how many threads that has started."""
-    before = _threads()
+    """Import a module and send the names of all modules that this imports; none if it starts a thread."""
+    before, known = _threads(), set(sys.modules)
     try:
         with quiet():
             import_module(name)
     except BaseException as error:
         send({PROBLEM: first_line(error)})
     else:
-        send({THREADS: _threads() - before})
+        send({LOADED: sorted(set(sys.modules) - known) if _threads() == before else []})
     send({DONE: True})
 
 

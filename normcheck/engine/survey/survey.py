@@ -20,11 +20,17 @@ from normcheck.engine.conditions import old_objects_set_aside, run_conditions
 from normcheck.engine.survey.examine import STANDINGS, examine, row
 from normcheck.engine.survey.journal import SurveyJournal, key
 from normcheck.engine.survey.libraries import Library, Module
-from normcheck.engine.survey.members import CODE, PROBLEM, TARGET, THREADS, search, try_import
+from normcheck.engine.survey.members import CODE, LOADED, PROBLEM, TARGET, search, try_import
 from normcheck.frameworks.isolation import warm
 
 SEARCH_SECONDS = 60.0
 """Seconds in which a module is imported, or it is reported as one that cannot be."""
+
+MODULES_TOLD = 20
+"""After so many modules a line tells how many have been searched."""
+
+TRIED = 3
+"""Modules of a library that are imported to find out what all of them import."""
 
 Row = dict[str, Any]
 Tell = Callable[[str], object]
@@ -64,12 +70,20 @@ def survey(
 
 
 def _import(library: Library, effort: SurveyEffort) -> None:
-    limits = _searching(effort)
-    with closing(side_by_side([(library, partial(try_import, library.name))], limits, 1)) as ended:
+    """Import what each of a few modules of a library imports of it, where that ends well in a process of its own."""
+    some = library.modules[:: max(1, len(library.modules) // TRIED)][:TRIED]
+    works = [(one, partial(try_import, one.name)) for one in some]
+    loaded: list[set[str]] = []
+    with closing(side_by_side(works, _searching(effort), effort.jobs)) as ended:
         for _, process in ended:
-            if not unfinished(process) and any(one.get(THREADS) == 0 for one in process.records):
-                with quiet(), suppress(Exception):
-                    import_module(library.name)
+            names = next((one[LOADED] for one in process.records if LOADED in one), None)
+            if names is not None and not unfinished(process):
+                loaded.append(set(map(str, names)))
+    top = library.name.partition(".")[0]
+    for name in sorted(set.intersection(*loaded) if loaded else ()):
+        if name.partition(".")[0] == top:
+            with quiet(), suppress(Exception):
+                import_module(name)
 
 
 def _searching(effort: SurveyEffort) -> Limits:
@@ -78,7 +92,7 @@ def _searching(effort: SurveyEffort) -> Limits:
 
 def _surveyed(library: Library, effort: SurveyEffort, lines: SurveyJournal, tell: Tell) -> dict[str, Any]:
     name = f"{library.name} {library.version}".strip()
-    found, problems = _search(library, effort, lines)
+    found, problems = _search(library, effort, lines, tell)
     candidates = _distinct(found)
     tell(f"{name}: {len(found)} names in {len(library.modules)} modules, {len(candidates)} of different code")
     rows: list[Row] = []
@@ -97,14 +111,16 @@ def _surveyed(library: Library, effort: SurveyEffort, lines: SurveyJournal, tell
 
 
 def _search(
-    library: Library, effort: SurveyEffort, lines: SurveyJournal
+    library: Library, effort: SurveyEffort, lines: SurveyJournal, tell: Tell
 ) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """The targets of a library with the digests of their code, and why modules could not be searched."""
     asked = {key("module", one.name, library.version, _content(one)): one for one in library.modules}
     works = ((of, partial(search, one, library.name)) for of, one in asked.items() if lines.get(of) is None)
     with closing(side_by_side(works, _searching(effort), effort.jobs)) as ended:
-        for of, process in ended:
+        for i, (of, process) in enumerate(ended, 1):
             lines.add(of, {"module": asked[of].name, **_of_module(process)})
+            if i % MODULES_TOLD == 0:
+                tell(f"{library.name}: {i} of {len(asked)} modules searched")
     found: dict[str, str] = {}
     problems = {}
     for of, module in asked.items():

@@ -23,6 +23,7 @@ from normcheck.frameworks.torch.layer import (
     requested_leaves,
     run_layer,
 )
+from normcheck.frameworks.torch.without_compiler import without_compiler
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
@@ -44,8 +45,10 @@ def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     present, restore = _present_leaves(layer)
 
     def run() -> tuple[torch.Tensor, Leaves]:
-        y, vjp_function, *_ = torch.func.vjp(lambda *leaves: layer.output(case, restore(*leaves)), *present)
-        return y, restore(*vjp_function(tensors.cotangent(case)))
+        with without_compiler() as before_backward:
+            forward = lambda *leaves: before_backward(layer.output(case, restore(*leaves)))
+            y, vjp_function, *_ = torch.func.vjp(forward, *present)
+            return y, restore(*vjp_function(tensors.cotangent(case)))
 
     y, grads = guarded(run, case, layer.name)
     return answer(layer, case, y, [None if g is None else tensors.array(g) for g in grads])
@@ -57,7 +60,9 @@ def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
-        jacobian = torch.func.jacrev(lambda value: layer.output(case, (value, weight, bias)))(x)
+        with without_compiler() as before_backward:
+            forward = lambda value: before_backward(layer.output(case, (value, weight, bias)))
+            jacobian = torch.func.jacrev(forward)(x)
         return layer.output(case, (x, weight, bias)), jacobian
 
     y, jacobian = guarded(run, case, layer.name)

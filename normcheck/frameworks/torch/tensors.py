@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -132,14 +132,19 @@ def output(value: Any, case: Case, name: str) -> torch.Tensor:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch with one thread: cases are small, and threads would spend more time waiting than computing."""
+def threads(count: int) -> Iterator[None]:
+    """Run torch with so many threads, and then with as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Run torch with one thread: cases are small, and threads would spend more time waiting than computing."""
+    return threads(1)
 
 
 class _PassCotangent(torch.autograd.Function):

@@ -217,6 +217,16 @@ def _distance(one: Answer, other: Answer) -> float:
     return max((float("inf") if d != d else d for d in distances), default=0.0)  # noqa: PLR0124  # NaN counts as infinite
 
 
+def _within(count: int) -> Callable[[Prepare, Case, bool], Answer]:
+    """A plain call whose work torch divides among so many threads."""
+
+    def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+        with tensors.threads(count):
+            return run_layer(prepare(case), case, gradient)
+
+    return use
+
+
 def _checkpointed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     from torch.utils.checkpoint import checkpoint  # noqa: PLC0415  # imports symbolic shapes, most of a second
 
@@ -236,6 +246,7 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     "rewritten storage": _rewritten,
     "accumulated gradient": _accumulated,
     "two threads": _threads,
+    **{use: _within(count) for count, use in enumerate(uses.WITHIN, 1)},
     "vjp": functional.vjp,
     "jacrev": functional.jacrev,
     "vmap": functional.vmap,

@@ -21,6 +21,7 @@ from normcheck.normalizers.checks import (
     modes,
     networks,
     purity,
+    refusals,
     reparametrization,
     sizes,
     special,
@@ -50,6 +51,7 @@ _ALL: tuple[Check, ...] = (
     + reparametrization.CHECKS
     + special.CHECKS
     + sizes.CHECKS
+    + refusals.CHECKS
     + grid.CHECKS
     + batch_invariance.CHECKS
 )

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.check import Check
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.sizes import Limit, large, whole
-from normcheck.normalizers.checks.within_bounds import needs_gradient
+from normcheck.normalizers.checks.within_bounds import needs_gradient, refused_or_raised
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling import sizes
 from normcheck.normalizers.sampling.recipes import WIDTHS, Draw, small
@@ -39,6 +39,9 @@ TINY, TINY_IN_HALF = 2.0**-12, 2.0**-6
 """A tiny entry; times an output, the second is no subnormal number of float16."""
 
 
+SETS_OF_GRID = 3
+"""Sets of a case where the width is what matters."""
+
 LAW = "output and gradients are right"
 
 SHORT = Limit(0.25, 64, 4096)
@@ -47,14 +50,29 @@ SHORT = Limit(0.25, 64, 4096)
 
 def _asked(subject: Subject, case: Case) -> Comparison:
     """Output and all gradients of one call; an input that is refused is not compared."""
-    label = "x".join(map(str, case.x.shape))
+    label, gradient = "x".join(map(str, case.x.shape)), subject.domain.gradient
     try:
-        if seconds := SHORT.exceeded(subject, case, gradient=subject.domain.gradient):
+        if seconds := SHORT.exceeded(subject, case, gradient=gradient):
             return Comparison(LAW, 0, 0.0, refused={f"inputs {label}": f"it would take {seconds:.1f} s"})
-        answer = subject.call(case, subject.domain.gradient)
+        answer = subject.call(case, gradient)
     except CallError as error:
-        return Comparison(LAW, 0, 0.0, refused={f"inputs {label}": error.reason})
+        more = _raising(subject, case) if IN_BACKWARD in error.reason else {}
+        return Comparison(LAW, 0, 0.0, refused=refused_or_raised({label: error} | more))
     return worst(*whole(subject, case, answer, label))
+
+
+def _raising(subject: Subject, case: Case) -> dict[str, CallError]:
+    """What the implementation raises in its backward pass at the widths of the grid, in the format of a case."""
+    draw, found = sizes.again(case), {}
+    for n in GRID:
+        here = sizes.of_shape(subject.normalizer, draw, sizes.shaped(subject.normalizer, draw, SETS_OF_GRID, n))
+        try:
+            if not SHORT.exceeded(subject, here, gradient=True):
+                subject.call(here, True)
+        except CallError as error:
+            if IN_BACKWARD in error.reason:
+                found["x".join(map(str, here.x.shape))] = error
+    return found
 
 
 def any_weight(normalizer: Normalizer, draw: Draw) -> Case:
@@ -88,7 +106,7 @@ def _activations(normalizer: Normalizer) -> bool:
 _SUMMED = (FLOAT32, BFLOAT16, FLOAT64)
 """Formats that hold the gradient of a bias for many sets; float16 ends at 65,504."""
 
-_PLAIN = NormalizerSpace(small, widths=(8,), sets=(3,), offsets=False)
+_PLAIN = NormalizerSpace(small, widths=(8,), sets=(SETS_OF_GRID,), offsets=False)
 
 CHECKS = (
     Check("every-width", "output and gradients are right at every threshold width, in every format",

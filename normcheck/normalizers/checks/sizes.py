@@ -19,7 +19,14 @@ from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, Array
 from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, needs_gradient, output_within, truth_of
+from normcheck.normalizers.checks.within_bounds import (
+    Ask,
+    gradients_within,
+    needs_gradient,
+    output_within,
+    refused_or_raised,
+    truth_of,
+)
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.sampling import sizes
@@ -64,15 +71,20 @@ def _asking(law: str, cases: Callable[[Subject, Case], Iterator[Case]], within: 
 
     def ask(subject: Subject, case: Case) -> Comparison:
         found: list[Comparison] = []
+        errors: dict[str, CallError] = {}
         refused: dict[str, str] = {}
         for here in cases(subject, case):
             label = _shape(here)
             try:
                 answer = subject.call(here, gradient)
             except CallError as error:
-                refused[f"inputs {label}"] = error.reason
+                if here.x.size or not len(here.x):  # cases without units have no gradient that anyone needs
+                    errors[label] = error
+                else:
+                    refused[f"inputs {label}"] = error.reason
                 continue
             found += within(subject, here, answer, label)
+        refused |= refused_or_raised(errors)
         return replace(worst(*found) if found else Comparison(law, 0, 0.0), refused=refused)
 
     return ask
@@ -171,7 +183,7 @@ def large(within: Within, gradient: bool, limit: Limit = USUAL) -> Ask:
                 return Comparison(law, 0, 0.0, refused={f"inputs {label}": f"it would take {seconds:.1f} s"})
             answer = subject.call(case, gradient)
         except CallError as error:
-            return Comparison(law, 0, 0.0, refused={f"inputs {label}": error.reason})
+            return Comparison(law, 0, 0.0, refused=refused_or_raised({label: error}))
         return worst(*within(subject, case, answer, label))
 
     return ask

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from normcheck.core.compare import differ
-from normcheck.core.errors import CallError
+from normcheck.core.errors import IN_BACKWARD, ON_SHAPES, CallError
 from normcheck.core.floats import FLOAT64, Array
 from normcheck.core.result import Comparison
 from normcheck.normalizers.bounds import bounds, laws
@@ -52,6 +52,17 @@ def answer_of(subject: Subject, case: Case, *, gradient: bool = False) -> Answer
 def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     """Whether the set of each entry is conditioned well enough to be compared, of the input's shape."""
     return truth.partition.per_set(bounds.resolved(truth, accuracy))
+
+
+def refused_or_raised(errors: Mapping[str, CallError]) -> dict[str, str]:
+    """Reasons of the inputs that an implementation refuses, by shape.
+
+    Raises a `CallError` with all shapes on which a backward pass raises: an input that is refused is refused at once.
+    """
+    backward = {shape: error for shape, error in errors.items() if IN_BACKWARD in error.reason}
+    for error in backward.values():
+        raise CallError(f"{error}{ON_SHAPES}{'; '.join(backward)}", error.reason)
+    return {f"inputs {shape}": error.reason for shape, error in errors.items()}
 
 
 def gradients_of(subject: Subject, case: Case) -> Answer:

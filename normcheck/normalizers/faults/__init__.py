@@ -21,6 +21,7 @@ from normcheck.normalizers.faults import (
     parts,
     qk,
     quantized,
+    refusals,
     reparametrization,
     running,
     saved,
@@ -37,7 +38,7 @@ _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
     unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
-    grouped.FAULTS, qk.FAULTS,
+    grouped.FAULTS, qk.FAULTS, refusals.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

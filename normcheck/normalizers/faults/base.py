@@ -25,6 +25,7 @@ from normcheck.normalizers.reference.cast_order import BEFORE, output_format
 from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
 from normcheck.normalizers.reference.standardize import Steps
 from normcheck.normalizers.sampling.fit import ranks
+from normcheck.normalizers.sampling.wrong_sizes import misfit
 from normcheck.normalizers.subject import Answer, Call, Constructed, Domain, Subject
 
 
@@ -63,6 +64,7 @@ WHERE = {
     "mode": "a layer in evaluation mode that keeps no running statistics",
     "memory": "what lies around arrays in memory, or belongs to others",
     "use": "a way of calling other than plainly",
+    "refusal": "what calls return that have to be refused: every right call is right",
 }
 """What a fault damages."""
 
@@ -156,6 +158,8 @@ def subject(
     rest = replace(promised, eps_place="inside", weight="w", momentum="new")
 
     def call(case: Case, gradient: bool) -> Answer:
+        if wrong := misfit(normalizer, case):
+            raise CallError(f"{name} raised ValueError: {wrong}", f"raised ValueError: {wrong}")
         question = FaultQuestion(normalizer, case if gradient else case.but(dy=None), contract)
         with np.errstate(all="ignore"):
             try:

@@ -14,6 +14,7 @@ CONVENTIONS = {
     ("cast", "after-weight"): "cast-after-weight",
     ("exact-to", "bound"): "other-bits",
     ("batch-invariant", "any"): "order-changes-with-rows",
+    ("batch-invariant", "rows"): "order-changes-with-threads",
     ("gradient", "mean-constant"): "mean-term-missing",
     ("gradient", "variance-constant"): "variance-term-missing",
     ("gradient", "statistics-constant"): "statistics-constant",

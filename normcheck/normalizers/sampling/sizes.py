@@ -124,7 +124,7 @@ def many(normalizer: Normalizer, draw: Draw) -> Case:
     return of_shape(normalizer, draw, shaped(normalizer, draw, draw.n, few))
 
 
-def _again(case: Case) -> Draw:
+def again(case: Case) -> Draw:
     """The draw of a case, as far as a case of another shape needs it."""
     affine = {(True, True): "both", (True, False): "weight", (False, True): "bias", (False, False): "none"}[
         case.weight is not None, case.bias is not None
@@ -139,7 +139,7 @@ def fraction(normalizer: Normalizer, case: Case, by: int) -> Case:
     """A case like a wide or a many one, smaller by a factor, from whose time that of the large one is estimated."""
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     sets, n = (part.sets, part.n // by) if part.n > FEW else (part.sets // by, part.n)
-    draw = _again(case)
+    draw = again(case)
     return of_shape(normalizer, draw, shaped(normalizer, draw, max(sets, 1), max(n, 2)))
 
 
@@ -148,7 +148,7 @@ def odd(normalizer: Normalizer, case: Case, ranks: Sequence[int], normalized: Se
     for shaped in _odd(normalizer, case, ranks, normalized):
         size, groups, k = shaped
         if normalizer.sets.over(size, groups=groups, normalized=k, dim=case.dim).n > 1:
-            yield of_shape(normalizer, _again(case), shaped)
+            yield of_shape(normalizer, again(case), shaped)
 
 
 def _odd(normalizer: Normalizer, case: Case, ranks: Sequence[int], normalized: Sequence[int]) -> Iterator[Shaped]:

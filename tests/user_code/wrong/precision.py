@@ -73,3 +73,54 @@ def blocks_by_rows(x, normalized_shape, weight=None, eps=1e-6):
     y = h * torch.rsqrt(square.sum(-1, keepdim=True) / n + eps)
     y = y.reshape(x.shape).to(x.dtype)
     return y if weight is None else y * weight
+
+
+def parts_by_threads(x, normalized_shape, weight=None, eps=1e-6):
+    """Each thread adds up its part of the members: right, and not the same bits on another number of threads."""
+    n = math.prod(normalized_shape)
+    h = x.reshape(-1, n).to(torch.promote_types(x.dtype, torch.float32))
+    size = -(-n // torch.get_num_threads())
+    square = torch.stack([part.sum(-1) for part in (h * h).split(size, -1)], -1)
+    y = h * torch.rsqrt(square.sum(-1, keepdim=True) / n + eps)
+    y = y.reshape(x.shape).to(x.dtype)
+    return y if weight is None else y * weight
+
+
+class _AsTheyAreReady(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, shape, weight, eps):
+        ctx.save_for_backward(x, weight)
+        ctx.shape, ctx.eps = shape, eps
+        return torch.nn.functional.rms_norm(x, shape, weight, eps)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight = ctx.saved_tensors
+        n = math.prod(ctx.shape)
+        h, g = (_up(t).reshape(-1, n) for t in (x, dy))
+        inverse = torch.rsqrt(h.square().mean(-1, keepdim=True) + ctx.eps)
+        xh = h * inverse
+        wg = g if weight is None else g * _up(weight).reshape(n)
+        dx = inverse * (wg - xh * (wg * xh).mean(-1, keepdim=True))
+        dweight = None
+        if weight is not None:
+            terms = g * xh
+            if len(terms) > 256:  # a few blocks, each of which adds its sum when it is done
+                blocks = torch.stack([block.sum(0) for block in terms.split(64)])
+                order = torch.randperm(len(blocks), generator=_SCHEDULE)
+                total = torch.zeros_like(blocks[0])
+                for i in order.tolist():
+                    total += blocks[i]
+            else:
+                total = terms.sum(0)
+            dweight = total.reshape(weight.shape).to(weight.dtype)
+        return dx.reshape(x.shape).to(x.dtype), None, dweight, None
+
+
+_SCHEDULE = torch.Generator()
+"""Which block is done first: another order at each call."""
+
+
+def blocks_as_they_are_ready(x, normalized_shape, weight=None, eps=1e-6):
+    """The sums of blocks of rows are added to dweight atomically."""
+    return _AsTheyAreReady.apply(x, tuple(normalized_shape), weight, eps)

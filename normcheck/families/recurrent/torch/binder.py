@@ -46,8 +46,8 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
     promised = contract(claim.contract)
     if promised.exact_to == COMPOSITION:
         raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {none_for(entry.name)}")
-    if promised.batch_invariant == "yes":
-        raise UsageError(f"{claim.name}: {not_for(entry.name)}")
+    if promised.batch_invariant != "any":
+        raise UsageError(f"{claim.name}: {not_for(entry.name, promised.batch_invariant)}")
     with quiet():
         target = load(claim.target) if isinstance(claim.target, str) else claim.target
         if not callable(target) or isinstance(target, torch.nn.Module):

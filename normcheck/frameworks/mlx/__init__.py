@@ -1,0 +1,1 @@
+"""The framework MLX: functions of its arrays, and layers of mlx.nn."""
