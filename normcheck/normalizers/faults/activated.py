@@ -19,11 +19,11 @@ from normcheck.normalizers.subject import Answer
 
 Function = Callable[[Array], Array]
 
-_RELU, _GELU, _TANH, _SILU = (ACTIVATIONS[name] for name in ("relu", "gelu", "gelu-tanh", "silu"))
+_GELU, _TANH, _SILU = (ACTIVATIONS[name] for name in ("gelu", "gelu-tanh", "silu"))
 
 
-def _instead(form: str, value: Function, slope: Function) -> Callable[[Answer, FaultQuestion], Answer]:
-    """Another function after the normalizer, with what passes for its derivative.
+def _instead(form: str, value: Function | None, slope: Function) -> Callable[[Answer, FaultQuestion], Answer]:
+    """Another function after the normalizer, with what passes for its derivative. value: None leaves the output right.
 
     The plain call is the difference of two calls of opposite inputs (`frameworks.forms.activation`).
     """
@@ -33,9 +33,9 @@ def _instead(form: str, value: Function, slope: Function) -> Callable[[Answer, F
         if case.use in ACTIVATED and case.use != AFTER[form]:
             return answer
         plain = evaluate(question.normalizer, case.but(use=PLAIN, dy=None), question.contract).y
-        y, factor = value(plain), slope(plain)
-        if case.use != AFTER[form]:
-            y, factor = y - value(-plain), factor + slope(-plain)
+        twice = case.use != AFTER[form]
+        factor = slope(plain) + (slope(-plain) if twice else 0.0)
+        y = answer.y if value is None else value(plain) - (value(-plain) if twice else 0.0)
         dy = None if case.dy is None else case.dy * factor
         pulled = evaluate(question.normalizer, case.but(use=PLAIN, dy=dy), question.contract)
         found: dict[str, Any] = {"y": y, "dx": pulled.dx, "dweight": pulled.dweight, "dbias": pulled.dbias}
@@ -92,7 +92,7 @@ FAULTS = (
         concerns=divides_activations,
         where="backward",
         under=Contract(form="relu"),
-        after=_instead("relu", _RELU.value, _ones),
+        after=_instead("relu", None, _ones),
     ),
     Fault(
         name="gelu-by-tanh",
@@ -140,6 +140,6 @@ FAULTS = (
         concerns=divides_activations,
         where="backward",
         under=Contract(form="silu"),
-        after=_instead("silu", _SILU.value, _gate_slope),
+        after=_instead("silu", None, _gate_slope),
     ),
 )

@@ -62,7 +62,7 @@ def _first_weight(answer: Answer, question: FaultQuestion) -> Answer:
 
 FAULTS = (
     Fault(
-        name="groups-ignored",
+        name="groups-of-width-ignored",
         story="Takes the statistics of the whole row, where each of its groups has its own. Hides where there is one "
         "group, as on one device.",
         source="state-spaces/mamba#547",
