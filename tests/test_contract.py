@@ -41,7 +41,7 @@ def test_the_first_choice_is_the_default() -> None:
     assert {key: choices[0] for key, choices in CHOICES.items()} == {
         f.name.replace("_", "-"): getattr(default, f.name)
         for f in fields(Contract)
-        if f.name not in ("eps", "formats", "bound_multiplier", "ranks")
+        if f.name not in ("eps", "formats", "slack", "ranks")
     }
 
 

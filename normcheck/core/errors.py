@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from normcheck.core.safe_text import safe
 
+RAISED = "raised"
+"""How the reason begins where the code of an implementation refuses something, and not its framework."""
+
 IN_BACKWARD = " in its backward"
 """Appended to the text of a `CallError` for code that raised in its backward pass."""
 

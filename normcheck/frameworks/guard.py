@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from normcheck.core.errors import CallError, NormcheckError, UsageError
+from normcheck.core.errors import RAISED, CallError, NormcheckError, UsageError
 from normcheck.core.floats import Array, Format
 from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Call
-
-RAISED = "raised"
-"""How the reason begins where the code of an implementation refuses something, and not its framework."""
 
 
 class Shown(Protocol):

@@ -12,13 +12,13 @@ import numpy as np
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import RAISED, CallError, UsageError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps, trained_only
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.fixed_eps import FREE
-from normcheck.frameworks.guard import RAISED, failure
+from normcheck.frameworks.guard import failure
 from normcheck.frameworks.probe_ranks import accepted_ranks
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit, ranks

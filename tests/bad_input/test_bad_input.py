@@ -13,11 +13,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+import tomlkit
 
 from normcheck import cli
 from normcheck.bench.saved import NONE_SAVED, compare_to_saved
 from normcheck.core.errors import UsageError
-from normcheck.engine import accepted_file
 from normcheck.engine.accepted_file import read, require_writable, write
 from normcheck.engine.claims import claims, conventions
 from normcheck.engine.settings import Settings, isolation_limits, replayed_case
@@ -373,12 +373,12 @@ def test_an_edit_that_means_anything_else_replaces_nothing(tmp_path: Path, monke
     path = tmp_path / "pyproject.toml"
     path.write_text("[project]\nname = 'x'\n")
 
-    def edited(text: str, new: Any) -> str:
+    def dumps(document: Any) -> str:
         if isinstance(made, Exception):
             raise made
         return str(made)
 
-    monkeypatch.setattr(accepted_file, "_with_entries", edited)
+    monkeypatch.setattr(tomlkit, "dumps", dumps)
     with pytest.raises(UsageError, match=r"write \[\[tool.normcheck.expected\]\] tables at its end by hand"):
         write(path, [("m:f", "value")], "r")
     assert path.read_text() == "[project]\nname = 'x'\n"
