@@ -13,7 +13,7 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
-from normcheck.report import html, notebook
+from normcheck.report import finding_views, notebook
 from normcheck.report.message import MOST_ROWS, finding, measured
 
 RECORD = {
@@ -88,7 +88,7 @@ def test_a_number_that_says_nothing_is_words() -> None:
 @pytest.mark.parametrize("found", [(0.0, 0.0), (math.inf, 0.0)])
 def test_every_report_has_the_words(found: tuple[float, float]) -> None:
     record = {**RECORD, "observed": found[0], "allowed": found[1], "where": [], "detail": "x was written to"}
-    page = dict(html._finding(record)["lines"])
+    page = dict(finding_views._finding(record)["lines"])
 
     assert page["found"] == "x was written to"
     assert not {"allowed", "remark"} & page.keys()
