@@ -199,7 +199,7 @@ def _raised(findings: Sequence[Finding]) -> str:
         return detail
     where = "Its backward" if all(IN_BACKWARD in one.detail for one in findings) else "It"
     shapes = sorted({shape for one in findings for shape in _shapes(one)}, key=_sizes)
-    some = ", ".join(shapes[:MOST_SHAPES])
+    some = ", ".join(_of_every_rank(shapes)[:MOST_SHAPES])
     more = f" and {len(shapes) - MOST_SHAPES} more shapes" if len(shapes) > MOST_SHAPES else ""
     return f"{where} raises {message}, on inputs of {some}{more}"
 
@@ -208,6 +208,13 @@ def _shapes(finding: Finding) -> list[str]:
     """The shapes that an exception names, or else that of the case."""
     named = finding.detail.partition(ON_SHAPES)[2]
     return named.split("; ") if named else ["x".join(map(str, finding.case.get("shape", ())))]
+
+
+def _of_every_rank(shapes: Sequence[str]) -> list[str]:
+    """Sorted shapes, the smallest of each rank first, then the next of each."""
+    ranks = [_sizes(shape)[0] for shape in shapes]
+    order = sorted(range(len(shapes)), key=lambda i: (ranks[:i].count(ranks[i]), i))
+    return [shapes[i] for i in order]
 
 
 def _sizes(shape: str) -> tuple[int, list[int]]:
