@@ -78,7 +78,7 @@ def _asking(law: str, cases: Callable[[Subject, Case], Iterator[Case]], within: 
             try:
                 answer = subject.call(here, gradient)
             except CallError as error:
-                if here.x.size or not len(here.x):  # cases without units have no gradient that anyone needs
+                if here.x.size:  # an empty input has no gradient that anyone needs
                     errors[label] = error
                 else:
                     refused[f"inputs {label}"] = error.reason
