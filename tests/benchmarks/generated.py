@@ -33,6 +33,7 @@ class _LayerNorm(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy):
         xhat, rstd, weight, bias = ctx.saved_tensors
+        dy, xhat, rstd = dy[None], xhat[None], rstd[None]
         wide = dy.to(xhat.dtype)
         g = wide if weight is None else wide * weight.to(wide.dtype)
         lead = tuple(range(dy.dim() - len(ctx.dims)))
@@ -41,7 +42,7 @@ class _LayerNorm(torch.autograd.Function):
         dx = rstd * (g - mean_g - xhat * mean_gx)
         dweight = None if weight is None else (wide * xhat).sum(lead).to(weight.dtype)
         dbias = None if bias is None else wide.sum(lead).to(bias.dtype)
-        return dx.to(dy.dtype), dweight, dbias, None, None
+        return dx[0].to(dy.dtype), dweight, dbias, None, None
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
