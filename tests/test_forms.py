@@ -298,3 +298,13 @@ def test_public_reports(kind: str, name: str, declarations: dict[str, str], righ
     verdict = normcheck.check(f"{CODE}/reported.py:{name}", as_=kind, effort="quick", contract=declarations)
 
     assert verdict.ok == right, str(verdict)
+
+
+@pytest.mark.parametrize(("name", "form"), [("lost_in_float8", "e4m3"), ("lost_in_int8", "int8")])
+def test_a_scale_so_large_that_nothing_is_left(name: str, form: str) -> None:
+    """The step is the code's own: without a law of scales, zeros would be within half of it."""
+    target = str(Path(__file__).parent / "user_code" / "forms" / f"quantized.py:{name}")
+    found = normcheck.check(target, as_="rms_norm", effort="smoke", contract={"form": form})
+
+    assert not found.ok
+    assert any(cause["finding"]["law"].startswith("a scale covers the values") for cause in found.causes)

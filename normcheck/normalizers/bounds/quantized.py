@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from normcheck.core.floats import FLOAT32, Array
-from normcheck.normalizers.quantization import ROOM, Quantized
+from normcheck.normalizers.quantization import LEAST, ROOM, Quantized
+
+KEPT = 16.0
+"""A largest value of fewer steps, or fewer times the smallest normal number, is hardly told from others."""
 
 ROUNDINGS = 4.0
 """Roundings to float32 in a quantizer, each at most u of |y|: of the scale, of its reciprocal, and of two products."""
@@ -33,7 +36,24 @@ def output(of: Quantized, y: Array, bound: Array, q: Array, scales: Array) -> Ar
     return np.asarray((step + short) * scales + 2.0 * bound + ROUNDINGS * FLOAT32.u * np.abs(y))
 
 
-def scales_needed(of: Quantized, needed: Array, bound: Array) -> tuple[Array, Array]:
-    """The smallest and the largest scale where `needed` is just enough. bound: of the normalizer's output."""
+def room(of: Quantized, *, constant: bool) -> float:
+    """How many times the needed scale a scale may be, so that its steps are small beside the largest value.
+
+    A larger scale costs floating-point numbers no digits until the values are subnormal: those down to 1 / `KEPT` of
+    the largest may not be. Of integers it is `ROOM`, and `KEPT` for a constant, which was chosen for other values.
+    """
+    if of.digits:
+        return float(of.largest / (KEPT * 2.0**of.smallest))
+    return KEPT if constant else ROOM
+
+
+def scales_needed(of: Quantized, needed: Array, bound: Array, *, constant: bool) -> tuple[Array, Array, Array]:
+    """The smallest and the largest scale where `needed` is just enough, and where that is known.
+
+    bound: of the normalizer's output; of values that may as well be 0 no scale is needed. A constant may be too small
+    for some values, which are clipped then.
+    """
     off = np.max(bound, initial=0.0, where=np.isfinite(bound)) / of.largest
-    return (1.0 - ROUNDINGS * FLOAT32.u) * needed - 2.0 * off, ROOM * (1.0 + 2.0 * ROUNDINGS * FLOAT32.u) * needed + off
+    least = np.where(constant, 0.0, (1.0 - ROUNDINGS * FLOAT32.u) * needed - 2.0 * off)
+    most = room(of, constant=constant) * (1.0 + 2.0 * ROUNDINGS * FLOAT32.u) * needed + off
+    return least, np.maximum(most, LEAST / of.largest), needed > 2.0 * off

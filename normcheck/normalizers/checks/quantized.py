@@ -16,7 +16,7 @@ from normcheck.normalizers.bounds.contracted import demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.within_bounds import resolved
-from normcheck.normalizers.quantization import LEAST, SCALES, Quantized, needed, quantized
+from normcheck.normalizers.quantization import GIVEN_SCALE, SCALES, Quantized, needed, quantized
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.subject import Subject
 
@@ -27,8 +27,7 @@ WHY = "its output is quantized: it is compared within half a step, by the check 
 """Why no other check is asked."""
 
 LAW = "q times its scale is y, rounded to the format of q and clipped to its range"
-COVERS = "a scale covers the values that share it, and is at most twice what they need"
-COVERS_OF_FLOATS = "a scale covers the values that share it"
+COVERS = "a scale covers the values that share it, and is not so large that they are lost"
 ZEROS = "zeros have a finite scale, and are zero"
 
 
@@ -54,24 +53,21 @@ def compared(subject: Subject, truth: Truth, of: Quantized, y: Array) -> Iterato
         allowed = bounds.output(of, truth.y, bound, y / scales, np.abs(scales))
         allowed = np.where(np.isfinite(allowed), allowed, 2.0 * bound)
     yield differ(LAW, y, expected, allowed, mask)
-    given = False
+    constant = False
     if case.training and case.eps > 0.0:
         zeros = case.but(x=np.zeros(case.x.shape), bias=None if case.bias is None else np.zeros(case.bias.shape))
         of_zeros = _scales(subject, zeros, of)
         found = np.where(np.isfinite(of_zeros), subject.call(zeros.but(dy=None), False).y, np.nan)
         yield differ(ZEROS, found, np.zeros(case.x.shape), NOTHING)
-        given = bool(scales.size and np.all(of_zeros == scales.flat[0]) and np.all(scales == scales.flat[0]))
-    if not given and mask.all():
-        yield _covers(of, truth.y, scales, bound)
+        constant = bool(scales.size and np.all(of_zeros == scales.flat[0]) and np.all(scales == scales.flat[0]))
+    taken = constant and scales.flat[0] == GIVEN_SCALE  # it is no choice of the code
+    if mask.all() and not taken:
+        yield _covers(of, truth.y, scales, bound, constant=constant)
 
 
-def _covers(of: Quantized, y: Array, scales: Array, bound: Array) -> Comparison:
-    enough = needed(of, y, scales)
-    least, most = bounds.scales_needed(of, enough, bound)
-    if of.digits:  # a larger scale of floating-point numbers costs no digits
-        return differ(COVERS_OF_FLOATS, np.minimum(scales, enough), enough, enough - least)
-    most = np.maximum(most, LEAST / of.largest)
-    return differ(COVERS, scales, 0.5 * (least + most), 0.5 * (most - least))
+def _covers(of: Quantized, y: Array, scales: Array, bound: Array, *, constant: bool) -> Comparison:
+    least, most, known = bounds.scales_needed(of, needed(of, y, scales), bound, constant=constant)
+    return differ(COVERS, scales, 0.5 * (least + most), 0.5 * (most - least), known)
 
 
 def _scales(subject: Subject, case: Case, of: Quantized) -> Array:

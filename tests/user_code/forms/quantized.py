@@ -104,3 +104,14 @@ def zero_by_zero(x, weight, bias, eps=1e-5):
 def mean_subtracted_int8(x, weight, eps=1e-6):
     """A fault of the normalizer itself, seen through a quantizer."""
     return int8_rows(rms(x - x.mean(-1, keepdim=True), weight, eps))
+
+
+@torch.no_grad()
+def lost_in_float8(x, weight, eps=1e-6):
+    """Every value is rounded to 0, which is within half a step of this scale."""
+    return torch.zeros_like(x, dtype=torch.float8_e4m3fn), torch.full((*x.shape[:-1], 1), 1e6)
+
+
+@torch.no_grad()
+def lost_in_int8(x, weight, eps=1e-6):
+    return torch.zeros_like(x, dtype=torch.int8), torch.full((*x.shape[:-1], 1), 1e6)
