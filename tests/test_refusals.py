@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import normcheck
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import ON_SHAPES
 from normcheck.core.result import FAILED, PASSED
@@ -150,3 +151,11 @@ def test_a_backward_without_a_width_is_no_missing_capability() -> None:
 
     assert found.status == FAILED
     assert found.finding.detail.endswith(f"{ON_SHAPES}3x8192; 3x8193")
+
+
+def test_a_form_decides_which_sizes_fit() -> None:
+    """A weight for groups of the width is as long as a row: no length of a plain weight is wrong there."""
+    target = "tests/user_code/forms/groups.py:head_norm"
+    found = normcheck.check(target, as_="rms_norm", effort="smoke", contract={"form": "groups"})
+
+    assert found.ok, str(found)

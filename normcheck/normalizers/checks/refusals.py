@@ -13,6 +13,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.contract import CHOICES
 from normcheck.core.errors import CallError
 from normcheck.core.floats import FLOAT32, FLOAT64, Array
 from normcheck.core.result import CheckWarning, Comparison
@@ -124,6 +125,8 @@ def _same(subject: Subject, case: Case, y: Array) -> bool:
 def _takes_sizes(subject: Subject) -> str:
     if subject.contract.wrong_sizes == "any":
         return f"{WRONG_SIZES}=any is declared"
+    if subject.contract.form != CHOICES["form"][0]:
+        return "its form decides which sizes fit"
     if subject.domain.compiles_per_shape:
         return "each shape would be compiled"
     if subject.domain.sizes is not None:
