@@ -19,7 +19,7 @@ from normcheck.normalizers import faults
 from normcheck.normalizers.bounds import bounds, derivatives
 from normcheck.normalizers.bounds import forms as in_form_bounds
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
-from normcheck.normalizers.bounds.quantized import coarse
+from normcheck.normalizers.bounds.quantized import coarse, step_of_largest
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.forms import ways
 from normcheck.normalizers.quantization import quantized
@@ -158,7 +158,9 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
             yield Observation(name, truth, got, expected, none, none, wrong=True)
             continue
         wrong = not near(got, expected, allowed, counted)
-        yield Observation(name, truth, got, expected, allowed, counted, wrong)
+        of = quantized(subject.contract.form) if name == "y" else None
+        jump = 0.0 if of is None else step_of_largest(of, expected)
+        yield Observation(name, truth, got, expected, allowed, counted, wrong, jump)
     wrong = answer.format != case.format.name
     yield Observation(FORMAT, truth, answer.format, case.format.name, none, none, wrong)
     if case.watched:

@@ -44,6 +44,7 @@ class Observation:
     """One array or word of one answer: as observed, as it should be, and the difference that rounding allows.
 
     allowed and counted have the shape of an array, or shape (): the bound of each entry, and whether it is compared.
+    jump: how much further a prediction may be off, where an entry lies at a jump of what a fault computes.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Observation:
     allowed: Array
     counted: Array
     wrong: bool
+    jump: Array | float = 0.0
 
     @property
     def kind(self) -> Kind:
@@ -100,7 +102,7 @@ def agrees(observation: Observation, prediction: Any) -> bool:
         return False
     if prediction.shape != observation.expected.shape:
         return True
-    if near(observation.observed, prediction, observation.allowed, observation.counted):
+    if near(observation.observed, prediction, observation.allowed + observation.jump, observation.counted):
         return True
     return observation.wrong and near(
         observation.observed, prediction, _enlarged(observation, prediction), observation.counted

@@ -25,6 +25,18 @@ def coarse(of: Quantized, y: Array) -> Array:
     return np.asarray(largest * of.half_step(y / largest if largest else y))
 
 
+def step_of_largest(of: Quantized, y: Array) -> Array:
+    """A step where |y| is the largest of its row, else 0, whatever its scales are of.
+
+    The quotient is the end of the range there, a whole number but for rounding: code that truncates may find that
+    number or the one before it.
+    """
+    size = np.abs(y)
+    largest = size.max(axis=-1, keepdims=True, initial=0.0)
+    step = 0.0 if of.digits else 2.0 * coarse(of, y)
+    return np.where(size >= (1.0 - ROUNDINGS * FLOAT32.u) * largest, step, 0.0)
+
+
 def output(of: Quantized, y: Array, bound: Array, q: Array, scales: Array) -> Array:
     """Bound of q times its scale against y, clipped to the range of the format.
 

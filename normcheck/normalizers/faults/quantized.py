@@ -83,6 +83,11 @@ def _of_half(of: Quantized, truth: Truth) -> Array:
     return row_scales(of, truth.y) * 0.5
 
 
+def _of_one(of: Quantized, truth: Truth) -> Array:
+    """As if the largest number of the format were 1."""
+    return row_scales(of, truth.y) * of.largest
+
+
 FAULTS = (
     Fault(
         name="quantized-by-truncation",
@@ -119,6 +124,24 @@ FAULTS = (
         concerns=divides_activations,
         under=Contract(form="int8"),
         after=_stored("int8", _nearest, told=_inverse),
+    ),
+    Fault(
+        name="scale-too-small",
+        story="The scale is half of what the largest value of a row needs, as that of an unsigned format is: the larger "
+        "half of the values is clipped.",
+        source="constructed",
+        concerns=divides_activations,
+        under=Contract(form="int8"),
+        after=_stored("int8", _nearest, _of_half),
+    ),
+    Fault(
+        name="scale-too-large",
+        story="The largest value of a row is the scale, without a division by the largest number of the format: of a "
+        "row are left -1, 0 and 1.",
+        source="constructed",
+        concerns=divides_activations,
+        under=Contract(form="int8"),
+        after=_stored("int8", _nearest, _of_one),
     ),
     Fault(
         name="quantized-beyond-range",

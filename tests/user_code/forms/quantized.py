@@ -88,9 +88,27 @@ def scale_is_inverted(x, weight, eps=1e-6):
 
 @torch.no_grad()
 def beyond_range(x, weight, eps=1e-6):
+    """As casts without saturation do it: torch's own differ from build to build."""
     y = rms(x, weight, eps)
     scale = y.abs().amax(-1, keepdim=True).clamp(min=1e-7) / 896
-    return (y / scale).to(torch.float8_e4m3fn), scale
+    q = y / scale
+    return torch.where(q.abs() > 464, torch.nan, q).to(torch.float8_e4m3fn), scale
+
+
+@torch.no_grad()
+def scale_is_half(x, weight, eps=1e-6):
+    """The scale of a range of twice the numbers: the larger half of the values is clipped."""
+    y = rms(x, weight, eps)
+    scale = y.abs().amax(-1, keepdim=True).clamp(min=1e-7) / 255
+    return torch.round(y / scale).clamp(-128, 127).to(torch.int8), scale
+
+
+@torch.no_grad()
+def scale_is_largest(x, weight, eps=1e-6):
+    """The largest value itself is the scale: all that is left of a row are -1, 0 and 1."""
+    y = rms(x, weight, eps)
+    scale = y.abs().amax(-1, keepdim=True).clamp(min=1e-7)
+    return torch.round(y / scale).to(torch.int8), scale
 
 
 @torch.no_grad()
