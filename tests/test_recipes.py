@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -435,6 +436,14 @@ def test_every_choice_is_taken() -> None:
     assert {draw.dy for draw in seen} == set(DY_LAYOUTS)
     assert {draw.offset for draw in seen if draw.format == "float32"} >= set(OFFSETS["float32"])
     assert {draw.n for draw in seen} >= set(WIDTHS)
+
+
+def test_a_case_has_the_same_bits_on_every_processor() -> None:
+    """numpy's powers and exponentials differ in the last bit with AVX-512, and a replay would show other numbers."""
+    some = [values(families.get("layer_norm"), Draw(seed=s, n=8, sets=500, offset=1e6)) for s in range(4)]
+    bits = hashlib.sha256(b"".join(case.x.tobytes() for case in some)).hexdigest()
+
+    assert bits[:16] == "901dfda80d3d3989"
 
 
 def test_small_eps_is_not_asked_of_float16() -> None:

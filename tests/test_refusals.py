@@ -78,11 +78,19 @@ def test_groups_of_a_plain_meaning_are_a_warning(name: str) -> None:
     assert "5 channels in 2 groups: raise a ValueError" in found.warnings[0].text
 
 
-def test_training_on_one_value_is_a_warning() -> None:
+def test_training_on_one_value_is_a_note() -> None:
+    """The bias, as the formula has it: harmless where no running statistics are kept."""
     found = asked("batch_norm", "correct/batch_norm_functions.py:two_pass")
 
-    assert found.status == PASSED
-    assert "one value for each channel in training: raise a ValueError" in found.warnings[0].text
+    assert (found.status, found.warnings) == (PASSED, ())
+    assert found.notes["one value for each channel in training"] == "accepted, where torch's functions raise"
+
+
+def test_training_on_one_value_is_a_finding_where_refusals_are_declared() -> None:
+    found = asked("batch_norm", "correct/batch_norm_functions.py:two_pass", wrong_sizes="refused")
+
+    assert found.status == FAILED
+    assert "one value for each channel in training: raise a ValueError" in found.finding.detail
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -6,6 +6,7 @@ get the same input.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,5 +109,16 @@ FLOAT16 = Format("float16", 11, -14, 65504.0, "float32")
 FORMATS = {f.name: f for f in (FLOAT64, FLOAT32, BFLOAT16, FLOAT16)}
 """Every format by its name."""
 
+NARROW_NAMES = tuple(f.name for f in FORMATS.values() if f.narrow)
+"""Names of the formats of half precision."""
+
 WIDE_NAMES = tuple(f.name for f in FORMATS.values() if not f.narrow)
 """Names of the formats in which a sound implementation keeps its statistics as they are, the most precise first."""
+
+
+def powers(base: float, exponents: Array) -> Array:
+    """base ** exponents with the same bits on every processor, so that a case that is drawn is the same everywhere.
+
+    numpy's own power has other last bits where the processor has AVX-512.
+    """
+    return np.array([math.pow(base, one) for one in exponents.flat]).reshape(exponents.shape)

@@ -158,7 +158,8 @@ def observations(subject: Subject, question: Question, answer: Answer) -> Iterat
             yield Observation(name, truth, got, expected, none, none, wrong=True)
             continue
         wrong = not near(got, expected, allowed, counted)
-        of = quantized(subject.contract.form) if name == "y" else None
+        plain = name == "y" and case.use not in ways(subject.contract.form)
+        of = quantized(subject.contract.form) if plain else None
         jump = 0.0 if of is None else step_of_largest(of, expected)
         yield Observation(name, truth, got, expected, allowed, counted, wrong, jump)
     wrong = answer.format != case.format.name

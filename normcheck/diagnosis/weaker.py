@@ -22,6 +22,7 @@ from normcheck.core.uses import PLAIN as USUAL
 from normcheck.diagnosis.standard_cases import adapted
 from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.accuracy import WIDE_STATISTICS
 from normcheck.normalizers.checks.call_modes import SECOND
 from normcheck.normalizers.checks.history import SINGLE_VALUES
 from normcheck.normalizers.checks.ledger import NUMBER
@@ -38,11 +39,11 @@ def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWar
     draw: of that case.
     """
     contract, format = subject.contract, FORMATS[draw.format]
-    other = not _reaches_half(subject) or check.name == UNROUNDED  # where torch's own function is in a better class
+    other = not _reaches_half(subject) or check.name in (UNROUNDED, WIDE_STATISTICS)  # what torch's own does better
     if format.narrow and contract.accuracy_in(format.name) == "default" and other:
         lower = replace(subject, contract=replace(contract, accuracy=_half(contract, format.name)))
         if _holds(lower, check, draw):
-            yield _half_class(format.name), lower
+            yield _half_class(subject, format.name), lower
     if format is FLOAT64 and contract.formats is None and _computes_in_single(subject):
         names = tuple(name for name in subject.domain.formats if name != format.name)
         fewer = replace(contract, formats=names)
@@ -173,11 +174,12 @@ def _half(contract: Contract, format: str) -> str:
     return f"half:{some},{format}" if name == "half" else f"half:{format}"
 
 
-def _half_class(format: str) -> CheckWarning:
+def _half_class(subject: Subject, format: str) -> CheckWarning:
     wide = FORMATS[format].wide.name
+    where = ", but on a CPU with parameters in half precision" if _reaches_half(subject) else ""
     text = (
         "the error is that of statistics kept in the input's format; torch's function keeps them in "
-        f"{wide}: compute in {wide}, round the output"
+        f"{wide}{where}: compute in {wide}, round the output"
     )
     name = f"accuracy=half:{format}"
     return CheckWarning(name, text, name, format)

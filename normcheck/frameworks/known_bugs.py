@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from normcheck.core.floats import NARROW_NAMES
 from normcheck.core.target import split
 
 GROUP_NORM_CHANNELS_LAST = """\
@@ -46,6 +47,17 @@ copy.deepcopy(m)  # RuntimeError: Only Tensors created explicitly by the user su
 """
 
 
+BATCH_NORM_HALF_PARAMETERS = """\
+import torch
+torch.manual_seed(0)
+x, w = (torch.randn(64, 1) + 30.0).bfloat16(), torch.ones(1)
+exact = torch.nn.functional.batch_norm(x.double(), None, None, training=True)
+for weight in (w, w.bfloat16()):  # the same number
+    y = torch.nn.functional.batch_norm(x, None, None, weight, torch.zeros_like(weight), training=True)
+    print((y - exact).abs().max())  # 0.008, 0.06
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownBug:
     """A finding that is expected of certain targets, on cases with certain layouts or parameters."""
@@ -58,6 +70,7 @@ class KnownBug:
     layouts: tuple[str, ...] = ()  # of the input; empty: all
     affine: tuple[str, ...] = ()  # which parameters are passed; empty: all
     strided_parameters: bool = False  # only on cases whose parameters are not contiguous
+    formats: tuple[str, ...] = ()  # of the input; empty: all
     uses: tuple[str, ...] = ()  # only under these ways of calling it; empty: all
 
 
@@ -84,6 +97,21 @@ ALL = (
         "channels last or have two axes: dx takes the numbers between its entries",
         source="pytorch/pytorch#64100 (the same kernel in sync batch norm, where it took the input for channels last)",
         reproduction=BATCH_NORM_WEIGHT_STRIDE,
+    ),
+    KnownBug(
+        targets=(
+            "torch.nn.functional:batch_norm",
+            "torch:batch_norm",
+            *(f"{place}:BatchNorm{n}d" for place in ("torch.nn", "torch.nn.modules.batchnorm") for n in (1, 2, 3)),
+            "torch.nn.functional:instance_norm",
+            "torch:instance_norm",
+            *(f"{place}:InstanceNorm{n}d" for place in ("torch.nn", "torch.nn.modules.instancenorm") for n in (1, 2, 3)),
+        ),
+        checks=("wide-statistics",),
+        formats=NARROW_NAMES,
+        reason="on the CPU, with parameters in half precision or without, mean and root are rounded to half precision",
+        source="pytorch/pytorch#61015 (where parameters in float32 beside half-precision input were left for later)",
+        reproduction=BATCH_NORM_HALF_PARAMETERS,
     ),
     KnownBug(
         targets=("torch.nn.functional:group_norm", "torch:group_norm"),
@@ -128,6 +156,8 @@ def _restricted(subject: Any, bug: KnownBug, keeps: Callable[[str, tuple[str, ..
     domain = subject.domain
     if bug.layouts:
         domain = replace(domain, layouts=tuple(name for name in domain.layouts if keeps(name, bug.layouts)))
+    if bug.formats:
+        domain = replace(domain, formats=tuple(name for name in domain.formats if keeps(name, bug.formats)))
     if bug.uses:
         domain = replace(domain, uses=tuple(name for name in domain.uses if keeps(name, bug.uses)))
     if bug.affine:

@@ -6,7 +6,7 @@ import numpy as np
 
 from normcheck.core.check import Check, nothing
 from normcheck.core.compare import bound_ratios, differ
-from normcheck.core.floats import Array
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, Array
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers import quantization
 from normcheck.normalizers.bounds import bounds
@@ -25,6 +25,7 @@ from normcheck.normalizers.sampling.space import ALL_WIDTHS, NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
 LAW = "|y - exact y| <= bound(width, conditioning, format)"
+UNROUNDED = "|y - exact y| <= bound of statistics in a wide format"
 
 
 def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Comparison:
@@ -92,6 +93,30 @@ def has_state(normalizer: Normalizer) -> bool:
     return normalizer.state
 
 
+ROUNDED_AWAY = 30.0
+"""Mean over deviation at which a mean that is rounded to half precision is off by many times the sound bound."""
+
+WIDE_STATISTICS = "wide-statistics"
+"""Name of the check of statistics that are kept in a wide format though torch's own function rounds them."""
+
+
+def wide_statistics(subject: Subject, case: Case) -> Comparison:
+    """The error of an output in half precision is that of statistics in single precision.
+
+    Asked where torch's own function rounds them on the CPU if the parameters are narrow; it does not elsewhere.
+    """
+    truth = truth_of(subject, case)
+    default = subject.contract.accuracy_in(case.format.name) == "default"
+    accuracy = bounds.SOUND if default else demanded(subject, case)
+    allowed = subject.contract.bound_multiplier * bounds.forward(truth, accuracy).total
+    rounding = rounded_once(case, truth.y)
+    return differ(UNROUNDED, answer_of(subject, case).y, truth.y, allowed, resolved(truth, accuracy), rounding=rounding)
+
+
+def _rounded_by_torch(normalizer: Normalizer) -> bool:
+    return normalizer.narrow_accuracy[0] == "half"
+
+
 def needs_evaluation(subject: Subject) -> str:
     """Why a check of the evaluation mode cannot run; empty if it can."""
     domain = subject.domain
@@ -120,5 +145,12 @@ CHECKS = (
         "evaluation", "y = (x - running mean) / sqrt(running var + eps) weight + bias",
         "Ioffe, Szegedy 2015, Algorithm 2",
         evaluation, NormalizerSpace(_evaluated, offsets=False), concerns=has_state, lacks=needs_evaluation,
+    ),
+    Check(
+        WIDE_STATISTICS, UNROUNDED, "pytorch/pytorch#61015",
+        wide_statistics,
+        NormalizerSpace(values, formats=(BFLOAT16, FLOAT16, FLOAT32), widths=(32, 8, 64),
+                        worst_offset=((BFLOAT16, ROUNDED_AWAY), (FLOAT16, ROUNDED_AWAY))),
+        concerns=_rounded_by_torch,
     ),
 )  # fmt: skip

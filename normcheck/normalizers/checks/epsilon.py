@@ -6,7 +6,7 @@ import numpy as np
 
 from normcheck.core.check import Check  # fmt: skip
 from normcheck.core.compare import differ  # fmt: skip
-from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, powers
 from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, exact_bound, forward_bound
 from normcheck.normalizers.bounds.epsilon import follows
@@ -74,7 +74,7 @@ def near(normalizer: Normalizer, draw: Draw) -> Case:
     rng = np.random.default_rng(int(case.drawn["seed"]))
     flat = rng.standard_normal((part.sets, part.n))
     flat -= flat.mean(axis=1, keepdims=True) if normalizer.centered else 0.0
-    scale = np.sqrt(case.eps) * 10.0 ** rng.uniform(-1.0, 1.0, (part.sets, 1))
+    scale = np.sqrt(case.eps) * powers(10.0, rng.uniform(-1.0, 1.0, (part.sets, 1)))
     return case.but(x=part.scatter(case.format.round(flat * scale)))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
-from normcheck.core.floats import FLOAT32, FLOAT64, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, Array, powers
 from normcheck.core.result import Comparison, worst
 from normcheck.core.spec import REPARAMETRIZES
 from normcheck.normalizers.bounds import bounds, linear_maps
@@ -109,7 +109,7 @@ def below(normalizer: Normalizer, draw: Draw) -> Case:
     rng = np.random.default_rng((draw.seed, 8))
     units = case.x.shape[1]
     mean = case.format.round(rng.standard_normal((units,)))
-    var = case.format.round(np.exp2(rng.uniform(-8, 8, (units,))))
+    var = case.format.round(powers(2.0, rng.uniform(-8, 8, (units,))))
     return case.but(training=False, running_mean=mean, running_var=var, dy=None)
 
 

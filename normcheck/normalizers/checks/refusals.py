@@ -1,7 +1,8 @@
 """What torch's functions refuse: channels that the groups do not divide, parameters of another length, single values.
 
 Code that accepts such a call is right if the result is that of a right call that may be meant. That is a warning then,
-or a note where one entry of a parameter stands for all, as in every expression of arrays.
+or a note where one entry of a parameter stands for all, as in every expression of arrays, and where a single value is
+normalized to the bias, as the formula has it; what that does to running statistics is asked elsewhere.
 """
 
 from __future__ import annotations
@@ -58,12 +59,14 @@ def refusals(subject: Subject, case: Case) -> Comparison:
             detail = f"it takes {wrong.words}, and returns what no right call returns: {REMEDY}"
             return Comparison(WRONG.format(wrong.words), asked, math.inf, math.inf, 0.0, detail=detail)
         (broadcast if wrong.broadcast else accepted).append(wrong.words)
+    notes = {WRONG_SIZES: f"{'; '.join(broadcast)}: taken for all, where torch's functions raise"} if broadcast else {}
     if _has_own_sets(subject):
         asked += 1
-        accepted += [SINGLE] if 1 not in subject.domain.refused else []
+        if 1 not in subject.domain.refused:
+            notes[SINGLE] = "accepted, where torch's functions raise"
+            broadcast.append(SINGLE)
     if subject.contract.wrong_sizes == "refused":
         accepted += broadcast
-    notes = {WRONG_SIZES: f"{'; '.join(broadcast)}: taken for all, where torch's functions raise"} if broadcast else {}
     if not accepted:
         return Comparison(LAW, asked, 0.0, notes=notes)
     text = f"accepted, where torch's functions raise: {'; '.join(accepted)}: {REMEDY}"

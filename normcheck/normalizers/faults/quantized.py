@@ -127,8 +127,8 @@ FAULTS = (
     ),
     Fault(
         name="scale-too-small",
-        story="The scale is half of what the largest value of a row needs, as that of an unsigned format is: the larger "
-        "half of the values is clipped.",
+        story="The scale is half of what the largest value of a row needs, as that of an unsigned format is: values "
+        "beyond half of the largest are clipped.",
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="int8"),

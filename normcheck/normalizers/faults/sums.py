@@ -15,12 +15,12 @@ from normcheck.normalizers.faults.structure import (
     any_of_them,
     averages,
     cases_apart,
+    centered,
     grouped,
     positions_share,
     standardizes,
     trailing,
     weights,
-    wide_mean,
     wide_squares,
 )
 from normcheck.normalizers.normalizer import AXES, Partition
@@ -356,7 +356,7 @@ FORMATS = (
         name="statistics-in-half",
         story="Mean and root are rounded to the half-precision format of the input. Hides in float32.",
         source="microsoft/onnxruntime#17692",
-        concerns=wide_mean,
+        concerns=centered,
         steps=_rounded_statistics,
     ),
     Fault(
