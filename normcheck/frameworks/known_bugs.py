@@ -74,6 +74,11 @@ class KnownBug:
     uses: tuple[str, ...] = ()  # only under these ways of calling it; empty: all
 
 
+def _of_dimensions(name: str, module: str) -> tuple[str, ...]:
+    """A layer of one to three axes of positions, by its public place and by its own."""
+    return tuple(f"{place}:{name}{n}d" for place in ("torch.nn", f"torch.nn.modules.{module}") for n in (1, 2, 3))
+
+
 ALL = (
     KnownBug(
         targets=(
@@ -102,10 +107,10 @@ ALL = (
         targets=(
             "torch.nn.functional:batch_norm",
             "torch:batch_norm",
-            *(f"{place}:BatchNorm{n}d" for place in ("torch.nn", "torch.nn.modules.batchnorm") for n in (1, 2, 3)),
+            *_of_dimensions("BatchNorm", "batchnorm"),
             "torch.nn.functional:instance_norm",
             "torch:instance_norm",
-            *(f"{place}:InstanceNorm{n}d" for place in ("torch.nn", "torch.nn.modules.instancenorm") for n in (1, 2, 3)),
+            *_of_dimensions("InstanceNorm", "instancenorm"),
         ),
         checks=("wide-statistics",),
         formats=NARROW_NAMES,

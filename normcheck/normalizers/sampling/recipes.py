@@ -130,7 +130,7 @@ def _channels(members: frozenset[str], draw: Draw) -> tuple[tuple[int, ...], int
 def _offsets(rng: np.random.Generator, draw: Draw, sets: int) -> Array:
     """Mean over standard deviation of each set, (sets, 1): first 0, last the largest, between them log-uniform."""
     top = math.log10(max(draw.offset, 1.0))
-    out = powers(10.0, rng.uniform(0.0, top, sets)) if top else np.ones(sets)
+    out: Array = powers(10.0, rng.uniform(0.0, top, sets)) if top else np.ones(sets)
     out *= rng.choice((-1.0, 1.0), sets)
     out[0] = 0.0
     if sets > 1:
