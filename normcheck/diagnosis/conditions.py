@@ -55,7 +55,7 @@ def _at_least(name: str, value: int) -> Condition:
 def condition(evidence: Evidence) -> Callable[[Case], bool] | None:
     """What all wrong answers have in common: equal features, and sizes from the smallest wrong one on.
 
-    None if all right answers have it too: then it is no condition.
+    Of these only what keeps right answers out. None if all right answers have it too: then it is no condition.
     """
     normalizer = evidence.subject.normalizer
     wrong, right = (
@@ -73,9 +73,28 @@ def condition(evidence: Evidence) -> Callable[[Case], bool] | None:
         values = {getattr(one, name) for one in wrong}
         alone = len(values) == 1 and all(getattr(one, name) != min(values) for one in right)
         common.append(_equal(name, min(values)) if alone else _at_least(name, min(values)))
-    if all(all(holds(one) for holds in common) for one in right):
+    if _inside(common, right) == len(right):
         return None
-    return lambda case: all(holds(features(normalizer, case)) for holds in common)
+    needed = _needed(common, right)
+    return lambda case: all(holds(features(normalizer, case)) for holds in needed)
+
+
+def _inside(conditions: Sequence[Condition], some: Sequence[Features]) -> int:
+    """How many meet all conditions."""
+    return sum(all(holds(one) for holds in conditions) for one in some)
+
+
+def _needed(conditions: Sequence[Condition], right: Sequence[Features]) -> list[Condition]:
+    """The conditions that keep a right answer out, the sizes left out first.
+
+    A size that is merely the smallest that was asked would exclude smaller cases that are wrong too.
+    """
+    kept, least = list(conditions), _inside(conditions, right)
+    for one in reversed(conditions):
+        rest = [other for other in kept if other is not one]
+        if _inside(rest, right) == least:
+            kept = rest
+    return kept
 
 
 def conditioned(evidence: Evidence, known: Sequence[Hypothesis]) -> list[Hypothesis]:
