@@ -139,12 +139,13 @@ PARTS = {"__init__", "entry", "case", "space", "subject", "reference", "bounds",
 MORE = {
     "recurrent": {"diagnosis"},
     "whitening": {"network"},
-    "defined": {"network", "kinds", "proofs", "tracing"},
+    "defined": {"network", "kinds", "proofs", "tracing", "axis", "fixed_constants"},
 }
 """Parts that not every family has.
 
 Recurrent nets search for the fault that explains findings. What has a row of the table of the field is a network.
-Defined normalizers are many kinds, whose gradients are proved, and whose errors are traced.
+Defined normalizers are many kinds, whose gradients are proved, and whose errors are traced; code has their units in
+another axis, and fixes constants.
 """
 
 FOLDERS = [name for name in families.MODULES if (ROOT / name).is_dir()]

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from normcheck import Implementation
-from normcheck.core.ask import run_check
+from normcheck.core.ask import run_case, run_check
 from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.events import outcomes_of
+from normcheck.core.replay import decode
 from normcheck.core.result import FAILED, PASSED
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.families import bind as subject
-from normcheck.families.recurrent import checks, faults
+from normcheck.families.recurrent import bounds, checks, faults
 from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.checks import CHECKS_BY_NAME
 from normcheck.families.recurrent.diagnosis import diagnose
@@ -318,6 +319,17 @@ def test_a_gru_that_is_written_as_torch_writes_it_keeps_its_state_but_for_roundi
 
 def _state_times(answer: RecurrentAnswer, factor: float) -> RecurrentAnswer:
     return replace(answer, last={name: factor * value for name, value in answer.last.items()})
+
+
+def test_a_gradient_that_vanishes_has_a_bound() -> None:
+    """Of 1e-200 after 40 steps: squares of what its samples are off underflow."""
+    check, draw = decode("gradient-through-time/seed=9321/steps=40/cases=3/inputs=2/units=2", RecurrentDraw())
+    mine = subject(Implementation("recurrent_layer_norm_rnn", "normcheck.implementations.recurrent:LNRNN"))
+    case, found = run_case(mine, CHECKS_BY_NAME[check], draw)
+
+    last = case.but(dy=None)
+    assert np.abs(bounds.truth(mine.entry, last, mine.contract).exact.grads["x"][0]).max() < 1e-170
+    assert found.holds
 
 
 @pytest.mark.parametrize("gradient", ["mean-constant", "variance-constant", "statistics-constant"])

@@ -91,6 +91,7 @@ class Family:
     table: tuple[Check, ...] = ()  # those that measure the columns of Table 1 and beyond
     faults: Mapping[str, Any]  # `KnownFault`s by name
     faulty: Callable[[Any, Any, Contract], Any]  # the reference with one fault, or without any, under a contract
+    like: Callable[[Any, Any], Any] = lambda made, subject: made  # a reference with what a subject cannot be given
     sections: Callable[[Any], Iterable[Section]]  # of an entry's page
     row: Callable[[Any], Row | None] = _no_row  # of Table 1
     extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has

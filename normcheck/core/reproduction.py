@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -40,24 +41,42 @@ BROKEN = (CallError, ArithmeticError, ValueError, KeyError, IndexError, np.linal
 """What a fault may raise on a case for which it is not made."""
 
 Faulty = Callable[[Any, Any, Contract], Any]
+Like = Callable[[Any, Any], Any]
 Diagnose = Callable[[Any, Sequence[Outcome]], tuple[str, ...]]
 
 
-def reproducing(checks: Iterable[Check], faults: Mapping[str, Any], faulty: Faulty) -> Diagnose:
-    """The diagnosis of a family by its checks, its faults, and its reference with a fault."""
+def reproducing(
+    checks: Iterable[Check], faults: Mapping[str, Any], faulty: Faulty, like: Like = lambda made, subject: made
+) -> Diagnose:
+    """The diagnosis of a family by its checks, its faults, and its reference with a fault.
+
+    like: the reference with what a subject cannot be given.
+    """
     by_name = {check.name: check for check in checks}
 
     def diagnose(subject: Any, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         """Names of the faults that make one of the findings, in the order of the list of faults."""
         findings = [o.finding for o in outcomes if o.finding is not None and o.check in by_name]
-        named = [name for finding in findings for name in _makers(subject, by_name, finding, faults, faulty)]
+        named = [
+            name
+            for finding in findings
+            for name in _makers(subject, by_name, finding, faults, partial(_made, faulty, like, subject))
+        ]
         return tuple(dict.fromkeys(named))
 
     return diagnose
 
 
+def _made(faulty: Faulty, like: Like, subject: Any, fault: Any) -> Any:
+    return like(faulty(subject.entry, fault, subject.contract), subject)
+
+
 def _makers(
-    subject: Any, by_name: Mapping[str, Check], finding: Finding, faults: Mapping[str, Any], faulty: Faulty
+    subject: Any,
+    by_name: Mapping[str, Check],
+    finding: Finding,
+    faults: Mapping[str, Any],
+    made_with: Callable[[Any], Any],
 ) -> Iterator[str]:
     check = by_name[finding.check]
     evidence = [(draw, _asked(subject, check, draw)) for draw in _draws(subject, check, finding)]
@@ -68,7 +87,7 @@ def _makers(
     for name, fault in faults.items():
         if not fault.concerns(subject.entry):
             continue
-        made = faulty(subject.entry, fault, subject.contract)
+        made = made_with(fault)
         if check.lacks(made) or not all(_alike(seen, _asked(made, check, draw)) for draw, seen in evidence):
             continue
         for other in others:

@@ -67,7 +67,7 @@ class Causes:
         family = families.of(subject.entry)
         for names in self.known:
             for fault in _faults(family, names[:1]):
-                faulty = family.faulty(subject.entry, fault, subject.contract)
+                faulty = family.like(family.faulty(subject.entry, fault, subject.contract), subject)
                 if not check.lacks(faulty) and run_check(faulty, check, [draw]).finding is not None:
                     return names
         return None

@@ -15,7 +15,7 @@ from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, purity
+from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, modes, purity
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.network import network
 from normcheck.normalizers.normalizer import Normalizer
@@ -33,6 +33,9 @@ def _script(subject: Subject, case: Case) -> tuple[str, ...]:
     return script(subject, case.but(eps=held_eps(subject.contract, case.eps)))
 
 
+_OF_USES = layout.CHECKS + purity.CHECKS + call_modes.CHECKS + modes.CHECKS
+"""Checks of further ways to call: what is wrong in a plain call is wrong there too."""
+
 FAMILY = Family(
     entries=tuple(catalog.ALL.values()),
     bind=binder.subject,
@@ -46,7 +49,7 @@ FAMILY = Family(
     extended=transforms.extended,
     diagnose=diagnose,
     plain=("value", "input-gradient", "parameter-gradients", "running-statistics"),
-    uses=frozenset(check.name for check in layout.CHECKS + purity.CHECKS + call_modes.CHECKS) | {"recomputed-state"},
+    uses=frozenset(check.name for check in _OF_USES) | {"recomputed-state"},
     remedy=remedy,
     script=_script,
     observe=observed,

@@ -12,7 +12,7 @@ from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
-from normcheck.frameworks import axis, functional_state, functions, layers, registry
+from normcheck.frameworks import axis, functional_state, functions, layers, parameters_in_call, registry
 from normcheck.frameworks.forms.around import started, surrounded
 from normcheck.frameworks.forms.form import FormedClaim
 from normcheck.frameworks.forms.plain import FormedTarget, formed_targets
@@ -131,6 +131,8 @@ def _loaded_variant(framework: Framework, target: FormedTarget, claim: FormedCla
 def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> LoadedTarget:
     """A target that a framework accepts, with the calls that the framework makes for it."""
     framework_layers = framework.layers
+    if framework_layers is not None and framework_layers.is_layer(target):
+        target = parameters_in_call.as_function(framework_layers, target, normalizer, name) or target
     if framework_layers is None or not framework_layers.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
         live = None if transforming is None else transforming.live

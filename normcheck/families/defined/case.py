@@ -15,7 +15,8 @@ class DefinedCase:
     """The arguments of one call; arrays have values that the format can hold.
 
     x: the input. arrays: parameters by name, as implementations hold them. dy: the cotangent, of the output's shape.
-    constants: eps and others by name. order: the layout in memory of x, a name from `core.layouts`.
+    constants: eps and others by name. order: the layout in memory of x, a name from `core.layouts`. units_first: the
+    units of an entry that has them in the last axis are moved to axis 1.
     """
 
     x: Array
@@ -27,6 +28,7 @@ class DefinedCase:
     linear: Linear | None = None  # data and weights from which x follows
     move: Move | None = None  # how these are changed
     drawn: Mapping[str, Any] = field(default_factory=dict)
+    units_first: bool = False
 
     def but(self, **changes: Any) -> DefinedCase:
         """The same case with other values."""

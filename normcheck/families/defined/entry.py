@@ -72,6 +72,7 @@ class DefinedNormalizer:
     state: frozenset[str] = frozenset()
     update: Callable[..., Mapping[str, Any]] | None = None
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    conventions: frozenset[str] = frozenset()  # of the options: what code fixes in one way or another
     derived: Row | None = None  # the row of Table 1 as derived by hand; a test compares it with the measured one
     slips: tuple[Slip, ...] = ()
 
@@ -86,7 +87,7 @@ class DefinedNormalizer:
             raise UsageError(f"{self.name}: forward takes the input, then parameters and constants by name")
         for word in {*self.shapes, *self.state, *self.positive} - set(self.parameters):
             raise UsageError(f"{self.name}: forward has no parameter {word} without a default")
-        for word in set(self.options) - set(self.constants):
+        for word in {*self.options, *self.conventions} - set(self.constants):
             raise UsageError(f"{self.name}: forward has no parameter {word} with a default")
 
     def _named(self) -> list[inspect.Parameter]:

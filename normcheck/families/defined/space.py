@@ -164,7 +164,10 @@ class DefinedSpace(ChoiceSpace):
     def able(self, subject: DefinedSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         """The choices that the subject serves; constants that it does not take keep their value."""
         entry, fixed = subject.entry, subject.domain.fixed
-        served = tuple(k for k in choices["option"] if self._keeps(entry, k, fixed))
+        some = choices["option"]
+        if 0 in some:  # an entry may have more options than most
+            some = tuple(dict.fromkeys((*some, *range(max(map(len, entry.options.values()), default=0)))))
+        served = tuple(k for k in some if self._keeps(entry, k, fixed))
         eps = fixed.get("eps")
         rank = tuple(r for r in choices["rank"] if r == 0 or r in subject.domain.ranks)
         order = tuple(o for o in choices["order"] if applies((6,) * max(subject.domain.ranks), o))

@@ -38,13 +38,9 @@ class DefinedSubject:
     domain: DefinedDomain
     call: Callable[[DefinedCase, bool], DefinedAnswer]
     successive: Callable[[Sequence[DefinedCase]], tuple[DefinedAnswer, ...]]
+    notes: Mapping[str, str] = field(default_factory=dict)  # what binding found, by what it is about
 
     @property
     def absent(self) -> Mapping[str, str]:
         """What is not offered, with the reason."""
         return self.domain.absent
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Binding finds nothing to note."""
-        return {}

@@ -108,10 +108,15 @@ class _Signs:
 
 
 def _spread(samples: Array, exact: Array, floor: float) -> Array:
-    """K roots of the mean square of what the samples are off, each entry with its neighbors along the last axis."""
-    square = np.square(samples - exact).mean(axis=0)
+    """K roots of the mean square of what the samples are off, each entry with its neighbors along the last axis.
+
+    Squares are of shares of the largest: that of a gradient which has vanished over many steps would underflow.
+    """
+    off = np.abs(samples - exact)
+    size = off.max(axis=(0, -1), keepdims=True, initial=0.0)
+    square = np.square(off / np.where(size > 0.0, size, 1.0)).mean(axis=0)
     near = square.mean(axis=-1, keepdims=True)
-    out: Array = K * np.sqrt(square + NEIGHBORS * near) + floor
+    out: Array = K * size[0] * np.sqrt(square + NEIGHBORS * near) + floor
     return out
 
 

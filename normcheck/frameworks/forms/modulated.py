@@ -48,7 +48,13 @@ def _given(broadcast: bool, question: FormQuestion) -> Given:  # bound by partia
 
 def _taken(returned: Any, given: Given, question: FormQuestion) -> Any:
     units = _units(question)
-    return with_first(returned, lambda y: _rolled(y, question.shape, units, question, -1))
+
+    def back(y: Any) -> Any:
+        if tuple(y.shape) != question.shape:
+            raise CallError(f"returned an output of shape {tuple(y.shape)} for an input of shape {question.shape}")
+        return _rolled(y, question.shape, units, question, -1)
+
+    return with_first(returned, back)
 
 
 def _form(*, broadcast: bool) -> FormSpec:

@@ -16,8 +16,10 @@ from normcheck.normalizers.activations import sigmoid
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import activations, divides_activations, weighted_activations
+from normcheck.normalizers.faults.sums import summing
 from normcheck.normalizers.forms import in_turn
 from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
 
 Change = Callable[[Answer, FaultQuestion], Answer]
@@ -164,6 +166,22 @@ def _without_padding(answer: Answer, question: FaultQuestion) -> Answer:
     first = (*(slice(None),) * _axis(case.x), slice(0, case.x.shape[_axis(case.x)]))
     cut = {name: value[first] for name in ("y", "dx") if (value := getattr(answer, name)) is not None}
     return replace(answer, **cut)
+
+
+COUNTED = 0.5
+"""What is left of a mean where the count has as much padding as data."""
+
+
+def _counting_padding(steps: Steps) -> Steps:
+    """Sums that are divided by the count of all entries, and the derivative of that."""
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        along = COUNTED * (g * saved.c).mean(axis=1, keepdims=True) * 2.0 * saved.slope / np.square(saved.s)
+        dc = g / saved.s - saved.c * along
+        return np.asarray(dc - COUNTED * dc.mean(axis=1, keepdims=True))
+
+    half = summing(lambda a, k: np.asarray(COUNTED * a.sum(axis=1, keepdims=True)))
+    return replace(half(steps), backward=backward)
 
 
 _ADD, _GATE, _FIRST, _MASK = (Contract(form=form) for form in (forms.ADD, forms.GATE, forms.GATE_FIRST, forms.MASK))
@@ -321,6 +339,15 @@ FAULTS = (
         under=_MASK,
         before=_padded,
         after=_without_padding,
+    ),
+    Fault(
+        name="padding-counted",
+        story="Sums are over entries that are no padding, and are divided by the number of all entries: mean and "
+        "variance are too small. Hides where no entry is padding.",
+        source="constructed",
+        concerns=lambda n: n.state and n.scaled,
+        under=_MASK,
+        steps=_counting_padding,
     ),
     Fault(
         name="padding-has-gradient",

@@ -120,6 +120,35 @@ class MaskIgnored(nn.Module):
         return out * mask.unsqueeze(1).to(out.dtype)
 
 
+class MaskDividesByAll(nn.Module):
+    """A masked batch norm whose sums leave out padding, and whose count does not."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.eps, self.momentum = eps, momentum
+
+    def forward(self, x, mask):
+        m = mask[:, None].to(x.dtype)
+        h, m = (x.float(), m.float()) if x.dtype in (torch.float16, torch.bfloat16) else (x, m)
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            n = x.numel() / x.shape[1]
+            dims = (0, *range(2, x.dim()))
+            mean = (h * m).sum(dims) / n
+            shape = (1, -1, *(1,) * (x.dim() - 2))
+            var = ((h - mean.view(shape)) * m).square().sum(dims) / n
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_((var * n / (n - 1)).to(self.running_var.dtype), self.momentum)
+        shape = (1, -1, *(1,) * (x.dim() - 2))
+        y = (h - mean.view(shape)) * torch.rsqrt(var.view(shape) + self.eps)
+        return ((y * self.weight.view(shape) + self.bias.view(shape)) * m).to(x.dtype)
+
+
 def residual_is_added_again(x, residual, weight, eps=1e-6):
     total = x + residual
     return rms(total + residual, weight, eps), total

@@ -33,6 +33,11 @@ def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contr
     return DefinedSubject(broken.name, entry, promised, DefinedDomain(ranks=entry.served), call, successive)
 
 
+def like(made: DefinedSubject, subject: DefinedSubject) -> DefinedSubject:
+    """The reference, which is given the constants that an implementation fixes."""
+    return replace(made, domain=replace(made.domain, fixed=subject.domain.fixed))
+
+
 def _rounded(found: DefinedAnswer, case: DefinedCase) -> DefinedAnswer:
     number = case.format.round
     return replace(

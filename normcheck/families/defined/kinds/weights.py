@@ -8,12 +8,19 @@ import numpy as np
 
 from normcheck.core.spec import Paper, row
 from normcheck.families.defined.entry import DefinedNormalizer, Slip
-from normcheck.families.defined.kinds.parts import centered, length, mean, space, standard, variance
+from normcheck.families.defined.kinds.parts import centered, length, mean, space, variance
 from normcheck.families.defined.tracing.gradients import constant
 
 
-def _standardized(x: Any, eps: float = 1e-5) -> Any:
-    return standard(x, space(x, 1), eps)
+def _standardized(x: Any, eps: float = 1e-5, correction: int = 0, eps_outside: int = 0) -> Any:
+    return _over(x, space(x, 1), eps, correction, eps_outside)
+
+
+def _over(x: Any, axes: Any, eps: float, correction: int, eps_outside: int) -> Any:
+    """The centered weight over the root of its variance, which divides by n - correction."""
+    n = np.prod([x.shape[a] for a in np.atleast_1d(axes)])
+    var = variance(x, axes) * (n / (n - correction))
+    return centered(x, axes) / (np.sqrt(var) + eps if eps_outside else np.sqrt(var + eps))
 
 
 weight_standardization = DefinedNormalizer(
@@ -29,25 +36,31 @@ weight_standardization = DefinedNormalizer(
     formula="w = (v - mean) / sqrt(var + eps), statistics over the inputs of each unit",
     layout="rows",
     forward=_standardized,
-    options={"eps": (1e-5, 0.5)},
+    options={"eps": (1e-5, 0.5), "correction": (0, 0, 1, 1), "eps_outside": (0, 0, 0, 0, 1, 1, 1, 1)},
+    conventions=frozenset({"correction", "eps_outside"}),
     derived=row("yes no  yes no  no  no"),
-    note="The variance divides by n. Published code also adds eps outside the root, or divides by n - 1.",
+    note="The variance divides by n. Published code also adds eps outside the root, or divides by n - 1: in code that "
+    "takes no such options these are measured.",
     slips=(
         Slip(
             "standardized-over-matrix",
             "Takes the statistics of the whole weight.",
-            lambda x, eps: standard(x, space(x, 0), eps),
+            lambda x, **constants: _over(x, space(x, 0), **constants),
         ),
-        Slip("standardized-over-units", "Takes the statistics over units.", lambda x, eps: standard(x, 0, eps)),
+        Slip(
+            "standardized-over-units",
+            "Takes the statistics over units.",
+            lambda x, **constants: _over(x, 0, **constants),
+        ),
         Slip(
             "standardized-eps-outside",
             "Adds eps to the root.",
-            lambda x, eps: centered(x, space(x, 1)) / (np.sqrt(variance(x, space(x, 1))) + eps),
+            lambda x, eps, correction, eps_outside: _standardized(x, eps, correction, not eps_outside),
         ),
         Slip(
             "standardized-centered-only",
             "Subtracts the mean, and does not divide.",
-            lambda x, eps: centered(x, space(x, 1)),
+            lambda x, **constants: centered(x, space(x, 1)),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,16 +14,20 @@ from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
+from normcheck.families.defined import fixed_constants
+from normcheck.families.defined.axis import FULL, moved
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
+from normcheck.families.defined.torch import weight_layers
+from normcheck.families.defined.torch.layer import DefinedLayer, Make, Tensors
 from normcheck.frameworks.guard import calling
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
 
-KEYS = ("eps", "formats", "slack")
+KEYS = ("axis", "eps", "formats", "slack")
 """Conventions that a defined normalizer has."""
 
 INPUT = "input"
@@ -32,8 +36,6 @@ SIZES = {
     "inputs": ("in_features", "n_in", "inputs"),
 }
 """What a constructor takes beside constants, with the names that code gives to it."""
-
-Tensors = dict[str, torch.Tensor]
 
 
 def _names(entry: DefinedNormalizer) -> dict[str, tuple[str, ...]]:
@@ -63,17 +65,6 @@ def _matched(target: Any, known: Mapping[str, tuple[str, ...]], entry: DefinedNo
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class DefinedLayer:
-    """A layer that can be called again: the call, and its parameters by name, which a call may replace."""
-
-    call: Callable[[torch.Tensor, DefinedCase], Any]
-    parameters: Callable[[], Tensors]
-
-
-Make = Callable[[Tensors, DefinedCase], DefinedLayer]
-
-
 def _function(target: Any, roles: Mapping[str, str]) -> Make:
     def make(held: Tensors, _case: DefinedCase) -> DefinedLayer:
         def call(x: torch.Tensor, case: DefinedCase) -> Any:
@@ -87,7 +78,8 @@ def _function(target: Any, roles: Mapping[str, str]) -> Make:
 
 def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> Make:
     def make(held: Tensors, case: DefinedCase) -> DefinedLayer:
-        units = case.x.shape[{"trailing": -1, "channels": 1}.get(entry.layout, 0)]
+        last = 1 if case.units_first else -1
+        units = case.x.shape[{"trailing": last, "channels": 1}.get(entry.layout, 0)]
         if entry.layout == "linear":
             units = case.dy.shape[1]
         values = {"units": units, "inputs": case.x.shape[-1], **case.constants}
@@ -192,8 +184,11 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
         known = _names(entry)
         if inspect.isclass(target):
             built = {name: known[name] for name in entry.constants} | SIZES
-            roles = _matched(target, built, entry, claim.name)
-            make, takes = _module(target, entry, roles), {*roles, *entry.parameters}
+            layer = weight_layers.of_class(target, entry, {name: known[name] for name in entry.constants})
+            if layer is None:
+                roles = _matched(target, built, entry, claim.name)
+                layer = _module(target, entry, roles), frozenset(roles)
+            make, takes = layer[0], {*layer[1], *entry.parameters}
         else:
             roles = _matched(target, known, entry, claim.name)
             if INPUT not in roles:
@@ -208,15 +203,55 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
         caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
         domain = DefinedDomain(tuple(f for f in promised.served if f in DefinedDomain().formats), entry.served, fixed)
         bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
-        return replace(bound, domain=_discovered(bound))
+        bound = _on_its_axis(bound)
+        return bound if promised.eps is not None else _with_its_constants(bound)
+
+
+def _on_its_axis(bound: DefinedSubject) -> DefinedSubject:
+    """The subject with what it accepts. Its units are in the last axis, or in axis 1 if so more ranks are accepted."""
+    failure: CallError | None = None
+    usual: DefinedSubject | None = None
+    if bound.contract.axis != "1":
+        try:
+            usual = replace(bound, domain=_discovered(bound))
+        except CallError as error:
+            failure = error
+    if bound.entry.layout != "trailing" or (usual is not None and FULL in usual.domain.ranks):
+        if usual is None:
+            raise failure or UsageError(f"contract axis=1: {bound.entry.name} does not have its units in the last axis")
+        return usual
+    try:
+        other = _in_axis_1(bound)
+    except CallError as error:
+        if usual is None:
+            raise failure or error from None
+        return usual
+    return usual if usual is not None and len(usual.domain.ranks) >= len(other.domain.ranks) else other
+
+
+def _with_its_constants(bound: DefinedSubject) -> DefinedSubject:
+    """The subject with the constants that its code has, as far as these can be told."""
+    constants = fixed_constants.measured(bound)
+    domain = bound.domain
+    absent = {name: f"takes no {name}; the fixed one is {value:g}" for name, value in constants.items()}
+    fixed = {**domain.fixed, **constants}
+    return replace(bound, domain=replace(domain, fixed=fixed, absent={**domain.absent, **absent}))
+
+
+def _in_axis_1(bound: DefinedSubject) -> DefinedSubject:
+    """The subject with its units in axis 1. What takes maps alone is called with maps of one position for vectors."""
+    able = _discovered(moved(bound))
+    other = moved(bound, min(able.ranks))
+    return replace(other, domain=_discovered(other))
 
 
 def _why(bound: DefinedSubject, *, gradient: bool = False, **choices: Any) -> str:
     """Why a call on an ordinary case fails; empty if it does not."""
     space = DefinedSpace()
+    units = next((n for n in bound.entry.units if n not in space.cases), 0)  # else a wrong axis may fit
     plain = space.adapt(bound, replace(DefinedDraw(option=DEFAULTS), **choices))
     try:
-        bound.call(defined_case(bound.entry, replace(plain, **choices)), gradient)
+        bound.call(defined_case(bound.entry, replace(plain, units=units, **choices)), gradient)
     except CallError as error:
         return error.reason
     return ""

@@ -1,0 +1,59 @@
+"""The constants of code that does not take them, measured: those with which the reference gives the same outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from normcheck.core.errors import CallError
+from normcheck.core.floats import FLOAT64, Array
+from normcheck.families.defined.reference import output
+from normcheck.families.defined.space import DEFAULTS, DefinedDraw, defined_case
+from normcheck.families.defined.subject import DefinedSubject
+
+EPS = (0.0, *(10.0**-k for k in range(2, 17)), 2.0**-23, 2.0**-52)
+"""What code writes for an eps; the last two are the epsilon of a format."""
+
+EXPONENTS = (0, -8, -14, -20, -26)
+"""Powers of two that scale the input: under each of them another eps shows."""
+
+FITS = 1e-6
+"""The largest difference of an output from that of the right constants, relatively."""
+
+
+def measured(subject: DefinedSubject) -> Mapping[str, Any]:
+    """The constants that an implementation does not take; none if no values, or more than one, explain its outputs."""
+    entry, domain = subject.entry, subject.domain
+    if not domain.formats or domain.formats[0] != FLOAT64.name:
+        return {}
+    draw = DefinedDraw(option=DEFAULTS, rank=min(domain.ranks), format=FLOAT64.name, seed=3)
+    case = defined_case(entry, draw)
+    some = [case.but(x=case.x * 2.0**k, constants={**case.constants, **domain.fixed}) for k in EXPONENTS]
+    try:
+        found = [subject.call(one, False).y for one in some]
+    except CallError:
+        return {}
+    fitting = []
+    for values in _candidates(subject):
+        with np.errstate(all="ignore"):
+            expected = (output(entry, one.but(constants={**one.constants, **values})) for one in some)
+            if all(_off(y, right) < FITS for y, right in zip(found, expected, strict=True)):
+                fitting.append(values)
+    return fitting[0] if len(fitting) == 1 else {}
+
+
+def _candidates(subject: DefinedSubject) -> Iterator[Mapping[str, Any]]:
+    """Values of the constants that code fixes: any usual eps, and what the entry says of others."""
+    entry = subject.entry
+    some = {name: EPS if name == "eps" else tuple(dict.fromkeys(entry.options[name]))
+            for name in subject.domain.fixed if name == "eps" or name in entry.conventions}  # fmt: skip
+    return (dict(zip(some, values, strict=True)) for values in product(*some.values()))
+
+
+def _off(found: Array, expected: Array) -> float:
+    size = float(np.abs(expected).max(initial=0.0))
+    off = float(np.abs(found - expected).max(initial=0.0)) / size if size else np.inf
+    return off if np.isfinite(off) else np.inf

@@ -1,0 +1,69 @@
+"""Layers of defined normalizers as users write them: units in axis 1, normalized weights, fixed constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import normcheck
+
+CODE = Path(__file__).parent / "user_code" / "defined"
+
+RIGHT = [
+    ("weight_standardization", "weight_layers.py:WSConv2d"),
+    ("weight_standardization", "weight_layers.py:StdConv2d"),
+    ("weight_standardization", "weight_layers.py:StandardizedLinear"),
+    ("centered_weight_norm", "weight_layers.py:CenteredLinear"),
+    ("dynamic_tanh", "channels_first.py:DynamicTanh2d"),
+    ("global_response_norm", "channels_first.py:GlobalResponseNorm2d"),
+]
+
+WRONG = [
+    ("global_response_norm", "ResponseWithoutInput", "grn-residual-missing"),
+    ("weight_standardization", "StandardizedOverUnits", "standardized-over-units"),
+    ("weight_standardization", "CentersOverUnits", "standardized-centered-only"),
+]
+
+
+@pytest.mark.parametrize(("kind", "target"), RIGHT, ids=lambda word: word.rpartition(":")[2])
+def test_right_layers_pass(kind: str, target: str) -> None:
+    assert normcheck.check(f"{CODE}/{target}", as_=kind).ok
+
+
+@pytest.mark.parametrize(("kind", "name", "fault"), WRONG)
+def test_wrong_layers_fail_for_one_cause(kind: str, name: str, fault: str) -> None:
+    found = normcheck.check(f"{CODE}/wrong.py:{name}", as_=kind, effort="quick")
+
+    assert [cause["name"] for cause in found.causes] == [fault]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("WSConv2d", "takes no eps; the fixed one is 1e-05); correction (takes no correction; the fixed one is 1)"),
+        ("StdConv2d", "takes no eps; the fixed one is 1e-10); correction (takes no correction; the fixed one is 0)"),
+    ],
+)
+def test_constants_that_a_layer_does_not_take_are_measured(name: str, text: str) -> None:
+    found = normcheck.check(f"{CODE}/weight_layers.py:{name}", as_="weight_standardization", effort="smoke")
+
+    assert text in " ".join(str(found).split())
+
+
+def test_units_in_axis_1_are_noted_or_declared() -> None:
+    target = f"{CODE}/channels_first.py:DynamicTanh2d"
+    found = normcheck.check(target, as_="dynamic_tanh", effort="smoke")
+    declared = normcheck.check(target, as_="dynamic_tanh", effort="smoke", contract={"axis": "1"})
+
+    assert "axis=1: its units are axis 1" in str(found)
+    assert found.ok
+    assert declared.ok
+
+
+def test_an_axis_is_refused_where_units_are_not_the_last_one() -> None:
+    target = "normcheck.implementations.defined:weight_standardization"
+    with pytest.raises(
+        normcheck.UsageError, match="contract axis=1: weight_standardization does not have its units in the last axis"
+    ):
+        normcheck.check(target, as_="weight_standardization", effort="smoke", contract={"axis": "1"})
