@@ -132,7 +132,10 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
     """A target that a framework accepts, with the calls that the framework makes for it."""
     framework_layers = framework.layers
     if framework_layers is not None and framework_layers.is_layer(target):
-        target = parameters_in_call.as_function(framework_layers, target, normalizer, name) or target
+        if normalizer.acts_on == "weight":
+            target = framework_layers.of_weight(target) or target
+        else:
+            target = parameters_in_call.as_function(framework_layers, target, normalizer, name) or target
     if framework_layers is None or not framework_layers.is_layer(target):
         transforming = functions.transforming(framework, target, normalizer, name)
         live = None if transforming is None else transforming.live

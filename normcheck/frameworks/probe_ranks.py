@@ -50,6 +50,10 @@ def _all_apart(normalizer: Normalizer, base: Draw, rank: int) -> Draw:
 
 def _unbatched(normalizer: Normalizer, call: Call, case: Case) -> str:
     """The reason if an input of a smaller rank is treated as a single case without the batch axis; else empty."""
+    if normalizer.sets.layout == "rows" and case.x.ndim == 1 and case.weight is not None:
+        one = case.weight * case.x / np.linalg.norm(case.x)
+        off, due = (np.abs(call(case, False).y - other).max() for other in (one, evaluate(normalizer, case).y))
+        return "takes it for the weight of one unit" if off < 1e-3 < due else ""
     if normalizer.sets.layout != "channels" or "case" in normalizer.sets.members or len(case.x) % case.groups:
         return ""
     if case.weight is not None and len(case.weight) != len(case.x):  # the weight has the size of the axis of units

@@ -117,6 +117,13 @@ class Layers(Protocol):
         """
         ...
 
+    def of_weight(self, target: Any) -> Callable[..., Any] | None:
+        """What a class of linear or convolutional layers makes of its weight, as a function of v and g; None of others.
+
+        A framework whose layers are not read so returns None.
+        """
+        ...
+
     def constructed(self, layer: Any, case: Case) -> Constructed:
         """The values with which a new layer starts, without parameters that a case leaves out and that take no part."""
         ...

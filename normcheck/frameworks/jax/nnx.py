@@ -205,6 +205,9 @@ class NnxLayers:
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return JaxCall(preparing(build, name, normalizer))
 
+    def of_weight(self, target: Any) -> Callable[..., Any] | None:
+        return None
+
     def constructed(self, layer: Any, case: Case) -> Constructed:
         return constructed(layer)
 

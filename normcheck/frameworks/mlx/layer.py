@@ -145,6 +145,9 @@ class MlxLayers:
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return calling(build, name, normalizer)
 
+    def of_weight(self, target: Any) -> Callable[..., Any] | None:
+        return None
+
     def constructed(self, layer: Any, case: Case) -> Constructed:
         held, paths = _held(layer), _paths(layer)
         weight, bias, mean, var = (arrays.array(held[paths[role]]) if role in paths else None for role in ROLES)

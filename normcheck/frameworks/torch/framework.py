@@ -17,7 +17,17 @@ from normcheck.frameworks import call_source
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.protocol import Build, FunctionStyle, LayerParts, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
-from normcheck.frameworks.torch import changing, composition, function, life, module, scripted, tensors, transform
+from normcheck.frameworks.torch import (
+    changing,
+    composition,
+    function,
+    life,
+    module,
+    scripted,
+    tensors,
+    transform,
+    weight_layers,
+)
 from normcheck.frameworks.torch.forms import TorchFormArrays
 from normcheck.frameworks.torch.script import TorchScript
 from normcheck.normalizers.case import Case
@@ -58,6 +68,9 @@ class TorchLayers:
 
     def call(self, build: Build, name: str, normalizer: Normalizer) -> Call:
         return module.make(build, name)
+
+    def of_weight(self, target: Any) -> Callable[..., Any] | None:
+        return weight_layers.as_function(target)
 
     def constructed(self, layer: Any, case: Case) -> Constructed:
         return module.constructed(layer, case)

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -70,11 +71,36 @@ def parameters(module: torch.nn.Module, names: tuple[str, str]) -> tuple[torch.T
     return held.get(names[0]), held.get(names[1])
 
 
+_STARTING: WeakKeyDictionary[type, tuple[str, str]] = WeakKeyDictionary()
+"""The names of running mean and variance of classes that give them no known names, as their values show when new."""
+
+
 def buffers(module: torch.nn.Module) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Running mean and running variance, recognized by name; None if the module has none."""
+    """Running mean and running variance, recognized by name, else by their first values (zeros, ones).
+
+    None if the module has none.
+    """
     by_name: dict[str, torch.Tensor] = dict(module.named_buffers())
     by_name |= {name: value for name, value in vars(module).items() if isinstance(value, torch.Tensor)}
-    return _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
+    mean, var = _find(module, "running_mean", by_name), _find(module, "running_var", by_name)
+    if mean is None and var is None:
+        names = _STARTING.get(type(module)) or _starting(module)
+        if names is not None:
+            _STARTING[type(module)] = names
+            return by_name.get(names[0]), by_name.get(names[1])
+    return mean, var
+
+
+def _starting(module: torch.nn.Module) -> tuple[str, str] | None:
+    """The names of the only two vectors among the buffers, of one shape, one of zeros and one of ones."""
+    some = {name: b for name, b in module.named_buffers() if b.is_floating_point() and b.numel() > 1}
+    zeros = [name for name, b in some.items() if bool((b == 0.0).all())]
+    ones = [name for name, b in some.items() if bool((b == 1.0).all())]
+    if any(plain(name.rpartition(".")[2]) in FROZEN for name in some):
+        return None
+    if len(some) != 2 or len(zeros) != 1 or len(ones) != 1 or some[zeros[0]].shape != some[ones[0]].shape:
+        return None
+    return zeros[0], ones[0]
 
 
 def momentum_name(module: torch.nn.Module) -> str:
