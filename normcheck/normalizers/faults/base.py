@@ -22,7 +22,7 @@ from normcheck.normalizers.forms import ways
 from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference import forms
 from normcheck.normalizers.reference.cast_order import BEFORE, output_format
-from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, tangent
+from normcheck.normalizers.reference.oracle import Truth, contract_steps, evaluate, second, stored_factor, tangent
 from normcheck.normalizers.reference.standardize import Steps
 from normcheck.normalizers.sampling.fit import ranks
 from normcheck.normalizers.sampling.wrong_sizes import misfit
@@ -274,7 +274,7 @@ def _running(
     assert seen.running_var is not None
     if not seen.training:
         return seen.running_mean, seen.running_var
-    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
+    factor = stored_factor(contract, part.n)
     mean, var = (
         part.canonical(part.per_set(statistic.astype(np.float64))).mean(axis=(0, 3)).reshape(-1)
         for statistic in (truth.saved.mu, truth.saved.v)

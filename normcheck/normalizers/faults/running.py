@@ -13,7 +13,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import batched, keeps_variance, stateful
 from normcheck.normalizers.normalizer import AXES, Partition
-from normcheck.normalizers.reference.oracle import evaluate, partition
+from normcheck.normalizers.reference.oracle import evaluate, partition, stored_factor
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
 
@@ -61,6 +61,16 @@ def _counts_cases(answer: Answer, question: FaultQuestion) -> Answer:
     kept = (1.0 - case.momentum if question.contract.momentum == "new" else case.momentum) * case.running_var
     wrong = cases / (cases - 1.0) * ((n - 1.0) / n if question.contract.running_variance == "unbiased" else 1.0)
     return replace(answer, running_var=kept + (var - kept) * wrong)
+
+
+def _corrected_twice(answer: Answer, question: FaultQuestion) -> Answer:
+    """The factor n / (n - 1) on a variance that divides by n - 1 already."""
+    case, var = question.case, answer.running_var
+    n = partition(question.normalizer, case).n
+    if var is None or case.running_var is None or not case.training or n < 2:
+        return answer
+    kept = (1.0 - _share(question)) * case.running_var
+    return replace(answer, running_var=kept + (var - kept) * (n / (n - 1.0)))
 
 
 def _share(question: FaultQuestion) -> float:
@@ -178,7 +188,7 @@ def _rounded_batch(answer: Answer, question: FaultQuestion) -> Answer:
     if case.use != WIDE or not case.training or case.running_mean is None or case.running_var is None:
         return answer
     n = partition(question.normalizer, case).n
-    factor = n / (n - 1.0) if question.contract.running_variance == "unbiased" and n > 1 else 1.0
+    factor = stored_factor(question.contract, n)
     whole = case.but(dy=None, momentum=1.0 if question.contract.momentum == "new" else 0.0)
     batch = evaluate(question.normalizer, whole, question.contract)  # its statistics alone
     assert batch.running_mean is not None
@@ -201,6 +211,14 @@ STORED = (
         concerns=keeps_variance,
         where="running",
         contract=lambda c: replace(c, running_variance="biased" if c.running_variance == "unbiased" else "unbiased"),
+    ),
+    Fault(
+        name="running-variance-corrected-twice",
+        story="The factor n / (n - 1) is applied to a variance that divides by n - 1 already. Hides in large batches.",
+        source="constructed",
+        concerns=keeps_variance,
+        where="running",
+        after=_corrected_twice,
     ),
     Fault(
         name="running-variance-counts-cases",

@@ -176,14 +176,23 @@ def _by_set(part: Partition, per_unit: Array) -> Array:
     return full.transpose(part.order).reshape(part.sets, part.n)[:, :1]
 
 
+def stored_factor(contract: Contract, n: int) -> float:
+    """The stored running variance over the variance of a batch with n values for each unit.
+
+    Both may divide by n or by n - 1, whatever the other does. A single value has no factor.
+    """
+    divisors = (n - 1.0 if one == "unbiased" else float(n) for one in (contract.variance, contract.running_variance))
+    used, stored = divisors
+    return used / stored if n > 1 else 1.0
+
+
 def _updated(part: Partition, case: Case, contract: Contract, steps: Steps, saved: Saved) -> tuple[Array, Array]:
     """Running mean and variance after this batch, (units,); averaged over cases that have statistics of their own."""
     assert case.running_mean is not None
     assert case.running_var is not None
     units = part.seen[1] * part.seen[2]
-    factor = part.n / (part.n - 1.0) if contract.running_variance == "unbiased" and part.n > 1 else 1.0
     mean = saved.mu.reshape(-1, units).mean(axis=0)
-    var = saved.v.reshape(-1, units).mean(axis=0) * factor
+    var = saved.v.reshape(-1, units).mean(axis=0) * stored_factor(contract, part.n)
     return (
         steps.blend(case.running_mean, mean, case.momentum),
         steps.blend(case.running_var, var, case.momentum),

@@ -57,3 +57,10 @@ class KeepsGraph(OwnNames):
     def update(self, mean, var, n):
         self.mu = (1 - self.m) * self.mu + self.m * mean
         self.sigma2 = (1 - self.m) * self.sigma2 + self.m * var * n / (n - 1)
+
+
+class CorrectsTwice(OwnNames):
+    @torch.no_grad()
+    def update(self, mean, var, n):
+        self.mu.lerp_(mean.to(self.mu.dtype), self.m)
+        self.sigma2.lerp_((var * (n / (n - 1)) ** 2).to(self.mu.dtype), self.m)
