@@ -264,3 +264,33 @@ def test_the_keys_of_functions_that_are_called_count() -> None:
 
 def _called(x: Any, bn_param: Any) -> Any:
     return x * bn_param["momentum"]
+
+
+LAYERS = Path(__file__).parent / "user_code" / "numpy_layers.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "declared"),
+    [
+        ("BatchNormalization", "batch_norm", {"momentum": "old", "running-variance": "biased"}),
+        ("LayerNorm", "layer_norm", {}),
+        ("DictsOfArrays", "batch_norm", {}),
+    ],
+)
+def test_a_class_with_a_backward_is_a_pair(name: str, kind: str, declared: dict[str, str]) -> None:
+    found = normcheck.check(f"{LAYERS}:{name}", as_=kind, effort="quick", contract=declared)
+
+    assert found.ok, str(found)
+    assert "gradient    full, as claimed" in str(found)
+
+
+def test_a_wrong_backward_of_a_class_is_named() -> None:
+    found = normcheck.check(f"{LAYERS}:WithoutMeanTerm", as_="layer_norm", effort="quick")
+
+    assert [cause["name"] for cause in found.causes] == ["mean-term-missing"]
+
+
+def test_conventions_of_a_class_are_measured() -> None:
+    found = normcheck.check(f"{LAYERS}:BatchNormalization", as_="batch_norm", effort="quick")
+
+    assert [cause["declare"] for cause in found.causes] == ["running-variance=biased", "momentum=old"]

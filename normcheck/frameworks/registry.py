@@ -17,6 +17,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.foreign_code import attribute
 from normcheck.core.subject import BoundSubject
+from normcheck.frameworks import class_pair
 from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.protocol import Framework
@@ -95,7 +96,9 @@ def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     own = target if inspect.isclass(target) else type(target)
     differentiated = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
     foreign = any(_root(base.__module__) in differentiated for base in own.__mro__)
-    return (forward, backward) if callable(forward) and callable(backward) and not foreign else None
+    if foreign:
+        return None
+    return class_pair.of_class(target) or ((forward, backward) if callable(forward) and callable(backward) else None)
 
 
 def _root(module: object) -> str:

@@ -27,7 +27,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "running_mean": ("running_mean", "moving_mean", "rm", "mean"),
     "running_var": ("running_var", "running_variance", "moving_var", "moving_variance", "rv", "var"),
-    "training": ("training", "is_training", "train"),
+    "training": ("training", "is_training", "train", "is_train", "train_flg", "train_flag", "train_mode"),
     "use_input_stats": ("use_input_stats", "training", "is_training", "train"),
     "momentum": ("momentum", "exponential_average_factor", "decay"),
     "p": ("p", "partial", "fraction", "part"),
