@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import normcheck
 from normcheck.cli import run
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError
@@ -162,8 +163,6 @@ CASES = (
     ("Residual", "layer_norm", "requires 'residual' in each call beside its input"),
     ("ResidualFirst", "layer_norm", "requires 'residual' in each call beside its input"),
     ("MaskedBatchNorm", "batch_norm", "requires 'mask' in each call beside its input"),
-    ("ScaleAndShift", "layer_norm", "requires 'scale', 'shift' in each call beside its input"),
-    ("FactorLayerNorm", "layer_norm", "requires 'scale' in each call beside its input"),
     ("Conditioned", "layer_norm", "it gets no value for its parameter"),
     ("WithStatistics", "layer_norm", "returns a tuple of 2 values, not its output alone"),
     ("Named", "layer_norm", "returns a dict of 1 values, not its output alone"),
@@ -171,6 +170,13 @@ CASES = (
     ("two_of_one_shape", "layer_norm", "returns a tuple of 2 values, not its output alone"),
     ("layer", "layer_norm", "requires 'residual' in each call beside its input"),
 )
+
+
+@pytest.mark.parametrize(("name", "weight"), [("ScaleAndShift", "1+w"), ("FactorLayerNorm", "w")])
+def test_weight_and_bias_may_be_given_in_each_call(file: Path, name: str, weight: str) -> None:
+    found = normcheck.check(f"{file}:{name}", as_="layer_norm", effort="smoke", contract={"weight": weight})
+
+    assert found.ok, str(found)
 
 
 @pytest.mark.parametrize(("name", "kind", "why"), CASES, ids=[name for name, *_ in CASES])
