@@ -127,6 +127,11 @@ def wide_mean(n: Normalizer) -> bool:
     return n.centered and n.narrow_accuracy[0] == "sound"
 
 
+def rounded_by_torch(n: Normalizer) -> bool:
+    """A mean is subtracted, and torch's own function rounds it on the CPU if the parameters are narrow."""
+    return n.centered and n.narrow_accuracy[0] == "half"
+
+
 def wide_squares(n: Normalizer) -> bool:
     """Squares of half-precision input must be kept in a wide format."""
     return n.narrow_accuracy[0] == "sound"

@@ -9,7 +9,7 @@ import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.faults.base import Fault
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import (
     activations,
     any_of_them,
@@ -18,13 +18,16 @@ from normcheck.normalizers.faults.structure import (
     centered,
     grouped,
     positions_share,
+    rounded_by_torch,
     standardizes,
     trailing,
     weights,
     wide_squares,
 )
 from normcheck.normalizers.normalizer import AXES, Partition
+from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Setting, Steps
+from normcheck.normalizers.subject import Answer
 
 Total = Callable[[Array, Setting], Array]
 """A way to sum the members of each set: (sets, members) to (sets, 1)."""
@@ -173,6 +176,16 @@ def _everything(steps: Steps) -> Steps:
         return np.full_like(v, v.mean() if k.divisor > 1 or k.part == 1 else v.sum())
 
     return replace(steps, center=center, variance=variance)
+
+
+def _subtracted_mean_rounded(answer: Answer, question: FaultQuestion) -> Answer:
+    case = question.case
+    if not (case.training and case.format.narrow):
+        return answer
+    truth = evaluate(question.normalizer, case.but(dy=None), question.contract)
+    part, mu = truth.partition, truth.saved.mu
+    off = part.per_set((mu - case.format.round(mu)) / truth.saved.s)
+    return replace(answer, y=answer.y + (off if truth.gain is None else off * part.spread(truth.gain)))
 
 
 def _rounded_statistics(steps: Steps) -> Steps:
@@ -358,6 +371,14 @@ FORMATS = (
         source="microsoft/onnxruntime#17692",
         concerns=centered,
         steps=_rounded_statistics,
+    ),
+    Fault(
+        name="subtracted-mean-in-half",
+        story="The mean that is subtracted is rounded to the half-precision format of the input; the one that is "
+        "averaged is not. Hides in float32, and where the mean is small.",
+        source="constructed",
+        concerns=rounded_by_torch,
+        after=_subtracted_mean_rounded,
     ),
     Fault(
         name="float64-in-float32",
