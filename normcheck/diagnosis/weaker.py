@@ -43,7 +43,7 @@ def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWar
     if format.narrow and contract.accuracy_in(format.name) == "default" and other:
         lower = replace(subject, contract=replace(contract, accuracy=_half(contract, format.name)))
         if _holds(lower, check, draw):
-            yield _half_class(subject, format.name), lower
+            yield _half_class(format.name), lower
     if format is FLOAT64 and contract.formats is None and _computes_in_single(subject):
         names = tuple(name for name in subject.domain.formats if name != format.name)
         fewer = replace(contract, formats=names)
@@ -174,12 +174,11 @@ def _half(contract: Contract, format: str) -> str:
     return f"half:{some},{format}" if name == "half" else f"half:{format}"
 
 
-def _half_class(subject: Subject, format: str) -> CheckWarning:
+def _half_class(format: str) -> CheckWarning:
     wide = FORMATS[format].wide.name
-    where = ", but on a CPU with parameters in half precision" if _reaches_half(subject) else ""
     text = (
-        "the error is that of statistics kept in the input's format; torch's function keeps them in "
-        f"{wide}{where}: compute in {wide}, round the output"
+        f"the error is that of statistics kept in the input's format; torch keeps them in {wide} (batch and instance "
+        f"norm: on a GPU): compute in {wide}, round the output"
     )
     name = f"accuracy=half:{format}"
     return CheckWarning(name, text, name, format)

@@ -12,15 +12,15 @@ from normcheck.families.defined.kinds.parts import centered, length, mean, space
 from normcheck.families.defined.tracing.gradients import constant
 
 
-def _standardized(x: Any, eps: float = 1e-5, correction: int = 0, eps_outside: int = 0) -> Any:
-    return _over(x, space(x, 1), eps, correction, eps_outside)
+def _standardized(x: Any, eps: float = 1e-5, correction: int = 0, outside: int = 0) -> Any:
+    return _over(x, space(x, 1), eps, correction, outside)
 
 
-def _over(x: Any, axes: Any, eps: float, correction: int, eps_outside: int) -> Any:
+def _over(x: Any, axes: Any, eps: float, correction: int, outside: int) -> Any:
     """The centered weight over the root of its variance, which divides by n - correction."""
     n = np.prod([x.shape[a] for a in np.atleast_1d(axes)])
     var = variance(x, axes) * (n / (n - correction))
-    return centered(x, axes) / (np.sqrt(var) + eps if eps_outside else np.sqrt(var + eps))
+    return centered(x, axes) / (np.sqrt(var) + eps if outside else np.sqrt(var + eps))
 
 
 weight_standardization = DefinedNormalizer(
@@ -36,8 +36,8 @@ weight_standardization = DefinedNormalizer(
     formula="w = (v - mean) / sqrt(var + eps), statistics over the inputs of each unit",
     layout="rows",
     forward=_standardized,
-    options={"eps": (1e-5, 0.5), "correction": (0, 0, 1, 1), "eps_outside": (0, 0, 0, 0, 1, 1, 1, 1)},
-    conventions=frozenset({"correction", "eps_outside"}),
+    options={"eps": (1e-5, 0.5), "correction": (0, 0, 1, 1), "outside": (0, 0, 0, 0, 1, 1, 1, 1)},
+    conventions=frozenset({"correction", "outside"}),
     derived=row("yes no  yes no  no  no"),
     note="The variance divides by n. Published code also adds eps outside the root, or divides by n - 1: in code that "
     "takes no such options these are measured.",
@@ -55,7 +55,7 @@ weight_standardization = DefinedNormalizer(
         Slip(
             "standardized-eps-outside",
             "Adds eps to the root.",
-            lambda x, eps, correction, eps_outside: _standardized(x, eps, correction, not eps_outside),
+            lambda x, eps, correction, outside: _standardized(x, eps, correction, not outside),
         ),
         Slip(
             "standardized-centered-only",
