@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.floats import FLOAT32
 from normcheck.core.layouts import NAMES, applies, geometry
 from normcheck.core.result import ERROR, FAILED, PASSED
-from normcheck.engine.asker import Asker, checks_of
+from normcheck.engine.asker import Asker, _run, checks_of
 from normcheck.engine.claims import claims
+from normcheck.engine.search import Effort
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.frameworks import known_bugs
@@ -177,6 +179,17 @@ def test_stale(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert outcome.status == ERROR
     assert outcome.reason == "the expected finding (reason) is gone: remove it from normcheck/frameworks/known_bugs.py"
+
+
+def test_a_bug_of_the_cpu_is_not_expected_on_a_gpu() -> None:
+    """There it would be a finding if it were found, and no error if it is not."""
+    mine = families.bind(Implementation("batch_norm", "torch.nn:BatchNorm2d"))
+    check = CHECKS_BY_NAME["wide-statistics"]
+    here, there = (_run(mine, check, Settings("quick", device=one), Effort(2)) for one in ("cpu", "cuda:0"))
+
+    assert (here.status, there.status) == (PASSED, FAILED)  # the tensors of both are on this machine's processor
+    assert here.expected.startswith("on the CPU")
+    assert not there.expected
 
 
 def test_contiguous_only_is_reported() -> None:

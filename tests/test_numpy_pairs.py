@@ -275,6 +275,7 @@ LAYERS = Path(__file__).parent / "user_code" / "numpy_layers.py"
         ("BatchNormalization", "batch_norm", {"momentum": "old", "running-variance": "biased"}),
         ("LayerNorm", "layer_norm", {}),
         ("DictsOfArrays", "batch_norm", {}),
+        ("NameSpace", "layer_norm", {}),
     ],
 )
 def test_a_class_with_a_backward_is_a_pair(name: str, kind: str, declared: dict[str, str]) -> None:

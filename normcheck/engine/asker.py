@@ -227,6 +227,7 @@ def _run(subject: BoundSubject, check: Check, settings: Settings, effort: Effort
     bug = known_bugs.of(subject.name, check.name)
     if bug is None and torch_bug(subject, check) is not None:
         bug = inherited_bug(subject, check, search(subject, check, replace(effort, shrinks=False)))
+    bug = bug if bug is not None and bug.shows_on(settings.device) else None
     return search(subject, check, effort) if bug is None else run_known_bug(subject, check, bug, effort)
 
 

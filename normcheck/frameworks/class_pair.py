@@ -87,7 +87,7 @@ def of_class(target: Any) -> Pair | None:
     call = "forward" if callable(attribute(target, "forward")) else "__call__"
     methods = [inspect.getattr_static(target, name, None) for name in (call, "backward")]
     called = _parameters(methods[0])
-    if not called or not all(map(inspect.isfunction, methods)):
+    if not called or not all(map(_takes_the_layer, methods)):
         return None
     constructor = _parameters(inspect.getattr_static(target, "__init__", None))
     known = {name for role in OPTIONS for name in NAMES[role]}
@@ -124,6 +124,11 @@ def _pair(of: LayerClass) -> Pair:
 
     forward.__signature__ = signature  # type: ignore[attr-defined]
     return forward, backward
+
+
+def _takes_the_layer(method: Any) -> bool:
+    """Whether a function in a class is called with a layer: a class may as well be a name space of two functions."""
+    return inspect.isfunction(method) and next(iter(inspect.signature(method).parameters), "") == "self"
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:

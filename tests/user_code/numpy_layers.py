@@ -72,3 +72,18 @@ class DictsOfArrays:
         self.grads = {"gamma": (dout * self.xhat).sum(0), "beta": dout.sum(0)}
         d = dout * self.params["gamma"]
         return (d - d.mean(0) - self.xhat * (d * self.xhat).mean(0)) / self.std
+
+
+class NameSpace:
+    """Two functions, no layer."""
+
+    def forward(x, gamma, beta, eps=1e-5):
+        mean, inverse = x.mean(-1, keepdims=True), 1 / np.sqrt(x.var(-1, keepdims=True) + eps)
+        xhat = (x - mean) * inverse
+        return gamma * xhat + beta, (xhat, inverse, gamma)
+
+    def backward(dout, cache):
+        xhat, inverse, gamma = cache
+        axes, d = tuple(range(dout.ndim - 1)), dout * gamma
+        inner = d.mean(-1, keepdims=True) + xhat * (d * xhat).mean(-1, keepdims=True)
+        return inverse * (d - inner), (dout * xhat).sum(axes), dout.sum(axes)
