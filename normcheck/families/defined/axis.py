@@ -15,9 +15,7 @@ from normcheck.core.floats import Array
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import INPUT
 from normcheck.families.defined.subject import DefinedSubject
-
-NOTE = {"axis=1": "its units are axis 1 of an input (cases, units, ...): the binder moves the last axis there"}
-"""The note of a subject whose axis is moved."""
+from normcheck.frameworks.axis import NOTE
 
 FULL = 4
 """The rank of maps, which code over the last axis takes."""

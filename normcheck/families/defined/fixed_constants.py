@@ -27,7 +27,7 @@ FITS = 1e-6
 def measured(subject: DefinedSubject) -> Mapping[str, Any]:
     """The constants that an implementation does not take; none if no values, or more than one, explain its outputs."""
     entry, domain = subject.entry, subject.domain
-    if not domain.formats or domain.formats[0] != FLOAT64.name:
+    if not domain.ranks or domain.formats[:1] != (FLOAT64.name,):
         return {}
     draw = DefinedDraw(option=DEFAULTS, rank=min(domain.ranks), format=FLOAT64.name, seed=3)
     case = defined_case(entry, draw)

@@ -241,6 +241,8 @@ def _with_its_constants(bound: DefinedSubject) -> DefinedSubject:
 def _in_axis_1(bound: DefinedSubject) -> DefinedSubject:
     """The subject with its units in axis 1. What takes maps alone is called with maps of one position for vectors."""
     able = _discovered(moved(bound))
+    if not able.ranks:
+        raise CallError(f"{bound.name} takes no input with its units in axis 1")
     other = moved(bound, min(able.ranks))
     return replace(other, domain=_discovered(other))
 
