@@ -146,7 +146,7 @@ REASONS = {
     ),
     "needs no reference: it holds whatever ours is worth": (
         "shift-of-each-case", "shift-of-each-unit", "permutation", "batch-independence", "sign", "affine-map",
-        "affine-scale", "dependency", "eps-co-scaling", "gradient-linear", "gradient-adjoint",
+        "affine-scale", "dependency", "eps-co-scaling", "gradient-adjoint",
         "training-ignores-state", "evaluation-alone", "repeats", "repeats-gradient",
     ),
     "says in its own words what is wrong, where a comparison of numbers only says how much": (
@@ -164,7 +164,7 @@ REASONS = {
         "input-layout", "input-layout-gradient", "cotangent-layout", "parameter-layout", "state-dict", "moved-state",
     ),
     "the forward alone, for code that has no gradient": (
-        "forward-is-pure", "subnormal", "magnitudes", "outlier", "wide-sets", "many-sets",
+        "subnormal", "magnitudes", "outlier", "wide-sets", "many-sets",
     ),
 }  # fmt: skip
 

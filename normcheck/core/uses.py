@@ -20,7 +20,8 @@ COPIES = ("deep copy", "pickle")
 """Copies of a module: the copy must return what the original returns."""
 
 EVALUATED = ("evaluation mode", "x alone, in evaluation mode")
-"""A module in evaluation mode, called on a smaller batch first; the same with frozen parameters."""
+"""A module in evaluation mode, trained on small numbers and called on a smaller batch first; trained on large ones,
+and with frozen parameters."""
 
 NOT_RETURNED = "train() or eval() does not return the module"
 """What is reported of a module in evaluation mode, and no fault: nobody calls a layer's by itself."""
@@ -30,6 +31,9 @@ CHANGED = ("changed in place", "changed data", "replaced", "loaded")
 
 REUSED = ("rewritten storage", "accumulated gradient", "two threads")
 """A first call with other values in the same memory; two backward passes into .grad, halved; calls from two threads."""
+
+GRAPH_AGAIN = "same graph again"
+"""The gradients of a second backward pass through the graph of one call, which a first pass has left."""
 
 WITHIN = ("one thread inside", "two threads inside")
 """Numbers of threads among which the framework divides the work of one call."""
@@ -53,8 +57,8 @@ OBSERVED = "observed"
 """A plain call that records which operators of the framework were called; information only."""
 
 OF_FUNCTIONS = (
-    *WITHOUT_GRADIENT, *FROZEN, *REUSED, *WITHIN, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND, COMPILED,
-    OBSERVED,
+    *WITHOUT_GRADIENT, *FROZEN, *REUSED, GRAPH_AGAIN, *WITHIN, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND,
+    COMPILED, OBSERVED,
 )  # fmt: skip
 ALL = (*OF_FUNCTIONS, *COPIES, *EVALUATED, *CHANGED, EXPORTED)
 

@@ -31,7 +31,8 @@ class PreparedLayer:
     leaves: input, weight and bias as tensors. forward: calls the code under test with (input, weight, bias), which may
     differ from the leaves, and returns what it returns. mean, var: running statistics before the call. statistics: the
     running statistics after a call, from its return value. module: the module of the layer, None for a function.
-    rebuilt: the same layer with another module.
+    rebuilt: the same layer with another module. fresh: the same layer with a module that was never called, where its
+    class is at hand.
     """
 
     name: str
@@ -42,6 +43,7 @@ class PreparedLayer:
     statistics: Callable[[Any], tuple[Leaf, Leaf]] = _none
     module: torch.nn.Module | None = None
     rebuilt: Callable[[torch.nn.Module], PreparedLayer] | None = None
+    fresh: Callable[[], PreparedLayer] | None = None
 
     def returned(self, case: Case, leaves: Leaves | None = None) -> Any:
         """The return value of the code under test. Raises `CallError` for every exception that it raises."""

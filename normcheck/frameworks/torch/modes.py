@@ -45,12 +45,22 @@ def _flags(module: torch.nn.Module) -> dict[str, bool]:
     return {name: one.requires_grad for name, one in module.named_parameters()}
 
 
+TRAINED_ON = dict(zip(uses.EVALUATED, (2.0**-8, 2.0**8), strict=True))
+"""What the input of a training batch is multiplied by that a module sees before it is evaluated."""
+
+
 def _evaluated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """A call after one on the first case alone: what is kept from the first batch is of another size."""
+    """A call after one on the first case alone, of a module that was trained: what is kept of both is of another size.
+
+    The module is a new one, if it can be: what was kept of the calls of other checks may be of any size.
+    """
     layer = prepare(case)
+    layer = layer if layer.fresh is None else layer.fresh()
     x, weight, bias = layer.leaves
     assert x is not None
     changed: list[str] = []
+    with suppress(CallError), torch.no_grad():
+        layer.returned(case, (TRAINED_ON[case.use] * x.detach(), weight, bias))
     with _evaluating(layer, changed):
         if x.ndim > case.normalized and x.shape[0] > 1:
             with suppress(CallError), torch.no_grad():

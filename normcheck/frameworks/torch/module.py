@@ -6,6 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -206,6 +207,31 @@ def layer_of(module: torch.nn.Module, names: tuple[str, str], case: Case, x: tor
     )
 
 
+def _built_for(case: Case) -> tuple[object, ...]:
+    """What a module is built for: sizes, format and options."""
+    shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
+    options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
+    dtype = tensors.dtype_of(case, "weight")
+    return shape, case.normalized, case.groups, case.eps, dtype, tensors.DEVICE.get(), options
+
+
+def _filled(case: Case, module: torch.nn.Module, names: tuple[str, str], name: str) -> PreparedLayer:
+    """A module with the values and in the mode of a case, as a prepared layer."""
+    module.train(case.training)
+    x = tensors.given(case.x, case, "x")
+    assert x is not None
+    layer = layer_of(module, names, case, x, name)
+    values = (case.weight, case.bias, case.running_mean, case.running_var)
+    with torch.no_grad():
+        for tensor, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
+            if tensor is not None and value is not None:
+                set_value(tensor, value, case, name)
+    for leaf in layer.leaves[1:]:
+        if leaf is not None:
+            leaf.requires_grad_()  # an earlier use may have frozen it
+    return layer
+
+
 def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     """A call that runs modules from `build`, one for each combination of sizes, format and options.
 
@@ -214,37 +240,21 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
     built: dict[tuple[object, ...], tuple[torch.nn.Module, tuple[str, str]]] = {}
 
     def module_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
-        shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
-        options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
-        dtype = tensors.dtype_of(case, "weight")
-        device = tensors.DEVICE.get()
-        key = (shape, case.normalized, case.groups, case.eps, dtype, device, options)
+        key = _built_for(case)
         if key not in built:
             if len(built) > 256:
                 built.clear()
-            new = build(case)
-            built[key] = new.to(device, dtype), parameter_names(new)
+            built[key] = new_for(case)
         return built[key]
 
-    def prepare(case: Case) -> PreparedLayer:
-        prepared: PreparedLayer = guarded(lambda: filled(case), case, name)
-        return prepared
+    def new_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
+        new = build(case)
+        return new.to(tensors.DEVICE.get(), tensors.dtype_of(case, "weight")), parameter_names(new)
 
-    def filled(case: Case) -> PreparedLayer:
-        module, names = module_for(case)
-        module.train(case.training)
-        x = tensors.given(case.x, case, "x")
-        assert x is not None
-        layer = layer_of(module, names, case, x, name)
-        values = (case.weight, case.bias, case.running_mean, case.running_var)
-        with torch.no_grad():
-            for tensor, value in zip((*layer.leaves[1:], layer.mean, layer.var), values, strict=True):
-                if tensor is not None and value is not None:
-                    set_value(tensor, value, case, name)
-        for leaf in layer.leaves[1:]:
-            if leaf is not None:
-                leaf.requires_grad_()  # an earlier use may have frozen it
-        return layer
+    def prepare(case: Case) -> PreparedLayer:
+        prepared: PreparedLayer = guarded(lambda: _filled(case, *module_for(case), name), case, name)
+        fresh = lambda: guarded(lambda: _filled(case, *new_for(case), name), case, name)
+        return replace(prepared, fresh=fresh)
 
     return make_call(prepare)
 

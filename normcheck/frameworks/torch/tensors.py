@@ -176,8 +176,12 @@ def gradients(
     case: Case,
     name: str,
     dy: torch.Tensor | None = None,
+    *,
+    again: bool = False,
 ) -> list[Array | None]:
     """The gradients of the leaves for the case's cotangent or `dy`, None for a leaf that is None.
+
+    again: keep the graph of y for another backward pass.
 
     A leaf that is not in the graph of y has gradient zero; if y has no graph, all gradients are None.
 
@@ -188,7 +192,10 @@ def gradients(
     requested = [leaf for leaf in leaves if leaf is not None]
     returned = guarded(
         lambda: torch.autograd.grad(
-            scalar_with_gradient(y, cotangent(case) if dy is None else dy), requested, allow_unused=True
+            scalar_with_gradient(y, cotangent(case) if dy is None else dy),
+            requested,
+            allow_unused=True,
+            retain_graph=again,
         ),
         case,
         name,

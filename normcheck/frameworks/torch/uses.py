@@ -165,6 +165,16 @@ def _accumulated(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     return answer(layer, case, returned, grads)
 
 
+def _graph_again(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+    """The gradients of the second of two backward passes through one graph."""
+    layer = prepare(case)
+    requested = requested_leaves(layer, case.use, gradient=True)
+    returned = layer.returned(case)
+    y = tensors.output(returned, case, layer.name)
+    tensors.gradients(y, requested, case, layer.name, again=True)
+    return answer(layer, case, returned, tensors.gradients(y, requested, case, layer.name))
+
+
 ROUNDS = 6
 """Calls by each of two threads: with frequent switches, enough for a switch in the middle of a call."""
 
@@ -246,6 +256,7 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     "rewritten storage": _rewritten,
     "accumulated gradient": _accumulated,
     "two threads": _threads,
+    uses.GRAPH_AGAIN: _graph_again,
     **{use: _within(count) for count, use in enumerate(uses.WITHIN, 1)},
     "vjp": functional.vjp,
     "jacrev": functional.jacrev,

@@ -35,13 +35,14 @@ def output(truth: Truth) -> Array:
     return np.asarray(2.0 * truth.case.format.u * size + 4.0 * truth.case.format.floor)
 
 
-def scaled_gradient(format: Format, gradient: Array) -> Array:
-    """Bound between a gradient for the cotangent -4 dy and -4 times that for dy; gradient: that for dy.
+def scaled_gradient(format: Format, gradient: Array, factor: float) -> Array:
+    """Bound between a gradient for the cotangent c dy and c times that for dy; gradient: that for dy.
 
-    Exact as in `output`: 2 u of the size of -4 times the gradient, which is 8 u of its own, and below the normal range
-    4 times `Format.floor`, which the factor makes 16.
+    Exact as in `output`, c a power of two: 2 u of the size of the scaled gradient, and below the normal range 4 times
+    `Format.floor` in each, of which c times the one for dy.
     """
-    return np.asarray(8.0 * format.u * np.abs(gradient) + 16.0 * format.floor)
+    size = abs(factor)
+    return np.asarray(2.0 * format.u * size * np.abs(gradient) + 4.0 * max(size, 1.0) * format.floor)
 
 
 def certainly_positive(exact: Array, bound: Array) -> Array:

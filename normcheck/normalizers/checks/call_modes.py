@@ -223,13 +223,13 @@ def offers(*names: str) -> Callable[[Subject], str]:
     return lacks
 
 
-def _offers_gradient(*names: str) -> Callable[[Subject], str]:
+def offers_gradient(*names: str) -> Callable[[Subject], str]:
     offered = offers(*names)
     return lambda subject: needs_gradient(subject) or offered(subject)
 
 
 def _derivative(*names: str) -> Callable[[Subject], str]:
-    offered = _offers_gradient(*names)
+    offered = offers_gradient(*names)
 
     def lacks(subject: Subject) -> str:
         claimed = subject.contract.gradient
@@ -282,12 +282,12 @@ CHECKS = (
     replace(
         use_check("function-transforms", "vjp, jacrev and vmap give what a plain call gives", _FUNCTIONAL,
                   uses.FUNCTIONAL, replace(_SPACE, widths=(3, 4, 6), sets=(4,))),
-        lacks=_offers_gradient(*uses.FUNCTIONAL),
+        lacks=offers_gradient(*uses.FUNCTIONAL),
     ),
     replace(
         use_check("checkpoint", "recomputed in the backward, the gradients are the same", "pytorch/pytorch#96136",
                (uses.CHECKPOINT,)),
-        lacks=_offers_gradient(uses.CHECKPOINT),
+        lacks=offers_gradient(uses.CHECKPOINT),
     ),
     replace(
         use_check("forward-derivative", "forward mode gives J v", "pytorch/pytorch#196700", (uses.JVP,), _DIRECTED,

@@ -160,16 +160,20 @@ def sums(subject: Subject, case: Case) -> Comparison:
     return worst(*found)
 
 
+FACTORS = {"-4": -4.0, "2^-30": 2.0**-30}
+"""Powers of two by which a cotangent is multiplied: another sign, and gradients as small as those of a deep net."""
+
+
 def linear(subject: Subject, case: Case) -> Comparison:
     """Every gradient is linear in the cotangent: -4 dy gives -4 times all of them, bit for bit."""
-    once, other = gradients_of(subject, case), gradients_of(subject, case.but(dy=-4.0 * _dy(case)))
-    found = []
-    for name in ("dx", "dweight", "dbias"):
-        before, after = getattr(once, name), getattr(other, name)
-        if before is None or after is None:
-            continue
-        allowed = scaled_gradient(case.format, before)
-        found.append(differ(f"{name}(-4 dy) = -4 {name}(dy)", after, -4.0 * before, allowed, detail="exact"))
+    once, found = gradients_of(subject, case), []
+    for words, c in FACTORS.items():
+        other = gradients_of(subject, case.but(dy=c * _dy(case)))
+        for name in ("dx", "dweight", "dbias"):
+            before, after = getattr(once, name), getattr(other, name)
+            if before is not None and after is not None:
+                allowed, law = scaled_gradient(case.format, before, c), f"{name}({words} dy) = {words} {name}(dy)"
+                found.append(differ(law, after, c * before, allowed, detail="exact"))
     return worst(*found)
 
 

@@ -35,9 +35,15 @@ SETS = tuple(sorted({n for k in range(16) for n in ((1 << k) - 1, 1 << k, (1 << 
 WEIGHTS = (0.0, -1.0, 1.5, -0.75, 1.0, 0.0)
 """Entries of a weight: none, negative, ordinary; -1 is none where the output is multiplied by 1 + w."""
 
+SMALLER = 2.0**-8
+"""Factor that makes all entries of a weight small."""
+
 TINY, TINY_IN_HALF = 2.0**-12, 2.0**-6
 """A tiny entry; times an output, the second is no subnormal number of float16."""
 
+
+EPS = 2.0**-6
+"""An eps that is nobody's default, and large enough to be seen in half precision."""
 
 SETS_OF_GRID = 3
 """Sets of a case where the width is what matters."""
@@ -59,6 +65,13 @@ def _asked(subject: Subject, case: Case) -> Comparison:
         more = _raising(subject, case) if IN_BACKWARD in error.reason else {}
         return Comparison(LAW, 0, 0.0, refused=refused_or_raised({label: error} | more))
     return worst(*whole(subject, case, answer, label))
+
+
+def _asked_of_weights(subject: Subject, case: Case) -> Comparison:
+    """The case, and with all its weights small; not in float16, where products of these are no normal numbers."""
+    assert case.weight is not None, "the space has cases with a weight"
+    small_too = () if case.format is FLOAT16 else (case.but(weight=SMALLER * case.weight),)
+    return worst(*(_asked(subject, one) for one in (case, *small_too)))
 
 
 def _raising(subject: Subject, case: Case) -> dict[str, CallError]:
@@ -110,14 +123,14 @@ _PLAIN = NormalizerSpace(small, widths=(8,), sets=(SETS_OF_GRID,), offsets=False
 
 CHECKS = (
     Check("every-width", "output and gradients are right at every threshold width, in every format",
-          "vllm-project/vllm-xpu-kernels#387", _asked, replace(_PLAIN, edges=GRID, grid=True),
+          "vllm-project/vllm-xpu-kernels#387", _asked, replace(_PLAIN, edges=GRID, grid=True, eps=(EPS,)),
           lacks=_sized, least="default", cost=math.inf),
     Check("every-number-of-sets", "output and gradients are right for 1 to 32,769 sets",
           "BobMcDear/attorch#18", large(whole, True),
           replace(_PLAIN, recipe=sizes.many, formats=_SUMMED, widths=(12,), edges=SETS, affine=("both",)),
           concerns=_activations, lacks=_sized_gradient, least="default", cost=math.inf),
     Check("any-weight", "output and gradients are right for weights that are zero, negative or tiny",
-          "NVIDIA/apex#1715", _asked, replace(_PLAIN, recipe=any_weight, widths=(8, 17), sets=(8, 5),
+          "NVIDIA/apex#1715", _asked_of_weights, replace(_PLAIN, recipe=any_weight, widths=(8, 17), sets=(8, 5),
                                               affine=("both", "weight")),
           concerns=lambda n: n.weight and n.acts_on == "activation", lacks=_weighted, cost=4.0),
 )  # fmt: skip

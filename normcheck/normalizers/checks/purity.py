@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
+from normcheck.core import uses
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64
@@ -10,6 +15,7 @@ from normcheck.core.result import Comparison, worst
 from normcheck.normalizers.bounds.contracted import backward_bound, forward_bound, parameter_bound
 from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.checks.call_modes import offers_gradient, use_check
 from normcheck.normalizers.checks.layout import laid
 from normcheck.normalizers.checks.within_bounds import gradients_of, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
@@ -31,6 +37,7 @@ def forward_is_pure(subject: Subject, case: Case) -> Comparison:
     """The forward leaves its arguments, earlier results and the process unchanged; its output has its own memory."""
     there = [name for name in AROUND if name in subject.domain.layouts and applies(case.x.shape, name)]
     cases = [case, *(laid(case, "x", name).but(layouts={"x": name}) for name in there)]
+    cases.append(case.but(x=np.zeros_like(case.x)))  # nothing to scale: code may return what it was given
     law = "a forward changes nothing but its output"
     return worst(*(_unchanged(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
 
@@ -87,11 +94,18 @@ def _watched_gradient(subject: Subject) -> str:
 
 _SPACE = NormalizerSpace(small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(4, 6, 16), sets=(4, 6), offsets=False)
 
+_ONE_GRAPH = replace(_SPACE, formats=(FLOAT32,), widths=(4, 6), once=True)
+
 CHECKS = (
     Check("forward-is-pure", "a forward changes nothing but its output", "linkedin/Liger-Kernel#1305",
           forward_is_pure, _SPACE, lacks=_watched),
     Check("backward-is-pure", "a backward changes nothing but its gradients", "linkedin/Liger-Kernel#1305",
           backward_is_pure, _SPACE, lacks=_watched_gradient),
+    replace(
+        use_check("graph-again", "a second backward through one graph gives the gradients of the first",
+                  "pytorch/pytorch#18619", (uses.GRAPH_AGAIN,), _ONE_GRAPH, least="quick"),
+        lacks=offers_gradient(uses.GRAPH_AGAIN),
+    ),
     Check("repeats", "the same call again gives the same output", "karpathy/llm.c#852", repeats, _SPACE),
     Check("repeats-gradient", "the same call again gives the same gradients", "apache/mxnet#16297",
           repeats_gradient, _SPACE, lacks=needs_gradient),

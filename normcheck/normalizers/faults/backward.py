@@ -135,6 +135,14 @@ def _first_element(dy: Array, case: Case) -> Array:
     return np.full(dy.shape, dy.reshape(-1)[0]) if dy.size else dy
 
 
+NEGLIGIBLE = 1e-6
+"""Below this, an entry of the cotangent is taken for zero."""
+
+
+def _without_small(dy: Array, case: Case) -> Array:
+    return np.where(np.abs(dy) < NEGLIGIBLE, 0.0, dy)
+
+
 def _as_if_contiguous(dy: Array, case: Case) -> Array:
     """The first numbers in memory, as many as the array has entries."""
     return misread(dy, case.layout("dy"))
@@ -362,6 +370,15 @@ INPUT = (
         concerns=any_of_them,
         where="backward",
         before=with_cotangent(_first_element),
+    ),
+    Fault(
+        name="small-cotangent-is-zero",
+        story="Entries of the cotangent below a millionth are taken for zero, and nothing is learned from them. Hides "
+        "where the cotangent is of the size of 1, as it is in tests and seldom in training.",
+        source="Micikevicius et al. 2018, section 3.2: gradients that are flushed to zero stop training",
+        concerns=any_of_them,
+        where="backward",
+        before=with_cotangent(_without_small),
     ),
     Fault(
         name="cotangent-assumed-contiguous",

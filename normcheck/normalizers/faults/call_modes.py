@@ -134,6 +134,12 @@ FAULTS = (
         "apache/mxnet#18499", ("accumulated gradient",), _scaled("dweight", 0.5), concerns=weighted,
     ),
     _fault(
+        "saved-values-overwritten",
+        "The backward computes in the arrays that the forward has saved: a second backward through the same graph, as "
+        "for two losses, reads what is left there.",
+        "pytorch/pytorch#18619", (uses.GRAPH_AGAIN,), _scaled("dx", 0.5),
+    ),
+    _fault(
         "cached-by-pointer",
         "Keeps its result by the address of the input: new content in the same storage gets the old result.",
         "gpu-mode/reference-kernels#162", ("rewritten storage",), _of_another,

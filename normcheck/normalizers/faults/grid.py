@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.floats import FLOAT32, Array
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.backward import with_dweight
 from normcheck.normalizers.faults.base import Fault, FaultQuestion, without_gradients
-from normcheck.normalizers.faults.structure import activations, any_of_them, weighted_activations
+from normcheck.normalizers.faults.structure import activations, any_of_them, has_eps, weighted_activations
 from normcheck.normalizers.reference.oracle import partition
 from normcheck.normalizers.subject import Answer
 
 FEW, MANY = 1_000, 60_000
 """Numbers of sets between which a launch is too small."""
+
+COMPILED_EPS = 1e-5
+"""An eps that a kernel is compiled with."""
+
+SMALL = 1e-2
+"""Below this, all entries of a weight are taken for distances from 1."""
 
 NARROWEST = 2.0**-8
 """The least size of a weight by which a backward divides that recovers what was normalized from the output."""
@@ -74,6 +81,20 @@ def _recovered(answer: Answer, question: FaultQuestion) -> Answer:
     return replace(answer, dweight=answer.dweight * share)
 
 
+def _eps_of_one_kernel(question: FaultQuestion) -> Case:
+    """The case with the default eps of this project's first kernel, at one width in single precision."""
+    case = question.case
+    there = partition(question.normalizer, case).n == 1024 and case.format == FLOAT32
+    return case.but(eps=COMPILED_EPS) if there else case
+
+
+def _as_offset(question: FaultQuestion) -> Case:
+    """A weight all of whose entries are small is taken for the distance of a weight from 1."""
+    case = question.case
+    weight = case.weight
+    return case if weight is None or np.any(np.abs(weight) >= SMALL) else case.but(weight=1.0 + weight)
+
+
 def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQuestion], Answer],
            **more: Any) -> Fault:  # fmt: skip
     return Fault(name=name, story=story, source=source, after=after, **more)
@@ -101,6 +122,19 @@ FAULTS = (
         story="The weight's gradient leaves out the sets beyond the last full block of 64, but not of fewer.",
         source="BobMcDear/attorch#18", concerns=weighted_activations, where="backward",
         steps=with_dweight(_full_blocks),
+    ),
+    Fault(
+        name="eps-constant-at-one-width",
+        story="The kernel for 1,024 members in single precision is compiled with an eps of its own. Hides at every "
+        "other width, and for the default eps.",
+        source="vllm-project/vllm-xpu-kernels#387", concerns=has_eps, before=_eps_of_one_kernel,
+    ),
+    Fault(
+        name="small-weight-is-an-offset",
+        story="A weight whose entries are all small is taken for the distance of a weight from 1. Hides where weights "
+        "start at one.",
+        source="constructed",
+        concerns=weighted_activations, before=_as_offset,
     ),
     _fault(
         "weight-zero-is-nan",

@@ -13,7 +13,7 @@ from normcheck.core.floats import Array
 from normcheck.core.layouts import Geometry, geometry
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
-from normcheck.normalizers.faults.structure import any_of_them, weighted, weighted_activations
+from normcheck.normalizers.faults.structure import activations, any_of_them, weighted, weighted_activations
 from normcheck.normalizers.subject import Answer, Call
 
 
@@ -86,6 +86,13 @@ def writes(*what: str) -> Callable[[Answer, FaultQuestion], Answer]:
         return replace(answer, changed=(*answer.changed, *what)) if question.case.watched else answer
 
     return after
+
+
+def _returned_zeros(answer: Answer, question: FaultQuestion) -> Answer:
+    """An input of zeros is returned itself, where no gradient is asked for."""
+    case = question.case
+    itself = case.watched and answer.dx is None and case.x.size > 0 and not case.x.any() and not answer.y.any()
+    return replace(answer, changed=(*answer.changed, "the output shares memory with x")) if itself else answer
 
 
 def _changes_in_backward(what: str) -> Callable[[Answer, FaultQuestion], Answer]:
@@ -199,6 +206,15 @@ FAULTS = (
         concerns=any_of_them,
         where="memory",
         after=writes("the output shares memory with x"),
+    ),
+    Fault(
+        name="zeros-returned-as-they-are",
+        story="Where there is nothing to normalize, the input itself is returned: the next in-place operation on the "
+        "output changes it. Hides in every test that draws its numbers.",
+        source="ScalingIntelligence/KernelBench#82",
+        concerns=activations,
+        where="memory",
+        after=_returned_zeros,
     ),
     Fault(
         name="result-buffer-reused",

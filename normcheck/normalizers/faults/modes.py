@@ -11,6 +11,7 @@ import numpy as np
 from normcheck.core import uses
 from normcheck.normalizers.faults.base import Fault, FaultQuestion, without_gradients
 from normcheck.normalizers.faults.structure import (
+    divides,
     has_both,
     keeps_variance,
     stateless_activations,
@@ -19,6 +20,9 @@ from normcheck.normalizers.faults.structure import (
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.subject import Answer, Constructed
+
+SMALL = 2.0**-8
+"""How small the numbers of a training batch are beside those that are evaluated."""
 
 
 def _not_normalized(answer: Answer, question: FaultQuestion) -> Answer:
@@ -32,6 +36,28 @@ def _not_normalized(answer: Answer, question: FaultQuestion) -> Answer:
 def _stopped(answer: Answer, question: FaultQuestion) -> Answer:
     """No gradient passes in evaluation mode."""
     return without_gradients(answer) if question.case.use in uses.EVALUATED else answer
+
+
+def _clipped(answer: Answer, question: FaultQuestion) -> Answer:
+    """In evaluation mode a variance is at most the largest of training, which was on smaller numbers.
+
+    Where it is that, no gradient passes through it.
+    """
+    case = question.case
+    if case.use != uses.EVALUATED[0]:
+        return answer
+    truth = evaluate(question.normalizer, case, question.contract)
+    part, v, g = truth.partition, truth.saved.v, truth.normalized_cotangent
+    factor = np.sqrt((v + case.eps) / (np.minimum(v, SMALL**2 * v.max(initial=0.0)) + case.eps))
+    xh = part.scatter(truth.saved.xh * factor)
+    y = xh if truth.gain is None else xh * truth.gain
+    found = replace(answer, y=y if truth.bias is None else y + truth.bias)
+    if g is None or answer.dx is None or case.dy is None:
+        return found
+    through = (g - g.mean(axis=1, keepdims=True) if truth.setting.centered else g) * factor / truth.saved.s
+    dx = part.scatter(np.where(factor > 1.0, through, part.gather(answer.dx)))
+    dweight = None if answer.dweight is None else part.collect(case.dy * xh)
+    return replace(found, dx=dx, dweight=dweight)
 
 
 def _stale(*names: str) -> Callable[[Answer, FaultQuestion], Answer]:
@@ -81,6 +107,13 @@ FAULTS = (
         "evaluation-stops-gradient",
         "A frozen layer in evaluation mode passes no gradient on to the layers below it.",
         "torch/torch7#1169", _stopped, concerns=stateless_activations,
+    ),
+    _fault(
+        "evaluation-clips-at-trained-scale",
+        "Keeps the largest mean square of the training batches, and divides by no more in evaluation. Hides where "
+        "what is evaluated is no larger than what was trained on.",
+        "constructed", _clipped,
+        concerns=lambda n: stateless_activations(n) and divides(n),
     ),
     _fault(
         "evaluation-copies-parameters",
