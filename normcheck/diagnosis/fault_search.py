@@ -22,9 +22,10 @@ from normcheck.diagnosis.check_questions import particular
 from normcheck.diagnosis.conditions import conditioned
 from normcheck.diagnosis.evidence import Evidence, of_checks, of_standard_cases
 from normcheck.diagnosis.hypotheses import Hypothesis, hypotheses, within_half
-from normcheck.diagnosis.hypothesis_test import HypothesisTest
+from normcheck.diagnosis.hypothesis_test import PLAIN_OUTPUT, HypothesisTest
 from normcheck.diagnosis.match_traces import match_traces
 from normcheck.diagnosis.pairs import OF_CHECKS, pairs
+from normcheck.diagnosis.places import in_places
 from normcheck.diagnosis.rivals import separate_rivals
 from normcheck.normalizers.checks import CHECKS_BY_NAME
 from normcheck.normalizers.checks.construction import CONSTRUCTION
@@ -138,6 +139,8 @@ def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:
     found = sorted(_singles(evidence, tests), key=HypothesisTest.rank)
     if evidence.wrong and not (found and _exactly(evidence, found[0])):
         ways = [test for test in found if test.hypothesis.fault.where == "use"]  # the way of calling is the cause
+        if places := in_places(evidence, known):
+            return _all_of(places)
         found = [*ways, *_conditioned(evidence, known)] or found
     traced = [] if found else match_traces(evidence, known)
     if traced or not evidence.wrong:
@@ -225,8 +228,12 @@ def _partly(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypothe
     counted, screen = evidence.counted, evidence.screen
     if any(experiment.large for experiment in counted):
         return []
-    output_wrong = any(one.wrong and one.name == "y" for experiment in screen for one in experiment.observations)
-    best = sorted(tests, key=lambda t: -t.share(screen))[:8]
+    output_wrong = any(
+        one.wrong and one.kind == PLAIN_OUTPUT for experiment in screen for one in experiment.observations
+    )
+    # Where standard answers are right, many faults are wrong in the place where the implementation is.
+    share = partial(HypothesisTest.share, placed=not evidence.standard_right)
+    best = sorted(tests, key=lambda t: -share(t, screen))[:8]
     # A gradient can follow in more than one way from an output that is explained.
-    some = [t for t in best if t.share(counted) >= PARTLY or (output_wrong and t.explains_output(counted))]
-    return sorted(some, key=lambda t: -t.share(counted))
+    some = [t for t in best if share(t, counted) >= PARTLY or (output_wrong and t.explains_output(counted))]
+    return sorted(some, key=lambda t: -share(t, counted))

@@ -35,6 +35,9 @@ ALIKE = 24.0
 """Errors that are rounding noise are alike if their sizes differ by no more than this factor."""
 
 
+COMMON = 0.5
+"""The share of the sets where an answer or a prediction is wrong in which both must be, to be of one place."""
+
 Kind = tuple[str, str]
 """Which array or word of an answer, and the way of calling."""
 
@@ -116,6 +119,24 @@ def deviates(observation: Observation, prediction: Any) -> bool:
     if prediction is None or prediction.shape != observation.expected.shape:
         return True
     return not near(prediction, observation.expected, observation.allowed, observation.counted)
+
+
+def wrong_sets(observation: Observation, values: Array) -> Array:
+    """In which sets values are off by more than rounding may, as booleans, (sets,)."""
+    expected = observation.expected
+    with np.errstate(all="ignore"):
+        good = (np.abs(values - expected) <= observation.allowed) | (values == expected) | ~observation.counted
+    part = observation.truth.partition
+    return np.asarray(part.gather(np.broadcast_to(~good, values.shape)).any(axis=1))
+
+
+def same_sets(observation: Observation, prediction: Array) -> bool:
+    """Whether a prediction is wrong in about the sets where the observation is, if its array has sets at all."""
+    shape = observation.truth.case.x.shape
+    if not prediction.shape == observation.observed.shape == shape:
+        return True
+    one, other = wrong_sets(observation, observation.observed), wrong_sets(observation, prediction)
+    return bool(np.count_nonzero(one & other) >= COMMON * np.count_nonzero(one | other))
 
 
 def excused(observation: Observation, prediction: Any) -> bool:

@@ -8,7 +8,7 @@ from itertools import combinations
 from normcheck.diagnosis.evidence import Evidence
 from normcheck.diagnosis.experiments import Experiment
 from normcheck.diagnosis.hypotheses import NOTHING, both
-from normcheck.diagnosis.hypothesis_test import HypothesisTest
+from normcheck.diagnosis.hypothesis_test import PLAIN_OUTPUT, HypothesisTest
 from normcheck.diagnosis.observation import Kind
 
 OF_CHECKS = ("memory", "use", "format")
@@ -73,7 +73,7 @@ def _first_of_each_kind(of_checks: Sequence[Experiment], left: set[Kind]) -> lis
 
 def _two_in_forward(evidence: Evidence, forward: Sequence[HypothesisTest]) -> Iterator[HypothesisTest]:
     """Both faults change the output: all pairs, on the outputs of three small cases first."""
-    kind = ("y", "plain")
+    kind = PLAIN_OUTPUT
     wrong = [e for e in evidence.counted if any(one.wrong and one.kind == kind for one in e.observations)]
     small = sorted(wrong, key=lambda experiment: experiment.size)[:3]
     changing = [t for t in forward if kind in t.touched]

@@ -22,6 +22,7 @@ from normcheck.families.recurrent.bounds import DIGITS, NEAR, RecurrentTruth, tr
 from normcheck.families.recurrent.case import RecurrentAnswer, RecurrentCase
 from normcheck.families.recurrent.checks import CHECKS_BY_NAME
 from normcheck.families.recurrent.checks.calls import turns
+from normcheck.families.recurrent.faults.base import variants
 from normcheck.families.recurrent.space import RecurrentDraw, recurrent_case
 from normcheck.families.recurrent.subject import RecurrentSubject
 
@@ -137,12 +138,13 @@ def diagnose(net: RecurrentSubject, outcomes: Sequence[Outcome]) -> tuple[str, .
             evidence.append((case, got, _limits(truth(net.entry, case, net.contract))))
     sound = faults.faulty(net.entry, None, net.contract)
     found = []
-    for fault in faults.ALL.values():
-        if fault.concerns(net.entry):
+    for known in faults.ALL.values():
+        for fault in variants(known, net.entry) if known.concerns(net.entry) else ():
             same = faults.faulty(net.entry, fault, net.contract)
             explained = _explained(net, same, sound, evidence)
             if explained:
                 found.append((explained, fault.name))
+                break
     return tuple(name for _, name in sorted(found, key=lambda pair: -pair[0]))
 
 

@@ -53,8 +53,10 @@ def _unwritten(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _full_blocks(terms: Array) -> Array:
-    """The terms of a sum over sets without those beyond the last full block of 64."""
+    """The terms of a sum over sets without those beyond the last full block of 64; an axis of one entry is no rows."""
     out, sets = terms.copy(), len(terms)
+    if terms.ndim > 3 and terms.shape[:2] == (1, 1):
+        return _full_blocks(terms[0, 0])[None, None]
     out[max(sets - sets % 64, 64) :] = 0.0
     return out
 

@@ -23,7 +23,9 @@ from normcheck.normalizers.reference.standardize import Steps
 ALL: dict[str, RecurrentFault] = {fault.name: fault for fault in (*statistics.ALL, *calls.ALL, *net.ALL, *norm.ALL)}
 """Every fault of the family, by name."""
 
-WORKING = RecurrentSteps(steps=Steps(compute=standardize.working))
+_IN_FORMAT = Steps(compute=standardize.working)
+
+WORKING = RecurrentSteps(steps=_IN_FORMAT, elsewhere=_IN_FORMAT)
 """The net in the format of the case."""
 
 
@@ -31,7 +33,7 @@ def faulty(entry: Recurrent, fault: RecurrentFault | None, promised: Contract) -
     """The reference as a subject that offers everything, with a fault or without."""
     broken = fault or NONE
     steps = broken.unrolled(WORKING)
-    steps = replace(steps, steps=broken.steps(steps.steps))
+    steps = replace(steps, steps=broken.steps(steps.steps), places=broken.places)
 
     def answer(case: RecurrentCase) -> RecurrentAnswer:
         seen = broken.before(case, entry)

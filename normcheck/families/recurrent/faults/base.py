@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from normcheck.core.contract import Contract
@@ -36,14 +36,24 @@ class RecurrentFault:
     concerns: Callable[[Recurrent], bool]
     entry: Callable[[Recurrent], Recurrent] = _same
     before: Callable[[RecurrentCase, Recurrent], RecurrentCase] = _same
+    others: tuple[Callable[[Steps], Steps], ...] = ()  # the steps of a norm with other constants
     contract: Callable[[Contract], Contract] = _same
     unrolled: Callable[[RecurrentSteps], RecurrentSteps] = _same
     steps: Callable[[Steps], Steps] = _same  # of a norm
+    places: tuple[str, ...] | None = None  # the norms whose steps it changes; None: all
     after: Callable[[RecurrentAnswer, RecurrentCase], RecurrentAnswer] = _same
     initial: Callable[[InitialNet], InitialNet] = _same
     loaded: Callable[[RecurrentCase], RecurrentCase] = _same  # what a net has in evaluation that loaded a saved state
     later: Callable[[RecurrentCase, RecurrentCase, RecurrentAnswer], RecurrentCase] = _same
     """What a later call computes: of its case, the case before it, and the answer to that."""
+
+
+def variants(fault: RecurrentFault, entry: Recurrent) -> Iterator[RecurrentFault]:
+    """A fault as the catalog has it, with the other constants that code is written with, and each in one norm alone."""
+    alike = [fault, *(replace(fault, steps=steps) for steps in fault.others)]
+    yield from alike
+    if fault.steps is not _same and len(entry.places) > 1:
+        yield from (replace(one, places=(place,)) for one in alike for place in entry.places)
 
 
 NONE = RecurrentFault(name="none", story="", source="", damages="", concerns=lambda entry: True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,20 +19,26 @@ from normcheck.families.recurrent.faults.base import (
     stepwise,
 )
 from normcheck.normalizers.reference import standardize
-from normcheck.normalizers.reference.standardize import Setting
+from normcheck.normalizers.reference.standardize import Setting, Steps
 
 
 def _unlike(x: Array, k: Setting) -> tuple[Array, Array]:
     return np.zeros_like(x[:, :1]), x
 
 
-def _unbiased(c: Array, x: Array, k: Setting) -> Array:
-    out: Array = (c * c).sum(axis=1, keepdims=True) / x.dtype.type(max(k.divisor - 1.0, 1.0))
-    return out
+def _one_fewer(k: Setting) -> Setting:
+    return replace(k, divisor=max(k.divisor - 1.0, 1.0))
 
 
-def _fixed_eps(v: Array, k: Setting) -> tuple[Array, Array]:
-    return standardize.scale(v, replace(k, eps=1e-3))
+def _unbiased(s: Steps) -> Steps:
+    return replace(
+        s, variance=lambda c, x, k: s.variance(c, x, _one_fewer(k)),
+        backward=lambda saved, g, k: s.backward(saved, g, _one_fewer(k)),
+    )  # fmt: skip
+
+
+def _with_eps(eps: float) -> Callable[[Steps], Steps]:
+    return lambda s: replace(s, scale=lambda v, k: standardize.scale(v, replace(k, eps=eps)))
 
 
 def _but_each_tenth(t: int) -> float:
@@ -94,7 +101,7 @@ ALL = (
         source="torch.var, unbiased by default",
         damages=OUTPUT,
         concerns=always,
-        steps=lambda s: replace(s, variance=_unbiased),
+        steps=_unbiased,
     ),
     RecurrentFault(
         name="recurrent-eps-outside-root",
@@ -110,7 +117,8 @@ ALL = (
         source="torch.nn.LayerNorm, eps",
         damages=OUTPUT,
         concerns=always,
-        steps=lambda s: replace(s, scale=_fixed_eps),
+        steps=_with_eps(1e-3),
+        others=tuple(map(_with_eps, (1e-5, 1e-6, 1e-8, 1e-12, 0.0))),
     ),
     RecurrentFault(
         name="gradient-cut-at-each-step",

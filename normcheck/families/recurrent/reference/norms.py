@@ -18,7 +18,7 @@ from normcheck.families.recurrent.entry import CELL, Recurrent
 from normcheck.families.recurrent.reference.steps import RecurrentSteps
 from normcheck.normalizers.reference import standardize
 from normcheck.normalizers.reference.oracle import contract_steps
-from normcheck.normalizers.reference.standardize import Saved, Setting
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Norms:
     def __init__(self, entry: Recurrent, case: RecurrentCase, contract: Contract, steps: RecurrentSteps) -> None:
         self.entry, self.case, self.contract, self.unrolled = entry, case, contract, steps
         self.steps, self.rounding = contract_steps(contract, steps.steps), steps.rounding
+        self.elsewhere = contract_steps(contract, steps.elsewhere)
         self.number: Any = steps.steps.compute(case.format)
         self.p = {role: self.cast(value) for role, value in case.parameters.items()}
         self.grads: dict[str, Array] = {}
@@ -67,8 +68,8 @@ class Norms:
         norm = AppliedNorm([], [], self._columns(place, a.shape[-1]), rows, a.shape, np.zeros_like(a))
         for part in norm.columns:
             flat = self._gather(a[..., part], rows)
-            k = self._setting(flat, float(live.sum()), given=given)
-            saved = standardize.forward(flat, k, self.steps, self._known(place, step) if given else None)
+            k = self._setting(flat, self._count(rows, live), given=given)
+            saved = standardize.forward(flat, k, self._steps_of(place), self._known(place, step) if given else None)
             saved = replace(saved, xh=self.rounding.normalized(saved, k))
             norm.saved.append(saved)
             norm.settings.append(k)
@@ -77,6 +78,14 @@ class Norms:
         if batch and case.training and case.means:
             self._store(place, norm, live, step)
         return self.steps.affine(norm.xh, self.p.get(f"gain_{place}"), self.p.get(f"shift_{place}"))
+
+    def _steps_of(self, place: str) -> Steps:
+        """The kernel of a norm."""
+        return self.steps if self.unrolled.places is None or place in self.unrolled.places else self.elsewhere
+
+    def _count(self, rows: Array, live: Array) -> float:
+        """By how many cases a statistic is divided: those that it is taken from, but for cases set to 0."""
+        return float((live if self.unrolled.blank else rows).sum())
 
     def _columns(self, place: str, width: int) -> list[slice]:
         """Columns that are normalized on their own: for a batch norm all alike, for a layer norm its blocks."""
@@ -116,7 +125,7 @@ class Norms:
     def _store(self, place: str, norm: AppliedNorm, live: Array, step: int) -> None:
         """Blend the statistics of a step into its slot."""
         k, saved = norm.settings[0], norm.saved[0]
-        n = max(float(live.sum()), 1.0)
+        n = max(self._count(norm.rows, live), 1.0)
         factor = k.divisor / n * (n / (n - 1.0) if self.contract.running_variance == "unbiased" and n > 1 else 1.0)
         size = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
         mean = self.rounding.statistic(saved.mu, size, k)
@@ -137,7 +146,7 @@ class Norms:
         out = np.zeros(norm.shape, dtype=da.dtype)
         for part, saved, k in zip(norm.columns, norm.saved, norm.settings, strict=True):
             g = self._gather(dxh[..., part], norm.rows)
-            dx = self.rounding.pulled(self.steps.backward(saved, g, k), saved, g, k)
+            dx = self.rounding.pulled(self._steps_of(place).backward(saved, g, k), saved, g, k)
             self._scatter(out[..., part], dx, norm.rows)
         return out
 

@@ -58,6 +58,8 @@ class RecurrentSteps:
     """How a net is unrolled; a fault replaces a part."""
 
     steps: Steps = Steps(compute=standardize.exactly)  # noqa: RUF009  # frozen value
+    elsewhere: Steps = Steps(compute=standardize.exactly)  # noqa: RUF009  # those of the norms in other places
+    places: tuple[str, ...] | None = None  # where `steps` hold; None: in all norms
     gates: Callable[[Cell], tuple[str, ...]] = _gates
     rows: Callable[[Array], Array] = _rows
     blank: bool = False  # cases without input are set to 0, and statistics are taken from them too
