@@ -1,5 +1,8 @@
 """Every bound leaves correct code room: at most half of it is used, on the hardest cases that were found.
 
+In a narrow format a bound is hardly more than the roundings of the format one by one: of the output, of each product in
+a sum, of what is cast before it is multiplied. Right code may make all of them, each in full, so more of it is used.
+
 The cases are kept in slack.txt, which tests/false_alarms.py writes after asking all correct code on many seeds. A law
 that is exact has no bound: nothing but equality is allowed.
 """
@@ -15,12 +18,13 @@ from sound_code import SLACK, Asked, ask, implementations, questions, random_dra
 from normcheck import families
 from normcheck.core import replay
 from normcheck.core.check import Check
+from normcheck.core.floats import FORMATS
 from normcheck.core.subject import BoundSubject
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.frameworks.torch.tensors import one_thread
 
-HALF = 0.5
+HALF, IN_NARROW_FORMATS = 0.5, 0.75
 EXACT = "exact"
 HARDEST = [line.split(" ", 3) for line in SLACK.read_text().splitlines()]
 """What is used, kind, target, case."""
@@ -43,7 +47,7 @@ def hardest(kind: str) -> Iterator[tuple[str, str, BoundSubject, Check, str]]:
 
 
 @pytest.mark.parametrize("kind", families.ENTRIES)
-def test_the_hardest_cases_use_half_of_a_bound_at_most(kind: str) -> None:
+def test_the_hardest_cases_leave_room(kind: str) -> None:
     """Prints, for each check, what correct code uses: pytest -s."""
     over, lines = [], []
     with one_thread():
@@ -52,7 +56,10 @@ def test_the_hardest_cases_use_half_of_a_bound_at_most(kind: str) -> None:
             answer = ask(one, check, [draw])
             said = f"{check.name:<42}{answer.used.words():>6} (kept: {used})  {target}"
             lines.append(said)
-            if answer.used.bound_ratio > HALF or (used == EXACT and not answer.used.exact):
+            narrow = FORMATS[getattr(draw, "format", "float64")].narrow
+            if answer.used.bound_ratio > (IN_NARROW_FORMATS if narrow else HALF) or (
+                used == EXACT and not answer.used.exact
+            ):
                 over.append(f"{said}: {case}")
     print(f"\n{kind}", *lines, sep="\n")
 

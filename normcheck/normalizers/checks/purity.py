@@ -37,9 +37,16 @@ def forward_is_pure(subject: Subject, case: Case) -> Comparison:
     """The forward leaves its arguments, earlier results and the process unchanged; its output has its own memory."""
     there = [name for name in AROUND if name in subject.domain.layouts and applies(case.x.shape, name)]
     cases = [case, *(laid(case, "x", name).but(layouts={"x": name}) for name in there)]
-    cases.append(case.but(x=np.zeros_like(case.x)))  # nothing to scale: code may return what it was given
+    cases.append(_zeros(subject, case))
     law = "a forward changes nothing but its output"
     return worst(*(_unchanged(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
+
+
+def _zeros(subject: Subject, case: Case) -> Case:
+    """The case with an input of zeros, without what may be left out: code may return an input that is its output."""
+    affine = subject.domain.affine
+    bias = None if {"none", "weight"} & set(affine) else case.bias
+    return case.but(x=np.zeros_like(case.x), weight=None if "none" in affine else case.weight, bias=bias)
 
 
 def backward_is_pure(subject: Subject, case: Case) -> Comparison:
