@@ -98,3 +98,39 @@ def test_where_a_weight_starts(target: type, contract: dict[str, str], status: s
     (claim,) = claims([Implementation("rms_norm", target, contract)], {})
 
     assert Asker(Settings("default")).run_check(claim, CHECKS_BY_NAME["construction"]).status == status
+
+
+class HeldInABuffer(nn.Module):
+    """A weight that is saved and loaded, and not trained."""
+
+    persistent = True
+
+    def __init__(self, normalized_shape: Any, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(normalized_shape), persistent=self.persistent)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class HoldsAConstant(HeldInABuffer):
+    """A weight of ones that no state has, as of a layer without one for kernels that need one."""
+
+    persistent = False
+
+
+@pytest.mark.parametrize(
+    ("target", "contract", "warned"),
+    [
+        (HeldInABuffer, {}, ["not-trained"]),
+        (HeldInABuffer, {"initial": "any"}, []),
+        (HoldsAConstant, {}, []),
+    ],
+)
+def test_a_weight_that_no_optimizer_trains(target: type, contract: dict[str, str], warned: list[str]) -> None:
+    (claim,) = claims([Implementation("rms_norm", target, contract)], {})
+    outcome = Asker(Settings("default")).run_check(claim, CHECKS_BY_NAME["construction"])
+
+    assert outcome.status == "passed"
+    assert [one.name for one in outcome.warnings] == warned

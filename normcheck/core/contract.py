@@ -80,7 +80,7 @@ class Contract:
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
     wrong_sizes: str = "default"  # refused: to accept sizes that do not fit is a finding, not a warning; any: neither
-    initial: str = "documented"  # a new layer's weight is 1, its bias 0, its running variance 1; any: not checked
+    initial: str = "documented"  # a new layer's weight is 1 and trained, its bias 0, its variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case
     form: str = (
         "plain"  # what is around the normalizer, as names joined by "+": the sum with a residual, a gate, a mask

@@ -65,6 +65,7 @@ class Constructed:
     running_mean: Array | None = None
     running_var: Array | None = None
     unregistered: tuple[str, ...] = ()  # names of weight and bias that no optimizer, state_dict or conversion sees
+    untrained: tuple[str, ...] = ()  # names of weight and bias that are saved, and that no optimizer sees
 
 
 class Life(Protocol):

@@ -220,7 +220,7 @@ def answer(case: Case) -> Form:
 def constructed(value: Any) -> Constructed:
     """The values with which a layer starts."""
     arrays = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), optional(array()))
-    return Constructed(**record(**arrays, unregistered=TEXTS)(value))
+    return Constructed(**record(**arrays, unregistered=TEXTS, untrained=TEXTS)(value))
 
 
 def state(value: Any) -> State:

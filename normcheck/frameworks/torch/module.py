@@ -149,7 +149,13 @@ def constructed(module: torch.nn.Module, case: Case) -> Constructed:
         if left_out[i] and parameter is not None and _idle(module, parameter, case):
             start[i] = None
     weight, bias, mean, var = start
-    return Constructed(weight, bias, mean, var, free)
+    return Constructed(weight, bias, mean, var, free, () if mean is not None else _saved_buffers(module))
+
+
+def _saved_buffers(module: torch.nn.Module) -> tuple[str, ...]:
+    """Names of buffers that are weight and bias and that a saved state has; one that is not saved is a constant."""
+    saved = module.state_dict().keys()
+    return tuple(n for n, _ in module.named_buffers() if n in saved and n in parameter_names(module))
 
 
 def _idle(module: torch.nn.Module, parameter: torch.Tensor, case: Case) -> bool:

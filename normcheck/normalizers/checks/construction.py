@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.floats import FLOAT32
-from normcheck.core.result import Comparison, worst
+from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.normalizers.bounds.exactness import NOTHING
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -37,14 +37,23 @@ def constructed(subject: Subject, case: Case) -> Comparison:
     """Compare a new layer with what torch's own layers document."""
     assert subject.constructed is not None, "the check lacks it"
     found: list[Comparison] = []
-    names = ", ".join(map(repr, subject.constructed(case).unregistered))
+    new = subject.constructed(case)
+    names = ", ".join(map(repr, new.unregistered))
     detail = f"an attribute ({names}): no optimizer trains it, state_dict loses it, and .to leaves it behind"
     found.append(_held("weight and bias are parameters or buffers", detail, holds=not names))
     for affine, (weight, bias) in OPTIONS.items():
         if affine in subject.domain.affine:
             here = case.but(weight=case.weight if weight else None, bias=case.bias if bias else None)
             found += _compared(subject, here, subject.constructed(here))
-    return worst(*found)
+    checked = subject.contract.initial == "documented"
+    return replace(worst(*found), warnings=_untrained(new.untrained) if checked else ())
+
+
+def _untrained(names: Sequence[str]) -> tuple[CheckWarning, ...]:
+    """What is said of a weight or a bias that is a buffer."""
+    some = ", ".join(map(repr, names))
+    text = f"no optimizer trains a buffer ({some}): make it a parameter, or declare initial=any if it is frozen"
+    return (CheckWarning("not-trained", text, "initial=any"),) if names else ()
 
 
 def _compared(subject: Subject, case: Case, new: Constructed) -> Iterator[Comparison]:
