@@ -79,9 +79,14 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
 def _reproducing(subject: Subject, found: Diagnosis, findings: Sequence[Finding]) -> Diagnosis:
     """A diagnosis without the names of which no hypothesis makes one of the findings, on the same case.
 
-    What the class of accuracy `half` explains by itself is only a warning: beside a cause it has no name of its own.
+    What the class of accuracy `half` explains by itself is only a warning: beside a cause it has no name of its own. A
+    fault of some sets breaks laws that hold of all sets alike, which it does not break where it is in all of them.
     """
-    kept = {h.names for h in found.hypotheses if h.lasting or any(_makes(subject, h, one) for one in findings)}
+    kept = {
+        h.names
+        for h in found.hypotheses
+        if h.lasting or h.somewhere or any(_makes(subject, h, one) for one in findings)
+    }
     names = tuple(name for name in found.names if any(sorted(name.split("+")) == sorted(some) for some in kept))
     if names == found.names or (not names and any(_within_half(subject, one) for one in findings)):
         return found

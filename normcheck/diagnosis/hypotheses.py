@@ -38,6 +38,7 @@ class Hypothesis:
     variant: int = 0  # 0: as the catalog has it
     parts: tuple[Hypothesis, ...] = ()
     when: Callable[[Case], bool] | None = None  # the cases in which it is wrong; None: all
+    somewhere: bool = False  # it is wrong in some sets of a case, and which these are is not known
 
     def subject(self, normalizer: Normalizer, contract: Contract) -> Subject:
         """The reference with the fault."""

@@ -39,14 +39,14 @@ class _Excerpt:
 
 def in_places(evidence: Evidence, known: Sequence[Hypothesis]) -> list[Hypothesis]:
     """The faults that reproduce what is wrong in some sets; none where no case has wrong sets among right ones."""
-    wrong = sorted((e for e in evidence.of_checks if e.wrong and e.question.case.use == PLAIN), key=lambda e: e.size)
+    wrong = sorted((e for e in evidence.counted if e.wrong and e.question.case.use == PLAIN), key=lambda e: e.size)
     name = "y" if any(one.wrong and one.name == "y" for e in wrong for one in e.observations) else "dx"
     excerpts = [found for e in wrong for found in _excerpts(e, name)][:CASES]
     if not excerpts:
         return []
     formula = (h for h in known if not h.lasting and h.fault.where in ("forward", "backward"))
     found = [h for h in formula if all(_reproduces(h, one) for one in excerpts)]
-    return [h for h in found if not h.variant] or found
+    return [replace(h, somewhere=True) for h in [h for h in found if not h.variant] or found]
 
 
 def _reproduces(hypothesis: Hypothesis, one: _Excerpt) -> bool:
