@@ -233,9 +233,8 @@ def _partly(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypothe
     counted, screen = evidence.counted, evidence.screen
     if any(experiment.large for experiment in counted):
         return []
-    output_wrong = any(
-        one.wrong and one.kind == PLAIN_OUTPUT for experiment in screen for one in experiment.observations
-    )
+    seen = (one for experiment in screen for one in experiment.observations)
+    output_wrong = not evidence.standard_right and any(one.wrong and one.kind == PLAIN_OUTPUT for one in seen)
     # Where standard answers are right, many faults are wrong in the place where the implementation is.
     share = partial(HypothesisTest.share, placed=not evidence.standard_right)
     best = sorted(tests, key=lambda t: -share(t, screen))[:8]

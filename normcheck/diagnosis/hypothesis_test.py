@@ -29,8 +29,8 @@ ANSWERS = 8192
 SMALL = 4_000
 """Entries of an input that cost as much again as the question itself."""
 
-PLACE = 1.0
-"""The result of a hypothesis that is wrong in the same place, with other numbers."""
+PLACE, AFTER = 1.0, 2.0
+"""The result of a hypothesis that is wrong in the same place, with other numbers; of what follows from an error."""
 
 PLAIN_OUTPUT = ("y", PLAIN)
 """The kind of an observation of the output of a plain training call."""
@@ -154,10 +154,11 @@ class HypothesisTest:
     def share(self, some: Iterable[Experiment], *, placed: bool = True) -> float:
         """Of what is wrong, how much it explains, less the share of right observations that it makes wrong.
 
-        placed: whether what is explained by its place alone counts; a way of calling is nothing but a place.
+        placed: whether what is explained by its place alone counts, and what follows from it; a way of calling is
+        nothing but a place.
         """
         pairs, placed = list(self.pairs(some)), placed or self.hypothesis.fault.where == "use"
-        wrong = [result is not None and (placed or result != PLACE) for one, result in pairs if one.wrong]
+        wrong = [result is not None and (placed or result not in (PLACE, AFTER)) for one, result in pairs if one.wrong]
         right = [result is not None for one, result in pairs if not one.wrong]
         explained = sum(wrong) / max(len(wrong), 1)
         return explained - (1.0 - sum(right) / len(right) if right else 0.0)
@@ -201,4 +202,4 @@ def _following(some: Sequence[Observation], found: Mapping[str, float | None]) -
     explained = [n for n, names in enumerate(CAUSES) for one in some if one.wrong and one.name in names
                  and found.get(one.name) is not None]  # fmt: skip
     after = {name for n, names in enumerate(CAUSES) if explained and n >= min(explained) for name in names}
-    return {one.name: 2.0 for one in some if one.wrong and one.name in after and found.get(one.name) is None}
+    return {one.name: AFTER for one in some if one.wrong and one.name in after and found.get(one.name) is None}
