@@ -40,6 +40,9 @@ PARTLY = 0.6
 if none explains all."""
 
 
+IN_NUMBERS = 0.5
+"""The same share where all standard answers are right, and only numbers that are reproduced count."""
+
 MOST_NAMES = 6
 """Where more hypotheses remain none is named: what so many different faults explain tells nobody what to repair."""
 
@@ -237,7 +240,8 @@ def _partly(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypothe
     output_wrong = not evidence.standard_right and any(one.wrong and one.kind == PLAIN_OUTPUT for one in seen)
     # Where standard answers are right, many faults are wrong in the place where the implementation is.
     share = partial(HypothesisTest.share, placed=not evidence.standard_right)
+    least = IN_NUMBERS if evidence.standard_right else PARTLY
     best = sorted(tests, key=lambda t: -share(t, screen))[:8]
     # A gradient can follow in more than one way from an output that is explained.
-    some = [t for t in best if share(t, counted) >= PARTLY or (output_wrong and t.explains_output(counted))]
+    some = [t for t in best if share(t, counted) >= least or (output_wrong and t.explains_output(counted))]
     return sorted(some, key=lambda t: -share(t, counted))
