@@ -31,7 +31,7 @@ from normcheck.core.spec import COLUMN_NAMES
 from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
 from normcheck.engine.coverage import Coverage
-from normcheck.engine.explainer import RAISES, UNEXPLAINED
+from normcheck.engine.explainer import RAISES
 
 MOST_SHAPES = 8
 """Shapes that are named in the story of an exception; of the others only the number is given."""
@@ -169,16 +169,13 @@ def implementation(
 
 
 def causes(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """What makes laws fail, what has a name first, else in the order in which it was found.
-
-    Each with its checks and its most telling finding.
-    """
+    """What makes laws fail, in the order in which it was found: each with its checks and its most telling finding."""
     by_name: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.finding is not None:
             for name in one.finding.cause.split("+"):  # of two faults that are needed together, each is a cause
                 by_name.setdefault(name, []).append(one)
-    return [_cause(name, by_name[name]) for name in sorted(by_name, key=lambda name: name == UNEXPLAINED)]
+    return [_cause(name, some) for name, some in by_name.items()]
 
 
 def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
