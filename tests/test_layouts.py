@@ -182,6 +182,18 @@ def test_a_mended_bug_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.notes[MENDED] == "not found in this version: reason"
 
 
+def test_a_mended_bug_of_all_that_a_check_asks_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = "torch.nn.utils.parametrizations:weight_norm"
+    entry = known_bugs.KnownBug((target,), ("transform-copies",), "reason", "source", "", uses=("deep copy",))
+    monkeypatch.setattr(known_bugs, "of", lambda target, check: entry if check == "transform-copies" else None)
+    (claim,) = claims([Implementation("weight_norm", target)], {})
+    outcome = Asker(Settings("quick")).run_check(claim, CHECKS_BY_NAME["transform-copies"])
+
+    assert (outcome.status, outcome.expected) == (PASSED, "")
+    assert outcome.compared
+    assert outcome.notes[MENDED] == "not found in this version: reason"
+
+
 @pytest.mark.parametrize("bug", known_bugs.ALL, ids=lambda bug: bug.reason[:40])
 def test_every_known_bug_is_still_there(bug: known_bugs.KnownBug) -> None:
     """With the versions of constraints.txt; an entry that fails here is to be removed from known_bugs.py."""

@@ -39,7 +39,6 @@ PARTLY = 0.6
 """A hypothesis that explains this share of what is wrong, and contradicts hardly anything, is named
 if none explains all."""
 
-
 IN_NUMBERS = 0.5
 """The same share where all standard answers are right, and only numbers that are reproduced count."""
 

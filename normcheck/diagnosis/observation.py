@@ -34,7 +34,6 @@ SLIGHT = 0.05
 ALIKE = 24.0
 """Errors that are rounding noise are alike if their sizes differ by no more than this factor."""
 
-
 COMMON = 0.5
 """The share of the sets where an answer or a prediction is wrong in which both must be, to be of one place."""
 

@@ -243,6 +243,8 @@ def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> 
     outcome = none if all_of_it else search(rest, check, effort)
     if outcome.finding is not None:
         return outcome
-    if not effort.few and search(known_bugs.only(subject, bug), check, effort).finding is None:
-        return replace(outcome, notes={**outcome.notes, MENDED: f"not found in this version: {bug.reason}"})
+    shown = None if effort.few else search(known_bugs.only(subject, bug), check, effort)
+    if shown is not None and shown.finding is None:
+        held = shown if all_of_it else outcome
+        return replace(held, notes={**held.notes, MENDED: f"not found in this version: {bug.reason}"})
     return replace(outcome, expected=bug.reason)

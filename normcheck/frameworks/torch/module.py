@@ -149,7 +149,8 @@ def constructed(module: torch.nn.Module, case: Case) -> Constructed:
         if left_out[i] and parameter is not None and _idle(module, parameter, case):
             start[i] = None
     weight, bias, mean, var = start
-    return Constructed(weight, bias, mean, var, free, () if mean is not None else _saved_buffers(module))
+    frozen = mean is not None  # beside statistics that are buffers too, as of a frozen batch norm, it is meant
+    return Constructed(weight, bias, mean, var, free, () if frozen else _saved_buffers(module))
 
 
 def _saved_buffers(module: torch.nn.Module) -> tuple[str, ...]:

@@ -53,7 +53,10 @@ def _unwritten(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _full_blocks(terms: Array) -> Array:
-    """The terms of a sum over sets without those beyond the last full block of 64; an axis of one entry is no rows."""
+    """The terms of a sum over sets without those beyond the last full block of 64.
+
+    Two leading axes of one entry are those of a case of a higher rank, whose sets lie along the next.
+    """
     out, sets = terms.copy(), len(terms)
     if terms.ndim > 3 and terms.shape[:2] == (1, 1):
         return _full_blocks(terms[0, 0])[None, None]
@@ -84,7 +87,7 @@ def _recovered(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _eps_of_one_kernel(question: FaultQuestion) -> Case:
-    """The case with the default eps of this project's first kernel, at one width in single precision."""
+    """The case with the eps that a kernel was compiled with, at one width in single precision."""
     case = question.case
     there = partition(question.normalizer, case).n == 1024 and case.format == FLOAT32
     return case.but(eps=COMPILED_EPS) if there else case
