@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from math import ceil
 from typing import Any
 
 from normcheck.core.check import Check
@@ -12,7 +13,7 @@ from normcheck.core.uses import COMPILED, EXPORTED
 from normcheck.diagnosis.call_traces import Trace, call_traces
 from normcheck.diagnosis.changes import Changes, changes
 from normcheck.diagnosis.check_questions import check_experiments, particular
-from normcheck.diagnosis.experiments import Experiment, experiments
+from normcheck.diagnosis.experiments import Experiment, Question, experiments
 from normcheck.diagnosis.observation import Kind
 from normcheck.diagnosis.standard_cases import standard_cases
 from normcheck.normalizers.case import Case
@@ -23,6 +24,9 @@ ANSWERS = 3000.0
 
 Not a time: what is found may not depend on what else the machine does."""
 
+SMALL = 4_000
+"""Entries of an input that cost as much again as the question itself."""
+
 
 @dataclass(slots=True)
 class AnswerBudget:
@@ -32,7 +36,16 @@ class AnswerBudget:
 
     @property
     def exhausted(self) -> bool:
+        """Whether nothing more is asked."""
         return self.spent > ANSWERS
+
+    def spend(self, answers: float, question: Question) -> None:
+        """Count answers to a question."""
+        self.spent += answers * _cost(question)
+
+    def affords(self, answers: float, question: Question) -> int:
+        """How often so many answers to a question can be counted until it is exhausted."""
+        return max(0, ceil((ANSWERS - self.spent) / (answers * _cost(question))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +136,10 @@ def of_checks(subject: Subject, failed: Sequence[tuple[Check, Sequence[Any]]]) -
         if not new:
             found += check_experiments(subject, check, draws, wrong_only=wrong, most_wrong=8 if wrong else 12)
     return Evidence(subject, tuple(found), tuple(traces))
+
+
+def _cost(question: Question) -> float:
+    return 1.0 + question.size / SMALL
 
 
 def _any_wrong(some: Iterable[Experiment]) -> bool:

@@ -136,6 +136,14 @@ def experiments(
             return
 
 
+def answered(call: Call, question: Question) -> Answer | None:
+    """What a call returns; None to a question for which its fault has no meaning."""
+    try:
+        return question.answer(call)
+    except (ArithmeticError, ValueError, IndexError):
+        return None
+
+
 def observations(subject: Subject, question: Question, answer: Answer) -> Iterator[Observation]:
     """All that an answer contains, each array and word beside what it should be."""
     case = question.case

@@ -13,7 +13,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.kept import keeping
 from normcheck.core.uses import PLAIN
 from normcheck.diagnosis.evidence import Evidence
-from normcheck.diagnosis.experiments import Experiment, Question
+from normcheck.diagnosis.experiments import Experiment, Question, answered
 from normcheck.diagnosis.hypotheses import Hypothesis
 from normcheck.diagnosis.observation import ARRAYS, Kind, Observation, agrees, deviates, excused, same_sets, unlike
 from normcheck.normalizers import faults
@@ -26,8 +26,8 @@ from normcheck.normalizers.subject import Answer, Call
 ANSWERS = 8192
 """Answers of faults that are kept for the next diagnosis: some hundreds to each question."""
 
-SMALL = 4_000
-"""Entries of an input that cost as much again as the question itself."""
+OUTPUT = 0.4
+"""The share of an answer that its output costs."""
 
 PLACE, AFTER = 1.0, 2.0
 """The result of a hypothesis that is wrong in the same place, with other numbers; of what follows from an error."""
@@ -75,7 +75,7 @@ class HypothesisTest:
         """Its answer to the question of an experiment, which counts once."""
         question = replace(experiment.question, gradient=False) if forward else experiment.question
         if experiment not in self.asked:
-            self.evidence.budget.spent += (0.4 if forward else 1.0) * (1.0 + question.size / SMALL)
+            self.evidence.budget.spend(OUTPUT if forward else 1.0, question)
         if not forward:
             self.asked.add(experiment)
         return self._answer(question)
@@ -83,7 +83,7 @@ class HypothesisTest:
     def _answer(self, question: Question) -> Answer | None:
         """Its answer; None to a question for which the fault has no meaning."""
         if self.hypothesis.parts or self.hypothesis.lasting or self.hypothesis.when is not None:
-            return _answered(self.call, question)
+            return answered(self.call, question)
         subject = self.evidence.subject
         return _kept_answer(
             subject.normalizer, subject.contract, self.hypothesis.fault, question.case, question.gradient
@@ -181,20 +181,12 @@ class HypothesisTest:
         return "+".join(name for _, name in sorted(shares)) or self.hypothesis.names[0]
 
 
-def _answered(call: Call, question: Question) -> Answer | None:
-    """What a call returns; None to a question for which its fault has no meaning."""
-    try:
-        return question.answer(call)
-    except (ArithmeticError, ValueError, IndexError):
-        return None
-
-
 @partial(keeping, results=ANSWERS)
 def _kept_answer(
     normalizer: Normalizer, contract: Contract, fault: Fault, case: Case, gradient: bool
 ) -> tuple[Answer | None]:
     """The answer of one fault to a question, which is the same in every diagnosis."""
-    return (_answered(faults.subject(normalizer, fault, contract).call, Question(case, gradient)),)
+    return (answered(faults.subject(normalizer, fault, contract).call, Question(case, gradient)),)
 
 
 def _following(some: Sequence[Observation], found: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -8,11 +8,14 @@ from itertools import combinations
 from normcheck.diagnosis.evidence import Evidence
 from normcheck.diagnosis.experiments import Experiment
 from normcheck.diagnosis.hypotheses import NOTHING, both
-from normcheck.diagnosis.hypothesis_test import PLAIN_OUTPUT, HypothesisTest
+from normcheck.diagnosis.hypothesis_test import OUTPUT, PLAIN_OUTPUT, HypothesisTest
 from normcheck.diagnosis.observation import Kind
+from normcheck.diagnosis.pair_outputs import pair_outputs
 
 OF_CHECKS = ("memory", "use", "format")
 """What faults damage that show only in the questions of checks, not in standard cases."""
+
+Tests = tuple[HypothesisTest, HypothesisTest]
 
 
 def pairs(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[HypothesisTest]:
@@ -21,7 +24,8 @@ def pairs(evidence: Evidence, tests: Sequence[HypothesisTest]) -> list[Hypothesi
         return []
     nothing = HypothesisTest(NOTHING, evidence)
     forward = [t for t in tests if t.hypothesis.fault.where == "forward"]
-    first = [t for t in [nothing, *forward] if t.explains_output(evidence.in_order)]
+    # where the output is right, a fault that leaves all of it right explains no more than nothing does
+    first = [t for t in [nothing, *forward] if t.explains_output(evidence.in_order) and (t is nothing or t.touched)]
     if not first:
         return list(_two_in_forward(evidence, forward))
     found: list[HypothesisTest] = []
@@ -47,7 +51,7 @@ def _completed(evidence: Evidence, tests: Sequence[HypothesisTest], one: Hypothe
     return [t for t in _both(evidence, some) if t.holds(evidence.in_order)]
 
 
-def _both(evidence: Evidence, some: Sequence[tuple[HypothesisTest, HypothesisTest]]) -> Iterator[HypothesisTest]:
+def _both(evidence: Evidence, some: Sequence[Tests]) -> Iterator[HypothesisTest]:
     """The tests of two hypotheses at once, until the budget is exhausted."""
     for a, b in some:
         if evidence.budget.exhausted:
@@ -77,7 +81,7 @@ def _two_in_forward(evidence: Evidence, forward: Sequence[HypothesisTest]) -> It
     wrong = [e for e in evidence.counted if any(one.wrong and one.kind == kind for one in e.observations)]
     small = sorted(wrong, key=lambda experiment: experiment.size)[:3]
     changing = [t for t in forward if kind in t.touched]
-    for test in _both(evidence, list(combinations(changing, 2))):
+    for test in _both(evidence, _near(evidence, small[0], list(combinations(changing, 2)))):
         if any(None in test.on(e, forward=True) for e in small):
             continue
         # the outputs are explained: of the two orders in which the faults apply, one may explain the gradients too
@@ -86,3 +90,16 @@ def _two_in_forward(evidence: Evidence, forward: Sequence[HypothesisTest]) -> It
             if one.holds(evidence.counted):
                 yield one
                 break
+
+
+def _near(evidence: Evidence, experiment: Experiment, pairs: Sequence[Tests]) -> list[Tests]:
+    """The pairs whose outputs come near to that of an experiment, as many as the budget allows; noise is not compared.
+
+    They are asked again one by one: this is faster by an order of magnitude, since most are far off.
+    """
+    pairs = pairs[: evidence.budget.affords(OUTPUT, experiment.question)]
+    evidence.budget.spend(OUTPUT * len(pairs), experiment.question)
+    subject, output = evidence.subject, next(one for one in experiment.observations if one.kind == PLAIN_OUTPUT)
+    outputs = pair_outputs(subject.normalizer, subject.contract, experiment.question.case)
+    near = outputs.near(output, [(a.hypothesis.fault, b.hypothesis.fault) for a, b in pairs])
+    return [(a, b) for (a, b), one in zip(pairs, near, strict=True) if one or a.hypothesis.noisy or b.hypothesis.noisy]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
+from typing import Any
 
 from normcheck import families
 from normcheck.core.limits import Limits
@@ -20,6 +21,7 @@ from normcheck.engine.batch.tasks import Task, name_in
 from normcheck.engine.conditions import old_objects_set_aside, run_conditions
 from normcheck.engine.settings import Settings
 from normcheck.frameworks.isolation import warm
+from normcheck.frameworks.load import load
 
 WORTH = 6
 """Tasks of one kind and effort from which on torch's own function is checked first, in the process that forks: what
@@ -42,14 +44,30 @@ def judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Ge
 
 
 def _ask_torch(tasks: Sequence[Task]) -> None:
-    """Check torch's own function of each kind and effort that is frequent, for what stays of it in this process."""
+    """Check torch's own function of each kind and effort that is frequent, for what stays of it in this process.
+
+    And the same function with an output that is wrong: the answers of faults, to which those of code are compared, do
+    not depend on the code either.
+    """
     counts = Counter((task.kind, task.effort) for task in tasks if not task.problem and task.kind)
     for (kind, effort), count in counts.items():
         entry = families.get(kind)
         target = families.of(entry).counterpart(entry)
         if target and count >= WORTH:
-            for _ in run.events([claims.claim((kind, target), {})], Settings(effort)):
-                pass
+            for one in (target, _with_wrong_output(load(target))):
+                for _ in run.events([claims.claim((kind, one), {})], Settings(effort)):
+                    pass
+
+
+def _with_wrong_output(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with an output that no fault explains."""
+
+    @wraps(function)
+    def wrong(*args: Any, **options: Any) -> Any:
+        output = function(*args, **options)
+        return 1.37 * output + 0.21 * output**2
+
+    return wrong
 
 
 def _judged(tasks: Sequence[Task], limits: Limits, jobs: int, folder: Path) -> Generator[Answer, None, None]:
