@@ -47,8 +47,8 @@ DRAWS = (
 ROUNDING = 1e-6
 """More than float64 can lose on these cases, some of whose sets are all but constant."""
 
-LEAST = 50
-"""Faults that show on such small cases under a contract, at least, if a script can show any."""
+LEAST = 16
+"""Faults that show on such small cases under a contract, at least, of a third, if a script can show any."""
 
 
 def contracts() -> Iterator[Contract]:
@@ -102,9 +102,9 @@ def number(lines: tuple[str, ...]) -> float:
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_every_script_runs(name: str) -> None:
-    """Each fault on one of the implementations that can have it, by turns over the contracts."""
+    """Each fault on one of the implementations that can have it, by turns, under a third of the contracts."""
     contract, turn, shown = CONTRACTS[name], list(CONTRACTS).index(name), 0
-    for fault in faults.ALL.values():
+    for fault in list(faults.ALL.values())[turn % 3 :: 3]:
         kinds = [n.name for n in catalog.ALL.values() if fault.concerns(n)]
         able = [(kind, target) for kind in kinds for target in TARGETS.get(kind, ())]
         subject = replace(bound(*able[turn % len(able)]), contract=contract)

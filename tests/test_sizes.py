@@ -157,7 +157,7 @@ def test_what_is_refused_is_not_asked() -> None:
 
     assert {o.status for o in outcomes.values()} == {PASSED}
     assert mine.domain.empty == ()
-    assert "inputs 1x1048576" in outcomes["wide-sets-gradient"].absent
+    assert "inputs 1x524288" in outcomes["wide-sets-gradient"].absent
     assert "inputs a vector of 5" in outcomes["odd-shapes"].absent
 
 
@@ -169,7 +169,7 @@ def test_slow_code_is_not_asked_for_what_would_take_minutes() -> None:
     outcome = ask(subject(Implementation("layer_norm", entry_by_entry)), BY_NAME["wide-sets-gradient"])
 
     assert outcome.status == PASSED
-    assert outcome.compared < 1 << 20
+    assert outcome.compared < 1 << 19
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,8 +13,8 @@ KINDS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_textbook_norm_has_one_warning(pytester: pytest.Pytester, kind: str) -> None:
     command = ("-p", "no:cacheprovider", "--norm", f"{kind}={FILE}:{kind}")
-    found = pytester.runpytest_subprocess(*command)
-    strict = pytester.runpytest_subprocess(*command, "--norm-effort", "quick", "--norm-strict")
+    found = pytester.runpytest_inprocess(*command)
+    strict = pytester.runpytest_inprocess(*command, "--norm-effort", "quick", "--norm-strict")
 
     said = " ".join(found.stdout.str().split())
     assert found.ret == 0

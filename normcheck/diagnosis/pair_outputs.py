@@ -12,7 +12,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.core.kept import keeping
 from normcheck.diagnosis.experiments import Question, answered
-from normcheck.diagnosis.observation import Observation
+from normcheck.diagnosis.observation import ALIKE, Observation
 from normcheck.normalizers import faults
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault
@@ -33,17 +33,24 @@ class PairOutputs:
     one: dict[int, tuple[Fault, Array | None, bool]] = field(default_factory=dict)  # and whether it is the right one
     two: dict[tuple[int, int], Array | None] = field(default_factory=dict)  # by id: to hash a fault takes long
 
-    def near(self, observation: Observation, pairs: Sequence[tuple[Fault, Fault]]) -> list[bool]:
-        """Which pairs come so near to what was observed that they may reproduce it (`observation.agrees`)."""
-        observed, outputs = observation.observed, [self._of(*pair) for pair in pairs]
-        found = np.array([output is not None and output.shape == observed.shape for output in outputs])
+    def near(self, observation: Observation, pairs: Sequence[tuple[Fault, Fault]], noisy: Sequence[bool]) -> list[bool]:
+        """Which pairs come so near to what was observed that they may reproduce it (`observation.agrees`).
+
+        noisy: whether the errors of a pair are rounding noise, of which only the size can be alike (`unlike`).
+        """
+        observed, expected = observation.observed, observation.expected
+        outputs = [self._of(*pair) for pair in pairs]
+        found = np.array([output is not None and output.shape == observed.shape for output in outputs], dtype=bool)
         if not found.any():
             return [False] * len(found)
         some = np.array([output for output, alike in zip(outputs, found, strict=True) if alike])
         with np.errstate(all="ignore"):
             within = np.abs(some - observed) <= observation.most + observation.jump
-        within |= ~np.isfinite(some) & ~np.isfinite(observed)
-        found[found] = (within | ~observation.counted).reshape(len(some), -1).all(axis=1)
+            within |= ~np.isfinite(some) & ~np.isfinite(observed)
+            close = (within | ~observation.counted).reshape(len(some), -1).all(axis=1)
+            ratio = _spread(some - expected) / _spread((observed - expected)[None])
+        noise = np.array(noisy, dtype=bool)[found] & ~((ratio < 1.0 / ALIKE) | (ratio > ALIKE))  # NaN may be noise
+        found[found] = close | noise
         return list(map(bool, found))
 
     def _of(self, first: Fault, second: Fault) -> Array | None:
@@ -71,3 +78,9 @@ class PairOutputs:
 def pair_outputs(normalizer: Normalizer, contract: Contract, case: Case) -> PairOutputs:
     """The outputs on one question, which are computed as they are needed."""
     return PairOutputs(normalizer, contract, case)
+
+
+def _spread(errors: Array) -> Array:
+    """The root mean square of each array of errors; NaN where one is not finite."""
+    out: Array = np.sqrt(np.square(errors).reshape(len(errors), -1).mean(axis=1))
+    return out

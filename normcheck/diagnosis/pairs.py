@@ -93,7 +93,7 @@ def _two_in_forward(evidence: Evidence, forward: Sequence[HypothesisTest]) -> It
 
 
 def _near(evidence: Evidence, experiment: Experiment, pairs: Sequence[Tests]) -> list[Tests]:
-    """The pairs whose outputs come near to that of an experiment, as many as the budget allows; noise is not compared.
+    """The pairs whose outputs come near to that of an experiment, as many as the budget allows.
 
     They are asked again one by one: this is faster by an order of magnitude, since most are far off.
     """
@@ -101,5 +101,6 @@ def _near(evidence: Evidence, experiment: Experiment, pairs: Sequence[Tests]) ->
     evidence.budget.spend(OUTPUT * len(pairs), experiment.question)
     subject, output = evidence.subject, next(one for one in experiment.observations if one.kind == PLAIN_OUTPUT)
     outputs = pair_outputs(subject.normalizer, subject.contract, experiment.question.case)
-    near = outputs.near(output, [(a.hypothesis.fault, b.hypothesis.fault) for a, b in pairs])
-    return [(a, b) for (a, b), one in zip(pairs, near, strict=True) if one or a.hypothesis.noisy or b.hypothesis.noisy]
+    noisy = [a.hypothesis.noisy or b.hypothesis.noisy for a, b in pairs]
+    near = outputs.near(output, [(a.hypothesis.fault, b.hypothesis.fault) for a, b in pairs], noisy)
+    return [pair for pair, one in zip(pairs, near, strict=True) if one]

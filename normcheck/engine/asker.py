@@ -243,7 +243,7 @@ def run_known_bug(subject: Any, check: Check, bug: KnownBug, effort: Effort) -> 
     outcome = none if all_of_it else search(rest, check, effort)
     if outcome.finding is not None:
         return outcome
-    shown = None if effort.few else search(known_bugs.only(subject, bug), check, effort)
+    shown = None if effort.few else search(known_bugs.only(subject, bug), check, replace(effort, shrinks=False))
     if shown is not None and shown.finding is None:
         held = shown if all_of_it else outcome
         return replace(held, notes={**held.notes, MENDED: f"not found in this version: {bug.reason}"})

@@ -1,4 +1,4 @@
-"""Unusual sizes: empty inputs, odd shapes, sets of a million members, numbers of sets around 2^16.
+"""Unusual sizes: empty inputs, odd shapes, sets of half a million members, numbers of sets around 2^16.
 
 An implementation may raise on a size, which is then reported as not offered; otherwise it must be right.
 """
@@ -229,9 +229,9 @@ CHECKS = (
           "flagos-ai/FlagGems#4984", _asking("y in odd shapes", _odd, _output, False), _ODD, lacks=_free, cost=10.0),
     Check("odd-shapes-gradient", "gradients are right in odd shapes", "flagos-ai/FlagGems#5392",
           _asking("gradients in odd shapes", _odd, _gradients, True), _ODD, lacks=_free_gradient, cost=10.0),
-    Check("wide-sets", "y is right for a million members in a set", "facebookresearch/xformers#785",
+    Check("wide-sets", "y is right for half a million members in two sets", "facebookresearch/xformers#785",
           large(_output, False), _WIDE, lacks=_free, cost=math.inf, least="default"),
-    Check("wide-sets-gradient", "gradients are right for a million members in a set", "apache/mxnet#14870",
+    Check("wide-sets-gradient", "gradients are right for half a million members in a set", "apache/mxnet#14870",
           large(whole, True), _WIDE_GRADIENT, lacks=_free_gradient, cost=math.inf, least="default"),
     Check("many-sets", "y is right for 65,535, 65,536 and 65,537 sets", "NVIDIA/apex#411",
           large(_output, False), _MANY, lacks=_free, cost=math.inf, least="default"),

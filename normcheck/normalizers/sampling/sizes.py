@@ -13,8 +13,11 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, has_weight, parameters, split
 
-WIDE = ((1 << 18,), (1 << 20,))
-"""Members of a set, for a forward and for a call with gradients: beyond every block size and sixteen bits."""
+WIDE = ((1 << 18,), (1 << 19,))
+"""Members of a set, for a forward and for a call with gradients: beyond every block size and sixteen bits.
+
+A call with gradients needs about thirty arrays of that size: memory of a run has to stay below that of a framework.
+"""
 
 MANY = ((65_537,), (65_536, 65_535, 65_537))
 """Numbers of sets, for a forward and for a call with gradients, around 2^16: CUDA grids end at 65,535 in two axes."""
