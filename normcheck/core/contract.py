@@ -76,7 +76,7 @@ class Contract:
     gradient: str = "full"
     accuracy: str = "default"  # the required class, also as CLASS:FORMAT,FORMAT (see `accuracy_in`)
     second_derivative: str = "default"  # right: a wrong one is a finding, not a warning; any: it is not checked
-    empty: str = "default"  # accepted: to raise on an input without sets is a finding, not a warning; refused: neither
+    empty: str = "default"  # accepted: to refuse inputs without sets, or NaN of padding alone, fails; refused: fine
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
     wrong_sizes: str = "default"  # refused: to accept sizes that do not fit is a finding, not a warning; any: neither

@@ -46,6 +46,14 @@ class FindingsError(NormcheckError, AssertionError):
     """A law does not hold, or nothing was compared; the text is what pytest prints of it."""
 
 
+def lacking_gradient(reason: str) -> str:
+    """Why code has no gradient, of the reason why a call with one failed; empty where its backward pass raises.
+
+    That is a fault to report, not a missing capability: the output says that it has a gradient.
+    """
+    return "" if IN_BACKWARD in reason else reason
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """A clause that names the known word most similar to `word`, or all known words if none is similar.
 

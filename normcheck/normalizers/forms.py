@@ -28,6 +28,9 @@ OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
 BY_GATE, BY_GATE_FIRST, BY_PADDING = "by the gate", "by the gate before", "by the padding"
 """x varies the gate after the normalizer, or the one before; x varies what padding holds."""
 
+BESIDE_PADDING = "beside a case of padding"
+"""x is followed by a case of nothing but padding, which is added to the output of the others times 0."""
+
 BY_KEY = "by the keys"
 """x is the keys, and the output their norm."""
 
@@ -35,8 +38,8 @@ USES = {
     ADD: (OTHER, BY_RESIDUAL, OF_BOTH),
     GATE: (BY_GATE,),
     GATE_FIRST: (BY_GATE_FIRST,),
-    MASK: (BY_PADDING,),
-    LENGTHS: (BY_PADDING,),
+    MASK: (BY_PADDING, BESIDE_PADDING),
+    LENGTHS: (BY_PADDING, BESIDE_PADDING),
     MODULATED: (),
     CHANNELS_LAST: (),
     GROUPED: (),

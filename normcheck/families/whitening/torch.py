@@ -13,7 +13,7 @@ import torch
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import ENDS, first_line, quiet
 from normcheck.families.whitening.case import WhiteningAnswer, WhiteningCase
@@ -273,7 +273,7 @@ def _discovered(bound: WhiteningSubject, roles: Mapping[str, str]) -> WhiteningD
         "evaluation": _why(bound, replace(plain, training=False))
         if statistics and takes["training"]
         else "takes no running_mean, running_cov and training",
-        "gradient": _why(bound, plain, gradient=True),
+        "gradient": lacking_gradient(_why(bound, plain, gradient=True)),
     }
     lacking = {**whys, **{f"rank {r}": why for r, why in ranks.items()}, **offered}
     return WhiteningDomain(

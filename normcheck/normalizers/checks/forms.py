@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from normcheck.core.compare import differ
+from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS
-from normcheck.core.result import Comparison
+from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.normalizers import forms, quantization
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
 from normcheck.normalizers.bounds import quantized
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
-from normcheck.normalizers.checks.within_bounds import resolved, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, resolved, truth_of
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import Truth
 from normcheck.normalizers.subject import Subject
+
+NO_ENTRIES = CheckWarning(
+    "empty",
+    "a case of nothing but padding gives NaN or infinity, which reach every sum that includes it: divide by "
+    "max(count, 1)",
+    "empty=refused",
+)
+"""The warning of statistics over no entries: 0 / 0."""
 
 OUTPUTS = {
     forms.OTHER: "the new residual is input + residual, rounded once",
     forms.BY_GATE: "y = norm(x) silu(gate)",
     forms.BY_KEY: "k' is the norm of k",
+    forms.BESIDE_PADDING: "a case of nothing but padding changes no other case, and its output is finite",
     **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
@@ -35,6 +47,7 @@ GRADIENTS = {
     forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
     forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
     forms.BY_PADDING: "the gradient of padding is zero",
+    forms.BESIDE_PADDING: "a case of nothing but padding changes no gradient",
     forms.BY_KEY: "the gradient of k is that of its norm",
     **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
@@ -45,6 +58,9 @@ def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The outputs in the further ways to call, for a plain case in training."""
     case, of = truth.case, quantization.quantized(subject.contract.form)
     for use in _offered(subject, OUTPUTS):
+        if use == forms.BESIDE_PADDING:
+            yield from _beside_padding(subject, truth, gradient=False)
+            continue
         answer = subject.call(case.but(use=use, dy=None), False)
         expected = reference.output(use, truth.y, case)
         if use == forms.OTHER:  # some keep the residual in a wider format than the input
@@ -61,6 +77,9 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The gradients in the further ways to call, for a plain case in training."""
     case = truth.case
     for use in _offered(subject, GRADIENTS):
+        if use == forms.BESIDE_PADDING:
+            yield from _beside_padding(subject, truth, gradient=True)
+            continue
         found = subject.call(case.but(use=use), True).dx
         dx = np.zeros(case.x.shape) if found is None else found  # what has no gradient is trained as if that were 0
         plain = truth_of(subject, reference.pulled(use, truth.y, case))
@@ -70,6 +89,29 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
         allowed = bounds.input_gradient(use, plain, both, case)
         mask = resolved(truth, demanded(subject, case, backward=True))
         yield differ(GRADIENTS[use], dx, expected, allowed, mask, rounding=rounded_once(case, expected))
+
+
+def _beside_padding(subject: Subject, truth: Truth, *, gradient: bool) -> Iterator[Comparison]:
+    """What a case of nothing but padding changes. No framework promises anything of it: a warning, if not declared."""
+    case, use = truth.case, forms.BESIDE_PADDING
+    law = (GRADIENTS if gradient else OUTPUTS)[use]
+    if subject.contract.empty == "refused":
+        return
+    try:
+        answer = subject.call(case.but(use=use) if gradient else case.but(use=use, dy=None), gradient)
+    except CallError as error:
+        if IN_BACKWARD in error.reason:
+            raise
+        yield Comparison(law, 0, 0.0, refused={"a case of nothing but padding": error.reason})
+        return
+    within = (
+        gradients_within(subject, truth, answer, use) if gradient else (output_within(subject, truth, answer.y, use),)
+    )
+    found = replace(worst(*within), law=law)
+    if found.holds or subject.contract.empty == "accepted" or math.isfinite(found.bound_ratio):
+        yield found
+    else:
+        yield Comparison(law, found.compared, 0.0, warnings=(NO_ENTRIES,))
 
 
 def _offered(subject: Subject, laws: dict[str, str]) -> list[str]:

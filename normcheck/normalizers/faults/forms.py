@@ -184,6 +184,14 @@ def _counting_padding(steps: Steps) -> Steps:
     return replace(half(steps), backward=backward)
 
 
+def _nan(answer: Answer, question: FaultQuestion) -> Answer:
+    """The output is no number, and neither is the gradient of a parameter that sums over it."""
+    weight = answer.dweight
+    return replace(
+        answer, y=np.full(answer.y.shape, np.nan), dweight=None if weight is None else np.full(weight.shape, np.nan)
+    )
+
+
 _ADD, _GATE, _FIRST, _MASK = (Contract(form=form) for form in (forms.ADD, forms.GATE, forms.GATE_FIRST, forms.MASK))
 
 FAULTS = (
@@ -357,5 +365,14 @@ FAULTS = (
         where="backward",
         under=_MASK,
         after=_under({forms.BY_PADDING: _gradient(lambda plain, question: _dx(plain))}),
+    ),
+    Fault(
+        name="padding-alone-is-nan",
+        story="A case of nothing but padding has statistics of no entries, 0 / 0. A mask of zeros does not remove NaN. "
+        "Hides where every case has an entry.",
+        source="pytorch/pytorch#81985",
+        concerns=lambda n: n.scaled and n.acts_on == "activation" and n.sets.layout == "channels" and n.independent,
+        under=replace(_MASK, empty="accepted"),
+        after=_under({forms.BESIDE_PADDING: _nan}),
     ),
 )  # fmt: skip

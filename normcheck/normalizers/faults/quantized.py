@@ -26,15 +26,19 @@ def _own(of: Quantized, truth: Truth) -> Array:
 
 
 def _stored(
-    form: str, integer: Callable[[Quantized, Array], Array], scale: Scale = _own, told: Scale | None = None
+    integer: Callable[[Quantized, Array], Array], scale: Scale = _own, told: Scale | None = None
 ) -> Callable[[Answer, FaultQuestion], Answer]:
-    """Another quantizer. integer: q from y / scale. told: the scales that are returned, if they are others."""
-    of = QUANTIZED[form]
+    """Another quantizer, of the format that is declared; without one nothing is wrong.
+
+    integer: q from y / scale. told: the scales that are returned, if they are others.
+    """
 
     def after(answer: Answer, question: FaultQuestion) -> Answer:
         case = question.case
-        if case.use not in (PLAIN, SCALES[form]) and case.use in ways(question.contract.form):
+        form = next((one for one in question.contract.form.split("+") if one in QUANTIZED), "")
+        if not form or (case.use not in (PLAIN, SCALES[form]) and case.use in ways(question.contract.form)):
             return answer
+        of = QUANTIZED[form]
         with np.errstate(all="ignore"):
             truth = evaluate(question.normalizer, case.but(use=PLAIN, dy=None), question.contract)
             returned = (told or scale)(of, truth)
@@ -96,7 +100,7 @@ FAULTS = (
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="int8"),
-        after=_stored("int8", lambda of, q: np.trunc(q)),
+        after=_stored(lambda of, q: np.trunc(q)),
     ),
     Fault(
         name="quantized-wraps",
@@ -105,7 +109,7 @@ FAULTS = (
         source="uxlfoundation/oneDNN#5879",
         concerns=divides_activations,
         under=Contract(form="int8"),
-        after=_stored("int8", _wrapped, _of_least),
+        after=_stored(_wrapped, _of_least),
     ),
     Fault(
         name="scale-without-weight",
@@ -114,7 +118,7 @@ FAULTS = (
         source="constructed",
         concerns=lambda n: divides_activations(n) and n.weight,
         under=Contract(form="int8"),
-        after=_stored("int8", _nearest, _unweighted),
+        after=_stored(_nearest, _unweighted),
     ),
     Fault(
         name="scale-inverted",
@@ -123,7 +127,7 @@ FAULTS = (
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="int8"),
-        after=_stored("int8", _nearest, told=_inverse),
+        after=_stored(_nearest, told=_inverse),
     ),
     Fault(
         name="scale-too-small",
@@ -132,7 +136,7 @@ FAULTS = (
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="int8"),
-        after=_stored("int8", _nearest, _of_half),
+        after=_stored(_nearest, _of_half),
     ),
     Fault(
         name="scale-too-large",
@@ -141,7 +145,7 @@ FAULTS = (
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="int8"),
-        after=_stored("int8", _nearest, _of_one),
+        after=_stored(_nearest, _of_one),
     ),
     Fault(
         name="quantized-beyond-range",
@@ -149,7 +153,7 @@ FAULTS = (
         source="constructed",
         concerns=divides_activations,
         under=Contract(form="e4m3"),
-        after=_stored("e4m3", _overflown, _of_half),
+        after=_stored(_overflown, _of_half),
     ),
     Fault(
         name="zeros-divided-by-zero",
@@ -158,6 +162,6 @@ FAULTS = (
         source="huggingface/kernels-community#681",
         concerns=divides_activations,
         under=Contract(form="e5m2"),
-        after=_stored("e5m2", _nearest, _zero),
+        after=_stored(_nearest, _zero),
     ),
 )

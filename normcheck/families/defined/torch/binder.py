@@ -11,7 +11,7 @@ import torch
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
-from normcheck.core.errors import CallError, UsageError
+from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
 from normcheck.families.defined import fixed_constants
@@ -272,7 +272,7 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     served = served or able.formats
     rank = {r: _why(bound, rank=r, format=served[0]) for r in able.ranks}
     ranks = tuple(r for r, why in rank.items() if not why)
-    gradient = _why(bound, gradient=True, format=served[0], rank=ranks[0]) if ranks else ""
+    gradient = lacking_gradient(_why(bound, gradient=True, format=served[0], rank=ranks[0])) if ranks else ""
     constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
     lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **constants}
     absent = {what: why for what, why in lacking.items() if why}

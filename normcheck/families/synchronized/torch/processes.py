@@ -18,7 +18,7 @@ from typing import Any
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract, words
-from normcheck.core.errors import CallError, LostError, UsageError
+from normcheck.core.errors import CallError, LostError, UsageError, lacking_gradient
 from normcheck.core.foreign_code import first_line
 from normcheck.core.limits import Limits
 from normcheck.families.synchronized.case import RankAnswer, RanksCase
@@ -190,7 +190,7 @@ def _discovered(bound: SynchronizedSubject, roles: frozenset[str]) -> Synchroniz
     statistics = {"running_mean", "running_var"} <= roles
     offered = {
         "weight and bias": "" if affine else f"has no {' and '.join(lacking)}",
-        "gradient": _why(bound, plain, gradient=True),
+        "gradient": lacking_gradient(_why(bound, plain, gradient=True)),
         "process groups": "" if "process_group" in roles else "has no parameter process_group",
     }
     if entry.state:
