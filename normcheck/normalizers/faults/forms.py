@@ -72,7 +72,7 @@ def _under(changes: dict[str, Change]) -> Change:
 def _of_plain(question: FaultQuestion) -> Answer:
     """The right answer to the plain call."""
     truth = evaluate(question.normalizer, question.case.but(use=PLAIN), question.contract)
-    return Answer(truth.y, question.case.format.name, truth.dx)
+    return Answer(truth.y, question.case.format.name, truth.dx, truth.dweight, truth.dbias)
 
 
 def _gradient(of: Callable[[Answer, FaultQuestion], Array]) -> Change:
@@ -144,6 +144,44 @@ def _scaled_by_gate(of: Callable[[Array], Array], slope: Callable[[Array], Array
             _gradient(lambda plain, question: _dy(question) * plain.y * slope(gates(question))),
         ),
     })  # fmt: skip
+
+
+def _of_scaled(question: FaultQuestion, factor: Array | float) -> Answer:
+    """The right answer to the plain call for the input times a factor."""
+    return _of_plain(replace(question, case=question.case.but(x=question.case.x * factor)))
+
+
+def _times(answer: Answer, factor: float) -> Answer:
+    """An answer whose output, and the gradients of parameters with it, are multiplied."""
+    there = {name: value for name in ("dweight", "dbias") if (value := getattr(answer, name)) is not None}
+    scaled: Fields = {name: value * factor for name, value in there.items()}
+    return replace(answer, y=answer.y * factor, **scaled)
+
+
+def _arrays_of(other: Answer, answer: Answer) -> Answer:
+    return replace(answer, y=other.y, dx=other.dx, dweight=other.dweight, dbias=other.dbias)
+
+
+def _gated_before(answer: Answer, question: FaultQuestion) -> Answer:
+    gate = forms.open_gate(question.case.format.name)
+    return _arrays_of(_times(_of_scaled(question, gate), 1.0 / gate), answer)
+
+
+def _gated_before_by_gate(answer: Answer, question: FaultQuestion) -> Answer:
+    x, gates = question.case.x, forms.gates(question.case.x.shape)
+    found = _of_scaled(question, gates.value)
+    return replace(answer, y=found.y, dx=None if found.dx is None else found.dx * x * gates.slope)
+
+
+def _gated_after(answer: Answer, question: FaultQuestion) -> Answer:
+    gate = forms.open_gate(question.case.format.name)
+    return _arrays_of(_times(_of_scaled(question, 1.0 / gate), gate), answer)
+
+
+def _gated_after_by_gate(answer: Answer, question: FaultQuestion) -> Answer:
+    gate = forms.open_gate(question.case.format.name)
+    found = _of_scaled(question, 1.0 / gate)
+    return replace(answer, y=found.y * gate, dx=None if question.case.dy is None else _dy(question) * found.y)
 
 
 def _axis(x: Array) -> int:
@@ -329,6 +367,23 @@ FAULTS = (
         where="backward",
         under=_GATE,
         after=_under({forms.BY_GATE: _NO_GRADIENT}),
+    ),
+    Fault(
+        name="gate-before-the-norm",
+        story="Normalizes the product with the gate where the gate is promised after the norm. Hides where all gates "
+        "of a set are equal.",
+        source="state-spaces/mamba#547",
+        concerns=weighted_activations,
+        under=_GATE,
+        after=_under({PLAIN: _gated_before, forms.BY_GATE: _gated_before_by_gate}),
+    ),
+    Fault(
+        name="gate-after-the-norm",
+        story="Multiplies the normalized input by the gate where the gate is promised before the norm.",
+        source="state-spaces/mamba#908",
+        concerns=weighted_activations,
+        under=_FIRST,
+        after=_under({PLAIN: _gated_after, forms.BY_GATE_FIRST: _gated_after_by_gate}),
     ),
     Fault(
         name="gate-before-without-gradient",
