@@ -274,3 +274,23 @@ def spectral_norm(weight: torch.Tensor, u: torch.Tensor, eps: float = 1e-12) -> 
         left = torch.nn.functional.normalize(weight @ right, dim=0, eps=eps)
         u.copy_(left)
     return weight / (left @ weight @ right)
+
+
+def message_norm(x: torch.Tensor, node: torch.Tensor, scale: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
+    """The direction of a message with the length of a node's features (Li et al. 2020)."""
+    return scale * node.norm(dim=-1, keepdim=True) * torch.nn.functional.normalize(x, dim=-1, eps=eps)
+
+
+def normalized_residual(
+    x: torch.Tensor, residual: torch.Tensor, alpha: torch.Tensor, eps: float = 1e-12
+) -> torch.Tensor:
+    """A step on the unit sphere toward the output of a block (Loshchilov et al. 2024)."""
+    unit = torch.nn.functional.normalize
+    return unit(torch.lerp(residual, unit(x, dim=-1, eps=eps), alpha), dim=-1, eps=eps)
+
+
+def dora(weight: torch.Tensor, update: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+    """A frozen weight and its update, whose rows get other lengths (Liu et al. 2024)."""
+    whole = weight + update
+    size = whole.detach().flatten(1).norm(dim=1)
+    return (magnitude / size).view(-1, *[1] * (whole.ndim - 1)) * whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.kinds import batches, evolved, graphs, layers, maps, styles, vectors, weights
+from normcheck.families.defined.kinds import batches, evolved, graphs, joined, layers, maps, styles, vectors, weights
 
 ENTRIES: tuple[DefinedNormalizer, ...] = (
     *vectors.ENTRIES,
@@ -13,6 +13,7 @@ ENTRIES: tuple[DefinedNormalizer, ...] = (
     *styles.ENTRIES,
     *batches.ENTRIES,
     *graphs.ENTRIES,
+    *joined.ENTRIES,
     *weights.ENTRIES,
 )
 """Every normalizer of this family."""
