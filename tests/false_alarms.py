@@ -21,7 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sound_code import SLACK, Used, ask, implementations, questions, random_draws, short
+from sound_code import SLACK, Used, ask, implementations, questions, random_draws, short, surrounded
 
 from normcheck.core.claim import Implementation
 from normcheck.families import CHECKS
@@ -108,10 +108,13 @@ def main() -> int:
     parser.add_argument("--shard", type=part, default=slice(None), help="I/N: every Nth implementation from the Ith on")
     parser.add_argument("--state", type=Path, nargs="+", default=[Path("false_alarms.jsonl")], help="the first is kept")
     parser.add_argument("--write", action="store_true", help="keep the hardest cases in tests/slack.txt")
+    parser.add_argument("--forms", action="store_true", help="right code of the forms, and not what --write keeps")
     options = parser.parse_args()
+    if options.forms and options.write:
+        parser.error("the hardest cases of forms are not kept: leave out --write")
     seeds = range(options.first, options.first + options.seeds)
     done = {key(line["kind"], line["target"], range(*line["seeds"])) for line in read(options.state)}
-    for implementation in implementations()[options.shard]:
+    for implementation in (surrounded() if options.forms else implementations())[options.shard]:
         name = f"{implementation.kind}={short(implementation)}"
         if options.only in name and key(implementation.kind, short(implementation), seeds) not in done:
             line = measured(implementation, seeds)

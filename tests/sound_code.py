@@ -39,6 +39,26 @@ def implementations() -> list[Implementation]:
     return shipped + styles()
 
 
+def surrounded() -> list[Implementation]:
+    """Right code of every form, in the class of accuracy that plain code has in narrow formats.
+
+    Its hardest cases are not kept: a form is reduced to the plain normalizer, and has its bounds.
+    """
+    code = HERE / "user_code" / "forms"
+    pieces = json.loads((code / "pieces.json").read_text())
+    pieces += [(kind, f"composed.py:{name}", form) for kind, name, form, fault in
+               json.loads((code / "composed.json").read_text()) if not fault]  # fmt: skip
+    plain = {"accuracy": "half", "empty": "refused", "single_value": "any"}
+    return [
+        Implementation(
+            kind,
+            str(code / (name if ":" in name else f"right.py:{name}")),
+            {**plain, "form": form, **dict(word.split("=") for word in more)},
+        )
+        for kind, name, form, *more in pieces
+    ]
+
+
 def short(implementation: Implementation) -> str:
     """Its target, as it is named from the top of the project."""
     return implementation.name.removeprefix(f"{HERE.parent}/")
