@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.contract import CHOICES, Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import FORMATS
+from normcheck.core.replay import decode
 from normcheck.families import CHECKS_BY_NAME, get
 from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
@@ -344,3 +346,17 @@ def test_a_scale_so_large_that_nothing_is_left(name: str, form: str) -> None:
 
     assert not found.ok
     assert any(cause["finding"]["law"].startswith("a scale covers the values") for cause in found.causes)
+
+
+def test_sums_that_leave_the_range_of_a_format_are_no_finding_where_they_may_be_kept_in_it() -> None:
+    """Sixty-four numbers of a thousand have a sum that float16 does not hold."""
+    declarations = {"form": "add+mask", "accuracy": "half"}
+    mine = subject(Implementation("instance_norm", f"{CODE}/right.py:add_masked", declarations), get("instance_norm"))
+    check = CHECKS_BY_NAME["finite"]
+    case = "finite/seed=46829/n=64/sets=8/rank=5/format=float16/offset=10.0/affine=none/scale=6"
+    draw = decode(case, check.space.plain)[1]
+    found, sound = (run_check(one, check, [draw]) for one in (mine, replace(mine, contract=Contract(form="add+mask"))))
+
+    assert found.finding is None
+    assert found.compared > 0
+    assert sound.finding is not None

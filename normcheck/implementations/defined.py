@@ -278,7 +278,8 @@ def spectral_norm(weight: torch.Tensor, u: torch.Tensor, eps: float = 1e-12) -> 
 
 def message_norm(x: torch.Tensor, node: torch.Tensor, scale: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
     """The direction of a message with the length of a node's features (Li et al. 2020)."""
-    return scale * node.norm(dim=-1, keepdim=True) * torch.nn.functional.normalize(x, dim=-1, eps=eps)
+    size: torch.Tensor = node.norm(dim=-1, keepdim=True)
+    return scale * size * torch.nn.functional.normalize(x, dim=-1, eps=eps)
 
 
 def normalized_residual(
@@ -292,5 +293,5 @@ def normalized_residual(
 def dora(weight: torch.Tensor, update: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
     """A frozen weight and its update, whose rows get other lengths (Liu et al. 2024)."""
     whole = weight + update
-    size = whole.detach().flatten(1).norm(dim=1)
+    size: torch.Tensor = whole.detach().flatten(1).norm(dim=1)
     return (magnitude / size).view(-1, *[1] * (whole.ndim - 1)) * whole

@@ -124,10 +124,10 @@ def resolved(truth: Truth, accuracy: Accuracy) -> Array:
     condition = truth.kappa
     loss = condition * condition if accuracy.squared else condition
     out: Array = holds & (loss * accuracy.unit(truth.case.format) < RESOLVES)
-    return out if accuracy.wide else out & _in_range(truth)
+    return out if accuracy.wide else out & in_range(truth)
 
 
-def _in_range(truth: Truth) -> Array:
+def in_range(truth: Truth) -> Array:
     """Whether intermediate values stay in the range of the format, (sets, 1).
 
     These are sums, squares, powers of s up to 3, and powers of 1 / s up to 3: the derivative of a reciprocal root is

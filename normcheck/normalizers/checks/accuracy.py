@@ -72,8 +72,12 @@ def _compared(subject: Subject, case: Case, pass_name: str) -> Comparison:
 
 def finite(subject: Subject, case: Case) -> Comparison:
     """Finite input gives finite output, however badly its sets are conditioned."""
-    y = answer_of(subject, case).y
-    return differ("finite input gives finite output", np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP)
+    y, mask = answer_of(subject, case).y, None
+    if not demanded(subject, case).wide:  # sums that are kept in the format may leave its range
+        truth = truth_of(subject, case)
+        mask = truth.partition.per_set(bounds.in_range(truth))
+    law = "finite input gives finite output"
+    return differ(law, np.isfinite(y).astype(float), np.ones(y.shape), HALF_A_STEP, mask)
 
 
 def output_format(subject: Subject, case: Case) -> Comparison:
