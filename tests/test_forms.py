@@ -358,5 +358,4 @@ def test_sums_that_leave_the_range_of_a_format_are_no_finding_where_they_may_be_
     found, sound = (run_check(one, check, [draw]) for one in (mine, replace(mine, contract=Contract(form="add+mask"))))
 
     assert found.finding is None
-    assert found.compared > 0
     assert sound.finding is not None

@@ -73,7 +73,7 @@ def _compared(subject: Subject, case: Case, pass_name: str) -> Comparison:
 def finite(subject: Subject, case: Case) -> Comparison:
     """Finite input gives finite output, however badly its sets are conditioned."""
     y, mask = answer_of(subject, case).y, None
-    if not demanded(subject, case).wide:  # sums that are kept in the format may leave its range
+    if subject.contract.accuracy_in(case.format.name) == bounds.HALF.name:  # sums in the format may leave its range
         truth = truth_of(subject, case)
         mask = truth.partition.per_set(bounds.in_range(truth))
     law = "finite input gives finite output"
