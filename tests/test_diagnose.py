@@ -17,8 +17,11 @@ import pytest
 
 from normcheck import families
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
 from normcheck.core.result import FAILED, PASSED, Finding, Outcome
 from normcheck.diagnosis.fault_search import Diagnosis, examine
+from normcheck.diagnosis.observation import Observation
+from normcheck.diagnosis.pair_outputs import pair_outputs
 from normcheck.engine.search import Effort, search
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.families import bind as subject
@@ -27,6 +30,7 @@ from normcheck.normalizers import catalog, faults
 from normcheck.normalizers.faults import demanded
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
+from normcheck.normalizers.sampling.recipes import Draw, values
 from normcheck.normalizers.subject import Subject
 
 HERE = Path(__file__).parent
@@ -175,6 +179,20 @@ def test_every_fault_of_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\nfaults of the catalog: {found}")
 
     assert found.first >= 0.95 * found.count, found
+
+
+def test_an_output_of_another_shape_is_compared_by_its_shape_alone() -> None:
+    """Pairs of faults are screened all together: none of them has that shape, and no number is compared."""
+    normalizer = families.get("layer_norm")
+    case = values(normalizer, Draw(n=6, sets=4))
+    truth = evaluate(normalizer, case)
+    nothing, off = np.zeros((), dtype=bool), np.zeros((3, 1))
+    seen = Observation("y", truth, off, truth.y, nothing, nothing, wrong=True)
+    two = (faults.get("eps-ignored"), faults.get("bias-ignored"))
+
+    assert pair_outputs(normalizer, Contract(), case).near(seen, [two], [False]) == [False]
+    alike = replace(seen, observed=truth.y, expected=off)
+    assert pair_outputs(normalizer, Contract(), case).near(alike, [two], [False]) == [True]
 
 
 def test_no_finding_no_diagnosis() -> None:

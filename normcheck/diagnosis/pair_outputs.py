@@ -41,8 +41,8 @@ class PairOutputs:
         observed, expected = observation.observed, observation.expected
         outputs = [self._of(*pair) for pair in pairs]
         found = np.array([output is not None and output.shape == observed.shape for output in outputs], dtype=bool)
-        if not found.any():
-            return [False] * len(found)
+        if not found.any() or observed.shape != expected.shape:  # of another shape no number is compared
+            return list(map(bool, found))
         some = np.array([output for output, alike in zip(outputs, found, strict=True) if alike])
         with np.errstate(all="ignore"):
             within = np.abs(some - observed) <= observation.most + observation.jump
