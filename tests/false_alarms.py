@@ -57,8 +57,10 @@ def key(kind: str, target: str, seeds: range) -> tuple[str, str, int, int]:
 
 def part(text: str) -> slice:
     """Every Nth from the Ith on: "I/N", counted from 1."""
-    i, n = text.split("/")
-    return slice(int(i) - 1, None, int(n))
+    i, n = map(int, text.split("/"))
+    if not 1 <= i <= n:
+        raise argparse.ArgumentTypeError(f"{text}: give I/N with I from 1 to N")
+    return slice(i - 1, None, n)
 
 
 def worst(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, str], tuple[Used, str]]:

@@ -11,14 +11,18 @@ import torch
 from torch import nn
 
 import normcheck
+from normcheck.core.ask import run_check
+from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError
 from normcheck.core.events import outcomes_of
+from normcheck.core.replay import decode
 from normcheck.core.result import Finding, conviction
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
-from normcheck.families import CHECKS_BY_NAME
+from normcheck.engine.warnings import under_weaker
+from normcheck.families import CHECKS_BY_NAME, bind
 from normcheck.report import causes
 
 
@@ -451,6 +455,30 @@ class ReciprocalRoot(nn.Module):
 
 def test_an_overflow_in_half_by_the_class_alone_is_no_finding() -> None:
     assert normcheck.check(ReciprocalRoot, as_="instance_norm", effort="quick").ok
+
+
+class SumInHalf(nn.Module):
+    """Instance norm whose sum is rounded to the input's format: it leaves float16's range in some cases."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        axes = tuple(range(2, x.dim()))
+        centered = x - x.sum(axes, keepdim=True) / x[0, 0].numel()
+        return centered / torch.sqrt(centered.square().mean(axes, keepdim=True) + 1e-5)
+
+
+@pytest.mark.parametrize(("format", "warned"), [("float16", ["accuracy=half:float16"]), ("float32", [])])
+def test_a_sum_that_leaves_the_range_of_half_is_a_warning(format: str, warned: list[str]) -> None:
+    """Its random cases are rare: torch's own instance norm rounds its statistics, but sums in float32."""
+    scale = 6 if format == "float16" else 120
+    replay = f"finite/seed=0/n=64/sets=8/rank=3/format={format}/offset=10.0/affine=none/scale={scale}"
+    mine, check = bind(Implementation("instance_norm", SumInHalf)), CHECKS_BY_NAME["finite"]
+    draw = decode(replay, check.space.plain)[1]
+    alone = run_check(mine, check, [draw])
+    outcome = under_weaker(mine, check, lambda subject: run_check(subject, check, [draw])).outcome
+
+    assert alone.finding is not None
+    assert [one.name for one in outcome.warnings] == warned
+    assert (outcome.finding is None) == bool(warned)
 
 
 @torch.no_grad()

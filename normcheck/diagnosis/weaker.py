@@ -22,7 +22,7 @@ from normcheck.core.uses import PLAIN as USUAL
 from normcheck.diagnosis.standard_cases import adapted
 from normcheck.normalizers.bounds.contracted import forward_bound
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks.accuracy import WIDE_STATISTICS
+from normcheck.normalizers.checks.accuracy import FINITE, WIDE_STATISTICS
 from normcheck.normalizers.checks.call_modes import SECOND
 from normcheck.normalizers.checks.history import SINGLE_VALUES
 from normcheck.normalizers.checks.ledger import NUMBER
@@ -39,7 +39,8 @@ def weaker(subject: Subject, check: Check, draw: Any) -> Iterator[tuple[CheckWar
     draw: of that case.
     """
     contract, format = subject.contract, FORMATS[draw.format]
-    other = not _reaches_half(subject) or check.name in (UNROUNDED, WIDE_STATISTICS)  # what torch's own does better
+    better = check.name in (FINITE, UNROUNDED, WIDE_STATISTICS)  # what torch's own does better than its class
+    other = better or not _reaches_half(subject)
     if format.narrow and contract.accuracy_in(format.name) == "default" and other:
         lower = replace(subject, contract=replace(contract, accuracy=_half(contract, format.name)))
         if _holds(lower, check, draw):

@@ -100,6 +100,9 @@ def has_state(normalizer: Normalizer) -> bool:
 ROUNDED_AWAY = 30.0
 """Mean over deviation at which a mean that is rounded to half precision is off by many times the sound bound."""
 
+FINITE = "finite"
+"""Name of the check that finite input gives finite output."""
+
 WIDE_STATISTICS = "wide-statistics"
 """Name of the check of statistics that are kept in a wide format though torch's own function rounds them."""
 
@@ -138,7 +141,7 @@ CHECKS = (
         value, NormalizerSpace(values, edges=ALL_WIDTHS, scales=(0, -4, 6)),
     ),
     Check(
-        "finite", "finite input gives finite output", "pytorch/pytorch#51102",
+        FINITE, "finite input gives finite output", "pytorch/pytorch#51102",
         finite, NormalizerSpace(values, widths=(8, 16, 64), scales=(0, -6, 6)),
     ),
     Check(
