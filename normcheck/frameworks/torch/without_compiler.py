@@ -1,7 +1,7 @@
 """Function transforms of torch without its compiler: loading that takes two seconds, and they do not need it.
 
-The backward of `torch.func.vjp` switches compiled autograd off, for which it loads all of `torch._dynamo`. While that
-is not loaded nothing can have switched compiled autograd on.
+The backward of `torch.func.grad` and `vjp` switches compiled autograd off, for which it loads all of `torch._dynamo`.
+While that is not loaded nothing can have switched compiled autograd on.
 """
 
 from __future__ import annotations
