@@ -55,12 +55,16 @@ class FormArrays(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FormQuestion:
-    """One call of code of a form: its input x, and the weight and bias that it gets as arguments, by role."""
+    """One call of code of a form: its input x, and the weight and bias that it gets as arguments, by role.
+
+    keeps_statistics: whether the call gets running statistics, or the layer has them.
+    """
 
     x: Any
     arrays: FormArrays
     normalizer: Normalizer
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    keeps_statistics: Callable[[], bool] = lambda: False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,7 +126,8 @@ class FormCall:
 class FormSpec:
     """A form: the names that its parameters have by role, and its calls by name.
 
-    changed: roles with other values. innermost: what is returned is taken before other forms take theirs. constructed:
+    changed: roles with other values. innermost: what is returned is taken before other forms take theirs. outermost: it
+    gives another input, from which other forms make theirs. constructed:
     the value of its parameter for a layer of some width, if the constructor of a class takes it and not the call.
     called: the names that parameters of the normalizer have in this form, by role.
     """
@@ -131,6 +136,7 @@ class FormSpec:
     calls: Mapping[str, FormCall]
     changed: tuple[str, ...] = ()
     innermost: bool = False
+    outermost: bool = False
     constructed: Callable[[int], int] | None = None
     called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -89,14 +89,16 @@ class _Reduction:
 
     def formed(self, target: Any, specs: Sequence[FormSpec]) -> FormedTarget:
         """The target without the parameters of all forms. Raises `UsageError` if it has none for one of them."""
-        whole = self._without_all(target, sorted(specs, key=lambda one: not one.innermost))
+        whole = self._without_all(target, sorted(specs, key=_outward))
         further: dict[str, Any] = {}
         around = {forms.PLAIN: [spec.calls[forms.PLAIN].around for spec in specs]}
         for spec in specs:
             own = [use for use in spec.calls if use != forms.PLAIN]
-            first = [other for other in specs if other is not spec and (other.innermost or not spec.innermost)]
-            last = [other for other in specs if other is not spec and other not in first]
-            inner = self._without_all(target, sorted(first, key=lambda one: not one.innermost))
+            others = [other for other in specs if other is not spec]
+            first = [one for one in others if one.innermost or not (spec.innermost or one.outermost)]
+            last = [one for one in others if one not in first]
+            inner = self._without_all(target, sorted(first, key=_outward))
+            last = sorted(last, key=_outward)
             further |= {use: self._without_all(self._without(inner, spec, use), last) for use in own}
             around |= {
                 use: [other.calls[use if other is spec else forms.PLAIN].around for other in specs] for use in own
@@ -143,7 +145,8 @@ class _Reduction:
             values = {one.name: value for one, value in zip(rest, args, strict=False)} | kwargs
             values = {called.get(name, name): value for name, value in values.items()}
             own = {role: values[parameter] for role, parameter in changed.items() if parameter in values}
-            question = FormQuestion(values[names["input"]], self.arrays, self.normalizer, own)
+            keeps = partial(self._keeps_statistics, function, values)
+            question = FormQuestion(values[names["input"]], self.arrays, self.normalizer, own, keeps)
             given = call.given(question)
             values |= {(names | changed)[role]: value for role, value in given.items() if role in names | changed}
             by_position = []
@@ -155,6 +158,14 @@ class _Reduction:
 
         plain_call.__signature__ = _signature(rest)  # type: ignore[attr-defined]
         return plain_call
+
+    def _keeps_statistics(self, function: Callable[..., Any], values: Mapping[str, Any]) -> bool:
+        """Whether a call gets running statistics, or its layer has them."""
+        layers, layer = self.framework.layers, attribute(function, "__self__")
+        if layers is not None and layer is not None and layers.is_layer(layer):
+            return bool(layers.parts(layer).running_mean)
+        known = names_of(self.normalizer, "running_mean") if "running_mean" in self.normalizer.arguments else ()
+        return any(plain(name) in known and value is not None for name, value in values.items())
 
     def _parameter(self, parameters: Sequence[Parameter], known: tuple[str, ...], role: str) -> str:
         """The name of the parameter with a role: one of its names, else a second required one with no other role.
@@ -179,6 +190,11 @@ class _Reduction:
             found = [one.name for one in parameters if plain(one.name) in known]
             if found:
                 yield role, found[0]
+
+
+def _outward(spec: FormSpec) -> tuple[bool, bool]:
+    """The order in which forms are taken from a target."""
+    return not spec.innermost, spec.outermost
 
 
 def _constructed(base: type, spec: FormSpec) -> type | None:

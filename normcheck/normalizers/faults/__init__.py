@@ -18,6 +18,7 @@ from normcheck.normalizers.faults import (
     history,
     memory,
     modes,
+    modulated,
     parts,
     qk,
     quantized,
@@ -38,7 +39,7 @@ _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
     memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
     unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
-    grouped.FAULTS, qk.FAULTS, refusals.FAULTS,
+    grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -297,7 +297,8 @@ SETS = (
     ),
     Fault(
         name="statistics-over-wrong-axis",
-        story="The axes that are kept and those that are summed over are swapped. Hides in tests of the shape alone.",
+        story="Statistics are taken over other axes than the normalizer's: those that it keeps, one too many, or one "
+        "too few. Hides in tests of the shape alone.",
         source="kyegomez/zeta#180",
         concerns=activations,
         repartition=_swapped,

@@ -29,6 +29,7 @@ from normcheck.normalizers.reference.standardize import (
     scale_eps_root_floor,
 )
 from normcheck.normalizers.subject import Answer
+from normcheck.normalizers.variants.axes import of_axes
 from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 FRAMES_RANK = 5
@@ -302,5 +303,6 @@ def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
     yield from _parts(normalizer)
     if activations(normalizer):
         yield from _sums(normalizer)
+        yield from of_axes(normalizer)
     if weights(normalizer):
         yield from (variant("wrong-dim", repartition=_along(dim)) for dim in (0, -1))
