@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from normcheck.families import CHECKS_BY_NAME, get
 from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
-from normcheck.normalizers import faults, forms
+from normcheck.normalizers import faults, forms, padding
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.faults import activated, qk, quantized
 from normcheck.normalizers.faults import forms as form_faults
@@ -336,6 +337,39 @@ def test_a_case_of_padding_alone_is_a_warning() -> None:
     assert found.ok
     assert [one["name"] for one in found.warnings].count("empty") == 1
     assert "empty" not in [one["name"] for one in refused.warnings]
+
+
+@pytest.mark.parametrize(("form", "names"), [
+    ("mask", ("mask_right", "mask_of_first", "mask_of_any", "mask_as_length")),
+    ("lengths", ("length_right", "length_of_first", "length_longest", "length_sorted")),
+])  # fmt: skip
+def test_no_case_takes_the_place_of_another(form: str, names: tuple[str, ...]) -> None:
+    """Where all cases were alike, the mask of the first case would do for all."""
+    found = {
+        name: normcheck.check(
+            f"{CODE}/other_cases.py:{name}", as_="instance_norm", effort="smoke", contract={"form": form}
+        ).ok
+        for name in names
+    }
+
+    assert found == {name: name.endswith("right") for name in names}
+
+
+@pytest.mark.parametrize("arranged", [padding.prefix, padding.scattered])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("cases", "length"), [(3, 4), (2, 2), (1, 3), (4, 1), (0, 3), (2, 0), (1, 1)])
+def test_every_entry_is_there_once(
+    arranged: Callable[..., padding.Arrangement], shared: bool, cases: int, length: int
+) -> None:
+    found = arranged(cases, length, shared=shared, companions=not shared)
+    pool = np.arange(cases * 3 * length).reshape(cases, 3 * length)
+    whole = pool[found.cases, found.places] if cases else pool
+    right = whole[found.rows, found.at]
+
+    assert np.array_equal(right, pool[:, :length])
+    assert found.valid[found.rows, found.at].all()
+    assert found.valid.sum() == cases * length or not shared
+    assert len(np.unique(whole[: len(whole) if shared else 0])) == (2 * cases * length if shared else 0)
 
 
 @pytest.mark.parametrize(("name", "form"), [("lost_in_float8", "e4m3"), ("lost_in_int8", "int8")])

@@ -121,7 +121,9 @@ def _loaded_variant(framework: Framework, target: FormedTarget, claim: FormedCla
     made = surrounded(found.attempts, target.around[PLAIN], claim)
     attempts = [replace(attempt, offer=replace(attempt.offer, spell=None)) for attempt in made]
     further = {
-        use: surrounded(_loaded(framework, other, claim.normalizer, name).attempts, target.around[use], claim)
+        use: surrounded(
+            _loaded(framework, other, claim.normalizer, name).attempts, target.around[use], replace(claim, use=use)
+        )
         for use, other in target.further.items()
     }
     live = None if found.live is None else started(found.live, target.around[PLAIN], claim)

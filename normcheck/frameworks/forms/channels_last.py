@@ -16,4 +16,4 @@ def _taken(returned: Any, given: Given, question: FormQuestion) -> Any:
     return with_first(returned, lambda y: question.arrays.moved(y, -1, 1))
 
 
-FORM = FormSpec({}, {PLAIN: FormCall(_given, _taken)})
+FORM = FormSpec({}, {PLAIN: FormCall(_given, _taken)}, outermost=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.forms import PLAIN
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call, Life
 
@@ -86,10 +87,11 @@ Given = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FormedClaim:
-    """What code of a form is claimed to be."""
+    """What code of a form is claimed to be. use: the way in which it is called."""
 
     normalizer: Normalizer
     contract: Contract
+    use: str = PLAIN
 
 
 Start = Callable[[Case], Life]

@@ -21,13 +21,18 @@ from normcheck.frameworks.forms.form import (
     as_returned,
 )
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.forms import PLAIN
+from normcheck.normalizers.forms import OF_BOTH, OTHER, PLAIN
 from normcheck.normalizers.grouped import GROUPS, grouped, plain_answer
 from normcheck.normalizers.subject import Answer, Call
 
 
+def _own_weights(claim: FormedClaim) -> bool:
+    """Whether groups get weights of their own: 1 + w times a power of two is rounded, and a new residual has none."""
+    return claim.contract.weight == "w" and claim.use not in (OTHER, OF_BOTH)
+
+
 def _wide(call: Call, claim: FormedClaim, *, full: bool) -> Call:
-    own = claim.contract.weight == "w"  # 1 + w times a power of two is rounded
+    own = _own_weights(claim)
 
     def grouping(case: Case, gradient: bool) -> Answer:
         return plain_answer(call(grouped(case, full=full, own=own), gradient), case, full=full, own=own)
@@ -37,7 +42,7 @@ def _wide(call: Call, claim: FormedClaim, *, full: bool) -> Call:
 
 def _tried(call: Call, claim: FormedClaim, *, full: bool) -> Call:
     """The trial of a call, which returns nothing."""
-    return lambda case, gradient: call(grouped(case, full=full, own=claim.contract.weight == "w"), gradient)
+    return lambda case, gradient: call(grouped(case, full=full, own=_own_weights(claim)), gradient)
 
 
 def _given(question: FormQuestion, role: str, value: Callable[[int], int]) -> Given:

@@ -58,7 +58,9 @@ def _taken(returned: Any, given: Given, question: FormQuestion) -> Any:
 
 
 def _form(*, broadcast: bool) -> FormSpec:
-    return FormSpec({}, {PLAIN: FormCall(partial(_given, broadcast), _taken)}, changed=("weight", "bias"))
+    return FormSpec(
+        {}, {PLAIN: FormCall(partial(_given, broadcast), _taken)}, changed=("weight", "bias"), outermost=True
+    )
 
 
 TO_BROADCAST, BY_CASE = _form(broadcast=True), _form(broadcast=False)

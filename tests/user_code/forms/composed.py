@@ -186,3 +186,19 @@ class GatedGroupsCentered(GatedGroups):
     def groups(self, wide):
         groups = super().groups(wide)
         return groups - groups.mean(-1, keepdim=True)
+
+
+# A residual and per-sample affine, a residual and groups: right.
+
+
+def add_modulated(x, residual, scale, shift, eps=1e-6):
+    total = x + residual
+    each = (scale, shift) if x.dim() == 2 else (scale[:, None], shift[:, None])
+    return F.layer_norm(total, total.shape[-1:], eps=eps) * (1 + each[0]) + each[1], total
+
+
+def add_grouped(x, residual, weight, group_size, eps=1e-6):
+    total = x + residual
+    heads = wide_of(total).unflatten(-1, (-1, group_size))
+    y = heads * torch.rsqrt(heads.square().mean(-1, keepdim=True) + eps)
+    return (y.flatten(-2) * weight).to(x.dtype), total
