@@ -28,6 +28,7 @@ from normcheck.normalizers.faults import (
     saved,
     special,
     sums,
+    terms,
     unit_killing,
 )
 from normcheck.normalizers.faults.base import Fault, FaultQuestion, compose, subject
@@ -36,9 +37,9 @@ from normcheck.normalizers.normalizer import Normalizer
 __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "subject"]
 
 _FILES = (
-    forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, saved.FAULTS, running.FAULTS, history.FAULTS,
-    memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS, grid.FAULTS,
-    unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
+    forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, terms.FAULTS, saved.FAULTS, running.FAULTS,
+    history.FAULTS, memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS,
+    grid.FAULTS, unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
     grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS,
 )  # fmt: skip
 

@@ -123,6 +123,14 @@ def _both(*changes: Change) -> Change:
     return change
 
 
+def _sum_as_output(answer: Answer, question: FaultQuestion) -> Answer:
+    """The sum in place of the output, which depends on no parameter."""
+    sums = {"dweight": answer.dweight, "dbias": answer.dbias}
+    none = {name: np.zeros(value.shape) for name, value in sums.items() if value is not None}
+    dx = None if answer.dx is None else _dy(question)
+    return replace(answer, y=np.asarray(question.case.x), dx=dx, **none)  # type: ignore[arg-type]  # by these names
+
+
 def _scaled_by_gate(of: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Change:
     """Another function of the gate, with its slope, in both ways to call."""
 
@@ -259,6 +267,20 @@ FAULTS = (
         after=_under({
             forms.OTHER: _both(_output(lambda plain, question: _old(question)), _NO_GRADIENT),
             forms.OF_BOTH: _output(lambda plain, question: plain.y + question.case.x * (1.0 - _shares(question.case))),
+        }),
+    ),
+    Fault(
+        name="outputs-exchanged",
+        story="Returns the new residual first and the output second: (residual, y) where (y, residual) is expected.",
+        source="constructed",
+        concerns=divides_activations,
+        under=_ADD,
+        after=_under({
+            PLAIN: _sum_as_output, forms.BY_RESIDUAL: _sum_as_output,
+            forms.OTHER: _both(
+                _output(lambda plain, question: _of_sum(question).y),
+                _gradient(lambda plain, question: _dx(_of_sum(question))),
+            ),
         }),
     ),
     Fault(

@@ -11,6 +11,7 @@ from normcheck.core.floats import Array
 from normcheck.normalizers.faults import Fault, FaultQuestion
 from normcheck.normalizers.faults.backward import with_dweight
 from normcheck.normalizers.faults.saved import overwritten, reading, summed, zero_at
+from normcheck.normalizers.faults.terms import Factor, scaled_mean_term, scaled_variance_term
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
@@ -18,6 +19,24 @@ from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 SPECIAL = (63, 64, 65, 127, 128, 256, 512, 768, 769, 1023, 2048, 4095, 4096, 4097)
 """Widths for which kernels have paths of their own, beside that of the catalog's fault: one of them is wrong."""
+
+
+MEAN_FACTORS: tuple[Factor, ...] = (lambda saved, k: -1.0, lambda saved, k: 0.5, lambda saved, k: -float(k.n))
+"""Factors of the mean: the wrong sign, half, the sum with the wrong sign."""
+
+VARIANCE_FACTORS: tuple[Factor, ...] = (
+    lambda saved, k: float(k.n), lambda saved, k: -0.5, lambda saved, k: -2.0, lambda saved, k: 2.0 * k.n,
+    lambda saved, k: 1.0 / k.n, lambda saved, k: k.n / max(k.n - 1.0, 1.0),
+    *(lambda saved, k, p=power: saved.s**p for power in (1.0, 2.0, -1.0, -2.0)),
+    *(lambda saved, k, p=power: 0.5 * saved.s**p for power in (1.0, 2.0)),
+)  # fmt: skip
+"""Factors of the term of the variance: not divided, half and double with either sign, other powers of the deviation."""
+
+
+def _both_by_fewer(steps: Steps) -> Steps:
+    """Both terms divide by n - 1."""
+    by_fewer: Factor = lambda saved, k: k.n / max(k.n - 1.0, 1.0)
+    return scaled_mean_term(by_fewer)(scaled_variance_term(by_fewer)(steps))
 
 
 def _whole_blocks(block: int) -> Callable[[Array], Array]:
@@ -91,6 +110,9 @@ def of_gradients() -> Iterator[Fault]:
     )
     yield variant("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
     yield variant("dx-cross-row", steps=_mean_of_all_cotangents)
+    yield variant("dx-unbiased", steps=_both_by_fewer)
+    yield from (variant("mean-term-scaled", steps=scaled_mean_term(factor)) for factor in MEAN_FACTORS)
+    yield from (variant("variance-term-scaled", steps=scaled_variance_term(factor)) for factor in VARIANCE_FACTORS)
     yield variant("eval-gradient-through-statistics", steps=_of_training)
     yield variant("backward-reads-overwritten-input", **reading(overwritten))
     yield variant("dx-zero-at-one-width", after=zero_at(*SPECIAL))

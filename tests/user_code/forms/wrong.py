@@ -242,3 +242,8 @@ def silu_without_product_rule(x, weight, eps=1e-6):
 def mean_in_rms_norm_silu(x, weight, eps=1e-6):
     """A fault of the normalizer itself, below its activation."""
     return F.silu(rms(x - x.mean(-1, keepdim=True), weight, eps))
+
+
+def sum_is_first(x, residual, weight, eps=1e-6):
+    total = x + residual
+    return total, F.rms_norm(total, (total.shape[-1],), weight, eps)
