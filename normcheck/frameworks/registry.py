@@ -36,7 +36,7 @@ NUMPY = "numpy"
 
 REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
-    "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
+    "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax", "equinox", "haiku")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
     "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
