@@ -39,7 +39,7 @@ from normcheck.frameworks.jax.equinox_module import parameters as _parameters
 from normcheck.frameworks.jax.equinox_script import spelled
 from normcheck.frameworks.jax.examples import CallMapped, Layout, Mapped, layout_of, mapped_call, mapping, takes_one
 from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State
-from normcheck.frameworks.jax.state_roles import STATISTICS, fitted
+from normcheck.frameworks.jax.state_roles import COUNTED, NEVER_LEFT, STATISTICS, StateRoles, fitted
 from normcheck.frameworks.protocol import Build, LayerParts
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
 from normcheck.normalizers.case import Case
@@ -72,7 +72,7 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
     """Makes modules from `build` ready for cases."""
     layout = layout_of(normalizer)
     mapped: dict[tuple[Any, ...], Mapped] = {}  # by what decides it, found at its first case
-    places: dict[tuple[bool, ...], tuple[LayerParts, dict[str, Any]]] = {}
+    places: dict[tuple[bool, ...], tuple[LayerParts, StateRoles]] = {}
 
     def prepare(case: Case) -> PureLayer:
         how = (case.x.ndim, case.normalized, case.units_first)
@@ -93,7 +93,7 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
             module = written(held.module, values, dtype)
             if held.state is not None:
                 statistics = dict(zip(STATISTICS, state, strict=True))
-                entries = roles["state"].values(state_of(held), statistics, name)
+                entries = roles.values(state_of(held), statistics, name)
                 held = Held(module, written_state(held, entries, dtype))
             else:
                 held = Held(module)
@@ -103,7 +103,7 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
                 return y, state
             now = state_of(Held(module, after))
             mean, var = (
-                now[path].reshape(before.shape) if (path := roles["state"].path(role)) else before
+                now[path].reshape(before.shape) if (path := roles.path(role)) else before
                 for role, before in zip(STATISTICS, state, strict=True)
             )
             return y, (mean, var)
@@ -114,8 +114,8 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
     return prepare
 
 
-def _places(held: Held) -> tuple[LayerParts, dict[str, Any]]:
-    return parts(held), {"state": state_roles(held)}
+def _places(held: Held) -> tuple[LayerParts, StateRoles]:
+    return parts(held), state_roles(held)
 
 
 def _direct(held: Held, name: str) -> CallMapped:
@@ -181,7 +181,7 @@ class EquinoxLayers:
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
         takes = takes_one(_direct(layer, name), jnp.asarray(case.x, jnp.float32)) if case.x.ndim > 1 else False
-        return EXAMPLE if takes else {}
+        return (EXAMPLE if takes else {}) | (COUNTED if state_roles(layer).counts else {})
 
     def parts(self, layer: Any) -> LayerParts:
         return parts(layer)
@@ -199,7 +199,7 @@ class EquinoxLayers:
         return constructed(layer)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
-        return {}
+        return NEVER_LEFT if state_roles(layer).counts else {}
 
     def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
         build = binding_of_layers.factory(self, target, binding, name, shape_as=shape_as)

@@ -22,7 +22,7 @@ from normcheck.normalizers.normalizer import Normalizer
 SAME = 1e-3
 """Two outputs that differ by less are the same function; one that mixes examples differs by about 1."""
 
-UNBOUND = re.compile(r"unbound axis name: ([\w.-]+)")
+UNBOUND = re.compile(r"unbound axis name: (\S+?)\.?(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from normcheck.frameworks.jax.haiku_module import (
 )
 from normcheck.frameworks.jax.haiku_script import spelled
 from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State
-from normcheck.frameworks.jax.state_roles import STATISTICS, StateRoles, apart, fitted
+from normcheck.frameworks.jax.state_roles import COUNTED, NEVER_LEFT, STATISTICS, StateRoles, apart, fitted
 from normcheck.frameworks.protocol import Build, LayerParts
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
 from normcheck.normalizers.case import Case
@@ -150,7 +150,7 @@ class HaikuLayers:
         return made
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
-        return {}
+        return COUNTED if state_roles(layer).counts else {}
 
     def parts(self, layer: Any) -> LayerParts:
         return parts(layer)
@@ -176,13 +176,14 @@ class HaikuLayers:
         return None
 
     def constructed(self, layer: Any, case: Case) -> Constructed:
+        """Statistics that are corrected for their start have none: they begin with the first batch."""
         known, own = parts(layer), {**layer.seen.parameters, **layer.seen.state}
         paths = (known.weight, known.bias, *(getattr(known, role) for role in STATISTICS))
         weight, bias, mean, var = (arrays.array(own[path]) if path else None for path in paths)
-        return Constructed(weight, bias, mean, var)
+        return Constructed(weight, bias) if state_roles(layer).counts else Constructed(weight, bias, mean, var)
 
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
-        return {}
+        return NEVER_LEFT if state_roles(layer).counts else {}
 
     def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
         build = binding_of_layers.factory(self, target, binding, name, shape_as=shape_as)

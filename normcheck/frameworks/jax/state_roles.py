@@ -49,15 +49,22 @@ def measured(before: Mapping[str, Any], after: Mapping[str, Any], x: Array) -> d
     """The entries of a state, by path, that are running statistics, with their roles; x: the batch between the two."""
     out = {}
     for path, old in before.items():
-        change = np.asarray(after[path], np.float64).ravel() - np.asarray(old, np.float64).ravel()
-        axes = [axis for axis in range(1, x.ndim) if x.shape[axis] == change.size]
-        if change.size < 3 or not axes or not np.isfinite(change).all() or not change.any():
+        first, last = (np.asarray(one, np.float64).ravel() for one in (old, after[path]))
+        axes = [axis for axis in range(1, x.ndim) if x.shape[axis] == last.size]
+        if last.size < 3 or not axes:
             continue
         others = tuple(axis for axis in range(x.ndim) if axis != axes[0])
         for role, seen in zip(STATISTICS, (x.mean(others), x.var(others)), strict=True):
-            if abs(float(np.corrcoef(change, seen)[0, 1])) > FOLLOWS:
+            if any(_follows(values, seen) for values in (last, last - first)):
                 out[path] = role
     return out
+
+
+def _follows(values: Array, seen: Array) -> bool:
+    """Whether values are a linear function of a statistic, and not all the same."""
+    if not np.isfinite(values).all() or np.ptp(values) == 0.0:
+        return False
+    return abs(float(np.corrcoef(values, seen)[0, 1])) > FOLLOWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class StateRoles:
 
     statistics: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, bool] = field(default_factory=dict)
+    counts: tuple[str, ...] = ()  # of batches
 
     def path(self, role: str) -> str:
         """The path of a statistic; empty if there is none. Of several, as a sum and its corrected mean, the last."""
@@ -84,7 +92,7 @@ class StateRoles:
                 out[path] = fitted(value, old, name)
             elif path in self.flags:
                 out[path] = jnp.full(old.shape, self.flags[path])
-            elif jnp.issubdtype(old.dtype, jnp.integer) and not old.ndim:
+            elif path in self.counts:
                 out[path] = jnp.full(old.shape, MANY, old.dtype)
         return out
 
@@ -99,4 +107,16 @@ def fitted(value: Any, own: Any, name: str) -> Any:
 def roles(before: Mapping[str, Any], after: Mapping[str, Any], x: Array) -> StateRoles:
     """What a training batch shows of a state; x: the batch between before and after."""
     flags = {path: bool(after[path]) for path, one in before.items() if one.dtype == bool and not one.ndim}
-    return StateRoles(measured(before, after, x), flags)
+    counts = tuple(path for path, one in before.items() if _is_count(one) and int(after[path]) == int(one) + 1)
+    return StateRoles(measured(before, after, x), flags, counts)
+
+
+def _is_count(value: Any) -> bool:
+    return bool(jnp.issubdtype(value.dtype, jnp.integer)) and not value.ndim
+
+
+COUNTED = {"count of batches": "its statistics are taken as those of a layer that has seen many batches"}
+"""The note of a layer that keeps a count by which it corrects its statistics for their start."""
+
+NEVER_LEFT = {"momentum 1": "its correction for the start of its statistics divides by 1 - momentum ** count"}
+"""The momentum with which such a layer is not called: the weight of the old statistics is below 1 there."""
