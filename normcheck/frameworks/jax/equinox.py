@@ -50,6 +50,12 @@ from normcheck.normalizers.subject import Call, Constructed, Life
 FILLED: dict[str, Callable[[], Any]] = {"key": lambda: jax.random.PRNGKey(0), "axis_name": lambda: "batch"}
 """The parameters of a constructor that are given here: random keys, and the name of the mapped axis."""
 
+AVERAGED = (
+    "normalizes by running averages in training too (mode='ema', the default of Equinox), so it is no batch norm of a "
+    'batch: name it with that option fixed, as in --norm \'batch_norm=equinox.nn:BatchNorm(mode="batch")\''
+)
+"""Why one mode of a layer of Equinox is not checked: its output depends on the batches before, as it is meant to."""
+
 EXAMPLE = {"one example": "its calls take one example: it is called under jax.vmap"}
 """The note of a module that is not called with a batch."""
 
@@ -171,6 +177,8 @@ class EquinoxLayers:
 
     def materialized(self, layer: Any, case: Case, name: str) -> Any:
         held: Held = layer
+        if isinstance(held.module, eqx.nn.BatchNorm) and held.module.mode == "ema":
+            raise CallError(f"{name} {AVERAGED}", "in training it normalizes by running averages")
         method = from_signature(type(held.module).__call__) or []
         known = modes(held.module, training=True)
         more = [one for one in method[2:] if one.required and one.name not in known]
