@@ -127,7 +127,7 @@ def test_running_statistics_are_checked() -> None:
 
 
 def test_the_first_batches_of_equinox_count_the_variance_that_it_starts_with() -> None:
-    """A fact of Equinox 0.13 that no check asks: its correction for a start at 0 is made of a variance that starts at 1.
+    """A fact of Equinox 0.13 that no check asks: a variance that starts at 1 is corrected for a start at 0.
 
     After one batch an evaluation has the variance of that batch and momentum / (1 - momentum) besides.
     """
@@ -144,7 +144,7 @@ def test_the_first_batches_of_equinox_count_the_variance_that_it_starts_with() -
 
 
 REFUSED = (
-    ("batch_norm=equinox.nn:BatchNorm", 'name it with that option fixed, as in --norm'),
+    ("batch_norm=equinox.nn:BatchNorm", "name it with that option fixed, as in --norm"),
     ("layer_norm=equinox.nn:Linear", "Linear"),
     (f"layer_norm={OWN}:FromArrays", "name an instance of it"),
     (f"layer_norm={CODE}/equinox_wrong.py:NeedsMore", "requires 'context' in each call beside its input"),

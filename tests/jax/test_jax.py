@@ -171,6 +171,7 @@ def _replayed() -> Outcome:
 SCRIPTS = (("mean_kept_in_numerator", "value"), ("one_pass_variance", "value"), ("NoBias", "value"))
 """Findings of functions and a layer; one of a gradient is `_replayed`."""
 
+
 def test_a_finding_has_a_script_in_jax(tmp_path: Path) -> None:
     """It prints a number beyond the allowed one, and imports neither normcheck nor torch."""
     findings = [one.finding for one in (*(_found(*one) for one in SCRIPTS), _replayed())]

@@ -21,7 +21,7 @@ from normcheck.core.errors import CallError, UsageError
 from normcheck.frameworks import layers as binding_of_layers
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.jax import arrays, layer
+from normcheck.frameworks.jax import arrays
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.equinox_module import (
     Held,
@@ -52,7 +52,7 @@ FILLED: dict[str, Callable[[], Any]] = {"key": lambda: jax.random.PRNGKey(0), "a
 
 AVERAGED = (
     "normalizes by running averages in training too (mode='ema', the default of Equinox), so it is no batch norm of a "
-    'batch: name it with that option fixed, as in --norm \'batch_norm=equinox.nn:BatchNorm(mode="batch")\''
+    "batch: name it with that option fixed, as in --norm 'batch_norm=equinox.nn:BatchNorm(mode=\"batch\")'"
 )
 """Why one mode of a layer of Equinox is not checked: its output depends on the batches before, as it is meant to."""
 

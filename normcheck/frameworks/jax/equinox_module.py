@@ -62,7 +62,7 @@ def _dotted(path: tuple[Any, ...]) -> str:
 
 
 def _is_float(value: Any) -> bool:
-    return eqx.is_array(value) and jnp.issubdtype(value.dtype, jnp.floating)
+    return bool(eqx.is_array(value) and jnp.issubdtype(value.dtype, jnp.floating))
 
 
 def parameters(module: Any) -> dict[str, Any]:

@@ -69,4 +69,3 @@ def _source(path: str) -> str:
     """A dotted path with places in sequences as the code writes them."""
     first, *rest = path.split(".")
     return first + "".join(f"[{one}]" if one.isdigit() else f".{one}" for one in rest)
-

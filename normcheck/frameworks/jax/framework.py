@@ -25,7 +25,6 @@ from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
-
 KINDS = "flax.nnx.Module, equinox.Module or haiku.Module"
 """The layers that are accepted, for messages."""
 

@@ -18,7 +18,7 @@ from normcheck.core.foreign_code import ENDS
 from normcheck.frameworks import layers as binding_of_layers
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.jax import arrays, layer
+from normcheck.frameworks.jax import arrays
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.haiku_module import (
     Pure,
@@ -33,7 +33,7 @@ from normcheck.frameworks.jax.haiku_module import (
     with_values,
 )
 from normcheck.frameworks.jax.haiku_script import spelled
-from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State
+from normcheck.frameworks.jax.layer import Leaves, Numbers, Prepare, PureLayer, State, output
 from normcheck.frameworks.jax.state_roles import COUNTED, NEVER_LEFT, STATISTICS, StateRoles, apart, fitted
 from normcheck.frameworks.protocol import Build, LayerParts
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
@@ -95,7 +95,7 @@ def preparing(build: Build, name: str, normalizer: Normalizer) -> Prepare:
             entries = roles.values(flat(held), dict(zip(STATISTICS, state, strict=True)), name)
             placed = with_values(parameters, values, dtype), with_values(held, entries, dtype)
             returned, after = made.apply(*placed, x, case.training)
-            y = layer.output(returned, x, name)
+            y = output(returned, x, name)
             now = flat(after)
             mean, var = (
                 now[path].reshape(before.shape) if stateful and (path := roles.path(role)) else before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,6 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
-import numpy as np
 
 from normcheck.frameworks.jax.state_roles import STATISTICS, StateRoles, apart, probe, roles
 from normcheck.frameworks.protocol import LayerParts
@@ -47,7 +46,9 @@ class Pure:
 
     __slots__ = ("apply", "init", "seen", "source")
 
-    def __init__(self, source: Any, init: Callable[..., Any], apply: Callable[..., Any], seen: Seen | None = None):
+    def __init__(
+        self, source: Any, init: Callable[..., Any], apply: Callable[..., Any], seen: Seen | None = None
+    ) -> None:
         self.source, self.init, self.apply, self.seen = source, init, apply, seen
 
     def copy(self) -> Pure:
@@ -114,9 +115,7 @@ def required(made: Pure) -> list[Any]:
 
 def flat(tree: Any) -> dict[str, Any]:
     """The arrays of a tree of modules and names by path."""
-    return {
-        "/".join(str(one.key) for one in path): leaf for path, leaf in jtu.tree_leaves_with_path(tree)
-    }
+    return {"/".join(str(one.key) for one in path): leaf for path, leaf in jtu.tree_leaves_with_path(tree)}
 
 
 def with_values(tree: Any, values: Tree, dtype: Any) -> Any:

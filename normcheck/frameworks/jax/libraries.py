@@ -24,7 +24,9 @@ LIBRARIES = {"flax.nnx": "nnx", "equinox": "equinox", "haiku": "haiku"}
 def in_use() -> list[Layers]:
     """The operations on layers of each library that the code of a target has imported."""
     return [
-        import_module(f"normcheck.frameworks.jax.{own}").LAYERS for name, own in LIBRARIES.items() if name in sys.modules
+        import_module(f"normcheck.frameworks.jax.{own}").LAYERS
+        for name, own in LIBRARIES.items()
+        if name in sys.modules
     ]
 
 

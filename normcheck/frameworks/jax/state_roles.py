@@ -77,7 +77,7 @@ class StateRoles:
 
     def path(self, role: str) -> str:
         """The path of a statistic; empty if there is none. Of several, as a sum and its corrected mean, the last."""
-        return next((path for path, one in reversed(self.statistics.items()) if one == role), "")
+        return next((path for path, one in reversed(list(self.statistics.items())) if one == role), "")
 
     def values(self, state: Mapping[str, Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:
         """The entries of a layer that has seen many batches, with the statistics of a case, by path.

@@ -38,7 +38,9 @@ class ForABatch(eqx.Module):
     def __call__(self, x):
         h = _wide(x)
         c = h - h.mean(-1, keepdims=True)
-        return (c * jax.lax.rsqrt(jnp.square(c).mean(-1, keepdims=True) + self.eps) * self.gamma + self.beta).astype(x.dtype)
+        return (c * jax.lax.rsqrt(jnp.square(c).mean(-1, keepdims=True) + self.eps) * self.gamma + self.beta).astype(
+            x.dtype
+        )
 
 
 class ForASequence(eqx.Module):
