@@ -150,8 +150,10 @@ class EquinoxLayers:
 
     def constructor(self, target: Any) -> list[Parameter]:
         found = _own(target)
-        held = [one.name for one in found if one.required and plain(one.name) in NAMES["weight"]]
-        if held and "__init__" not in target.__dict__ and held[0] in getattr(target, "__dataclass_fields__", {}):
+        fields = getattr(target, "__dataclass_fields__", {})
+        weights = set(NAMES["weight"]) - set(NAMES["affine"])
+        held = [one.name for one in found if one.required and one.name in fields and plain(one.name) in weights]
+        if held:
             raise UsageError(
                 f"{target.__name__} is constructed from the array {held[0]!r}, which is no size: name an instance of "
                 f"it, or give it an __init__ that takes the number of units"

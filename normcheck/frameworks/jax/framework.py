@@ -74,7 +74,9 @@ class JaxFramework:
         return arrays.format_of(tensor)
 
     def accepts(self, target: Any) -> str:
-        if inspect.isclass(target) and not (self.layers and self.layers.is_layer(target)):
+        if self.layers is not None and self.layers.is_layer(target):
+            return ""
+        if inspect.isclass(target):
             return f"a class, but no {KINDS}: name a function of arrays, or such a class"
         if any(base.__module__.startswith("flax.linen") for base in type(target).__mro__):
             return "a flax.linen module: name the flax.nnx class of that name, or a function of input and parameters"

@@ -28,7 +28,6 @@ from normcheck.frameworks.jax.haiku_module import (
     of_class,
     of_transformed,
     parts,
-    required,
     state_roles,
     with_values,
 )
@@ -143,9 +142,8 @@ class HaikuLayers:
 
     def materialized(self, layer: Any, case: Case, name: str) -> Any:
         made: Pure = layer
-        more = required(made)
-        if more:
-            raise CallError(binding_of_layers.more_inputs(more, name))
+        if made.needs:
+            raise CallError(binding_of_layers.more_inputs(made.needs, name))
         made.seen = guarded(lambda: looked(made, case), case, name)
         return made
 

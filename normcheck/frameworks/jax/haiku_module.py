@@ -19,7 +19,7 @@ import jax.tree_util as jtu
 
 from normcheck.frameworks.jax.state_roles import STATISTICS, StateRoles, apart, probe, roles
 from normcheck.frameworks.protocol import LayerParts
-from normcheck.frameworks.roles import NAMES, from_signature, plain
+from normcheck.frameworks.roles import NAMES, Parameter, from_signature, plain
 from normcheck.normalizers.case import Case
 
 Tree = Mapping[str, Any]
@@ -27,6 +27,13 @@ Tree = Mapping[str, Any]
 
 NUMBERS = ("eps", "momentum", "num_groups")
 """Roles of what a module keeps as plain numbers."""
+
+
+Init = Callable[..., Any]
+"""Parameters and state for an input and a mode."""
+
+Apply = Callable[..., Any]
+"""Output and new state for parameters, a state, an input and a mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,76 +48,78 @@ class Seen:
 class Pure:
     """A module, or a transformed function, as `init` and `apply` of an input and a mode.
 
-    source: the class or the transformed function that it comes from. seen: filled in at the first call.
+    source: the class or the transformed function that it comes from. needs: what its calls require beside input and
+    mode. seen: filled in at the first call.
     """
 
-    __slots__ = ("apply", "init", "seen", "source")
+    __slots__ = ("apply", "init", "needs", "seen", "source")
 
-    def __init__(
-        self, source: Any, init: Callable[..., Any], apply: Callable[..., Any], seen: Seen | None = None
-    ) -> None:
-        self.source, self.init, self.apply, self.seen = source, init, apply, seen
+    def __init__(self, source: Any, init: Init, apply: Apply, needs: list[Parameter]) -> None:
+        self.source, self.init, self.apply, self.needs = source, init, apply, needs
+        self.seen: Seen | None = None
+
+    def __call__(self, x: Any, **given: Any) -> Any:
+        """The output in training, with the parameters that the module starts with."""
+        parameters, state = self.init(x, True, **given)
+        return self.apply(parameters, state, x, True, **given)[0]
 
     def copy(self) -> Pure:
-        return Pure(self.source, self.init, self.apply, self.seen)
+        made = Pure(self.source, self.init, self.apply, self.needs)
+        made.seen = self.seen
+        return made
 
 
-KEY = 0
-"""The seed of random keys: normalizers have no use for them, and some code asks for one."""
+SEED = 0
+"""Of random keys: normalizers have no use for them, and some code asks for one."""
 
 
-def _modes(parameters: list[str], *, training: bool) -> dict[str, bool]:
-    return {name: training for name in parameters if plain(name) in NAMES["training"]}
+def _modes(parameters: list[Parameter], *, training: bool) -> dict[str, bool]:
+    """The arguments of a call that tell the mode."""
+    return {one.name: training for one in parameters if plain(one.name) in NAMES["training"]}
+
+
+def _needs(parameters: list[Parameter]) -> list[Parameter]:
+    known = _modes(parameters, training=True)
+    return [one for one in parameters if one.required and one.name not in known]
 
 
 def of_class(target: Any, args: list[Any], kwargs: Mapping[str, Any]) -> Pure:
     """A module of a class, constructed with these arguments in each call."""
-    called = [one.name for one in (from_signature(target.__call__) or ())[2:]]
+    called = (from_signature(target.__call__) or [])[2:]
 
-    def forward(x: Any, training: bool, **given: Any) -> Any:
+    def forward(x: Any, training: bool, given: Mapping[str, Any]) -> Any:
         return target(*args, **kwargs)(x, **given, **_modes(called, training=training))
 
-    return of_transformed(hk.transform_with_state(forward), target)
+    made = hk.transform_with_state(forward)
+
+    def init(x: Any, training: bool, **given: Any) -> Any:
+        return made.init(jax.random.PRNGKey(SEED), x, training, given)
+
+    def apply(parameters: Any, state: Any, x: Any, training: bool, **given: Any) -> Any:
+        return made.apply(parameters, state, jax.random.PRNGKey(SEED), x, training, given)
+
+    return Pure(target, init, apply, _needs(called))
 
 
-def of_transformed(made: Any, source: Any = None) -> Pure:
+def of_transformed(made: Any) -> Pure:
     """What `hk.transform` or `hk.transform_with_state` returned, with a random key or without."""
     stateful = isinstance(made, hk.TransformedWithState)
-    names = list(inspect.signature(made.apply).parameters)
-    keyed = "rng" in names
-    own = names[1 + stateful + keyed :]
+    whole = from_signature(made.apply) or []
+    keyed = any(one.name == "rng" for one in whole)
+    called = whole[2 + stateful + keyed :]  # behind parameters, state, key and input
 
-    def given(x: Any, training: bool, more: Mapping[str, Any]) -> tuple[Any, ...]:
-        mode = {"training": training} if source is not None else _modes(own[1:], training=training)
-        return (x,), {**mode, **more}
-
-    def init(x: Any, training: bool, **more: Any) -> tuple[Any, Any]:
-        args, kwargs = given(x, training, more)
-        found = made.init(jax.random.PRNGKey(KEY), *args, **kwargs)
+    def init(x: Any, training: bool, **given: Any) -> Any:
+        found = made.init(jax.random.PRNGKey(SEED), x, **given, **_modes(called, training=training))
         return found if stateful else (found, {})
 
-    def apply(parameters: Any, state: Any, x: Any, training: bool, **more: Any) -> tuple[Any, Any]:
-        args, kwargs = given(x, training, more)
-        key = (jax.random.PRNGKey(KEY),) if keyed else ()
+    def apply(parameters: Any, state: Any, x: Any, training: bool, **given: Any) -> Any:
+        key = (jax.random.PRNGKey(SEED),) if keyed else ()
+        mode = _modes(called, training=training)
         if stateful:
-            found: tuple[Any, Any] = made.apply(parameters, state, *key, *args, **kwargs)
-            return found
-        return made.apply(parameters, *key, *args, **kwargs), {}
+            return made.apply(parameters, state, *key, x, **given, **mode)
+        return made.apply(parameters, *key, x, **given, **mode), {}
 
-    return Pure(made if source is None else source, init, apply)
-
-
-def required(made: Pure) -> list[Any]:
-    """The parameters of a call beside the input that have no value: those that name no mode."""
-    call = made.source.__call__ if inspect.isclass(made.source) else None
-    if call is None:
-        names = list(inspect.signature(made.source.apply).parameters.values())
-        first = 2 + isinstance(made.source, hk.TransformedWithState) + any(one.name == "rng" for one in names)
-        found = from_signature(made.source.apply) or []
-        rest = found[first:]
-    else:
-        rest = (from_signature(call) or [])[2:]
-    return [one for one in rest if one.required and plain(one.name) not in NAMES["training"]]
+    return Pure(made, init, apply, _needs(called))
 
 
 def flat(tree: Any) -> dict[str, Any]:
