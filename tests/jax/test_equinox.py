@@ -31,8 +31,7 @@ RIGHT = (
 )
 """Targets with the conventions that they follow where these are not the default."""
 
-SOME = ("value", "finite", "output-format", "sign", "eps-co-scaling", "constant-rows", "gradient-mode",
-        "parameter-grid", "construction", "evaluation", "history")  # fmt: skip
+SOME = ("value", "output-format", "constant-rows", "gradient-mode", "construction", "evaluation", "history")
 
 RIGHT_IN_SOME = (
     ("rms_norm=equinox.nn:RMSNorm",),

@@ -90,6 +90,17 @@ def traced(call: CallMapped, x: Any, mapped: Mapped) -> Mapped | None:
     return mapped
 
 
+def _agree(call: CallMapped, x: Any, one: Mapped, other: Mapped) -> bool:
+    """Whether two mappings of a call give the same outputs."""
+    both = lambda value: (call(value, one), call(value, other))
+    try:
+        outputs = jax.jit(both)(x)  # faster than operation by operation, where the code can be compiled
+    except Exception:
+        outputs = both(x)
+    first, second = (np.asarray(y, np.float64) for y in outputs)
+    return bool(np.allclose(first, second, rtol=SAME, atol=SAME))
+
+
 def mapping(call: CallMapped, case: Case, layout: Layout) -> Mapped:
     """How a layer is called on inputs of the rank of a case.
 
@@ -104,8 +115,7 @@ def mapping(call: CallMapped, case: Case, layout: Layout) -> Mapped:
         return found[0]
     if found[0].axes:
         return found[-1]
-    direct, each = (np.asarray(call(x, one), np.float64) for one in (found[0], found[-1]))
-    return found[0] if np.allclose(direct, each, rtol=SAME, atol=SAME) else found[-1]
+    return found[0] if _agree(call, x, found[0], found[-1]) else found[-1]
 
 
 def takes_one(call: CallMapped, x: Any) -> bool:
@@ -113,4 +123,4 @@ def takes_one(call: CallMapped, x: Any) -> bool:
     each, direct = (traced(call, x, Mapped(axes)) for axes in (1, 0))
     if each is None or direct is None:
         return each is not None
-    return not np.allclose(np.asarray(call(x, direct)), np.asarray(call(x, each)), rtol=SAME, atol=SAME)
+    return not _agree(call, x, direct, each)
