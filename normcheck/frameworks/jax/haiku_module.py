@@ -37,7 +37,7 @@ Apply = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FirstCall:
     """What a first call shows: parameters and state by path, and the numbers of the outermost module by role."""
 
     parameters: Tree
@@ -56,7 +56,7 @@ class Pure:
 
     def __init__(self, source: Any, init: Init, apply: Apply, needs: list[Parameter]) -> None:
         self.source, self.init, self.apply, self.needs = source, init, apply, needs
-        self.seen: Seen | None = None
+        self.seen: FirstCall | None = None
 
     def __call__(self, x: Any, **given: Any) -> Any:
         """The output in training, with the parameters that the module starts with."""
@@ -137,7 +137,7 @@ def with_values(tree: Any, values: Tree, dtype: Any) -> Any:
     return jtu.tree_map_with_path(new, tree)
 
 
-def look(made: Pure, x: Any) -> Seen:
+def look(made: Pure, x: Any) -> FirstCall:
     """Call a module for the first time, and note what it makes. Raises what the module raises."""
     numbers: dict[str, Any] = {}
 
@@ -150,10 +150,10 @@ def look(made: Pure, x: Any) -> Seen:
 
     with hk.intercept_methods(watching):
         parameters, state = made.init(x, True)
-    return Seen(flat(parameters), flat(state), numbers)
+    return FirstCall(flat(parameters), flat(state), numbers)
 
 
-def looked(made: Pure, case: Case) -> Seen:
+def looked(made: Pure, case: Case) -> FirstCall:
     """What a first call with an input of the sizes of a case shows, with its channels as axis 1 or as the last one."""
     x = jnp.zeros(case.x.shape, jnp.float32)
     try:
