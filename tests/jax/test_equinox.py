@@ -144,7 +144,7 @@ def test_the_first_batches_of_equinox_count_the_variance_that_it_starts_with() -
 
 REFUSED = (
     ("batch_norm=equinox.nn:BatchNorm", "name it with that option fixed, as in --norm"),
-    ("layer_norm=equinox.nn:Linear", "Linear"),
+    ("layer_norm=equinox.nn:State", "a class, but no flax.nnx.Module, equinox.Module or haiku.Module"),
     (f"layer_norm={OWN}:FromArrays", "name an instance of it"),
     (f"layer_norm={CODE}/equinox_wrong.py:NeedsMore", "requires 'context' in each call beside its input"),
 )
