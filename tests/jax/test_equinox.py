@@ -44,6 +44,7 @@ RIGHT_IN_SOME = (
     (f"layer_norm={OWN}:ForABatch",),
     (f"rms_norm={OWN}:ForASequence",),
     (f"layer_norm={OWN}:OtherNames",),
+    (f"layer_norm={OWN}:StartsAtZero", "initial=any"),
     (f"layer_norm={OWN}:instance",),
     (f"layer_norm={OWN}:from_arrays",),
     (f"batch_norm={OWN}:BatchNorm",),

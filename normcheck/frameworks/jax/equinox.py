@@ -125,8 +125,10 @@ def _places(held: Held) -> tuple[LayerParts, StateRoles]:
 
 
 def _direct(held: Held, name: str) -> CallMapped:
-    """The outputs of a layer as it is constructed, in training, for an input and how its calls are mapped."""
-    once = lambda x: returned_by(held, x, name, training=True)
+    """The outputs of a layer in training, for an input and how its calls are mapped; no weight is zero."""
+    shifted = {path: one + 0.5 for path, one in _parameters(held.module).items()}
+    nowhere_zero = Held(written(held.module, shifted, jnp.float32), held.state)
+    once = lambda x: returned_by(nowhere_zero, x, name, training=True)
     return lambda x, mapped: mapped_call(once, x, mapped)[0]
 
 

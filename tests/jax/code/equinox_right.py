@@ -74,6 +74,13 @@ class OtherNames(eqx.Module):
         return (c / jnp.sqrt(jnp.mean(c**2) + 1e-5) * self.p + self.q).astype(x.dtype)
 
 
+class StartsAtZero(ForOneExample):
+    """As the last layer of a branch that is nothing at the start of training."""
+
+    def __init__(self, size, eps=1e-5):
+        self.weight, self.bias, self.eps = jnp.zeros(size), jnp.zeros(size), eps
+
+
 class FromArrays(eqx.Module):
     """A dataclass: an instance is made from its arrays."""
 
