@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError
 from normcheck.core.events import outcomes_of
 from normcheck.core.replay import decode
-from normcheck.core.result import Finding, conviction
+from normcheck.core.result import FAILED, Finding, Outcome, conviction
+from normcheck.engine import inherited
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
@@ -212,6 +214,21 @@ def test_bugs_of_torch_are_inherited() -> None:
     assert own.expected_findings
     assert mine.expected_findings == own.expected_findings
     assert mine.ok
+
+
+@pytest.mark.parametrize(("framework", "asked"), [("jax", False), ("torch", True)])
+def test_code_of_another_framework_is_not_compared_with_torch(framework: str, *, asked: bool) -> None:
+    """So that torch is imported for its own targets only, and nothing ends where it is not installed."""
+    subject = bind(Implementation("batch_norm", "torch.nn.functional:batch_norm"))
+    language = SimpleNamespace(framework=framework)
+    subject = replace(subject, domain=replace(subject.domain, language=language))
+    outcome = Outcome("batch_norm", "mine", "wide-statistics", FAILED, finding=finding("bfloat16", 1.0, [8, 6]))
+    compared: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inherited, "draw_of", lambda *given: compared.append(given))
+        patch.setattr(inherited, "_answers", lambda *given: [])
+        assert inherited.inherited_bug(subject, CHECKS_BY_NAME["wide-statistics"], outcome) is None
+    assert bool(compared) == asked
 
 
 def finding(format: str, observed: float, shape: list[int]) -> Finding:

@@ -113,7 +113,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
     "jax": (
-        ("jax", "normcheck.frameworks.jax"),
+        ("jax", "flax", "equinox", "haiku", "normcheck.frameworks.jax"),
         ("frameworks.jax", "frameworks.jax_*"),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),

@@ -6,7 +6,7 @@ import functools
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -66,6 +66,27 @@ def test_the_likeliest_framework_is_tried_first(target: Any, first: str) -> None
 def test_a_layer_is_of_its_framework_alone() -> None:
     assert registry.candidates(torch.nn.LayerNorm) == ("torch",)
     assert registry.candidates((of_numpy, of_numpy)) == ("numpy",)
+
+
+class PairOfTorch(NamedTuple):
+    """As a framework returns two functions at once."""
+
+    init: Any
+    apply: Any
+
+
+PairOfTorch.__module__ = "torch.somewhere"
+
+
+def test_a_tuple_belongs_where_its_parts_do() -> None:
+    assert registry.candidates((torch.nn.LayerNorm(4), {"state": 1}))[0] == "torch"
+
+
+def test_two_functions_that_a_framework_returns_are_no_pair_of_numpy() -> None:
+    two = PairOfTorch(lambda x: x, lambda x: x)
+    assert registry.pair(two) is None
+    assert registry.pair(tuple(two)) is not None
+    assert registry.candidates(two) == ("torch",)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

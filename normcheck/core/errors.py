@@ -38,6 +38,10 @@ class CallError(NormcheckError):
         self.reason = safe(reason or text)
 
 
+class NoDerivativeError(CallError):
+    """The implementation has an output and no derivative: it says so, its backward pass does not fail."""
+
+
 class LostError(NormcheckError):
     """The process that runs an isolated implementation has ended or was killed; the text says what happened."""
 

@@ -146,18 +146,19 @@ def _loaded(framework: Framework, target: Any, normalizer: Normalizer, name: str
     attempts = layers.attempts(framework, framework_layers, target, normalizer, name)
     build = layers.builder(framework_layers, target, normalizer, name)
 
+    start = framework_layers.live(build, name)
+
     def operations() -> Mapping[str, str]:
-        return framework_layers.operations(
+        reasons = framework_layers.operations(
             layers.sample(build, normalizer),
             rebuilt=framework_layers.is_class(target),
             cumulative="case" in normalizer.sets.members,  # without that axis torch treats None as 0
         )
+        return reasons if start is not None else {one: reasons.get(one, "") for one in programs.OF_FUNCTIONS}
 
-    start = framework_layers.live(build, name)
     unexplained = lambda case: framework_layers.unexplained(build(case), case, name)
     constructed = _constructed(framework_layers, build) if framework_layers.is_class(target) else None
-    operating = operations if start is not None else None
-    return LoadedTarget(attempts, None, operating, start, constructed, unexplained, framework.composition)
+    return LoadedTarget(attempts, None, operations, start, constructed, unexplained, framework.composition)
 
 
 def _constructed(framework_layers: Layers, build: Build) -> Callable[[Case], Constructed]:

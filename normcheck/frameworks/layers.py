@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -17,7 +18,7 @@ from normcheck.frameworks.functions import SHAPES
 from normcheck.frameworks.probe import Attempt, Offer
 from normcheck.frameworks.protocol import Build, Framework, LayerParts, Layers
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import NAMES, Binding, bind, from_signature, given_roles, hint, plain
+from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, from_signature, given_roles, hint, plain
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import ranks
@@ -79,10 +80,16 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
 def _raise_if_more_inputs(layer: Any, name: str) -> None:
     """Raise `UsageError` for a layer whose calls require more than the input."""
     method = attribute(type(layer), "forward") or attribute(type(layer), "__call__")
-    more = [one.name for one in (from_signature(method) or ())[2:] if one.required]  # without self and the input
+    more = [one for one in (from_signature(method) or ())[2:] if one.required]  # without self and the input
     if more:
-        what = f"{name} requires {', '.join(map(repr, more))} in each call beside its input"
-        raise UsageError(f"{what}: {hint(more[0])}{adapted(name)}")
+        raise UsageError(more_inputs(more, name))
+
+
+def more_inputs(parameters: Sequence[Parameter], name: str) -> str:
+    """The sentence on a layer whose calls require these parameters beside the input."""
+    names = [one.name for one in parameters]
+    what = f"{name} requires {', '.join(map(repr, names))} in each call beside its input"
+    return f"{what}: {hint(names[0])}{adapted(name)}"
 
 
 def _as_constructed(attempt: Attempt) -> Attempt:

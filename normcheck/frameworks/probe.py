@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core import uses
 from normcheck.core.contract import Contract
-from normcheck.core.errors import RAISED, CallError, UsageError
+from normcheck.core.errors import RAISED, CallError, NoDerivativeError, UsageError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.core.layouts import NAMES, applies
 from normcheck.frameworks import fixed_eps, trained_only
@@ -208,6 +208,8 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
     try:
         answer = call(values(normalizer, base), True)
         why = "" if answer.dx is not None else "the output does not require grad"
+    except NoDerivativeError as error:
+        why = error.reason
     except CallError:  # the forward pass works, so its backward pass fails: a fault to report, not a missing capability
         why = ""
     if why:

@@ -36,7 +36,7 @@ NUMPY = "numpy"
 
 REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
-    "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
+    "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax", "equinox", "haiku")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
     "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
@@ -88,16 +88,16 @@ def candidates(target: Any) -> tuple[str, ...]:
 def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     """Forward and backward of a target that offers both: a pair of functions, or an object with two methods.
 
-    A class of the framework that is itself differentiated (torch.autograd.Function) is not a pair.
+    A class of the framework that is itself differentiated (torch.autograd.Function) is not a pair, and neither is what
+    a framework returns as a pair of functions (hk.transform).
     """
+    own = target if inspect.isclass(target) else type(target)
+    differentiated = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
+    if any(_root(base.__module__) in differentiated for base in own.__mro__):
+        return None
     if isinstance(target, (tuple, list)) and len(target) == 2 and all(map(callable, target)):
         return target[0], target[1]
     forward, backward = attribute(target, "forward"), attribute(target, "backward")
-    own = target if inspect.isclass(target) else type(target)
-    differentiated = {package for name, one in REGISTERED.items() if name != NUMPY for package in one.packages}
-    foreign = any(_root(base.__module__) in differentiated for base in own.__mro__)
-    if foreign:
-        return None
     return class_pair.of_class(target) or ((forward, backward) if callable(forward) and callable(backward) else None)
 
 
@@ -120,7 +120,9 @@ def _unwrapped(target: Any) -> Any:
 
 
 def _packages(target: Any, depth: int) -> Iterator[str]:
-    """Top-level packages that a target comes from or names."""
+    """Top-level packages that a target comes from or names; a tuple, such as a module and its state, has its parts'."""
+    if type(target) is tuple:
+        yield from (_root(base.__module__) for part in target for base in type(part).__mro__)
     for one in (target, _unwrapped(target)):
         own = one if inspect.isclass(one) else type(one)
         yield from (_root(base.__module__) for base in own.__mro__)

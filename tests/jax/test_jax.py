@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from asked import CODE, Asked
+from scripts import numbers_of, run
 
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.engine.conventions import CONVENTIONS
@@ -173,30 +171,14 @@ def _replayed() -> Outcome:
 SCRIPTS = (("mean_kept_in_numerator", "value"), ("one_pass_variance", "value"), ("NoBias", "value"))
 """Findings of functions and a layer; one of a gradient is `_replayed`."""
 
-RUN_ALL = """
-import runpy, sys
-import jax
-
-for path in sys.argv[1:]:
-    jax.config.update("jax_enable_x64", False)  # as in a process of its own
-    runpy.run_path(path)
-print(sorted({"torch", "normcheck"} & set(sys.modules)))
-"""
-
 
 def test_a_finding_has_a_script_in_jax(tmp_path: Path) -> None:
     """It prints a number beyond the allowed one, and imports neither normcheck nor torch."""
     findings = [one.finding for one in (*(_found(*one) for one in SCRIPTS), _replayed())]
-    paths = []
-    for i, finding in enumerate(findings):
-        assert finding is not None
-        paths.append(tmp_path / f"script_{i}.py")
-        paths[-1].write_text("\n".join(finding.script), encoding="utf-8")
-    *printed, imported = _run(RUN_ALL, *map(str, paths))
-    assert imported == "[]"
-    for path, number in zip(paths, printed, strict=True):
-        code = path.read_text(encoding="utf-8")
-        assert not float(number) <= float(code.rpartition(" ")[2]), code
+    scripts = ["\n".join(one.script) for one in findings if one is not None]
+    assert len(scripts) == len(findings)
+    for code, number in zip(scripts, numbers_of(scripts, tmp_path), strict=True):
+        assert not number <= float(code.rpartition(" ")[2]), code
 
 
 def test_a_replay_is_the_same_case() -> None:
@@ -219,14 +201,7 @@ print(sorted({"torch", "jax", "flax"} & set(sys.modules)))
 """
 
 
-def _run(code: str, *arguments: str) -> list[str]:
-    """The lines that code prints in a process of its own."""
-    command = [sys.executable, "-c", code, *arguments]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
-
-
 def test_a_right_function_passes_without_an_import_of_torch() -> None:
-    passed, imported = _run(VERDICT)
+    passed, imported = run(VERDICT)
     assert int(passed) > 30
     assert imported == "['jax']"

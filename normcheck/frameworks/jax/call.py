@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from normcheck.core import uses
-from normcheck.core.errors import IN_BACKWARD, CallError
+from normcheck.core.errors import IN_BACKWARD, CallError, NoDerivativeError
 from normcheck.core.floats import Array
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.jax import arrays, layer
@@ -42,6 +42,21 @@ NEEDS_VALUES = ("Tracer", "Concretization", "NonConcrete")
 
 def _needs_values(error: BaseException) -> bool:
     return any(word in f"{type(error).__name__} {error}" for word in NEEDS_VALUES)
+
+
+NO_DERIVATIVE = "has no derivative: JAX cannot differentiate what it calls, and it has no custom_vjp"
+"""What is said of a kernel that is written for the forward pass alone."""
+
+NOT_DIFFERENTIATED = (
+    "does not support reverse-mode autodiff",  # a kernel of Pallas
+    "Differentiation rule for",  # a primitive of its own
+    "do not support JVP",  # a callback to code outside JAX
+)
+"""Parts of the messages of JAX for code that nobody has given a derivative; all other failures are the code's own."""
+
+
+def _has_no_derivative(error: CallError) -> bool:
+    return any(words in str(error.__cause__) for words in NOT_DIFFERENTIATED)
 
 
 class JaxCall:
@@ -83,6 +98,8 @@ class JaxCall:
             if case.use not in (uses.PLAIN, uses.WIDE):
                 raise
             found = self._guarded(made, forward, case)  # raises by itself where it was not the backward
+            if gradient and _has_no_derivative(error):
+                raise NoDerivativeError(f"{made.name} {NO_DERIVATIVE}", NO_DERIVATIVE) from error
             if gradient:
                 raise CallError(f"{error}{IN_BACKWARD}", f"{error.reason}{IN_BACKWARD}") from error
             self._forward_only = True

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,15 +18,19 @@ from normcheck.frameworks.jax.bodies import BODIES
 from normcheck.frameworks.jax.call import JaxCall
 from normcheck.frameworks.jax.forms import JaxFormArrays
 from normcheck.frameworks.jax.function import preparing
+from normcheck.frameworks.jax.libraries import LAYERS, in_use
 from normcheck.frameworks.jax.script import JaxScript
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
+KINDS = "flax.nnx.Module, equinox.Module or haiku.Module"
+"""The layers that are accepted, for messages."""
+
 
 class JaxFramework:
-    """Functions of JAX arrays, and layers of flax.nnx (`Framework`)."""
+    """Functions of JAX arrays, and layers of flax.nnx, Equinox and Haiku (`Framework`)."""
 
     name = "jax"
     formats = tuple(arrays.DTYPES)
@@ -49,11 +51,8 @@ class JaxFramework:
 
     @property
     def layers(self) -> Layers | None:
-        """flax is used only where the target's own module has imported it."""
-        if "flax.nnx" not in sys.modules:
-            return None
-        found: Layers = import_module("normcheck.frameworks.jax.nnx").LAYERS
-        return found
+        """A library of layers is used only where the target's own module has imported it."""
+        return LAYERS if in_use() else None
 
     @functools.cached_property
     def absent(self) -> Mapping[str, str]:
@@ -75,11 +74,13 @@ class JaxFramework:
         return arrays.format_of(tensor)
 
     def accepts(self, target: Any) -> str:
-        if inspect.isclass(target) and not (self.layers and self.layers.is_layer(target)):
-            return "a class, but no flax.nnx.Module: name a function of arrays, or an nnx class"
+        if self.layers is not None and self.layers.is_layer(target):
+            return ""
+        if inspect.isclass(target):
+            return f"a class, but no {KINDS}: name a function of arrays, or such a class"
         if any(base.__module__.startswith("flax.linen") for base in type(target).__mro__):
             return "a flax.linen module: name the flax.nnx class of that name, or a function of input and parameters"
-        return "" if callable(target) else f"{type(target).__name__}, not a function or a flax.nnx.Module"
+        return "" if callable(target) else f"{type(target).__name__}, not a function or a {KINDS}"
 
     def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
         found = from_signature(target)

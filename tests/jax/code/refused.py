@@ -12,6 +12,16 @@ def raises(x, weight, bias, eps=1e-5):
     raise ValueError("no input is good enough")
 
 
+def raises_no(x, weight, bias, eps=1e-5):
+    jnp.shape(x)
+    raise ValueError("no")
+
+
+def shapeless(x, weight, bias, eps=1e-5):
+    jnp.shape(x)
+    return x[:1]
+
+
 def number(x, weight, bias, eps=1e-5):
     jnp.shape(x)
     return 1.0
