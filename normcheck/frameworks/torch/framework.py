@@ -39,6 +39,8 @@ from normcheck.normalizers.subject import Call, Constructed, Life
 class TorchLayers:
     """torch.nn.Module classes and instances (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         return module.is_module(target)
 
@@ -54,7 +56,7 @@ class TorchLayers:
     def copy(self, layer: Any) -> Any:
         return module.copied(layer)
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         return changing.materialized(layer, case, name)
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
