@@ -86,6 +86,8 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
             first_refusal = first_refusal or refusal
         elif found is None:
             found = _loaded_form(framework, target, normalizer, claim)
+            if framework.layers is not None and framework.layers.is_layer(target):
+                return found  # what its code uses of another framework makes it no function of that one
         elif contract(claim.contract).form == PLAIN:  # a function that may belong to several frameworks
             more = functions.attempts(framework, target, normalizer, claim.name)
             found = replace(found, attempts=[*found.attempts, *more])
