@@ -65,7 +65,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
-        spell = layers.spell(target, name, binding, shape_as, _names(parts))
+        spell = layers.spell(target, name, binding, shape_as, _names(parts), normalizer)
         sizes = _sizes(layers, target, matched, normalizer, made)
         offer = replace(offer, sizes=sizes, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)

@@ -141,12 +141,18 @@ class Layers(Protocol):
         ...
 
     def spell(
-        self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
     ) -> Spell | None:
         """Source of construction and call of a layer class; None: not supported.
 
         shape_as: the type of the sizes that the constructor gets. parameters: the names in the layer for the roles
-        weight, bias, running_mean and running_var.
+        weight, bias, running_mean and running_var. normalizer: as for `call`.
         """
         ...
 

@@ -51,7 +51,7 @@ SOME = ("finite", "output-format", "sign", "eps-co-scaling", "constant-rows", "g
 RIGHT_IN_SOME = (
     (f"layer_norm={CODE}/right.py:layer_norm",),
     (f"layer_norm={CODE}/right.py:compiled",),
-    (f"layer_norm={CODE}/right.py:by_batch_normalization",),
+    (f"layer_norm={CODE}/right.py:by_moments",),
     (f"batch_norm={CODE}/right.py:batch_norm_channels_last", "form=channels-last"),
 )
 
@@ -77,7 +77,7 @@ WRONG = (
     ("output_clipped", "value", ""),
     ("output_float32", "output-format", "wrong-format-output"),
     ("eps_ignored", "eps-is-read", "eps-ignored"),
-    ("weight_gradient_halved", "gradient", ""),
+    ("weight_gradient_halved", "parameter-gradients", ""),
     ("NoBias", "value", "bias-ignored"),
 )
 """Faults with a check that finds each, and the fault that it is named as, as far as it is named."""
@@ -104,7 +104,7 @@ def test_statistics_that_a_module_never_updates_are_found() -> None:
 
 @pytest.mark.parametrize(("function", "check"), [
     ("mean_kept_in_numerator", "value"), ("affine_ignored", "value"), ("NoBias", "value"),
-    ("variance_constant", CONVENTIONS), ("weight_gradient_halved", "gradient"),
+    ("variance_constant", CONVENTIONS), ("weight_gradient_halved", "parameter-gradients"),
 ])  # fmt: skip
 def test_a_finding_has_a_script_in_tensorflow(function: str, check: str) -> None:
     """It prints a number beyond the allowed one, and imports neither normcheck nor torch."""
@@ -144,7 +144,7 @@ def test_kit(requirement: Requirement) -> None:
 @pytest.mark.parametrize(("target", "part"), [
     ("tensorflow.data:Dataset", "a class, but no tf.Module"),
     ("tensorflow.dtypes:float32", "not a function or a tf.Module"),
-    ("tensorflow.nn:batch_normalization", "'variance'"),
+    ("tensorflow.nn:batch_normalization", "no value for its parameter 'mean'"),
 ])  # fmt: skip
 def test_what_is_no_target_is_said_in_one_sentence(target: str, part: str) -> None:
     outcome = Asked(f"layer_norm={target}").call()
@@ -159,11 +159,11 @@ import normcheck
 
 verdict = normcheck.check(sys.argv[1], as_="rms_norm", effort="quick")
 assert verdict.ok, str(verdict)
-print(sorted({"torch", "jax", "keras"} & set(sys.modules)))
+print("torch" in sys.modules)
 """
 
 
 def test_a_right_function_passes_without_an_import_of_torch() -> None:
     command = [sys.executable, "-c", VERDICT, f"{CODE}/right.py:rms_norm"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert done.stdout == "False\n"

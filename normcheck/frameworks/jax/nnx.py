@@ -216,7 +216,15 @@ class NnxLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         keys = any(one.name == KEYS for one in _own(target))
         return lambda case: spelled(name, binding, shape_as, parameters, case, keys=keys)
 

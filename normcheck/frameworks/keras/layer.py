@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 
 from normcheck.frameworks.call_source import Spell
+from normcheck.frameworks.channels import are_moved
 from normcheck.frameworks.keras import backends, copies, variables
 from normcheck.frameworks.keras.layer_script import spelled
 from normcheck.frameworks.keras.ready import Source
@@ -65,8 +66,16 @@ class KerasLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        return lambda case: spelled(name, binding, shape_as, parameters, case)
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
+        return lambda case: () if are_moved(normalizer, case) else spelled(name, binding, shape_as, parameters, case)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
         """State is passed from call to call, as `stateless_call` does it."""

@@ -158,7 +158,15 @@ class MlxLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         return lambda case: spelled(name, binding, shape_as, parameters, case)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:

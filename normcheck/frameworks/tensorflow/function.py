@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from normcheck.frameworks.forwarding import BY_POSITION, signature_of
 from normcheck.frameworks.protocol import FunctionStyle
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
@@ -36,6 +37,7 @@ def preparing(
         def forward() -> tuple[Any, dict[str, Any]]:
             flat = {"weight": tf.reshape(given["weight"], [-1])} if style.flat_weight and "weight" in given else {}
             args, kwargs = binding.arguments(role_values(case, style.shape_as) | given | held | missing | flat)
+            args, kwargs = _by_position(function, args, kwargs)
             returned = function(*args, **kwargs)
             y = output_of(returned, x, name)
             if not kept:
@@ -45,6 +47,29 @@ def preparing(
         return Ready({role: given[role] for role in LEAVES if role in given}, forward)
 
     return prepare
+
+
+def _by_position(
+    function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The same arguments, with arrays by position, as far as the function takes them so.
+
+    A function with a gradient of its own (tf.custom_gradient) is not differentiated by it with respect to arrays that
+    it gets by keyword: TensorFlow records what is computed inside instead, without a word.
+    """
+    signature = signature_of(function)
+    parameters = [] if signature is None else list(signature.parameters.values())[len(args) :]
+    arrays = [i for i, one in enumerate(parameters) if _is_array(kwargs.get(one.name))]
+    leading = parameters[: max(arrays, default=-1) + 1]
+    if any(one.kind not in BY_POSITION or (one.name not in kwargs and one.default is one.empty) for one in leading):
+        return args, kwargs
+    names = {one.name for one in leading}
+    moved = [kwargs.get(one.name, one.default) for one in leading]
+    return [*args, *moved], {name: value for name, value in kwargs.items() if name not in names}
+
+
+def _is_array(value: Any) -> bool:
+    return bool(tf.is_tensor(value)) or isinstance(value, tf.Variable)
 
 
 def _returned(returned: Any, held: dict[str, Any], normalizer: Normalizer) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.call_source import Spell
-from normcheck.frameworks.channels import channels_last, of_layout
+from normcheck.frameworks.channels import are_moved, channels_last, of_layout
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import Build, LayerParts
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
@@ -88,7 +88,7 @@ def _works(module: tf.Module, case: Case) -> Callable[[tuple[int, ...]], bool]:
             returned = module(tf.zeros(shape), **_mode(module, case))
         except Exception:
             return False
-        return tf.nest.flatten(returned)[0].shape == shape
+        return bool(tf.nest.flatten(returned)[0].shape == shape)
 
     return works
 
@@ -180,8 +180,16 @@ class TensorflowLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        return lambda case: spelled(name, binding, shape_as, parameters, case)
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
+        return lambda case: () if are_moved(normalizer, case) else spelled(name, binding, shape_as, parameters, case)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
         """State is passed from call to call."""

@@ -10,8 +10,8 @@ from normcheck.normalizers.case import Case
 
 
 def spelled(name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str], case: Case) -> tuple[str, ...]:
-    """A module with the arrays as its variables, and its call; nothing where the input has channels elsewhere."""
-    if case.units_first or case.x.ndim > 2:
+    """A module with the arrays as its variables, and its call; nothing where its units are in axis 1."""
+    if case.units_first:
         return ()
     lines, called = import_lines(name)
     roles = [role for role in array_names(case) if role in parameters]

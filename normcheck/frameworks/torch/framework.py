@@ -80,7 +80,15 @@ class TorchLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         return call_source.of_module(name, binding, shape_as, parameters, TorchScript().moved)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:

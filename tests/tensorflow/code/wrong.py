@@ -133,4 +133,6 @@ class StaleStatistics(tf.Module):
         mean, var = self.moving_mean, self.moving_var
         if training:
             mean, var = tf.nn.moments(h, axes=list(range(x.shape.rank - 1)))
-        return _affine((h - tf.cast(mean, h.dtype)) / tf.sqrt(tf.cast(var, h.dtype) + self.eps), x, self.gamma, self.beta)
+        return _affine(
+            (h - tf.cast(mean, h.dtype)) / tf.sqrt(tf.cast(var, h.dtype) + self.eps), x, self.gamma, self.beta
+        )
