@@ -35,12 +35,12 @@ class Source:
     normalizer: Normalizer
     last: dict[int, bool]
 
-    def ready(self, case: Case) -> Ready:
+    def ready(self, case: Case) -> ReadyLayer:
         """A new layer for a case, in its format."""
         if case.x.ndim not in self.last:
             self.last[case.x.ndim] = self._channels_last(case)
         with policy(case.format.name):
-            return Ready(self.build(case), self.name, moved=self.last[case.x.ndim])
+            return ReadyLayer(self.build(case), self.name, moved=self.last[case.x.ndim])
 
     def _channels_last(self, case: Case) -> bool:
         layer = self.build(case)
@@ -60,7 +60,7 @@ def _works(layer: Any, shape: tuple[int, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ready:
+class ReadyLayer:
     """A layer, and whether it gets the channels of its input in the last axis."""
 
     layer: Any
