@@ -113,11 +113,13 @@ def test_wrong(name: str, check: str, fault: str) -> None:
     assert not fault or any(fault in one for one in outcome.diagnosis), outcome.diagnosis
 
 
-@pytest.mark.parametrize("name", ["StaleStatistics", "SmallStatistics"])
-def test_wrong_statistics_are_found(name: str) -> None:
+@pytest.mark.parametrize(("name", "fault"), [
+    ("StaleStatistics", "running-statistics-not-updated"), ("SmallStatistics", "running-deviation-stored"),
+])  # fmt: skip
+def test_wrong_statistics_are_found(name: str, fault: str) -> None:
     (outcome,) = Asked(f"batch_norm={CODE}/wrong.py:{name}", *MOMENTS).ask("running-statistics")
     assert outcome.status == FAILED
-    assert outcome.diagnosis
+    assert fault in outcome.diagnosis
 
 
 @pytest.mark.parametrize(("name", "check"), [
@@ -146,12 +148,20 @@ def test_a_layer_whose_configuration_loses_a_number_is_not_judged_by_a_copy() ->
 
 @pytest.mark.parametrize(("target", "part"), [
     ("keras.optimizers:Adam", "no keras.layers.Layer"),
-    ("keras.optimizers:Adam()", "is neither a class nor a function, so"),
+    ("keras.layers:__name__", "str, not a function or a keras.layers.Layer"),
 ])  # fmt: skip
 def test_what_is_no_target_is_said_in_one_sentence(target: str, part: str) -> None:
     outcome = Asked(f"layer_norm={target}").call()
     assert outcome.status == ERROR
     assert part in outcome.reason
+    assert "\n" not in outcome.reason
+
+
+def test_a_backend_that_is_not_called_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.config, "backend", lambda: "openvino")
+    outcome = Asked("layer_norm=keras.layers:LayerNormalization").call()
+    assert outcome.status == ERROR
+    assert "code of Keras on openvino, which is not called" in outcome.reason
     assert "\n" not in outcome.reason
 
 

@@ -13,7 +13,11 @@ import pytest
 from asked import Asked
 
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
+from normcheck.engine.asker import Asker
+from normcheck.engine.claims import claim, conventions
 from normcheck.engine.conventions import CONVENTIONS
+from normcheck.engine.settings import Settings
+from normcheck.families import CHECKS_BY_NAME
 from normcheck.frameworks.load import load
 from normcheck.frameworks.tensorflow.framework import FRAMEWORK
 from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples
@@ -115,6 +119,16 @@ def test_a_finding_has_a_script_in_tensorflow(function: str, check: str) -> None
     more = "\nimport sys\nassert not {'torch', 'normcheck'} & set(sys.modules), sys.modules"
     done = subprocess.run([sys.executable, "-c", code + more], capture_output=True, text=True, check=True)
     assert not float(done.stdout) <= float(code.rpartition(" ")[2]), code
+
+
+@pytest.mark.parametrize(("function", "warned"), [("by_moments", True), ("layer_norm", False)])
+def test_the_second_derivative_of_moments_is_warned_of(function: str, warned: bool) -> None:
+    """tf.nn.moments keeps the mean as a constant in the variance: its second derivative lacks the mean's part."""
+    asker = Asker(Settings("default"))
+    claimed = claim(f"layer_norm={CODE}/right.py:{function}", conventions(()))
+    outcome = asker.run_check(claimed, CHECKS_BY_NAME["second-derivative"])
+    assert outcome.status == PASSED
+    assert ("second-derivative" in {one.name for one in outcome.warnings}) == warned
 
 
 def _shapeless(x, weight, bias, eps=1e-5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from contextlib import suppress
 from typing import Any
@@ -15,8 +16,9 @@ from normcheck.frameworks.keras.variables import held, layers_in, paths
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 
-DTYPE = "dtype"
-"""The entry of a configuration that is left out, so that a copy has the format that layers are made in now."""
+DTYPE, BASE = "dtype", ("name", "trainable")
+"""Entries of a configuration that every layer has. The first is left out, so that a copy has the format that layers are
+made in now, the others where a constructor takes no such argument."""
 
 
 def copied(layer: Any) -> Any:
@@ -26,8 +28,8 @@ def copied(layer: Any) -> Any:
     """
     own = {type(one).__name__: type(one) for _, one in layers_in(layer)}
     with keras.saving.custom_object_scope(own):
-        config = {key: value for key, value in layer.get_config().items() if key != DTYPE}
-        made = type(layer).from_config(config)
+        made = type(layer).from_config(_configuration(layer))
+        made.trainable = layer.trainable
         if layer.built:
             made.build_from_config(layer.get_build_config() or {})
     lost = [name for name, value in _numbers(layer).items() if _numbers(made).get(name) != value]
@@ -38,6 +40,13 @@ def copied(layer: Any) -> Any:
     if layer.built:
         made.set_weights(layer.get_weights())
     return made
+
+
+def _configuration(layer: Any) -> dict[str, Any]:
+    taken = inspect.signature(type(layer).__init__).parameters
+    open_ = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    found: dict[str, Any] = layer.get_config()
+    return {key: one for key, one in found.items() if key != DTYPE and (open_ or key not in BASE or key in taken)}
 
 
 def _numbers(layer: Any) -> dict[str, float]:

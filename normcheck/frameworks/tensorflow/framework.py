@@ -11,16 +11,20 @@ from typing import Any
 from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
+from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.tensorflow import arrays
 from normcheck.frameworks.tensorflow.call import USES, call_of
 from normcheck.frameworks.tensorflow.forms import TensorflowFormArrays
-from normcheck.frameworks.tensorflow.function import preparing
+from normcheck.frameworks.tensorflow.function import by_position, preparing
 from normcheck.frameworks.tensorflow.module import LAYERS
 from normcheck.frameworks.tensorflow.script import TensorflowScript
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
+
+DECORATED = "_tf_decorator"
+"""The attribute of functions that a decorator of TensorFlow has made, such as tf.custom_gradient."""
 
 LEGACY = "tf_keras"
 """The package with the layers of Keras 2."""
@@ -77,7 +81,7 @@ class TensorflowFramework:
         found = from_signature(target)
         if found is None:
             raise UsageError(f"it has no named parameters, such as {', '.join(normalizer.arguments)}")
-        return target, found
+        return target, by_position(found) if attribute(target, DECORATED) is not None else found
 
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle

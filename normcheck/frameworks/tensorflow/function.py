@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 from normcheck.frameworks.forwarding import BY_POSITION, signature_of
 from normcheck.frameworks.protocol import FunctionStyle
 from normcheck.frameworks.role_values import role_values
-from normcheck.frameworks.roles import Binding
+from normcheck.frameworks.roles import NAMES, Binding, Parameter, plain
 from normcheck.frameworks.tensorflow.call import LEAVES, STATE, Prepare, Ready, output_of
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -47,6 +48,14 @@ def preparing(
         return Ready({role: given[role] for role in LEAVES if role in given}, forward)
 
     return prepare
+
+
+def by_position(parameters: list[Parameter]) -> list[Parameter]:
+    """The same parameters, where the leading required arrays are passed by position, in scripts too."""
+    known = {name for role in (*LEAVES, *STATE) for name in NAMES[role]}
+    others = (i for i, one in enumerate(parameters) if not one.required or (i and plain(one.name) not in known))
+    leading = next(others, len(parameters))
+    return [replace(one, keyword=False) for one in parameters[:leading]] + parameters[leading:]
 
 
 def _by_position(

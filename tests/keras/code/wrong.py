@@ -109,7 +109,7 @@ class StaleStatistics(keras.layers.BatchNormalization):
     """In training it normalizes by the batch, and never tells its moving statistics."""
 
     def call(self, inputs, training=None, mask=None):
-        before = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
+        before = self.moving_mean.value, self.moving_variance.value
         y = super().call(inputs, training=training)
         self.moving_mean.assign(before[0])
         self.moving_variance.assign(before[1])
@@ -120,7 +120,7 @@ class SmallStatistics(keras.layers.BatchNormalization):
     """Its moving variance is the moving deviation."""
 
     def call(self, inputs, training=None, mask=None):
-        before = ops.convert_to_tensor(self.moving_variance)
+        before = self.moving_variance.value
         y = super().call(inputs, training=training)
         if training:
             batch = (self.moving_variance - before * self.momentum) / (1 - self.momentum)
