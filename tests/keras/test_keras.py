@@ -146,14 +146,10 @@ def test_a_layer_whose_configuration_loses_a_number_is_not_judged_by_a_copy() ->
     assert "\n" not in outcome.reason
 
 
-@pytest.mark.parametrize(("target", "part"), [
-    ("keras.optimizers:Adam", "no keras.layers.Layer"),
-    ("keras.layers:__name__", "str, not a function or a keras.layers.Layer"),
-])  # fmt: skip
-def test_what_is_no_target_is_said_in_one_sentence(target: str, part: str) -> None:
-    outcome = Asked(f"layer_norm={target}").call()
+def test_what_is_no_target_is_said_in_one_sentence() -> None:
+    outcome = Asked("layer_norm=keras.optimizers:Adam").call()
     assert outcome.status == ERROR
-    assert part in outcome.reason
+    assert "no keras.layers.Layer" in outcome.reason
     assert "\n" not in outcome.reason
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from normcheck.core.contract import Contract
@@ -29,7 +29,7 @@ class KerasFramework:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        return backends.framework().formats
+        return backends.formats()
 
     @property
     def styles(self) -> tuple[FunctionStyle, ...]:
@@ -60,7 +60,7 @@ class KerasFramework:
         return backends.framework().form_arrays
 
     def settings(self) -> AbstractContextManager[None]:
-        return backends.framework().settings()
+        return nullcontext() if backends.refused() else backends.framework().settings()
 
     def tensor(self, values: Array, format: str, layout: str = "contiguous") -> Any:
         return backends.framework().tensor(values, format, layout)
@@ -84,7 +84,8 @@ class KerasFramework:
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
-        return backends.framework().function(function_, binding, normalizer, name, style)
+        made = backends.framework().function(function_, binding, normalizer, name, style)
+        return backends.CallInFormats(made, name)
 
     def unsupported(self, target: Any) -> Mapping[str, str]:
         return {}
@@ -96,7 +97,7 @@ class KerasFramework:
         return None
 
     def trial(self, call: Call) -> Call:
-        return backends.framework().trial(call)
+        return backends.trial(call)
 
     def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
         return None
