@@ -160,8 +160,8 @@ def _layers(**changes: Any) -> dict[str, Any]:
     """The layers of torch with some of their methods replaced."""
     own = TORCH.layers
     assert own is not None
-    methods = ("is_layer", "is_class", "constructor", "construct", "copy", "materialized", "unexplained", "parts",
-               "sizes", "call", "spell", "operations", "live")  # fmt: skip
+    methods = ("names", "is_layer", "is_class", "constructor", "construct", "copy", "materialized", "unexplained",
+               "parts", "sizes", "call", "spell", "operations", "live")  # fmt: skip
     return {"layers": SimpleNamespace(**{name: getattr(own, name) for name in methods} | changes)}
 
 

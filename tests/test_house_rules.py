@@ -114,7 +114,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "jax": (
         ("jax", "flax", "equinox", "haiku", "normcheck.frameworks.jax"),
-        ("frameworks.jax", "frameworks.jax_*"),
+        ("frameworks.jax", "frameworks.jax_*", "frameworks.keras.on_jax"),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
     "onnx": (
@@ -125,6 +125,16 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "mlx": (
         ("mlx", "normcheck.frameworks.mlx"),
         ("frameworks.mlx",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
+    "tensorflow": (
+        ("tensorflow", "normcheck.frameworks.tensorflow"),
+        ("frameworks.tensorflow", "frameworks.keras.on_tensorflow"),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
+    "keras": (
+        ("keras", "normcheck.frameworks.keras"),
+        ("frameworks.keras",),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
     "hypothesis": (("hypothesis",), ("engine",), "only the engine searches"),

@@ -79,8 +79,7 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
     found: LoadedTarget | None = None
     first_refusal = ""
-    for name in registry.candidates(target):
-        framework = registry.get(name)
+    for framework in _frameworks(target):
         refusal = framework.accepts(target)
         if refusal:
             first_refusal = first_refusal or refusal
@@ -92,6 +91,17 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
     if found is None:
         raise UsageError(f"{claim.name} is {first_refusal}")
     return found
+
+
+def _frameworks(target: Any) -> list[Framework]:
+    """The frameworks to which a target can belong; the one of which it is a layer is the only one.
+
+    A layer of Keras is, by its base classes, a module of its backend too, and the code of a layer may use another
+    framework: that makes it no function of it.
+    """
+    found = [registry.get(name) for name in registry.candidates(target)]
+    owners = [one for one in found if one.layers is not None and one.layers.is_layer(target)]
+    return owners[:1] or found
 
 
 def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, claim: Implementation) -> LoadedTarget:

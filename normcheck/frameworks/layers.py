@@ -45,7 +45,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     role.
     """
     if not layers.is_class(target):
-        build = _copies(layers, target, name)
+        build = _copies(layers, target, name, normalizer)
         made = sample(build, normalizer)
         _raise_if_more_inputs(made, name)
         offer = _offer(framework, layers.parts(made), frozenset(), normalizer).without(framework.unsupported(made))
@@ -56,7 +56,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
     failure: UsageError | None = None
     for binding, shape_as in product(_stateful(matched), (int, tuple)):
         binding = _with_own_eps(layers, target, binding, name, shape_as=shape_as, normalizer=normalizer)  # noqa: PLW2901
-        build = factory(layers, target, binding, name, shape_as=shape_as)
+        build = factory(layers, target, binding, name, shape_as=shape_as, normalizer=normalizer)
         try:
             made = sample(build, normalizer)
             _raise_if_more_inputs(made, name)
@@ -66,7 +66,7 @@ def attempts(framework: Framework, layers: Layers, target: Any, normalizer: Norm
             continue
         offer = _offer(framework, parts, binding.roles, normalizer, width=binding.name("normalized_shape"))
         missing = tuple((f"{role}=False", "needs running statistics") for role in matched.roles - binding.roles)
-        spell = layers.spell(target, name, binding, shape_as, _names(parts))
+        spell = layers.spell(target, name, binding, shape_as, _names(parts), normalizer)
         sizes = _sizes(layers, target, matched, normalizer, made)
         offer = replace(offer, sizes=sizes, spell=spell, language=framework.language, absent=offer.absent + missing)
         call = layers.call(build, name, normalizer)
@@ -105,8 +105,10 @@ def _as_constructed(attempt: Attempt) -> Attempt:
 def builder(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Build:
     """A function that builds the layer of a case; a class is constructed with sizes of type int."""
     if not layers.is_class(target):
-        return _copies(layers, target, name)
-    return factory(layers, target, constructor(layers, target, normalizer, name), name, shape_as=int)
+        return _copies(layers, target, name, normalizer)
+    return factory(
+        layers, target, constructor(layers, target, normalizer, name), name, shape_as=int, normalizer=normalizer
+    )
 
 
 def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) -> Binding:
@@ -126,13 +128,13 @@ def constructor(layers: Layers, target: Any, normalizer: Normalizer, name: str) 
     given = fixed(target)
     whole = layers.constructor(given.inner)
     free = [one for one in given.free(whole) if one.required or plain(one.name) not in AXES]
-    known = given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS})
+    known = given_roles(given.named(whole), roles, normalizer, more={width: WIDTHS, **layers.names})
     fallback = width if width not in known and any(p.required for p in free) else None
     wanted = [role for role in roles if role not in known]
     options = next((one.name for one in free if one.required and plain(one.name) in CONFIGURATIONS), "")
     if options:
         raise UsageError(f"{name} is constructed from an object of options, {options!r}: {adapted(name)}")
-    binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS})
+    binding = bind(free, wanted, normalizer, name, fallback=fallback, more={width: WIDTHS, **layers.names})
     return replace(binding, args=given.args, kwargs=given.kwargs)
 
 
@@ -146,7 +148,10 @@ def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer
     given = fixed(target)
     own = layers.sizes(made)
     known = given_roles(
-        given.named(layers.constructor(given.inner)), CONSTRUCTOR, normalizer, more={_width(normalizer): WIDTHS}
+        given.named(layers.constructor(given.inner)),
+        CONSTRUCTOR,
+        normalizer,
+        more={_width(normalizer): WIDTHS, **layers.names},
     )
     if _width(normalizer) not in binding.roles and (given.args or _width(normalizer) in known):
         return own
@@ -155,7 +160,9 @@ def _sizes(layers: Layers, target: Any, binding: Binding, normalizer: Normalizer
     return Sizes(None, known.get("num_groups", 1 if own is None else own.groups))
 
 
-def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type) -> Build:
+def factory(
+    layers: Layers, target: Any, binding: Binding, name: str, *, shape_as: type, normalizer: Normalizer
+) -> Build:
     """A function that constructs the layer of a case. It raises `UsageError` if the constructor raises.
 
     shape_as: the type in which sizes are passed, int or tuple.
@@ -169,7 +176,7 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
         args, kwargs = binding.arguments(values)
         try:
             made = layers.construct(fixed(target).inner, args, kwargs)
-            return with_momentum(layers, layers.materialized(made, case, name), case)
+            return with_momentum(layers, layers.materialized(made, case, name, normalizer), case)
         except (*ENDS, CallError):
             raise
         except BaseException as error:
@@ -181,12 +188,12 @@ def factory(layers: Layers, target: Any, binding: Binding, name: str, *, shape_a
     return build
 
 
-def _copies(layers: Layers, instance: Any, name: str) -> Build:
+def _copies(layers: Layers, instance: Any, name: str, normalizer: Normalizer) -> Build:
     """A function that copies an instance. It raises `UsageError` if it cannot be copied."""
 
     def build(case: Case) -> Any:
         try:
-            return with_momentum(layers, layers.materialized(layers.copy(instance), case, name), case)
+            return with_momentum(layers, layers.materialized(layers.copy(instance), case, name, normalizer), case)
         except (*ENDS, CallError):
             raise
         except UsageError as error:
@@ -213,7 +220,7 @@ def _with_own_eps(
         return binding
     case = sample_case(normalizer, 2)
     try:
-        shown = layers.parts(factory(layers, target, binding, name, shape_as=shape_as)(case)).eps
+        shown = layers.parts(factory(layers, target, binding, name, shape_as=shape_as, normalizer=normalizer)(case)).eps
     except (UsageError, CallError):
         return binding
     return binding.without("eps") if shown is not None and shown != case.eps else binding

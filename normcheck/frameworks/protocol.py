@@ -66,6 +66,11 @@ Build = Callable[[Case], Any]
 class Layers(Protocol):
     """Layer classes and instances, which store their parameters, in frameworks that have them."""
 
+    @property
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """Names that parameters of its constructors have in this framework alone, by role, beside `roles.NAMES`."""
+        ...
+
     def is_layer(self, target: Any) -> bool:
         """Whether a loaded target is a layer class or a layer."""
         ...
@@ -86,10 +91,10 @@ class Layers(Protocol):
         """A copy of a layer that shares no memory with it."""
         ...
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         """The layer, after a first call if it takes the sizes of its parameters from that.
 
-        Raises `CallError` if that call fails.
+        normalizer: as for `call`. Raises `CallError` if that call fails.
         """
         ...
 
@@ -136,12 +141,18 @@ class Layers(Protocol):
         ...
 
     def spell(
-        self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
     ) -> Spell | None:
         """Source of construction and call of a layer class; None: not supported.
 
         shape_as: the type of the sizes that the constructor gets. parameters: the names in the layer for the roles
-        weight, bias, running_mean and running_var.
+        weight, bias, running_mean and running_var. normalizer: as for `call`.
         """
         ...
 

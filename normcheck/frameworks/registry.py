@@ -35,6 +35,8 @@ NUMPY = "numpy"
 """The framework that differentiates nothing: its implementations bring their own backward."""
 
 REGISTERED: dict[str, Registered] = {
+    "keras": Registered("normcheck.frameworks.keras.framework", ("keras",)),
+    "tensorflow": Registered("normcheck.frameworks.tensorflow.framework", ("tensorflow", "tf_keras")),
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax", "equinox", "haiku")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -142,6 +142,8 @@ def _own(target: Any) -> list[Parameter]:
 class EquinoxLayers:
     """equinox.Module classes, instances, and pairs of a module and its state (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         if isinstance(target, tuple) and len(target) == 2:
             return isinstance(target[0], eqx.Module) and isinstance(target[1], eqx.nn.State)
@@ -179,7 +181,7 @@ class EquinoxLayers:
         copied = jax.tree.map(lambda one: jnp.array(one) if eqx.is_array(one) else one, module)
         return holding(copied) if state is None else Held(copied, jax.tree.map(jnp.array, state))
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         held: Held = layer
         if isinstance(held.module, eqx.nn.BatchNorm) and held.module.mode == "ema":
             raise CallError(f"{name} {AVERAGED}", "in training it normalizes by running averages")
@@ -213,8 +215,16 @@ class EquinoxLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return NEVER_LEFT if state_roles(layer).counts else {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        build = binding_of_layers.factory(self, target, binding, name, shape_as=shape_as)
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
+        build = binding_of_layers.factory(self, target, binding, name, normalizer=normalizer, shape_as=shape_as)
         fixed = set(binding.kwargs) | {one.name for one in _own(target)[: len(binding.args)]}
         filled = [one.name for one in _own(target) if one.name in FILLED and one.required and one.name not in fixed]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import haiku as hk
 import jax.numpy as jnp
@@ -119,6 +119,8 @@ def _own(target: Any) -> list[Parameter]:
 class HaikuLayers:
     """haiku.Module classes and transformed functions (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         if inspect.isclass(target):
             return issubclass(target, hk.Module)
@@ -140,7 +142,7 @@ class HaikuLayers:
     def copy(self, layer: Any) -> Any:
         return layer.copy() if isinstance(layer, Pure) else of_transformed(layer)
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         made: Pure = layer
         if made.needs:
             raise CallError(binding_of_layers.more_inputs(made.needs, name))
@@ -183,8 +185,16 @@ class HaikuLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return NEVER_LEFT if state_roles(layer).counts else {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
-        build = binding_of_layers.factory(self, target, binding, name, shape_as=shape_as)
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
+        build = binding_of_layers.factory(self, target, binding, name, normalizer=normalizer, shape_as=shape_as)
         fixed = {one.name for one in _own(target)[: len(binding.args)]} | set(binding.kwargs)
         filled = {one.name: LAST_AXIS[one.name] for one in _own(target) if one.required and one.name in LAST_AXIS
                   and one.name not in fixed}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from normcheck.core.errors import UsageError
 from normcheck.frameworks.call_source import Spell
@@ -41,6 +41,8 @@ def _of(target: Any) -> Layers:
 class LibraryLayers:
     """Layers of flax.nnx, Equinox and Haiku (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         return any(one.is_layer(target) for one in in_use())
 
@@ -56,8 +58,8 @@ class LibraryLayers:
     def copy(self, layer: Any) -> Any:
         return _of(layer).copy(layer)
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
-        return _of(layer).materialized(layer, case, name)
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
+        return _of(layer).materialized(layer, case, name, normalizer)
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
         return _of(layer).unexplained(layer, case, name)
@@ -81,9 +83,15 @@ class LibraryLayers:
         return _of(layer).operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
     def spell(
-        self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
     ) -> Spell | None:
-        return _of(target).spell(target, name, binding, shape_as, parameters)
+        return _of(target).spell(target, name, binding, shape_as, parameters, normalizer)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:
         """State is passed from call to call, as all libraries of JAX do it."""

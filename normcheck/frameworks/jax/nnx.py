@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -174,6 +174,8 @@ def spelled(
 class NnxLayers:
     """flax.nnx.Module classes and instances (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         return isinstance(target, nnx.Module) or (inspect.isclass(target) and issubclass(target, nnx.Module))
 
@@ -190,7 +192,7 @@ class NnxLayers:
     def copy(self, layer: Any) -> Any:
         return nnx.clone(layer)
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         return layer
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
@@ -214,7 +216,15 @@ class NnxLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         keys = any(one.name == KEYS for one in _own(target))
         return lambda case: spelled(name, binding, shape_as, parameters, case, keys=keys)
 

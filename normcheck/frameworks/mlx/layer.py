@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 from mlx import nn
@@ -111,6 +111,8 @@ def calling(build: Build, name: str, normalizer: Normalizer) -> Call:
 class MlxLayers:
     """mlx.nn.Module classes and instances (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         return isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module))
 
@@ -130,7 +132,7 @@ class MlxLayers:
         made.update(tree_unflatten([(path, mx.array(one)) for path, one in _held(layer).items()]))
         return made
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         return layer
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
@@ -156,7 +158,15 @@ class MlxLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return {}
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         return lambda case: spelled(name, binding, shape_as, parameters, case)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life] | None:

@@ -39,6 +39,8 @@ from normcheck.normalizers.subject import Call, Constructed, Life
 class TorchLayers:
     """torch.nn.Module classes and instances (`Layers`)."""
 
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
     def is_layer(self, target: Any) -> bool:
         return module.is_module(target)
 
@@ -54,7 +56,7 @@ class TorchLayers:
     def copy(self, layer: Any) -> Any:
         return module.copied(layer)
 
-    def materialized(self, layer: Any, case: Case, name: str) -> Any:
+    def materialized(self, layer: Any, case: Case, name: str, normalizer: Normalizer) -> Any:
         return changing.materialized(layer, case, name)
 
     def unexplained(self, layer: Any, case: Case, name: str) -> Mapping[str, str]:
@@ -78,7 +80,15 @@ class TorchLayers:
     def operations(self, layer: Any, *, rebuilt: bool, cumulative: bool) -> Mapping[str, str]:
         return life.operations(layer, rebuilt=rebuilt, cumulative=cumulative)
 
-    def spell(self, target: Any, name: str, binding: Binding, shape_as: type, parameters: Mapping[str, str]) -> Spell:
+    def spell(
+        self,
+        target: Any,
+        name: str,
+        binding: Binding,
+        shape_as: type,
+        parameters: Mapping[str, str],
+        normalizer: Normalizer,
+    ) -> Spell:
         return call_source.of_module(name, binding, shape_as, parameters, TorchScript().moved)
 
     def live(self, build: Build, name: str) -> Callable[[Case], Life]:
