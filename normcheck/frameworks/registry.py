@@ -38,6 +38,7 @@ REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
+    "tinygrad": Registered("normcheck.frameworks.tinygrad.framework", ("tinygrad",)),
     "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
 }
@@ -128,7 +129,17 @@ def _packages(target: Any, depth: int) -> Iterator[str]:
         if inspect.ismethod(one) or attribute(one, "__code__") is None:
             call = getattr(type(one), "__call__", None)  # noqa: B004  # the function of a callable object, not the test
             yield from _named(call, depth) if inspect.isfunction(call) else ()
+    if inspect.isclass(target) and _without_base(target):
+        yield from _named(target.__init__, depth)
+        yield from _named(target.__call__, depth)
     yield from _named(_unwrapped(target), depth)
+
+
+def _without_base(class_: type) -> bool:
+    """Whether objects of a class can be called, and no base of it is of a framework: some have no base for layers."""
+    packages = {package for one in REGISTERED.values() for package in one.packages}
+    of_none = not any(_root(base.__module__) in packages for base in class_.__mro__)
+    return of_none and inspect.isfunction(attribute(class_, "__call__"))
 
 
 def _named(function: Any, depth: int) -> Iterator[str]:
