@@ -34,8 +34,10 @@ def chosen() -> str:
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Tensors are made on the chosen device, and normalizers are in evaluation mode until a case says otherwise."""
-    with Context(DEV=chosen(), TRAINING=0):
+    """Tensors are made on the chosen device, and kernels are compiled here: the pool of processes that tinygrad starts
+    for it costs more than it saves for a few small kernels.
+    """
+    with Context(DEV=chosen(), PARALLEL=0):
         yield
 
 
