@@ -132,6 +132,11 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("frameworks.tinygrad",),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
+    "paddle": (
+        ("paddle", "normcheck.frameworks.paddle"),
+        ("frameworks.paddle",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
     "hypothesis": (("hypothesis",), ("engine",), "only the engine searches"),
     "pytest": (("pytest", "_pytest"), ("pytest_plugin", "properties", "cli"), "the engine works without pytest"),
 }

@@ -39,6 +39,7 @@ REGISTERED: dict[str, Registered] = {
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
     "tinygrad": Registered("normcheck.frameworks.tinygrad.framework", ("tinygrad",)),
+    "paddle": Registered("normcheck.frameworks.paddle.framework", ("paddle",)),
     "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
 }

@@ -23,12 +23,21 @@ from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples
 
 CODE = Path(__file__).parent / "code"
 
-SOME = ("finite", "output-format", "sign", "eps-co-scaling", "constant-rows", "gradient-mode", "parameter-gradients",
-        "running-statistics", "running-update", "eval-mode")  # fmt: skip
-
 RIGHT = (
-    ("layer_norm=tinygrad.nn:LayerNorm", ()),
+    "layer_norm=tinygrad.nn:LayerNorm",
+    "layer_norm=tinygrad.nn:LayerNorm2d",
+    "rms_norm=tinygrad.nn:RMSNorm",
+    "group_norm=tinygrad.nn:GroupNorm",
+    "instance_norm=tinygrad.nn:InstanceNorm",
+    "batch_norm=tinygrad.nn:BatchNorm",
+    f"layer_norm={CODE}/right.py:instance",
+    f"layer_norm={CODE}/right.py:layer_norm",
+    f"batch_norm={CODE}/right.py:batch_norm",
+    f"batch_norm={CODE}/right.py:assigning_batch_norm",
 )
+
+SOME = ("output-format", "sign", "constant-rows", "gradient-mode", "running-statistics", "evaluation")
+"""Checks of few shapes: each shape is compiled. `test_every_check_of_layer_norm` asks all of them for one layer."""
 
 WRONG = (
     ("eps_outside_root", CONVENTIONS, "eps-outside-root"),
@@ -47,6 +56,27 @@ WRONG = (
     ("NoBias", "value", "bias-ignored"),
 )
 """Faults with a check that finds each, and the fault that it is named as, as far as it is named."""
+
+
+@pytest.mark.parametrize("word", RIGHT)
+def test_right(word: str) -> None:
+    asked = Asked(word)
+    assert asked.call().status == PASSED
+    assert {o.check: o.finding for o in asked.ask(*SOME) if o.status not in (PASSED, SKIPPED)} == {}
+
+
+def test_every_check_of_layer_norm() -> None:
+    outcomes = Asked("layer_norm=tinygrad.nn:LayerNorm").all()
+    assert [(o.check, o.finding) for o in outcomes if o.status not in (PASSED, SKIPPED)] == []
+    assert sum(o.status == PASSED for o in outcomes) > 50
+
+
+def test_a_gradient_reaches_an_input_of_bfloat16_that_is_reshaped() -> None:
+    """Its bits are read as bytes and reshaped, and group norm reshapes it again."""
+    with FRAMEWORK.settings():
+        x = arrays.tensor(np.random.default_rng(0).standard_normal((2, 6, 4)), "bfloat16")
+        dx = nn.GroupNorm(2, 6)(x).cast(x.dtype).gradient(x, gradient=x * x)[0]
+        assert np.abs(arrays.array(dx)).max() > 0.1
 
 
 @functools.cache
@@ -99,3 +129,29 @@ SAMPLES = Samples(
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_kit(requirement: Requirement) -> None:
     requirement.check(FRAMEWORK, SAMPLES)
+
+
+@pytest.mark.parametrize(("word", "said"), [
+    ("layer_norm=tinygrad.nn.optim:Optimizer", "a class without a __call__"),
+    (f"layer_norm={CODE}/right.py:jitted", "name the function in it"),
+])  # fmt: skip
+def test_what_is_no_target_is_said_in_one_sentence(word: str, said: str) -> None:
+    outcome = Asked(word).call()
+    assert outcome.status == ERROR
+    assert said in outcome.reason
+    assert "\n" not in outcome.reason
+
+
+VERDICT = """
+import sys
+import normcheck
+
+verdict = normcheck.check("tinygrad.nn:RMSNorm", as_="rms_norm", effort="smoke")
+assert verdict.ok, str(verdict)
+print(sorted({"torch", "jax"} & set(sys.modules)))
+"""
+
+
+def test_a_right_layer_passes_without_an_import_of_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", VERDICT], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,6 +1,6 @@
 """Normalizers in tinygrad, right in several styles."""
 
-from tinygrad import Tensor, dtypes, nn
+from tinygrad import Tensor, TinyJit, dtypes, nn
 
 
 def _wide(x):
@@ -57,6 +57,7 @@ def assigning_batch_norm(x, running_mean, running_var, weight, bias, training=Tr
 
 
 instance = nn.LayerNorm(16)
+jitted = TinyJit(layer_norm)
 
 
 class LayerNorm:
