@@ -87,6 +87,13 @@ def test_a_layer_is_of_its_framework_alone() -> None:
     assert registry.candidates(NumpyInside) == ("torch",)
 
 
+def test_code_of_methods_alone_is_of_what_its_module_imports() -> None:
+    for imported, expected in (("import torch", ("torch", "numpy")), ("import numpy as np", ("numpy", "torch"))):
+        place: dict[str, Any] = {}
+        exec(f"{imported}\ndef norm(x, eps=1e-5): return x / (x.var(-1) + eps).sqrt()", place)  # noqa: S102
+        assert registry.candidates(place["norm"]) == expected
+
+
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown framework 'pytorch'; did you mean 'torch'\?"):
         registry.get("pytorch")

@@ -262,7 +262,7 @@ LARGE = (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 def _most_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
-    """The largest eps that the implementation accepts, infinity if it accepts all: some libraries take none above 0.001."""
+    """The largest eps that the implementation accepts, infinity if it accepts all: some take none above 0.001."""
     if normalizer.eps is None:
         return math.inf
     why = ""

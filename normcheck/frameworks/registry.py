@@ -82,9 +82,22 @@ def candidates(target: Any) -> tuple[str, ...]:
     if pair(target) is not None:
         return (NUMPY,)
     roots = set(_packages(target, DEPTH))
-    found = tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
+    found = _of_packages(roots) or _imported_beside(target)
     plain = inspect.isroutine(_unwrapped(target)) and set(found) <= set(UNMARKED)
-    return tuple(dict.fromkeys((*found, *UNMARKED))) if plain or not found else found
+    installed = [name for name in UNMARKED if find_spec(name) is not None]
+    return tuple(dict.fromkeys((*found, *installed))) if plain or not found else found
+
+
+def _of_packages(roots: set[str]) -> tuple[str, ...]:
+    """The frameworks to which some packages belong."""
+    return tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
+
+
+def _imported_beside(target: Any) -> tuple[str, ...]:
+    """The frameworks that the module of a function imports, for one that calls methods of its arguments alone."""
+    values = attribute(_unwrapped(target), "__globals__", {}).values()
+    modules = {value.__name__ if isinstance(value, ModuleType) else attribute(value, "__module__") for value in values}
+    return _of_packages({_root(module) for module in modules})
 
 
 def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:

@@ -1,4 +1,4 @@
-"""What the tests of a framework share is beside those of JAX. A device for samples that are made when they are loaded."""
+"""What the tests of a framework share is beside those of JAX. A device for samples that are made while loaded."""
 
 import os
 import sys

@@ -49,13 +49,9 @@ def call_of(run: Run, name: str) -> Call:
         ran = guarded(lambda: run(case, _tensors(case)), case, name)
         grads = guarded(lambda: _gradients(case, ran), case, name, IN_BACKWARD) if gradient else {}
         like = {"running_mean": case.running_mean, "running_var": case.running_var}
-        state = {
-            role: arrays.array(one).reshape(np.shape(like[role])) for role, one in ran.state.items()
-        }
+        state = {role: arrays.array(one).reshape(np.shape(like[role])) for role, one in ran.state.items()}
         found = grads | state
-        return Answer(
-            arrays.array(ran.y), arrays.format_of(ran.y), *(found.get(role) for role in (*LEAVES, *STATE))
-        )
+        return Answer(arrays.array(ran.y), arrays.format_of(ran.y), *(found.get(role) for role in (*LEAVES, *STATE)))
 
     return call
 
@@ -80,7 +76,9 @@ def _gradients(case: Case, ran: Ran) -> dict[str, Array]:
     dy = arrays.tensor(case.x * 0.0 if case.dy is None else case.dy, case.format.name)
     y = ran.y if ran.y.dtype == dy.dtype else ran.y.astype(dy.dtype)
     found = paddle.grad([y], list(ran.leaves.values()), [dy], allow_unused=True)
-    values = {role: np.zeros(1) if one is None else arrays.array(one) for role, one in zip(ran.leaves, found, strict=True)}
+    values = {
+        role: np.zeros(1) if one is None else arrays.array(one) for role, one in zip(ran.leaves, found, strict=True)
+    }
     return {
         role: np.zeros(np.shape(shapes[role])) + (one if one.size == 1 else one.reshape(np.shape(shapes[role])))
         for role, one in values.items()

@@ -148,8 +148,7 @@ def spelled(name: str, binding: Binding, shape_as: type, parameters: Mapping[str
         return ()
     lines, called = import_lines(name)
     assigned = (
-        f"m.{parameters[role]}.set_value({role})"
-        + (f"; {role} = m.{parameters[role]}" if role in LEAVES else "")
+        f"m.{parameters[role]}.set_value({role})" + (f"; {role} = m.{parameters[role]}" if role in LEAVES else "")
         for role in array_names(case)
         if role in parameters
     )

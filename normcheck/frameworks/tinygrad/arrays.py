@@ -38,7 +38,7 @@ def array(value: Any) -> Array:
     if value.dtype != dtypes.bfloat16:
         return np.array(value.numpy(), dtype=np.float64)
     bits = value.contiguous().realize().bitcast(dtypes.uint16).numpy().astype(np.uint32)
-    return (bits << HALF).view(np.float32).astype(np.float64)
+    return np.asarray((bits << HALF).view(np.float32), dtype=np.float64)
 
 
 def format_of(value: Any) -> str:

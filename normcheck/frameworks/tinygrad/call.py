@@ -45,9 +45,7 @@ class TinygradCall:
         else:
             guarded(lambda: _compute([y, *state.values()]), case, self.name)
         found = {role: arrays.array(one).reshape(given[role].shape) for role, one in (grads | state).items()}
-        return Answer(
-            arrays.array(y), arrays.format_of(y), *(found.get(role) for role in (*LEAVES, *STATE))
-        )
+        return Answer(arrays.array(y), arrays.format_of(y), *(found.get(role) for role in (*LEAVES, *STATE)))
 
     def described(self, case: Case, gradient: bool) -> Answer:
         """Call the code without computing anything: tinygrad compiles and computes where values are asked for."""
@@ -122,7 +120,10 @@ def of_function(
             given = given | {"weight": given["weight"].reshape(-1)}
         if style.always_state and case.running_mean is None:
             units = x.shape[min(1, x.ndim - 1)]
-            start = {"running_mean": Tensor.zeros(units, dtype=x.dtype), "running_var": Tensor.ones(units, dtype=x.dtype)}
+            start = {
+                "running_mean": Tensor.zeros(units, dtype=x.dtype),
+                "running_var": Tensor.ones(units, dtype=x.dtype),
+            }
             given = given | start
         missing = {role: None for role in ("weight", "bias") if binding.required(role) and role not in given}
         args, kwargs = binding.arguments(role_values(case, style.shape_as) | given | missing)

@@ -34,8 +34,9 @@ def chosen() -> str:
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Tensors are made on the chosen device, and kernels are compiled here: the pool of processes that tinygrad starts
-    for it costs more than it saves for a few small kernels.
+    """Tensors are made on the chosen device, and kernels are compiled in this process.
+
+    The pool of processes that tinygrad starts to compile costs more than it saves for a few small kernels.
     """
     with Context(DEV=chosen(), PARALLEL=0):
         yield

@@ -19,7 +19,7 @@ from normcheck.frameworks.call_source import Spell, array_names, construction, i
 from normcheck.frameworks.protocol import Build, LayerParts
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, from_signature, plain
 from normcheck.frameworks.tinygrad import arrays
-from normcheck.frameworks.tinygrad.call import STATE, TinygradCall, Tensors, output_of
+from normcheck.frameworks.tinygrad.call import STATE, Tensors, TinygradCall, output_of
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Sizes
@@ -54,8 +54,9 @@ def sizes(layer: Any) -> Sizes | None:
     """The sizes that an instance cannot change; None where it does not tell them."""
     held, paths = get_state_dict(layer), _paths(layer)
     shapes = [tuple(held[paths[role]].shape) for role in ("weight", "bias") if role in paths]
-    named = [tuple(value) if isinstance(value, (tuple, list)) else (value,) for name in ("normalized_shape", "num_channels", "num_features") if (value := getattr(layer, name, None))]  # fmt: skip
-    shape = next(iter([*shapes, *named]), None)
+    named = (getattr(layer, name, None) for name in ("normalized_shape", "num_channels", "num_features"))
+    shapes += [tuple(one) if isinstance(one, (tuple, list)) else (one,) for one in named if one is not None]
+    shape = next(iter(shapes), None)
     groups = getattr(layer, "num_groups", 1)
     if shape is None or not all(isinstance(one, int) for one in shape):
         return None
@@ -93,7 +94,7 @@ def calling(build: Build, name: str, normalizer: Normalizer) -> TinygradCall:
 
 def _own_call(target: Any) -> bool:
     """Whether objects of a class are called by a function written in Python."""
-    return inspect.isfunction(attribute(target, "__call__"))  # noqa: B004  # the function, not the test
+    return inspect.isfunction(attribute(target, "__call__"))  # the function, not the test
 
 
 class TinygradLayers:
