@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from normcheck.core.floats import WIDE_NAMES, Array
+from normcheck.core.floats import FLOAT64, WIDE_NAMES, Array
 
 FORMATS = WIDE_NAMES
 """The formats in which its normalizers run on a processor; it has no kernels for half precision there."""
@@ -25,7 +25,7 @@ def given(values: Array | None, format: str) -> Any:
 
 def array(value: Any) -> Array:
     """The values of a tensor as a new float64 numpy array."""
-    return np.array(value.detach().astype("float64").numpy(), dtype=np.float64)
+    return np.array(value.detach().astype(FLOAT64.name).numpy(), dtype=np.float64)
 
 
 def format_of(value: Any) -> str:

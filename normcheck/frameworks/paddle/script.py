@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normcheck.core.floats import Array
+from normcheck.core.floats import FLOAT64, Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PaddleScript:
     def compared(
         self, call: Sequence[str], names: Sequence[str], reference: tuple[str, str], leaf: str
     ) -> tuple[tuple[str, ...], str]:
-        wide = lambda name: f'{name}.detach().astype("float64")'
+        wide = lambda name: f"{name}.detach().astype({FLOAT64.name!r})"
         copies = "; ".join(f"{name.upper()} = {wide(name)}" for name in names)
         tracked = (f"{leaf.upper()}.stop_gradient = False",) if leaf else ()
         taken = ("y = y[0] if isinstance(y, tuple) else y",)
