@@ -964,6 +964,24 @@ def at_least_1e_5(x: Any, normalized_shape: Any, weight: Any = None, bias: Any =
     return F.layer_norm(x, normalized_shape, weight, bias, eps)
 
 
+def at_most_1e_3(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    if eps > 1e-3:
+        raise ValueError("eps is too large for this kernel")
+    return F.layer_norm(x, normalized_shape, weight, bias, eps)
+
+
+def test_a_largest_eps_is_found_and_kept() -> None:
+    found = bound("layer_norm", at_most_1e_3)
+
+    assert found.domain.most_eps == 1e-3
+    assert found.domain.absent["eps above 0.001"] == "raised ValueError: eps is too large for this kernel"
+    for check in CHECKS:
+        if check.concerns(found.normalizer) and not check.lacks(found):
+            assert run_check(found, check, edges(check.space, found.normalizer, found.domain)).finding is None, (
+                check.name
+            )
+
+
 def test_a_least_eps_is_found_and_kept() -> None:
     """A kernel that refuses a small eps is right there: the refusal is listed, and no law asks below it."""
     found = bound("layer_norm", at_least_1e_5)

@@ -137,6 +137,16 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("frameworks.keras",),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
+    "tinygrad": (
+        ("tinygrad", "normcheck.frameworks.tinygrad"),
+        ("frameworks.tinygrad",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
+    "paddle": (
+        ("paddle", "normcheck.frameworks.paddle"),
+        ("frameworks.paddle",),
+        "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
+    ),
     "hypothesis": (("hypothesis",), ("engine",), "only the engine searches"),
     "pytest": (("pytest", "_pytest"), ("pytest_plugin", "properties", "cli"), "the engine works without pytest"),
 }

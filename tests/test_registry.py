@@ -43,6 +43,23 @@ class Callable:
         return of_torch(x, eps)
 
 
+class PlainLayer:
+    def __init__(self, n: int) -> None:
+        self.weight = torch.ones(n)
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.weight
+
+
+class NumpyInside(torch.nn.Module):
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = np.prod(n)
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
 class Pair:
     def forward(self, x: Any) -> Any:
         return x
@@ -57,7 +74,7 @@ class Pair:
     (functools.partial(of_torch, eps=1e-3), "torch"), (Callable(), "torch"), (Callable().__call__, "torch"),
     (torch.jit.ignore(of_torch), "torch"), (operators, "torch"), (lambda x: 2 * of_torch(x), "torch"), (len, "torch"),
     (of_numpy, "numpy"), (functools.partial(of_numpy, eps=1e-3), "numpy"), ((of_numpy, of_numpy), "numpy"),
-    (Pair, "numpy"), (Pair(), "numpy"),
+    (Pair, "numpy"), (Pair(), "numpy"), (PlainLayer, "torch"),
 ])  # fmt: skip
 def test_the_likeliest_framework_is_tried_first(target: Any, first: str) -> None:
     assert registry.candidates(target)[0] == first
@@ -66,6 +83,15 @@ def test_the_likeliest_framework_is_tried_first(target: Any, first: str) -> None
 def test_a_layer_is_of_its_framework_alone() -> None:
     assert registry.candidates(torch.nn.LayerNorm) == ("torch",)
     assert registry.candidates((of_numpy, of_numpy)) == ("numpy",)
+    assert registry.candidates(PlainLayer) == ("torch",)
+    assert registry.candidates(NumpyInside) == ("torch",)
+
+
+def test_code_of_methods_alone_is_of_what_its_module_imports() -> None:
+    for imported, expected in (("import torch", ("torch", "numpy")), ("import numpy as np", ("numpy", "torch"))):
+        place: dict[str, Any] = {}
+        exec(f"{imported}\ndef norm(x, eps=1e-5): return x / (x.var(-1) + eps).sqrt()", place)
+        assert registry.candidates(place["norm"]) == expected
 
 
 class PairOfTorch(NamedTuple):

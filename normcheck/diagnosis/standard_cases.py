@@ -123,6 +123,6 @@ def adapted(subject: Subject, draw: Draw) -> Draw:
     if domain.eps is not None:
         draw = replace(draw, eps=domain.eps64 if draw.format == FLOAT64.name and domain.eps64 else domain.eps)
     else:
-        draw = replace(draw, eps=max(draw.eps, 256.0 * domain.least_eps))
+        draw = replace(draw, eps=min(max(draw.eps, 256.0 * domain.least_eps), domain.most_eps))
     affine = draw.affine if draw.affine in domain.affine else domain.affine[0]
     return fit(subject.normalizer, replace(draw, affine=affine), domain.sizes)

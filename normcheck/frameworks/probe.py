@@ -5,6 +5,7 @@ A capability is removed from the domain only if the implementation raises; a wro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -138,6 +139,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         eps64=eps.in_float64,
         eps_measured=eps.measured,
         eps_place=eps.place,
+        most_eps=_most_eps(normalizer, trial, base, absent) if offer.takes_eps else math.inf,
         least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         training=not frozen,
         state=offer.state,
@@ -255,6 +257,26 @@ def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str,
             return 0.0
         why = refused
     return EPS[-1]
+
+
+LARGE = (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""Values of eps, from one that no layer has in use to one that every layer accepts."""
+
+
+def _most_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
+    """The largest eps that the implementation accepts, infinity if it accepts all: some take none above 0.001."""
+    if normalizer.eps is None:
+        return math.inf
+    why = ""
+    for eps in LARGE:
+        refused = failure(call, values(normalizer, replace(base, eps=eps)))
+        if not refused:
+            if why:
+                absent[f"eps above {eps:g}"] = why
+                return eps
+            return math.inf
+        why = refused
+    return LARGE[-1]
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ REGISTERED: dict[str, Registered] = {
     "torch": Registered("normcheck.frameworks.torch.framework", ("torch",)),
     "jax": Registered("normcheck.frameworks.jax.framework", ("jax", "jaxlib", "flax", "equinox", "haiku")),
     "mlx": Registered("normcheck.frameworks.mlx.framework", ("mlx",)),
+    "tinygrad": Registered("normcheck.frameworks.tinygrad.framework", ("tinygrad",)),
+    "paddle": Registered("normcheck.frameworks.paddle.framework", ("paddle",)),
     "onnx": Registered("normcheck.frameworks.onnx.framework", ("onnx", "onnxruntime")),
     NUMPY: Registered("normcheck.frameworks.numpy.framework", ("numpy",)),
 }
@@ -82,9 +84,22 @@ def candidates(target: Any) -> tuple[str, ...]:
     if pair(target) is not None:
         return (NUMPY,)
     roots = set(_packages(target, DEPTH))
-    found = tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
+    found = _of_packages(roots) or _imported_beside(target)
     plain = inspect.isroutine(_unwrapped(target)) and set(found) <= set(UNMARKED)
-    return tuple(dict.fromkeys((*found, *UNMARKED))) if plain or not found else found
+    installed = [name for name in UNMARKED if find_spec(name) is not None]
+    return tuple(dict.fromkeys((*found, *installed))) if plain or not found else found
+
+
+def _of_packages(roots: set[str]) -> tuple[str, ...]:
+    """The frameworks to which some packages belong."""
+    return tuple(name for name, one in REGISTERED.items() if roots & set(one.packages))
+
+
+def _imported_beside(target: Any) -> tuple[str, ...]:
+    """The frameworks that the module of a function imports, for one that calls methods of its arguments alone."""
+    values = attribute(_unwrapped(target), "__globals__", {}).values()
+    modules = {value.__name__ if isinstance(value, ModuleType) else attribute(value, "__module__") for value in values}
+    return _of_packages({_root(module) for module in modules})
 
 
 def pair(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
@@ -132,7 +147,17 @@ def _packages(target: Any, depth: int) -> Iterator[str]:
         if inspect.ismethod(one) or attribute(one, "__code__") is None:
             call = getattr(type(one), "__call__", None)  # noqa: B004  # the function of a callable object, not the test
             yield from _named(call, depth) if inspect.isfunction(call) else ()
+    if inspect.isclass(target) and _without_base(target):
+        yield from _named(target.__init__, depth)
+        yield from _named(target.__call__, depth)
     yield from _named(_unwrapped(target), depth)
+
+
+def _without_base(class_: type) -> bool:
+    """Whether objects of a class can be called, and no base of it is of a framework: some have no base for layers."""
+    packages = {package for one in REGISTERED.values() for package in one.packages}
+    of_none = not any(_root(base.__module__) in packages for base in class_.__mro__)
+    return of_none and inspect.isfunction(attribute(class_, "__call__"))
 
 
 def _named(function: Any, depth: int) -> Iterator[str]:

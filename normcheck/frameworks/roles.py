@@ -34,9 +34,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "dim": ("dim", "axis"),
     "affine": (
         "elementwise_affine", "affine", "use_affine", "use_scale", "learnable", "scale", "use_weight",
-        "channelwise_affine", "create_scale",
+        "channelwise_affine", "create_scale", "weight_attr",
     ),
-    "use_bias": ("bias", "use_bias", "beta", "shift", "create_offset"),
+    "use_bias": ("bias", "use_bias", "beta", "shift", "create_offset", "bias_attr"),
     "track_running_stats": ("track_running_stats", "track"),
     "dy": ("dy", "dout", "grad_output", "grad", "gy", "grad_y", "dl_dy", "upstream", "gradient", "grad_out", "do"),
     "module": ("module", "m", "layer", "mod"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -187,6 +188,7 @@ class Domain:
     eps: float | None = None  # None: eps is an argument; else the fixed value
     empty: tuple[str, ...] = ("sets",)  # what an input may have zero of: sets, members of a set
     least_eps: float = 0.0  # the smallest eps accepted as an argument; 0: any
+    most_eps: float = math.inf  # the largest one
     eps_measured: bool = False  # the outputs show the fixed value; else it is declared, an attribute, or assumed
     eps_place: str = ""  # of a fixed value that is a floor and not added, as the contract names it
     eps64: float | None = None  # the fixed value in float64 if it differs (machine epsilon of the format)

@@ -200,7 +200,7 @@ def _eps(space: NormalizerSpace, domain: Domain, format: str, pick: Pick) -> flo
     if domain.eps is not None:
         return domain.eps64 if format == FLOAT64.name and domain.eps64 is not None else domain.eps
     least = max(256.0 * domain.least_eps, 1e-5 if format == FLOAT16.name else 0.0)
-    return float(pick([e for e in space.eps if e >= least] or [max(EPS)]))
+    return float(pick([e for e in space.eps if least <= e <= domain.most_eps] or [min(max(EPS), domain.most_eps)]))
 
 
 def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Iterator[Draw]:

@@ -1,0 +1,1 @@
+"""The framework PaddlePaddle: functions of its tensors, and layers of paddle.nn."""
