@@ -45,7 +45,8 @@ class TinygradCall:
         else:
             guarded(lambda: _compute([y, *state.values()]), case, self.name)
         found = {role: arrays.array(one).reshape(given[role].shape) for role, one in (grads | state).items()}
-        return Answer(arrays.array(y), arrays.format_of(y), *(found.get(role) for role in (*LEAVES, *STATE)))
+        dx, dweight, dbias, mean, var = (found.get(role) for role in (*LEAVES, *STATE))
+        return Answer(arrays.array(y), arrays.format_of(y), dx, dweight, dbias, mean, var)
 
     def described(self, case: Case, gradient: bool) -> Answer:
         """Call the code without computing anything: tinygrad compiles and computes where values are asked for."""
