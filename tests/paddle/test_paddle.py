@@ -64,7 +64,6 @@ WRONG = (
     ("narrow_inside", "value", ""),
     ("tail_dropped", "value", ""),
     ("output_clipped", "value", ""),
-    ("output_float32", "value", ""),
     ("eps_ignored", "eps-is-read", "eps-ignored"),
     ("NoBias", "value", "bias-ignored"),
 )
@@ -149,6 +148,12 @@ def test_wrong(function: str, check: str, fault: str) -> None:
     outcome = _found(function, check)
     assert outcome.status == FAILED
     assert not fault or any(fault in name for name in outcome.diagnosis), outcome.diagnosis
+
+
+def test_float64_in_float32_is_found_where_float64_is_claimed() -> None:
+    (outcome,) = Asked(f"layer_norm={CODE}/wrong.py:output_float32", "formats=float64,float32").ask("value")
+    assert outcome.status == FAILED
+    assert "float64-in-float32" in outcome.diagnosis
 
 
 @pytest.mark.parametrize(("function", "check"), [

@@ -48,8 +48,7 @@ def call_of(run: Run, name: str) -> Call:
             raise CallError(f"{name} is not called with {case.use} in PaddlePaddle", "not a use of PaddlePaddle")
         ran = guarded(lambda: run(case, _tensors(case)), case, name)
         grads = guarded(lambda: _gradients(case, ran), case, name, IN_BACKWARD) if gradient else {}
-        like: dict[str, Any] = {"running_mean": case.running_mean, "running_var": case.running_var}
-        state = {role: arrays.array(one).reshape(np.shape(like[role])) for role, one in ran.state.items()}
+        state = {role: arrays.array(one).reshape(-1) for role, one in ran.state.items()}
         found = grads | state
         dx, dweight, dbias, mean, var = (found.get(role) for role in (*LEAVES, *STATE))
         return Answer(arrays.array(ran.y), arrays.format_of(ran.y), dx, dweight, dbias, mean, var)
@@ -73,16 +72,14 @@ def _gradients(case: Case, ran: Ran) -> dict[str, Array]:
     """The gradients of input, weight and bias by role, in the shapes of the case; nothing if y has no history."""
     if ran.y.stop_gradient:
         return {}
-    shapes: dict[str, Any] = {"input": case.x, "weight": case.weight, "bias": case.bias}
+    parameters = {"weight": case.weight, "bias": case.bias}
+    shapes = {"input": case.x.shape, **{role: one.shape for role, one in parameters.items() if one is not None}}
     dy = arrays.tensor(case.x * 0.0 if case.dy is None else case.dy, case.format.name)
     y = ran.y if ran.y.dtype == dy.dtype else ran.y.astype(dy.dtype)
     found = paddle.grad([y], list(ran.leaves.values()), [dy], allow_unused=True)
-    values = {
-        role: np.zeros(1) if one is None else arrays.array(one) for role, one in zip(ran.leaves, found, strict=True)
-    }
-    return {
-        role: np.zeros(np.shape(shapes[role])) + (one if one.size == 1 else one.reshape(np.shape(shapes[role])))
-        for role, one in values.items()
+    return {  # a tensor that takes no part has no gradient
+        role: np.zeros(shapes[role]) if one is None else arrays.array(one).reshape(shapes[role])
+        for role, one in zip(ran.leaves, found, strict=True)
     }
 
 

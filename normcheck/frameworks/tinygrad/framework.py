@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from tinygrad.engine.jit import _TinyJit as TinyJit
-
 from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
@@ -16,7 +14,7 @@ from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.tinygrad import arrays, device
 from normcheck.frameworks.tinygrad.call import TinygradCall, of_function
-from normcheck.frameworks.tinygrad.layer import LAYERS
+from normcheck.frameworks.tinygrad.layer import LAYERS, is_jit
 from normcheck.frameworks.tinygrad.script import TinygradScript
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
@@ -65,7 +63,7 @@ class TinygradFramework:
         return arrays.format_of(tensor)
 
     def accepts(self, target: Any) -> str:
-        if isinstance(target, TinyJit):
+        if is_jit(target):
             return "a TinyJit, which replays the kernels of one shape: name the function in it, as in mine.py:f.fxn"
         if inspect.isclass(target) and not LAYERS.is_layer(target):
             return "a class without a __call__: name a function of tensors, or a class as those of tinygrad.nn"

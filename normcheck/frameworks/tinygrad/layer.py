@@ -92,6 +92,11 @@ def calling(build: Build, name: str, normalizer: Normalizer) -> TinygradCall:
     return TinygradCall(run, name)
 
 
+def is_jit(target: Any) -> bool:
+    """Whether a target is a function under TinyJit."""
+    return isinstance(target, TinyJit)
+
+
 def _own_call(target: Any) -> bool:
     """Whether objects of a class are called by a function written in Python."""
     return inspect.isfunction(attribute(target, "__call__"))  # the function, not the test

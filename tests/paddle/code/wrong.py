@@ -97,4 +97,5 @@ class NoBias(nn.LayerNorm):
         super().__init__(dims, eps)
 
     def forward(self, x):
-        return nn.functional.layer_norm(x, self._normalized_shape, self.weight, None, self._epsilon)
+        h, mean, var = _statistics(x)
+        return (h - mean) / (var + self._epsilon).sqrt() * self.weight
