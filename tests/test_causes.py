@@ -231,6 +231,37 @@ def test_code_of_another_framework_is_not_compared_with_torch(framework: str, *,
     assert bool(compared) == asked
 
 
+class GroupNormSilu(nn.GroupNorm):
+    """torch's group norm and an activation in operators of its own, which round otherwise than torch's function."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y * torch.sigmoid(y)
+
+
+class OnePassChannelsLast(GroupNormSilu):
+    """Takes E[x^2] - E[x]^2 where channels are last: a fault of its own, where torch's function has one too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() != 4 or x.is_contiguous():
+            return super().forward(x)
+        groups = x.unflatten(1, (self.num_groups, -1))
+        mean, square = (each.mean((2, 3, 4), keepdim=True) for each in (groups, groups * groups))
+        y = ((groups - mean) * torch.rsqrt((square - mean * mean).clamp_min(0.0) + self.eps)).flatten(1, 2)
+        units = (1, -1, 1, 1)
+        y = y * self.weight.view(units) + self.bias.view(units)
+        return y * torch.sigmoid(y)
+
+
+def test_bugs_of_torch_are_inherited_in_a_form() -> None:
+    """What the form makes of torch's wrong output has the same error but for rounding; another error is a finding."""
+    mine, other = (check(target, "group_norm", form="silu") for target in (GroupNormSilu, OnePassChannelsLast))
+
+    assert mine.ok
+    assert mine.expected_findings
+    assert not other.ok
+
+
 def finding(format: str, observed: float, shape: list[int]) -> Finding:
     return Finding("value", "law", observed, 1e-6, (), {"format": format, "shape": shape})
 

@@ -65,6 +65,14 @@ def test_wrong_code_fails_for_one_cause(one: dict[str, Any]) -> None:
     assert [cause["name"] for cause in verdict.causes] == [one["fault"]]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("rms_norm", "KeysWithWeightOfQueries"), ("layer_norm", "KeysWithBiasOfQueries")]
+)
+def test_keys_of_a_layer_have_parameters_of_their_own(kind: str, name: str) -> None:
+    """A layer's parameters of keys get the values of a case when keys are checked."""
+    assert not normcheck.check(f"{CODE}/qk.py:{name}", as_=kind, effort="quick", contract={"form": "qk"}).ok
+
+
 def test_every_form_has_its_parts() -> None:
     """Names in contracts, specifications and laws agree; every further way to call has a fault that it alone shows."""
     assert set(CHOICES["form"]) == {forms.PLAIN, *forms.USES} == {forms.PLAIN, *SPECS}

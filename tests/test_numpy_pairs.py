@@ -274,6 +274,7 @@ LAYERS = Path(__file__).parent / "user_code" / "numpy_layers.py"
     [
         ("BatchNormalization", "batch_norm", {"momentum": "old", "running-variance": "biased"}),
         ("LayerNorm", "layer_norm", {}),
+        ("GradientsAddUpUntilCleared", "layer_norm", {}),
         ("DictsOfArrays", "batch_norm", {}),
         ("NameSpace", "layer_norm", {}),
     ],
@@ -286,9 +287,10 @@ def test_a_class_with_a_backward_is_a_pair(name: str, kind: str, declared: dict[
 
 
 def test_a_wrong_backward_of_a_class_is_named() -> None:
-    found = normcheck.check(f"{LAYERS}:WithoutMeanTerm", as_="layer_norm", effort="quick")
+    for name, fault in (("WithoutMeanTerm", "mean-term-missing"), ("GradientsAddUp", "dweight-accumulates")):
+        found = normcheck.check(f"{LAYERS}:{name}", as_="layer_norm", effort="quick")
 
-    assert [cause["name"] for cause in found.causes] == ["mean-term-missing"]
+        assert [cause["name"] for cause in found.causes] == [fault]
 
 
 def test_conventions_of_a_class_are_measured() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import normcheck
 from normcheck.core.result import FAILED, PASSED, Outcome
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claims
@@ -98,3 +99,35 @@ class NewTensors(torch.nn.BatchNorm1d):
 
 def test_inference_mode_spoils_no_later_call() -> None:
     assert outcome_of(NewTensors, "statistics-without-gradient").status == PASSED
+
+
+def frozen(x, weight, bias, running_mean, running_var, eps=1e-5):
+    """Takes the running statistics and no mode: it normalizes by them, always."""
+    units = (1, -1) + (1,) * (x.dim() - 2)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    scale = weight.to(wide) * torch.rsqrt(running_var.to(wide) + eps)
+    y = (x.to(wide) - running_mean.to(wide).view(units)) * scale.view(units) + bias.to(wide).view(units)
+    return y.to(x.dtype)
+
+
+def frozen_by_deviation(x, weight, bias, running_mean, running_var, eps=1e-5):
+    return frozen(x, weight, bias, running_mean, running_var.square(), eps)
+
+
+def of_the_batch(x, weight, bias, running_mean, running_var, eps=1e-5):
+    """Ignores what it gets: it normalizes by the batch."""
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def test_a_function_without_a_mode_is_checked_in_that_which_it_has() -> None:
+    """What follows the running statistics is checked in evaluation alone; what follows the batch, in training."""
+    right, wrong, other = (
+        normcheck.check(target, as_="batch_norm", effort="quick")
+        for target in (frozen, frozen_by_deviation, of_the_batch)
+    )
+
+    assert right.ok, str(right)
+    assert "no training mode" in right.information
+    assert "evaluation" in {check for cause in wrong.causes for check in cause["checks"]}
+    assert other.ok, str(other)
+    assert "no training mode" not in other.information

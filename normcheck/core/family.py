@@ -73,6 +73,10 @@ def _no_counterpart(entry: Any) -> str:
     return ""
 
 
+def _never(subject: Any, case: Any, one: Any, other: Any) -> bool:
+    return False
+
+
 def _as_it_is(entry: Any) -> None:
     """Nothing has to be proved of an entry."""
 
@@ -109,6 +113,7 @@ class Family:
     weaker: Callable[[Any, Any, Any], Iterable[tuple[CheckWarning, Any]]] = _nothing_weaker
     refusals: Callable[[Any], tuple[CheckWarning, ...]] = _no_refusals  # what torch's own accepts, and this does not
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
+    near: Callable[[Any, Any, Any, Any], bool] = _never  # whether two answers to a case of a subject differ by rounding
     devices: bool = False  # whether its cases can lie on another device than the processor
     ranks: bool = False  # whether its implementations run in several processes at a time
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +13,7 @@ from normcheck import families
 from normcheck.core.ask import run_case
 from normcheck.core.check import Check
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import Contract
 from normcheck.core.result import Outcome
 from normcheck.engine.replays import draw_of
 from normcheck.frameworks import known_bugs
@@ -28,14 +29,20 @@ def torch_bug(subject: Any, check: Check) -> KnownBug | None:
 
 
 def inherited_bug(subject: Any, check: Check, outcome: Outcome) -> KnownBug | None:
-    """The bug of torch's own function, if that returns bit for bit the same on the case of a finding."""
+    """The bug of torch's own function, if that returns the same on the case of a finding.
+
+    Bit for bit; of code of a form, which does more than torch's function, but for rounding.
+    """
     bug = torch_bug(subject, check)
     if bug is None or outcome.finding is None or not _may_call_torch(subject):
         return None
-    target = families.of(subject.entry).counterpart(subject.entry)
+    family = families.of(subject.entry)
+    target = family.counterpart(subject.entry)
     draw = draw_of(check, subject, outcome.finding)
     mine, own = (_answers(one, check, draw) for one in (subject, _bound(subject.entry.name, target)))
-    same = len(mine) == len(own) and all(_alike(a, b) for a, b in zip(mine, own, strict=True))
+    plain = subject.contract.form == Contract().form
+    alike = _alike if plain else partial(family.near, subject)
+    same = len(mine) == len(own) and all(alike(*a, b) for a, (_, b) in zip(mine, own, strict=True))
     return bug if mine and same else None
 
 
@@ -50,21 +57,22 @@ def _bound(kind: str, target: str) -> Any:
     return families.bind(Implementation(kind, target))
 
 
-def _answers(subject: Any, check: Check, draw: Any) -> list[Any]:
-    """What the calls of a check return; None for one that raises."""
-    seen: list[Any] = []
+def _answers(subject: Any, check: Check, draw: Any) -> list[tuple[Any, Any]]:
+    """The cases of the calls of a check, and what they return; None for one that raises."""
+    seen: list[tuple[Any, Any]] = []
 
     def call(case: Any, gradient: bool) -> Any:
-        seen.append(None)
-        seen[-1] = answer = subject.call(case, gradient)
+        seen.append((case, None))
+        answer = subject.call(case, gradient)
+        seen[-1] = case, answer
         return answer
 
     run_case(replace(subject, call=call), check, draw)
     return seen
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two answers are the same bit for bit, or both calls raised."""
+def _alike(case: Any, one: Any, other: Any) -> bool:
+    """Whether two answers to a case are the same bit for bit, or both calls raised."""
     if one is None or other is None:
         return one is other
     return all(_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS)

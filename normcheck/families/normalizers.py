@@ -16,6 +16,7 @@ from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, modes, purity
+from normcheck.normalizers.checks.within_bounds import near
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.network import network
 from normcheck.normalizers.normalizer import Normalizer
@@ -59,6 +60,7 @@ FAMILY = Family(
     weaker=weaker,
     refusals=refusals,
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),
+    near=near,
     isolate=Remote,
     devices=True,
     network=network,

@@ -47,6 +47,15 @@ class LoadedTarget:
     unexplained: Callable[[Case], Mapping[str, str]] | None = None  # notes on what is in a layer and has no role
     composition: Callable[[Normalizer, Contract], Call | None] | None = None  # of its framework
     further: Mapping[str, Sequence[Attempt]] = field(default_factory=dict)  # attempts at the further calls of its form
+    variants: Sequence[LoadedTarget] = ()  # of its form, whose attempts follow one another in `attempts`
+
+    def variant(self, place: int) -> LoadedTarget:
+        """The variant whose attempt stands at a place: the layers of another one get other values."""
+        for one in self.variants:
+            if place < len(one.attempts):
+                return one
+            place -= len(one.attempts)
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +131,7 @@ def _loaded_form(framework: Framework, target: Any, normalizer: Normalizer, clai
         raise failure
     attempts = [attempt for variant in variants for attempt in variant.attempts]
     further = {use: [attempt for variant in variants for attempt in variant.further[use]] for use in ways(form)}
-    return replace(variants[-1], attempts=attempts, further=further)
+    return LoadedTarget(attempts, further=further, variants=variants)
 
 
 def _loaded_variant(framework: Framework, target: FormedTarget, claim: FormedClaim, name: str) -> LoadedTarget:
@@ -189,6 +198,8 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
             left_out = inexact(conventions.form)
             tried = replace(conventions, formats=tuple(one for one in conventions.served if one not in left_out))
             place, call, domain = _first_working(loaded.attempts, normalizer, tried if left_out else conventions)
+            further = {use: some[place].call for use, some in loaded.further.items()}
+            loaded = loaded.variant(place)
         except UsageError as error:
             raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
         unchecked = {f"form={conventions.form}": f"not checked in {one}: {why}" for one, why in left_out.items()}
@@ -196,9 +207,7 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
         moved = isinstance(call, axis.MovedCall)
-        call, domain = _in_form(
-            call, domain, {use: some[place].call for use, some in loaded.further.items()}, normalizer
-        )
+        call, domain = _in_form(call, domain, further, normalizer)
         composed = _composed(loaded, normalizer, conventions, moved=moved)
         if isinstance(composed, str):
             raise UsageError(f"{claim.name}: exact-to={COMPOSITION}: {composed}")

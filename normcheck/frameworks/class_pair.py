@@ -1,7 +1,8 @@
 """A class with a forward and a backward method as a pair of functions, as courses and books write layers in numpy.
 
 The forward of the pair constructs the layer, gives it parameters and running statistics, and calls its forward; the
-cache between the two functions is the layer. Gradients of parameters are what its backward returns, or leaves in
+cache between the two functions is the layer. A layer that keeps no statistics is called again with other inputs, until
+its parameters differ. Gradients of parameters are what its backward returns, or leaves in
 attributes.
 """
 
@@ -11,6 +12,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.roles import NAMES, plain
@@ -33,6 +36,9 @@ PARAMETERS = ("params", "parameters", "param")
 
 COLLECTIONS = ("grads", "gradients", "grad")
 """The names of a dict of gradients."""
+
+CLEARED = "zero_grad"
+"""The method that clears gradients which accumulate on purpose."""
 
 SIZE = 3
 """The width of the layer that is made to see what it holds."""
@@ -95,15 +101,44 @@ def of_class(target: Any) -> Pair | None:
     return _pair(LayerClass(target, call, constructor, called, width))
 
 
+class _LastLayer:
+    """The layers of a class, one for each call, or that of the call before if it is for the same, as in training."""
+
+    def __init__(self, of: LayerClass) -> None:
+        self._of = of
+        self._made_for: dict[str, Any] = {}
+        self._layer: Any = None
+
+    def layer(self, values: Mapping[str, Any]) -> Any:
+        """A layer with these values by name."""
+        x = self._of.called[0].name
+        made_for = {name: _compared(value) for name, value in values.items() if name != x}
+        made_for |= {x: (values[x].dtype, values[x].shape[1:])}
+        same = self._layer is not None and made_for == self._made_for
+        layer = self._layer if same else self._of.made(values)
+        clear = attribute(layer, CLEARED)
+        if same and callable(clear):
+            clear()
+        counts = any(_place(layer, role) for role in STATISTICS)  # perhaps the calls, by which statistics are averaged
+        self._made_for, self._layer = made_for, None if counts else layer
+        return layer
+
+
+def _compared(value: Any) -> Any:
+    """A value that can be compared: of an array its bytes, and how they lie in memory."""
+    return (value.dtype, value.shape, value.strides, value.tobytes()) if isinstance(value, np.ndarray) else value
+
+
 def _pair(of: LayerClass) -> Pair:
     held = of.held()
     signature = of.signature(held)
+    layers = _LastLayer(of)
 
     def forward(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         values = signature.bind(*args, **kwargs).arguments
         if of.width and values.get(WIDTH) is None:  # of channels, where it is no argument of the normalizer
             values[WIDTH] = values[of.called[0].name].shape[1]
-        layer = of.made(values)
+        layer = layers.layer(values)
         for role in held:
             place = _place(layer, role)
             if place is not None and values.get(role) is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.frameworks import call_source
 from normcheck.frameworks.fixed import Fixed, fixed, raise_unless_taken
-from normcheck.frameworks.probe import Attempt, Offer, offered_affine
+from normcheck.frameworks.probe import MODES, Attempt, Offer, offered_affine
 from normcheck.frameworks.protocol import Framework, Transforming
 from normcheck.frameworks.roles import NAMES, Binding, Parameter, bind, given_roles, plain
 from normcheck.normalizers.normalizer import Normalizer
@@ -110,7 +110,7 @@ def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Of
     roles = binding.roles
     required = [role for role in ("weight", "bias") if binding.required(role)]
     has_state = normalizer.state and set(normalizer.kept) <= roles
-    mode = bool({"training", "use_input_stats"} & roles)
+    mode = bool(roles.intersection(MODES))
     trailing = normalizer.sets.layout == "trailing"
     return Offer(
         affine=("weight",) if normalizer.acts_on == "weight" else offered_affine(sorted(roles), required, normalizer),
@@ -119,6 +119,7 @@ def _offer(framework: Framework, binding: Binding, normalizer: Normalizer) -> Of
         dims=(0, 1, None) if normalizer.sets.layout == "rows" and "dim" in roles else (0,),
         state=has_state and "momentum" in roles,
         evaluation=has_state and mode,
+        modeless=has_state and not mode and "momentum" not in roles,
         layouts=framework.layouts,
         watched=framework.watched,
         compiles_per_shape=framework.compiles_per_shape,

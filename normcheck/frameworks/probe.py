@@ -27,6 +27,9 @@ from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, Sizes, s
 from normcheck.normalizers.sampling.sizes import hollow, hollows
 from normcheck.normalizers.subject import Call, Domain, ScriptLanguage
 
+MODES = ("training", "use_input_stats")
+"""The roles of a parameter that tells by which statistics to normalize."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -45,6 +48,7 @@ class Offer:
     compiles_per_shape: bool = False  # each new shape or format costs a compilation
     uses: tuple[str, ...] = uses.OF_FUNCTIONS  # ways to call it
     own_parameters: bool = True
+    modeless: bool = False  # it gets running statistics and neither mode nor momentum: it may always normalize by them
     trained_only: bool = False  # gradients come from a backward function that gets no mode
     spell: Spell | None = None
     language: ScriptLanguage | None = None
@@ -143,7 +147,7 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         training=not frozen,
         state=offer.state,
-        evaluation=offer.evaluation,
+        evaluation=offer.evaluation or frozen,
         absent=absent,
         notes=notes,
     )
@@ -151,7 +155,9 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
 
 
 def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> bool:
-    """Whether a layer that never updates its running statistics normalizes by them in training too."""
+    """Whether a layer that never updates its running statistics normalizes by them in training too, or a function."""
+    if offer.modeless:
+        return _follows_statistics(normalizer, call, base)
     if offer.own_parameters or offer.state or not offer.evaluation:
         return False
     try:
@@ -159,6 +165,21 @@ def _frozen(normalizer: Normalizer, call: Call, base: Draw, offer: Offer) -> boo
     except CallError:
         return False
     return bool(np.array_equal(training, evaluation))
+
+
+def _follows_statistics(normalizer: Normalizer, call: Call, base: Draw) -> bool:
+    """Whether the output for the first case depends on the running statistics, and not on the other cases."""
+    case = state(normalizer, base, training=False)
+    assert case.running_mean is not None
+    other = case.x.copy()
+    other[1:] *= -2.0
+    try:
+        y, of_others, of_mean = (
+            call(one, False).y for one in (case, case.but(x=other), case.but(running_mean=case.running_mean + 1.0))
+        )
+    except CallError:
+        return False
+    return bool(np.array_equal(y[:1], of_others[:1]) and not np.array_equal(y, of_mean))
 
 
 def _layouts(
@@ -206,7 +227,8 @@ def _empty(normalizer: Normalizer, call: Call, base: Draw, offer: Offer, absent:
 
 def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer: Offer) -> Domain:
     """The domain with gradients, evaluation mode and updates of running statistics, each tested by one call."""
-    absent = dict(domain.absent)
+    modes = () if domain.training else MODES  # they are no options that it lacks
+    absent = {what: why for what, why in domain.absent.items() if what not in modes}
     try:
         answer = call(values(normalizer, base), True)
         why = "" if answer.dx is not None else "the output does not require grad"

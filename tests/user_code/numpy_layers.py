@@ -49,6 +49,23 @@ class LayerNorm:
         return self.inverse * (d - inner)
 
 
+class GradientsAddUp(LayerNorm):
+    """Nothing clears the gradient of the call before."""
+
+    grad_gamma = 0.0
+
+    def backward(self, dout):
+        before = self.grad_gamma
+        dx = super().backward(dout)
+        self.grad_gamma = before + self.grad_gamma
+        return dx
+
+
+class GradientsAddUpUntilCleared(GradientsAddUp):
+    def zero_grad(self):
+        self.grad_gamma = 0.0
+
+
 class WithoutMeanTerm(LayerNorm):
     def backward(self, dout):
         super().backward(dout)

@@ -45,6 +45,14 @@ class FormArrays(Protocol):
         """The array with one axis in another place, in memory of its own."""
         ...
 
+    def parameters(self, layer: Any) -> Mapping[str, Any]:
+        """The parameters of a layer by name; none where its framework has no names for them."""
+        ...
+
+    def with_parameters(self, layer: Any, values: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """What a call returns while some parameters of a layer have other values."""
+        ...
+
     def is_array(self, value: Any) -> bool:
         """Whether a value is an array of the framework."""
         ...
@@ -116,12 +124,14 @@ class FormCall:
     """One way to call code of a form.
 
     given: the values of its parameters. taken: what the plain normalizer would return, from what was returned and from
-    those values, which may have been written to. around: the calls that are made for a case.
+    those values, which may have been written to. around: the calls that are made for a case. held: other values of
+    parameters that a layer holds, by name, from those that it has.
     """
 
     given: Callable[[FormQuestion], Given]
     taken: Callable[[Any, Given, FormQuestion], Any]
     around: Around = Around()
+    held: Callable[[Mapping[str, Any], FormArrays], Mapping[str, Any]] = lambda parameters, arrays: {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
 from normcheck.normalizers import forms
 
 RESIDUAL = (
@@ -26,6 +29,28 @@ GROUP_COUNT = ("num_groups", "n_groups", "ngroups", "groups", "num_heads", "n_he
 KEY = ("k", "key", "keys", "key_states", "k_states", "xk")
 KEY_WEIGHT = ("k_weight", "weight_k", "k_norm_weight", "key_weight", "k_gamma", "k_scale", "wk")
 QUERY_WEIGHT = ("q_weight", "weight_q", "q_norm_weight", "query_weight", "q_gamma", "q_scale", "wq")
+
+KEY_AND_QUERY = (("keys", "queries"), ("key", "query"), ("k", "q"))
+"""How the name of a parameter of keys differs from that of queries, as in key_norm.weight and query_norm.weight."""
+
+
+def of_keys(parameters: Collection[str]) -> dict[str, str]:
+    """The parameters of keys among those of a layer, each with that of queries: their names differ in one place.
+
+    >>> of_keys(["q_norm.weight", "k_norm.weight", "kernel"])
+    {'k_norm.weight': 'q_norm.weight'}
+    """
+    out = {}
+    for name in parameters:
+        for key, query in KEY_AND_QUERY:
+            places = (found.start() for found in re.finditer(key, name))
+            others = (name[:at] + query + name[at + len(key) :] for at in places)
+            partner = next((other for other in others if other in parameters), None)
+            if partner is not None:
+                out[name] = partner
+                break
+    return out
+
 
 FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS,
          forms.GROUPED: GROUP_SIZE, forms.QK: KEY[1:]}  # fmt: skip

@@ -154,15 +154,24 @@ class _Reduction:
                 if one.keyword or one.name not in values:
                     break
                 by_position.append(values.pop(one.name))
-            return call.taken(function(*by_position, **values), given, question)
+            run = partial(function, *by_position, **values)
+            layer = self._layer_of(function)
+            held = {} if layer is None else call.held(self.arrays.parameters(layer), self.arrays)
+            returned = self.arrays.with_parameters(layer, held, run) if held else run()
+            return call.taken(returned, given, question)
 
         plain_call.__signature__ = _signature(rest)  # type: ignore[attr-defined]
         return plain_call
 
+    def _layer_of(self, function: Callable[..., Any]) -> Any:
+        """The layer of which a function is a method; None if it is of none."""
+        layers, layer = self.framework.layers, attribute(function, "__self__")
+        return layer if layers is not None and layer is not None and layers.is_layer(layer) else None
+
     def _keeps_statistics(self, function: Callable[..., Any], values: Mapping[str, Any]) -> bool:
         """Whether a call gets running statistics, or its layer has them."""
-        layers, layer = self.framework.layers, attribute(function, "__self__")
-        if layers is not None and layer is not None and layers.is_layer(layer):
+        layers, layer = self.framework.layers, self._layer_of(function)
+        if layers is not None and layer is not None:
             return bool(layers.parts(layer).running_mean)
         known = names_of(self.normalizer, "running_mean") if "running_mean" in self.normalizer.arguments else ()
         return any(plain(name) in known and value is not None for name, value in values.items())

@@ -6,12 +6,13 @@ Source: Henry et al. 2020, section 3; Dehghani et al. 2023, section 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.forms import names
-from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, values_of
+from normcheck.frameworks.forms.form import FormArrays, FormCall, FormQuestion, FormSpec, Given, values_of
 from normcheck.normalizers.forms import BY_KEY, OTHER_QUERY, PLAIN
 
 HALF = 0.5
@@ -29,6 +30,15 @@ def _given(question: FormQuestion, *, key: bool) -> Given:
     return out
 
 
+def _held(parameters: Mapping[str, Any], arrays: FormArrays, *, key: bool) -> dict[str, Any]:
+    """The parameters of a layer with those of queries for keys, where they have their own: they alone are of a case."""
+    out: dict[str, Any] = {}
+    for own, of_query in names.of_keys(parameters).items():
+        half = arrays.constant(parameters[of_query]) * HALF
+        out |= {own: parameters[of_query], of_query: half} if key else {own: half}
+    return out
+
+
 def _taken(returned: Any, given: Given, question: FormQuestion, *, place: int) -> Any:
     arrays = question.arrays
     found = [one for one in values_of(returned) if arrays.is_array(one) and tuple(one.shape) == question.shape]
@@ -40,8 +50,8 @@ def _taken(returned: Any, given: Given, question: FormQuestion, *, place: int) -
 def _form(*, own: bool) -> FormSpec:
     """own: keys have a weight of their own."""
     calls = {
-        PLAIN: FormCall(partial(_given, key=False), partial(_taken, place=0)),
-        BY_KEY: FormCall(partial(_given, key=True), partial(_taken, place=1)),
+        PLAIN: FormCall(partial(_given, key=False), partial(_taken, place=0), held=partial(_held, key=False)),
+        BY_KEY: FormCall(partial(_given, key=True), partial(_taken, place=1), held=partial(_held, key=True)),
     }
     if not own:
         return FormSpec({"key": names.KEY}, calls)

@@ -191,6 +191,7 @@ OFFER: Form = record(
     compiles_per_shape=truth,
     uses=several(one_of(uses.ALL)),
     own_parameters=truth,
+    modeless=truth,
     trained_only=truth,
     language=optional(record(framework=one_of(REGISTERED))),
     spell=truth,

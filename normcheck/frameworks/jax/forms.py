@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -35,6 +36,12 @@ class JaxFormArrays:
 
     def moved(self, x: Any, source: int, destination: int) -> Any:
         return jnp.moveaxis(x, source, destination)
+
+    def parameters(self, layer: Any) -> Mapping[str, Any]:
+        return {}
+
+    def with_parameters(self, layer: Any, values: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        return call()
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, jax.Array)

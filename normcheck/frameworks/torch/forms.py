@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from normcheck.core.floats import Array
 from normcheck.frameworks.torch import tensors
+
+
+class _Called(torch.nn.Module):
+    """A module that runs a call of a layer, whose parameters are its own."""
+
+    def __init__(self, layer: torch.nn.Module, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self.layer, self.call = layer, call
+
+    def forward(self) -> Any:
+        return self.call()
 
 
 class TorchFormArrays:
@@ -33,6 +45,15 @@ class TorchFormArrays:
 
     def moved(self, x: torch.Tensor, source: int, destination: int) -> torch.Tensor:
         return x.movedim(source, destination).contiguous()
+
+    def parameters(self, layer: torch.nn.Module) -> Mapping[str, torch.Tensor]:
+        return dict(layer.named_parameters())
+
+    def with_parameters(
+        self, layer: torch.nn.Module, values: Mapping[str, torch.Tensor], call: Callable[[], Any]
+    ) -> Any:
+        inside = {f"layer.{name}": value for name, value in values.items()}
+        return torch.func.functional_call(_Called(layer, call), inside, ())
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import attribute
+from normcheck.frameworks.forms.names import of_keys
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import LayerParts
 from normcheck.frameworks.roles import NAMES, plain
@@ -47,9 +48,11 @@ def parameter_names(module: torch.nn.Module) -> tuple[str, str]:
     """The names of weight and bias of a new module; empty if it has none.
 
     They are recognized by name, else by their initial values (ones, zeros), else by their order. Buffers are recognized
-    by name, in a module without parameters.
+    by name, in a module without parameters. Parameters of keys beside those of queries are neither.
     """
     remaining: dict[str, torch.Tensor] = dict(module.named_parameters())
+    for name in of_keys(remaining):  # the form qk gives them values
+        del remaining[name]
     if not remaining:
         remaining = {n: b for n, b in module.named_buffers() if plain(n.rpartition(".")[2]) in FROZEN}
 

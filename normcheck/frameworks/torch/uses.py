@@ -76,6 +76,9 @@ def _under(context: Callable[[], AbstractContextManager[Any]], *, backward: bool
     """
 
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
+        if case.watched:
+            with context():
+                return _plain(prepare, case, gradient and backward)
         layer = prepare(case)
         updates = case.training and layer.mean is not None
         if context is torch.inference_mode and updates:

@@ -20,9 +20,15 @@ def scale(of: Quantized, y: Array) -> float:
 
 
 def coarse(of: Quantized, y: Array) -> Array:
-    """How far a quantized output may be from y, whatever its scales are of, if they are no larger than needed."""
+    """How far a quantized output may be from y, whatever its scales are of, if they are no larger than needed.
+
+    A scale s is of the output, a row or a block: it is not known, but s <= S, that of the whole output. Half a step of
+    integers is s / 2 <= S / 2. A floating-point number y / s = m 2^e with 1 <= m < 2 has s 2^(e - digits) =
+    (|y| / m) 2^-digits <= |y| 2^-digits, which s = |y| 2^-e attains; a subnormal one has s 2^(smallest - digits).
+    """
     largest = scale(of, y) / ROOM
-    return np.asarray(largest * of.half_step(y / largest if largest else y))
+    least = largest * of.half_step(np.zeros(y.shape))
+    return np.maximum(np.nan_to_num(np.abs(y)) * 2.0**-of.digits, least) if of.digits else np.asarray(least)
 
 
 def step_of_largest(of: Quantized, y: Array) -> Array:

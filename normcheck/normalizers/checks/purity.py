@@ -34,10 +34,14 @@ def _unchanged(law: str, changed: tuple[str, ...], arrays: int) -> Comparison:
 
 
 def forward_is_pure(subject: Subject, case: Case) -> Comparison:
-    """The forward leaves its arguments, earlier results and the process unchanged; its output has its own memory."""
+    """The forward leaves its arguments, earlier results and the process unchanged; its output has its own memory.
+
+    It is watched without gradients too: no graph needs its result there, so that code may keep it.
+    """
     there = [name for name in AROUND if name in subject.domain.layouts and applies(case.x.shape, name)]
     cases = [case, *(laid(case, "x", name).but(layouts={"x": name}) for name in there)]
     cases.append(_zeros(subject, case))
+    cases.extend(case.but(use=use) for use in uses.WITHOUT_GRADIENT[:1] if use in subject.domain.uses)
     law = "a forward changes nothing but its output"
     return worst(*(_unchanged(law, subject.call(here.but(watched=True), False).changed, 3) for here in cases))
 

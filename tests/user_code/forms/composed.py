@@ -37,6 +37,23 @@ def add_rms_norm_fp8(x, residual, weight, output_scale, eps=1e-6):
 
 
 @torch.no_grad()
+def gated_rms_norm_fp8(x, gate, weight, eps=1e-6):
+    """Each row has a scale of its own, which no power of two relates to that of another."""
+    y = rms(wide_of(x), weight, eps) * F.silu(wide_of(gate))
+    top = y.abs().amax(-1, keepdim=True) if y.shape[-1] else y.new_ones(*y.shape[:-1], 1)
+    scale = top.clamp_min(1e-10) / 448.0
+    return (y / scale).clamp(-448.0, 448.0).to(torch.float8_e4m3fn), scale
+
+
+@torch.no_grad()
+def gated_rms_norm_e5m2(x, gate, weight, eps=1e-6):
+    y = rms(wide_of(x), weight, eps) * F.silu(wide_of(gate))
+    top = y.abs().amax(-1, keepdim=True) if y.shape[-1] else y.new_zeros(*y.shape[:-1], 1)
+    scale = torch.where(top > 0, top / 57344.0, 1.0)
+    return (y / scale).clamp(-57344.0, 57344.0).to(torch.float8_e5m2), scale
+
+
+@torch.no_grad()
 def int8_without_residual(x, residual, weight, eps=1e-6):
     return *int8_rows(rms(x, weight, eps)), x + residual
 

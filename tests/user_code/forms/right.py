@@ -97,6 +97,20 @@ class MaskedBatchNorm(nn.Module):
         return (out * self.weight.view(units) + self.bias.view(units)).to(x.dtype)
 
 
+class BatchNormOfKept(nn.Module):
+    """Batch norm of the entries that the mask picks out; a mask of numbers picks out none."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.bn = nn.BatchNorm1d(num_features, eps, momentum)
+
+    def forward(self, x, mask):
+        rows = x.movedim(1, -1)
+        out = torch.zeros_like(rows)
+        out[mask] = self.bn(rows[mask])
+        return out.movedim(-1, 1)
+
+
 def add_gated(x, residual, gate, weight, eps=1e-5):
     """Two forms at once."""
     total = x + residual
