@@ -17,18 +17,34 @@ RIGHT = [
     ("centered_weight_norm", "weight_layers.py:CenteredLinear"),
     ("dynamic_tanh", "channels_first.py:DynamicTanh2d"),
     ("global_response_norm", "channels_first.py:GlobalResponseNorm2d"),
+    ("dynamic_erf", "names.py:DynamicErf"),
+    ("dynamic_tanh", "names.py:TanhWithNumbers"),
+    ("deep_norm", "names.py:DeepNorm"),
+    ("dynamic_tanh", "names.py:TanhThenAffine"),
+    ("filter_response_norm", "names.py:FilterResponse"),
+    ("ghost_batch_norm", "names.py:GhostBatchNorm"),
+    ("switchable_norm", "names.py:SwitchNorm"),
+    ("dynamic_tanh", "names.py:TanhOfA"),
+    ("dynamic_erf", "names.py:ErfWithBeta"),
+    ("batch_renorm", "names.py:BatchRenorm"),
 ]
 
 WRONG = [
     ("global_response_norm", "ResponseWithoutInput", "grn-residual-missing"),
     ("weight_standardization", "StandardizedOverUnits", "standardized-over-units"),
     ("weight_standardization", "CentersOverUnits", "standardized-centered-only"),
+    ("dynamic_tanh", "TanhTimesA", "dyt-alpha-outside"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "target"), RIGHT, ids=lambda word: word.rpartition(":")[2])
 def test_right_layers_pass(kind: str, target: str) -> None:
     assert normcheck.check(f"{CODE}/{target}", as_=kind).ok
+
+
+def test_parameters_whose_role_nothing_tells_are_refused_with_the_names_that_are_known() -> None:
+    with pytest.raises(normcheck.NormcheckError, match=r"a \(3,\), b \(3,\) have no known role.* names: mean_weight"):
+        normcheck.check(f"{CODE}/names.py:SwitchNormOfAAndB", as_="switchable_norm", effort="smoke")
 
 
 @pytest.mark.parametrize(("kind", "name", "fault"), WRONG)

@@ -20,7 +20,7 @@ from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
-from normcheck.families.defined.torch import weight_layers
+from normcheck.families.defined.torch import parameters, weight_layers
 from normcheck.families.defined.torch.layer import DefinedLayer, Make, Tensors
 from normcheck.frameworks.guard import calling
 from normcheck.frameworks.load import load
@@ -85,18 +85,18 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         values = {"units": units, "inputs": case.x.shape[-1], **case.constants}
         module = target(**{roles[role]: value for role, value in values.items() if role in roles})
         module = module.to(DTYPES[case.format.name]).train()
-        own = {role: name for role in held for name in (role, *NAMES.get(role, ())) if hasattr(module, name)}
+        own = parameters.by_name(module, held)
+        given = {role: (role,) for role in held if role not in own}
+        names = _matched(module.forward, {INPUT: NAMES["input"], **given}, entry, "its forward")
+        own |= parameters.by_size(module, {role: held[role] for role in given if role not in names}, own, entry)
         with torch.no_grad():
-            for role, name in own.items():
-                there = getattr(module, name)
+            for role, there in parameters.named(module, own).items():
                 there.copy_(held[role].reshape(there.shape))
-        rest = [role for role in held if role not in own]
-        names = _matched(module.forward, {INPUT: NAMES["input"], **{r: (r,) for r in rest}}, entry, "its forward")
 
         def call(x: torch.Tensor, _case: DefinedCase) -> Any:
-            return module(x, **{names[role]: held[role] for role in rest if role in names})
+            return module(x, **{names[role]: held[role] for role in given if role in names})
 
-        return DefinedLayer(call, lambda: {**held, **{role: getattr(module, name) for role, name in own.items()}})
+        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)})
 
     return make
 
