@@ -67,6 +67,26 @@ def test_constants_that_a_layer_does_not_take_are_measured(name: str, text: str)
     assert text in " ".join(str(found).split())
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "what"),
+    [
+        ("switchable_norm", "SwitchNorm2d", "inputs transposed, padded rows"),
+        ("weight_standardization", "WSConv2d", "inputs transposed, channels last"),
+    ],
+)
+def test_layouts_that_a_layer_refuses_are_not_checked(kind: str, name: str, what: str) -> None:
+    found = normcheck.check(f"{CODE}/layouts.py:{name}", as_=kind, effort="quick")
+
+    assert found.ok
+    assert "view size is not compatible" in found.not_checked[what]
+
+
+def test_layouts_that_a_layer_takes_are_checked() -> None:
+    found = normcheck.check(f"{CODE}/layouts.py:InOrderOfMemory", as_="pixel_norm", effort="quick")
+
+    assert "defined-layout" in {check for cause in found.causes for check in cause["checks"]}
+
+
 def test_units_in_axis_1_are_noted_or_declared() -> None:
     target = f"{CODE}/channels_first.py:DynamicTanh2d"
     found = normcheck.check(target, as_="dynamic_tanh", effort="smoke")

@@ -170,7 +170,8 @@ class DefinedSpace(ChoiceSpace):
         served = tuple(k for k in some if self._keeps(entry, k, fixed))
         eps = fixed.get("eps")
         rank = tuple(r for r in choices["rank"] if r == 0 or r in subject.domain.ranks)
-        order = tuple(o for o in choices["order"] if applies((6,) * max(subject.domain.ranks), o))
+        taken = ("contiguous", *subject.domain.orders)
+        order = tuple(o for o in choices["order"] if o in taken and applies((6,) * max(subject.domain.ranks), o))
         return choices | {
             "option": served or (DEFAULTS,), "eps": choices["eps"] if eps is None else (eps,), "rank": rank,
             "order": order,

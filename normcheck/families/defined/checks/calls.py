@@ -11,7 +11,7 @@ from normcheck.families.defined.case import DefinedCase
 from normcheck.families.defined.checks.values import gradients, same_output
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DefinedSpace
-from normcheck.families.defined.subject import DefinedSubject
+from normcheck.families.defined.subject import ORDERS, DefinedSubject
 
 TORCH = "torch's functions"
 
@@ -49,13 +49,17 @@ def stateless(entry: DefinedNormalizer) -> bool:
     return entry.update is None
 
 
-_ORDERS = ("transposed", "padded rows", "every second", "channels last")
+def strided(subject: DefinedSubject) -> str:
+    """Why other layouts cannot be checked; empty if one is taken."""
+    return "" if subject.domain.orders else subject.domain.absent.get("layouts", "takes contiguous arrays only")
+
+
 _PLAIN = DefinedSpace(values=("plain", "mixed"), cases=(6,))
 
 CHECKS = (
     Check("defined-arguments", "a call leaves its arguments as they are", TORCH, ask_arguments, _PLAIN),
     Check("defined-layout", "the answer does not depend on the layout in memory", TORCH, ask_layout,
-          DefinedSpace(values=("plain",), cases=(6,), order=_ORDERS)),
+          DefinedSpace(values=("plain",), cases=(6,), order=ORDERS), lacks=strided),
     Check("defined-second-call", "a call does not depend on the calls before it", TORCH, ask_second_call, _PLAIN,
           concerns=stateless),
 )  # fmt: skip

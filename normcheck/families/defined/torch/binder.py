@@ -14,12 +14,13 @@ from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
+from normcheck.core.layouts import applies
 from normcheck.families.defined import fixed_constants
 from normcheck.families.defined.axis import FULL, moved
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
-from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
+from normcheck.families.defined.subject import ORDERS, DefinedDomain, DefinedSubject
 from normcheck.families.defined.torch import parameters, weight_layers
 from normcheck.families.defined.torch.layer import DefinedLayer, Make, Tensors
 from normcheck.frameworks.guard import calling
@@ -273,7 +274,13 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     rank = {r: _why(bound, rank=r, format=served[0]) for r in able.ranks}
     ranks = tuple(r for r, why in rank.items() if not why)
     gradient = lacking_gradient(_why(bound, gradient=True, format=served[0], rank=ranks[0])) if ranks else ""
+    some = tuple(o for o in ORDERS if ranks and applies((6,) * max(ranks), o))
+    orders = {o: next(filter(None, (_why(bound, order=o, format=served[0], rank=r) for r in ranks)), "") for o in some}
+    refused = [o for o, why in orders.items() if why]
+    what = "layouts" if len(refused) == len(orders) else f"inputs {', '.join(refused)}"
+    layouts = {what: orders[refused[0]]} if refused else {}
     constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
-    lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **constants}
+    lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **layouts, **constants}
     absent = {what: why for what, why in lacking.items() if why}
-    return replace(able, formats=served, ranks=ranks, gradient=not gradient, absent=absent)
+    taken = tuple(o for o in orders if o not in refused)
+    return replace(able, formats=served, ranks=ranks, orders=taken, gradient=not gradient, absent=absent)
