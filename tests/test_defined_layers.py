@@ -27,6 +27,7 @@ RIGHT = [
     ("dynamic_tanh", "names.py:TanhOfA"),
     ("dynamic_erf", "names.py:ErfWithBeta"),
     ("batch_renorm", "names.py:BatchRenorm"),
+    ("filter_response_norm", "sums.py:filter_response"),
 ]
 
 WRONG = [

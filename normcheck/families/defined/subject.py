@@ -11,7 +11,6 @@ from normcheck.core.floats import WIDE_NAMES
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 
-
 ORDERS = ("transposed", "padded rows", "every second", "channels last")
 """The layouts in memory that are tried, other than contiguous."""
 

@@ -9,7 +9,7 @@ from normcheck.core.floats import FLOAT64
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward, Slip
 from normcheck.families.defined.reference import answer, answered, traced
-from normcheck.families.defined.tracing.traced import Arithmetic, arithmetic_of
+from normcheck.families.defined.tracing.arithmetic import Arithmetic, arithmetic_of
 
 SLIP = "construction: a slip that the formula invites"
 OUTPUT = "the output, and the gradients through it"
