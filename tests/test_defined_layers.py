@@ -56,6 +56,24 @@ def test_wrong_layers_fail_for_one_cause(kind: str, name: str, fault: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("spatially_adaptive_norm", "spatially_adaptive"),
+        ("deep_norm", "deep"),
+        ("graph_norm", "graph"),
+        ("pair_norm", "pair"),
+        ("switchable_norm", "switchable"),
+    ],
+)
+@pytest.mark.parametrize("format", ["float64", "float32"])
+def test_variances_in_one_pass_fail_in_each_format(kind: str, name: str, format: str) -> None:
+    target, contract = f"{CODE}/one_pass.py:{name}", {"formats": format}
+    found = normcheck.check(target, as_=kind, effort="quick", contract=contract)
+
+    assert "defined-output" in {check for cause in found.causes for check in cause["checks"]}
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("WSConv2d", "takes no eps; the fixed one is 1e-05); correction (takes no correction; the fixed one is 1)"),
