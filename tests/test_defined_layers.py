@@ -74,6 +74,19 @@ def test_variances_in_one_pass_fail_in_each_format(kind: str, name: str, format:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "fault"),
+    [
+        ("mean_subtraction_norm", "centered_in_one_buffer", "defined-buffer-reused"),
+        ("pixel_norm", "pixel_in_the_cotangent", "defined-cotangent-overwritten"),
+    ],
+)
+def test_memory_of_results_and_cotangents_is_not_written_to(kind: str, name: str, fault: str) -> None:
+    found = normcheck.check(f"{CODE}/memory.py:{name}", as_=kind, effort="quick")
+
+    assert [cause["name"] for cause in found.causes] == [fault]
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("WSConv2d", "takes no eps; the fixed one is 1e-05); correction (takes no correction; the fixed one is 1)"),

@@ -7,7 +7,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.result import Comparison, worst
-from normcheck.families.defined.case import DefinedCase
+from normcheck.families.defined.case import COTANGENT, DefinedCase
 from normcheck.families.defined.checks.values import gradients, same_output
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DefinedSpace
@@ -17,10 +17,14 @@ TORCH = "torch's functions"
 
 
 def ask_arguments(subject: DefinedSubject, case: DefinedCase) -> Comparison:
-    """A call leaves its input and its parameters as they are, and gives the cotangent back unchanged."""
+    """A call leaves its input and its parameters as they are, and its backward the cotangent."""
     got = subject.call(case, subject.domain.gradient)
     changed = [name for name in got.changed if name not in subject.entry.state]
-    law = "a call leaves its arguments as they are"
+    given = _unchanged("a call leaves its arguments as they are", [name for name in changed if name != COTANGENT])
+    return worst(given, _unchanged("a backward leaves its cotangent as it is", [n for n in changed if n == COTANGENT]))
+
+
+def _unchanged(law: str, changed: list[str]) -> Comparison:
     wrong = np.array([float(len(changed))])
     return differ(law, wrong, np.zeros(1), np.zeros(1), detail=f"changed: {', '.join(changed)}" if changed else "")
 
@@ -38,10 +42,13 @@ def _other(case: DefinedCase) -> DefinedCase:
 
 
 def ask_second_call(subject: DefinedSubject, case: DefinedCase) -> Comparison:
-    """A second call of the same layer, on other numbers, has the answer to these."""
+    """A second call of the same layer, on other numbers, has the answer to these, and leaves that of the first."""
     other = _other(case)
-    _, second = subject.successive((case, other))
-    return same_output(subject, other, "y = forward(x) in the second call", second)
+    first, second = subject.successive((case, other))
+    return worst(
+        same_output(subject, other, "y = forward(x) in the second call", second),
+        same_output(subject, case, "y of the first call is the same after the second", first),
+    )
 
 
 def stateless(entry: DefinedNormalizer) -> bool:

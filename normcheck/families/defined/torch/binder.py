@@ -17,7 +17,7 @@ from normcheck.core.foreign_code import quiet
 from normcheck.core.layouts import applies
 from normcheck.families.defined import fixed_constants
 from normcheck.families.defined.axis import FULL, moved
-from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.case import COTANGENT, DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import ORDERS, DefinedDomain, DefinedSubject
@@ -137,24 +137,27 @@ class DefinedCaller:
         before = {name: p.detach().clone() for name, p in layer.parameters().items()}
         y = self.output(layer, x, case)
         out = array(y)
-        grads = self._gradients(layer, x, y, case) if gradient else {}
+        dy = torch.tensor(case.dy, dtype=y.dtype)
+        grads = self._gradients(layer, x, y, dy, case) if gradient else {}
         after = layer.parameters()
         stored = {name: before[name].reshape(p.shape) for name, p in after.items()}
         changed = tuple(name for name, p in after.items() if not torch.equal(p.detach(), stored[name]))
         if not torch.equal(x.detach(), torch.tensor(case.x, dtype=x.dtype)):
             changed = ("x", *changed)
+        if not torch.equal(dy, torch.tensor(case.dy, dtype=y.dtype)):
+            changed = (COTANGENT, *changed)
         kept = self.entry.state if self.state else ()
         state = {name: array(after[name]).reshape(case.arrays[name].shape) for name in kept}
         return DefinedAnswer(out, grads, state, changed)
 
-    def _gradients(self, layer: DefinedLayer, x: torch.Tensor, y: torch.Tensor, case: DefinedCase) -> dict[str, Array]:
+    def _gradients(
+        self, layer: DefinedLayer, x: torch.Tensor, y: torch.Tensor, dy: torch.Tensor, case: DefinedCase
+    ) -> dict[str, Array]:
         leaves = {"x": x, **{name: p for name, p in layer.parameters().items() if name in self.entry.trained}}
         if not y.requires_grad:
             raise CallError(f"{self.name} returned an output that does not require grad", "the output has no gradient")
         with calling(case, self.name, " in its backward"):
-            found = torch.autograd.grad(
-                y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True
-            )
+            found = torch.autograd.grad(y, list(leaves.values()), dy, allow_unused=True)
         zeros = {
             name: torch.zeros_like(leaf) if g is None else g
             for (name, leaf), g in zip(leaves.items(), found, strict=True)
@@ -165,7 +168,8 @@ class DefinedCaller:
     def successive(self, cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
         layer = self.new(cases[0], gradient=False)
         with torch.no_grad():
-            return tuple(DefinedAnswer(array(self.output(layer, self._input(c, gradient=False), c))) for c in cases)
+            outputs = [self.output(layer, self._input(c, gradient=False), c) for c in cases]
+        return tuple(DefinedAnswer(array(y)) for y in outputs)  # read at the end: a later call may have written to them
 
 
 def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
