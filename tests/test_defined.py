@@ -27,8 +27,9 @@ from normcheck.families.defined.entry import DefinedNormalizer, Slip
 from normcheck.families.defined.faults import SLIPS
 from normcheck.families.defined.kinds import ENTRIES
 from normcheck.families.defined.space import DefinedDraw, defined_case
+from normcheck.families.defined.tracing.arithmetic import Arithmetic
 from normcheck.families.defined.tracing.gradients import constant, gradients
-from normcheck.families.defined.tracing.traced import Arithmetic, Traced
+from normcheck.families.defined.tracing.traced import Traced
 
 GOLDEN = Path(__file__).with_name("defined_matrix.txt")
 EXAMPLES, COUNT, SEED = 6, 2, 1
@@ -205,6 +206,17 @@ def test_traced_code_and_numpy_agree() -> None:
             exact[at] = (dy * ways(z)[i]).sum().imag / 1e-30
         assert np.allclose(y.value, plain, rtol=0, atol=1e-14), i
         assert np.all(np.abs(g.value - exact) <= g.off + FLOAT64.u * np.abs(exact)), i
+
+
+@pytest.mark.parametrize("choose", [np.maximum, lambda a, b: np.where(a.value > b.value, a, b)])
+def test_a_sum_of_no_selected_terms_has_the_error_of_all_terms(choose: Any) -> None:
+    """relu(x - b) + b is max(x, b) too, and sums all terms of db to 0 less their rounding."""
+    by, dy = Arithmetic(FLOAT64.u), np.random.default_rng(4).standard_normal((5, 3))
+    x, b = (Traced(v, np.zeros(v.shape), by, live=True) for v in (np.full((5, 3), 2.0), np.ones((1, 3))))
+    _, found = gradients(choose(x, b), dy, [x, b])
+
+    assert np.all(found.value == 0.0)
+    assert np.allclose(found.off, 5 * FLOAT64.u * np.abs(dy).sum(0), rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize(

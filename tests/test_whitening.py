@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import normcheck
 from normcheck import families
 from normcheck.core.ask import draws, run_check
 from normcheck.core.claim import Implementation
@@ -192,3 +193,22 @@ def test_a_case_is_told_with_its_shape() -> None:
     said = [case_words(case(ENTRIES[0], rank=4, affine=affine).describe()) for affine in (False, True)]
     assert said[0].startswith("float64 4x4x2x3, no parameters, groups 1")
     assert said[1].startswith("float64 4x4x2x3, weight and bias, groups 1")
+
+
+class WithAxesOfMaps(whitening.ZCAWhitening):
+    """Its weight and bias have the axes of maps."""
+
+    def __init__(self, num_features, num_groups=1, eps=1e-5, momentum=0.1, affine=True):
+        super().__init__(num_features, num_groups, eps, momentum, affine=False)
+        if affine:
+            self.weight = torch.nn.Parameter(torch.ones(1, num_features, 1, 1))
+            self.bias = torch.nn.Parameter(torch.zeros(1, num_features, 1, 1))
+
+    def forward(self, x):
+        state, shape = (self.running_mean, self.running_cov), (1, -1, *[1] * (x.dim() - 2))
+        y = whitening.zca_whitening(x, *state, None, None, self.training, self.momentum, self.eps, self.num_groups)
+        return y if self.weight is None else y * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+
+def test_parameters_may_have_axes_of_length_one() -> None:
+    assert normcheck.check(WithAxesOfMaps, as_="zca_whitening", effort="quick").ok

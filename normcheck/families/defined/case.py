@@ -40,6 +40,10 @@ class DefinedCase:
         return out if self.order == "contiguous" else {**out, "layout": self.order}
 
 
+COTANGENT = "dy"
+"""The name of the cotangent among arguments."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DefinedAnswer:
     """Output, gradients by name ("x" for the input), state after the call, and the names of arguments that it changed.

@@ -16,8 +16,9 @@ from normcheck.core.floats import Array
 from normcheck.core.kept import keeping
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward
+from normcheck.families.defined.tracing.arithmetic import Arithmetic, arithmetic_of
 from normcheck.families.defined.tracing.gradients import gradients
-from normcheck.families.defined.tracing.traced import Arithmetic, Traced, arithmetic_of
+from normcheck.families.defined.tracing.traced import Traced
 
 Values = Mapping[str, Any]
 """Arrays by name, "x" for the input."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, WIDE_NAMES, Array
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS, WIDE_NAMES, Array
 from normcheck.core.layouts import applies
 from normcheck.core.space import ChoiceSpace
 from normcheck.families.defined.case import DefinedCase
@@ -42,6 +42,7 @@ class DefinedDraw:
     values: str = "plain"
     option: int = 0
     eps: float = -1.0  # of an implementation that takes none; negative: the option's
+    narrow: bool = False  # eps is held in float32
     order: str = "contiguous"
     format: str = FLOAT64.name
 
@@ -54,10 +55,17 @@ def _mixed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 SMALL = "small"
 """The values beside which eps is large."""
 
+FAR = "far"
+"""The values whose mean is far above their deviation: a difference of their squares has few digits left."""
+
+MEANS = {FLOAT64.name: 2.0**16, FLOAT32.name: 2.0**10}
+"""That mean by format: a sound variance still has a bound by first-order analysis."""
+
 VALUES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "plain": lambda rng, shape: rng.standard_normal(shape),
     "offset": lambda rng, shape: rng.standard_normal(shape) + 4.0,
     SMALL: lambda rng, shape: rng.standard_normal(shape) * 2.0**-9,
+    FAR: lambda rng, shape: rng.standard_normal(shape),
     "large": lambda rng, shape: rng.standard_normal(shape) * 2.0**6,
     "mixed": _mixed,
 }
@@ -69,7 +77,10 @@ def constants(entry: DefinedNormalizer, draw: DefinedDraw) -> dict[str, Any]:
     out = dict(entry.constants)
     if draw.option != DEFAULTS:
         out |= {name: some[draw.option % len(some)] for name, some in entry.options.items()}
-    return out | ({"eps": draw.eps} if draw.eps >= 0.0 and "eps" in out else {})
+    eps = {"eps": draw.eps if draw.eps >= 0.0 else out["eps"]} if "eps" in out else {}
+    return out | {
+        name: float(FLOAT32.round(np.asarray(value))) if draw.narrow else value for name, value in eps.items()
+    }
 
 
 def _shape(entry: DefinedNormalizer, draw: DefinedDraw) -> tuple[tuple[int, ...], int]:
@@ -90,6 +101,7 @@ def _made(entry: DefinedNormalizer, draw: DefinedDraw, rng: np.random.Generator,
     arrays = {}
     for name in entry.parameters:
         drawn = rng.uniform(0.5, 2.0, entry.shape(name, x, units))
+        drawn = np.ones(drawn.shape) if draw.values == FAR else drawn  # a share of the mean cancels all of it, or none
         signs = 1.0 if name in entry.positive else rng.choice((-1.0, 1.0), drawn.shape)
         arrays[name] = format.round(np.asarray(drawn * signs))
     shape = (len(x), units) if entry.layout == "linear" else x.shape
@@ -102,7 +114,8 @@ def defined_case(entry: DefinedNormalizer, draw: DefinedDraw) -> DefinedCase:
     """The case of a draw: random numbers."""
     rng = np.random.default_rng(draw.seed)
     shape, units = _shape(entry, draw)
-    return _made(entry, draw, rng, FORMATS[draw.format].round(VALUES[draw.values](rng, shape)), units)
+    x = VALUES[draw.values](rng, shape) + (MEANS[draw.format] if draw.values == FAR else 0.0)
+    return _made(entry, draw, rng, FORMATS[draw.format].round(x), units)
 
 
 def _dyadic(rng: np.random.Generator, *shape: int) -> Array:
@@ -153,6 +166,7 @@ class DefinedSpace(ChoiceSpace):
     rank: tuple[int, ...] = (0,)
     units: tuple[int, ...] = (0,)
     eps: tuple[float, ...] = (-1.0,)
+    narrow: tuple[bool, ...] = (False,)
 
     def options(self, subject: DefinedSubject) -> dict[str, tuple[Any, ...]]:
         """The options of each choice that the subject supports; rank and width of 0 are those of the entry."""
@@ -170,10 +184,11 @@ class DefinedSpace(ChoiceSpace):
         served = tuple(k for k in some if self._keeps(entry, k, fixed))
         eps = fixed.get("eps")
         rank = tuple(r for r in choices["rank"] if r == 0 or r in subject.domain.ranks)
-        order = tuple(o for o in choices["order"] if applies((6,) * max(subject.domain.ranks), o))
+        taken = ("contiguous", *subject.domain.orders)
+        order = tuple(o for o in choices["order"] if o in taken and applies((6,) * max(subject.domain.ranks), o))
         return choices | {
             "option": served or (DEFAULTS,), "eps": choices["eps"] if eps is None else (eps,), "rank": rank,
-            "order": order,
+            "order": order, "narrow": (subject.contract.eps_format == FLOAT32.name,),
         }  # fmt: skip
 
     @staticmethod
@@ -193,6 +208,8 @@ class DefinedSpace(ChoiceSpace):
         if SMALL in self.values:
             options = self.options(subject)["option"]
             yield from (replace(first, seed=7 + k, option=k, values=SMALL) for k in options if k != first.option)
+        if FAR in self.values:
+            yield from (replace(first, seed=5, values=FAR, format=name) for name in self.options(subject)["format"])
         yield from others
 
     def words(self) -> str:

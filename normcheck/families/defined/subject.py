@@ -11,6 +11,9 @@ from normcheck.core.floats import WIDE_NAMES
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 
+ORDERS = ("transposed", "padded rows", "every second", "channels last")
+"""The layouts in memory that are tried, other than contiguous."""
+
 
 @dataclass(frozen=True, slots=True)
 class DefinedDomain:
@@ -23,6 +26,7 @@ class DefinedDomain:
     gradient: bool = True
     state: bool = True  # keeps the state of the entry
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
+    orders: tuple[str, ...] = ORDERS  # layouts in memory of the input, other than contiguous
 
 
 @dataclass(frozen=True, slots=True, eq=False)

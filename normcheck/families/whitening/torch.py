@@ -205,6 +205,7 @@ def _call(caller: Caller, case: WhiteningCase, gradient: bool) -> WhiteningAnswe
     if gradient:
         leaves = {role: held[role] for role in ("input", "weight", "bias")}
         given = [leaf for leaf in leaves.values() if leaf is not None]
+        owners = {"input": case.x, "weight": case.weight, "bias": case.bias}
         dy = torch.tensor(case.dy, dtype=y.dtype)
         if not y.requires_grad:
             raise CallError(f"{name} returned an output that does not require grad", "the output has no gradient")
@@ -212,8 +213,10 @@ def _call(caller: Caller, case: WhiteningCase, gradient: bool) -> WhiteningAnswe
             found = iter(torch.autograd.grad(y, given, dy, allow_unused=True))
         for role, leaf in leaves.items():
             got_one = None if leaf is None else next(found)
-            missing = None if leaf is None else array(torch.zeros_like(leaf))
-            grads[role] = missing if got_one is None else array(got_one)
+            if leaf is not None:
+                owner = owners[role]
+                grad = array(torch.zeros_like(leaf) if got_one is None else got_one)
+                grads[role] = grad if owner is None else grad.reshape(owner.shape)  # a layer may hold it with more axes
     return _answer(layer, y, case, grads)
 
 

@@ -27,3 +27,15 @@ class CentersOverUnits(nn.Conv2d):
     def forward(self, x):
         w = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
         return F.conv2d(x, w, self.bias, self.stride, self.padding)
+
+
+class TanhTimesA(nn.Module):
+    """The number that is alpha is behind the tanh, and the affine map is a module of its own."""
+
+    def __init__(self, dim, init_alpha=0.5):
+        super().__init__()
+        self.a = nn.Parameter(torch.full((1,), init_alpha))
+        self.affine = nn.ParameterDict({"gamma": torch.ones(dim), "beta": torch.zeros(dim)})
+
+    def forward(self, x):
+        return self.affine["gamma"] * self.a * torch.tanh(x) + self.affine["beta"]

@@ -7,20 +7,24 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.result import Comparison, worst
-from normcheck.families.defined.case import DefinedCase
+from normcheck.families.defined.case import COTANGENT, DefinedCase
 from normcheck.families.defined.checks.values import gradients, same_output
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DefinedSpace
-from normcheck.families.defined.subject import DefinedSubject
+from normcheck.families.defined.subject import ORDERS, DefinedSubject
 
 TORCH = "torch's functions"
 
 
 def ask_arguments(subject: DefinedSubject, case: DefinedCase) -> Comparison:
-    """A call leaves its input and its parameters as they are, and gives the cotangent back unchanged."""
+    """A call leaves its input and its parameters as they are, and its backward the cotangent."""
     got = subject.call(case, subject.domain.gradient)
     changed = [name for name in got.changed if name not in subject.entry.state]
-    law = "a call leaves its arguments as they are"
+    given = _unchanged("a call leaves its arguments as they are", [name for name in changed if name != COTANGENT])
+    return worst(given, _unchanged("a backward leaves its cotangent as it is", [n for n in changed if n == COTANGENT]))
+
+
+def _unchanged(law: str, changed: list[str]) -> Comparison:
     wrong = np.array([float(len(changed))])
     return differ(law, wrong, np.zeros(1), np.zeros(1), detail=f"changed: {', '.join(changed)}" if changed else "")
 
@@ -38,10 +42,13 @@ def _other(case: DefinedCase) -> DefinedCase:
 
 
 def ask_second_call(subject: DefinedSubject, case: DefinedCase) -> Comparison:
-    """A second call of the same layer, on other numbers, has the answer to these."""
+    """A second call of the same layer, on other numbers, has the answer to these, and leaves that of the first."""
     other = _other(case)
-    _, second = subject.successive((case, other))
-    return same_output(subject, other, "y = forward(x) in the second call", second)
+    first, second = subject.successive((case, other))
+    return worst(
+        same_output(subject, other, "y = forward(x) in the second call", second),
+        same_output(subject, case, "y of the first call is the same after the second", first),
+    )
 
 
 def stateless(entry: DefinedNormalizer) -> bool:
@@ -49,13 +56,17 @@ def stateless(entry: DefinedNormalizer) -> bool:
     return entry.update is None
 
 
-_ORDERS = ("transposed", "padded rows", "every second", "channels last")
+def strided(subject: DefinedSubject) -> str:
+    """Why other layouts cannot be checked; empty if one is taken."""
+    return "" if subject.domain.orders else subject.domain.absent.get("layouts", "takes contiguous arrays only")
+
+
 _PLAIN = DefinedSpace(values=("plain", "mixed"), cases=(6,))
 
 CHECKS = (
     Check("defined-arguments", "a call leaves its arguments as they are", TORCH, ask_arguments, _PLAIN),
     Check("defined-layout", "the answer does not depend on the layout in memory", TORCH, ask_layout,
-          DefinedSpace(values=("plain",), cases=(6,), order=_ORDERS)),
+          DefinedSpace(values=("plain",), cases=(6,), order=ORDERS), lacks=strided),
     Check("defined-second-call", "a call does not depend on the calls before it", TORCH, ask_second_call, _PLAIN,
           concerns=stateless),
 )  # fmt: skip

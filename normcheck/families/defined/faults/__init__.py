@@ -28,7 +28,10 @@ def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contr
 
     def successive(cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
         later = broken.later or (lambda entry, case, first: broken.answer(entry, case))
-        return (call(cases[0], False), *(_rounded(later(entry, case, cases[0]), case) for case in cases[1:]))
+        first = call(cases[0], False)
+        if broken.earlier is not None:
+            first = _rounded(broken.earlier(entry, cases[0], cases[-1]), cases[-1])
+        return (first, *(_rounded(later(entry, case, cases[0]), case) for case in cases[1:]))
 
     return DefinedSubject(broken.name, entry, promised, DefinedDomain(ranks=entry.served), call, successive)
 

@@ -9,7 +9,7 @@ from normcheck.core.floats import FLOAT64
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer, Forward, Slip
 from normcheck.families.defined.reference import answer, answered, traced
-from normcheck.families.defined.tracing.traced import Arithmetic, arithmetic_of
+from normcheck.families.defined.tracing.arithmetic import Arithmetic, arithmetic_of
 
 SLIP = "construction: a slip that the formula invites"
 OUTPUT = "the output, and the gradients through it"
@@ -32,7 +32,7 @@ def right(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefinedFault:
-    """One known way to be wrong: another answer, or another one after the first call."""
+    """One known way to be wrong: another answer, or another one after or before another call."""
 
     name: str
     story: str
@@ -41,6 +41,7 @@ class DefinedFault:
     concerns: Callable[[DefinedNormalizer], bool] = _every
     answer: Answering = right
     later: Later | None = None  # None: the same answer in every call
+    earlier: Later | None = None  # the answer of the first call, read after that of a later one
 
 
 def by_forward(forward: Forward, by: Arithmetic = arithmetic_of(FLOAT64)) -> Answering:  # noqa: B008  # frozen value

@@ -15,8 +15,9 @@ from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.faults.base import BACKWARD, DefinedFault, in_arithmetic, right
 from normcheck.families.defined.reference import apart
 from normcheck.families.defined.space import DefinedDraw, defined_case
+from normcheck.families.defined.tracing.arithmetic import arithmetic_of
 from normcheck.families.defined.tracing.gradients import constant
-from normcheck.families.defined.tracing.traced import Traced, arithmetic_of, average, total
+from normcheck.families.defined.tracing.traced import Traced, average, total
 
 _RIGHT = arithmetic_of(FLOAT64)
 

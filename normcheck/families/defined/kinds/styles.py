@@ -125,9 +125,8 @@ def _softmax(v: Any) -> Any:
 
 def _switch(x: Any, mean_weight: Any, var_weight: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
     at, of = mean(x, space(x)), variance(x, space(x))
-    square = of + np.square(at)
     centers = [at, mean(at, 1), mean(at, 0)]
-    spreads = [of, mean(square, 1) - np.square(centers[1]), mean(square, 0) - np.square(centers[2])]
+    spreads = [of, mean(of + np.square(at - centers[1]), 1), mean(of + np.square(at - centers[2]), 0)]
     m, v = _softmax(mean_weight), _softmax(var_weight)
     center = m[0] * centers[0] + m[1] * centers[1] + m[2] * centers[2]
     spread = v[0] * spreads[0] + v[1] * spreads[1] + v[2] * spreads[2]

@@ -14,20 +14,21 @@ from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
+from normcheck.core.layouts import applies
 from normcheck.families.defined import fixed_constants
 from normcheck.families.defined.axis import FULL, moved
-from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.case import COTANGENT, DefinedAnswer, DefinedCase
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, DefinedSpace, defined_case
-from normcheck.families.defined.subject import DefinedDomain, DefinedSubject
-from normcheck.families.defined.torch import weight_layers
+from normcheck.families.defined.subject import ORDERS, DefinedDomain, DefinedSubject
+from normcheck.families.defined.torch import parameters, weight_layers
 from normcheck.families.defined.torch.layer import DefinedLayer, Make, Tensors
 from normcheck.frameworks.guard import calling
 from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
 
-KEYS = ("axis", "eps", "formats", "slack")
+KEYS = ("axis", "eps", "eps-format", "formats", "slack")
 """Conventions that a defined normalizer has."""
 
 INPUT = "input"
@@ -85,18 +86,18 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         values = {"units": units, "inputs": case.x.shape[-1], **case.constants}
         module = target(**{roles[role]: value for role, value in values.items() if role in roles})
         module = module.to(DTYPES[case.format.name]).train()
-        own = {role: name for role in held for name in (role, *NAMES.get(role, ())) if hasattr(module, name)}
+        own = parameters.by_name(module, held)
+        given = {role: (role,) for role in held if role not in own}
+        names = _matched(module.forward, {INPUT: NAMES["input"], **given}, entry, "its forward")
+        own |= parameters.by_size(module, {role: held[role] for role in given if role not in names}, own, entry)
         with torch.no_grad():
-            for role, name in own.items():
-                there = getattr(module, name)
+            for role, there in parameters.named(module, own).items():
                 there.copy_(held[role].reshape(there.shape))
-        rest = [role for role in held if role not in own]
-        names = _matched(module.forward, {INPUT: NAMES["input"], **{r: (r,) for r in rest}}, entry, "its forward")
 
         def call(x: torch.Tensor, _case: DefinedCase) -> Any:
-            return module(x, **{names[role]: held[role] for role in rest if role in names})
+            return module(x, **{names[role]: held[role] for role in given if role in names})
 
-        return DefinedLayer(call, lambda: {**held, **{role: getattr(module, name) for role, name in own.items()}})
+        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)})
 
     return make
 
@@ -136,24 +137,27 @@ class DefinedCaller:
         before = {name: p.detach().clone() for name, p in layer.parameters().items()}
         y = self.output(layer, x, case)
         out = array(y)
-        grads = self._gradients(layer, x, y, case) if gradient else {}
+        dy = torch.tensor(case.dy, dtype=y.dtype)
+        grads = self._gradients(layer, x, y, dy, case) if gradient else {}
         after = layer.parameters()
         stored = {name: before[name].reshape(p.shape) for name, p in after.items()}
         changed = tuple(name for name, p in after.items() if not torch.equal(p.detach(), stored[name]))
         if not torch.equal(x.detach(), torch.tensor(case.x, dtype=x.dtype)):
             changed = ("x", *changed)
+        if not torch.equal(dy, torch.tensor(case.dy, dtype=y.dtype)):
+            changed = (COTANGENT, *changed)
         kept = self.entry.state if self.state else ()
         state = {name: array(after[name]).reshape(case.arrays[name].shape) for name in kept}
         return DefinedAnswer(out, grads, state, changed)
 
-    def _gradients(self, layer: DefinedLayer, x: torch.Tensor, y: torch.Tensor, case: DefinedCase) -> dict[str, Array]:
+    def _gradients(
+        self, layer: DefinedLayer, x: torch.Tensor, y: torch.Tensor, dy: torch.Tensor, case: DefinedCase
+    ) -> dict[str, Array]:
         leaves = {"x": x, **{name: p for name, p in layer.parameters().items() if name in self.entry.trained}}
         if not y.requires_grad:
             raise CallError(f"{self.name} returned an output that does not require grad", "the output has no gradient")
         with calling(case, self.name, " in its backward"):
-            found = torch.autograd.grad(
-                y, list(leaves.values()), torch.tensor(case.dy, dtype=y.dtype), allow_unused=True
-            )
+            found = torch.autograd.grad(y, list(leaves.values()), dy, allow_unused=True)
         zeros = {
             name: torch.zeros_like(leaf) if g is None else g
             for (name, leaf), g in zip(leaves.items(), found, strict=True)
@@ -164,7 +168,8 @@ class DefinedCaller:
     def successive(self, cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
         layer = self.new(cases[0], gradient=False)
         with torch.no_grad():
-            return tuple(DefinedAnswer(array(self.output(layer, self._input(c, gradient=False), c))) for c in cases)
+            outputs = [self.output(layer, self._input(c, gradient=False), c) for c in cases]
+        return tuple(DefinedAnswer(array(y)) for y in outputs)  # read at the end: a later call may have written to them
 
 
 def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
@@ -273,7 +278,13 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     rank = {r: _why(bound, rank=r, format=served[0]) for r in able.ranks}
     ranks = tuple(r for r, why in rank.items() if not why)
     gradient = lacking_gradient(_why(bound, gradient=True, format=served[0], rank=ranks[0])) if ranks else ""
+    some = tuple(o for o in ORDERS if ranks and applies((6,) * max(ranks), o))
+    orders = {o: next(filter(None, (_why(bound, order=o, format=served[0], rank=r) for r in ranks)), "") for o in some}
+    refused = [o for o, why in orders.items() if why]
+    what = "layouts" if len(refused) == len(orders) else f"inputs {', '.join(refused)}"
+    layouts = {what: orders[refused[0]]} if refused else {}
     constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
-    lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **constants}
+    lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **layouts, **constants}
     absent = {what: why for what, why in lacking.items() if why}
-    return replace(able, formats=served, ranks=ranks, gradient=not gradient, absent=absent)
+    taken = tuple(o for o in orders if o not in refused)
+    return replace(able, formats=served, ranks=ranks, orders=taken, gradient=not gradient, absent=absent)

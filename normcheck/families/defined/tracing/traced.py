@@ -8,36 +8,18 @@ operations, so a gradient has such a bound too. Errors are taken to add up; to f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from normcheck.core.errors import UsageError
-from normcheck.core.floats import Array, Format
+from normcheck.core.floats import Array
+from normcheck.families.defined.tracing.arithmetic import Arithmetic
 from normcheck.families.defined.tracing.rules import PLAIN, RULES, STRUCTURAL, Rule, Slope, one
 
 FRAGILE = 0.02
 """The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
-
-Reduce = Callable[["Traced", Any], "Traced"]
-"""The sum of a traced array along axes, which stay with length 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """How traced values compute: the roundoff of each operation, and how they are summed, which a fault replaces."""
-
-    u: float
-    reduce: Reduce | None = None
-    mean: Reduce | None = None
-
-
-def arithmetic_of(format: Format) -> Arithmetic:
-    """That in which a sound implementation computes for inputs of a format."""
-    return Arithmetic(format.wide.u)
-
 
 Pull = Callable[["Traced"], "Traced"]
 """From the gradient by a result to the gradient by one of its arguments."""
@@ -201,13 +183,21 @@ def as_traced(a: Any, by: Arithmetic) -> Traced:
     return Traced(value, by.u * np.abs(value) * (value != np.rint(value)), by)
 
 
-def _fitted(g: Traced, shape: tuple[int, ...]) -> Traced:
-    """A gradient summed over the axes along which an argument of that shape was broadcast."""
+def _fitted(g: Traced, shape: tuple[int, ...], whole: Traced | None = None) -> Traced:
+    """A gradient summed over the axes along which an argument of that shape was broadcast.
+
+    whole: that of which g selects entries. Other right code, relu(a - b) + b for a maximum, subtracts the sum of the
+    rest from that of all: it loses n u times the sum of all sizes, also where no entry is selected.
+    """
     if g.shape == shape:
         return g
     extra = g.ndim - len(shape)
     axes = (*range(extra), *(extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1))
-    return (g.sum(axes, keepdims=True) if axes else g).reshape(shape)
+    out = g.sum(axes, keepdims=True) if axes else g
+    if whole is not None and out.size < g.size:
+        rest = (np.abs(whole.value) - np.abs(g.value)).sum(axis=axes, keepdims=True)
+        out.off = out.off + g.size // out.size * g.u * rest
+    return out.reshape(shape)
 
 
 def _elementwise(ufunc: Any, rule: Rule, args: list[Traced]) -> Traced:
@@ -224,11 +214,11 @@ def _elementwise(ufunc: Any, rule: Rule, args: list[Traced]) -> Traced:
 
     def pull_by(a: Traced, slope: Slope) -> Pull:
         def pull(g: Traced) -> Traced:
-            made = g if slope is one else g * slope(*args, out)
+            made, all_of = g if slope is one else g * slope(*args, out), g if len(args) > 1 and rule.jump else None
             if rule.jump:
                 meeting = rule.meet(*values) <= np.asarray(sum(b.off for b in args))
                 made = Traced(made.value, made.off + rule.jump * meeting * np.abs(g.value), by)
-            return _fitted(made, a.shape)
+            return _fitted(made, a.shape, all_of)
 
         return pull
 
@@ -294,7 +284,7 @@ def _where(condition: Any, a: Any, b: Any) -> Traced:
     chosen = np.asarray(condition, dtype=bool)
 
     def pull_by(arm: Traced, kept: Array) -> Pull:
-        return lambda g: _fitted(g * (kept * 1.0), arm.shape)
+        return lambda g: _fitted(g * (kept * 1.0), arm.shape, g)
 
     off = np.where(chosen, first.off, second.off)
     parents = [(first, pull_by(first, chosen)), (second, pull_by(second, ~chosen))]

@@ -1,0 +1,26 @@
+"""How traced values compute: with which roundoff, and how they are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from normcheck.core.floats import Format
+
+Reduce = Callable[[Any, Any], Any]
+"""The sum of a traced array along axes, which stay with length 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How traced values compute: the roundoff of each operation, and how they are summed, which a fault replaces."""
+
+    u: float
+    reduce: Reduce | None = None
+    mean: Reduce | None = None
+
+
+def arithmetic_of(format: Format) -> Arithmetic:
+    """That in which a sound implementation computes for inputs of a format."""
+    return Arithmetic(format.wide.u)
