@@ -86,6 +86,22 @@ def test_memory_of_results_and_cotangents_is_not_written_to(kind: str, name: str
     assert [cause["name"] for cause in found.causes] == [fault]
 
 
+def test_an_eps_in_float32_is_a_warning_or_declared() -> None:
+    target, kind = f"{CODE}/eps_formats.py:FilterResponseNorm2d", "filter_response_norm"
+    found = normcheck.check(target, as_=kind, effort="quick")
+    declared = normcheck.check(target, as_=kind, effort="quick", contract={"eps-format": "float32"})
+
+    assert [one["name"] for one in found.warnings] == ["eps-in-float32"]
+    assert found.ok
+    assert declared.ok
+    assert not declared.warnings
+
+
+@pytest.mark.parametrize("name", ["EpsOfHalf", "EpsOfItsOwn"])
+def test_a_wrong_eps_in_float32_fails(name: str) -> None:
+    assert not normcheck.check(f"{CODE}/eps_formats.py:{name}", as_="filter_response_norm", effort="quick").ok
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -9,6 +9,7 @@ from normcheck.families.defined.checks import table
 from normcheck.families.defined.kinds import ENTRIES
 from normcheck.families.defined.network import network
 from normcheck.families.defined.subject import DefinedSubject
+from normcheck.families.defined.weaker import EPS_IN_FLOAT32, weaker
 from normcheck.frameworks.registry import binder_of
 
 FAMILY = Family(
@@ -21,6 +22,8 @@ FAMILY = Family(
     faulty=faults.faulty,
     like=faults.like,
     diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty, faults.like),
+    convention_warnings=EPS_IN_FLOAT32,
+    weaker=weaker,
     sections=explain.sections,
     row=table.row,
     extended=table.extended,

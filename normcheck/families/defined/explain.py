@@ -31,7 +31,9 @@ def sections(entry: DefinedNormalizer) -> Iterator[Section]:
     able = [name for name, fault in ALL.items() if fault.concerns(entry)]
     yield "known faults", (", ".join(able),)
     eps = "--norm-contract eps=E: the eps of code that takes none"
-    conventions = f"{eps}; formats={FLOAT32.name}; slack=S multiplies every bound."
+    conventions = (
+        f"{eps}; eps-format={FLOAT32.name}: it is held in that; formats={FLOAT32.name}; slack=S multiplies every bound."
+    )
     yield "conventions", (conventions,)
 
 

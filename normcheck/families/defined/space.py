@@ -42,6 +42,7 @@ class DefinedDraw:
     values: str = "plain"
     option: int = 0
     eps: float = -1.0  # of an implementation that takes none; negative: the option's
+    narrow: bool = False  # eps is held in float32
     order: str = "contiguous"
     format: str = FLOAT64.name
 
@@ -76,7 +77,10 @@ def constants(entry: DefinedNormalizer, draw: DefinedDraw) -> dict[str, Any]:
     out = dict(entry.constants)
     if draw.option != DEFAULTS:
         out |= {name: some[draw.option % len(some)] for name, some in entry.options.items()}
-    return out | ({"eps": draw.eps} if draw.eps >= 0.0 and "eps" in out else {})
+    eps = {"eps": draw.eps if draw.eps >= 0.0 else out["eps"]} if "eps" in out else {}
+    return out | {
+        name: float(FLOAT32.round(np.asarray(value))) if draw.narrow else value for name, value in eps.items()
+    }
 
 
 def _shape(entry: DefinedNormalizer, draw: DefinedDraw) -> tuple[tuple[int, ...], int]:
@@ -162,6 +166,7 @@ class DefinedSpace(ChoiceSpace):
     rank: tuple[int, ...] = (0,)
     units: tuple[int, ...] = (0,)
     eps: tuple[float, ...] = (-1.0,)
+    narrow: tuple[bool, ...] = (False,)
 
     def options(self, subject: DefinedSubject) -> dict[str, tuple[Any, ...]]:
         """The options of each choice that the subject supports; rank and width of 0 are those of the entry."""
@@ -183,7 +188,7 @@ class DefinedSpace(ChoiceSpace):
         order = tuple(o for o in choices["order"] if o in taken and applies((6,) * max(subject.domain.ranks), o))
         return choices | {
             "option": served or (DEFAULTS,), "eps": choices["eps"] if eps is None else (eps,), "rank": rank,
-            "order": order,
+            "order": order, "narrow": (subject.contract.eps_format == FLOAT32.name,),
         }  # fmt: skip
 
     @staticmethod

@@ -28,7 +28,7 @@ from normcheck.frameworks.load import load
 from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
 
-KEYS = ("axis", "eps", "formats", "slack")
+KEYS = ("axis", "eps", "eps-format", "formats", "slack")
 """Conventions that a defined normalizer has."""
 
 INPUT = "input"
