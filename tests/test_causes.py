@@ -198,6 +198,44 @@ def test_a_format_that_is_refused_is_a_warning() -> None:
     assert verdict.formats["bfloat16"] == "warning"
 
 
+def normalized_twice(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """In float64, with an error as small as a roundoff of float32: eps counts twice."""
+    y = nn.functional.layer_norm(nn.functional.layer_norm(x, x.shape[-1:], eps=eps), x.shape[-1:], eps=eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def length_with_eps(v: Any, g: Any, dim: int = 0) -> Any:
+    return v * (g / (torch.linalg.vector_norm(v, dim=[i for i in range(v.dim()) if i != dim], keepdim=True) + 1e-5))
+
+
+@pytest.mark.parametrize(("target", "kind"), [(normalized_twice, "layer_norm"), (length_with_eps, "weight_norm")])
+def test_a_small_error_of_a_formula_is_none_of_single_precision(target: Any, kind: str) -> None:
+    verdict = check(target, kind)
+
+    assert not verdict.ok
+    assert "float64" in {finding.case["format"] for finding in verdict.findings}
+    assert "float64-in-float32" not in names(verdict.warnings)
+
+
+class StopsInput(nn.Module):
+    """In evaluation mode the normalized input has no history; weight and bias have gradients."""
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        y = nn.functional.layer_norm(wide, x.shape[-1:], eps=self.eps)
+        return ((y if self.training else y.detach()) * self.weight + self.bias).to(x.dtype)
+
+
+def test_an_evaluation_that_stops_the_gradient_of_the_input_alone_is_named() -> None:
+    assert names(check(StopsInput, "layer_norm").causes) == ["evaluation-stops-gradient"]
+
+
 def test_one_fault_is_one_cause() -> None:
     verdict = check(one_pass, "layer_norm")
 

@@ -83,12 +83,18 @@ UNLIKE = 1e3
 """In bounds of double precision, the least error that shows single precision: its roundoff is 5e8 times as large."""
 
 
+NOISE = 0.1
+"""An error changes by this part of it where the input is scaled by 1 + `ABOVE`, if it is of rounding. That of another
+formula follows the input smoothly: a power p of the scale changes it by p 2^-8."""
+
+
 @lru_cache(maxsize=16)
 def _computes_in_single(subject: Subject) -> bool:
     """Whether float64 input, or its statistics, is computed in float32. The output may be wrong beside.
 
     Either a change of scale that float32 does not resolve changes nothing; or the output follows it, though it does not
-    follow a larger one, since the statistics do not see it; or the output has the error of float32, and no larger one.
+    follow a larger one, since the statistics do not see it; or the output has the error of float32, and no larger one,
+    and it is one of rounding.
     """
     if FLOAT32.name not in subject.domain.formats:
         return False
@@ -107,8 +113,11 @@ def _computes_in_single(subject: Subject) -> bool:
     truth = truth_of(subject, case)
     if y.shape != truth.y.shape:
         return False
-    error, allowed = np.abs(y - truth.y), forward_bound(subject, truth)
-    return bool((error > UNLIKE * allowed).any() and (error <= SINGLE * allowed).all())
+    off, allowed = y - truth.y, forward_bound(subject, truth)
+    if not ((np.abs(off) > UNLIKE * allowed).any() and (np.abs(off) <= SINGLE * allowed).all()):
+        return False
+    changed = above - truth_of(subject, case.but(x=case.x * (1.0 + ABOVE))).y - off
+    return float(np.abs(changed).max()) > NOISE * float(np.abs(off).max())
 
 
 def _refused_size(subject: Subject, check: Check, draw: Any) -> str:

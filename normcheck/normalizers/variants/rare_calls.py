@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.core.floats import BFLOAT16, FLOAT32, Array
-from normcheck.core.uses import SECOND, asks
+from normcheck.core.uses import EVALUATED, SECOND, asks
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault, FaultQuestion
 from normcheck.normalizers.faults.backward import with_cotangent
@@ -27,6 +27,13 @@ def _early_return(answer: Answer, question: FaultQuestion) -> Answer:
         return answer
     zeros = {n: 0.0 * v for n in ("dweight", "dbias") if (v := getattr(answer, n)) is not None}
     return replace(answer, **zeros)
+
+
+def _input_stopped(answer: Answer, question: FaultQuestion) -> Answer:
+    """In evaluation mode the normalized input has no history: the parameters that follow have their gradients."""
+    if question.case.use not in EVALUATED or answer.dx is None:
+        return answer
+    return replace(answer, dx=0.0 * answer.dx)
 
 
 def _sum_of_first_axis(answer: Answer, question: FaultQuestion) -> Answer:
@@ -71,6 +78,7 @@ def of_rare_calls() -> Iterator[Fault]:
     yield variant("create-graph-changes-gradient", after=_with_create_graph("dx", "jv", "ddx"))
     yield variant("second-derivative-without-weight", after=_with_create_graph("jv", "ddx"))
     yield variant("frozen-input-loses-dweight", after=_early_return)
+    yield variant("evaluation-stops-gradient", after=_input_stopped)
     yield variant("copy-as-made", layer_hooks=copied_in(lambda made: FLOAT32))
     yield variant("vector-dweight-summed", after=_sum_of_first_axis)
     yield variant("eval-takes-inverse-deviation", before=_inverse_without_eps)
