@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,19 @@ def torch_bug(subject: Any, check: Check) -> KnownBug | None:
 def inherited_bug(subject: Any, check: Check, outcome: Outcome) -> KnownBug | None:
     """The bug of torch's own function, if that returns bit for bit the same on the case of a finding."""
     bug = torch_bug(subject, check)
-    if bug is None or outcome.finding is None:
+    if bug is None or outcome.finding is None or not _may_call_torch(subject):
         return None
     target = families.of(subject.entry).counterpart(subject.entry)
     draw = draw_of(check, subject, outcome.finding)
     mine, own = (_answers(one, check, draw) for one in (subject, _bound(subject.entry.name, target)))
     same = len(mine) == len(own) and all(_alike(a, b) for a, b in zip(mine, own, strict=True))
     return bug if mine and same else None
+
+
+def _may_call_torch(subject: Any) -> bool:
+    """Whether torch is installed, and the code is not known to be of another framework, which inherits nothing."""
+    language = getattr(subject.domain, "language", None)
+    return find_spec("torch") is not None and (language is None or language.framework == "torch")
 
 
 @lru_cache(maxsize=8)
