@@ -96,6 +96,12 @@ def test_the_defects_of_the_library_are_found(word: str, check: str, where: str)
     assert where in outcome.finding.replay
 
 
+def test_a_finding_where_torch_has_a_known_bug_needs_no_torch() -> None:
+    """Only code that may call torch is compared with torch's own function."""
+    (outcome,) = Asked("group_norm=paddle.nn:GroupNorm", "accuracy=one-pass").ask("parameter-grid")
+    assert outcome.status == FAILED, outcome.reason
+
+
 def test_the_defects_are_real() -> None:
     """Each, as far as it is a number, beside what numpy computes in float64."""
     rng = np.random.default_rng(0)
