@@ -20,6 +20,7 @@ from normcheck.frameworks import fixed_eps, trained_only
 from normcheck.frameworks.call_source import Spell
 from normcheck.frameworks.fixed_eps import FREE
 from normcheck.frameworks.guard import failure
+from normcheck.frameworks.probe_eps import least_eps, most_eps
 from normcheck.frameworks.probe_ranks import accepted_ranks
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.fit import fit, ranks
@@ -143,8 +144,8 @@ def discover(normalizer: Normalizer, contract: Contract, attempt: Attempt) -> Do
         eps64=eps.in_float64,
         eps_measured=eps.measured,
         eps_place=eps.place,
-        most_eps=_most_eps(normalizer, trial, base, absent) if offer.takes_eps else math.inf,
-        least_eps=_least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
+        most_eps=most_eps(normalizer, trial, base, absent) if offer.takes_eps else math.inf,
+        least_eps=least_eps(normalizer, trial, base, absent) if offer.takes_eps else 0.0,
         training=not frozen,
         state=offer.state,
         evaluation=offer.evaluation or frozen,
@@ -259,46 +260,6 @@ def _modes(normalizer: Normalizer, call: Call, base: Draw, domain: Domain, offer
         state=updates,
         absent=absent,
     )
-
-
-EPS = (1e-5 * 2.0**-60, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5)
-"""Values of eps, from one that changes no result to one that every layer accepts."""
-
-
-def _least_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
-    """The smallest eps that the implementation accepts, 0 if it accepts all: some kernels raise for a small eps."""
-    if normalizer.eps is None:
-        return 0.0
-    why = ""
-    for eps in EPS:
-        refused = failure(call, values(normalizer, replace(base, eps=eps)))
-        if not refused:
-            if why:
-                absent[f"eps below {eps:g}"] = why
-                return eps
-            return 0.0
-        why = refused
-    return EPS[-1]
-
-
-LARGE = (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
-"""Values of eps, from one that no layer has in use to one that every layer accepts."""
-
-
-def _most_eps(normalizer: Normalizer, call: Call, base: Draw, absent: dict[str, str]) -> float:
-    """The largest eps that the implementation accepts, infinity if it accepts all: some take none above 0.001."""
-    if normalizer.eps is None:
-        return math.inf
-    why = ""
-    for eps in LARGE:
-        refused = failure(call, values(normalizer, replace(base, eps=eps)))
-        if not refused:
-            if why:
-                absent[f"eps above {eps:g}"] = why
-                return eps
-            return math.inf
-        why = refused
-    return LARGE[-1]
 
 
 def offered_affine(roles: Sequence[str], required: Sequence[str], normalizer: Normalizer) -> tuple[str, ...]:
