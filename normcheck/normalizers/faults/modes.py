@@ -79,7 +79,7 @@ def _fault(name: str, story: str, source: str, after: Callable[[Answer, FaultQue
     return Fault(name=name, story=story, source=source, concerns=concerns, where="mode", after=after)
 
 
-def _filled(role: str, value: float) -> Callable[[Constructed], Constructed]:
+def filled(role: str, value: float) -> Callable[[Constructed], Constructed]:
     def change(new: Constructed) -> Constructed:
         held = getattr(new, role)
         changed: dict[str, Any] = {} if held is None else {role: np.full(held.shape, value)}
@@ -129,12 +129,12 @@ FAULTS = (
         "weight-starts-elsewhere",
         "The weight of a new layer is not the one that leaves what is normalized as it is: zero, a random number, or "
         "what the memory held. Hides wherever parameters are loaded.",
-        "google-research/timesfm#481", _filled("weight", 0.0), concerns=weighted_activations,
+        "google-research/timesfm#481", filled("weight", 0.0), concerns=weighted_activations,
     ),
     _constructing(
         "bias-starts-elsewhere",
         "The bias of a new layer is not zero. Hides wherever parameters are loaded.",
-        "pytorch/pytorch#4922", _filled("bias", 1.0), concerns=has_both,
+        "pytorch/pytorch#4922", filled("bias", 1.0), concerns=has_both,
     ),
     _constructing(
         "bias-option-ignored",
@@ -151,7 +151,7 @@ FAULTS = (
         "running-variance-starts-elsewhere",
         "The running variance does not start at one: where it is zero, what is evaluated before training is divided by "
         "the root of eps.",
-        "torch.nn.BatchNorm2d: the running variance starts at 1", _filled("running_var", 0.0),
+        "torch.nn.BatchNorm2d: the running variance starts at 1", filled("running_var", 0.0),
         concerns=keeps_variance,
     ),
 )  # fmt: skip

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from normcheck.core.floats import Array
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.backward import mean_term
-from normcheck.normalizers.faults.base import Fault
-from normcheck.normalizers.faults.structure import centered, divides
+from normcheck.normalizers.faults.base import Fault, FaultQuestion
+from normcheck.normalizers.faults.structure import centered, divides, divides_activations, weighted_activations
+from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
+from normcheck.normalizers.subject import Answer
+
+After = Callable[[Answer, FaultQuestion], Answer]
 
 Factor = Callable[[Saved, Setting], Array | float]
 
@@ -39,6 +46,66 @@ def scaled_mean_term(factor: Factor) -> Callable[[Steps], Steps]:
     return mean_term(lambda dx, k: dx.dtype.type(factor(None, k)) * dx.mean(axis=1, keepdims=True))  # type: ignore[arg-type]  # such a factor reads no statistics
 
 
+def _times_weight(name: str) -> After:
+    """The gradient of a parameter, multiplied by the weight."""
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        value, weight = getattr(answer, name), question.case.weight
+        if value is None or weight is None:
+            return answer
+        changed: dict[str, Any] = {name: value * (weight + 1.0 if question.contract.weight == "1+w" else weight)}
+        return replace(answer, **changed)
+
+    return after
+
+
+dweight_times_weight, dbias_times_weight = map(_times_weight, ("dweight", "dbias"))
+
+
+def _without_weight(constant: str) -> After:
+    """The gradient with one term that is computed from the cotangent before it is multiplied by the weight.
+
+    constant: the gradient mode in which that term is missing.
+    """
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case = question.case
+        if answer.dx is None or case.weight is None or question.contract.gradient != "full":
+            return answer
+
+        def dx(of: Case, mode: str) -> Array:
+            found = evaluate(question.normalizer, of, replace(question.contract, gradient=mode)).dx
+            assert found is not None
+            return found
+
+        bare = case.but(weight=None)
+        return replace(answer, dx=dx(case, constant) + dx(bare, "full") - dx(bare, constant))
+
+    return after
+
+
+def _centered_and_weighted(n: Normalizer) -> bool:
+    return centered(n) and divides_activations(n) and weighted_activations(n)
+
+
+def _weighted_and_divided(n: Normalizer) -> bool:
+    return divides_activations(n) and weighted_activations(n)
+
+
+def _only_divides(n: Normalizer) -> bool:
+    return divides_activations(n) and not centered(n)
+
+
+def _subtracting(steps: Steps) -> Steps:
+    """The mean of the cotangent is subtracted before the division by the scale."""
+
+    def backward(saved: Saved, g: Array, k: Setting) -> Array:
+        out: Array = steps.backward(saved, g, k) - g.mean(axis=1, keepdims=True) / saved.s
+        return out
+
+    return replace(steps, backward=backward)
+
+
 FAULTS = (
     Fault(
         name="mean-term-scaled",
@@ -57,5 +124,41 @@ FAULTS = (
         concerns=divides,
         where="backward",
         steps=scaled_variance_term(lambda saved, k: 0.5),
+    ),
+    Fault(
+        name="mean-term-without-weight",
+        story="The mean that is subtracted is that of the cotangent before it is multiplied by the weight. Hides while "
+        "the weight is 1.",
+        source="constructed",
+        concerns=_centered_and_weighted,
+        where="backward",
+        after=_without_weight("mean-constant"),
+    ),
+    Fault(
+        name="variance-term-without-weight",
+        story="The term of the variance is computed from the cotangent before it is multiplied by the weight. Hides "
+        "while the weight is 1.",
+        source="constructed",
+        concerns=_weighted_and_divided,
+        where="backward",
+        after=_without_weight("variance-constant"),
+    ),
+    Fault(
+        name="mean-term-added",
+        story="The backward subtracts a mean, as that of a layer norm does; the forward subtracts none. Hides where "
+        "the cotangent has mean 0.",
+        source="constructed",
+        concerns=_only_divides,
+        where="backward",
+        steps=_subtracting,
+    ),
+    Fault(
+        name="dweight-times-weight",
+        story="The gradient of the weight or the bias is summed from the cotangent after it is multiplied by the "
+        "weight. Hides while the weight is 1.",
+        source="constructed",
+        concerns=_weighted_and_divided,
+        where="backward",
+        after=dweight_times_weight,
     ),
 )

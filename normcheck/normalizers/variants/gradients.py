@@ -9,9 +9,15 @@ import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.normalizers.faults import Fault, FaultQuestion
-from normcheck.normalizers.faults.backward import with_dweight
+from normcheck.normalizers.faults.backward import with_dweight, with_dx
 from normcheck.normalizers.faults.saved import overwritten, reading, summed, zero_at
-from normcheck.normalizers.faults.terms import Factor, scaled_mean_term, scaled_variance_term
+from normcheck.normalizers.faults.terms import (
+    Factor,
+    dbias_times_weight,
+    dweight_times_weight,
+    scaled_mean_term,
+    scaled_variance_term,
+)
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
@@ -86,6 +92,29 @@ def _mean_of_all_cotangents(steps: Steps) -> Steps:
     return replace(steps, backward=backward)
 
 
+def _over_sets(mean: bool, variance: bool) -> Callable[[Steps], Steps]:
+    """Means over sets in place of members, in the term of the mean, of the variance, or both."""
+
+    def wrap(steps: Steps) -> Steps:
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            if k.through[1] != 1 or (k.centered and k.through[0] != 1):
+                return steps.backward(saved, g, k)
+            terms = g * (1.0 if k.centered else 0.0), g * saved.xh
+            sums = [
+                a.mean(axis=0 if other else 1, keepdims=True) for a, other in zip(terms, (mean, variance), strict=True)
+            ]
+            out: Array = (g - sums[0] - saved.xh * sums[1]) / saved.s
+            return out
+
+        return replace(steps, backward=backward)
+
+    return wrap
+
+
+def _of_both_parameters(answer: Answer, question: FaultQuestion) -> Answer:
+    return dbias_times_weight(dweight_times_weight(answer, question), question)
+
+
 def _of_training(steps: Steps) -> Steps:
     """The closed form of training, (g - mean g - xh mean(g xh)) / s, also where the statistics are constant."""
 
@@ -110,7 +139,13 @@ def of_gradients() -> Iterator[Fault]:
     )
     yield variant("dweight-last-row-missing", steps=unchanged, after=_only_sets(lambda sets: sets - 1))
     yield variant("dx-cross-row", steps=_mean_of_all_cotangents)
+    yield from (
+        variant("dx-cross-row", steps=_over_sets(*terms)) for terms in ((True, False), (False, True), (True, True))
+    )
     yield variant("dx-unbiased", steps=_both_by_fewer)
+    yield variant("mean-term-added", steps=with_dx(lambda dx, saved: dx - dx.mean(axis=1, keepdims=True)))
+    yield variant("dweight-times-weight", after=dbias_times_weight)
+    yield variant("dweight-times-weight", after=_of_both_parameters)
     yield from (variant("mean-term-scaled", steps=scaled_mean_term(factor)) for factor in MEAN_FACTORS)
     yield from (variant("variance-term-scaled", steps=scaled_variance_term(factor)) for factor in VARIANCE_FACTORS)
     yield variant("eval-gradient-through-statistics", steps=_of_training)
