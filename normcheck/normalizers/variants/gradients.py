@@ -31,12 +31,11 @@ MEAN_FACTORS: tuple[Factor, ...] = (lambda saved, k: -1.0, lambda saved, k: 0.5,
 """Factors of the mean: the wrong sign, half, the sum with the wrong sign."""
 
 VARIANCE_FACTORS: tuple[Factor, ...] = (
-    lambda saved, k: float(k.n), lambda saved, k: -0.5, lambda saved, k: -2.0, lambda saved, k: 2.0 * k.n,
-    lambda saved, k: 1.0 / k.n, lambda saved, k: k.n / max(k.n - 1.0, 1.0),
+    lambda saved, k: float(k.n), lambda saved, k: 2.0 * k.n, lambda saved, k: 1.0 / k.n,
+    lambda saved, k: k.n / max(k.n - 1.0, 1.0),
     *(lambda saved, k, p=power: saved.s**p for power in (1.0, 2.0, -1.0, -2.0)),
-    *(lambda saved, k, p=power: 0.5 * saved.s**p for power in (1.0, 2.0)),
 )  # fmt: skip
-"""Factors of the term of the variance: not divided, half and double with either sign, other powers of the deviation."""
+"""Factors of the term of the variance: not divided by the number, divided twice, other powers of the deviation."""
 
 
 def _both_by_fewer(steps: Steps) -> Steps:

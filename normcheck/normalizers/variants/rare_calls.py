@@ -12,7 +12,6 @@ from normcheck.core.uses import EVALUATED, SECOND, asks
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault, FaultQuestion
 from normcheck.normalizers.faults.backward import with_cotangent
-from normcheck.normalizers.faults.forward import with_output
 from normcheck.normalizers.faults.history import clipped_evaluation, clipped_evaluation_gradient, copied_in
 from normcheck.normalizers.faults.modes import filled
 from normcheck.normalizers.reference.oracle import partition
@@ -21,11 +20,6 @@ from normcheck.normalizers.variants.variant import variant
 
 LIMITS = (64.0, 256.0, 1024.0)
 """Limits at which people clip, in standard deviations, roughly."""
-
-
-def _numbers(y: Array) -> Array:
-    """NaN replaced by 0 in the output."""
-    return np.where(np.isnan(y), 0.0, y)
 
 
 def _early_return(answer: Answer, question: FaultQuestion) -> Answer:
@@ -96,4 +90,3 @@ def of_rare_calls() -> Iterator[Fault]:
         yield variant("eval-clips", after=_both(output, gradient))
         yield variant("eval-gradient-clipped", after=gradient)
     yield from (variant("weight-starts-elsewhere", constructed=filled("weight", value)) for value in (1.0, 0.1, 0.5))
-    yield variant("nan-hidden", before=lambda question: question.case, after=with_output(_numbers))
