@@ -132,6 +132,16 @@ def in_turn(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:
     return np.resize(np.asarray(values), shape)
 
 
+def moved_units(shape: tuple[int, ...], units: int, step: int) -> list[Array]:
+    """The places from which an array of this shape is indexed so that the units of each case move on.
+
+    By `step` times the number of the case: the form modulated gives each case its own order. units: their axis.
+    """
+    places = list(np.indices(shape))
+    places[units] = (places[units] + step * places[0]) % max(shape[units], 1)
+    return places
+
+
 def other_residual(x: Array, format: Format) -> Array:
     """The residual of the way `OTHER`."""
     return format.round(OTHER_RESIDUAL * x)

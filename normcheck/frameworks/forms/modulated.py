@@ -15,7 +15,7 @@ import numpy as np
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, with_first
-from normcheck.normalizers.forms import PLAIN
+from normcheck.normalizers.forms import PLAIN, moved_units
 
 
 def _units(question: FormQuestion) -> int:
@@ -25,9 +25,7 @@ def _units(question: FormQuestion) -> int:
 
 def _rolled(x: Any, shape: tuple[int, ...], units: int, question: FormQuestion, step: int) -> Any:
     """An array of this shape with the units of each case moved on by `step` times the number of the case."""
-    places = list(np.indices(shape))
-    places[units] = (places[units] + step * places[0]) % max(shape[units], 1)
-    return x[tuple(question.arrays.counts(one, question.x) for one in places)]
+    return x[tuple(question.arrays.counts(one, question.x) for one in moved_units(shape, units, step))]
 
 
 def _given(broadcast: bool, question: FormQuestion) -> Given:  # bound by partial

@@ -71,13 +71,19 @@ def with_dx(change: Callable[[Array, Saved], Array]) -> Callable[[Steps], Steps]
     return wrap
 
 
-def variance_term(factor: float) -> Callable[[Steps], Steps]:
-    """The term of the variance is multiplied by a factor."""
+Factor = Callable[[Saved, Setting], Array | float]
+"""A factor of a term of the backward, from the statistics."""
+
+
+def variance_term(factor: Factor) -> Callable[[Steps], Steps]:
+    """The term of the variance is multiplied by a factor, if the gradient passes through it."""
 
     def wrap(steps: Steps) -> Steps:
         def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            if not k.through[1]:
+                return steps.backward(saved, g, k)
             without = steps.backward(saved, g, replace(k, through=(k.through[0], 0)))
-            out: Array = without + g.dtype.type(factor) * (steps.backward(saved, g, k) - without)
+            out: Array = without + ((steps.backward(saved, g, k) - without) * factor(saved, k)).astype(g.dtype)
             return out
 
         return replace(steps, backward=backward)
@@ -148,7 +154,9 @@ def _as_if_contiguous(dy: Array, case: Case) -> Array:
     return misread(dy, case.layout("dy"))
 
 
-def _with(name: str, change: Callable[[Array, FaultQuestion], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
+def with_gradient(
+    name: str, change: Callable[[Array, FaultQuestion], Array]
+) -> Callable[[Answer, FaultQuestion], Answer]:
     """One gradient of the answer is changed."""
 
     def after(answer: Answer, question: FaultQuestion) -> Answer:
@@ -254,7 +262,7 @@ STATISTICS = (
         source="davisking/dlib#3001",
         concerns=divides,
         where="backward",
-        steps=variance_term(2.0),
+        steps=variance_term(lambda saved, k: 2.0),
     ),
     Fault(
         name="variance-term-sign",
@@ -263,7 +271,7 @@ STATISTICS = (
         source="ggml-org/ggml#1519",
         concerns=divides,
         where="backward",
-        steps=variance_term(-1.0),
+        steps=variance_term(lambda saved, k: -1.0),
     ),
     Fault(
         name="dx-unbiased",
@@ -361,7 +369,7 @@ INPUT = (
         source="huggingface/candle#2168",
         concerns=any_of_them,
         where="backward",
-        after=_with("dx", lambda dx, question: np.zeros_like(dx)),
+        after=with_gradient("dx", lambda dx, question: np.zeros_like(dx)),
     ),
     Fault(
         name="cotangent-first-element",
@@ -429,7 +437,7 @@ PARAMETERS = (
         source="unslothai/unsloth#4533",
         concerns=weighted,
         where="backward",
-        after=_with("dweight", lambda dw, question: np.zeros_like(dw)),
+        after=with_gradient("dweight", lambda dw, question: np.zeros_like(dw)),
     ),
     Fault(
         name="dweight-averaged",
@@ -437,7 +445,7 @@ PARAMETERS = (
         source="sony/nnabla#1120",
         concerns=weighted,
         where="backward",
-        after=_with("dweight", _per_entry),
+        after=with_gradient("dweight", _per_entry),
     ),
     Fault(
         name="dweight-last-row-missing",
@@ -462,7 +470,7 @@ PARAMETERS = (
         source="sony/nnabla#1120",
         concerns=has_bias,
         where="backward",
-        after=_with("dbias", _per_entry),
+        after=with_gradient("dbias", _per_entry),
     ),
     Fault(
         name="dbias-missing",
@@ -470,7 +478,7 @@ PARAMETERS = (
         source="pytorch/pytorch#193016",
         concerns=has_bias,
         where="backward",
-        after=_with("dbias", lambda db, question: np.zeros_like(db)),
+        after=with_gradient("dbias", lambda db, question: np.zeros_like(db)),
     ),
     Fault(
         name="dweight-dbias-swapped",

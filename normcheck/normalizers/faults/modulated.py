@@ -26,9 +26,7 @@ def _has_weights(n: Normalizer) -> bool:
 
 def _moved(full: Array, units: int, step: int) -> Array:
     """An array of the input's shape with the units of each case moved on by `step` times the number of the case."""
-    places = list(np.indices(full.shape))
-    places[units] = (places[units] + step * places[0]) % max(full.shape[units], 1)
-    out: Array = full[tuple(places)]
+    out: Array = full[tuple(forms.moved_units(full.shape, units, step))]
     return out
 
 

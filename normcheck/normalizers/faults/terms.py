@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from normcheck.core.floats import Array
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.faults.backward import mean_term
+from normcheck.normalizers.faults.backward import mean_term, variance_term, with_gradient
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import centered, divides, divides_activations, weighted_activations
 from normcheck.normalizers.normalizer import Normalizer
@@ -21,45 +20,21 @@ from normcheck.normalizers.subject import Answer
 
 After = Callable[[Answer, FaultQuestion], Answer]
 
-Factor = Callable[[Saved, Setting], Array | float]
+
+def scaled_mean_term(factor: Callable[[Setting], float]) -> Callable[[Steps], Steps]:
+    """The mean that is subtracted, times a factor."""
+    return mean_term(lambda dx, k: dx.dtype.type(factor(k)) * dx.mean(axis=1, keepdims=True))
 
 
-def scaled_variance_term(factor: Factor) -> Callable[[Steps], Steps]:
-    """The term of the variance times a factor; the mean is subtracted as ever."""
-
-    def wrap(steps: Steps) -> Steps:
-        def backward(saved: Saved, g: Array, k: Setting) -> Array:
-            if not k.through[1]:
-                return steps.backward(saved, g, k)
-            without = steps.backward(saved, g, replace(k, through=(k.through[0], 0)))
-            term = steps.backward(saved, g, k) - without
-            out: Array = without + (term * factor(saved, k)).astype(g.dtype)
-            return out
-
-        return replace(steps, backward=backward)
-
-    return wrap
-
-
-def scaled_mean_term(factor: Factor) -> Callable[[Steps], Steps]:
-    """The mean that is subtracted, times a factor that depends on the number of members alone."""
-    return mean_term(lambda dx, k: dx.dtype.type(factor(None, k)) * dx.mean(axis=1, keepdims=True))  # type: ignore[arg-type]  # such a factor reads no statistics
-
-
-def _times_weight(name: str) -> After:
+def _times_weight(value: Array, question: FaultQuestion) -> Array:
     """The gradient of a parameter, multiplied by the weight."""
-
-    def after(answer: Answer, question: FaultQuestion) -> Answer:
-        value, weight = getattr(answer, name), question.case.weight
-        if value is None or weight is None:
-            return answer
-        changed: dict[str, Any] = {name: value * (weight + 1.0 if question.contract.weight == "1+w" else weight)}
-        return replace(answer, **changed)
-
-    return after
+    weight = question.case.weight
+    if weight is None:
+        return value
+    return value * (weight + 1.0 if question.contract.weight == "1+w" else weight)
 
 
-dweight_times_weight, dbias_times_weight = map(_times_weight, ("dweight", "dbias"))
+dweight_times_weight, dbias_times_weight = (with_gradient(name, _times_weight) for name in ("dweight", "dbias"))
 
 
 def _without_weight(constant: str) -> After:
@@ -114,7 +89,7 @@ FAULTS = (
         source="constructed",
         concerns=centered,
         where="backward",
-        steps=scaled_mean_term(lambda saved, k: float(k.n)),
+        steps=scaled_mean_term(lambda k: float(k.n)),
     ),
     Fault(
         name="variance-term-scaled",
@@ -123,7 +98,7 @@ FAULTS = (
         source="constructed",
         concerns=divides,
         where="backward",
-        steps=scaled_variance_term(lambda saved, k: 0.5),
+        steps=variance_term(lambda saved, k: 0.5),
     ),
     Fault(
         name="mean-term-without-weight",

@@ -9,15 +9,9 @@ import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.normalizers.faults import Fault, FaultQuestion
-from normcheck.normalizers.faults.backward import with_dweight, with_dx
+from normcheck.normalizers.faults.backward import Factor, variance_term, with_dweight, with_dx
 from normcheck.normalizers.faults.saved import overwritten, reading, summed, zero_at
-from normcheck.normalizers.faults.terms import (
-    Factor,
-    dbias_times_weight,
-    dweight_times_weight,
-    scaled_mean_term,
-    scaled_variance_term,
-)
+from normcheck.normalizers.faults.terms import dbias_times_weight, dweight_times_weight, scaled_mean_term
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
@@ -27,7 +21,7 @@ SPECIAL = (63, 64, 65, 127, 128, 256, 512, 768, 769, 1023, 2048, 4095, 4096, 409
 """Widths for which kernels have paths of their own, beside that of the catalog's fault: one of them is wrong."""
 
 
-MEAN_FACTORS: tuple[Factor, ...] = (lambda saved, k: -1.0, lambda saved, k: 0.5, lambda saved, k: -float(k.n))
+MEAN_FACTORS: tuple[Callable[[Setting], float], ...] = (lambda k: -1.0, lambda k: 0.5, lambda k: -float(k.n))
 """Factors of the mean: the wrong sign, half, the sum with the wrong sign."""
 
 VARIANCE_FACTORS: tuple[Factor, ...] = (
@@ -40,8 +34,8 @@ VARIANCE_FACTORS: tuple[Factor, ...] = (
 
 def _both_by_fewer(steps: Steps) -> Steps:
     """Both terms divide by n - 1."""
-    by_fewer: Factor = lambda saved, k: k.n / max(k.n - 1.0, 1.0)
-    return scaled_mean_term(by_fewer)(scaled_variance_term(by_fewer)(steps))
+    by_fewer: Callable[[Setting], float] = lambda k: k.n / max(k.n - 1.0, 1.0)
+    return scaled_mean_term(by_fewer)(variance_term(lambda saved, k: by_fewer(k))(steps))
 
 
 def _whole_blocks(block: int) -> Callable[[Array], Array]:
@@ -146,7 +140,7 @@ def of_gradients() -> Iterator[Fault]:
     yield variant("dweight-times-weight", after=dbias_times_weight)
     yield variant("dweight-times-weight", after=_of_both_parameters)
     yield from (variant("mean-term-scaled", steps=scaled_mean_term(factor)) for factor in MEAN_FACTORS)
-    yield from (variant("variance-term-scaled", steps=scaled_variance_term(factor)) for factor in VARIANCE_FACTORS)
+    yield from (variant("variance-term-scaled", steps=variance_term(factor)) for factor in VARIANCE_FACTORS)
     yield variant("eval-gradient-through-statistics", steps=_of_training)
     yield variant("backward-reads-overwritten-input", **reading(overwritten))
     yield variant("dx-zero-at-one-width", after=zero_at(*SPECIAL))
