@@ -543,6 +543,19 @@ def test_an_overflow_in_half_by_the_class_alone_is_no_finding() -> None:
     assert normcheck.check(ReciprocalRoot, as_="instance_norm", effort="quick").ok
 
 
+@pytest.mark.parametrize("form", ["plain", "mask"])
+def test_code_has_no_fault_of_a_form_that_it_is_not_of(form: str) -> None:
+    """What returns its input resembles a residual norm that returns the sum first."""
+
+    def nothing(x: torch.Tensor, mask: Any = None, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+        return x * 1.0
+
+    verdict = normcheck.check(nothing, as_="instance_norm", effort="smoke", contract={"form": form})
+
+    assert not verdict.ok
+    assert "outputs-exchanged" not in [cause["name"] for cause in verdict.causes]
+
+
 class SumInHalf(nn.Module):
     """Instance norm whose sum is rounded to the input's format: it leaves float16's range in some cases."""
 

@@ -53,7 +53,7 @@ def _kept_from_first(subject: Subject) -> Changes | None:
     if len(found) < 3 or not any(_wrong(one) - _wrong(found[0]) for one in found[1:]):
         return None
     seen = Changes(found[0].question, later=found[-1])
-    lasting = [h.fault for h in hypotheses(subject.normalizer) if h.lasting]
+    lasting = [h.fault for h in hypotheses(subject.normalizer, subject.contract.form) if h.lasting]
     known = any(seen.alike(faults.subject(subject.normalizer, fault, subject.contract).call) for fault in lasting)
     return seen if known else None
 

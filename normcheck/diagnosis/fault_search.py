@@ -68,9 +68,11 @@ def examine(subject: Subject, outcomes: Iterable[Outcome]) -> Diagnosis:
     if not failed:
         return Diagnosis()
     if all(check.name in OF_ONE_LAW for check in failed):
-        return _all_of([one for one in hypotheses(subject.normalizer) if _same_law(subject, one, findings)])
+        return _all_of(
+            [one for one in hypotheses(subject.normalizer, subject.contract.form) if _same_law(subject, one, findings)]
+        )
     with quiet():  # numpy warns of a set without members, which has no mean
-        known, standard = hypotheses(subject.normalizer), of_standard_cases(subject)
+        known, standard = hypotheses(subject.normalizer, subject.contract.form), of_standard_cases(subject)
         if standard.changes is not None:
             return _explained(standard, known)
         found = None if any(particular(subject, check) for check in failed) else _by_standard_cases(subject)
@@ -133,7 +135,7 @@ def _by_standard_cases(subject: Subject) -> Diagnosis | None:
     evidence = of_standard_cases(subject)
     if evidence.standard_right:
         return None
-    return _explained(evidence, hypotheses(subject.normalizer))
+    return _explained(evidence, hypotheses(subject.normalizer, subject.contract.form))
 
 
 def _explained(evidence: Evidence, known: Sequence[Hypothesis]) -> Diagnosis:

@@ -10,6 +10,7 @@ from normcheck.core.contract import Contract
 from normcheck.normalizers import faults
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import Fault
+from normcheck.normalizers.forms import related
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.variants import variants
@@ -85,8 +86,12 @@ def within_half() -> Iterator[Hypothesis]:
 
 
 @lru_cache(maxsize=64)
-def hypotheses(normalizer: Normalizer) -> tuple[Hypothesis, ...]:
-    """All single hypotheses, those of the catalog first."""
-    known = [Hypothesis((fault.name,), fault) for fault in faults.concerning(normalizer)]
-    more = [fault for fault in variants(normalizer) if fault.concerns(normalizer)]
+def hypotheses(normalizer: Normalizer, form: str) -> tuple[Hypothesis, ...]:
+    """All single hypotheses on code of a form, those of the catalog first."""
+    known = [Hypothesis((fault.name,), fault) for fault in faults.concerning(normalizer) if _of_form(fault, form)]
+    more = [fault for fault in variants(normalizer) if fault.concerns(normalizer) and _of_form(fault, form)]
     return (*known, *(Hypothesis((fault.name,), fault, i + 1) for i, fault in enumerate(more)))
+
+
+def _of_form(fault: Fault, form: str) -> bool:
+    return related(fault.under.form, form)

@@ -97,6 +97,14 @@ def ways(form: str) -> tuple[str, ...]:
     return tuple(use for one in form.split("+") for use in USES.get(one, ()))
 
 
+def related(one: str, form: str) -> bool:
+    """Whether a fault of code of one form can be in code of another, both named as in the contract."""
+    groups = ({MASK, LENGTHS}, {GATE, GATE_FIRST}, set(activations.AFTER), set(quantization.QUANTIZED))
+    here = set(form.split("+"))
+    alike = [group for group in groups if here & group]
+    return all(name == PLAIN or name in here.union(*alike) for name in one.split("+"))
+
+
 def inexact(form: str) -> dict[str, str]:
     """The formats in which code of a form, named as in the contract, is not checked, with the reason."""
     return {format: reason for one in form.split("+") for format, reason in INEXACT.get(one, {}).items()}
