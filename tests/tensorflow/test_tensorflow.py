@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from asked import Asked
 
+import normcheck
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Outcome
 from normcheck.engine.asker import Asker
 from normcheck.engine.claims import claim, conventions
@@ -181,3 +182,12 @@ def test_a_right_function_passes_without_an_import_of_torch() -> None:
     command = [sys.executable, "-c", VERDICT, f"{CODE}/right.py:rms_norm"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("name", "ok"), [("masked_instance_norm", True), ("mask_of_first_case", False)])
+def test_a_mask(name: str, *, ok: bool) -> None:
+    """Entries are taken from anywhere: tensors of TensorFlow are not indexed by tensors."""
+    contract = {"form": "mask", "formats": "float64,float32"}
+    verdict = normcheck.check(f"{CODE}/right.py:{name}", as_="instance_norm", effort="smoke", contract=contract)
+    assert verdict.ok == ok, str(verdict)
+    assert not verdict.errors

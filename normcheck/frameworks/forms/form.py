@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,6 +39,10 @@ class FormArrays(Protocol):
 
     def joined(self, first: Any, second: Any, axis: int) -> Any:
         """Two arrays, one after the other along an axis."""
+        ...
+
+    def taken(self, x: Any, places: Sequence[Array]) -> Any:
+        """The entries of an array at these places, an array of indices for each of its axes."""
         ...
 
     def moved(self, x: Any, source: int, destination: int) -> Any:

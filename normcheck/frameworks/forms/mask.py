@@ -58,7 +58,7 @@ def _taken_from(x: Any, rows: Array, places: Array, question: FormQuestion) -> A
         index[0], index[axis] = rows[spread], places[spread]
     else:
         index[0] = places[0][index[0]]
-    return x[tuple(question.arrays.counts(one, question.x) for one in index)]
+    return question.arrays.taken(x, index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def _units(question: FormQuestion) -> int:
 
 def _rolled(x: Any, shape: tuple[int, ...], units: int, question: FormQuestion, step: int) -> Any:
     """An array of this shape with the units of each case moved on by `step` times the number of the case."""
-    return x[tuple(question.arrays.counts(one, question.x) for one in moved_units(shape, units, step))]
+    return question.arrays.taken(x, moved_units(shape, units, step))
 
 
 def _given(broadcast: bool, question: FormQuestion) -> Given:  # bound by partial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,9 @@ class JaxFormArrays:
 
     def joined(self, first: Any, second: Any, axis: int) -> Any:
         return jnp.concatenate((first, second), axis)
+
+    def taken(self, x: Any, places: Sequence[Array]) -> Any:
+        return x[tuple(self.counts(one, x) for one in places)]
 
     def moved(self, x: Any, source: int, destination: int) -> Any:
         return jnp.moveaxis(x, source, destination)

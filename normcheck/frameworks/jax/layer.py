@@ -10,6 +10,7 @@ import jax
 
 from normcheck.core.errors import CallError
 from normcheck.frameworks.jax import arrays
+from normcheck.frameworks.returned import Returned
 from normcheck.normalizers.case import Case
 
 Leaves = tuple[Any, Any, Any]
@@ -59,18 +60,7 @@ def updates(case: Case) -> bool:
     return case.training and case.running_mean is not None
 
 
-def output(returned: Any, x: Any, name: str) -> Any:
-    """The normalized array among what was returned: the value itself, or the first of several with the input's shape.
-
-    Raises `CallError` where there is none.
-    """
-    several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    found = [value for value in several if isinstance(value, jax.Array)]
-    for one in found:
-        if one.shape == x.shape:
-            return one
-    got = f"an array of shape {found[0].shape}" if found else f"{type(returned).__name__}, not an array of JAX"
-    raise CallError(f"{name} returned {got} for an input of shape {x.shape}; the output must have the input's shape")
+output = Returned(lambda value: isinstance(value, jax.Array), "an array of JAX").output
 
 
 def statistics(returned: Any, state: State, kept: int, name: str) -> State:

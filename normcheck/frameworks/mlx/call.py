@@ -13,6 +13,7 @@ from normcheck.core.floats import Array
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.mlx import arrays
 from normcheck.frameworks.protocol import FunctionStyle
+from normcheck.frameworks.returned import Returned
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.case import Case
@@ -73,18 +74,7 @@ def _gradients(run: Run, case: Case, given: dict[str, Any]) -> dict[str, Array]:
     return {role: arrays.array(one).reshape(given[role].shape) for role, one in zip(roles, grads, strict=True)}
 
 
-def output_of(returned: Any, x: Any, name: str) -> Any:
-    """The normalized array among what was returned: the value itself, or the first of several with the input's shape.
-
-    Raises `CallError` where there is none.
-    """
-    several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    found = [value for value in several if isinstance(value, mx.array)]
-    for one in found:
-        if one.shape == x.shape:
-            return one
-    got = f"an array of shape {found[0].shape}" if found else f"{type(returned).__name__}, not an array of MLX"
-    raise CallError(f"{name} returned {got} for an input of shape {x.shape}; the output must have the input's shape")
+output_of = Returned(lambda value: isinstance(value, mx.array), "an array of MLX").output
 
 
 def of_function(

@@ -10,41 +10,28 @@ from typing import Any, ClassVar
 
 import mlx.core as mx
 
-from normcheck.core.contract import Contract
-from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.mlx import arrays
 from normcheck.frameworks.mlx.call import of_function
 from normcheck.frameworks.mlx.layer import LAYERS
 from normcheck.frameworks.mlx.script import MlxScript
-from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
-from normcheck.frameworks.roles import Binding, Parameter, from_signature
+from normcheck.frameworks.plain_framework import PlainFramework
+from normcheck.frameworks.protocol import FunctionStyle, Layers
+from normcheck.frameworks.roles import Binding, Parameter
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
 
-class MlxFramework:
+class MlxFramework(PlainFramework):
     """Functions of MLX arrays, and layers of mlx.nn (`Framework`)."""
 
     name = "mlx"
     formats = tuple(arrays.DTYPES)
-    layouts = ()
-    styles = (
-        FunctionStyle(),
-        FunctionStyle(shape_as=int),
-        FunctionStyle(always_state=True),
-        FunctionStyle(flat_weight=True),
-    )
-    uses = ()
-    layer_uses = ()
-    watched = False
     language = MlxScript()
     layers: Layers | None = LAYERS
     absent: ClassVar[Mapping[str, str]] = {}
-    compiles_per_shape = False
     untimed = "functions of MLX are not timed"
-    form_arrays = None
 
     @contextmanager
     def _on_the_processor(self) -> Iterator[None]:
@@ -73,31 +60,13 @@ class MlxFramework:
             return "a class, but no mlx.nn.Module: name a function of arrays, or a class of layers"
         return "" if callable(target) else f"{type(target).__name__}, not a function or a mlx.nn.Module"
 
-    def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
-        found = from_signature(target) or _documented(target)
-        if not found:
-            raise UsageError(f"it has no named parameters, such as {', '.join(normalizer.arguments)}")
-        return target, found
+    def documented(self, target: Any) -> list[Parameter]:
+        return _documented(target)
 
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return of_function(function_, binding, normalizer, name, style)
-
-    def unsupported(self, target: Any) -> Mapping[str, str]:
-        return {}
-
-    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
-        return False
-
-    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
-        return None
-
-    def trial(self, call: Call) -> Call:
-        return call
-
-    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
-        return None
 
 
 def _documented(target: Any) -> list[Parameter]:

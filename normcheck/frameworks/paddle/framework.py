@@ -9,40 +9,27 @@ from typing import Any, ClassVar
 
 import paddle
 
-from normcheck.core.contract import Contract
-from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.frameworks.paddle import arrays
 from normcheck.frameworks.paddle.call import of_function
 from normcheck.frameworks.paddle.layer import LAYERS
 from normcheck.frameworks.paddle.script import PaddleScript
-from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
-from normcheck.frameworks.roles import Binding, Parameter, from_signature
+from normcheck.frameworks.plain_framework import PlainFramework
+from normcheck.frameworks.protocol import FunctionStyle, Layers
+from normcheck.frameworks.roles import Binding
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
 
-class PaddleFramework:
+class PaddleFramework(PlainFramework):
     """Functions of PaddlePaddle's tensors, and layers of paddle.nn (`Framework`)."""
 
     name = "paddle"
     formats = arrays.FORMATS
-    layouts = ()
-    styles = (
-        FunctionStyle(),
-        FunctionStyle(shape_as=int),
-        FunctionStyle(always_state=True),
-        FunctionStyle(flat_weight=True),
-    )
-    uses = ()
-    layer_uses = ()
-    watched = False
     language = PaddleScript()
     layers: Layers | None = LAYERS
     absent: ClassVar[Mapping[str, str]] = {}
-    compiles_per_shape = False
     untimed = "functions of PaddlePaddle are not timed"
-    form_arrays = None
 
     @contextmanager
     def _on_the_processor(self) -> Iterator[None]:
@@ -71,31 +58,10 @@ class PaddleFramework:
             return "a class, but no paddle.nn.Layer: name a function of tensors, or a class of layers"
         return "" if callable(target) else f"{type(target).__name__}, not a function or a paddle.nn.Layer"
 
-    def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
-        found = from_signature(target)
-        if not found:
-            raise UsageError(f"it has no named parameters, such as {', '.join(normalizer.arguments)}")
-        return target, found
-
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return of_function(function_, binding, normalizer, name, style)
-
-    def unsupported(self, target: Any) -> Mapping[str, str]:
-        return {}
-
-    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
-        return False
-
-    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
-        return None
-
-    def trial(self, call: Call) -> Call:
-        return call
-
-    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
-        return None
 
 
 FRAMEWORK = PaddleFramework()

@@ -12,6 +12,7 @@ from normcheck.core import uses
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import Array
 from normcheck.frameworks.guard import guarded
+from normcheck.frameworks.returned import Returned
 from normcheck.frameworks.tensorflow import arrays
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
@@ -134,17 +135,4 @@ def _answer(case: Case, y: Any, state: Given, more: Given, grads: Given) -> Answ
     )
 
 
-def output_of(returned: Any, x: Any, name: str) -> Any:
-    """The normalized tensor among what was returned: the value itself, or the first of several with the input's shape.
-
-    Raises `CallError` where there is none.
-    """
-    several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    found = [value for value in several if tf.is_tensor(value)]
-    for one in found:
-        if one.shape == x.shape:
-            return one
-    got = f"a tensor of shape {tuple(found[0].shape)}" if found else f"{type(returned).__name__}, not a tensor"
-    raise CallError(
-        f"{name} returned {got} for an input of shape {tuple(x.shape)}; the output must have the input's shape"
-    )
+output_of = Returned(tf.is_tensor, "a tensor of TensorFlow").output

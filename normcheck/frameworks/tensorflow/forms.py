@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,19 @@ class TensorflowFormArrays:
     def joined(self, first: Any, second: Any, axis: int) -> Any:
         return tf.concat((first, second), axis)
 
+    def taken(self, x: Any, places: Sequence[Array]) -> Any:
+        return tf.gather_nd(x, self.counts(np.stack(places, axis=-1), x))
+
     def moved(self, x: Any, source: int, destination: int) -> Any:
         order = [axis for axis in range(x.shape.rank) if axis != source % x.shape.rank]
         order.insert(destination % x.shape.rank, source % x.shape.rank)
         return tf.transpose(x, order)
+
+    def parameters(self, layer: Any) -> Mapping[str, Any]:
+        return {}
+
+    def with_parameters(self, layer: Any, values: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        return call()
 
     def is_array(self, value: Any) -> bool:
         return bool(tf.is_tensor(value))

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import attribute
-from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
+from normcheck.frameworks.plain_framework import PlainFramework
+from normcheck.frameworks.protocol import FunctionStyle, Layers
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.tensorflow import arrays
 from normcheck.frameworks.tensorflow.call import USES, call_of
@@ -30,24 +30,15 @@ LEGACY = "tf_keras"
 """The package with the layers of Keras 2."""
 
 
-class TensorflowFramework:
+class TensorflowFramework(PlainFramework):
     """Functions of TensorFlow's tensors, and layers that are a tf.Module (`Framework`)."""
 
     name = "tensorflow"
     formats = tuple(arrays.DTYPES)
-    layouts = ()
-    styles = (
-        FunctionStyle(),
-        FunctionStyle(shape_as=int),
-        FunctionStyle(always_state=True),
-        FunctionStyle(flat_weight=True),
-    )
     uses = USES
     layer_uses = USES
-    watched = False
     language = TensorflowScript()
     layers: Layers | None = LAYERS
-    compiles_per_shape = False
     untimed = "functions of TensorFlow are not timed"
     form_arrays = TensorflowFormArrays()
 
@@ -87,21 +78,6 @@ class TensorflowFramework:
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return call_of(preparing(function_, binding, normalizer, name, style), name)
-
-    def unsupported(self, target: Any) -> Mapping[str, str]:
-        return {}
-
-    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
-        return False
-
-    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
-        return None
-
-    def trial(self, call: Call) -> Call:
-        return call
-
-    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
-        return None
 
 
 FRAMEWORK = TensorflowFramework()

@@ -13,6 +13,7 @@ from normcheck.core import uses
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import FunctionStyle
+from normcheck.frameworks.returned import Returned
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding
 from normcheck.frameworks.tinygrad import arrays
@@ -96,18 +97,7 @@ def _gradients(case: Case, given: Tensors, y: Any) -> Tensors:
     return dict(zip(roles, grads, strict=True))
 
 
-def output_of(returned: Any, x: Any, name: str) -> Any:
-    """The normalized tensor among what was returned: the value itself, or the first of several with the input's shape.
-
-    Raises `CallError` where there is none.
-    """
-    several = returned if isinstance(returned, (tuple, list)) else (returned,)
-    found = [value for value in several if isinstance(value, Tensor)]
-    for one in found:
-        if one.shape == x.shape:
-            return one
-    got = f"a tensor of shape {found[0].shape}" if found else f"{type(returned).__name__}, not a tensor of tinygrad"
-    raise CallError(f"{name} returned {got} for an input of shape {x.shape}; the output must have the input's shape")
+output_of = Returned(lambda value: isinstance(value, Tensor), "a tensor of tinygrad").output
 
 
 def of_function(

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from normcheck.core.contract import Contract
-from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
-from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
-from normcheck.frameworks.roles import Binding, Parameter, from_signature
+from normcheck.frameworks.plain_framework import PlainFramework
+from normcheck.frameworks.protocol import FunctionStyle, Layers
+from normcheck.frameworks.roles import Binding
 from normcheck.frameworks.tinygrad import arrays, device
 from normcheck.frameworks.tinygrad.call import TinygradCall, of_function
 from normcheck.frameworks.tinygrad.layer import LAYERS, is_jit
@@ -20,25 +19,14 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call
 
 
-class TinygradFramework:
+class TinygradFramework(PlainFramework):
     """Functions of tinygrad's tensors, and layers as tinygrad.nn has them (`Framework`)."""
 
     name = "tinygrad"
-    layouts = ()
-    styles = (
-        FunctionStyle(),
-        FunctionStyle(shape_as=int),
-        FunctionStyle(always_state=True),
-        FunctionStyle(flat_weight=True),
-    )
-    uses = ()
-    layer_uses = ()
-    watched = False
     language = TinygradScript()
     layers: Layers | None = LAYERS
     compiles_per_shape = True
     untimed = "functions of tinygrad are not timed"
-    form_arrays = None
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -69,32 +57,14 @@ class TinygradFramework:
             return "a class without a __call__: name a function of tensors, or a class as those of tinygrad.nn"
         return "" if callable(target) else f"{type(target).__name__}, not a function or a layer of tinygrad"
 
-    def parameters(self, target: Any, normalizer: Normalizer) -> tuple[Any, list[Parameter]]:
-        found = from_signature(target)
-        if not found:
-            raise UsageError(f"it has no named parameters, such as {', '.join(normalizer.arguments)}")
-        return target, found
-
     def function(
         self, function_: Any, binding: Binding, normalizer: Normalizer, name: str, style: FunctionStyle
     ) -> Call:
         return of_function(function_, binding, normalizer, name, style)
 
-    def unsupported(self, target: Any) -> Mapping[str, str]:
-        return {}
-
-    def trained_only(self, function_: Any, normalizer: Normalizer) -> bool:
-        return False
-
-    def composition(self, normalizer: Normalizer, contract: Contract) -> None:
-        return None
-
     def trial(self, call: Call) -> Call:
         assert isinstance(call, TinygradCall)
         return call.described
-
-    def transforming(self, function_: Any, binding: Binding, name: str) -> Transforming | None:
-        return None
 
 
 FRAMEWORK = TinygradFramework()

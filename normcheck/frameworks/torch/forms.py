@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,9 @@ class TorchFormArrays:
 
     def joined(self, first: torch.Tensor, second: torch.Tensor, axis: int) -> torch.Tensor:
         return torch.cat((first, second), axis)
+
+    def taken(self, x: torch.Tensor, places: Sequence[Array]) -> torch.Tensor:
+        return x[tuple(self.counts(one, x) for one in places)]
 
     def moved(self, x: torch.Tensor, source: int, destination: int) -> torch.Tensor:
         return x.movedim(source, destination).contiguous()

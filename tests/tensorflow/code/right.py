@@ -164,3 +164,19 @@ class GroupNorm(tf.Module):
 
 
 instance = LayerNorm(16)
+
+
+def masked_instance_norm(x, mask, weight=None, bias=None, eps=1e-5):
+    kept = tf.cast(tf.expand_dims(mask, 1), x.dtype) + tf.zeros_like(x)
+    axes = list(range(2, x.shape.rank))
+    count = tf.maximum(tf.reduce_sum(kept, axes, keepdims=True), 1)
+    centered = (x - tf.reduce_sum(x * kept, axes, keepdims=True) / count) * kept
+    y = centered * tf.math.rsqrt(tf.reduce_sum(centered * centered, axes, keepdims=True) / count + eps)
+    units = [1, -1] + [1] * (x.shape.rank - 2)
+    y = y if weight is None else y * tf.reshape(weight, units)
+    return y if bias is None else y + tf.reshape(bias, units)
+
+
+def mask_of_first_case(x, mask, weight=None, bias=None, eps=1e-5):
+    """Wrong: the mask of the first case for every case."""
+    return masked_instance_norm(x, mask[:1] if mask.shape.rank > 1 else mask, weight, bias, eps)
