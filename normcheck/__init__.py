@@ -32,6 +32,7 @@ _HOMES = {
     "__version__": "core.version",
     "check": "api",
     "given_cases": "api",
+    "normalizer": "core.mark",
 }
 """Public names, and the module below normcheck in which each is defined."""
 

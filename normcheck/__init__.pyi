@@ -10,6 +10,7 @@ from normcheck.core.events import CheckDone as CheckDone
 from normcheck.core.events import CheckStarted as CheckStarted
 from normcheck.core.events import ClaimBound as ClaimBound
 from normcheck.core.events import ClaimDone as ClaimDone
+from normcheck.core.mark import normalizer as normalizer
 from normcheck.core.result import Finding as Finding
 from normcheck.core.version import __version__ as __version__
 from normcheck.families.defined.entry import DefinedNormalizer as DefinedNormalizer

@@ -48,6 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "batch_norm=./mine.py:MyBatchNorm (repeatable); without a kind, as what it is found to be",
     )  # fmt: skip
     group.addoption(
+        "--norm-package", action="append", default=[], metavar="PACKAGE",
+        help="check all code of this package that is marked with @normcheck.normalizer (repeatable)",
+    )  # fmt: skip
+    group.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
         help="a convention that differs from torch's, as in eps-place=outside (repeatable)",
     )  # fmt: skip
@@ -68,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     isolation_options.add_options(group, parser)
     speed_options.add_options(group)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
+    parser.addini("norm_package", "packages whose marked code is checked", type="linelist", default=[])
     parser.addini(
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
     )
@@ -77,13 +82,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _claims(config: pytest.Config) -> list[Any]:
     """The implementations to check: those of the options, or else those of the ini table and of conftest hooks."""
-    named = config.getoption("norm")
-    if named:
-        return list(named)
-    found: list[Any] = list(config.getini("norm"))
+    if _named(config):
+        return [*config.getoption("norm"), *_marked(config.getoption("norm_package"))]
+    found: list[Any] = [*config.getini("norm"), *_marked(config.getini("norm_package"))]
     for more in config.hook.pytest_normcheck_implementations():
         found += more
     return found
+
+
+def _named(config: pytest.Config) -> bool:
+    """Whether options name implementations, so that this run is about nothing else."""
+    return bool(config.getoption("norm") or config.getoption("norm_package"))
+
+
+def _marked(packages: list[str]) -> list[Any]:
+    """The marked implementations of packages."""
+    if not packages:
+        return []
+    from normcheck.core.errors import UsageError
+    from normcheck.engine.marked import marked
+
+    try:
+        return [one for package in packages for one in marked(package)]
+    except UsageError as error:
+        raise pytest.UsageError(f"normcheck: {error}") from None
 
 
 def _add_kinds(config: pytest.Config) -> None:
@@ -130,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"normcheck: {error}") from None
     if claims and config.args_source is not pytest.Config.ArgsSource.ARGS:
         suite = str(properties())
-        config.args = [suite] if config.getoption("norm") else [*config.args, suite]
+        config.args = [suite] if _named(config) else [*config.args, suite]
 
 
 def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> None:

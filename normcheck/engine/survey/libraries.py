@@ -58,14 +58,19 @@ class Library:
         if self.place.is_file():
             return (Module(self.name, self.place, _names(self.place)),)
         own = Module(self.name, self.place / "__init__.py", _names(self.place / "__init__.py"))
-        return own, *(one for one in self._below() if one.names)
+        below = (Module(name, path, _names(path)) for name, path in self.files() if name != self.name)
+        return own, *(one for one in below if one.names)
 
-    def _below(self) -> Iterator[Module]:
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The dotted names of its modules, and their files."""
+        if self.place.is_file():
+            yield self.name, self.place
+            return
         for path in sorted(self.place.rglob("*.py")):
             parts = path.relative_to(self.place).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
-            if parts and all(part.isidentifier() and part not in NOT_SEARCHED for part in parts):
-                yield Module(".".join((self.name, *parts)), path, _names(path))
+            if all(part.isidentifier() and part not in NOT_SEARCHED for part in parts):
+                yield ".".join((self.name, *parts)), path
 
 
 def is_named(name: str) -> bool:
