@@ -6,20 +6,17 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from normcheck.cli.terminal import INTERRUPTED, USAGE, columns
 from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
 from normcheck.core.version import __version__
 
 COMMANDS = ("check", "survey", "table", "identify", "explain", "adapt", "init", "report", "docs")
-INTERRUPTED, USAGE = 2, 4
-"""pytest's exit statuses for a run that is interrupted, and for wrong usage."""
-
 EPILOG = """\
 normcheck layer_norm=mypkg.kernels:fast_layer_norm --norm-json out.json
 normcheck check --many FILE.jsonl --out OUT.jsonl  many implementations, each in a process of its own
@@ -31,13 +28,10 @@ normcheck adapt mypkg.kernels:odd --as rms_norm  a wrapper for a target with opt
 normcheck init                                   add the normalizers of this project to its pyproject.toml
 normcheck explain layer_norm | value | eps-ignored | adding-a-normalizer
 normcheck report RUN.json --html OUT             a saved run as a page; --sarif, --gitlab, --badge, --markdown too
+normcheck report OLD.json NEW.json               what changed: causes, warnings, Table 1, accuracy, speed
 normcheck docs --out site                        the documentation as a site of static files
 normcheck --self-check                           the kill rate at the settings in force
 """
-
-
-def _width() -> int:
-    return max(80, shutil.get_terminal_size().columns)
 
 
 def _is_claim(word: str, *, first: bool = True) -> bool:
@@ -146,7 +140,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
             raise UsageError(event.outcome.reason)
         seen.append(event)
     run = verdict.document(seen, {})
-    for text, _ in table(run["implementations"], _width()):
+    for text, _ in table(run["implementations"], columns()):
         print(text)
     return int(any(deviates(one) for one in run["implementations"]))
 
@@ -155,7 +149,7 @@ def _identify(target: str) -> int:
     from normcheck.identify.identify import identify
     from normcheck.report.card import card_lines
 
-    for text in card_lines(identify(target).record(), _width()):
+    for text in card_lines(identify(target).record(), columns()):
         print(text)
     return 0
 
@@ -168,12 +162,12 @@ def _explain(words: Sequence[str]) -> int:
     add_from(Path.cwd())
     if not words:
         for what, names in pages.words().items():
-            for line in lines(what, [("", (", ".join(names),))], _width()):
+            for line in lines(what, [("", (", ".join(names),))], columns()):
                 print(line)
             print()
     for word in words:
         page = pages.page(word)
-        for line in lines(page.title, page.sections, _width()):
+        for line in lines(page.title, page.sections, columns()):
             print(line)
     return 0
 
@@ -191,24 +185,10 @@ def _adapt(words: Sequence[str]) -> int:
 
 
 def _report(words: Sequence[str]) -> int:
-    """A saved run in other forms."""
-    from normcheck.report import files
+    """A saved run in other forms, or what changed from one saved run to another."""
+    from normcheck.cli.saved_runs import report
 
-    parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN.json",
-                        help="a run saved with --norm-json, its journal, or answers of check --many")  # fmt: skip
-    for form, text in files.FORMS.items():
-        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
-    given = vars(parser.parse_args(list(words)))
-    run = _saved(given.pop("run"))
-    paths = [(form, path) for form, path in given.items() if path is not None]
-    if not paths:
-        raise UsageError("report writes nothing: say what, as in normcheck report RUN.json --html OUT")
-    files.require_places(paths)
-    written = files.write_each(run, paths, Path.cwd())
-    for path, failure in written.items():
-        print(f"written: {path}" if not failure else f"not written: {failure}")
-    return USAGE if any(written.values()) else 0
+    return report(words)
 
 
 def _docs(words: Sequence[str]) -> int:
@@ -223,23 +203,6 @@ def _docs(words: Sequence[str]) -> int:
 
     print(f"{site.build(out)} pages; to read them: python -m http.server --directory {shlex.quote(str(out))}")
     return 0
-
-
-def _saved(path: Path) -> dict[str, Any]:
-    """A saved run: the document, what the journal of a run that did not reach its end holds, or answers of a batch."""
-    from normcheck.core.events import JOURNAL_SUFFIX
-    from normcheck.report import files
-
-    if path.suffix == ".jsonl":
-        from normcheck.engine import journal
-        from normcheck.engine.batch import answers
-
-        return answers.document(path) if answers.are_in(path) else journal.read(path).document()
-    run = files.read(path)
-    later = path.with_name(path.name + JOURNAL_SUFFIX)
-    if run.get("complete", True) and later.exists():
-        print(f"normcheck: a later run did not reach its end: normcheck report {later}", file=sys.stderr)
-    return run
 
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
