@@ -9,7 +9,6 @@ until = 2027-01-31
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import date, datetime
@@ -22,61 +21,37 @@ from tomlkit.items import Array
 from normcheck.core.atomic_write import atomic_write, try_write
 from normcheck.core.errors import UsageError, suggest
 from normcheck.engine.accepted_findings import AcceptedFinding
+from normcheck.engine.project_table import (
+    ENTRIES,
+    TABLES,
+    content_of,
+    line_of,
+    parsed,
+    project_table,
+    text_of,
+    type_in_toml,
+)
 from normcheck.engine.toml_text import edited, inline, table_in
 
 CHECK = "check"
 KEYS = ("target", CHECK, "reason", "until")
-TABLES = ("tool", "normcheck")
-"""The tables around the entries, from the outside in."""
-ENTRIES = "expected"
 EXAMPLE = "as in [[tool.normcheck.expected]] with target, check and reason"
 
 
 def read(path: Path, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
     """The entries of a pyproject.toml, if it exists. Raises `UsageError` for an invalid entry. checks: known names."""
-    table: Any = parsed(path, text_of(path))
-    for name in TABLES:
-        table = table.get(name, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"{path.name}: {name} is {_type(table)}; write a table, {EXAMPLE}")
-    for key in table:
-        if key != ENTRIES:
-            raise UsageError(f"{path.name}: [tool.normcheck] has an unknown key {key!r}; {suggest(key, [ENTRIES])}")
-    entries = table.get(ENTRIES, [])
+    project_table(path)  # raises for what else is wrong in the table
+    text = text_of(path)
+    entries = content_of(path, text).get(ENTRIES, [])
     if not isinstance(entries, list):
-        raise UsageError(f"{path.name}: tool.normcheck.expected is {_type(entries)}; write a list of tables, {EXAMPLE}")
-    return tuple(one for entry in entries for one in _entry(entry, path.name, tuple(checks)))
-
-
-def text_of(path: Path) -> str:
-    """The text of a file, with its line ends; empty if there is no file. Raises `UsageError` if it cannot be read."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path.name} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
-
-
-def parsed(path: Path, text: str) -> dict[str, Any]:
-    """The content of a TOML file. Raises `UsageError` for what is no TOML."""
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise UsageError(f"{path.name} is nested too deeply to be read: remove some of its brackets") from None
-    except ValueError as error:
-        raise UsageError(f"{path.name} cannot be read: {error}") from None
-
-
-def _type(value: object) -> str:
-    """The type of a value, as TOML names it, with its article."""
-    names = {
-        bool: "a boolean", int: "an integer", float: "a float", str: "a string", dict: "a table", list: "an array",
-        datetime: "a date-time", date: "a date",
-    }  # fmt: skip
-    return names.get(type(value), "a time")
+        place = line_of(path, text, ENTRIES)
+        raise UsageError(
+            f"{place}: tool.normcheck.expected is {type_in_toml(entries)}; write a list of tables, {EXAMPLE}"
+        )
+    found: list[AcceptedFinding] = []
+    for i, entry in enumerate(entries):
+        found += _entry(entry, line_of(path, text, ENTRIES, i), tuple(checks))
+    return tuple(found)
 
 
 def checks_of(entry: Mapping[str, Any]) -> list[Any]:
@@ -89,15 +64,15 @@ def _require_texts(where: str, key: str, value: Any) -> None:
     texts = value if key == CHECK and isinstance(value, list) else [value]
     for text in texts:
         if not isinstance(text, str):
-            raise UsageError(f"{where} has {_type(text)} as its {key}; write a text in quotes")
+            raise UsageError(f"{where} has {type_in_toml(text)} as its {key}; write a text in quotes")
     if not texts or not all(text.strip() for text in texts):
         raise UsageError(f"{where} has no {key}: target, check and reason are required")
 
 
-def _entry(entry: Any, file: str, checks: tuple[str, ...]) -> Iterator[AcceptedFinding]:
-    where = f"{file}: an expected finding"
+def _entry(entry: Any, place: str, checks: tuple[str, ...]) -> Iterator[AcceptedFinding]:
+    where = f"{place}: an expected finding"
     if not isinstance(entry, dict):
-        raise UsageError(f"{where} is {_type(entry)}; write a table, {EXAMPLE}")
+        raise UsageError(f"{where} is {type_in_toml(entry)}; write a table, {EXAMPLE}")
     for key in entry:
         if key not in KEYS:
             raise UsageError(f"{where} has an unknown key {key!r}; {suggest(key, KEYS)}")

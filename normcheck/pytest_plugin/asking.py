@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin import isolation_options, report_options
+from normcheck.pytest_plugin import isolation_options, project, report_options
 from normcheck.pytest_plugin.quiet_imports import quiet_imports
 from normcheck.pytest_plugin.stash_keys import FIRST_LINES, KNOWN, LINES, SUITE, drained, emit
 
@@ -64,7 +64,7 @@ class Verifier:
 
         config, node = self._request.config, self._request.node
         words = [f"{key}={value}" for key, value in (contract or {}).items()]
-        chosen = effort or config.getoption("norm_effort") or config.getini("norm_effort")
+        chosen = effort or project.effort(config)
         try:
             limits = isolation_options.limits(config, ()) if isinstance(target, str) else None
             with quiet_imports():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from normcheck.pytest_plugin import asking, isolation_options, own_modules, report_options, seed, speed_options
+from normcheck.pytest_plugin import asking, isolation_options, own_modules, project, report_options, seed, speed_options
 from normcheck.pytest_plugin.quiet_imports import quiet_imports
 from normcheck.pytest_plugin.stash_keys import SINK, SUITE, properties
 
@@ -77,14 +77,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "norm_contract", "conventions that differ from torch's, KEY=VALUE a line", type="linelist", default=[]
     )
     parser.addini("norm_strict", "let warnings fail too", type="bool", default=False)
-    parser.addini("norm_effort", "examples per property: smoke, quick, default or deep", default="default")
+    parser.addini("norm_effort", "examples per property: smoke, quick, default or deep", default="")
 
 
 def _claims(config: pytest.Config) -> list[Any]:
-    """The implementations to check: those of the options, or else those of the ini table and of conftest hooks."""
+    """The implementations to check: those of the options, or else those of the project (ini, table, hooks)."""
     if _named(config):
         return [*config.getoption("norm"), *_marked(config.getoption("norm_package"))]
-    found: list[Any] = [*config.getini("norm"), *_marked(config.getini("norm_package"))]
+    found: list[Any] = [*config.getini("norm"), *project.said(config, "implementations", ())]
+    found += _marked([*config.getini("norm_package"), *project.said(config, "packages", ())])
     for more in config.hook.pytest_normcheck_implementations():
         found += more
     return found
@@ -134,7 +135,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(asking, "normcheck-asking")
     config.pluginmanager.register(speed_options, "normcheck-speed-options")
     config.pluginmanager.register(isolation_options, "normcheck-isolation-options")
-    effort = config.getoption("norm_effort") or config.getini("norm_effort")
+    project.read(config)
+    effort = project.effort(config)
     seed.settle(config, effort)
     _add_kinds(config)
     claims = _claims(config)
@@ -161,7 +163,8 @@ def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> Non
     from normcheck.pytest_plugin import xdist
 
     config.pluginmanager.register(xdist, "normcheck-xdist")
-    words = [*config.getini("norm_contract"), *config.getoption("norm_contract")]
+    of_project = [f"{key}={value}" for key, value in project.said(config, "contract", {}).items()]
+    words = [*of_project, *config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
     limits = isolation_options.limits(config, claims)  # before anything is loaded here

@@ -28,7 +28,7 @@ from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings, replayed_case
 from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.pytest_plugin import seed
+from normcheck.pytest_plugin import project, seed
 from normcheck.report import files, problems
 
 
@@ -125,7 +125,7 @@ def settings_of(config: pytest.Config, effort: str, isolate: Any) -> Settings:
         failing_cases=shared(),
         accepted=_accepted(config),
         isolate=isolate,
-        strict=bool(config.getoption("norm_strict") or config.getini("norm_strict")),
+        strict=bool(config.getoption("norm_strict") or config.getini("norm_strict") or project.said(config, "strict")),
         device=config.getoption("norm_device"),
         ranks=config.getoption("norm_ranks"),
     )
@@ -141,12 +141,12 @@ def verification(
 
 def _accepted(config: pytest.Config) -> tuple[AcceptedFinding, ...]:
     """What the project has accepted in its pyproject.toml, and what the baseline of this run holds."""
-    project = config.rootpath / "pyproject.toml"
-    found = accepted_file.read(project, (*CHECKS_BY_NAME, CONVENTIONS))
+    path = config.rootpath / "pyproject.toml"
+    found = accepted_file.read(path, (*CHECKS_BY_NAME, CONVENTIONS))
     if config.getoption("norm_accept") is not None:
-        accepted_file.require_writable(project, config.getoption("norm_accept"))
+        accepted_file.require_writable(path, config.getoption("norm_accept"))
     baseline = config.getoption("norm_baseline")
     if baseline is None:
         return found
-    path = Path(baseline)
-    return found + accepted_findings.of_saved_run(path.name, files.read(path))
+    saved = Path(baseline)
+    return found + accepted_findings.of_saved_run(saved.name, files.read(saved))

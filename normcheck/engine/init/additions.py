@@ -11,7 +11,8 @@ import tomlkit
 
 from normcheck.core.claim import split_kind
 from normcheck.core.errors import UsageError
-from normcheck.engine.accepted_file import pairs_in, parsed, with_entries
+from normcheck.engine.accepted_file import pairs_in, with_entries
+from normcheck.engine.project_table import parsed
 from normcheck.engine.survey.examine import CONVENTION, FINDING, RIGHT
 from normcheck.engine.toml_text import edited, table_in
 

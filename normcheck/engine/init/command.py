@@ -15,9 +15,10 @@ from typing import Any
 from normcheck.core.atomic_write import atomic_write
 from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.limits import Limits
-from normcheck.engine.accepted_file import read, text_of
+from normcheck.engine.accepted_file import read
 from normcheck.engine.init import project, workflow
 from normcheck.engine.init.additions import CLAIMED, claims_of, entries_of, with_claims, with_findings
+from normcheck.engine.project_table import text_of
 from normcheck.engine.search import EFFORTS
 from normcheck.engine.survey.journal import opened
 from normcheck.engine.survey.survey import SurveyEffort, survey
