@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import normcheck
 from normcheck.cli import _is_claim, run
 from normcheck.core.errors import UsageError
 
@@ -28,6 +31,14 @@ def command(*words: str, cwd: Path | None = None) -> tuple[int, str, str]:
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "normcheck explain layer_norm" in capsys.readouterr().out
+
+
+def test_version_names_the_installed_frameworks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"normcheck {normcheck.__version__}"
+    assert second.startswith(f"Python {platform.python_version()}, pytest {pytest.__version__}, hypothesis ")
+    assert f"torch {torch.__version__}" in second
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,6 +205,15 @@ def _docs(words: Sequence[str]) -> int:
     return 0
 
 
+def _version() -> int:
+    """Print the versions that a report of a problem needs; no framework is imported for that."""
+    from normcheck.engine.installed import versions
+
+    print(f"normcheck {__version__}")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    return 0
+
+
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
     from normcheck.engine.claims import conventions as checked
@@ -225,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE",
                         help="a convention that differs from torch's")  # fmt: skip
     parser.add_argument("--norm-effort", default="default", metavar="EFFORT", help="smoke, quick, default or deep")
-    parser.add_argument("--version", action="version", version=f"normcheck {__version__}")
+    parser.add_argument("--version", action="store_true", help="this version, and those of the installed frameworks")
     return parser
 
 
@@ -246,6 +255,8 @@ def run(arguments: Sequence[str]) -> int:
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words
+    if known.version:
+        return _version()
     if known.self_check:
         return _self_check(known.norm_contract, known.norm_effort)
     if not words and not rest:

@@ -32,6 +32,7 @@ from normcheck.core.version import __version__
 from normcheck.engine.conventions import CONVENTIONS
 from normcheck.engine.coverage import Coverage
 from normcheck.engine.explainer import RAISES
+from normcheck.frameworks import registry
 
 MOST_SHAPES = 8
 """Shapes that are named in the story of an exception; of the others only the number is given."""
@@ -256,9 +257,8 @@ def _words(cells: tuple[bool, ...]) -> dict[str, str]:
 def environment() -> dict[str, str]:
     """Platform, and the versions of Python and of the loaded packages that a result may depend on."""
     out = {"python": platform.python_version(), "platform": platform.platform(), "machine": platform.machine()}
-    for name in ("numpy", "torch", "hypothesis", "pytest"):
-        if name in sys.modules:
-            out[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
+    for name in sorted({"hypothesis", "pytest", *registry.packages()} & set(sys.modules)):
+        out[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
     return out
 
 

@@ -56,6 +56,11 @@ DEPTH = 2
 _imported: dict[str, Framework] = {}
 
 
+def packages() -> tuple[str, ...]:
+    """The packages of all frameworks, whether they are installed or not."""
+    return tuple(package for one in REGISTERED.values() for package in one.packages)
+
+
 def get(name: str) -> Framework:
     """The framework of that name, imported. Raises `UsageError` for an unknown one."""
     if name not in REGISTERED:
