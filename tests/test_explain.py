@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from normcheck import families
+from normcheck.core.contract import VALUES, Contract, contract, values
 from normcheck.core.errors import UsageError
 from normcheck.core.events import outcomes_of
 from normcheck.core.result import FAILED, PASSED
@@ -15,6 +16,7 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.explain import pages
+from normcheck.explain.conventions import MEANINGS
 from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
@@ -49,8 +51,32 @@ def text(word: str, width: int = 80) -> str:
 
 
 def test_everything_has_a_page() -> None:
-    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS] == WORDS
-    assert len(WORDS) == len(set(WORDS)), "a word that names two things has one page only"
+    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS, *MEANINGS] == WORDS
+    twice = {word for word in WORDS if WORDS.count(word) > 1}
+    assert twice == set(CHECKS_BY_NAME) & set(MEANINGS), "a word that names two things has one page only"
+
+
+def test_every_convention_is_explained_with_all_its_values() -> None:
+    assert MEANINGS.keys() == values(Contract()).keys()
+    for key, meaning in MEANINGS.items():
+        assert tuple(meaning.values) == VALUES.get(key, ())
+        declared = next(line for line in text(key + "=").splitlines() if "--norm-contract" in line)
+        contract(dict([declared.rpartition(" ")[2].split("=", 1)]))
+
+
+def test_a_convention_is_found_by_its_value_too() -> None:
+    assert text("eps-place=outside") == text("eps-place")
+    assert text("eps-place").splitlines()[:7] == [
+        "eps-place: a convention",
+        "=======================",
+        "",
+        "what it is    Where epsilon acts. v is the variance, or the mean square of a",
+        "              normalizer that subtracts no mean.",
+        "",
+        "values        inside (default): sqrt(v + eps)",
+    ]
+    assert text("empty").startswith("empty: a law")
+    assert text("empty=refused").startswith("empty: a convention")
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -82,7 +108,7 @@ def test_law_page_says_of_whom_it_is_asked() -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [("layernorm", "did you mean 'layer_norm'?"), ("eps-outside", "did you mean 'eps-outside-root'?"),
-     ("zzzz", "a kind (batch_norm, layer_norm,")],
+     ("zzzz", "`normcheck explain` lists all kinds"), ("efs-place=outside", "did you mean 'eps-place'?")],
 )  # fmt: skip
 def test_unknown(word: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:

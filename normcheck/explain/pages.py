@@ -1,18 +1,20 @@
-"""One page for a kind, a check or a fault, as plain records that reports print."""
+"""One page for each kind, check, fault, convention and topic, as plain records that reports print."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from normcheck import families
 from normcheck.core.check import Check
-from normcheck.core.errors import UsageError, suggest
+from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.family import KnownFault
 from normcheck.core.page import Section
 from normcheck.core.spec import Entry
+from normcheck.explain import conventions
+from normcheck.explain.conventions import MEANINGS
 from normcheck.explain.examples import EXAMPLES, TEMPLATE
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
@@ -20,32 +22,29 @@ from normcheck.families import CHECKS_BY_NAME
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The documentation of one kind, check or fault: title and sections."""
+    """The documentation of one thing: title and sections."""
 
     title: str
     sections: tuple[Section, ...]
 
 
 def page(word: str) -> Page:
-    """The page of a kind, a check, a fault or a topic. Raises `UsageError`, with the nearest name, for another word."""
-    if word in families.ENTRIES:
-        return _entry(families.get(word))
-    if word in CHECKS_BY_NAME:
-        return _law(CHECKS_BY_NAME[word])
-    if word in families.FAULTS:
-        return _fault(families.fault(word))
-    if word in TOPICS:
-        return Page(f"{word}: {TOPICS[word][0]}", TOPICS[word][1])
-    known = (*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS)
-    near = suggest(word, known)
-    where = near if near.startswith("did") else f"a kind ({', '.join(families.ENTRIES)}), a check, or a fault"
-    raise UsageError(f"there is no page for {word!r}; {where}")
+    """The page of a kind, check, fault, convention or topic; of a convention also with a value, as eps-place=outside.
+
+    Raises `UsageError`, with the nearest name, for another word.
+    """
+    key, equals, _ = word.partition("=")
+    for part in PARTS[-1:] if equals else PARTS:
+        if key in part.names():
+            return part.page(key)
+    near = suggest(key, [name for names in words().values() for name in names])
+    where = near if near.startswith("did") else "`normcheck explain` lists all kinds, laws, faults and conventions"
+    raise UsageError(f"there is no page for {shortened(word)!r}; {where}")
 
 
 def words() -> dict[str, tuple[str, ...]]:
-    """The names of all kinds, checks, faults and topics."""
-    return {"kinds": tuple(families.ENTRIES), "laws": tuple(CHECKS_BY_NAME), "faults": tuple(families.FAULTS),
-            "topics": tuple(TOPICS)}  # fmt: skip
+    """The names of all pages, by the part of the reference that they are in."""
+    return {part.name: tuple(part.names()) for part in PARTS}
 
 
 def _entry(entry: Entry) -> Page:
@@ -95,3 +94,22 @@ def _sources(text: str) -> Iterator[str]:
     yield text
     for repository, number in re.findall(r"([\w.-]+/[\w.-]+)#(\d+)", text):
         yield f"https://github.com/{repository}/issues/{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the reference: its name, the names of its pages, and the page of each."""
+
+    name: str
+    names: Callable[[], Iterable[str]]
+    page: Callable[[str], Page]
+
+
+PARTS = (
+    Part("kinds", lambda: families.ENTRIES, lambda name: _entry(families.get(name))),
+    Part("laws", lambda: CHECKS_BY_NAME, lambda name: _law(CHECKS_BY_NAME[name])),
+    Part("faults", lambda: families.FAULTS, lambda name: _fault(families.fault(name))),
+    Part("topics", lambda: TOPICS, lambda name: Page(f"{name}: {TOPICS[name][0]}", TOPICS[name][1])),
+    Part("conventions", lambda: MEANINGS, lambda name: Page(f"{name}: a convention", conventions.sections(name))),
+)
+"""All parts; a name that is in two is that of the first, since a law and its convention may bear the same."""

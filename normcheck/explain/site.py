@@ -30,7 +30,9 @@ NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """The pages of the guide, by the heading below which they stand."""
 
-REFERENCE = {"kinds": "Kinds", "laws": "Laws", "faults": "Known faults", "topics": "Topics"}
+REFERENCE = {
+    "kinds": "Kinds", "laws": "Laws", "faults": "Known faults", "topics": "Topics", "conventions": "Conventions",
+}  # fmt: skip
 """The parts of the reference, each a folder, and their titles."""
 
 _MARKED = str.maketrans({char: f"\\{char}" for char in "\\*_[]<>#|"})
@@ -64,20 +66,20 @@ def _paragraphs(paragraphs: Sequence[str]) -> Iterator[str]:
 def _write_sources(folder: Path) -> None:
     """Write every page in Markdown: the guide as it is, the reference from the catalog."""
     shutil.copytree(GUIDE, folder)
-    for part, names in pages.words().items():
-        (folder / part).mkdir()
-        lines = [f"# {REFERENCE[part]}", ""]
-        for name in names:
-            page = pages.page(name)
-            (folder / part / f"{name}.md").write_text(markdown(page), encoding="utf-8")
+    for part in pages.PARTS:
+        (folder / part.name).mkdir()
+        lines = [f"# {REFERENCE[part.name]}", ""]
+        for name in part.names():
+            page = part.page(name)
+            (folder / part.name / f"{name}.md").write_text(markdown(page), encoding="utf-8")
             lines.append(f"* [{name.translate(_MARKED)}]({name}.md){_gist(page)}")
-        (folder / part / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / part.name / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _gist(page: pages.Page) -> str:
     """What an index says of a page: its first sentence."""
     title = page.title.partition(": ")[2]
-    text = title if title not in {"a law", "a fault"} else page.sections[0][1][0]
+    text = title if title not in {"a law", "a fault", "a convention"} else page.sections[0][1][0]
     return f": {text.translate(_MARKED)}"
 
 
