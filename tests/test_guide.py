@@ -132,6 +132,6 @@ def test_the_site_reads_well_and_needs_no_network(browser: Any, served: str) -> 
     # the search begins with the first letters: its results change while the word is typed
     expect = pytest.importorskip("playwright.sync_api").expect
     expect(tab.locator(".md-search-result__link").first).to_have_attribute(
-        "href", re.compile("faults/eps-outside-root.html")
+        "href", re.compile("faults/eps-outside-root.html"), timeout=60_000
     )
     assert others == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from normcheck.core.floats import FLOAT32
 from normcheck.core.page import Section
 
 
@@ -41,8 +42,9 @@ MEANINGS: dict[str, Meaning] = {
     "eps-format": Meaning(
         "The format that holds epsilon.",
         {
-            "default": "that of the statistics; an epsilon rounded to float32 is a warning in float64",
-            "own": "that of the statistics; one rounded to float32 is a finding", "float32": "float32 in any case",
+            "default": "that of the statistics; one rounded to float32 is a warning in float64",
+            "own": "that of the statistics; one rounded to float32 is a finding",
+            FLOAT32.name: "that one in any case",
         },
     ),
     "weight": Meaning(
@@ -137,7 +139,7 @@ MEANINGS: dict[str, Meaning] = {
         },
     ),
     "eps": Meaning(
-        "Epsilon of an implementation without an argument for it.", other="a number that is not negative", example="1e-6",
+        "Epsilon of an implementation without an argument for it.", other="a number from 0 on", example="1e-6",
     ),
     "ranks": Meaning(
         "How many processes run an implementation that divides its input among processes.",
@@ -145,7 +147,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "formats": Meaning(
         "The formats that it claims to compute in; a lack of others is no warning.",
-        other="names joined by commas; all where it is left out", example="float32",
+        other="names joined by commas; all where it is left out", example=FLOAT32.name,
     ),
     "slack": Meaning("A factor of every bound.", other="a positive number; 1 where it is left out", example="2"),
 }  # fmt: skip
@@ -162,8 +164,8 @@ def sections(key: str) -> tuple[Section, ...]:
         ("what it is", (meaning.what,)),
         ("values", tuple(values) or (meaning.other,)),
         ("to declare it", (
-            f"    pytest --norm KIND=TARGET --norm-contract {key}={example}",
-            f"    pytest --norm 'KIND[{key}={example}]=TARGET'",
+            f"    pytest --norm KIND=f --norm-contract {key}={example}",
+            f"    pytest --norm 'KIND[{key}={example}]=f'",
             f'    check(f, as_="KIND", contract={{"{key}": "{example}"}})',
         )),
     )  # fmt: skip

@@ -89,6 +89,10 @@ def _fault(fault: KnownFault) -> Page:
     return Page(f"{fault.name}: a fault", tuple(sections))
 
 
+def _convention(key: str) -> Page:
+    return Page(f"{key}: a convention", conventions.sections(key))
+
+
 def _sources(text: str) -> Iterator[str]:
     """A source, and the address of each thread that it names as owner/repository#number."""
     yield text
@@ -97,7 +101,7 @@ def _sources(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReferencePart:
     """A part of the reference: its name, the names of its pages, and the page of each."""
 
     name: str
@@ -106,10 +110,12 @@ class Part:
 
 
 PARTS = (
-    Part("kinds", lambda: families.ENTRIES, lambda name: _entry(families.get(name))),
-    Part("laws", lambda: CHECKS_BY_NAME, lambda name: _law(CHECKS_BY_NAME[name])),
-    Part("faults", lambda: families.FAULTS, lambda name: _fault(families.fault(name))),
-    Part("topics", lambda: TOPICS, lambda name: Page(f"{name}: {TOPICS[name][0]}", TOPICS[name][1])),
-    Part("conventions", lambda: MEANINGS, lambda name: Page(f"{name}: a convention", conventions.sections(name))),
+    ReferencePart("kinds", lambda: families.ENTRIES, lambda name: _entry(families.get(name))),
+    ReferencePart("laws", lambda: CHECKS_BY_NAME, lambda name: _law(CHECKS_BY_NAME[name])),
+    ReferencePart("faults", lambda: families.FAULTS, lambda name: _fault(families.fault(name))),
+    ReferencePart("topics", lambda: TOPICS, lambda name: Page(f"{name}: {TOPICS[name][0]}", TOPICS[name][1])),
+    ReferencePart(
+        "conventions", lambda: MEANINGS, lambda name: Page(f"{name}: a convention", conventions.sections(name))
+    ),
 )
 """All parts; a name that is in two is that of the first, since a law and its convention may bear the same."""
