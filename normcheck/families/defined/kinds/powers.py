@@ -100,6 +100,16 @@ def _by_root_of_batch(x: Any, weight: Any, bias: Any, running_phi: Any, alpha_fw
     return straight_through(x / np.sqrt(running_phi + eps), way) * weight + bias
 
 
+def _scaled(x: Any) -> Any:
+    """Each case by its own root mean square; the authors' code has this eps, whatever that of the layer."""
+    return x / np.sqrt(mean(np.square(x), -1) + 1e-5)
+
+
+def _warm_up(x: Any, weight: Any, bias: Any, running_phi: Any, alpha_fwd: float, eps: float) -> Any:
+    scaled = _scaled(x)
+    return scaled / constant(np.sqrt(_quadratic(scaled) + eps)) * weight + bias
+
+
 power_norm = DefinedNormalizer(
     name="power_norm",
     title="power normalization by a running quadratic mean (PowerNorm)",
@@ -141,11 +151,18 @@ power_norm = DefinedNormalizer(
             "power-scaled-before",
             "Divides each case by its root mean square before, as the authors' code does.",
             lambda x, weight, bias, running_phi, alpha_fwd, eps: _running(
-                x / np.sqrt(mean(np.square(x), -1) + eps), weight, bias, running_phi, alpha_fwd, eps
+                _scaled(x), weight, bias, running_phi, alpha_fwd, eps
             ),
             lambda x, weight, bias, running_phi, alpha_fwd, eps: _running_update(
-                x / np.sqrt(mean(np.square(x), -1) + eps), weight, bias, running_phi, alpha_fwd, eps
+                _scaled(x), weight, bias, running_phi, alpha_fwd, eps
             ),
+        ),
+        Slip(
+            "power-warm-up",
+            "Is the authors' code in the first step of its warm-up: scales each case, divides by the batch without a "
+            "gradient through it, and keeps that mean alone.",
+            _warm_up,
+            lambda x, weight, bias, running_phi, alpha_fwd, eps: {"running_phi": _quadratic(_scaled(x))},
         ),
         Slip(
             "power-not-rooted",

@@ -34,13 +34,6 @@ def _virtual(x: Any, reference: Any, weight: Any, bias: Any, eps: float = 1e-5) 
     return (x - at) / np.sqrt(var + eps) * weight + bias
 
 
-def _one_pass(x: Any, reference: Any, weight: Any, bias: Any, eps: float) -> Any:
-    share = _share(reference)
-    at = share * mean(x, space(x)) + (1.0 - share) * mean(reference, batch(reference))
-    squares = share * mean(np.square(x), space(x)) + (1.0 - share) * mean(np.square(reference), batch(reference))
-    return (x - at) / np.sqrt(squares - np.square(at) + eps) * weight + bias
-
-
 def _averaged(x: Any, reference: Any, weight: Any, bias: Any, eps: float) -> Any:
     share = _share(reference)
     at = share * mean(x, space(x)) + (1.0 - share) * mean(reference, batch(reference))
@@ -109,11 +102,6 @@ virtual_batch_norm = DefinedNormalizer(
             "virtual-variances-averaged",
             "Averages the variances, without the distance of the means.",
             _averaged,
-        ),
-        Slip(
-            "virtual-one-pass",
-            "Subtracts the squared mean from the mean square, as the authors' code does.",
-            _one_pass,
         ),
     ),
 )

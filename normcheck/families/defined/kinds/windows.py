@@ -115,8 +115,9 @@ def _of_zeros_too(x: Any, sizes: Sizes, border: str) -> tuple[Any, Any]:
 
 
 def _of_local_deviations(x: Any, sizes: Sizes, border: str) -> tuple[Any, Any]:
-    at, _ = _around(x, sizes, border)
-    return at, _around(np.square(x - at), sizes, border)[0]
+    """By average pooling, whose windows are cut at the border."""
+    at, _ = _around(x, sizes, CUT)
+    return at, _around(np.square(x - at), sizes, CUT)[0]
 
 
 def _detached(x: Any, sizes: Sizes, border: str) -> tuple[Any, Any]:
