@@ -134,7 +134,7 @@ def test_windows_and_straight_gradients_are_those_of_the_complex_step(forward: A
 def test_an_entry_in_many_windows_has_the_errors_of_all() -> None:
     """The gradient of an entry sums one term for each window that it is in, each with a rounding of its own."""
     leaf = Traced(np.ones(5), np.zeros(5), Arithmetic(FLOAT64.u), live=True)
-    windows: Any = sliding_window_view(leaf, 3)  # type: ignore[call-overload]
+    windows: Any = sliding_window_view(leaf, 3)
     (found,) = gradients(windows, np.ones((3, 3)), [leaf])
 
     assert found.value.tolist() == [1.0, 2.0, 3.0, 2.0, 1.0]
