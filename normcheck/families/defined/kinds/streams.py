@@ -80,7 +80,7 @@ def _updated_first(x: Any, weight: Any, bias: Any, running_mean: Any, running_st
 
 streaming_batch_norm = DefinedNormalizer(
     name="streaming_batch_norm",
-    title="batch normalization by streaming statistics (Streaming Normalization)",
+    title="streaming batch normalization",
     paper=Paper(
         "Liao, Kawaguchi, Poggio",
         2016,
