@@ -43,6 +43,11 @@ DERIVED = {
     "switchable_norm": ". . yes yes . yes . . .",
     "ghost_batch_norm": ". yes . yes . yes yes . .",
     "l1_batch_norm": ". yes yes yes . yes yes . .",
+    "virtual_batch_norm": ". . yes . . . . yes .",
+    "streaming_batch_norm": ". . yes yes . . . . .",
+    "power_norm_v": ". . yes yes . yes yes . .",
+    "power_norm": ". . yes yes yes yes . yes yes",
+    "local_context_norm": "yes . yes . . yes . yes .",
     "centered_weight_norm": "- - yes yes - yes - yes yes",
     "spectral_norm": "- - yes yes - yes - yes yes",
 }

@@ -25,7 +25,7 @@ _FORWARD = (
     "A function of numpy arrays in float64: the input, then parameters, which have no default, then constants, which "
     "have one. It may use elementwise functions, sums, means, maxima, and functions that move entries; another one is "
     "named in an error. A parameter has one number for each unit, with axes of length 1 where it broadcasts; "
-    "shapes={'alpha': 'one'} and others: see the class."
+    "shapes={'alpha': 'one'} and others, and aliases={'alpha': ('a',)} other names of it in code: see the class."
 )
 _LAYOUTS = (
     "layout: 'trailing' (cases, *space, units), 'channels' (cases, units, *space), 'rows' a weight (units, *inputs), "

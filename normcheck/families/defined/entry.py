@@ -30,13 +30,21 @@ UNIT, ONE, INPUT, MATRIX = "unit", "one", "input", "matrix"
 """Shapes of parameters: one number for each unit, one number, that of the input, (units, inputs)."""
 
 
+SPACES: Mapping[int, tuple[int, ...]] = {2: (), 3: (4,), 4: (3, 2)}
+"""The axes of positions of the inputs to try, by rank."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A wrong forward that is mistaken for the right one: a known fault of this one normalizer."""
+    """A wrong forward that is mistaken for the right one: a known fault of this one normalizer.
+
+    update: a wrong update of the state, where that is what is mistaken, or goes with the forward.
+    """
 
     name: str
     story: str
     forward: Forward
+    update: Callable[..., Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +60,9 @@ class DefinedNormalizer:
     `eps` is such a constant. It uses numpy's elementwise functions, sums, means, maxima and functions that move
     entries. Parameters for each unit have axes of length 1 where they broadcast against the input.
     layout: a key of `LAYOUTS`. shapes: of parameters that have not one number for each unit: "one", "input", "matrix",
-    or a number of entries. state: parameters that are given and not trained; update: what a call leaves in them.
+    or a number of entries. state: parameters that are given and not trained; update: what a call leaves in them. alike:
+    parameters of the input's shape whose numbers are drawn as the input's, such as another batch.
+    aliases: names that code gives to a parameter or a constant, beside its own and the usual ones.
     options: values of constants to try beside the default, or instead of it. backward: the closed form, from x, dy and
     the same arguments to gradients by name ("x", "weight"); it is proved when the normalizer is added.
     """
@@ -67,10 +77,13 @@ class DefinedNormalizer:
     layout: str = "trailing"
     ranks: tuple[int, ...] = ()  # of the input; empty: those that the layout can have
     units: tuple[int, ...] = (6, 5, 12, 33)  # numbers of units to try
+    spaces: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: SPACES)  # axes of positions, by rank
     shapes: Mapping[str, str | int] = field(default_factory=dict)
     positive: frozenset[str] = frozenset()  # parameters that are positive numbers
+    alike: frozenset[str] = frozenset()
     state: frozenset[str] = frozenset()
     update: Callable[..., Mapping[str, Any]] | None = None
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     conventions: frozenset[str] = frozenset()  # of the options: what code fixes in one way or another
     derived: Row | None = None  # the row of Table 1 as derived by hand; a test compares it with the measured one
@@ -85,8 +98,13 @@ class DefinedNormalizer:
         named = list(inspect.signature(self.forward).parameters.values())
         if not named or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in named):
             raise UsageError(f"{self.name}: forward takes the input, then parameters and constants by name")
-        for word in {*self.shapes, *self.state, *self.positive} - set(self.parameters):
+        for word in {*self.shapes, *self.state, *self.positive, *self.alike} - set(self.parameters):
             raise UsageError(f"{self.name}: forward has no parameter {word} without a default")
+        for word in {*self.aliases} - {*self.parameters, *self.constants}:
+            raise UsageError(f"{self.name}: forward has no parameter {word}")
+        for word in self.alike:
+            if self.shapes.get(word) != INPUT:
+                raise UsageError(f"{self.name}: {word} has not the input's shape, so it is not drawn as the input")
         for word in {*self.options, *self.conventions} - set(self.constants):
             raise UsageError(f"{self.name}: forward has no parameter {word} with a default")
 

@@ -1,8 +1,8 @@
-"""The constants of code that does not take them, measured: those with which the reference gives the same outputs."""
+"""The constants of code that does not take them, measured: those with which the reference does the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -10,9 +10,13 @@ import numpy as np
 
 from normcheck.core.errors import CallError
 from normcheck.core.floats import FLOAT64, Array
-from normcheck.families.defined.reference import output
+from normcheck.families.defined.case import DefinedAnswer, DefinedCase
+from normcheck.families.defined.reference import answer, output
 from normcheck.families.defined.space import DEFAULTS, DefinedDraw, defined_case
 from normcheck.families.defined.subject import DefinedSubject
+
+Values = Mapping[str, Any]
+"""Constants by name."""
 
 EPS = (0.0, *(10.0**-k for k in range(2, 17)), 2.0**-23, 2.0**-52)
 """What code writes for an eps; the last two are the epsilon of a format."""
@@ -25,7 +29,10 @@ FITS = 1e-6
 
 
 def measured(subject: DefinedSubject) -> Mapping[str, Any]:
-    """The constants that an implementation does not take; none if no values, or more than one, explain its outputs."""
+    """The constants that an implementation does not take: values that explain its outputs, and then its gradients.
+
+    A constant is left out if several values of it do; all are, if nothing explains what it does.
+    """
     entry, domain = subject.entry, subject.domain
     if not domain.ranks or domain.formats[:1] != (FLOAT64.name,):
         return {}
@@ -33,19 +40,43 @@ def measured(subject: DefinedSubject) -> Mapping[str, Any]:
     case = defined_case(entry, draw)
     some = [case.but(x=case.x * 2.0**k, constants={**case.constants, **domain.fixed}) for k in EXPONENTS]
     try:
-        found = [subject.call(one, False).y for one in some]
+        fitting = _fitting(subject, some, list(_candidates(subject)), gradient=False)
+        if len(fitting) > 1 and domain.gradient:
+            fitting = _fitting(subject, some, fitting, gradient=True) or fitting
     except CallError:
         return {}
-    fitting = []
-    for values in _candidates(subject):
+    return {n: v for n, v in fitting[0].items() if all(one[n] == v for one in fitting)} if fitting else {}
+
+
+def _fitting(
+    subject: DefinedSubject, some: Sequence[DefinedCase], values: Sequence[Values], *, gradient: bool
+) -> Sequence[Values]:
+    """The values with which the reference gives the same outputs on all cases, or the same gradients."""
+    found = [_shown(subject.call(one, gradient), gradient) for one in some]
+
+    def explain(given: Values) -> bool:
         with np.errstate(all="ignore"):
-            expected = (output(entry, one.but(constants={**one.constants, **values})) for one in some)
-            if all(_off(y, right) < FITS for y, right in zip(found, expected, strict=True)):
-                fitting.append(values)
-    return fitting[0] if len(fitting) == 1 else {}
+            expected = (_expected(subject, one.but(constants={**one.constants, **given}), gradient) for one in some)
+            return all(
+                _off(got[name], right) < FITS
+                for got, due in zip(found, expected, strict=True)
+                for name, right in due.items()
+            )
+
+    return [given for given in values if explain(given)]
 
 
-def _candidates(subject: DefinedSubject) -> Iterator[Mapping[str, Any]]:
+def _shown(got: DefinedAnswer, gradient: bool) -> Mapping[str, Array]:
+    """What is compared of an answer."""
+    return got.gradients if gradient else {"y": got.y}
+
+
+def _expected(subject: DefinedSubject, case: DefinedCase, gradient: bool) -> Mapping[str, Array]:
+    """The same of the reference."""
+    return answer(subject.entry, case).gradients if gradient else {"y": output(subject.entry, case)}
+
+
+def _candidates(subject: DefinedSubject) -> Iterator[Values]:
     """Values of the constants that code fixes: any usual eps, and what the entry says of others."""
     entry = subject.entry
     some = {name: EPS if name == "eps" else tuple(dict.fromkeys(entry.options[name]))
@@ -55,5 +86,5 @@ def _candidates(subject: DefinedSubject) -> Iterator[Mapping[str, Any]]:
 
 def _off(found: Array, expected: Array) -> float:
     size = float(np.abs(expected).max(initial=0.0))
-    off = float(np.abs(found - expected).max(initial=0.0)) / size if size else np.inf
+    off = float(np.abs(found - expected).max(initial=0.0)) / (size or 1.0)
     return off if np.isfinite(off) else np.inf

@@ -13,7 +13,6 @@ from normcheck.families.defined.case import DefinedCase
 from normcheck.families.defined.entry import INPUT, DefinedNormalizer
 from normcheck.families.defined.reference import output
 
-SPACE = (2, 2)
 ADDED = ("bias", "beta", "shift")
 """Parameters that are added, and 0 here; of the others, weights are 1, and what else there is a number beside it."""
 
@@ -42,7 +41,7 @@ def _found(entry: DefinedNormalizer, case: DefinedCase) -> tuple[Array, Array]:
 
 def network(entry: DefinedNormalizer) -> NetworkFunction:
     """The forward as a network."""
-    space = SPACE if entry.served[0] == 4 else SPACE[:1] if entry.served[0] == 3 else ()
+    space = entry.spaces[entry.served[0]] if entry.layout in ("trailing", "channels") else ()
 
     def of_weights(data: Array, weights: Array) -> tuple[Array, Array]:
         w, off = _found(entry, _case(entry, weights, len(weights), {}))

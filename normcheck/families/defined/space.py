@@ -24,9 +24,6 @@ from normcheck.normalizers.transforms import summed
 DEFAULTS = -1
 """The option under which every constant has its default."""
 
-SPACES = {2: (), 3: (4,), 4: (3, 2)}
-"""The axes of positions, by the rank of the input."""
-
 INPUTS = 7
 """Inputs of a linear layer."""
 
@@ -86,7 +83,7 @@ def constants(entry: DefinedNormalizer, draw: DefinedDraw) -> dict[str, Any]:
 def _shape(entry: DefinedNormalizer, draw: DefinedDraw) -> tuple[tuple[int, ...], int]:
     """The shape of the input, and the number of units."""
     rank, units = draw.rank or entry.served[0], draw.units or entry.units[0]
-    space = SPACES[rank]
+    space = entry.spaces[rank]
     shapes = {
         "trailing": (draw.cases, *space, units),
         "channels": (draw.cases, units, *space),
@@ -96,10 +93,18 @@ def _shape(entry: DefinedNormalizer, draw: DefinedDraw) -> tuple[tuple[int, ...]
     return shapes[entry.layout], units
 
 
+def _values(draw: DefinedDraw, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Numbers of an input as a draw wants them distributed."""
+    return VALUES[draw.values](rng, shape) + (MEANS[draw.format] if draw.values == FAR else 0.0)
+
+
 def _made(entry: DefinedNormalizer, draw: DefinedDraw, rng: np.random.Generator, x: Array, units: int) -> DefinedCase:
     format = FORMATS[draw.format]
     arrays = {}
     for name in entry.parameters:
+        if name in entry.alike:
+            arrays[name] = format.round(_values(draw, rng, x.shape))
+            continue
         drawn = rng.uniform(0.5, 2.0, entry.shape(name, x, units))
         drawn = np.ones(drawn.shape) if draw.values == FAR else drawn  # a share of the mean cancels all of it, or none
         signs = 1.0 if name in entry.positive else rng.choice((-1.0, 1.0), drawn.shape)
@@ -114,8 +119,7 @@ def defined_case(entry: DefinedNormalizer, draw: DefinedDraw) -> DefinedCase:
     """The case of a draw: random numbers."""
     rng = np.random.default_rng(draw.seed)
     shape, units = _shape(entry, draw)
-    x = VALUES[draw.values](rng, shape) + (MEANS[draw.format] if draw.values == FAR else 0.0)
-    return _made(entry, draw, rng, FORMATS[draw.format].round(x), units)
+    return _made(entry, draw, rng, FORMATS[draw.format].round(_values(draw, rng, shape)), units)
 
 
 def _dyadic(rng: np.random.Generator, *shape: int) -> Array:
@@ -139,7 +143,7 @@ def network_case(entry: DefinedNormalizer, draw: DefinedDraw) -> DefinedCase:
     """The case of a draw below which lies a linear layer, with a change of its data or weights."""
     rng = np.random.default_rng(draw.seed)
     shape, units = _shape(entry, draw)
-    space = int(np.prod(SPACES[len(shape)])) if entry.layout in ("trailing", "channels") else 1
+    space = int(np.prod(entry.spaces[len(shape)])) if entry.layout in ("trailing", "channels") else 1
     linear = Linear(_dyadic(rng, draw.cases, space, INPUTS), _dyadic(rng, units, INPUTS))
     start = np.zeros((units, INPUTS) if entry.layout == "rows" else shape)
     case = _made(entry, draw, rng, start, units)

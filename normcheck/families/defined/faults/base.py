@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from normcheck.core.floats import FLOAT64
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
-from normcheck.families.defined.entry import DefinedNormalizer, Forward, Slip
+from normcheck.families.defined.entry import DefinedNormalizer, Slip
 from normcheck.families.defined.reference import answer, answered, traced
 from normcheck.families.defined.tracing.arithmetic import Arithmetic, arithmetic_of
 
@@ -44,9 +44,15 @@ class DefinedFault:
     earlier: Later | None = None  # the answer of the first call, read after that of a later one
 
 
-def by_forward(forward: Forward, by: Arithmetic = arithmetic_of(FLOAT64)) -> Answering:  # noqa: B008  # frozen value
-    """The answer of another forward, or of the right one in another arithmetic."""
-    return lambda entry, case: answered(traced(entry, forward, case, by), case)
+def by_slip(slip: Slip) -> Answering:
+    """The answer of a wrong forward, or of a wrong update of the state."""
+    by = arithmetic_of(FLOAT64)
+
+    def answer(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
+        mistaken = entry if slip.update is None else replace(entry, update=slip.update)
+        return answered(traced(mistaken, slip.forward, case, by), case)
+
+    return answer
 
 
 def in_arithmetic(by: Arithmetic) -> Answering:
@@ -56,6 +62,4 @@ def in_arithmetic(by: Arithmetic) -> Answering:
 
 def of_slip(entry: DefinedNormalizer, slip: Slip) -> DefinedFault:
     """A slip of one normalizer as a fault."""
-    return DefinedFault(
-        name=slip.name, story=slip.story, concerns=lambda one: one is entry, answer=by_forward(slip.forward)
-    )
+    return DefinedFault(name=slip.name, story=slip.story, concerns=lambda one: one is entry, answer=by_slip(slip))

@@ -38,6 +38,8 @@ def _unbiased(a: Traced, axis: Any) -> Traced:
 def _tail(a: Traced, axis: Any) -> Traced:
     """The sum without the last entry along the first of the axes."""
     axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not axes:  # a sum of one entry each
+        return total(a, axis)
     size = a.shape[axes[0]]
     kept = np.ones(size)
     kept[-1] = 0.0

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.kinds import batches, evolved, graphs, joined, layers, maps, styles, vectors, weights
+from normcheck.families.defined.kinds import (
+    batches,
+    evolved,
+    graphs,
+    joined,
+    layers,
+    maps,
+    powers,
+    references,
+    streams,
+    styles,
+    vectors,
+    weights,
+    windows,
+)
 
 ENTRIES: tuple[DefinedNormalizer, ...] = (
     *vectors.ENTRIES,
@@ -12,6 +26,10 @@ ENTRIES: tuple[DefinedNormalizer, ...] = (
     *evolved.ENTRIES,
     *styles.ENTRIES,
     *batches.ENTRIES,
+    *references.ENTRIES,
+    *streams.ENTRIES,
+    *powers.ENTRIES,
+    *windows.ENTRIES,
     *graphs.ENTRIES,
     *joined.ENTRIES,
     *weights.ENTRIES,

@@ -41,7 +41,7 @@ SIZES = {
 
 def _names(entry: DefinedNormalizer) -> dict[str, tuple[str, ...]]:
     """Each argument of an entry, with the names that code gives to it: its own first, so that no other takes it."""
-    own = {name: (name,) for name in (*entry.parameters, *entry.constants)}
+    own = {name: (name, *entry.aliases.get(name, ())) for name in (*entry.parameters, *entry.constants)}
     words = WEIGHT_NAMES if entry.layout == "rows" else NAMES
     inputs = tuple(name for name in words["input"] if name not in entry.parameters)
     return {INPUT: inputs, **{name: (*one, *NAMES.get(name, ())) for name, one in own.items()}}
@@ -83,21 +83,22 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         units = case.x.shape[{"trailing": last, "channels": 1}.get(entry.layout, 0)]
         if entry.layout == "linear":
             units = case.dy.shape[1]
-        values = {"units": units, "inputs": case.x.shape[-1], **case.constants}
+        arrays = {role: held[role] for role in entry.state if role in roles}
+        values = {"units": units, "inputs": case.x.shape[-1], **case.constants, **arrays}
         module = target(**{roles[role]: value for role, value in values.items() if role in roles})
         module = module.to(DTYPES[case.format.name]).train()
-        own = parameters.by_name(module, held)
-        given = {role: (role,) for role in held if role not in own}
+        own = parameters.by_name(module, held, entry)
+        given = {role: (role,) for role in held if role not in own and role not in arrays}
         names = _matched(module.forward, {INPUT: NAMES["input"], **given}, entry, "its forward")
         own |= parameters.by_size(module, {role: held[role] for role in given if role not in names}, own, entry)
         with torch.no_grad():
-            for role, there in parameters.named(module, own).items():
+            for role, there in parameters.named(module, own, entry).items():
                 there.copy_(held[role].reshape(there.shape))
 
         def call(x: torch.Tensor, _case: DefinedCase) -> Any:
             return module(x, **{names[role]: held[role] for role in given if role in names})
 
-        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)})
+        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own, entry)})
 
     return make
 
@@ -188,7 +189,7 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
             raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
         known = _names(entry)
         if inspect.isclass(target):
-            built = {name: known[name] for name in entry.constants} | SIZES
+            built = {name: known[name] for name in (*entry.constants, *sorted(entry.state))} | SIZES
             layer = weight_layers.of_class(target, entry, {name: known[name] for name in entry.constants})
             if layer is None:
                 roles = _matched(target, built, entry, claim.name)
@@ -238,9 +239,14 @@ def _with_its_constants(bound: DefinedSubject) -> DefinedSubject:
     """The subject with the constants that its code has, as far as these can be told."""
     constants = fixed_constants.measured(bound)
     domain = bound.domain
-    absent = {name: f"takes no {name}; the fixed one is {value:g}" for name, value in constants.items()}
+    absent = {name: f"takes no {name}; the fixed one is {_said(value)}" for name, value in constants.items()}
     fixed = {**domain.fixed, **constants}
     return replace(bound, domain=replace(domain, fixed=fixed, absent={**domain.absent, **absent}))
+
+
+def _said(value: Any) -> str:
+    """A constant in a sentence."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _in_axis_1(bound: DefinedSubject) -> DefinedSubject:

@@ -12,17 +12,17 @@ from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.torch.layer import Tensors
 from normcheck.frameworks.roles import NAMES, plain
 
-STARTS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_std": 1.0}
+STARTS = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_std": 1.0, "running_phi": 1.0}
 """First values by role, which tell apart tensors of one size."""
 
 OF_OTHERS = frozenset((*NAMES["running_mean"], *NAMES["running_var"]))
 """Names of buffers that are never another one."""
 
 
-def words(role: str) -> tuple[str, ...]:
+def words(role: str, entry: DefinedNormalizer) -> tuple[str, ...]:
     """The names that code gives to a parameter, its own first."""
     moving = (f"moving_{role.removeprefix('running_')}",) if role.startswith("running_") else ()
-    return tuple(dict.fromkeys((role, *NAMES.get(role, ()), *moving)))
+    return tuple(dict.fromkeys((role, *entry.aliases.get(role, ()), *NAMES.get(role, ()), *moving)))
 
 
 def last(name: str) -> str:
@@ -30,26 +30,26 @@ def last(name: str) -> str:
     return plain(name.rpartition(".")[2])
 
 
-def held_by(module: torch.nn.Module, roles: Collection[str] = ()) -> Tensors:
+def held_by(module: torch.nn.Module, roles: Collection[str], entry: DefinedNormalizer) -> Tensors:
     """The tensors of a module and of those inside it by full name, also under a role's name that a property gives."""
     out: Tensors = {name: one for name, one in vars(module).items() if isinstance(one, torch.Tensor)}
     out |= {**dict(module.named_buffers()), **dict(module.named_parameters())}
     known = {id(one) for one in out.values()}
-    given = {word: attribute(module, word) for role in roles for word in words(role)}
+    given = {word: attribute(module, word) for role in roles for word in words(role, entry)}
     return {word: one for word, one in given.items() if id(one) in known} | out
 
 
-def by_name(module: torch.nn.Module, held: Tensors) -> dict[str, str]:
+def by_name(module: torch.nn.Module, held: Tensors, entry: DefinedNormalizer) -> dict[str, str]:
     """The full name of the tensor for each role that a name tells: a role's own name first, and the outer module's.
 
     A tensor has one role, and as many numbers as this needs.
     """
-    there = held_by(module, held)
+    there = held_by(module, held, entry)
     out: dict[str, str] = {}
     for exact in (True, False):
         for role, value in held.items():
             taken = {id(there[name]) for name in out.values()}
-            known = words(role)[:1] if exact else words(role)
+            known = words(role, entry)[: 1 if exact else None]
             fitting = [
                 (known.index(word), name.count("."), name)
                 for name, one in there.items()
@@ -60,9 +60,9 @@ def by_name(module: torch.nn.Module, held: Tensors) -> dict[str, str]:
     return out
 
 
-def named(module: torch.nn.Module, own: Mapping[str, str]) -> Tensors:
+def named(module: torch.nn.Module, own: Mapping[str, str], entry: DefinedNormalizer) -> Tensors:
     """The tensors by role, of full names by role."""
-    there = held_by(module, own)
+    there = held_by(module, own, entry)
     return {role: there[name] for role, name in own.items()}
 
 
@@ -74,7 +74,7 @@ def by_size(
     held: those roles. Nothing for a module all of whose tensors have a role. Raises `UsageError`, with the names that
     are understood, if it has others, among which a role is not found.
     """
-    there = held_by(module, {*held, *named})
+    there = held_by(module, {*held, *named}, entry)
     taken = {id(there[name]) for name in named.values()}
     constants = {word for name in entry.constants for word in (name, *NAMES.get(name, ()))}
 
@@ -99,6 +99,6 @@ def by_size(
             shapes = ", ".join(f"{n} {tuple(one.shape)}" for n, one in some.items())
             raise UsageError(
                 f"its {shapes} {'have' if len(some) > 1 else 'has'} no known role, and none is {role} of {entry.name}; "
-                f"known names: {', '.join(words(role))}"
+                f"known names: {', '.join(words(role, entry))}"
             )
     return out

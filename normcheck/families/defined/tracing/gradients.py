@@ -37,6 +37,16 @@ def constant(x: Any) -> Any:
     return np.real(x)
 
 
+def straight_through(value: Any, way: Any) -> Any:
+    """A value whose gradient goes to another of the same shape, unchanged; of plain, complex and traced values.
+
+    As `way + (value - way).detach()` in torch: the straight-through estimator (Bengio, Leonard, Courville 2013).
+    """
+    if isinstance(value, Traced):
+        return Traced(value.value, value.off, value.by, [(way, lambda g: g)])
+    return np.real(value) + (way - np.real(way))
+
+
 def gradients(y: Traced, dy: Array, leaves: Sequence[Traced]) -> list[Traced]:
     """The gradients of <dy, y> by each leaf, with their errors; zeros for one that y does not depend on."""
     order: list[Traced] = []

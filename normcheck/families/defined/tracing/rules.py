@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from normcheck.core.floats import Array
 
@@ -97,7 +98,7 @@ PLAIN = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equa
 STRUCTURAL = frozenset(
     {
         np.reshape, np.transpose, np.moveaxis, np.swapaxes, np.squeeze, np.expand_dims, np.broadcast_to,
-        np.concatenate, np.stack, np.flip, np.roll, np.pad, np.repeat, np.tile, np.ravel, np.split,
+        np.concatenate, np.stack, np.flip, np.roll, np.pad, np.repeat, np.tile, np.ravel, np.split, sliding_window_view,
     }
 )  # fmt: skip
-"""Functions whose results are their entries in other places, and zeros."""
+"""Functions whose results are their entries in other places, once or several times, and zeros."""
