@@ -16,7 +16,7 @@ import torch
 from normcheck.core import uses
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.torch import functional, modes, tensors
+from normcheck.frameworks.torch import compiled, exported, functional, modes, tensors
 from normcheck.frameworks.torch.layer import (
     NO_GRADIENTS,
     Leaf,
@@ -267,9 +267,14 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.JVP: functional.jvp,
     uses.SECOND: functional.second,
     uses.CHECKPOINT: _checkpointed,
-    uses.COMPILED: functional.compiled,
+    uses.COMPILED: compiled.compiled,
+    uses.COMPILED_FOR_BATCHES: compiled.compiled_for_batches,
     uses.OBSERVED: functional.observed,
     uses.EXPORTED: functional.exported,
+    uses.EXPORTED_FOR_ONE: exported.exported(any_batch=False),
+    uses.EXPORTED_FOR_ANY: exported.exported(any_batch=True),
+    uses.ONNX_FOR_ONE: exported.run_as_onnx(any_batch=False),
+    uses.ONNX_FOR_ANY: exported.run_as_onnx(any_batch=True),
     **modes.USES,
 }
 """The implementation of every use of `core.uses`, by name."""
