@@ -15,7 +15,17 @@ from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, modes, purity, translated
+from normcheck.normalizers.checks import (
+    CHECKS,
+    call_modes,
+    extended,
+    folding,
+    invariance,
+    layout,
+    modes,
+    purity,
+    translated,
+)
 from normcheck.normalizers.checks.within_bounds import near
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.network import network

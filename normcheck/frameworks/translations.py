@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from normcheck.core import uses
 
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript")}
-"""What has to be installed for a program, beside the framework."""
+"""What has to be installed for a program, beside the framework: the extra `onnx-export`."""
 
 CALLS = {"compiled": uses.COMPILED, "exported": uses.EXPORTED_FOR_ONE, "onnx": uses.ONNX_FOR_ONE}
 """A way of calling each program: code has the program if it can be called so."""
@@ -21,5 +21,5 @@ def untranslated(programs: Iterable[str], offered: Iterable[str]) -> str:
             return f"translated={name}: no such program can be made of code of this kind"
         missing = [package for package in PACKAGES.get(name, ()) if find_spec(package) is None]
         if missing:
-            return f"translated={name} needs {', '.join(missing)}: pip install 'normcheck[{name}]'"
+            return f"translated={name} needs {', '.join(missing)}: pip install 'normcheck[{name}-export]'"
     return ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from functools import cache, partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ ENOUGH = 2
 """Compilations of a graph that takes batches of any size, for these sizes."""
 
 
-@functools.cache
+@cache
 def backend() -> str:
     """The compiler that works on this machine; `INDUCTOR` needs one of C++."""
     from torch._inductor.cpp_builder import get_cpp_compiler  # noqa: PLC0415  # imports the compiler, for seconds
@@ -61,8 +63,7 @@ def compiled_for_batches(prepare: Prepare, case: Case, gradient: bool) -> Answer
         made = torch.compile(_code(layer), backend=counting)
         with kept_state(layer):
             for more in MORE:
-                other = larger(layer.leaves, more)
-                guarded(lambda leaves=other: _call(layer, made, leaves), case, layer.name)
+                guarded(partial(_call, layer, made, larger(layer.leaves, more)), case, layer.name)
         found = run_layer(layer, case, gradient, lambda: _call(layer, made, layer.leaves))
     graphs = counting.most
     if graphs > ENOUGH:
@@ -106,11 +107,24 @@ def kept_state(layer: PreparedLayer) -> Iterator[None]:
 
 
 @contextmanager
+def silent() -> Iterator[None]:
+    """What compilers and exporters print and log of their progress, and of missing packages, is not shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
 def _reset_after() -> Iterator[None]:
     """What was compiled is forgotten after that: each case is compiled as the first one."""
     torch.compiler.reset()
     try:
-        yield
+        with silent():
+            yield
     finally:
         torch.compiler.reset()
 

@@ -1,32 +1,31 @@
-"""Calls of a layer as `torch.export` or `torch.onnx.export` makes a program of it, from another input than the case's."""
+"""Calls of programs that `torch.export` or `torch.onnx.export` makes of a layer, from another input than the case's."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
 from dataclasses import replace
-from io import StringIO
 from typing import Any
 
 import torch
 
-from normcheck.core.errors import NOT_IN_RUNTIME, CallError
-from normcheck.core.foreign_code import first_line
-from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.torch.compiled import kept_state, larger
+from normcheck.core.errors import IN_EXPORT, NOT_IN_RUNTIME, RAISED, CallError
+from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
+from normcheck.frameworks.torch.compiled import kept_state, larger, silent
 from normcheck.frameworks.torch.layer import Leaf, Leaves, Prepare, PreparedLayer, run_layer
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
-IN_EXPORT = " in its export"
-"""Appended to the text of a `CallError` for code of which no program can be made."""
+SPECIALIZED = "specialized it to be a constant"
+"""In a line of an exporter's text, behind a general one: the number of cases has become a constant."""
 
-MORE = 1
+LARGER = 1
 """By how many cases the example is larger from which a program for any batch is made."""
 
 Program = Callable[..., Any]
 """A program that was made of a layer, called with the same tensors."""
+
+Make = Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], Program]
+"""Makes a program of a module and an example of its arguments."""
 
 
 class _Function(torch.nn.Module):
@@ -80,15 +79,13 @@ def _returned(model: Any, tensors: tuple[torch.Tensor, ...]) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _use(
-    make: Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], Program], any_batch: bool, tool: str
-) -> Callable[[Prepare, Case, bool], Answer]:
+def _use(make: Make, any_batch: bool, tool: str) -> Callable[[Prepare, Case, bool], Answer]:
     def use(prepare: Prepare, case: Case, gradient: bool) -> Answer:
         layer = prepare(case)
         module = _Function(layer).train(case.training) if layer.module is None else layer.module
-        example = _given(layer, larger(layer.leaves, MORE if any_batch else 0))
-        with kept_state(layer), _silent():
-            program = guarded(lambda: make(module, example), case, layer.name, IN_EXPORT)
+        example = _given(layer, larger(layer.leaves, LARGER if any_batch else 0))
+        with kept_state(layer):
+            program = _made(make, module, example, layer.name)
             found = run_layer(layer, case, False, lambda: program(*_given(layer, layer.leaves)))
         return replace(found, made_by=tool)
 
@@ -109,14 +106,20 @@ def _open(module: torch.nn.Module, example: tuple[torch.Tensor, ...], any_batch:
     return (shapes,) if isinstance(module, _Function) else shapes  # its arguments are one tuple
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    """What exporters print of their progress, and log of packages that are not there, is not shown."""
-    log = logging.getLogger("torch")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
+def _made(make: Make, module: torch.nn.Module, example: tuple[torch.Tensor, ...], name: str) -> Program:
+    """The program. Raises `CallError` with the line of an exporter's text that says what the code does."""
     try:
-        with redirect_stdout(StringIO()):
-            yield
-    finally:
-        log.setLevel(before)
+        with silent():
+            return make(module, example)
+    except (*ENDS, CallError):
+        raise
+    except BaseException as error:
+        reason = f"{RAISED} {_telling(error)}{IN_EXPORT}"
+        raise CallError(f"{name} {reason}", reason + ENDS_ITS_TEST * ends_a_test(error)) from error
+
+
+def _telling(error: BaseException) -> str:
+    """An exception of an exporter as one line: what it says of the code, where it says more than its first line."""
+    lines = [line.strip(" -") for line in str(error).splitlines()]
+    found = next((line for line in lines if SPECIALIZED in line), "")
+    return first_line(RuntimeError(found)) if found else first_line(error)

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from normcheck.core import uses
 from normcheck.core.check import Check
-from normcheck.core.errors import NOT_IN_RUNTIME, CallError
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from normcheck.core.errors import IN_EXPORT, NOT_IN_RUNTIME, CallError
+from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.statistics import updated
@@ -33,9 +33,18 @@ EPS_IN_SINGLE = ("eps-format", "default", FLOAT32.name)
 """The convention that an attribute of an exported operator may follow: it has the format float32."""
 
 
+OFFSET = {FLOAT64: 1e5, FLOAT32: 1e3, BFLOAT16: 3.0}
+"""The largest ratio of mean to deviation among the sets of a case that is compiled, by format: few are compiled."""
+
+
 def usual(normalizer: Normalizer, draw: Draw) -> Case:
     """A case of sets of many scales, one of them near eps; with running statistics if the normalizer keeps any."""
     return state(normalizer, draw, training=True) if normalizer.state else values(normalizer, draw)
+
+
+def offset(normalizer: Normalizer, draw: Draw) -> Case:
+    """The same, with sets whose mean is large beside their deviation, as it is drawn elsewhere."""
+    return usual(normalizer, replace(draw, offset=OFFSET.get(FORMATS[draw.format], draw.offset)))
 
 
 def _cases(subject: Subject, case: Case, *, training: bool) -> Iterator[Case]:
@@ -55,17 +64,18 @@ def _compiled(subject: Subject, case: Case) -> Iterator[Comparison]:
     """Output, gradients and running statistics of a compiled call, with what is weaker in it."""
     with_gradient = subject.domain.gradient and (case.training or subject.domain.evaluation_gradient)
     answer, truth, label = subject.call(case, with_gradient), truth_of(subject, case), _label(case)
-    yield _noted(output_within(subject, truth, answer.y, label), answer)
+    yield _noted(output_within(subject, truth, answer.y, label), case, answer)
     if with_gradient:
         yield from gradients_within(subject, truth, answer, label)
     if case.training and subject.domain.state:
         yield from updated(subject, truth, answer, f", {label}")
 
 
-def _noted(found: Comparison, answer: Answer) -> Comparison:
+def _noted(found: Comparison, case: Case, answer: Answer) -> Comparison:
+    """A comparison with what is weaker in the program, and which tool made it."""
     warnings = tuple(CheckWarning(name, text) for name, text in answer.remarks.items())
-    notes = {"compiled": f"by {answer.made_by}"} if answer.made_by else {}
-    return replace(found, notes=notes, warnings=warnings)
+    program = case.use.partition(" ")[0]
+    return replace(found, notes={program: f"by {answer.made_by}"} if answer.made_by else {}, warnings=warnings)
 
 
 def _compiled_by(use: str) -> Ask:
@@ -86,42 +96,36 @@ def _exported_by(for_any: str, for_one: str, *, training: Callable[[Subject], bo
     """
 
     def ask(subject: Subject, case: Case) -> Comparison:
-        found = []
-        for mode in _cases(subject, case, training=training(subject)):
-            if subject.normalizer.acts_on == "weight":
-                found.append(_exported(subject, mode.but(use=for_one)))
-                continue
-            try:
-                found.append(_exported(subject, mode.but(use=for_any)))
-            except CallError as error:
-                found.append(_for_one(subject, mode.but(use=for_one), error))
-        return worst(*found)
+        first = for_one if subject.normalizer.acts_on == "weight" else for_any
+        modes = _cases(subject, case, training=training(subject))
+        return worst(*(_exported(subject, mode.but(use=first), for_one) for mode in modes))
 
     return ask
 
 
-def _for_one(subject: Subject, case: Case, error: CallError) -> Comparison:
-    """What a program does that serves one number of cases; error: why there is none for any number."""
-    law = f"y, {_label(case)}"
+def _exported(subject: Subject, case: Case, for_one: str) -> Comparison:
+    """The output of an exported program; for_one: the way of calling one that serves one number of cases."""
     try:
-        found = _exported(subject, case)
-    except CallError as again:
-        if again.reason.endswith(NOT_IN_RUNTIME):
-            return Comparison(law, 0, 0.0, refused={f"{case.use}, {case.format.name}": again.reason})
-        raise
-    text = f"the program serves one number of cases alone: with any number left open, the code {error.reason}"
-    return replace(found, warnings=(*found.warnings, CheckWarning(ONE_BATCH, text)))
+        return _output(subject, case)
+    except CallError as error:
+        if error.reason.endswith(NOT_IN_RUNTIME):
+            return Comparison(f"y, {_label(case)}", 0, 0.0, refused={f"{case.use}, {case.format.name}": error.reason})
+        if case.use == for_one or IN_EXPORT not in error.reason:
+            raise
+        found = _exported(subject, case.but(use=for_one), for_one)
+        text = f"the program serves one number of cases alone: with any number left open, the code {error.reason}"
+        return replace(found, warnings=(*found.warnings, CheckWarning(ONE_BATCH, text)))
 
 
-def _exported(subject: Subject, case: Case) -> Comparison:
+def _output(subject: Subject, case: Case) -> Comparison:
     """The output of an exported program, with the eps of the code or, as a warning, with that number in float32."""
     answer, label = subject.call(case, False), _label(case)
-    found = output_within(subject, truth_of(subject, case), answer.y, label)
+    found = _noted(output_within(subject, truth_of(subject, case), answer.y, label), case, answer)
     if found.holds or case.format is not FLOAT64 or subject.contract.eps_format != "default":
         return found
     single = replace(subject, contract=replace(subject.contract, eps_format=FLOAT32.name))
     held = output_within(single, truth_of(single, case), answer.y, label)
-    return replace(held, warnings=(WEAKER[EPS_IN_SINGLE],)) if held.holds else found
+    return replace(held, notes=found.notes, warnings=(WEAKER[EPS_IN_SINGLE],)) if held.holds else found
 
 
 def _keeps_its_own(subject: Subject) -> bool:
@@ -140,7 +144,7 @@ def _lacks(program: str, *names: str) -> Callable[[Subject], str]:
     return lacks
 
 
-_GRID = NormalizerSpace(usual, formats=(FLOAT64, FLOAT32, BFLOAT16), widths=(64,), edges=(64,), grid=True)
+_GRID = NormalizerSpace(offset, formats=(FLOAT64, FLOAT32, BFLOAT16), widths=(64,), edges=(64,), grid=True)
 _FEW = NormalizerSpace(usual, formats=(FLOAT64, FLOAT32, BFLOAT16, FLOAT16), widths=(8, 6, 17), sets=(6, 4, 5))
 
 CHECKS = (
