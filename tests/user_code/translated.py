@@ -65,12 +65,14 @@ class BranchOnValue(Layer):
 
 
 class FrozenValue(Layer):
-    """Scales by the largest value, which is not there while a program is made, and a constant stands for it."""
+    """Clips at the largest value, a Python number, which is that of the last call while a program is made."""
+
+    largest = 1.0
 
     def forward(self, x):
-        values = getattr(x, "constant", None) if torch.compiler.is_exporting() else x
-        largest = 1.0 if values is None else values.abs().max()
-        return norm(x / largest, self.weight, self.bias, self.eps / largest**2)
+        if not torch.compiler.is_compiling():
+            self.largest = float(x.abs().max())
+        return norm(x.clamp(-self.largest, self.largest), self.weight, self.bias, self.eps)
 
 
 class FrozenBatch(Layer):

@@ -6,9 +6,9 @@ import copy
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,15 +31,29 @@ from normcheck.frameworks.torch.watch import Watch
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
 
+MOST_KEPT = 64
+"""Most answers of one layer that are kept."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchCall:
-    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names."""
+    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names.
+
+    Answers of calls that compile first are kept: what explains a finding asks its case again, under other conventions.
+    """
 
     prepare: Prepare
+    kept: dict[Hashable, Answer] = field(default_factory=dict)
 
     def __call__(self, case: Case, gradient: bool) -> Answer:
-        return USES[case.use](self.prepare, case, gradient)
+        if case.use not in uses.SLOW:
+            return USES[case.use](self.prepare, case, gradient)
+        key = (gradient, case.content())
+        if key not in self.kept:
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = USES[case.use](self.prepare, case, gradient)
+        return self.kept[key]
 
 
 def make(prepare: Prepare) -> Call:
