@@ -10,6 +10,7 @@ import torch
 
 from normcheck.core.errors import IN_EXPORT, NOT_IN_RUNTIME, RAISED, CallError
 from normcheck.core.foreign_code import ENDS, ENDS_ITS_TEST, ends_a_test, first_line
+from normcheck.frameworks import registry
 from normcheck.frameworks.torch.compiled import kept_state, larger, silent
 from normcheck.frameworks.torch.layer import Leaf, Leaves, Prepare, PreparedLayer, run_layer
 from normcheck.normalizers.case import Case
@@ -17,6 +18,9 @@ from normcheck.normalizers.subject import Answer
 
 SPECIALIZED = "specialized it to be a constant"
 """In a line of an exporter's text, behind a general one: the number of cases has become a constant."""
+
+ONNX = "onnx"
+"""The framework that runs exported models; it is imported only where one is demanded."""
 
 LARGER = 1
 """By how many cases the example is larger from which a program for any batch is made."""
@@ -55,14 +59,13 @@ def run_as_onnx(any_batch: bool) -> Callable[[Prepare, Case, bool], Answer]:
     """Calls of the model of `torch.onnx.export` by onnxruntime; any_batch: the number of cases is left open."""
 
     def make(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> Program:
-        from normcheck.frameworks.onnx.model import RunnableModel  # noqa: PLC0415  # onnx need not be there
-
+        onnx: Any = registry.get(ONNX)
         program: Any = torch.onnx.export(
             module, example, dynamo=True, verbose=False, dynamic_shapes=_open(module, example, any_batch)
         )
         assert program is not None, "without a file the exporter returns the model"
         try:
-            model = RunnableModel(program.model_proto)
+            model = onnx.runnable(program.model_proto)
         except Exception as error:
             if type(error).__name__ == "NotImplemented":  # of onnxruntime: it has an operator in some formats only
                 raise CallError(f"onnxruntime: {first_line(error)}{NOT_IN_RUNTIME}") from error

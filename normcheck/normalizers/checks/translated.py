@@ -17,7 +17,7 @@ from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.statistics import updated
 from normcheck.normalizers.checks.within_bounds import Ask, gradients_within, output_within, truth_of
-from normcheck.normalizers.faults.conventions import WEAKER
+from normcheck.normalizers.eps_format import EPS_IN_SINGLE
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.sampling.recipes import Draw, state, values
 from normcheck.normalizers.sampling.space import NormalizerSpace
@@ -28,10 +28,6 @@ COMPILED, EXPORTED, ONNX = "compiled", "exported", "onnx"
 
 ONE_BATCH = "one-batch-size"
 """Name of the warning on a program that serves the number of cases alone with which it was made."""
-
-EPS_IN_SINGLE = ("eps-format", "default", FLOAT32.name)
-"""The convention that an attribute of an exported operator may follow: it has the format float32."""
-
 
 OFFSET = {FLOAT64: 1e5, FLOAT32: 1e3, BFLOAT16: 3.0}
 """The largest ratio of mean to deviation among the sets of a case that is compiled, by format: few are compiled."""
@@ -125,7 +121,7 @@ def _output(subject: Subject, case: Case) -> Comparison:
         return found
     single = replace(subject, contract=replace(subject.contract, eps_format=FLOAT32.name))
     held = output_within(single, truth_of(single, case), answer.y, label)
-    return replace(held, notes=found.notes, warnings=(WEAKER[EPS_IN_SINGLE],)) if held.holds else found
+    return replace(held, notes=found.notes, warnings=(EPS_IN_SINGLE,)) if held.holds else found
 
 
 def _keeps_its_own(subject: Subject) -> bool:
