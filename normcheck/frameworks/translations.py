@@ -19,7 +19,13 @@ def untranslated(programs: Iterable[str], offered: Iterable[str]) -> str:
     for name in programs:
         if CALLS[name] not in offered:
             return f"translated={name}: no such program can be made of code of this kind"
-        missing = [package for package in PACKAGES.get(name, ()) if find_spec(package) is None]
+        missing = [package for package in PACKAGES.get(name, ()) if not _installed(package)]
         if missing:
             return f"translated={name} needs {', '.join(missing)}: pip install 'normcheck[{name}-export]'"
     return ""
+
+
+def _installed(package: str) -> bool:
+    """Whether a package can be imported; a folder of that name without a module is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None

@@ -65,14 +65,11 @@ class BranchOnValue(Layer):
 
 
 class FrozenValue(Layer):
-    """Clips at the largest value, a Python number, which is that of the last call while a program is made."""
-
-    largest = 1.0
+    """Clips at the largest value, a Python number; while a program is made there is none, and a constant stands for it."""
 
     def forward(self, x):
-        if not torch.compiler.is_compiling():
-            self.largest = float(x.abs().max())
-        return norm(x.clamp(-self.largest, self.largest), self.weight, self.bias, self.eps)
+        largest = 1.0 if torch.compiler.is_compiling() else float(x.abs().max())
+        return norm(x.clamp(-largest, largest), self.weight, self.bias, self.eps)
 
 
 class FrozenBatch(Layer):
