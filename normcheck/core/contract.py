@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
@@ -46,6 +46,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Key of each convention to its values; the first is the default."""
 
+TRANSLATIONS = ("compiled", "exported", "onnx")
+"""Programs that a tool makes of the code, which a contract can demand."""
+
 VALUES = {**CHOICES, "ranks": ("3", "2", "4")}
 """The same with the keys that are no convention of a single process."""
 
@@ -87,6 +90,7 @@ class Contract:
     )
     eps: float | None = None  # the eps of an implementation without an argument for it
     ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
+    translated: tuple[str, ...] = ()  # the programs made of it that must be right too: compiled, exported, onnx
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     slack: float = 1.0  # every bound is multiplied by it
 
@@ -133,11 +137,13 @@ def _value(key: str, text: str) -> object:
             raise UsageError(f"contract {key}={text}: {key} takes {what}")
         return number
     if key == "formats":
-        return _formats(key, text, text)
+        return _names(key, text, text, "format", FORMATS)
+    if key == "translated":
+        return _names(key, text, text, "program", TRANSLATIONS)
     if key == "accuracy" and ":" in text:
         name, _, some = text.partition(":")
         if name in CHOICES[key]:
-            return f"{name}:{','.join(_formats(key, text, some))}"
+            return f"{name}:{','.join(_names(key, text, some, 'format', FORMATS))}"
     if key == "form" and "+" in text:
         return _joined(key, text)
     if text not in VALUES[key]:
@@ -153,11 +159,11 @@ def _joined(key: str, text: str) -> str:
     return "+".join(names)
 
 
-def _formats(key: str, text: str, some: str) -> tuple[str, ...]:
+def _names(key: str, text: str, some: str, what: str, known: Collection[str]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in some.split(","))
     for name in names:
-        if name not in FORMATS:
-            raise UsageError(f"contract {key}={text}: unknown format {name!r}; {suggest(name, FORMATS)}")
+        if name not in known:
+            raise UsageError(f"contract {key}={text}: unknown {what} {name!r}; {suggest(name, known)}")
     return names
 
 

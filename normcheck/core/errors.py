@@ -12,6 +12,12 @@ RAISED = "raised"
 IN_BACKWARD = " in its backward"
 """Appended to the text of a `CallError` for code that raised in its backward pass."""
 
+IN_EXPORT = " in its export"
+"""Appended to the text of a `CallError` for code of which no program can be made."""
+
+NOT_IN_RUNTIME = " (the runtime has no code for it)"
+"""Ends the reason of a `CallError` for a program that is right, as far as it goes, and that the runtime cannot run."""
+
 ON_SHAPES = "; the forward pass takes, and the backward pass does not, inputs of "
 """In the text of a `CallError`, before the shapes on which a backward pass raises and its forward pass does not."""
 

@@ -53,12 +53,29 @@ JVP, SECOND = "jvp", "second derivative"
 COMPILED, EXPORTED = "compiled", "exported"
 """Compiled by the framework's compiler; exported as a graph."""
 
+COMPILED_FOR_BATCHES = "compiled for several batches"
+"""Compiled once and called with batches of other sizes first."""
+
+EXPORTED_FOR_ONE, EXPORTED_FOR_ANY = "exported for one batch", "exported for any batch"
+ONNX_FOR_ONE, ONNX_FOR_ANY = "onnx for one batch", "onnx for any batch"
+"""Exported as a graph, or as a model of ONNX that its runtime runs: from an input of other values and of the same size;
+or of another number of cases too, with that number left open."""
+
+TRANSLATED = (COMPILED_FOR_BATCHES, EXPORTED_FOR_ONE, EXPORTED_FOR_ANY, ONNX_FOR_ONE, ONNX_FOR_ANY)
+"""Calls of a program that a tool makes of the code; checks ask them only if the contract demands that."""
+
+SLOW = (COMPILED, EXPORTED, *TRANSLATED)
+"""The ways that run a compiler or an exporter first, for seconds."""
+
+WITHOUT_BACKWARD = (EXPORTED, *TRANSLATED[1:])
+"""Exported programs, which have a forward pass only."""
+
 OBSERVED = "observed"
 """A plain call that records which operators of the framework were called; information only."""
 
 OF_FUNCTIONS = (
     *WITHOUT_GRADIENT, *FROZEN, *REUSED, GRAPH_AGAIN, *WITHIN, *FUNCTIONAL, CHECKPOINT, AUTOCAST, WIDE, JVP, SECOND,
-    COMPILED, OBSERVED,
+    COMPILED, OBSERVED, *TRANSLATED,
 )  # fmt: skip
 ALL = (*OF_FUNCTIONS, *COPIES, *EVALUATED, *CHANGED, EXPORTED)
 

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from normcheck.core.check import Check
-from normcheck.core.uses import COMPILED, EXPORTED
+from normcheck.core.uses import SLOW
 from normcheck.diagnosis.call_traces import Trace, call_traces
 from normcheck.diagnosis.changes import Changes, changes
 from normcheck.diagnosis.check_questions import check_experiments, particular
@@ -155,7 +155,7 @@ def _compiled_once(call: Call) -> Call:
     known: list[tuple[Case, bool, Answer]] = []
 
     def remembering(case: Case, gradient: bool) -> Answer:
-        if case.use not in (COMPILED, EXPORTED):
+        if case.use not in SLOW:
             return call(case, gradient)
         for before, with_gradient, got in known:
             if before is case and with_gradient == gradient:

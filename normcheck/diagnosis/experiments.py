@@ -34,7 +34,7 @@ LARGE = 50_000
 BOUNDS = {"y": bounds.forward, "dx": bounds.backward, "jv": derivatives.tangent, "ddx": derivatives.second}
 """The bounds of arrays with an entry for each entry of the input."""
 
-WITHOUT_ALL = (*uses.WITHOUT_GRADIENT, *uses.CHANGED, *uses.FUNCTIONAL, uses.EXPORTED, JVP)
+WITHOUT_ALL = (*uses.WITHOUT_GRADIENT, *uses.CHANGED, *uses.FUNCTIONAL, *uses.WITHOUT_BACKWARD, JVP)
 """Uses that do not return the gradients of input, weight and bias."""
 
 STEP = 2.0**-23

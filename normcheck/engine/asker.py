@@ -12,7 +12,7 @@ from typing import Any
 from normcheck import families
 from normcheck.core import ask
 from normcheck.core.check import Check
-from normcheck.core.contract import words
+from normcheck.core.contract import contract, words
 from normcheck.core.errors import CallError, LostError, UsageError
 from normcheck.core.foreign_code import ENDS_ITS_TEST, first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, SKIPPED, Finding, Outcome
@@ -182,10 +182,11 @@ def checks_of(claim: Claim, checks: Iterable[Check], settings: Settings) -> list
     """
     if claim.implementation is None:
         return []
-    entry = families.get(claim.kind)
+    entry, declared = families.get(claim.kind), contract(claim.implementation.contract)
     concerned = [
         check for check in checks
-        if check.concerns(entry) and (settings.replay is None or settings.replay[0] == check.name)
+        if check.concerns(entry) and check.demanded(declared)
+        and (settings.replay is None or settings.replay[0] == check.name)
     ]  # fmt: skip
     few = settings.effort == SMOKE and settings.replay is None
     return smoke.checks(claim.kind, concerned) if few else concerned

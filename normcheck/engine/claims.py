@@ -110,7 +110,16 @@ def _checked(made: Implementation, declared: Mapping[str, str]) -> Claim:
     try:
         families.get(made.kind)
         complete = replace(made, contract={**made.contract, **declared})
-        contract(complete.contract)
+        _raise_unless_asked(made.kind, contract(complete.contract).translated)
     except UsageError as error:
         return Claim(safe(str(made.kind)), made.name, None, str(error))
     return Claim(made.kind, made.name, complete)
+
+
+def _raise_unless_asked(kind: str, programs: Iterable[str]) -> None:
+    """Raise `UsageError` for a program that is demanded of a kind and that no check asks of it."""
+    entry = families.get(kind)
+    asked = {check.translation for check in families.of(entry).checks if check.concerns(entry)}
+    for name in programs:
+        if name not in asked:
+            raise UsageError(f"translated={name}: programs made of a {kind} are not checked yet")

@@ -145,6 +145,11 @@ MEANINGS: dict[str, Meaning] = {
         "How many processes run an implementation that divides its input among processes.",
         {"3": "three", "2": "two", "4": "four"},
     ),
+    "translated": Meaning(
+        "The programs that a tool makes of the code, and that must be right too, joined by commas.",
+        other="compiled (torch.compile), exported (torch.export), onnx (torch.onnx, run by onnxruntime); none by default",
+        example="compiled,exported",
+    ),
     "formats": Meaning(
         "The formats that it claims to compute in; a lack of others is no warning.",
         other="names joined by commas; all where it is left out", example=FLOAT32.name,

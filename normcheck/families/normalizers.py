@@ -15,7 +15,17 @@ from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.identify.conventions import observed
 from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
-from normcheck.normalizers.checks import CHECKS, call_modes, extended, folding, invariance, layout, modes, purity
+from normcheck.normalizers.checks import (
+    CHECKS,
+    call_modes,
+    extended,
+    folding,
+    invariance,
+    layout,
+    modes,
+    purity,
+    translated,
+)
 from normcheck.normalizers.checks.within_bounds import near
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.network import network
@@ -34,7 +44,7 @@ def _script(subject: Subject, case: Case) -> tuple[str, ...]:
     return script(subject, case.but(eps=held_eps(subject.contract, case.eps)))
 
 
-_OF_USES = layout.CHECKS + purity.CHECKS + call_modes.CHECKS + modes.CHECKS
+_OF_USES = layout.CHECKS + purity.CHECKS + call_modes.CHECKS + modes.CHECKS + translated.CHECKS
 """Checks of further ways to call: what is wrong in a plain call is wrong there too."""
 
 FAMILY = Family(

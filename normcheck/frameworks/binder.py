@@ -20,6 +20,7 @@ from normcheck.frameworks.guard import binding
 from normcheck.frameworks.load import load
 from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Build, Framework, Layers
+from normcheck.frameworks.translations import untranslated
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.batch_invariance import not_for
@@ -204,6 +205,9 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
             raise UsageError(f"{claim.name} {error}: {adapted(claim.name)}") from None
         unchecked = {f"form={conventions.form}": f"not checked in {one}: {why}" for one, why in left_out.items()}
         domain = replace(domain, notes={**domain.notes, **unchecked, **_changes(loaded, normalizer, call, domain)})
+        reason = untranslated(conventions.translated, domain.uses)
+        if reason:
+            raise UsageError(f"{claim.name}: {reason}")
         if domain.eps_place:
             conventions = replace(conventions, eps_place=domain.eps_place)
         moved = isinstance(call, axis.MovedCall)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from normcheck.core.floats import FLOAT64, Array, Format
 from normcheck.core.uses import PLAIN
@@ -29,6 +31,18 @@ class Move:
     case: int
     unit: int
     direction: tuple[float, ...]
+
+
+NOT_ASKED = ("linear", "move", "drawn")
+"""What a case holds beside the arguments of a call: where they come from."""
+
+
+def _hashable(value: Any) -> Hashable:
+    """A value of a case that can be a key: the bytes of an array, and the items of a mapping."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    out: Hashable = tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +89,10 @@ class Case:
         out = object.__new__(Case)
         vars(out).update(vars(self) | changes)  # cases are copied so often that `dataclasses.replace` is too slow
         return out
+
+    def content(self) -> Hashable:
+        """All that a call can depend on, as one value: equal for two cases that ask the same."""
+        return tuple(_hashable(value) for name, value in vars(self).items() if name not in NOT_ASKED)
 
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values, for messages and records."""

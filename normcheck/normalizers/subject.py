@@ -36,6 +36,8 @@ class Answer:
     kept_format: bool = True  # the output has the memory format of the input; recorded under the use "observed"
     packed: str = ""  # what was returned, if the output must be taken out of it and more than one value can be meant
     changed: tuple[str, ...] = ()  # side effects of the call; recorded if the case is watched
+    remarks: Mapping[str, str] = field(default_factory=dict)  # what is weaker in a program made of the code, in words
+    made_by: str = ""  # the tool that made this program
 
 
 Call = Callable[[Case, bool], Answer]

@@ -56,6 +56,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a convention that differs from torch's, as in eps-place=outside (repeatable)",
     )  # fmt: skip
     group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
+    group.addoption(
+        "--norm-translated", metavar="NAMES",
+        help="programs made of the code that must be right too: of compiled, exported, onnx, joined by commas",
+    )  # fmt: skip
     group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
     group.addoption(
         "--norm-ranks", type=int, choices=(2, 3, 4), metavar="N",
@@ -167,6 +171,8 @@ def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> Non
     words = [*of_project, *config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
+    if config.getoption("norm_translated"):
+        words.append(f"translated={config.getoption('norm_translated')}")
     limits = isolation_options.limits(config, claims)  # before anything is loaded here
     speed_options.prepare(config)
     config.stash[SUITE] = _suite(config, claims, words, effort, limits)

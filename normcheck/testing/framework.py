@@ -224,8 +224,8 @@ def _uses(framework: Framework, samples: Samples) -> None:
     plain = plain.but(tangent=plain.format.round(direction))
     truth = evaluate(LAYER_NORM, plain)
     for use in framework.uses:
-        if use in (uses.OBSERVED, uses.COMPILED, uses.AUTOCAST, uses.WIDE):
-            continue  # in other formats, with other rounding, or for information only
+        if use in (uses.OBSERVED, *uses.SLOW, uses.AUTOCAST, uses.WIDE):
+            continue  # in other formats, with other rounding, for information only, or slow
         gradient = use not in uses.WITHOUT_GRADIENT and use != uses.JVP
         found = call(plain.but(use=use), gradient)
         require_agreement(found, truth, use, gradient=False)

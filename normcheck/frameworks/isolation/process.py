@@ -24,7 +24,7 @@ from normcheck.core.claim import Implementation
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import first_line, quiet
 from normcheck.core.limits import Limits
-from normcheck.core.uses import COMPILED, EXPORTED
+from normcheck.core.uses import SLOW
 from normcheck.frameworks import binder, registry
 from normcheck.frameworks.isolation import confinement, wire
 from normcheck.frameworks.isolation.side_effects import SideEffects
@@ -83,7 +83,7 @@ def serve(connection: socket.socket, limits: Limits, output: str) -> None:
             os._exit(0)  # a process forked by the implementation must not reply
         if request[0] in ("load", "import"):
             side_effects.record_environment()
-        compiled = compiled or any(getattr(argument, "use", "") in (COMPILED, EXPORTED) for argument in request)
+        compiled = compiled or any(getattr(argument, "use", "") in SLOW for argument in request)
         if not compiled:  # compilers start processes and patch modules themselves
             record["changes"] = side_effects.left()
         _send(connection, record)

@@ -97,7 +97,7 @@ class RemoteProcess:
         if time.monotonic() > self._deadline:
             with self._watched("at its first calls"):
                 raise LostError(f"it takes more than {BINDING * self._limits.seconds:g} s{self._last_failure}")
-        slow = case is not None and case.use in (uses.COMPILED, uses.EXPORTED)
+        slow = case is not None and case.use in uses.SLOW
         shape = "" if case is None else "x".join(map(str, case.x.shape))
         with self._watched(label or name if case is None else f"a {shape} {case.format.name} input"):
             return self._read(self._result(self._worker, (name, *arguments), COMPILING if slow else 1.0), read)

@@ -213,7 +213,8 @@ def answer(case: Case) -> Form:
         dweight=_of_case(case.weight), dbias=_of_case(case.bias),
         running_mean=_of_case(case.running_mean), running_var=_of_case(case.running_var),
         jv=optional(array(case.x)), ddx=optional(array(case.x)),
-        called=TEXTS, kept_format=truth, packed=text, changed=TEXTS,
+        called=TEXTS, kept_format=truth, packed=text, changed=TEXTS, remarks=REASONS,
+        made_by=text,
     )  # fmt: skip
     return lambda value: Answer(**form(value))
 

@@ -13,7 +13,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.onnx.model import ELEMENTS, Target, is_run, outputs, parameters, target_of
+from normcheck.frameworks.onnx.model import ELEMENTS, RunnableModel, Target, is_run, outputs, parameters, target_of
 from normcheck.frameworks.onnx.script import OnnxScript
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.role_values import role_values
@@ -81,6 +81,10 @@ class OnnxFramework:
             return Answer(y.astype(np.float64), y.dtype.name, running_mean=mean, running_var=var)
 
         return call
+
+    def runnable(self, model: Any) -> RunnableModel:
+        """A model that another framework has exported. Raises any exception that its runtime raises."""
+        return RunnableModel(model)
 
     def unsupported(self, target: Any) -> Mapping[str, str]:
         return {}

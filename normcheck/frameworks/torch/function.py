@@ -13,7 +13,7 @@ from normcheck.frameworks.protocol import FunctionStyle
 from normcheck.frameworks.role_values import role_values
 from normcheck.frameworks.roles import Binding, Parameter, from_signature
 from normcheck.frameworks.torch import tensors
-from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
+from normcheck.frameworks.torch.layer import Arguments, Leaf, PreparedLayer
 from normcheck.frameworks.torch.uses import make as make_call
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
@@ -79,13 +79,19 @@ def make(
             mean, var = x.new_zeros(units), x.new_ones(units)
         values = role_values(case, style.shape_as)
 
-        def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
+        def arguments(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Arguments:
             by_role = {"input": x, "weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
             present = {role: value for role, value in by_role.items() if value is not None}
-            args, kwargs = binding.arguments(values | present)
+            found: Arguments = binding.arguments(values | present)
+            return found
+
+        def forward(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Any:
+            args, kwargs = arguments(x, weight, bias)
             return function(*args, **kwargs)
 
-        return PreparedLayer(name, (x, weight, bias), forward, mean, var, lambda r: _statistics(r, case, mean, var))
+        statistics = lambda returned: _statistics(returned, case, mean, var)
+        leaves = (x, weight, bias)
+        return PreparedLayer(name, leaves, forward, mean, var, statistics, code=function, arguments=arguments)
 
     return make_call(prepare)
 

@@ -1,4 +1,4 @@
-"""Calls of a torch layer under function transforms, with second derivatives, compiled, exported, or recorded."""
+"""Calls of a torch layer under function transforms, with second derivatives, exported, or recorded."""
 
 from __future__ import annotations
 
@@ -164,16 +164,6 @@ def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     last = torch.channels_last if y.ndim == 4 else torch.channels_last_3d  # images have rank 4, volumes rank 5
     kept = x is None or y.ndim not in (4, 5) or y.is_contiguous(memory_format=last) or x.is_contiguous()
     return replace(answer(layer, case, returned, NO_GRADIENTS), called=tuple(sorted(recorder.called)), kept_format=kept)
-
-
-def compiled(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The layer compiled by `torch.compile` for this case alone."""
-    layer = prepare(case)
-    compiled = torch.compile(layer.forward)
-    try:
-        return run_layer(layer, case, gradient, lambda: compiled(*layer.leaves))
-    finally:
-        torch.compiler.reset()
 
 
 def exported(prepare: Prepare, case: Case, gradient: bool) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,14 @@ Leaves = tuple[Leaf, Leaf, Leaf]
 """Input, weight and bias; None for one that the case does not have."""
 
 
+Arguments = tuple[Sequence[Any], Mapping[str, Any]]
+"""Arguments by position and by name."""
+
+
+def _input_alone(x: torch.Tensor, weight: Leaf, bias: Leaf) -> Arguments:
+    return (x,), {}
+
+
 def _none(returned: Any) -> tuple[Leaf, Leaf]:
     return None, None
 
@@ -32,7 +40,8 @@ class PreparedLayer:
     differ from the leaves, and returns what it returns. mean, var: running statistics before the call. statistics: the
     running statistics after a call, from its return value. module: the module of the layer, None for a function.
     rebuilt: the same layer with another module. fresh: the same layer with a module that was never called, where its
-    class is at hand.
+    class is at hand. code, arguments: a function under test, and what it is called with for (input, weight, bias); a
+    module is called with the input.
     """
 
     name: str
@@ -44,6 +53,8 @@ class PreparedLayer:
     module: torch.nn.Module | None = None
     rebuilt: Callable[[torch.nn.Module], PreparedLayer] | None = None
     fresh: Callable[[], PreparedLayer] | None = None
+    code: Callable[..., Any] | None = None
+    arguments: Callable[..., Arguments] = _input_alone
 
     def returned(self, case: Case, leaves: Leaves | None = None) -> Any:
         """The return value of the code under test. Raises `CallError` for every exception that it raises."""

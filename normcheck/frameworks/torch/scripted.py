@@ -19,9 +19,6 @@ from normcheck.frameworks.torch.tensors import given
 from normcheck.frameworks.torch.uses import USES
 from normcheck.normalizers.case import Case
 
-SLOW = (uses.COMPILED, uses.EXPORTED)
-"""Uses that are not tried here: they take seconds, and where they raise they count as refused."""
-
 BEFORE = (False, True, False)
 """Plain calls before a use is tried, with gradients or without: TorchScript optimizes a function for its first calls.
 
@@ -73,7 +70,7 @@ def _measured(prepare: Prepare) -> Mapping[str, str]:
     with quiet(), torch.inference_mode(mode=False), torch.enable_grad():
         for gradient in BEFORE:
             USES[uses.PLAIN](prepare, CASE, gradient)
-        for use in (one for one in of_kind if one not in SLOW):
+        for use in (one for one in of_kind if one not in uses.SLOW):  # where they raise they count as refused
             try:
                 USES[use](prepare, CASE.but(use=use), True)
             except ENDS:

@@ -6,9 +6,9 @@ import copy
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ import torch
 from normcheck.core import uses
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.frameworks.guard import guarded
-from normcheck.frameworks.torch import functional, modes, tensors
+from normcheck.frameworks.torch import compiled, exported, functional, modes, tensors
 from normcheck.frameworks.torch.layer import (
     NO_GRADIENTS,
     Leaf,
@@ -31,15 +31,29 @@ from normcheck.frameworks.torch.watch import Watch
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
 
+MOST_KEPT = 64
+"""Most answers of one layer that are kept."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchCall:
-    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names."""
+    """A `Call` that prepares a layer for each case and calls it in the way that the case's use names.
+
+    Answers of calls that compile first are kept: what explains a finding asks its case again, under other conventions.
+    """
 
     prepare: Prepare
+    kept: dict[Hashable, Answer] = field(default_factory=dict)
 
     def __call__(self, case: Case, gradient: bool) -> Answer:
-        return USES[case.use](self.prepare, case, gradient)
+        if case.use not in uses.SLOW:
+            return USES[case.use](self.prepare, case, gradient)
+        key = (gradient, case.content())
+        if key not in self.kept:
+            if len(self.kept) >= MOST_KEPT:
+                self.kept.clear()
+            self.kept[key] = USES[case.use](self.prepare, case, gradient)
+        return self.kept[key]
 
 
 def make(prepare: Prepare) -> Call:
@@ -267,9 +281,14 @@ USES: dict[str, Callable[[Prepare, Case, bool], Answer]] = {
     uses.JVP: functional.jvp,
     uses.SECOND: functional.second,
     uses.CHECKPOINT: _checkpointed,
-    uses.COMPILED: functional.compiled,
+    uses.COMPILED: compiled.compiled,
+    uses.COMPILED_FOR_BATCHES: compiled.compiled_for_batches,
     uses.OBSERVED: functional.observed,
     uses.EXPORTED: functional.exported,
+    uses.EXPORTED_FOR_ONE: exported.exported(any_batch=False),
+    uses.EXPORTED_FOR_ANY: exported.exported(any_batch=True),
+    uses.ONNX_FOR_ONE: exported.run_as_onnx(any_batch=False),
+    uses.ONNX_FOR_ANY: exported.run_as_onnx(any_batch=True),
     **modes.USES,
 }
 """The implementation of every use of `core.uses`, by name."""

@@ -26,6 +26,7 @@ from normcheck.normalizers.checks import (
     sizes,
     special,
     statistics,
+    translated,
     weight_norm_nets,
 )
 from normcheck.normalizers.checks.quantized import in_form
@@ -54,6 +55,7 @@ _ALL: tuple[Check, ...] = (
     + refusals.CHECKS
     + grid.CHECKS
     + batch_invariance.CHECKS
+    + translated.CHECKS
 )
 
 CHECKS = tuple(map(in_form, _ALL))

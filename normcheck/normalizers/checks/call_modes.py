@@ -55,7 +55,7 @@ def _applies(case: Case, use: str) -> bool:
 
 def _asked(use: str) -> tuple[bool, bool, bool]:
     """Whether a use gives the gradients of input, weight and bias."""
-    if use in (*uses.WITHOUT_GRADIENT, *uses.CHANGED, uses.EXPORTED):
+    if use in (*uses.WITHOUT_GRADIENT, *uses.CHANGED, *uses.WITHOUT_BACKWARD):
         return False, False, False
     return (True, False, False) if use in ("jacrev", "vmap") else uses.asks(use)
 

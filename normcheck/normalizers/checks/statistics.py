@@ -39,10 +39,10 @@ def needs_state(subject: Subject) -> str:
 
 def update(subject: Subject, case: Case) -> Comparison:
     """After a batch, new = (1 - m) old + m batch; the variance has the factor n / (n - 1), which shows at small n."""
-    return worst(*_updated(subject, truth_of(subject, case), answer_of(subject, case)))
+    return worst(*updated(subject, truth_of(subject, case), answer_of(subject, case)))
 
 
-def _updated(subject: Subject, truth: Truth, answer: Answer, label: str = "") -> Iterator[Comparison]:
+def updated(subject: Subject, truth: Truth, answer: Answer, label: str = "") -> Iterator[Comparison]:
     """Compare the running statistics after a call with those of the reference. label: the end of the law."""
     laws = ("running mean = (1 - m) old + m mean", "running var = (1 - m) old + m var n / (n - 1)")
     for name, law in zip(STATISTICS, laws, strict=True):
@@ -95,7 +95,7 @@ def unrounded(subject: Subject, case: Case) -> Comparison:
     except CallError as error:
         return Comparison(law, 0, 0.0, refused={uses.WIDE: error.reason})
     truth = truth_of(subject, plain)
-    found = worst(*_updated(subject, truth, answer, f", {law}"))
+    found = worst(*updated(subject, truth, answer, f", {law}"))
     if subject.contract.accuracy_in(case.format.name) not in ("half", "one-pass"):
         return found
     rounded = history.kept_in(case.format, truth.running_mean, truth.running_var)

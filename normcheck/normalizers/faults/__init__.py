@@ -29,6 +29,7 @@ from normcheck.normalizers.faults import (
     special,
     sums,
     terms,
+    translated,
     unit_killing,
 )
 from normcheck.normalizers.faults.base import Fault, FaultQuestion, compose, subject
@@ -40,7 +41,7 @@ _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, terms.FAULTS, saved.FAULTS, running.FAULTS,
     history.FAULTS, memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS,
     grid.FAULTS, unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
-    grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS,
+    grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS, translated.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from normcheck.core.floats import FLOAT32, FLOAT64
-from normcheck.core.result import CheckWarning
+from normcheck.core.floats import FLOAT32
+from normcheck.normalizers.eps_format import EPS_IN_SINGLE
 
 CONVENTIONS = {
     ("variance", "unbiased"): "variance-unbiased",
@@ -23,15 +23,7 @@ CONVENTIONS = {
 }
 """Key and value of a convention that is not the default, to the name of the fault."""
 
-WEAKER = {
-    ("eps-format", "default", FLOAT32.name): CheckWarning(
-        "eps-in-float32",
-        "eps is held as a number in float32, so in float64 it is another one, off by up to 6e-8 of itself: keep it in "
-        "the format in which the statistics are computed, as a Python float is",
-        "eps-format=float32",
-        FLOAT64.name,
-    ),
-}
+WEAKER = {("eps-format", "default", FLOAT32.name): EPS_IN_SINGLE}
 """Key, claimed value and observed value of a convention that is right but weaker than torch's, with its warning."""
 
 SHOWN_BY = {

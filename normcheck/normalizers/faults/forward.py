@@ -91,7 +91,7 @@ def _floored(v: Array, k: Setting) -> tuple[Array, Array]:
     return s, np.where(v > eps, v.dtype.type(0.5) / s, v.dtype.type(0.0))
 
 
-def _one_pass(c: Array, x: Array, k: Setting) -> Array:
+def one_pass(c: Array, x: Array, k: Setting) -> Array:
     mean = x.mean(axis=1, keepdims=True)
     out: Array = (x * x).sum(axis=1, keepdims=True) / x.dtype.type(k.divisor) - mean * mean
     return out
@@ -345,7 +345,7 @@ FORMULA = (
         story="Takes E[x^2] - E[x]^2, which cancels. Hides where the mean is no larger than the deviation.",
         source="pytorch/pytorch#51102",
         concerns=standardizes,
-        steps=lambda steps: replace(steps, variance=_one_pass),
+        steps=lambda steps: replace(steps, variance=one_pass),
     ),
     Fault(
         name="one-pass-variance-clamped",
@@ -353,7 +353,7 @@ FORMULA = (
         "no larger than the deviation.",
         source="patrick-kidger/equinox#314",
         concerns=standardizes,
-        steps=lambda steps: replace(steps, variance=lambda c, x, k: np.maximum(_one_pass(c, x, k), 0)),
+        steps=lambda steps: replace(steps, variance=lambda c, x, k: np.maximum(one_pass(c, x, k), 0)),
     ),
     Fault(
         name="constants-instead-of-statistics",
