@@ -139,7 +139,9 @@ MEANINGS: dict[str, Meaning] = {
         },
     ),
     "eps": Meaning(
-        "Epsilon of an implementation without an argument for it.", other="a number from 0 on", example="1e-6",
+        "Epsilon of an implementation without an argument for it.",
+        other="a number from 0 on",
+        example="1e-6",
     ),
     "ranks": Meaning(
         "How many processes run an implementation that divides its input among processes.",
@@ -147,7 +149,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "translated": Meaning(
         "The programs that a tool makes of the code, and that must be right too, joined by commas.",
-        other="compiled (torch.compile), exported (torch.export), onnx (torch.onnx, run by onnxruntime); none by default",
+        other="compiled (torch.compile), exported (torch.export), onnx (run by onnxruntime); none by default",
         example="compiled,exported",
     ),
     "formats": Meaning(
