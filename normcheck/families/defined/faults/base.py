@@ -42,6 +42,8 @@ class DefinedFault:
     answer: Answering = right
     later: Later | None = None  # None: the same answer in every call
     earlier: Later | None = None  # the answer of the first call, read after that of a later one
+    noisy: bool = False  # its errors are rounding noise: where they are is known, and not their digits
+    suspected: Callable[[DefinedNormalizer], bool] | None = None  # a fast test before concerns
 
 
 def by_forward(forward: Forward, by: Arithmetic = arithmetic_of(FLOAT64)) -> Answering:  # noqa: B008  # frozen value
