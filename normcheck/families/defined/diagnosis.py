@@ -6,18 +6,35 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from normcheck.core.ask import run_check
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import quiet
-from normcheck.core.reproduction import DIGITS, reproducing
+from normcheck.core.replay import decode
+from normcheck.core.reproduction import DIGITS, Diagnose, reproducing
 from normcheck.core.result import Outcome
 from normcheck.families.defined import checks
 from normcheck.families.defined.case import DefinedAnswer
-from normcheck.families.defined.faults import ALL, faulty, like
+from normcheck.families.defined.checks import calls, values
+from normcheck.families.defined.faults import ALL, SLIPS, faulty, like
+from normcheck.families.defined.faults.base import BACKWARD, CALLS, OUTPUT
 from normcheck.families.defined.space import SMALL, DefinedDraw, DefinedSpace, defined_case
 from normcheck.families.defined.subject import DefinedSubject
 
-_REPRODUCED = reproducing(checks.CHECKS, ALL, faulty, like)
+
+def _among(*damages: str) -> Diagnose:
+    """The diagnosis by slips, and by those faults that damage something of this kind."""
+    own = {slip.name for slip in SLIPS}
+    some = {name: fault for name, fault in ALL.items() if name in own or fault.damages in damages}
+    return reproducing(checks.CHECKS, some, faulty, like)
+
+
+_OF_OUTPUT, _OF_GRADIENT, _OF_ANY = _among(OUTPUT, CALLS), _among(BACKWARD, CALLS), _among(OUTPUT, BACKWARD, CALLS)
+
+_ANYWHERE = frozenset(check.name for check in calls.CHECKS)
+"""Checks that compare all that a call returns."""
+
+_IN_OUTPUT, _IN_GRADIENT = values.OUTPUT, values.GRADIENT
 
 _DRAWS = (DefinedDraw(seed=1), DefinedDraw(seed=2, option=1, values=SMALL))
 """The draws whose answers are compared as a whole."""
@@ -29,12 +46,23 @@ def diagnose(subject: DefinedSubject, outcomes: Sequence[Outcome]) -> tuple[str,
     A finding is the worst of several arrays. Where several faults make it, some may be right in another array in which
     the implementation is wrong: they are not named beside one that is wrong in both.
     """
-    names = _REPRODUCED(subject, outcomes)
+    names = tuple(dict.fromkeys(name for outcome in outcomes for name in _able(subject, outcome)(subject, [outcome])))
     if len(names) < 2:
         return names
     with quiet():
         whole = tuple(name for name in names if _gives(subject, name))
     return whole or names
+
+
+def _able(subject: DefinedSubject, outcome: Outcome) -> Diagnose:
+    """The diagnosis that a finding needs: where the output is right, no fault of outputs can be its cause."""
+    found = outcome.finding
+    if found is None or outcome.check in _ANYWHERE:
+        return _OF_ANY
+    if outcome.check != _IN_GRADIENT.name or not found.replay:
+        return _OF_OUTPUT
+    draw = _IN_OUTPUT.space.adapt(subject, decode(found.replay, _IN_OUTPUT.space.plain)[1])
+    return _OF_OUTPUT if run_check(subject, _IN_OUTPUT, [draw]).finding is not None else _OF_GRADIENT
 
 
 def _gives(subject: DefinedSubject, name: str) -> bool:

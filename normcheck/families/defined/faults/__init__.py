@@ -28,7 +28,7 @@ def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contr
     broken = fault or DefinedFault(name="reference", story="", source="")
 
     def call(case: DefinedCase, gradient: bool) -> DefinedAnswer:
-        return _given(broken, entry, case)
+        return _given(broken, entry, case.but(graded=gradient))
 
     def successive(cases: Sequence[DefinedCase]) -> tuple[DefinedAnswer, ...]:
         first = call(cases[0], False)

@@ -27,7 +27,7 @@ def _every(entry: DefinedNormalizer) -> bool:
 
 def right(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
     """The right answer."""
-    return answer(entry, case)
+    return answer(entry, case.but(graded=True), graded=case.graded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class DefinedFault:
 
 def by_forward(forward: Forward, by: Arithmetic = arithmetic_of(FLOAT64)) -> Answering:  # noqa: B008  # frozen value
     """The answer of another forward, or of the right one in another arithmetic."""
-    return lambda entry, case: answered(traced(entry, forward, case, by), case)
+    return lambda entry, case: answered(traced(entry, forward, case, by, graded=case.graded), case)
 
 
 def in_arithmetic(by: Arithmetic) -> Answering:
     """The answer of the entry's own forward in another arithmetic."""
-    return lambda entry, case: answered(traced(entry, entry.forward, case, by), case)
+    return lambda entry, case: answered(traced(entry, entry.forward, case, by, graded=case.graded), case)
 
 
 def of_slip(entry: DefinedNormalizer, slip: Slip) -> DefinedFault:

@@ -38,6 +38,8 @@ def _apart(entry: DefinedNormalizer, faults: Sequence[DefinedFault], earlier: Se
     known = [found for fault in (_RIGHT, *earlier) if (found := _answers(fault, entry, draws)) is not None]
     exact = _answers(_RIGHT, entry, far)
     for fault in faults:
+        if not fault.concerns(entry):
+            continue
         found = _answers(fault, entry, far if fault.noisy else draws)
         if found is None or any(_same(found, one) for one in ([exact] if fault.noisy else known) if one is not None):
             continue

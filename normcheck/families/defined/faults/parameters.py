@@ -33,14 +33,19 @@ def ignoring(place: int) -> Answering:
         name = entry.trained[place]
         value = np.full(case.arrays[name].shape, neutral(entry, name))
         found = right(entry, case.but(arrays={**case.arrays, name: value}))
-        return replace(found, gradients={**found.gradients, name: np.zeros(value.shape)})
+        return _zeroed(found, name)
 
     return answer
 
 
+def _zeroed(found: DefinedAnswer, name: str) -> DefinedAnswer:
+    """The answer with zeros for one gradient, if it has gradients."""
+    zeros = {name: np.zeros(found.gradients[name].shape)} if name in found.gradients else {}
+    return replace(found, gradients={**found.gradients, **zeros})
+
+
 def _without(entry: DefinedNormalizer, case: DefinedCase, name: str) -> DefinedAnswer:
-    found = right(entry, case)
-    return replace(found, gradients={**found.gradients, name: 0.0 * found.gradients[name]})
+    return _zeroed(right(entry, case), name)
 
 
 def ungraded(place: int) -> Answering:

@@ -109,6 +109,6 @@ def rewritten(step: Step) -> Answering:
         )
         eps = {"eps": Eps(case.constants["eps"])} if "eps" in case.constants else {}
         marked = case.but(constants={**case.constants, **eps})
-        return answered(traced(entry, entry.forward, marked, by, around=around), case)
+        return answered(traced(entry, entry.forward, marked, by, graded=case.graded, around=around), case)
 
     return answer

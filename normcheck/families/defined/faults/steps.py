@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from normcheck.core.floats import Array
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.faults.base import BACKWARD, OUTPUT, DefinedFault
 from normcheck.families.defined.faults.rewriting import MEAN, Computation, Eps, Step, rewritten
+from normcheck.families.defined.space import DefinedDraw, defined_case
 from normcheck.families.defined.tracing.gradients import constant
 from normcheck.families.defined.tracing.traced import Traced, applied, average, total
 
@@ -148,8 +150,28 @@ def _positions(entry: DefinedNormalizer, axes: frozenset[int], rank: int) -> fro
     return frozenset(some) or axes
 
 
-def _fault(name: str, story: str, step: Step, *, damages: str = OUTPUT, noisy: bool = False) -> DefinedFault:
-    return DefinedFault(name=f"defined-{name}", story=story, damages=damages, answer=rewritten(step), noisy=noisy)
+@lru_cache(maxsize=128)
+def _taken(entry: DefinedNormalizer) -> frozenset[str]:
+    """The names of the faults whose step is in a forward: a fault whose step is not has the right answer."""
+    found: set[str] = set()
+
+    def watch(seen: Computation, function: Any, inputs: tuple[Any, ...]) -> Any:
+        seen.running = False  # what a step computes for itself is none of the forward
+        found.update(name for name, step in _STEPS.items() if step(seen, function, inputs) is not None)
+        seen.running = True
+
+    rewritten(watch)(entry, defined_case(entry, DefinedDraw(rank=max(entry.served))))
+    return frozenset(found)
+
+
+_STEPS: dict[str, Step] = {}
+
+
+def _fault(words: str, story: str, step: Step, *, damages: str = OUTPUT, noisy: bool = False) -> DefinedFault:
+    name = f"defined-{words}"
+    _STEPS[name] = step
+    return DefinedFault(name=name, story=story, damages=damages, concerns=lambda entry: name in _taken(entry),
+                        answer=rewritten(step), noisy=noisy)  # fmt: skip
 
 
 ALL = (
