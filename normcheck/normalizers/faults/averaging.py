@@ -77,15 +77,14 @@ def _from_normalized(answer: Answer, question: FaultQuestion) -> Answer:
 
 
 def _about_running_mean(answer: Answer, question: FaultQuestion) -> Answer:
-    """The squares are those of distances from the running mean that was just stored."""
-    case, n = question.case, partition(question.normalizer, question.case).n
-    if not _updates(case) or answer.running_mean is None or answer.running_var is None:
+    """The mean of the squared distances from the running mean that was just stored."""
+    case, kept = question.case, batch_share(question)
+    if not _updates(case) or answer.running_mean is None:
         return answer
     whole = case.but(dy=None, momentum=1.0 if question.contract.momentum == "new" else 0.0)
-    mean = evaluate(question.normalizer, whole, question.contract).running_mean
-    apart = np.square(np.asarray(mean) - answer.running_mean)
-    more = batch_share(question) * stored_factor(question.contract, n) * apart
-    return replace(answer, running_var=answer.running_var + more)
+    batch = evaluate(question.normalizer, whole, replace(question.contract, running_variance="biased"))
+    squares = np.asarray(batch.running_var) + np.square(np.asarray(batch.running_mean) - answer.running_mean)
+    return replace(answer, running_var=(1.0 - kept) * np.asarray(case.running_var) + kept * squares)
 
 
 FAULTS = (
@@ -136,7 +135,7 @@ FAULTS = (
     Fault(
         name="running-variance-about-running-mean",
         story="Averages the squared distances from the running mean, for those from the batch's own mean. Hides where "
-        "the mean of every batch is the same.",
+        "the mean of every batch is the same, and batches are large.",
         source="constructed",
         concerns=keeps_variance,
         where="running",
