@@ -21,7 +21,7 @@ MEAN = "mean"
 """The function of a step that takes a mean, among functions of numpy."""
 
 
-class Eps(float):
+class MarkedEps(float):
     """The eps of a forward, which a rewritten step tells from other numbers."""
 
 
@@ -107,7 +107,7 @@ def rewritten(step: Step) -> Answering:
             mean=lambda a, axis: taken(MEAN, (a, axis), average),
             elementwise=lambda ufunc, inputs: taken(ufunc, inputs, lambda *given: applied(ufunc, given)),
         )
-        eps = {"eps": Eps(case.constants["eps"])} if "eps" in case.constants else {}
+        eps = {"eps": MarkedEps(case.constants["eps"])} if "eps" in case.constants else {}
         marked = case.but(constants={**case.constants, **eps})
         return answered(traced(entry, entry.forward, marked, by, graded=case.graded, around=around), case)
 

@@ -11,7 +11,7 @@ import numpy as np
 from normcheck.core.floats import Array
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.faults.base import BACKWARD, OUTPUT, DefinedFault
-from normcheck.families.defined.faults.rewriting import MEAN, Computation, Eps, Step, rewritten
+from normcheck.families.defined.faults.rewriting import MEAN, Computation, MarkedEps, Step, rewritten
 from normcheck.families.defined.space import DefinedDraw, defined_case
 from normcheck.families.defined.tracing.gradients import constant
 from normcheck.families.defined.tracing.traced import Traced, applied, average, total
@@ -21,10 +21,10 @@ REDUCTIONS: dict[Any, Callable[[Traced, Any], Traced]] = {MEAN: average, np.add.
 
 def _beside_eps(function: Any, inputs: tuple[Any, ...], wanted: Any) -> tuple[Any, Any] | None:
     """The other argument of a function of two of which one is eps, and eps."""
-    if function is not wanted or not any(isinstance(a, Eps) for a in inputs):
+    if function is not wanted or not any(isinstance(a, MarkedEps) for a in inputs):
         return None
     first, second = inputs
-    return (first, second) if isinstance(second, Eps) else (second, first)
+    return (first, second) if isinstance(second, MarkedEps) else (second, first)
 
 
 def _eps_outside(seen: Computation, function: Any, inputs: tuple[Any, ...]) -> Any:
