@@ -37,6 +37,9 @@ ROUNDED = 2.0
 DIGITS = 1e-4
 """The share of an error beside that: some laws start from numbers that were rounded by the implementation."""
 
+NOISE = 2.0**8
+"""The factor between two errors that are rounding noise of the same kind: sums in other orders, and a few roundings."""
+
 BROKEN = (CallError, ArithmeticError, ValueError, KeyError, IndexError, np.linalg.LinAlgError)
 """What a fault may raise on a case for which it is not made."""
 
@@ -85,16 +88,30 @@ def _makers(
     others = [one for one in by_name.values() if one is not check and one.concerns(subject.entry)]
     kept: dict[str, list[tuple[Any, bool]]] = {}
     for name, fault in faults.items():
-        if not fault.concerns(subject.entry):
+        suspected = getattr(fault, "suspected", None)
+        if not (suspected or fault.concerns)(subject.entry):
             continue
         made = made_with(fault)
-        if check.lacks(made) or not all(_alike(seen, _asked(made, check, draw)) for draw, seen in evidence):
+        if check.lacks(made) or not _reproduces(made, check, evidence, noisy=getattr(fault, "noisy", False)):
+            continue
+        if suspected is not None and not fault.concerns(subject.entry):
             continue
         for other in others:
             if other.name not in kept:
                 kept[other.name] = list(_kept(subject, other))
         if all(_keeps(made, other, draw) for other in others for draw, holds in kept[other.name] if holds):
             yield name
+
+
+def _reproduces(made: Any, check: Check, evidence: Sequence[tuple[Any, Comparison | None]], *, noisy: bool) -> bool:
+    """Whether a fault answers all of the evidence as it was seen, and breaks the law on the first case that does."""
+    alike, broken = _as_noisy if noisy else _alike, False
+    for draw, seen in evidence:
+        found = _asked(made, check, draw)
+        if not alike(seen, found) or (not broken and not _holds(seen) and _holds(found)):
+            return False
+        broken |= not _holds(found)
+    return broken
 
 
 def _draws(subject: Any, check: Check, finding: Finding) -> list[Any]:
@@ -125,6 +142,14 @@ def _alike(seen: Comparison | None, made: Comparison | None) -> bool:
         same = seen.bound_ratio == made.bound_ratio and seen.law == made.law
         return same and (seen.observed == made.observed or math.isclose(seen.observed, made.observed, rel_tol=DIGITS))
     return abs(seen.bound_ratio - made.bound_ratio) <= ROUNDED + DIGITS * abs(seen.bound_ratio)
+
+
+def _as_noisy(seen: Comparison | None, made: Comparison | None) -> bool:
+    """Whether two comparisons of one case hold both, or break their law by errors of one size, or without a number."""
+    if seen is None or made is None or seen.holds != made.holds:
+        return False
+    few, many = sorted((seen.bound_ratio, made.bound_ratio))
+    return seen.holds or not math.isfinite(many) or many <= NOISE * few
 
 
 def _holds(found: Comparison | None) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from normcheck.core.family import Family
-from normcheck.core.reproduction import reproducing
-from normcheck.families.defined import checks, explain, faults, proofs
+from normcheck.families.defined import checks, diagnosis, explain, faults, proofs
 from normcheck.families.defined.checks import table
 from normcheck.families.defined.kinds import ENTRIES
 from normcheck.families.defined.network import network
@@ -21,7 +20,7 @@ FAMILY = Family(
     faults=faults.ALL,
     faulty=faults.faulty,
     like=faults.like,
-    diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty, faults.like),
+    diagnose=diagnosis.diagnose,
     convention_warnings=EPS_IN_FLOAT32,
     weaker=weaker,
     sections=explain.sections,

@@ -16,7 +16,7 @@ class DefinedCase:
 
     x: the input. arrays: parameters by name, as implementations hold them. dy: the cotangent, of the output's shape.
     constants: eps and others by name. order: the layout in memory of x, a name from `core.layouts`. units_first: the
-    units of an entry that has them in the last axis are moved to axis 1.
+    units of an entry that has them in the last axis are moved to axis 1. graded: False saves a fault the reverse pass.
     """
 
     x: Array
@@ -29,6 +29,7 @@ class DefinedCase:
     move: Move | None = None  # how these are changed
     drawn: Mapping[str, Any] = field(default_factory=dict)
     units_first: bool = False
+    graded: bool = True
 
     def but(self, **changes: Any) -> DefinedCase:
         """The same case with other values."""

@@ -45,16 +45,29 @@ class Run:
     state: Mapping[str, Traced]
 
 
+def _as_it_is(forward: Forward) -> Forward:
+    return forward
+
+
 def traced(
-    entry: DefinedNormalizer, forward: Forward, case: DefinedCase, by: Arithmetic, *, graded: bool = True
+    entry: DefinedNormalizer,
+    forward: Forward,
+    case: DefinedCase,
+    by: Arithmetic,
+    *,
+    graded: bool = True,
+    around: Callable[[Forward], Forward] = _as_it_is,
 ) -> Run:
-    """The call of a case with running errors; graded: with gradients of the input and every trained parameter."""
+    """The call of a case with running errors; graded: with gradients of the input and every trained parameter.
+
+    around: what is put around the forward and the update, and not around the reverse pass.
+    """
     leaves = {name: Traced(v, np.zeros(v.shape), by, live=graded) for name, v in named(entry, case).items()}
     wanted = ("x", *entry.trained) if graded else ()
     with np.errstate(all="ignore"):
-        y = called(entry, forward, leaves, case.constants)
+        y = called(entry, around(forward), leaves, case.constants)
         found = gradients(y, case.dy, [leaves[name] for name in wanted])
-        state = {} if entry.update is None else called(entry, entry.update, leaves, case.constants)
+        state = {} if entry.update is None else called(entry, around(entry.update), leaves, case.constants)
     return Run(y, dict(zip(wanted, found, strict=True)), state)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from normcheck.core.errors import UsageError, suggest
 from normcheck.normalizers.faults import (
     activated,
+    averaging,
     backward,
     call_modes,
     demanded,
@@ -39,6 +40,7 @@ __all__ = ["ALL", "Fault", "FaultQuestion", "compose", "concerning", "get", "sub
 
 _FILES = (
     forward.FAULTS, sums.FAULTS, parts.FAULTS, backward.FAULTS, terms.FAULTS, saved.FAULTS, running.FAULTS,
+    averaging.FAULTS,
     history.FAULTS, memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS,
     grid.FAULTS, unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
     grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS, translated.FAULTS,

@@ -12,7 +12,7 @@ from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.core.uses import PLAIN
 from normcheck.normalizers import forms
-from normcheck.normalizers.activations import sigmoid
+from normcheck.normalizers.activations import ACTIVATIONS, sigmoid
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.faults.structure import activations, divides_activations, weighted_activations
@@ -170,6 +170,71 @@ def _arrays_of(other: Answer, answer: Answer) -> Answer:
     return replace(answer, y=other.y, dx=other.dx, dweight=other.dweight, dbias=other.dbias)
 
 
+def _subtracted() -> Fields:
+    """The normalizer sees input - residual, and that is the new residual."""
+    plain = _summing(-1.0)
+    sums: Change = plain["after"]
+
+    def both(answer: Answer, question: FaultQuestion) -> Answer:
+        rest = 2.0 * (1.0 - _shares(question.case)) * question.case.x
+        return replace(answer, y=answer.y - rest, dx=None if answer.dx is None else -answer.dx)
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        changes: dict[str, Change] = {
+            forms.OTHER: _output(lambda right, question: question.case.x - _old(question)),
+            forms.OF_BOTH: both,
+        }
+        return changes.get(question.case.use, sums)(answer, question)
+
+    return plain | {"after": after}
+
+
+def _added_after() -> Fields:
+    """The normalizer sees the input alone, and the residual is added to its output."""
+    alone = _summing(0.0)
+    sums: Change = alone["after"]
+
+    def after(answer: Answer, question: FaultQuestion) -> Answer:
+        case, found = question.case, sums(answer, question)
+        if case.use == forms.OTHER:
+            return answer
+        residual = _shares(case) if case.use == PLAIN else 1.0 - _shares(case)
+        slope = _shares(case) if case.use == PLAIN else 1.0
+        dx = None if found.dx is None else found.dx + slope * _dy(question)
+        return replace(found, y=found.y + residual * case.x, dx=dx)
+
+    return alone | {"after": after}
+
+
+def _without_gate(*names: str) -> Change:
+    """Gradients that lack the gate, which is the same for all entries of the plain call."""
+
+    def change(answer: Answer, question: FaultQuestion) -> Answer:
+        gate = forms.open_gate(question.case.format.name)
+        there = {name: value / gate for name in names if (value := getattr(answer, name)) is not None}
+        return replace(answer, **there)
+
+    return _under({PLAIN: change})
+
+
+def _gate_gradient(slope: Callable[[Array], Array], *, weighted: bool = True) -> Change:
+    """Another gradient of the gate. slope: of the gate's function; weighted: the output beside it has its weight."""
+
+    def of(plain: Answer, question: FaultQuestion) -> Array:
+        case = question.case
+        other = plain if weighted else _of_plain(replace(question, case=_bare(case, question.contract)))
+        return _dy(question) * other.y * slope(in_turn(forms.GATES, case.x.shape))
+
+    return _under({forms.BY_GATE: _gradient(of)})
+
+
+def _bare(case: Case, contract: Contract) -> Case:
+    """The case with a weight that multiplies by 1."""
+    if case.weight is None:
+        return case
+    return case.but(weight=np.full(case.weight.shape, 0.0 if contract.weight == "1+w" else 1.0))
+
+
 def _gated_before(answer: Answer, question: FaultQuestion) -> Answer:
     gate = forms.open_gate(question.case.format.name)
     return _arrays_of(_times(_of_scaled(question, gate), 1.0 / gate), answer)
@@ -257,6 +322,36 @@ FAULTS = (
         concerns=divides_activations,
         under=_ADD,
         **_summing(2.0),
+    ),
+    Fault(
+        name="residual-subtracted",
+        story="Normalizes input - residual. Hides where the residual is zero.",
+        source="constructed",
+        concerns=divides_activations,
+        under=_ADD,
+        **_subtracted(),
+    ),
+    Fault(
+        name="residual-added-after-the-norm",
+        story="Normalizes the input alone and adds the residual to the output. Hides where the residual is zero.",
+        source="constructed",
+        concerns=divides_activations,
+        under=_ADD,
+        **_added_after(),
+    ),
+    Fault(
+        name="new-residual-is-input",
+        story="Returns the input as the new residual, without the old one. Hides in every test of the output.",
+        source="constructed",
+        concerns=activations,
+        under=_ADD,
+        after=_under({
+            forms.OTHER: _output(lambda plain, question: np.asarray(question.case.x)),
+            forms.OF_BOTH: _both(
+                _output(lambda plain, question: plain.y + question.case.x * _shares(question.case)),
+                _gradient(lambda plain, question: _dx(plain)),
+            ),
+        }),
     ),
     Fault(
         name="new-residual-without-input",
@@ -369,6 +464,50 @@ FAULTS = (
         concerns=weighted_activations,
         under=_GATE,
         after=_scaled_by_gate(lambda gate: gate, np.ones_like),
+    ),
+    Fault(
+        name="gate-is-gelu",
+        story="Multiplies by gelu(g) where silu(g) is promised. Hides where gates are large.",
+        source="constructed",
+        concerns=weighted_activations,
+        under=_GATE,
+        after=_scaled_by_gate(ACTIVATIONS["gelu"].value, ACTIVATIONS["gelu"].slope),
+    ),
+    Fault(
+        name="gate-slope-of-sigmoid",
+        story="The backward takes sigmoid'(g) = s (1 - s) for the derivative of silu(g). Hides in the output.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_GATE,
+        after=_gate_gradient(lambda gate: sigmoid(gate) * (1.0 - sigmoid(gate))),
+    ),
+    Fault(
+        name="gate-gradient-without-weight",
+        story="The gradient of the gate lacks the weight. Hides where the weight is 1.",
+        source="constructed",
+        concerns=lambda n: weighted_activations(n) and not n.bias,
+        where="backward",
+        under=_GATE,
+        after=_gate_gradient(ACTIVATIONS["silu"].slope, weighted=False),
+    ),
+    Fault(
+        name="gate-missing-in-dx",
+        story="The gradient of the input lacks the gate. Hides in the output, and where gates are open.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_GATE,
+        after=_without_gate("dx"),
+    ),
+    Fault(
+        name="gate-missing-in-dweight",
+        story="The gradients of parameters lack the gate. Hides in the output, and where gates are open.",
+        source="constructed",
+        concerns=weighted_activations,
+        where="backward",
+        under=_GATE,
+        after=_without_gate("dweight", "dbias"),
     ),
     Fault(
         name="gate-slope-without-product-rule",

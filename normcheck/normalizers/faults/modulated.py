@@ -13,6 +13,7 @@ import numpy as np
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array
 from normcheck.normalizers import forms
+from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults.base import Fault, FaultQuestion
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate
@@ -61,6 +62,16 @@ def _all_for_first(answer: Answer, question: FaultQuestion) -> Answer:
     return replace(answer, **{name: value for name, value in sums.items() if getattr(answer, name) is not None})  # type: ignore[arg-type]  # arrays, by these names
 
 
+def _exchanged(question: FaultQuestion) -> Case:
+    case = question.case
+    return case if case.weight is None or case.bias is None else case.but(weight=case.bias, bias=case.weight)
+
+
+def _gradients_exchanged(answer: Answer, question: FaultQuestion) -> Answer:
+    both = question.case.weight is not None and question.case.bias is not None
+    return replace(answer, dweight=answer.dbias, dbias=answer.dweight) if both else answer
+
+
 FAULTS = (
     Fault(
         name="first-case-modulates-all",
@@ -71,5 +82,15 @@ FAULTS = (
         under=Contract(form="modulated"),
         steps=_with_first,
         after=_all_for_first,
+    ),
+    Fault(
+        name="scale-and-shift-exchanged",
+        story="Takes the shift of each case for its scale, and the reverse: they come from one array that is split in "
+        "two. Hides where both are alike.",
+        source="constructed",
+        concerns=lambda n: _has_weights(n) and n.bias,
+        under=Contract(form="modulated"),
+        before=_exchanged,
+        after=_gradients_exchanged,
     ),
 )

@@ -69,21 +69,21 @@ def _corrected_twice(answer: Answer, question: FaultQuestion) -> Answer:
     n = partition(question.normalizer, case).n
     if var is None or case.running_var is None or not case.training or n < 2:
         return answer
-    kept = (1.0 - _share(question)) * case.running_var
+    kept = (1.0 - batch_share(question)) * case.running_var
     return replace(answer, running_var=kept + (var - kept) * (n / (n - 1.0)))
 
 
-def _share(question: FaultQuestion) -> float:
+def batch_share(question: FaultQuestion) -> float:
     """The weight of the new batch in the update."""
     momentum = question.case.momentum
     return momentum if question.contract.momentum == "new" else 1.0 - momentum
 
 
-def _stored(form: Callable[[Array, FaultQuestion], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
+def stored(form: Callable[[Array, FaultQuestion], Array]) -> Callable[[Answer, FaultQuestion], Answer]:
     """Another number takes the place of the variance that training stores. form: from the variance to that number."""
 
     def after(answer: Answer, question: FaultQuestion) -> Answer:
-        case, share = question.case, _share(question)
+        case, share = question.case, batch_share(question)
         if not case.training or case.running_mean is None or case.running_var is None:
             return answer
         empty = case.but(running_var=np.zeros_like(case.running_var), dy=None)
@@ -107,7 +107,7 @@ def _enlarged(eps: Callable[[FaultQuestion], float]) -> Callable[[Answer, FaultQ
         case = question.case
         if not case.training or case.running_mean is None or answer.running_var is None:
             return answer
-        return replace(answer, running_var=answer.running_var + _share(question) * eps(question))
+        return replace(answer, running_var=answer.running_var + batch_share(question) * eps(question))
 
     return after
 
@@ -184,7 +184,7 @@ def _with_gradients(answer: Answer, question: FaultQuestion) -> Answer:
 
 def _rounded_batch(answer: Answer, question: FaultQuestion) -> Answer:
     """The statistics of a batch are rounded to its format before they are averaged."""
-    case, share = question.case, _share(question)
+    case, share = question.case, batch_share(question)
     if case.use != WIDE or not case.training or case.running_mean is None or case.running_var is None:
         return answer
     n = partition(question.normalizer, case).n
@@ -234,7 +234,7 @@ STORED = (
         source="ROCm/rocm-libraries#2459",
         concerns=stateful,
         where="running",
-        after=_stored(lambda var, question: np.sqrt(var)),
+        after=stored(lambda var, question: np.sqrt(var)),
     ),
     Fault(
         name="running-inverse-deviation-stored",
@@ -242,7 +242,7 @@ STORED = (
         source="ROCm/rocm-libraries#2459",
         concerns=keeps_variance,
         where="running",
-        after=_stored(_inverse_deviation),
+        after=stored(_inverse_deviation),
     ),
     Fault(
         name="eps-in-running-variance",

@@ -89,17 +89,21 @@ def local(entry: DefinedNormalizer) -> bool:
     return bool(np.any(apart(entry, defined_case(entry, DefinedDraw()), 0)))
 
 
+OUTPUT = Check("defined-output", "y = forward(x)", FORWARD, ask_output, DefinedSpace(), cost=2.0)
+
+GRADIENT = Check(
+    "defined-gradient",
+    "dx and the gradients of parameters are those of the forward",
+    CHAIN,
+    ask_gradient,
+    DefinedSpace(),
+    lacks=needs_gradient,
+    cost=4.0,
+)
+
 CHECKS = (
-    Check("defined-output", "y = forward(x)", FORWARD, ask_output, DefinedSpace(), cost=2.0),
-    Check(
-        "defined-gradient",
-        "dx and the gradients of parameters are those of the forward",
-        CHAIN,
-        ask_gradient,
-        DefinedSpace(),
-        lacks=needs_gradient,
-        cost=4.0,
-    ),
+    OUTPUT,
+    GRADIENT,
     Check(
         "defined-state",
         "a call updates its state as the forward does",

@@ -27,7 +27,7 @@ def _every(entry: DefinedNormalizer) -> bool:
 
 def right(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
     """The right answer."""
-    return answer(entry, case)
+    return answer(entry, case.but(graded=True), graded=case.graded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class DefinedFault:
     answer: Answering = right
     later: Later | None = None  # None: the same answer in every call
     earlier: Later | None = None  # the answer of the first call, read after that of a later one
+    noisy: bool = False  # its errors are rounding noise: where they are is known, and not their digits
+    suspected: Callable[[DefinedNormalizer], bool] | None = None  # a fast test before concerns
 
 
 def by_slip(slip: Slip) -> Answering:
@@ -50,14 +52,14 @@ def by_slip(slip: Slip) -> Answering:
 
     def answer(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
         mistaken = entry if slip.update is None else replace(entry, update=slip.update)
-        return answered(traced(mistaken, slip.forward, case, by), case)
+        return answered(traced(mistaken, slip.forward, case, by, graded=case.graded), case)
 
     return answer
 
 
 def in_arithmetic(by: Arithmetic) -> Answering:
     """The answer of the entry's own forward in another arithmetic."""
-    return lambda entry, case: answered(traced(entry, entry.forward, case, by), case)
+    return lambda entry, case: answered(traced(entry, entry.forward, case, by, graded=case.graded), case)
 
 
 def of_slip(entry: DefinedNormalizer, slip: Slip) -> DefinedFault:

@@ -89,23 +89,6 @@ def _has_eps(entry: DefinedNormalizer) -> bool:
     return len(entry.options.get("eps", ())) > 1
 
 
-def _has_trained(entry: DefinedNormalizer) -> bool:
-    return bool(entry.trained)
-
-
-def _ignored(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
-    """The last trained parameter is taken as 1, and has no gradient."""
-    name = entry.trained[-1]
-    ones = np.ones(case.arrays[name].shape)
-    found = right(entry, case.but(arrays={**case.arrays, name: ones}))
-    return replace(found, gradients={**found.gradients, name: 0.0 * ones})
-
-
-def _ungraded(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
-    found, name = right(entry, case), entry.trained[0]
-    return replace(found, gradients={**found.gradients, name: 0.0 * found.gradients[name]})
-
-
 def _narrow(entry: DefinedNormalizer, case: DefinedCase) -> DefinedAnswer:
     """The right answer with every array rounded to float32."""
     found = right(entry, case)
@@ -140,11 +123,7 @@ ALL = (
                  answer=in_arithmetic(SUMS["tail"])),
     DefinedFault(name="defined-statistics-detached", story="Takes sums and means as constants in the backward.",
                  damages=BACKWARD, concerns=_shows("detached"), answer=in_arithmetic(SUMS["detached"])),
-    DefinedFault(name="defined-parameter-ignored", story="Takes 1 for the last parameter.", concerns=_has_trained,
-                 answer=_ignored),
-    DefinedFault(name="defined-parameter-without-gradient", story="Gives no gradient to the first parameter.",
-                 damages=BACKWARD, concerns=_has_trained, answer=_ungraded),
-    DefinedFault(name="defined-in-float32", story="Computes float64 input in float32.", answer=_narrow),
+    DefinedFault(name="defined-in-float32", story="Computes float64 input in float32.", answer=_narrow, noisy=True),
     DefinedFault(name="defined-leak", story="An entry of the input moves outputs that do not depend on it.",
                  concerns=_local, answer=_mixed_up),
 )  # fmt: skip

@@ -146,7 +146,7 @@ class Traced(NDArrayOperatorsMixin):
             return _matmul(*(as_traced(a, self.by) for a in inputs))
         if method != "__call__" or ufunc not in RULES:
             raise UsageError(f"a forward uses np.{ufunc.__name__}, whose derivative is not known")
-        return _elementwise(ufunc, RULES[ufunc], [as_traced(a, self.by) for a in inputs])
+        return (self.by.elementwise or applied)(ufunc, inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in STRUCTURAL:
@@ -198,6 +198,12 @@ def _fitted(g: Traced, shape: tuple[int, ...], whole: Traced | None = None) -> T
         rest = (np.abs(whole.value) - np.abs(g.value)).sum(axis=axes, keepdims=True)
         out.off = out.off + g.size // out.size * g.u * rest
     return out.reshape(shape)
+
+
+def applied(ufunc: Any, inputs: tuple[Any, ...]) -> Traced:
+    """An elementwise function of arguments of which at least one is traced."""
+    by = next(a.by for a in inputs if isinstance(a, Traced))
+    return _elementwise(ufunc, RULES[ufunc], [as_traced(a, by) for a in inputs])
 
 
 def _elementwise(ufunc: Any, rule: Rule, args: list[Traced]) -> Traced:
