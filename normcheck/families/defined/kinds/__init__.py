@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from normcheck.families.defined.entry import DefinedNormalizer
-from normcheck.families.defined.kinds import batches, evolved, graphs, joined, layers, maps, styles, vectors, weights
+from normcheck.families.defined.kinds import (
+    batched_graphs,
+    batches,
+    divisive,
+    evolved,
+    graphs,
+    joined,
+    layers,
+    lengths,
+    maps,
+    orthogonal,
+    residuals,
+    styles,
+    vectors,
+    weights,
+)
 
 ENTRIES: tuple[DefinedNormalizer, ...] = (
     *vectors.ENTRIES,
+    *lengths.ENTRIES,
+    *residuals.ENTRIES,
     *layers.ENTRIES,
     *maps.ENTRIES,
+    *divisive.ENTRIES,
     *evolved.ENTRIES,
     *styles.ENTRIES,
     *batches.ENTRIES,
     *graphs.ENTRIES,
+    *batched_graphs.ENTRIES,
     *joined.ENTRIES,
     *weights.ENTRIES,
+    *orthogonal.ENTRIES,
 )
 """Every normalizer of this family."""

@@ -72,7 +72,7 @@ def _function(target: Any, roles: Mapping[str, str]) -> Make:
             values = {**held, **case.constants}
             return target(x, **{roles[role]: value for role, value in values.items() if role in roles})
 
-        return DefinedLayer(call, lambda: held)
+        return DefinedLayer(call, lambda: held, frozenset(name for name in held if name in roles))
 
     return make
 
@@ -88,16 +88,19 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         module = module.to(DTYPES[case.format.name]).train()
         own = parameters.by_name(module, held)
         given = {role: (role,) for role in held if role not in own}
-        names = _matched(module.forward, {INPUT: NAMES["input"], **given}, entry, "its forward")
+        later = {role: (role,) for role in entry.constants if role not in roles}
+        names = _matched(module.forward, {INPUT: NAMES["input"], **given, **later}, entry, "its forward")
         own |= parameters.by_size(module, {role: held[role] for role in given if role not in names}, own, entry)
         with torch.no_grad():
             for role, there in parameters.named(module, own).items():
                 there.copy_(held[role].reshape(there.shape))
 
-        def call(x: torch.Tensor, _case: DefinedCase) -> Any:
-            return module(x, **{names[role]: held[role] for role in given if role in names})
+        def call(x: torch.Tensor, case: DefinedCase) -> Any:
+            values = {**{role: held[role] for role in given}, **{role: case.constants[role] for role in later}}
+            return module(x, **{names[role]: value for role, value in values.items() if role in names})
 
-        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)})
+        takes = frozenset(role for role in held if role in own or role in names)
+        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)}, takes)
 
     return make
 
@@ -117,7 +120,8 @@ class DefinedCaller:
 
     def new(self, case: DefinedCase, *, gradient: bool) -> DefinedLayer:
         dtype = DTYPES[case.format.name]
-        held = {name: torch.tensor(value.copy(), dtype=dtype) for name, value in case.arrays.items()}
+        dtypes = dict.fromkeys(self.entry.groups, torch.long)
+        held = {name: torch.tensor(v.copy(), dtype=dtypes.get(name, dtype)) for name, v in case.arrays.items()}
         for name in self.entry.trained:
             held[name].requires_grad_(gradient)
         with calling(case, self.name):
@@ -199,17 +203,29 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
             if INPUT not in roles:
                 raise UsageError(f"{claim.name} has no parameter for the input; name it {known[INPUT][0]}")
             make, takes = _function(target, roles), set(roles)
-        absent = {name: f"{claim.name} takes no {name}" for name in entry.parameters if name not in takes}
-        if absent:
-            raise UsageError(f"{next(iter(absent.values()))}, which {entry.name} has; known: {', '.join(known)}")
+        for name in entry.parameters:
+            if name not in takes and name not in entry.neutral:
+                raise UsageError(f"{claim.name} takes no {name}, which {entry.name} has; known: {', '.join(known)}")
         fixed = {name: value for name, value in entry.constants.items() if name not in takes}
         if promised.eps is not None:
             fixed["eps"] = promised.eps
         caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
-        domain = DefinedDomain(tuple(f for f in promised.served if f in DefinedDomain().formats), entry.served, fixed)
+        served = tuple(f for f in promised.served if f in DefinedDomain().formats)
+        domain = DefinedDomain(served, entry.served, fixed, _missing(caller))
         bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
         bound = _on_its_axis(bound)
         return bound if promised.eps is not None else _with_its_constants(bound)
+
+
+def _missing(caller: DefinedCaller) -> frozenset[str]:
+    """The parameters that an implementation may leave out, and does; none if no layer can be made."""
+    if not caller.entry.neutral:
+        return frozenset()
+    try:
+        layer = caller.new(defined_case(caller.entry, DefinedDraw(option=DEFAULTS)), gradient=False)
+    except CallError:
+        return frozenset()
+    return frozenset(caller.entry.neutral) - layer.takes
 
 
 def _on_its_axis(bound: DefinedSubject) -> DefinedSubject:
@@ -238,9 +254,13 @@ def _with_its_constants(bound: DefinedSubject) -> DefinedSubject:
     """The subject with the constants that its code has, as far as these can be told."""
     constants = fixed_constants.measured(bound)
     domain = bound.domain
-    absent = {name: f"takes no {name}; the fixed one is {value:g}" for name, value in constants.items()}
+    absent = {name: f"takes no {name}; the fixed one is {_words(value)}" for name, value in constants.items()}
     fixed = {**domain.fixed, **constants}
     return replace(bound, domain=replace(domain, fixed=fixed, absent={**domain.absent, **absent}))
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _in_axis_1(bound: DefinedSubject) -> DefinedSubject:
@@ -284,6 +304,8 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     what = "layouts" if len(refused) == len(orders) else f"inputs {', '.join(refused)}"
     layouts = {what: orders[refused[0]]} if refused else {}
     constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
+    neutral = bound.entry.neutral
+    constants |= {name: f"takes no {name}: {neutral[name]:g} is assumed" for name in sorted(able.missing)}
     lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **layouts, **constants}
     absent = {what: why for what, why in lacking.items() if why}
     taken = tuple(o for o in orders if o not in refused)

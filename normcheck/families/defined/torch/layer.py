@@ -19,6 +19,7 @@ class DefinedLayer:
 
     call: Callable[[torch.Tensor, DefinedCase], Any]
     parameters: Callable[[], Tensors]
+    takes: frozenset[str]  # the names of the parameters that have a place in it
 
 
 Make = Callable[[Tensors, DefinedCase], DefinedLayer]
