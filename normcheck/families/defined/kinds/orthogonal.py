@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -13,7 +14,7 @@ from normcheck.families.defined.entry import DefinedNormalizer, Slip
 LOWER, UPPER, WHOLE = "lower", "upper", "whole"
 """Which entries of the weight the skew-symmetric matrix is made of."""
 
-_PARTS = {LOWER: np.tril, UPPER: np.triu, WHOLE: lambda x: x}
+_PARTS: Mapping[str, Callable[[Any], Any]] = {LOWER: np.tril, UPPER: np.triu, WHOLE: lambda x: x}
 
 
 def _tall(x: Any) -> Any:

@@ -99,7 +99,7 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
             values = {**{role: held[role] for role in given}, **{role: case.constants[role] for role in later}}
             return module(x, **{names[role]: value for role, value in values.items() if role in names})
 
-        takes = frozenset(role for role in held if role in own or role in names)
+        takes = frozenset(role for role in (*held, *later) if role in own or role in names)
         return DefinedLayer(call, lambda: {**held, **parameters.named(module, own)}, takes)
 
     return make
@@ -197,35 +197,35 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
             if layer is None:
                 roles = _matched(target, built, entry, claim.name)
                 layer = _module(target, entry, roles), frozenset(roles)
-            make, takes = layer[0], {*layer[1], *entry.parameters}
+            make, takes = layer[0], {*layer[1], *(set(entry.parameters) - set(entry.neutral))}
         else:
             roles = _matched(target, known, entry, claim.name)
             if INPUT not in roles:
                 raise UsageError(f"{claim.name} has no parameter for the input; name it {known[INPUT][0]}")
             make, takes = _function(target, roles), set(roles)
+        caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
+        takes |= _taken(caller)
+        missing = frozenset(name for name in entry.parameters if name not in takes)
         for name in entry.parameters:
-            if name not in takes and name not in entry.neutral:
+            if name in missing and name not in entry.neutral:
                 raise UsageError(f"{claim.name} takes no {name}, which {entry.name} has; known: {', '.join(known)}")
-        fixed = {name: value for name, value in entry.constants.items() if name not in takes}
+        found = {*takes, *entry.groups.values()}  # the number of groups follows from the numbers of groups
+        fixed = {name: value for name, value in entry.constants.items() if name not in found}
         if promised.eps is not None:
             fixed["eps"] = promised.eps
-        caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
         served = tuple(f for f in promised.served if f in DefinedDomain().formats)
-        domain = DefinedDomain(served, entry.served, fixed, _missing(caller))
+        domain = DefinedDomain(served, entry.served, fixed, missing)
         bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
         bound = _on_its_axis(bound)
         return bound if promised.eps is not None else _with_its_constants(bound)
 
 
-def _missing(caller: DefinedCaller) -> frozenset[str]:
-    """The parameters that an implementation may leave out, and does; none if no layer can be made."""
-    if not caller.entry.neutral:
-        return frozenset()
+def _taken(caller: DefinedCaller) -> frozenset[str]:
+    """What a layer takes, seen on one; nothing if none can be made."""
     try:
-        layer = caller.new(defined_case(caller.entry, DefinedDraw(option=DEFAULTS)), gradient=False)
+        return caller.new(defined_case(caller.entry, DefinedDraw(option=DEFAULTS)), gradient=False).takes
     except CallError:
         return frozenset()
-    return frozenset(caller.entry.neutral) - layer.takes
 
 
 def _on_its_axis(bound: DefinedSubject) -> DefinedSubject:
