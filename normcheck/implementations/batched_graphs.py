@@ -16,7 +16,7 @@ def _mean(x: torch.Tensor, batch: torch.Tensor, graphs: int) -> torch.Tensor:
     return (sums / nodes[:, None])[batch]
 
 
-class GraphNorm(torch.nn.Module):
+class BatchedGraphNorm(torch.nn.Module):
     """Nodes minus a learned share of their graph's mean, normalized (Cai et al. 2021); x: (nodes, features)."""
 
     def __init__(self, in_channels: int, eps: float = 1e-5) -> None:
@@ -35,7 +35,7 @@ class GraphNorm(torch.nn.Module):
         return self.weight * c / torch.sqrt(_mean(c.square(), batch, graphs) + self.eps) + self.bias
 
 
-class PairNorm(torch.nn.Module):
+class BatchedPairNorm(torch.nn.Module):
     """Nodes of each graph with a constant mean squared distance (Zhao, Akoglu 2020); x: (nodes, features)."""
 
     def __init__(self, scale: float = 1.0, eps: float = 1e-5) -> None:

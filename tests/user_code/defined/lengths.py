@@ -54,9 +54,8 @@ class InItsInput(L2Norm):
     """Divides in the memory of its input."""
 
     def forward(self, x):
-        with torch.no_grad():
-            norm = x.pow(2).sum(dim=1, keepdim=True).sqrt() + self.eps
-            x /= norm
+        norm = x.pow(2).sum(dim=1, keepdim=True).sqrt() + self.eps
+        x /= norm
         return self.weight[None, :, None, None] * x
 
 
