@@ -50,7 +50,7 @@ WRONG = [
     (PAIRS, "batched_graphs.py:pair_one_distance", "batched-pair-one-distance"),
     (PAIRS, "batched_graphs.py:pair_count_of_first", "batched-pair-count-of-first"),
     (WEIGHTS, "orthogonal.py:symmetric", "orthogonal-not-skew"),
-    (WEIGHTS, "orthogonal.py:series", "orthogonal-series-for-inverse"),
+    (WEIGHTS, "orthogonal.py:series", "orthogonal-series"),
     (WEIGHTS, "orthogonal.py:inverse_alone", "orthogonal-inverse-alone"),
 ]
 

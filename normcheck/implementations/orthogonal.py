@@ -18,10 +18,10 @@ def cayley(weight: torch.Tensor) -> torch.Tensor:
     return made[:, :inputs]
 
 
-def torch_cayley(weight: torch.Tensor) -> torch.Tensor:
-    """What torch.nn.utils.parametrizations.orthogonal makes of a weight by the Cayley map, without a trivialization."""
+def torch_orthogonal(weight: torch.Tensor, orthogonal_map: str = "cayley") -> torch.Tensor:
+    """What torch.nn.utils.parametrizations.orthogonal makes of a weight without a trivialization."""
     units, inputs = weight.shape
     layer = torch.nn.Linear(inputs, units, bias=False, dtype=weight.dtype)
-    made = parametrizations.orthogonal(layer, orthogonal_map="cayley", use_trivialization=False)
+    made = parametrizations.orthogonal(layer, orthogonal_map=orthogonal_map, use_trivialization=False)
     found: torch.Tensor = made.get_submodule("parametrizations.weight.0")(weight)
     return found
