@@ -1,4 +1,7 @@
-"""Solved equations in a traced forward: their error is bounded, and a worse algorithm is beyond the bound."""
+"""Solved equations and exponentials of matrices in a traced forward: right code in float32 is within their bound.
+
+An algorithm that loses digits, elimination without pivoting or a series of large terms, is beyond it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import FLOAT32, Array
 from normcheck.families.defined.tracing.arithmetic import Arithmetic
+from normcheck.families.defined.tracing.exponential import expm
 from normcheck.families.defined.tracing.gradients import gradients
 from normcheck.families.defined.tracing.linear import eliminated, solution
 from normcheck.families.defined.tracing.traced import Traced
@@ -97,3 +102,70 @@ def test_gradients_have_a_bound_that_float32_keeps() -> None:
 def test_equations_for_a_vector_are_refused() -> None:
     with pytest.raises(UsageError, match="write it with two axes"):
         np.linalg.solve(traced(np.eye(2)), np.ones(2))  # type: ignore[call-overload]  # a traced value
+
+
+def skew(rng: np.random.Generator, n: int, size: float) -> Array:
+    a = rounded(rng, n, n) * size
+    return a - a.T
+
+
+def test_the_exponential_of_a_turn_is_that_turn() -> None:
+    """exp(t J) = cos t I + sin t J, and its derivative by t is J exp(t J)."""
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    for angle in (0.0, 0.3, 5.0, 40.0):
+        exact = np.cos(angle) * np.eye(2) + np.sin(angle) * turn
+        leaf = Traced(angle * turn, np.zeros((2, 2)), Arithmetic(2.0**-53), live=True)
+        made, dy = expm(leaf), np.array([[1.0, 2.0], [3.0, 5.0]])
+        (da,) = gradients(made, dy, [leaf])
+
+        assert np.all(np.abs(made.value - exact) <= made.off)
+        assert np.all(np.abs(expm(angle * turn) - exact) <= made.off)
+        assert abs((da.value * turn).sum() - (dy * (turn @ exact)).sum()) <= 2.0 * da.off.max()
+        assert made.off.max() < 1e-13 * (1.0 + angle)
+
+
+@pytest.mark.parametrize("n", [2, 5, 12, 33])
+@pytest.mark.parametrize("size", [2.0**-9, 1.0, 8.0])
+def test_exponentials_and_their_gradients_in_float32_are_within_the_bound(n: int, size: float) -> None:
+    """Those of torch, and of numpy in the same steps."""
+    rng = np.random.default_rng(n)
+    for _ in range(5):
+        a, dy = skew(rng, n, size), rounded(rng, n, n)
+        leaf = traced(a, live=True)
+        made = expm(leaf)
+        (da,) = gradients(made, dy, [leaf])
+        tensor = torch.tensor(a, dtype=torch.float32, requires_grad=True)
+        found = torch.matrix_exp(tensor)
+        found.backward(torch.tensor(dy, dtype=torch.float32))  # type: ignore[no-untyped-call]
+
+        assert tensor.grad is not None
+        assert np.all(np.abs(found.detach().numpy() - made.value) <= made.off)
+        assert np.all(np.abs(expm(a.astype(np.float32)) - made.value) <= made.off)
+        assert np.all(np.abs(tensor.grad.numpy() - da.value) <= da.off)
+
+
+def test_errors_of_the_matrix_are_passed_on_to_its_exponential() -> None:
+    rng = np.random.default_rng(3)
+    a, off = skew(rng, 6, 1.0), 1e-9 * rng.random((6, 6))
+    made = expm(Traced(a, off, Arithmetic(2.0**-53), live=True))
+    for _ in range(50):
+        assert np.all(np.abs(expm(a + off * rng.choice((-1, 1), (6, 6))) - made.value) <= made.off)
+
+
+def test_a_series_of_large_terms_is_beyond_the_bound() -> None:
+    """Without scaling, terms of a size of e^12 cancel to entries of a size of 1."""
+    a = skew(np.random.default_rng(4), 5, 3.0)
+    made, narrow = expm(traced(a)), a.astype(np.float32)
+    term = found = np.eye(5, dtype=np.float32)
+    for k in range(1, 120):
+        term = (term @ narrow / np.float32(k)).astype(np.float32)
+        found = found + term
+
+    assert np.isfinite(made.off).all()
+    assert np.abs(found - made.value).max() > 3.0 * made.off.max()
+
+
+def test_an_exponential_that_is_all_rounding_has_no_bound() -> None:
+    made = expm(traced(skew(np.random.default_rng(5), 8, 2.0**22)))
+
+    assert np.isinf(made.off).all()

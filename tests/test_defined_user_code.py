@@ -28,6 +28,7 @@ RIGHT = [
     (WEIGHTS, "orthogonal.py:by_inverse"),
     (WEIGHTS, "orthogonal.py:CayleyLinear"),
     (WEIGHTS, "orthogonal.py:half_solved"),
+    (WEIGHTS, "orthogonal.py:exponential"),
 ]
 
 WRONG = [
@@ -52,6 +53,7 @@ WRONG = [
     (WEIGHTS, "orthogonal.py:symmetric", "orthogonal-not-skew"),
     (WEIGHTS, "orthogonal.py:series", "orthogonal-series"),
     (WEIGHTS, "orthogonal.py:inverse_alone", "orthogonal-inverse-alone"),
+    (WEIGHTS, "orthogonal.py:other_map", "orthogonal-other-map"),
 ]
 
 
@@ -92,6 +94,22 @@ def test_windows_and_what_counts_outside_are_measured() -> None:
     assert found.not_checked["sum_window"] == "takes no sum_window; the fixed one is 3"
     assert found.not_checked["count_include_pad"] == "takes no count_include_pad; the fixed one is 1"
     assert inside.not_checked["count_include_pad"] == "takes no count_include_pad; the fixed one is 0"
+
+
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("by_inverse", ("cayley", "whole", "-1")),
+        ("CayleyLinear", ("cayley", "upper", "1")),
+        ("half_solved", ("cayley", "lower", "0.5")),
+        ("exponential", ("matrix_exp", "lower", "0.5")),
+    ],
+)
+def test_the_map_is_measured(name: str, forms: tuple[str, ...]) -> None:
+    found = normcheck.check(f"{CODE}/orthogonal.py:{name}", as_=WEIGHTS, effort="smoke").not_checked
+    words = ("orthogonal_map", "triangle", "skew_scale")
+
+    assert tuple(found[word].rpartition(" is ")[2] for word in words) == forms
 
 
 def test_parameters_that_may_be_left_out_are_taken_as_neutral_and_told() -> None:

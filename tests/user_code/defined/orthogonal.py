@@ -71,7 +71,12 @@ def inverse_alone(weight):
 
 
 def exponential(weight):
-    """torch's default, the matrix exponential, is another function."""
+    """torch's map for square matrices."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
     orthogonal = parametrizations.orthogonal(layer, orthogonal_map="matrix_exp", use_trivialization=False)
     return orthogonal.parametrizations.weight[0](weight)
+
+
+def other_map(weight, orthogonal_map="matrix_exp"):
+    """Has the name of the other map."""
+    return half_solved(weight) if orthogonal_map == "matrix_exp" else exponential(weight)

@@ -98,8 +98,8 @@ orthogonal_parametrization = DefinedNormalizer(
         "https://arxiv.org/abs/1901.08428",
         "section 3",
     ),
-    formula="w = the first columns of (I - S)^-1 (I + S), or of exp(2 S), S = (L - L^T) / 2, L the lower triangle of v, a "
-    "wide v transposed",
+    formula="w = the first columns of (I - S)^-1 (I + S), or of exp(2 S), S = (L - L^T) / 2, L the lower triangle of "
+    "v, a wide v transposed",
     layout="rows",
     ranks=(2,),
     units=(6, 5, 11, 33),
@@ -111,10 +111,11 @@ orthogonal_parametrization = DefinedNormalizer(
     },
     conventions=frozenset({"orthogonal_map", "triangle", "skew_scale"}),
     derived=row("no  no  no  no  no  no"),
-    note="As torch.nn.utils.parametrizations.orthogonal has it without a trivialization, with orthogonal_map 'cayley' or "
-    "'matrix_exp': columns are orthonormal, or rows if there are more inputs than units. Public code also has another "
-    "factor than 1/2 or its opposite, (I + A)^-1 (I - A), the upper triangle, or all entries of v: what it does not "
-    "take as an option is measured. Householder vectors and the iterations of Bjorck and Newton are other functions.",
+    note="As torch.nn.utils.parametrizations.orthogonal has it without a trivialization, with orthogonal_map 'cayley' "
+    "or 'matrix_exp': columns are orthonormal, or rows if there are more inputs than units. Public code also has "
+    "another factor than 1/2 or its opposite, (I + A)^-1 (I - A), the upper triangle, or all entries of v: what it "
+    "does not take as an option is measured. Householder vectors and the iterations of Bjorck and Newton are other "
+    "functions.",
     slips=(
         Slip("orthogonal-not-skew", "Adds the transpose, for the difference.", _not_skew),
         Slip("orthogonal-series", "Takes three terms of the series for the inverse, or for the exponential.", _series),

@@ -1,19 +1,14 @@
 """The exponential of a matrix, which numpy has not, of plain, complex and traced values.
 
 By scaling and squaring (Higham 2008, Functions of Matrices, section 10.3): exp(A) = T(A / 2^s)^(2^s), T a Taylor
-polynomial, with |A| / 2^s at most 1. Errors are bounded in the spectral norm, which for an orthogonal result each
-squaring only doubles; that of entries, as running errors have it, would grow by a power of the width.
-
-With E and L the exponential and its derivative in the direction H at one step, both off by e and l, in norms:
-
-    E' = E E,        e' = 2 |E| e + r |E|^2
-    L' = E L + L E,  l' = 2 |E| l + 2 |L| e + 2 r |E| |L|
-
-where r = n^2 u, as a product of matrices is off by n u |X| |Y| in sizes, and sizes have at most sqrt(n) times the norm.
+polynomial, the sizes in a column of A / 2^s at most 1 in sum. Errors are bounded in the spectral norm, which for an
+orthogonal result each squaring only doubles; that of entries, as running errors have it, would grow by a power of the
+width. A computed product X Y is off by n u |X| |Y|, |X| the matrix of sizes (Higham 2002, section 3.5).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,71 +27,73 @@ def _squarings(a: Any) -> int:
     return max(int(np.ceil(np.log2(size))), 0) if np.isfinite(size) and size > 0.0 else 0
 
 
-def _polynomial(a: Any) -> Any:
-    """The first terms of the series of the exponential, by Horner's rule."""
-    one = np.eye(len(a), dtype=a.dtype)
-    out = one
-    for k in range(TERMS, 0, -1):
-        out = one + a @ out / float(k)
-    return out
-
-
-def _exponential(a: Any) -> Any:
-    times = _squarings(a)
-    out = _polynomial(a / 2.0**times)
-    for _ in range(times):
-        out = out @ out
-    return out
-
-
-def _size(a: Array) -> float:
+def _norm(a: Array) -> float:
     return float(np.linalg.norm(a, 2))
 
 
-def _infinite_beyond(off: float, made: Array) -> Array:
-    """The same bound for each entry; none where the error is no small share of the result."""
-    return np.full(made.shape, off if off <= SINGULAR * _size(made) else np.inf)
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimated:
+    """A square matrix that is off by at most so much in the spectral norm, in an arithmetic of roundoff u."""
+
+    value: Array
+    off: float
+    u: float
+
+    def __matmul__(self, other: Estimated) -> Estimated:
+        rounding = len(self.value) * self.u * _norm(np.abs(self.value)) * _norm(np.abs(other.value))
+        off = _norm(self.value) * other.off + self.off * _norm(other.value) + self.off * other.off + rounding
+        return Estimated(self.value @ other.value, off, self.u)
+
+    def __add__(self, other: Estimated) -> Estimated:
+        out = self.value + other.value
+        return Estimated(out, self.off + other.off + self.u * _norm(np.abs(out)), self.u)
+
+    def __truediv__(self, number: float) -> Estimated:
+        out = self.value / number
+        return Estimated(out, self.off / number + self.u * _norm(np.abs(out)), self.u)
+
+    def bound(self) -> Array:
+        """What each entry may be off by; infinite where the error is no small share of the matrix."""
+        small = self.off <= SINGULAR * _norm(self.value)
+        return np.full(self.value.shape, self.off if small else np.inf)
 
 
-def with_error(a: Array, a_off: Array, u: float) -> tuple[Array, Array]:
-    """exp(A), and what its entries may be off by, for a matrix that is off by a_off."""
-    times, r = _squarings(a), len(a) ** 2 * u
-    base = a / 2.0**times
-    out = _polynomial(base)
-    off = np.exp(_size(base)) * (_size(a_off) / 2.0**times + TERMS * r)
+def _given(value: Array, off: Array, u: float) -> Estimated:
+    return Estimated(value, _norm(off), u)
+
+
+def exponential(a: Any, one: Any, times: int) -> Any:
+    """exp(A) by so many squarings, of arrays or of estimated matrices; one: the unit matrix."""
+    base, out = a / 2.0**times, one
+    for k in range(TERMS, 0, -1):
+        out = one + base @ out / float(k)
     for _ in range(times):
-        off = 2.0 * _size(out) * off + r * _size(out) ** 2
         out = out @ out
-    return out, _infinite_beyond(off, out)
+    return out
 
 
-def derivative(a: Array, a_off: Array, h: Array, h_off: Array, u: float) -> tuple[Array, Array]:
-    """The derivative of the exponential in the direction H, and what its entries may be off by.
-
-    It is the upper right block of exp((A H; 0 A)) (Van Loan 1978), here of the polynomial, then by its own squarings.
-    """
-    n, times = len(a), _squarings(a)
-    r, scale = n**2 * u, 2.0**-times
-    base, along = a * scale, h * scale
-    both = _polynomial(np.block([[base, along], [np.zeros((n, n)), base]]))
-    out, slope = both[:n, :n], both[:n, n:]
-    grown = np.exp(_size(base))
-    off = grown * (_size(a_off) * scale + TERMS * r)
-    slope_off = grown * (_size(h_off) * scale + _size(along) * (_size(a_off) * scale + TERMS * r))
+def derivative(a: Estimated, along: Estimated, one: Estimated, times: int) -> Estimated:
+    """The derivative of the exponential in a direction: that of each step, as for dual numbers."""
+    base, step, out = a / 2.0**times, along / 2.0**times, one
+    slope = Estimated(np.zeros(one.value.shape), 0.0, one.u)
+    for k in range(TERMS, 0, -1):
+        slope = (base @ slope + step @ out) / float(k)
+        out = one + base @ out / float(k)
     for _ in range(times):
-        size, steep = _size(out), _size(slope)
-        slope_off = 2.0 * size * slope_off + 2.0 * steep * off + 2.0 * r * size * steep
-        off = 2.0 * size * off + r * size**2
         slope, out = out @ slope + slope @ out, out @ out
-    return slope, _infinite_beyond(slope_off, slope)
+    return slope
 
 
 def expm(x: Any) -> Any:
     """The exponential of a square matrix: its gradient is the derivative at the transpose, in the direction dy."""
+    times = _squarings(x.value if isinstance(x, Traced) else x)
     if not isinstance(x, Traced):
-        return _exponential(x)
+        return exponential(x, np.eye(len(x), dtype=x.dtype), times)
+    one = Estimated(np.eye(len(x)), 0.0, x.u)
+    made: Estimated = exponential(_given(x.value, x.off, x.u), one, times)
 
     def pull(g: Traced) -> Traced:
-        return Traced(*derivative(x.value.T, x.off.T, g.value, g.off, x.u), x.by)
+        found = derivative(_given(x.value.T, x.off.T, x.u), _given(g.value, g.off, x.u), one, times)
+        return Traced(found.value, found.bound(), x.by)
 
-    return Traced(*with_error(x.value, x.off, x.u), x.by, [(x, pull)])
+    return Traced(made.value, made.bound(), x.by, [(x, pull)])
