@@ -13,6 +13,7 @@ import torch
 
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import FLOAT32, Array
+from normcheck.families.defined import bounds
 from normcheck.families.defined.tracing.arithmetic import Arithmetic
 from normcheck.families.defined.tracing.exponential import expm
 from normcheck.families.defined.tracing.gradients import gradients
@@ -127,7 +128,7 @@ def test_the_exponential_of_a_turn_is_that_turn() -> None:
 @pytest.mark.parametrize("n", [2, 5, 12, 33])
 @pytest.mark.parametrize("size", [2.0**-9, 1.0, 8.0])
 def test_exponentials_and_their_gradients_in_float32_are_within_the_bound(n: int, size: float) -> None:
-    """Those of torch, and of numpy in the same steps."""
+    """Those of numpy in the same steps, and of torch in others."""
     rng = np.random.default_rng(n)
     for _ in range(5):
         a, dy = skew(rng, n, size), rounded(rng, n, n)
@@ -135,13 +136,13 @@ def test_exponentials_and_their_gradients_in_float32_are_within_the_bound(n: int
         made = expm(leaf)
         (da,) = gradients(made, dy, [leaf])
         tensor = torch.tensor(a, dtype=torch.float32, requires_grad=True)
-        found = torch.matrix_exp(tensor)
+        found = torch.matrix_exp(torch.stack((tensor, tensor)))[0]  # one alone has a wrong coefficient, pytorch#196592
         found.backward(torch.tensor(dy, dtype=torch.float32))  # type: ignore[no-untyped-call]
 
         assert tensor.grad is not None
-        assert np.all(np.abs(found.detach().numpy() - made.value) <= made.off)
         assert np.all(np.abs(expm(a.astype(np.float32)) - made.value) <= made.off)
-        assert np.all(np.abs(tensor.grad.numpy() - da.value) <= da.off)
+        assert np.all(np.abs(found.detach().numpy() - made.value) <= bounds.OTHERS * made.off)
+        assert np.all(np.abs(tensor.grad.numpy() - da.value) <= bounds.OTHERS * da.off)
 
 
 def test_errors_of_the_matrix_are_passed_on_to_its_exponential() -> None:

@@ -112,6 +112,13 @@ def test_the_map_is_measured(name: str, forms: tuple[str, ...]) -> None:
     assert tuple(found[word].rpartition(" is ")[2] for word in words) == forms
 
 
+def test_a_wrong_coefficient_of_a_series_is_found() -> None:
+    """That of torch's exponential, pytorch#196592: right to ten digits in float64, and for most weights to all."""
+    found = normcheck.check(f"{CODE}/orthogonal.py:wrong_coefficient", as_=WEIGHTS, effort="quick")
+
+    assert "defined-output" in found.causes[0]["checks"]
+
+
 def test_parameters_that_may_be_left_out_are_taken_as_neutral_and_told() -> None:
     found = normcheck.check(f"{CODE}/divisive.py:unfolded", as_=WINDOWS, effort="smoke")
 

@@ -115,7 +115,7 @@ orthogonal_parametrization = DefinedNormalizer(
     "or 'matrix_exp': columns are orthonormal, or rows if there are more inputs than units. Public code also has "
     "another factor than 1/2 or its opposite, (I + A)^-1 (I - A), the upper triangle, or all entries of v: what it "
     "does not take as an option is measured. Householder vectors and the iterations of Bjorck and Newton are other "
-    "functions.",
+    "functions. torch.matrix_exp of one small matrix had a wrong coefficient (pytorch#196592), which is found.",
     slips=(
         Slip("orthogonal-not-skew", "Adds the transpose, for the difference.", _not_skew),
         Slip("orthogonal-series", "Takes three terms of the series for the inverse, or for the exponential.", _series),

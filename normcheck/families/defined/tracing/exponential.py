@@ -3,7 +3,8 @@
 By scaling and squaring (Higham 2008, Functions of Matrices, section 10.3): exp(A) = T(A / 2^s)^(2^s), T a Taylor
 polynomial, the sizes in a column of A / 2^s at most 1 in sum. Errors are bounded in the spectral norm, which for an
 orthogonal result each squaring only doubles; that of entries, as running errors have it, would grow by a power of the
-width. A computed product X Y is off by n u |X| |Y|, |X| the matrix of sizes (Higham 2002, section 3.5).
+width. A computed product X Y is off by n u |X| |Y| in sizes (Higham 2002, section 3.5), whose norm is at most n u times
+the Frobenius norms.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def _norm(a: Array) -> float:
     return float(np.linalg.norm(a, 2))
 
 
+def _sizes(a: Array) -> float:
+    """At least the spectral norm of the matrix of sizes: the Frobenius norm."""
+    return float(np.sqrt(np.square(a).sum()))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimated:
     """A square matrix that is off by at most so much in the spectral norm, in an arithmetic of roundoff u."""
@@ -40,17 +46,17 @@ class Estimated:
     u: float
 
     def __matmul__(self, other: Estimated) -> Estimated:
-        rounding = len(self.value) * self.u * _norm(np.abs(self.value)) * _norm(np.abs(other.value))
+        rounding = len(self.value) * self.u * _sizes(self.value) * _sizes(other.value)
         off = _norm(self.value) * other.off + self.off * _norm(other.value) + self.off * other.off + rounding
         return Estimated(self.value @ other.value, off, self.u)
 
     def __add__(self, other: Estimated) -> Estimated:
         out = self.value + other.value
-        return Estimated(out, self.off + other.off + self.u * _norm(np.abs(out)), self.u)
+        return Estimated(out, self.off + other.off + self.u * _sizes(out), self.u)
 
     def __truediv__(self, number: float) -> Estimated:
         out = self.value / number
-        return Estimated(out, self.off / number + self.u * _norm(np.abs(out)), self.u)
+        return Estimated(out, self.off / number + self.u * _sizes(out), self.u)
 
     def bound(self) -> Array:
         """What each entry may be off by; infinite where the error is no small share of the matrix."""
