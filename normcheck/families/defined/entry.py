@@ -49,8 +49,9 @@ class DefinedNormalizer:
     (('weight',), {'eps': 1e-05})
 
     forward: a function of the input, then of its parameters, which have no default, then of constants, which have one;
-    `eps` is such a constant. It uses numpy's elementwise functions, sums, means, maxima and functions that move
-    entries. Parameters for each unit have axes of length 1 where they broadcast against the input.
+    `eps` is such a constant. It uses numpy's elementwise functions, sums, means, maxima, products of matrices, solved
+    equations and functions that move entries. Parameters for each unit have axes of length 1 where they broadcast
+    against the input.
     layout: a key of `LAYOUTS`. shapes: of parameters that have not one number for each unit: "one", "input", "matrix",
     "case", or a number of entries. state: parameters that are given and not trained; update: what a call leaves in
     them. groups: parameters that assign each case to a group, as integers in ascending order, by the constant that is

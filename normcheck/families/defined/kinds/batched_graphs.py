@@ -26,30 +26,16 @@ def _of_each(x: Any, batch: Any, batch_size: int, forward: Callable[[Any], Any])
     return np.concatenate([forward(x[nodes]) for nodes in _graphs(batch, batch_size)])
 
 
-def _sums(batch: Any, batch_size: int, count: Callable[[list[int], int], float], at: Callable[..., int]) -> Mean:
-    """Means whose divisor is another count, or that are read at another graph.
-
-    count: from the sizes of all graphs and the number of one to the divisor. at: from the number of a graph, and of all
-    graphs, to that whose mean its nodes get.
-    """
+def _sums(batch: Any, batch_size: int, counted: Callable[[int, list[int]], int] = lambda i, sizes: sizes[i]) -> Mean:
+    """Means with another divisor; counted: from the place of a graph and the sizes of all, of those that have nodes."""
     every = _graphs(batch, batch_size)
     sizes = [int(nodes.sum()) for nodes in every]
-    numbers = [graph for graph in range(batch_size) if (batch == graph).any()]
 
     def of(x: Any) -> Any:
-        found = [x[nodes].sum(axis=0, keepdims=True) / float(count(sizes, i)) for i, nodes in enumerate(every)]
-        places = [at(number, i, len(found)) for i, number in enumerate(numbers)]
-        return np.concatenate([np.repeat(found[at], n, axis=0) for at, n in zip(places, sizes, strict=True)])
+        means = [x[nodes].sum(axis=0, keepdims=True) / float(counted(i, sizes)) for i, nodes in enumerate(every)]
+        return np.concatenate([np.repeat(one, size, axis=0) for one, size in zip(means, sizes, strict=True)])
 
     return of
-
-
-def _own_count(sizes: list[int], i: int) -> float:
-    return sizes[i]
-
-
-def _own_place(number: int, i: int, graphs: int) -> int:
-    return i
 
 
 def _of_all(batch: Any, batch_size: int) -> Mean:
@@ -57,16 +43,24 @@ def _of_all(batch: Any, batch_size: int) -> Mean:
 
 
 def _divided_by_first(batch: Any, batch_size: int) -> Mean:
-    return _sums(batch, batch_size, lambda sizes, i: sizes[0], _own_place)
+    return _sums(batch, batch_size, lambda i, sizes: sizes[0])
 
 
 def _divided_by_largest(batch: Any, batch_size: int) -> Mean:
-    return _sums(batch, batch_size, lambda sizes, i: max(sizes), _own_place)
+    return _sums(batch, batch_size, lambda i, sizes: max(sizes))
 
 
 def _behind_empty(batch: Any, batch_size: int) -> Mean:
     """Means of the graphs that have nodes, read by the number of a graph as if none were empty."""
-    return _sums(batch, batch_size, _own_count, lambda number, i, graphs: min(number, graphs - 1))
+    every = _graphs(batch, batch_size)
+    numbers = [graph for graph in range(batch_size) if (batch == graph).any()]
+    read = [every[min(number, len(every) - 1)] for number in numbers]
+
+    def of(x: Any) -> Any:
+        pairs = zip(read, every, strict=True)
+        return np.concatenate([np.repeat(mean(x[nodes], 0), int(own.sum()), axis=0) for nodes, own in pairs])
+
+    return of
 
 
 def _graph_by(means: Callable[[Any, int], Mean]) -> Callable[..., Any]:

@@ -87,7 +87,7 @@ _WINDOWS = tuple(product((1, 0), (3, 5, 7), (3, 5, 7)))
 
 divisive_norm = DefinedNormalizer(
     name="divisive_norm",
-    title="divisive normalization (DN) over a window of space and all channels",
+    title="divisive normalization over windows (DN)",
     paper=Paper(
         "Ren, Liao, Urtasun, Sinz, Zemel",
         2017,

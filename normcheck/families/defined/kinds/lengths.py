@@ -28,7 +28,7 @@ def _weighted(x: Any, weight: Any, eps: float = 1e-10, eps_place: str = ADDED) -
 
 weighted_l2_norm = DefinedNormalizer(
     name="weighted_l2_norm",
-    title="unit length over channels with a learned weight for each (L2Norm of SSD)",
+    title="unit length with a learned weight for each channel",
     paper=Paper(
         "Liu, Rabinovich, Berg",
         2015,

@@ -90,7 +90,7 @@ _FORMS = tuple(product((LOWER, WHOLE, UPPER), (0.5, 1.0, -1.0, -0.5), (CAYLEY, E
 
 orthogonal_parametrization = DefinedNormalizer(
     name="orthogonal_parametrization",
-    title="orthogonal weight by the Cayley map or the exponential of a skew-symmetric matrix",
+    title="orthogonal weight by a map of a skew matrix",
     paper=Paper(
         "Lezcano-Casado, Martinez-Rubio",
         2019,

@@ -58,7 +58,7 @@ class Estimated:
         out = self.value / number
         return Estimated(out, self.off / number + self.u * _sizes(out), self.u)
 
-    def bound(self) -> Array:
+    def off_of_entries(self) -> Array:
         """What each entry may be off by; infinite where the error is no small share of the matrix."""
         small = self.off <= SINGULAR * _norm(self.value)
         return np.full(self.value.shape, self.off if small else np.inf)
@@ -100,6 +100,6 @@ def expm(x: Any) -> Any:
 
     def pull(g: Traced) -> Traced:
         found = derivative(_given(x.value.T, x.off.T, x.u), _given(g.value, g.off, x.u), one, times)
-        return Traced(found.value, found.bound(), x.by)
+        return Traced(found.value, found.off_of_entries(), x.by)
 
-    return Traced(made.value, made.bound(), x.by, [(x, pull)])
+    return Traced(made.value, made.off_of_entries(), x.by, [(x, pull)])
