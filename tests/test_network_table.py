@@ -50,6 +50,12 @@ DERIVED = {
     "local_context_norm": "yes . yes . . yes . yes .",
     "centered_weight_norm": "- - yes yes - yes - yes yes",
     "spectral_norm": "- - yes yes - yes - yes yes",
+    "weighted_l2_norm": ". . yes yes yes yes yes yes .",
+    "sandwich_norm": "yes . . . . . . yes .",
+    "divisive_norm": ". . yes yes . yes . yes .",
+    "batched_graph_norm": ". . . yes . yes . . .",
+    "batched_pair_norm": ". yes . yes yes yes yes . .",
+    "orthogonal_parametrization": "- - yes . - . - yes yes",
 }
 """Columns beyond Table 1, derived by hand, in the order of `BEYOND`; - where a column means nothing."""
 

@@ -23,13 +23,15 @@ def pytest_normcheck_normalizers():
 
 _FORWARD = (
     "A function of numpy arrays in float64: the input, then parameters, which have no default, then constants, which "
-    "have one. It may use elementwise functions, sums, means, maxima, and functions that move entries; another one is "
-    "named in an error. A parameter has one number for each unit, with axes of length 1 where it broadcasts; "
-    "shapes={'alpha': 'one'} and others, and aliases={'alpha': ('a',)} other names of it in code: see the class."
+    "have one. It may use elementwise functions, sums, means, maxima, products of matrices, np.linalg.solve, inv, and "
+    "functions that move entries; another one is named in an error. A parameter has one number for each unit, with "
+    "axes of length 1 where it broadcasts; shapes={'alpha': 'one'} and others, and aliases={'alpha': ('a',)} other "
+    "names of it in code: see the class."
 )
 _LAYOUTS = (
     "layout: 'trailing' (cases, *space, units), 'channels' (cases, units, *space), 'rows' a weight (units, *inputs), "
-    "'linear' with a parameter (units, inputs)."
+    "'linear' with a parameter (units, inputs). groups={'batch': 'batch_size'}: a parameter that assigns each case to "
+    "one of so many groups; neutral={'weight': 1.0}: a parameter that code may leave out, and its value there."
 )
 _ROW = (
     "The row of Table 1 and the independence of other cases: each cell measured on the forward, at an eps that changes "

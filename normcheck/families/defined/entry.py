@@ -26,8 +26,8 @@ LAYOUTS = {
 }
 """How the input's axes are meant."""
 
-UNIT, ONE, INPUT, MATRIX = "unit", "one", "input", "matrix"
-"""Shapes of parameters: one number for each unit, one number, that of the input, (units, inputs)."""
+UNIT, ONE, INPUT, MATRIX, CASE = "unit", "one", "input", "matrix", "case"
+"""Shapes of parameters: a number for each unit, one number, that of the input, (units, inputs), one for each case."""
 
 
 SPACES: Mapping[int, tuple[int, ...]] = {2: (), 3: (4,), 4: (3, 2)}
@@ -57,11 +57,14 @@ class DefinedNormalizer:
     (('weight',), {'eps': 1e-05})
 
     forward: a function of the input, then of its parameters, which have no default, then of constants, which have one;
-    `eps` is such a constant. It uses numpy's elementwise functions, sums, means, maxima and functions that move
-    entries. Parameters for each unit have axes of length 1 where they broadcast against the input.
+    `eps` is such a constant. It uses numpy's elementwise functions, sums, means, maxima, products of matrices, solved
+    equations and functions that move entries. Parameters for each unit have axes of length 1 where they broadcast
+    against the input.
     layout: a key of `LAYOUTS`. shapes: of parameters that have not one number for each unit: "one", "input", "matrix",
-    or a number of entries. state: parameters that are given and not trained; update: what a call leaves in them. alike:
-    parameters of the input's shape whose numbers are drawn as the input's, such as another batch.
+    "case", or a number of entries. state: parameters that are given and not trained; update: what a call leaves in
+    them. alike: parameters of the input's shape whose numbers are drawn as the input's, such as another batch. groups:
+    parameters that assign each case to a group, as integers in ascending order, by the constant that is the number of
+    groups, some of which may be empty. neutral: parameters that code may leave out, and the value that they have there.
     aliases: names that code gives to a parameter or a constant, beside its own and the usual ones.
     options: values of constants to try beside the default, or instead of it. backward: the closed form, from x, dy and
     the same arguments to gradients by name ("x", "weight"); it is proved when the normalizer is added.
@@ -84,6 +87,8 @@ class DefinedNormalizer:
     state: frozenset[str] = frozenset()
     update: Callable[..., Mapping[str, Any]] | None = None
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    neutral: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     conventions: frozenset[str] = frozenset()  # of the options: what code fixes in one way or another
     derived: Row | None = None  # the row of Table 1 as derived by hand; a test compares it with the measured one
@@ -98,14 +103,16 @@ class DefinedNormalizer:
         named = list(inspect.signature(self.forward).parameters.values())
         if not named or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in named):
             raise UsageError(f"{self.name}: forward takes the input, then parameters and constants by name")
-        for word in {*self.shapes, *self.state, *self.positive, *self.alike} - set(self.parameters):
+        for word in {*self.shapes, *self.state, *self.positive, *self.alike, *self.groups, *self.neutral} - {
+            *self.parameters
+        }:
             raise UsageError(f"{self.name}: forward has no parameter {word} without a default")
         for word in {*self.aliases} - {*self.parameters, *self.constants}:
             raise UsageError(f"{self.name}: forward has no parameter {word}")
         for word in self.alike:
             if self.shapes.get(word) != INPUT:
                 raise UsageError(f"{self.name}: {word} has not the input's shape, so it is not drawn as the input")
-        for word in {*self.options, *self.conventions} - set(self.constants):
+        for word in {*self.options, *self.conventions, *self.groups.values()} - set(self.constants):
             raise UsageError(f"{self.name}: forward has no parameter {word} with a default")
 
     def _named(self) -> list[inspect.Parameter]:
@@ -119,7 +126,7 @@ class DefinedNormalizer:
     @property
     def trained(self) -> tuple[str, ...]:
         """Those that have a gradient."""
-        return tuple(name for name in self.parameters if name not in self.state)
+        return tuple(name for name in self.parameters if name not in self.state and name not in self.groups)
 
     @property
     def constants(self) -> dict[str, Any]:
@@ -143,14 +150,15 @@ class DefinedNormalizer:
 
     def shape(self, name: str, x: Array, units: int) -> tuple[int, ...]:
         """The shape of a parameter as implementations hold it."""
-        kind = self.shapes.get(name, MATRIX if self.layout == "linear" else UNIT)
+        kind = CASE if name in self.groups else self.shapes.get(name, MATRIX if self.layout == "linear" else UNIT)
         if isinstance(kind, int):
             return (kind,)
-        return {UNIT: (units,), ONE: (), INPUT: x.shape, MATRIX: (units, math.prod(x.shape[1:]))}[kind]
+        matrix = (units, math.prod(x.shape[1:]))
+        return {UNIT: (units,), ONE: (), INPUT: x.shape, MATRIX: matrix, CASE: x.shape[:1]}[kind]
 
     def spread(self, name: str, value: Any, rank: int) -> Any:
         """A parameter as the forward gets it: with axes of length 1, where it has one number for each unit."""
-        if self.shapes.get(name, UNIT) != UNIT or self.layout in ("trailing", "linear"):
+        if name in self.groups or self.shapes.get(name, UNIT) != UNIT or self.layout in ("trailing", "linear"):
             return value
         after = rank - 2 if self.layout == "channels" else rank - 1
         return value.reshape(-1, *[1] * after)

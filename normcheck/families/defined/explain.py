@@ -60,7 +60,7 @@ def _gradient(entry: DefinedNormalizer) -> Iterator[str]:
 def _arguments(entry: DefinedNormalizer) -> Iterator[str]:
     yield f"f({', '.join(entry.arguments)}), or a module class with parameters of these names."
     for name in entry.parameters:
-        kind = entry.shapes.get(name, "unit")
+        kind = "case" if name in entry.groups else entry.shapes.get(name, "unit")
         shape = (
             f"{kind} numbers"
             if isinstance(kind, int)
@@ -69,6 +69,12 @@ def _arguments(entry: DefinedNormalizer) -> Iterator[str]:
                 "one": "one number",
                 "input": "the input's shape",
                 "matrix": "(units, inputs)",
+                "case": "one number for each case",
             }["matrix" if entry.layout == "linear" else kind]
         )
-        yield f"{name}: {shape}{', kept by the layer' if name in entry.state else ''}"
+        more = ", kept by the layer" if name in entry.state else ""
+        if name in entry.groups:
+            more = f": its group, as an integer below {entry.groups[name]}, in ascending order; a group may be empty"
+        if name in entry.neutral:
+            more = f"; {entry.neutral[name]:g} in code that does not take it"
+        yield f"{name}: {shape}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -21,8 +22,8 @@ Values = Mapping[str, Any]
 EPS = (0.0, *(10.0**-k for k in range(2, 17)), 2.0**-23, 2.0**-52)
 """What code writes for an eps; the last two are the epsilon of a format."""
 
-EXPONENTS = (0, -8, -14, -20, -26)
-"""Powers of two that scale the input: under each of them another eps shows."""
+EXPONENTS = (0, -8, -14, -20, -26, -44, -56)
+"""Powers of two that scale the input: under each of them another eps shows; under the last one a floor of 1e-16."""
 
 FITS = 1e-6
 """The largest difference of an output from that of the right constants, relatively."""
@@ -31,13 +32,14 @@ FITS = 1e-6
 def measured(subject: DefinedSubject) -> Mapping[str, Any]:
     """The constants that an implementation does not take: values that explain its outputs, and then its gradients.
 
-    A constant is left out if several values of it do; all are, if nothing explains what it does.
+    Values with which the reference gives the same outputs are one: an eps of 0 is so at any place. Of several that
+    differ, what all of them agree on is kept; nothing is, if nothing explains what the code does.
     """
     entry, domain = subject.entry, subject.domain
     if not domain.ranks or domain.formats[:1] != (FLOAT64.name,):
         return {}
     draw = DefinedDraw(option=DEFAULTS, rank=min(domain.ranks), format=FLOAT64.name, seed=3)
-    case = defined_case(entry, draw)
+    case = defined_case(entry, replace(draw, without="+".join(sorted(domain.missing))))
     some = [case.but(x=case.x * 2.0**k, constants={**case.constants, **domain.fixed}) for k in EXPONENTS]
     try:
         fitting = _fitting(subject, some, list(_candidates(subject)), gradient=False)
@@ -45,7 +47,16 @@ def measured(subject: DefinedSubject) -> Mapping[str, Any]:
             fitting = _fitting(subject, some, fitting, gradient=True) or fitting
     except CallError:
         return {}
-    return {n: v for n, v in fitting[0].items() if all(one[n] == v for one in fitting)} if fitting else {}
+    if not fitting or _alike(subject, some, fitting):
+        return fitting[0] if fitting else {}
+    return {n: v for n, v in fitting[0].items() if all(one[n] == v for one in fitting)}
+
+
+def _alike(subject: DefinedSubject, some: Sequence[DefinedCase], values: Sequence[Values]) -> bool:
+    """Whether the reference has the same outputs with all of the values."""
+    with np.errstate(all="ignore"):
+        outputs = [[output(subject.entry, one.but(constants={**one.constants, **v})) for one in some] for v in values]
+    return all(all(map(np.array_equal, one, outputs[0])) for one in outputs)
 
 
 def _fitting(
@@ -79,7 +90,8 @@ def _expected(subject: DefinedSubject, case: DefinedCase, gradient: bool) -> Map
 def _candidates(subject: DefinedSubject) -> Iterator[Values]:
     """Values of the constants that code fixes: any usual eps, and what the entry says of others."""
     entry = subject.entry
-    some = {name: EPS if name == "eps" else tuple(dict.fromkeys(entry.options[name]))
+    of_eps = (*EPS, *entry.options.get("eps", ()))
+    some = {name: tuple(dict.fromkeys(of_eps if name == "eps" else entry.options[name]))
             for name in subject.domain.fixed if name == "eps" or name in entry.conventions}  # fmt: skip
     return (dict(zip(some, values, strict=True)) for values in product(*some.values()))
 

@@ -24,6 +24,10 @@ def _arrays(entry: DefinedNormalizer, x: Array, units: int) -> dict[str, Array]:
     out = {}
     for name in entry.parameters:
         shape = entry.shape(name, x, units)
+        if name in entry.groups:
+            count = entry.constants[entry.groups[name]]
+            out[name] = np.arange(len(x)) * count // len(x) * 1.0
+            continue
         value = 0.0 if name in ADDED else 1.0 if name in FACTORS else 0.75
         out[name] = rng.standard_normal(shape) if entry.shapes.get(name) == INPUT else np.full(shape, value)
     return out

@@ -58,7 +58,7 @@ def prove(entry: DefinedNormalizer, case: DefinedCase) -> tuple[dict[str, Proof]
 
 def _share(error: Array, room: Array) -> float:
     with np.errstate(all="ignore"):
-        ratio = np.where(np.isfinite(room), error / room, 0.0)
+        ratio = np.where(np.isfinite(room) & (error != 0.0), error / room, 0.0)
     return float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
 
 

@@ -40,6 +40,7 @@ class DefinedDraw:
     option: int = 0
     eps: float = -1.0  # of an implementation that takes none; negative: the option's
     narrow: bool = False  # eps is held in float32
+    without: str = ""  # parameters that an implementation does not take, joined by "+"
     order: str = "contiguous"
     format: str = FLOAT64.name
 
@@ -98,21 +99,31 @@ def _values(draw: DefinedDraw, rng: np.random.Generator, shape: tuple[int, ...])
     return VALUES[draw.values](rng, shape) + (MEANS[draw.format] if draw.values == FAR else 0.0)
 
 
+def _groups(rng: np.random.Generator, cases: int, count: int) -> Array:
+    """Numbers of groups in ascending order: one of the groups is empty, the others have a case or more each."""
+    filled = rng.permutation(count)[: max(count - 1, 1)]
+    return np.sort(np.concatenate([filled[:cases], rng.choice(filled, max(cases - len(filled), 0))])).astype(float)
+
+
 def _made(entry: DefinedNormalizer, draw: DefinedDraw, rng: np.random.Generator, x: Array, units: int) -> DefinedCase:
-    format = FORMATS[draw.format]
+    format, given = FORMATS[draw.format], constants(entry, draw)
     arrays = {}
     for name in entry.parameters:
         if name in entry.alike:
             arrays[name] = format.round(_values(draw, rng, x.shape))
             continue
+        if name in entry.groups:
+            arrays[name] = _groups(rng, len(x), given[entry.groups[name]])
+            continue
         drawn = rng.uniform(0.5, 2.0, entry.shape(name, x, units))
         drawn = np.ones(drawn.shape) if draw.values == FAR else drawn  # a share of the mean cancels all of it, or none
         signs = 1.0 if name in entry.positive else rng.choice((-1.0, 1.0), drawn.shape)
         arrays[name] = format.round(np.asarray(drawn * signs))
+    arrays |= {name: np.full(arrays[name].shape, entry.neutral[name]) for name in draw.without.split("+") if name}
     shape = (len(x), units) if entry.layout == "linear" else x.shape
     drawn_as = {"seed": draw.seed, "values": draw.values}
     dy = format.round(rng.standard_normal(shape))
-    return DefinedCase(x, arrays, dy, constants(entry, draw), format, draw.order, drawn=drawn_as)
+    return DefinedCase(x, arrays, dy, given, format, draw.order, drawn=drawn_as)
 
 
 def defined_case(entry: DefinedNormalizer, draw: DefinedDraw) -> DefinedCase:
@@ -171,6 +182,7 @@ class DefinedSpace(ChoiceSpace):
     units: tuple[int, ...] = (0,)
     eps: tuple[float, ...] = (-1.0,)
     narrow: tuple[bool, ...] = (False,)
+    without: tuple[str, ...] = ("",)
 
     def options(self, subject: DefinedSubject) -> dict[str, tuple[Any, ...]]:
         """The options of each choice that the subject supports; rank and width of 0 are those of the entry."""
@@ -193,6 +205,7 @@ class DefinedSpace(ChoiceSpace):
         return choices | {
             "option": served or (DEFAULTS,), "eps": choices["eps"] if eps is None else (eps,), "rank": rank,
             "order": order, "narrow": (subject.contract.eps_format == FLOAT32.name,),
+            "without": ("+".join(sorted(subject.domain.missing)),),
         }  # fmt: skip
 
     @staticmethod

@@ -42,8 +42,8 @@ def faulty(entry: DefinedNormalizer, fault: DefinedFault | None, promised: Contr
 
 
 def like(made: DefinedSubject, subject: DefinedSubject) -> DefinedSubject:
-    """The reference, which is given the constants that an implementation fixes."""
-    return replace(made, domain=replace(made.domain, fixed=subject.domain.fixed))
+    """The reference, which is given the constants that an implementation fixes, and the parameters that it takes."""
+    return replace(made, domain=replace(made.domain, fixed=subject.domain.fixed, missing=subject.domain.missing))
 
 
 @keeping

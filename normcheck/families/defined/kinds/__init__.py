@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from normcheck.families.defined.entry import DefinedNormalizer
 from normcheck.families.defined.kinds import (
+    batched_graphs,
     batches,
+    divisive,
     evolved,
     graphs,
     joined,
     layers,
+    lengths,
     maps,
+    orthogonal,
     powers,
     references,
+    residuals,
     streams,
     styles,
     vectors,
@@ -21,8 +26,11 @@ from normcheck.families.defined.kinds import (
 
 ENTRIES: tuple[DefinedNormalizer, ...] = (
     *vectors.ENTRIES,
+    *lengths.ENTRIES,
+    *residuals.ENTRIES,
     *layers.ENTRIES,
     *maps.ENTRIES,
+    *divisive.ENTRIES,
     *evolved.ENTRIES,
     *styles.ENTRIES,
     *batches.ENTRIES,
@@ -31,7 +39,9 @@ ENTRIES: tuple[DefinedNormalizer, ...] = (
     *powers.ENTRIES,
     *windows.ENTRIES,
     *graphs.ENTRIES,
+    *batched_graphs.ENTRIES,
     *joined.ENTRIES,
     *weights.ENTRIES,
+    *orthogonal.ENTRIES,
 )
 """Every normalizer of this family."""

@@ -269,7 +269,8 @@ deep_norm = DefinedNormalizer(
     shapes={"branch": INPUT},
     options={"alpha": (2.0, 0.5, 1.0), "eps": (1e-5, 0.5)},
     derived=row("no  yes no  no  no  no"),
-    note="The paper's alpha follows from the depth. Scaling W changes the mixture with the branch.",
+    note="The paper's alpha follows from the depth; with alpha 1 it is post-norm. Scaling W changes the mixture with "
+    "the branch.",
     slips=(
         Slip(
             "deep-alpha-on-branch",

@@ -72,7 +72,7 @@ def _function(target: Any, roles: Mapping[str, str]) -> Make:
             values = {**held, **case.constants}
             return target(x, **{roles[role]: value for role, value in values.items() if role in roles})
 
-        return DefinedLayer(call, lambda: held)
+        return DefinedLayer(call, lambda: held, frozenset(name for name in held if name in roles))
 
     return make
 
@@ -89,16 +89,19 @@ def _module(target: Any, entry: DefinedNormalizer, roles: Mapping[str, str]) -> 
         module = module.to(DTYPES[case.format.name]).train()
         own = parameters.by_name(module, held, entry)
         given = {role: (role,) for role in held if role not in own and role not in arrays}
-        names = _matched(module.forward, {INPUT: NAMES["input"], **given}, entry, "its forward")
+        later = {role: (role,) for role in entry.constants if role not in roles}
+        names = _matched(module.forward, {INPUT: NAMES["input"], **given, **later}, entry, "its forward")
         own |= parameters.by_size(module, {role: held[role] for role in given if role not in names}, own, entry)
         with torch.no_grad():
             for role, there in parameters.named(module, own, entry).items():
                 there.copy_(held[role].reshape(there.shape))
 
-        def call(x: torch.Tensor, _case: DefinedCase) -> Any:
-            return module(x, **{names[role]: held[role] for role in given if role in names})
+        def call(x: torch.Tensor, case: DefinedCase) -> Any:
+            values = {**{role: held[role] for role in given}, **{role: case.constants[role] for role in later}}
+            return module(x, **{names[role]: value for role, value in values.items() if role in names})
 
-        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own, entry)})
+        takes = frozenset(role for role in (*held, *later) if role in own or role in names or role in arrays)
+        return DefinedLayer(call, lambda: {**held, **parameters.named(module, own, entry)}, takes)
 
     return make
 
@@ -118,7 +121,8 @@ class DefinedCaller:
 
     def new(self, case: DefinedCase, *, gradient: bool) -> DefinedLayer:
         dtype = DTYPES[case.format.name]
-        held = {name: torch.tensor(value.copy(), dtype=dtype) for name, value in case.arrays.items()}
+        dtypes = dict.fromkeys(self.entry.groups, torch.long)
+        held = {name: torch.tensor(v.copy(), dtype=dtypes.get(name, dtype)) for name, v in case.arrays.items()}
         for name in self.entry.trained:
             held[name].requires_grad_(gradient)
         with calling(case, self.name):
@@ -194,23 +198,35 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
             if layer is None:
                 roles = _matched(target, built, entry, claim.name)
                 layer = _module(target, entry, roles), frozenset(roles)
-            make, takes = layer[0], {*layer[1], *entry.parameters}
+            make, takes = layer[0], {*layer[1], *(set(entry.parameters) - set(entry.neutral))}
         else:
             roles = _matched(target, known, entry, claim.name)
             if INPUT not in roles:
                 raise UsageError(f"{claim.name} has no parameter for the input; name it {known[INPUT][0]}")
             make, takes = _function(target, roles), set(roles)
-        absent = {name: f"{claim.name} takes no {name}" for name in entry.parameters if name not in takes}
-        if absent:
-            raise UsageError(f"{next(iter(absent.values()))}, which {entry.name} has; known: {', '.join(known)}")
-        fixed = {name: value for name, value in entry.constants.items() if name not in takes}
+        caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
+        takes |= _taken(caller)
+        missing = frozenset(name for name in entry.parameters if name not in takes)
+        for name in entry.parameters:
+            if name in missing and name not in entry.neutral:
+                raise UsageError(f"{claim.name} takes no {name}, which {entry.name} has; known: {', '.join(known)}")
+        found = {*takes, *entry.groups.values()}  # the number of groups follows from the numbers of groups
+        fixed = {name: value for name, value in entry.constants.items() if name not in found}
         if promised.eps is not None:
             fixed["eps"] = promised.eps
-        caller = DefinedCaller(make, claim.name, entry, entry.update is not None)
-        domain = DefinedDomain(tuple(f for f in promised.served if f in DefinedDomain().formats), entry.served, fixed)
+        served = tuple(f for f in promised.served if f in DefinedDomain().formats)
+        domain = DefinedDomain(served, entry.served, fixed, missing)
         bound = DefinedSubject(claim.name, entry, promised, domain, caller.call, caller.successive)
         bound = _on_its_axis(bound)
         return bound if promised.eps is not None else _with_its_constants(bound)
+
+
+def _taken(caller: DefinedCaller) -> frozenset[str]:
+    """What a layer takes, seen on one; nothing if none can be made."""
+    try:
+        return caller.new(defined_case(caller.entry, DefinedDraw(option=DEFAULTS)), gradient=False).takes
+    except CallError:
+        return frozenset()
 
 
 def _on_its_axis(bound: DefinedSubject) -> DefinedSubject:
@@ -290,6 +306,8 @@ def _discovered(bound: DefinedSubject) -> DefinedDomain:
     what = "layouts" if len(refused) == len(orders) else f"inputs {', '.join(refused)}"
     layouts = {what: orders[refused[0]]} if refused else {}
     constants = {name: f"takes no {name}: {value} is assumed" for name, value in able.fixed.items()}
+    neutral = bound.entry.neutral
+    constants |= {name: f"takes no {name}: {neutral[name]:g} is assumed" for name in sorted(able.missing)}
     lacking = {**formats, **{f"rank {r}": why for r, why in rank.items()}, "gradient": gradient, **layouts, **constants}
     absent = {what: why for what, why in lacking.items() if why}
     taken = tuple(o for o in orders if o not in refused)

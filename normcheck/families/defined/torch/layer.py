@@ -19,6 +19,7 @@ class DefinedLayer:
 
     call: Callable[[torch.Tensor, DefinedCase], Any]
     parameters: Callable[[], Tensors]
+    takes: frozenset[str]  # the parameters that have a place in it, and the constants that each call gets
 
 
 Make = Callable[[Tensors, DefinedCase], DefinedLayer]

@@ -31,6 +31,6 @@ def of_class(
         def call(x: torch.Tensor, _case: DefinedCase) -> Any:
             return layers.weight(module, x, held)
 
-        return DefinedLayer(call, lambda: held)
+        return DefinedLayer(call, lambda: held, frozenset(held))
 
     return make, frozenset(name for name in names if layers.given[name])

@@ -99,6 +99,7 @@ STRUCTURAL = frozenset(
     {
         np.reshape, np.transpose, np.moveaxis, np.swapaxes, np.squeeze, np.expand_dims, np.broadcast_to,
         np.concatenate, np.stack, np.flip, np.roll, np.pad, np.repeat, np.tile, np.ravel, np.split, sliding_window_view,
+        np.tril, np.triu,
     }
 )  # fmt: skip
 """Functions whose results are their entries in other places, once or several times, and zeros."""

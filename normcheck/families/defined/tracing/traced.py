@@ -16,6 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.families.defined.tracing.arithmetic import Arithmetic
+from normcheck.families.defined.tracing.linear import norm, solution
 from normcheck.families.defined.tracing.rules import PLAIN, RULES, STRUCTURAL, Rule, Slope, one
 
 FRAGILE = 0.02
@@ -297,10 +298,18 @@ def _where(condition: Any, a: Any, b: Any) -> Traced:
     return Traced(np.where(chosen, first.value, second.value), off, by, parents)
 
 
-def _norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if ord not in (None, 2) or (ord == 2 and not isinstance(axis, int) and a.ndim != 1):
-        raise UsageError("a forward uses np.linalg.norm of another order than 2")
-    return np.sqrt(np.square(a).sum(axis=axis, keepdims=keepdims))
+def _solve(a: Any, b: Any) -> Traced:
+    by = next(one.by for one in (a, b) if isinstance(one, Traced))
+    matrix, right = as_traced(a, by), as_traced(b, by)
+    if right.ndim < 2:
+        raise UsageError("a forward solves equations for a vector: write it with two axes")
+    out = Traced(*solution(matrix.value, matrix.off, right.value, right.off, by.u), by, live=True)
+    back: Pull = lambda g: _solve(matrix.swapaxes(-1, -2), g)  # a value of type Pull
+    out.parents = (
+        (matrix, lambda g: _fitted(-(back(g) @ out.swapaxes(-1, -2)), matrix.shape)),
+        (right, lambda g: _fitted(back(g), right.shape)),
+    )
+    return out
 
 
 REDUCTIONS: dict[Any, Callable[..., Any]] = {np.add: Traced.sum, np.maximum: Traced.max, np.minimum: Traced.min}
@@ -308,7 +317,8 @@ REDUCTIONS: dict[Any, Callable[..., Any]] = {np.add: Traced.sum, np.maximum: Tra
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: Traced.sum, np.mean: Traced.mean, np.var: Traced.var, np.std: Traced.std, np.max: Traced.max,
     np.min: Traced.min, np.amax: Traced.max, np.amin: Traced.min, np.clip: Traced.clip, np.where: _where,
-    np.linalg.norm: _norm, np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
+    np.linalg.norm: norm, np.linalg.solve: _solve, np.linalg.inv: lambda a: _solve(a, np.eye(len(a))),
+    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
     np.iscomplexobj: lambda a: False, np.real: lambda a: a,
     np.zeros_like: lambda a, **_: np.zeros(a.shape), np.ones_like: lambda a, **_: np.ones(a.shape),
 }  # fmt: skip
