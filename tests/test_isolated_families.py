@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS
 from normcheck.frameworks.isolation import process, remote_process, replies, typed, wire
+from normcheck.frameworks.isolation.remote_subject import PLAIN
 
 ISOLATED = Settings("quick", isolate=Limits(60.0))
 
@@ -44,6 +45,9 @@ def some(kind: str) -> tuple[str, ...]:
         "natural_neural_network=normcheck.implementations.refreshed:NaturalLinear",
         "recurrent_layer_norm=normcheck.implementations.recurrent:LNLSTM",
         "batch_norm_rnn=normcheck.implementations.recurrent:FrameBatchNormRNN",
+        "l2_norm=normcheck.implementations.defined:l2_norm",
+        "batch_renorm=normcheck.implementations.defined:BatchRenorm",
+        "orthogonal_parametrization=normcheck.implementations.orthogonal:orthogonal",
     ],
 )
 def test_isolated_answers_are_the_same_answers(claim: str) -> None:
@@ -89,16 +93,25 @@ def test_what_happened_is_named_in_every_family(tmp_path: Path, act: str, says: 
 
 
 def test_a_subject_of_every_family_has_its_forms() -> None:
-    """What a family's functions return can be sent, or is an object whose methods' results can."""
+    """What binding and each function of a subject give can be read, or is an object whose methods' results can."""
     for family in families.FAMILIES:
-        assert family.isolate is not None or family.subject is not None
+        if family.isolate is not None:
+            continue
+        assert family.subject is not None
+        for name, hint in get_type_hints(family.subject).items():
+            if name == "domain":
+                assert typed.form_of(hint)
+            elif name not in PLAIN:
+                returned = get_args(hint)[1]
+                assert typed.is_object(returned) or typed.form_of(returned), (family, name)
 
 
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
         (str, 1), (bool, 1), (int, True), (int, 1 << 63), (float, "1"), (float, 10**400), (type(None), 0),
-        (tuple[int, ...], [1, "2"]), (tuple[int, ...], 3), (np.ndarray[Any, Any], [1.0]), (int | None, "x"),
+        (int | str, 1.5), (frozenset[str], [1]), (tuple[int, ...] | None, [1, "2"]), (tuple[int, ...], [1, "2"]),
+        (tuple[int, ...], 3), (np.ndarray[Any, Any], [1.0]), (int | None, "x"),
         (replies.State, {"mean": np.zeros(1)}), (replies.State, None),
     ],
 )  # fmt: skip

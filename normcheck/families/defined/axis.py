@@ -61,4 +61,5 @@ class MovedDefined:
 def moved(subject: DefinedSubject, least: int = 2) -> DefinedSubject:
     """The subject, called with its units in axis 1, and with at least so many axes."""
     calls = MovedDefined(subject, least)
-    return replace(subject, call=calls.call, successive=calls.successive, notes=NOTE)
+    domain = replace(subject.domain, notes=NOTE)
+    return replace(subject, call=calls.call, successive=calls.successive, domain=domain)

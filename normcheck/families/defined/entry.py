@@ -30,6 +30,9 @@ UNIT, ONE, INPUT, MATRIX, CASE = "unit", "one", "input", "matrix", "case"
 """Shapes of parameters: a number for each unit, one number, that of the input, (units, inputs), one for each case."""
 
 
+Constant = str | bool | int | float | tuple[int, ...] | None
+"""The value of a constant."""
+
 SPACES: Mapping[int, tuple[int, ...]] = {2: (), 3: (4,), 4: (3, 2)}
 """The axes of positions of the inputs to try, by rank."""
 

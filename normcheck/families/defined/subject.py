@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import WIDE_NAMES
 from normcheck.families.defined.case import DefinedAnswer, DefinedCase
-from normcheck.families.defined.entry import DefinedNormalizer
+from normcheck.families.defined.entry import Constant, DefinedNormalizer
 
 ORDERS = ("transposed", "padded rows", "every second", "channels last")
 """The layouts in memory that are tried, other than contiguous."""
@@ -21,12 +20,13 @@ class DefinedDomain:
 
     formats: tuple[str, ...] = WIDE_NAMES
     ranks: tuple[int, ...] = (2, 3, 4)
-    fixed: Mapping[str, Any] = field(default_factory=dict)  # constants that it does not take, and their values
+    fixed: Mapping[str, Constant] = field(default_factory=dict)  # constants that it does not take, and their values
     missing: frozenset[str] = frozenset()  # parameters that it does not take
     gradient: bool = True
     state: bool = True  # keeps the state of the entry
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
     orders: tuple[str, ...] = ORDERS  # layouts in memory of the input, other than contiguous
+    notes: Mapping[str, str] = field(default_factory=dict)  # what binding found, by what it is about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,11 @@ class DefinedSubject:
     domain: DefinedDomain
     call: Callable[[DefinedCase, bool], DefinedAnswer]
     successive: Callable[[Sequence[DefinedCase]], tuple[DefinedAnswer, ...]]
-    notes: Mapping[str, str] = field(default_factory=dict)  # what binding found, by what it is about
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What binding found that is no fault and no lack, by what it is about."""
+        return self.domain.notes
 
     @property
     def absent(self) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ A form is a function that returns a value that has the form, and raises `WireErr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,20 @@ def one_of(names: Iterable[str]) -> Form:
 def optional(form: Form) -> Form:
     """A value of that form, or None."""
     return lambda value: None if value is None else form(value)
+
+
+def first_of(forms: Sequence[Form]) -> Form:
+    """A value of the first of several forms that it has."""
+
+    def read(value: Any) -> Any:
+        for form in forms:
+            try:
+                return form(value)
+            except WireError:
+                continue
+        raise _refuse()
+
+    return read
 
 
 def several(form: Form, least: int = 0, most: int = MOST_ITEMS) -> Form:

@@ -23,7 +23,7 @@ def is_object(kind: Any) -> bool:
 def form_of(kind: Any) -> Form:
     """The form of values with an annotation.
 
-    It may be made of texts, numbers, truth values, None, arrays, tuples, mappings from text, unions with None, and
+    It may be made of texts, numbers, truth values, None, arrays, tuples, sets, mappings from text, unions, and
     dataclasses of these. Raises `TypeError` for any other.
     """
     plain: dict[Any, Form] = {
@@ -35,18 +35,28 @@ def form_of(kind: Any) -> Form:
     }
     if kind in plain:
         return plain[kind]
-    origin, of = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return dataclass_form(kind)
+    found = _compound(get_origin(kind), get_args(kind))
+    if found is None:
+        raise TypeError(f"no form follows from {kind}")
+    return found
+
+
+def _compound(origin: Any, of: tuple[Any, ...]) -> Form | None:
+    """The form of what is made of other values; None for what is not."""
     if origin is np.ndarray:
         return replies.array()
     if origin is tuple and of[1:] == (...,):
         return replies.several(form_of(of[0]))
+    if origin is frozenset:
+        items = replies.several(form_of(of[0]))
+        return lambda value: frozenset(items(value))
     if origin is Mapping and of[0] is str:
         return replies.mapping(form_of(of[1]))
-    if origin in (Union, types.UnionType) and type(None) in of and len(of) == 2:
-        return replies.optional(form_of(next(one for one in of if one is not type(None))))
-    if is_dataclass(kind) and isinstance(kind, type):
-        return dataclass_form(kind)
-    raise TypeError(f"no form follows from {kind}")
+    if origin in (Union, types.UnionType):
+        return replies.first_of([form_of(one) for one in of])
+    return None
 
 
 def dataclass_form(kind: type) -> Form:
