@@ -129,7 +129,10 @@ def test_standardize_by_default_computes_the_variance_in_one_pass() -> None:
 
 REFUSED = (
     ("layer_norm=flax.linen:LayerNorm", "flax.nnx"),
-    (f"layer_norm={CODE}/refused.py:other_shape", "returned an array of JAX of shape (6,) for an input of shape (6, 8)"),
+    (
+        f"layer_norm={CODE}/refused.py:other_shape",
+        "returned an array of JAX of shape (6,) for an input of shape (6, 8)",
+    ),
     (f"layer_norm={CODE}/refused.py:raises", "raised ValueError: no input is good enough"),
     (f"layer_norm={CODE}/refused.py:number", "not an array of JAX"),
 )

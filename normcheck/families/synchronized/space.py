@@ -33,7 +33,7 @@ def sizes_of(draw: SynchronizedDraw, entry: Synchronized) -> tuple[int, ...]:
     """The sizes of the shards of all processes."""
     if draw.width and entry.divides_parameters:
         return (draw.width,) * draw.ranks
-    return (4,) * (draw.ranks - 1) + (1,) if draw.shards == CHUNKS else SHARDS[draw.shards][: draw.ranks]
+    return (4,) * (draw.ranks - 1) + (3,) if draw.shards == CHUNKS else SHARDS[draw.shards][: draw.ranks]
 
 
 POSITIONS: dict[int, tuple[int, ...]] = {2: (), 3: (3,), 4: (2, 2)}

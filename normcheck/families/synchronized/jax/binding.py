@@ -46,20 +46,17 @@ def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), shards=("equal",))
     bound = SynchronizedSubject(claim.name, entry, promised, domain, mapped.call, mapped.successive)
     if "axis_name" not in roles:
-        bound = _with_its_axis(bound, mapped)
-    return replace(bound, domain=_discovered(bound, roles))
+        mapped.axis = _own_axis(bound)
+    return replace(bound, domain=_discovered(bound, mapped, roles))
 
 
-def _with_its_axis(bound: SynchronizedSubject, mapped: Mapped) -> SynchronizedSubject:
-    """The subject on an axis with the name that its code has, which the error of a call without that axis says."""
+def _own_axis(bound: SynchronizedSubject) -> str:
+    """The name that code gives to its axis itself: the error of a call without that axis says it."""
     try:
         bound.call(ranks_case(bound.entry, _plain(bound)), False)
     except CallError as error:
-        axis = named_axis(error.__cause__) if error.__cause__ is not None else ""
-        if axis:
-            renamed = replace(mapped, axis=axis)
-            return replace(bound, call=renamed.call, successive=renamed.successive)
-    return bound
+        return named_axis(error.__cause__) or AXIS
+    return AXIS
 
 
 def _plain(bound: SynchronizedSubject) -> SynchronizedDraw:
@@ -67,19 +64,19 @@ def _plain(bound: SynchronizedSubject) -> SynchronizedDraw:
     return draw if bound.contract.eps is None else replace(draw, eps=bound.contract.eps)
 
 
-def _discovered(bound: SynchronizedSubject, roles: frozenset[str]) -> SynchronizedDomain:
+def _discovered(bound: SynchronizedSubject, mapped: Mapped, roles: frozenset[str]) -> SynchronizedDomain:
     """What it accepts, by its parameters and by calling it."""
     entry, lacking = bound.entry, conventions.lacking(bound.entry, roles)
     plain = replace(_plain(bound), affine=not lacking)
-    whys: dict[str, str] = {}
-    for name in bound.domain.formats:
-        whys[name] = _why(bound, replace(plain, format=name))
+    gradient = lacking_gradient(_why(bound, plain, gradient=True))
+    mapped.differentiates = not gradient
+    whys = {name: _why(bound, replace(plain, format=name)) for name in bound.domain.formats}
     formats = tuple(name for name, why in whys.items() if not why)
     if not formats:
         why = next(iter(whys.values()))
         raise CallError(f"{bound.name} {why}", why)
     plain = replace(plain, format=formats[0])
-    offered = {"weight and bias": lacking, "gradient": lacking_gradient(_why(bound, plain, gradient=True)), **MAPPED}
+    offered = {"weight and bias": lacking, "gradient": gradient, **MAPPED}
     if entry.state:
         offered |= {
             "running statistics": _no_statistics(bound, plain, roles),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,7 +28,15 @@ UNBOUND = re.compile(r"unbound axis name: (\w+)")
 STATISTICS = ("running_mean", "running_var")
 
 
-def named_axis(error: BaseException) -> str:
+Settings = tuple[tuple[str, Any], ...]
+"""What a program is compiled for: eps, momentum and whether it is training, by role."""
+
+
+def _settings(case: RanksCase) -> Settings:
+    return tuple((role, getattr(case.joined, role)) for role in ("eps", "momentum", "training"))
+
+
+def named_axis(error: BaseException | None) -> str:
     """The name of an axis that a call has missed; empty if that is not its error."""
     found = UNBOUND.search(str(error)) if isinstance(error, NameError) else None
     return found[1] if found else ""
@@ -49,8 +57,10 @@ class Mapped:
     parameters: Mapping[str, Parameter]
     ranks: int
     axis: str
+    differentiates: bool = False  # whether each call is compiled with its gradients: one program, not two
+    _programs: dict[Any, Any] = field(default_factory=dict, init=False)
 
-    @cached_property
+    @property
     def _mesh(self) -> Any:
         return devices.mesh(self.ranks, self.axis)
 
@@ -77,21 +87,8 @@ class Mapped:
         held = {role: np.asarray(self._state(case, role, before), dtype) for role in STATISTICS if self.entry.state}
         dy = np.asarray(joined.dy, dtype)
 
-        def run(leaves: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            specs = {role: self._spec(role, a.ndim) for role, a in (leaves | held).items()}
-            shard = jax.shard_map(
-                lambda some: self._shard(some, case), mesh=self._mesh, in_specs=(specs,),
-                out_specs=(specs["input"], PartitionSpec(self.axis)), check_vma=False,
-            )  # fmt: skip
-            y, state = shard(leaves | held)
-            return y, state
-
-        def both(leaves: dict[str, Any], cotangent: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-            y, pull, state = jax.vjp(run, leaves, has_aux=True)
-            return y, state, pull(cotangent.astype(y.dtype))[0] if gradient else {}
-
         try:
-            y, state, gradients = jax.jit(both)(differentiated, dy)
+            y, state, gradients = self._program(_settings(case), gradient=gradient)(differentiated, held, dy)
         except ENDS:
             raise
         except CallError:
@@ -101,6 +98,32 @@ class Mapped:
             raise CallError(f"{self.name} {said}", said) from error
         return self._split(case, arrays.array(y), *({role: arrays.array(a) for role, a in some.items()}
                                                     for some in (gradients, state)))  # fmt: skip
+
+    def _program(self, settings: Settings, *, gradient: bool) -> Any:
+        """The function on all devices, compiled once for all cases of one shape and format with these settings."""
+        gradient = gradient or self.differentiates
+        key = (settings, gradient, self.axis)
+        if key not in self._programs:
+            self._programs[key] = jax.jit(partial(self._run, settings, gradient))
+        return self._programs[key]
+
+    def _run(
+        self, settings: Settings, gradient: bool, leaves: dict[str, Any], held: dict[str, Any], dy: Any
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """The joined output, running statistics by device, and the gradients of the leaves if they are requested."""
+
+        def joined(leaves: dict[str, Any]) -> Any:
+            specs = {role: self._spec(role, a.ndim) for role, a in (leaves | held).items()}
+            shard = jax.shard_map(
+                partial(self._shard, settings), mesh=self._mesh, in_specs=(specs,),
+                out_specs=(specs["input"], PartitionSpec(self.axis)), check_vma=False,
+            )  # fmt: skip
+            return shard(leaves | held)
+
+        if not gradient:
+            return *joined(leaves), {}
+        y, pull, state = jax.vjp(joined, leaves, has_aux=True)
+        return y, state, pull(dy.astype(y.dtype))[0]
 
     def _copies(self, parameter: Array | None) -> Array | None:
         """A parameter as it is divided or replicated, or a copy for each device."""
@@ -121,13 +144,13 @@ class Mapped:
             else PartitionSpec(self.axis)
         )
 
-    def _shard(self, some: dict[str, Any], case: RanksCase) -> tuple[Any, dict[str, Any]]:
+    def _shard(self, settings: Settings, some: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The function on one device: its output, and its running statistics with an axis for the devices."""
         copied = not (self.entry.divides_parameters or self.entry.reduces_parameters)
         own = {role: a[0] if role in STATISTICS or (copied and role != "input") else a for role, a in some.items()}
         x = own["input"]
-        values = {"weight": None, "bias": None, "normalized_shape": (x.shape[-1],), "training": case.joined.training,
-                  "momentum": case.joined.momentum, "eps": case.joined.eps, "axis_name": self.axis, **own}  # fmt: skip
+        values = {"weight": None, "bias": None, "normalized_shape": (x.shape[-1],), **dict(settings), **own,
+                  "axis_name": self.axis}  # fmt: skip
         found = self.function(**{p.name: values[role] for role, p in self.parameters.items() if role in values})
         y, *state = found if isinstance(found, (tuple, list)) and found else (found,)
         if getattr(y, "shape", None) != x.shape:

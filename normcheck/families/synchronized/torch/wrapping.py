@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from normcheck.families.synchronized.case import DDP, META
+from normcheck.frameworks.torch.emptied import emptied
 
 NEEDED = (
     "torch._dynamo:disable",
@@ -59,16 +60,7 @@ def _sharded(build: Callable[[], torch.nn.Module], how: str) -> torch.nn.Module:
     fully_shard(made, mesh=mesh)
     if how != META:
         return made
-    made.to_empty(device="cpu")
-    with torch.no_grad():
-        for one in (*made.parameters(), *made.buffers()):
-            if one.is_floating_point():
-                one.fill_(float("nan"))
-        for part in made.modules():
-            reset = getattr(part, "reset_parameters", None)
-            if callable(reset):
-                reset()
-    return made
+    return emptied(made)
 
 
 def saved(module: torch.nn.Module) -> State:
