@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 def divided_width(x, weight=None, eps=1e-6):
     """Right: what is computed of DTensors is computed of the joined input, in plain operators."""
     h = wide(x)
-    y = h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps)
+    y = h * torch.rsqrt(h.pow(2).sum(-1, keepdim=True) / x.shape[-1] + eps)
     return (y if weight is None else y * weight).to(x.dtype)
 
 
