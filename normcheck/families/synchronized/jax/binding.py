@@ -10,7 +10,7 @@ from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.families.synchronized import conventions
 from normcheck.families.synchronized.entry import Synchronized
-from normcheck.families.synchronized.jax.mapped import Mapped, named_axis
+from normcheck.families.synchronized.jax.mapped import MappedShards, named_axis
 from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import SynchronizedDomain, SynchronizedSubject
 from normcheck.frameworks.load import load
@@ -41,7 +41,7 @@ def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     found = conventions.parameters(target, TAKES, claim.name, "input")
     roles = frozenset(found)
     conventions.eps_known(promised, roles, claim.name)
-    mapped = Mapped(entry, claim.name, target, found, int(promised.ranks), AXIS)
+    mapped = MappedShards(entry, claim.name, target, found, int(promised.ranks), AXIS)
     formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
     domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), shards=("equal",))
     bound = SynchronizedSubject(claim.name, entry, promised, domain, mapped.call, mapped.successive)
@@ -64,7 +64,7 @@ def _plain(bound: SynchronizedSubject) -> SynchronizedDraw:
     return draw if bound.contract.eps is None else replace(draw, eps=bound.contract.eps)
 
 
-def _discovered(bound: SynchronizedSubject, mapped: Mapped, roles: frozenset[str]) -> SynchronizedDomain:
+def _discovered(bound: SynchronizedSubject, mapped: MappedShards, roles: frozenset[str]) -> SynchronizedDomain:
     """What it accepts, by its parameters and by calling it."""
     entry, lacking = bound.entry, conventions.lacking(bound.entry, roles)
     plain = replace(_plain(bound), affine=not lacking)

@@ -43,7 +43,7 @@ def named_axis(error: BaseException | None) -> str:
 
 
 @dataclass(eq=False)
-class Mapped:
+class MappedShards:
     """A function of one shard, and how it is called on all of them.
 
     Shards of the input, and parameters that are divided, are parts of one array along the axis of devices. Other

@@ -121,7 +121,7 @@ class MeshTensors:
         if list(y.placements) == placement:
             return y, ""
         made: Any = y.redistribute(self.mesh, placement)
-        return made, ", ".join(map(str, y.placements))
+        return made, ", ".join(map(repr, y.placements))
 
 
 def _other_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> CallError:
