@@ -90,5 +90,5 @@ def weight_summed_again(x, weight=None, eps=1e-6, axis_name="data"):
 class Layer:
     """No function."""
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x
+    def __call__(self, x):
+        return jnp.tanh(x)
