@@ -26,6 +26,7 @@ class SynchronizedDomain:
     gradient: bool = True
     groups: bool = True  # takes a process group
     wrappers: tuple[str, ...] = WRAPPERS  # below which it can run; empty for what is no layer
+    no_wrapper: str = ""  # why there are none
     shards: tuple[str, ...] = ()  # the only divisions that it can be given; empty: any
     units: int = 0  # channels or width of a process's part, where it is fixed; 0: any
     momentum: float | None = None  # where it is fixed

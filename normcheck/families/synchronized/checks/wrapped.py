@@ -101,7 +101,7 @@ def ask_saved(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
 
 def needs_wrappers(subject: SynchronizedSubject) -> str:
     """Why wrappers cannot be checked; empty if they can."""
-    return "" if subject.domain.wrappers else subject.domain.absent.get("wrappers", "")
+    return "" if subject.domain.wrappers else subject.domain.no_wrapper
 
 
 def replicates(entry: Synchronized) -> bool:

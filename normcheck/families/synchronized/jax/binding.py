@@ -21,10 +21,11 @@ AXIS = "ranks"
 TAKES = {**conventions.CALLED, "axis_name": ("axis_name", "axis_names", "axis", "name", "mesh_axis")}
 """Each role of a parameter, with the names that code gives to it."""
 
+FUNCTION = "is a function, which no wrapper takes"
+
 MAPPED = {
     "unequal shards": "all shards of a mapped function have one shape",
     "process groups": "a function is mapped over one named axis",
-    "wrappers": "is a function, which no wrapper takes",
 }
 """What no function of JAX is asked, with the reason."""
 
@@ -43,7 +44,7 @@ def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     conventions.eps_known(promised, roles, claim.name)
     mapped = MappedShards(entry, claim.name, target, found, int(promised.ranks), AXIS)
     formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
-    domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), shards=("equal",))
+    domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), no_wrapper=FUNCTION, shards=("equal",))
     bound = SynchronizedSubject(claim.name, entry, promised, domain, mapped.call, mapped.successive)
     if "axis_name" not in roles:
         mapped.axis = _own_axis(bound)

@@ -218,12 +218,11 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
     if not formats:
         raise _refused(bound.name, next(iter(whys.values()), "none of the formats that the contract claims is known"))
     plain = replace(plain, format=formats[0])
-    statistics = {"running_mean", "running_var"} <= roles
+    statistics, no_wrapper = {"running_mean", "running_var"} <= roles, _no_wrappers(entry, taken, meshed=meshed)
     offered = {
         "weight and bias": lacking,
         "gradient": lacking_gradient(_why(bound, plain, gradient=True)),
         "process groups": _no_groups(roles, meshed=meshed),
-        "wrappers": _no_wrappers(entry, taken, meshed=meshed),
     }
     if entry.state:
         offered |= {
@@ -240,7 +239,8 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
         running=not offered.get("running statistics", "-"),
         gradient=not offered["gradient"],
         groups=not offered["process groups"],
-        wrappers=() if offered["wrappers"] else WRAPPERS,
+        wrappers=() if no_wrapper else WRAPPERS,
+        no_wrapper=no_wrapper,
         absent={what: why for what, why in {**whys, **offered}.items() if why},
     )
 
