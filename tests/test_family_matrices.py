@@ -72,6 +72,7 @@ REASONS = {
         "sync-parameter-gradients",
         "sync-running",
         "sync-evaluation",
+        "sync-saved",
     ),
     "a cell of Table 1, which is measured and printed": tuple(check.name for check in table.CHECKS),
 }

@@ -87,13 +87,13 @@ NEVER: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str], ...] = (
     ("normalizers.faults", ("normalizers.checks",), (), "a fault does not know the checks that find it"),
     (
         "families.*.reference",
-        tuple(f"families.*.{one}" for one in ("bounds", "checks", "faults", "space", "subject", "torch")),
+        tuple(f"families.*.{one}" for one in ("bounds", "checks", "faults", "space", "subject", "torch", "jax")),
         (),
         "the reference is what is true, and depends on nothing that is compared with it",
     ),
     (
         "families.*.checks",
-        ("families.*.faults", "families.*.torch"),
+        ("families.*.faults", "families.*.torch", "families.*.jax"),
         (),
         "a check knows neither the faults that it finds nor a framework",
     ),
@@ -114,7 +114,7 @@ LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "jax": (
         ("jax", "flax", "equinox", "haiku", "normcheck.frameworks.jax"),
-        ("frameworks.jax", "frameworks.jax_*", "frameworks.keras.on_jax"),
+        ("frameworks.jax", "frameworks.jax_*", "frameworks.keras.on_jax", "families.*.jax"),
         "a framework is imported only if a target belongs to it: reach it through frameworks.registry",
     ),
     "onnx": (

@@ -49,7 +49,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 TRANSLATIONS = ("compiled", "exported", "onnx")
 """Programs that a tool makes of the code, which a contract can demand."""
 
-VALUES = {**CHOICES, "ranks": ("3", "2", "4")}
+VALUES = {**CHOICES, "ranks": ("3", "2", "4"), "tensors": ("local", "dtensor")}
 """The same with the keys that are no convention of a single process."""
 
 ROUNDED_AGAIN = {"gelu": 4.0, "gelu-tanh": 4.0, "silu": 4.0}
@@ -91,6 +91,7 @@ class Contract:
     eps: float | None = None  # the eps of an implementation without an argument for it
     ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
     translated: tuple[str, ...] = ()  # the programs made of it that must be right too: compiled, exported, onnx
+    tensors: str = "local"  # each of these processes is given its shard; dtensor: its part of a torch DTensor
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     slack: float = 1.0  # every bound is multiplied by it
 

@@ -147,6 +147,10 @@ MEANINGS: dict[str, Meaning] = {
         "How many processes run an implementation that divides its input among processes.",
         {"3": "three", "2": "two", "4": "four"},
     ),
+    "tensors": Meaning(
+        "What each of several processes is given.",
+        {"local": "its shard", "dtensor": "its part of a DTensor of torch, whose placement says how it is divided"},
+    ),
     "translated": Meaning(
         "The programs that a tool makes of the code, and that must be right too, joined by commas.",
         other="compiled (torch.compile), exported (torch.export), onnx (run by onnxruntime); none by default",

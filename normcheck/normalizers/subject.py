@@ -69,6 +69,8 @@ class Constructed:
     running_var: Array | None = None
     unregistered: tuple[str, ...] = ()  # names of weight and bias that no optimizer, state_dict or conversion sees
     untrained: tuple[str, ...] = ()  # names of weight and bias that are saved, and that no optimizer sees
+    unfilled: tuple[str, ...] = ()  # names of what neither a state nor a reset fills, once its memory was emptied
+    left_behind: tuple[str, ...] = ()  # names of arrays that do not move with the layer from device to device
 
 
 class Life(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from normcheck.core.claim import Implementation
@@ -24,7 +25,8 @@ def _isolated(claim: Implementation, entry: Synchronized, limits: Limits) -> Any
 
 def _bind(claim: Implementation, entry: Synchronized) -> BoundSubject:
     """Bind an implementation. The server of its processes imports torch at the same time as this process."""
-    prepare()
+    if find_spec("torch") is not None:
+        prepare()
     return binder_of(__name__)(claim, entry)
 
 

@@ -21,6 +21,16 @@ from normcheck.normalizers.reference.oracle import Truth
 ROUNDED = 1.05
 """Roundings of a local gradient to the format, before its sum over processes."""
 
+
+def roundings(case: RanksCase) -> float:
+    """Roundings to the format of what is at most the sum over processes of |local gradient|.
+
+    One of each local gradient. Wrappers average in the format too: a sum of k in any order has k - 1 more, and the
+    division one.
+    """
+    return ROUNDED * (1 + (len(case.sizes) if case.wrapper else 0))
+
+
 SHOWN = 2.0 * WITNESS
 """Bounds by which a predicted change must exceed the allowed error, so that correct code shows `WITNESS` of them."""
 
@@ -70,7 +80,7 @@ class GroupBounds:
             return off
         local = reference.local_sums(self.case, self.group, truth, dy if bias else dy * truth.xh)
         size = sum((np.abs(one) for one in local), np.zeros(()))
-        return np.asarray(off + self.subject.contract.bound_multiplier * ROUNDED * format.u * size)
+        return np.asarray(off + self.subject.contract.bound_multiplier * roundings(self.case) * format.u * size)
 
     def parameter_seen(self) -> Array:
         """Whether every set that a weight multiplies is conditioned well enough, of the weight's shape."""

@@ -17,6 +17,12 @@ from normcheck.normalizers.case import Case
 
 Group = tuple[int, ...]
 
+DDP, FSDP2, META = "ddp", "fsdp2", "fsdp2-meta"
+"""DistributedDataParallel; `fully_shard` of a layer that is built; the same of one on the meta device, filled later."""
+
+WRAPPERS = (FSDP2, META, DDP)
+"""The wrappers of torch that replicate or shard the parameters of a layer over all processes."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RanksCase:
@@ -27,6 +33,7 @@ class RanksCase:
     groups: tuple[Group, ...]  # the ranks of each group, in ascending order
     axis: int  # of the input that is divided
     divides_parameters: bool  # weight and bias are divided too
+    wrapper: str = ""  # below which the layer runs, of `WRAPPERS`; empty: none
 
     def but(self, **changes: Any) -> RanksCase:
         """The same division of a case with other values: names of fields of `joined`."""
@@ -84,12 +91,14 @@ class RanksCase:
                 x=_known(self.part(case.x, span)), dy=_known(self.part(case.dy, span)), weight=cut(case.weight),
                 bias=cut(case.bias), running_mean=case.running_mean, running_var=case.running_var, eps=case.eps,
                 momentum=case.momentum, training=case.training, format=case.format.name, groups=self.groups, rank=rank,
+                axis=self.axis % case.x.ndim, total=case.x.shape[self.axis], wrapper=self.wrapper,
             )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values."""
         groups = {} if self.whole else {"groups": [list(group) for group in self.groups]}
-        return self.joined.describe() | {"shards": list(self.sizes), "axis": self.axis} | groups
+        wrapper = {"wrapper": self.wrapper} if self.wrapper else {}
+        return self.joined.describe() | {"shards": list(self.sizes), "axis": self.axis} | groups | wrapper
 
 
 def _known(array: Array | None) -> Array:
@@ -113,13 +122,17 @@ class RankCase:
     format: str
     groups: tuple[Group, ...]
     rank: int
+    axis: int  # of the input that is divided
+    total: int  # size of that axis in the joined input
+    wrapper: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankAnswer:
     """What one process returned, in float64.
 
-    Gradients are None where they were not requested, statistics where the implementation keeps none.
+    Gradients are None where they were not requested, statistics where the implementation keeps none. placement: of the
+    output, where it was returned in another than that of the input.
     """
 
     y: Array
@@ -128,3 +141,4 @@ class RankAnswer:
     dbias: Array | None = None
     running_mean: Array | None = None
     running_var: Array | None = None
+    placement: str = ""

@@ -30,7 +30,8 @@ def sections(entry: Synchronized) -> Iterator[Section]:
             (
                 "In 2 to 4 processes with torch.distributed and gloo on the loopback address, started once: "
                 "--norm-ranks N (default 3), or --norm-contract ranks=N. A rank that raises, ends, does not respond or "
-                "leaves out a collective call is named; the others are ended."
+                "leaves out a collective call is named; the others are ended. A function of JAX is mapped over devices "
+                "of the CPU in one process."
             ),
         ),
     )
@@ -40,7 +41,8 @@ def sections(entry: Synchronized) -> Iterator[Section]:
         (
             (
                 f"A function f(input, {', '.join(names)}), or a module class C(num_features or normalized_shape, eps, "
-                "..., process_group) with parameters weight and bias, called in every process with its own shard. "
+                "..., process_group) with parameters weight and bias, or one layer, called in every process with its "
+                "own shard. In JAX axis_name stands for process_group. "
                 "process_group is given where the code has that parameter and a group is not all processes, or where "
                 "it is required."
             ),
@@ -51,7 +53,8 @@ def sections(entry: Synchronized) -> Iterator[Section]:
         (
             (
                 f"--norm-contract eps=E: the eps of code that takes none; formats={FLOAT32.name}; accuracy=one-pass; "
-                "momentum=old; running-variance=biased; slack=S multiplies every bound."
+                "momentum=old; running-variance=biased; slack=S multiplies every bound; tensors=dtensor: each process "
+                "has its part of a DTensor."
             ),
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -68,5 +69,8 @@ def continued(case: RanksCase, before: tuple[RankAnswer, ...]) -> RanksCase:
 
 def rounded(answer: RankAnswer, case: RanksCase) -> RankAnswer:
     """An answer as the case's format can hold it."""
-    arrays = {name: array for name in RankAnswer.__slots__ if (array := getattr(answer, name)) is not None}
-    return replace(answer, **{name: case.joined.format.round(array) for name, array in arrays.items()})
+    arrays = {name: getattr(answer, name) for name in RankAnswer.__slots__}
+    changes: dict[str, Any] = {
+        name: case.joined.format.round(one) for name, one in arrays.items() if isinstance(one, np.ndarray)
+    }
+    return replace(answer, **changes)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from normcheck.core.floats import FLOAT64, FORMATS, Array, Format
+from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
 from normcheck.core.space import ChoiceSpace
-from normcheck.families.synchronized.case import Group, RanksCase
+from normcheck.families.synchronized.case import WRAPPERS, Group, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.subject import SynchronizedSubject
 from normcheck.normalizers.case import Case
@@ -24,6 +24,17 @@ SHARDS: dict[str, tuple[int, ...]] = {
     "many": (41, 29, 2, 1),
 }
 """How an input is divided: the sizes of the shards, of which the first k are those of k processes."""
+
+CHUNKS = "chunks"
+"""Another division: shards as torch.chunk makes them, all equal but a last one that is smaller."""
+
+
+def sizes_of(draw: SynchronizedDraw, entry: Synchronized) -> tuple[int, ...]:
+    """The sizes of the shards of all processes."""
+    if draw.width and entry.divides_parameters:
+        return (draw.width,) * draw.ranks
+    return (4,) * (draw.ranks - 1) + (3,) if draw.shards == CHUNKS else SHARDS[draw.shards][: draw.ranks]
+
 
 POSITIONS: dict[int, tuple[int, ...]] = {2: (), 3: (3,), 4: (2, 2)}
 """The axes beside those of cases and units, by the number of axes."""
@@ -47,6 +58,9 @@ class SynchronizedDraw:
     affine: bool = True
     training: bool = True
     eps: float = 2.0**-10
+    width: int = 0  # channels, or width of each shard, of a layer that has its own; 0: as drawn
+    momentum: float = 0.25
+    wrapper: str = ""
 
 
 def groups_of(ranks: int, how: str) -> tuple[Group, ...]:
@@ -65,9 +79,10 @@ def _shape(entry: Synchronized, draw: SynchronizedDraw, sizes: tuple[int, ...]) 
     total, space = sum(sizes), POSITIONS[draw.axes]
     if entry.axis != 0:
         return (draw.units + 1, *space, total)
+    units = draw.width or draw.units
     if entry.state:  # (cases, channels, *space); the others are (cases, *space, width)
-        return (total, draw.units, *space)
-    return (total, *space, draw.units)
+        return (total, units, *space)
+    return (total, *space, units)
 
 
 def _values(rng: np.random.Generator, shape: tuple[int, ...], draw: SynchronizedDraw, sizes: tuple[int, ...],
@@ -83,15 +98,15 @@ def _values(rng: np.random.Generator, shape: tuple[int, ...], draw: Synchronized
 def ranks_case(entry: Synchronized, draw: SynchronizedDraw) -> RanksCase:
     """The case of a draw."""
     rng, format = np.random.default_rng(draw.seed), FORMATS[draw.format]
-    sizes = SHARDS[draw.shards][: draw.ranks]
+    sizes = sizes_of(draw, entry)
     return _made(entry, draw, rng, format, _shape(entry, draw, sizes), sizes)
 
 
 def many_case(entry: Synchronized, draw: SynchronizedDraw) -> RanksCase:
     """The same with one channel of a thousand positions in each case."""
     rng, format = np.random.default_rng(draw.seed), FORMATS[draw.format]
-    sizes = SHARDS[draw.shards][: draw.ranks]
-    return _made(entry, draw, rng, format, (sum(sizes), 1, MANY), sizes)
+    sizes = sizes_of(draw, entry)
+    return _made(entry, draw, rng, format, (sum(sizes), draw.width or 1, MANY), sizes)
 
 
 def _made(
@@ -111,10 +126,11 @@ def _made(
         training=draw.training,
         running_mean=format.round(rng.standard_normal(units)) if entry.state else None,
         running_var=format.round(rng.uniform(0.5, 2.0, units)) if entry.state else None,
-        momentum=0.25,
+        momentum=draw.momentum,
         drawn={"seed": draw.seed, "data": draw.data},
     )
-    return RanksCase(joined, sizes, groups_of(draw.ranks, draw.groups), entry.axis, entry.divides_parameters)
+    groups = groups_of(draw.ranks, draw.groups)
+    return RanksCase(joined, sizes, groups, entry.axis, entry.divides_parameters, draw.wrapper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +153,16 @@ class SynchronizedSpace(ChoiceSpace):
     eps: tuple[float, ...] = (2.0**-10, 0.25)
 
     def able(self, subject: SynchronizedSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-        """The choices that the subject serves: its number of processes, and its own eps where it has one."""
+        """The choices that the subject serves: its number of processes, and its own eps, size and momentum if any."""
         able, fixed = subject.domain, subject.contract.eps
+        if able.shards:
+            choices = choices | {"shards": able.shards if "equal" in choices["shards"] else ()}
         affine = tuple(there for there in choices["affine"] if able.affine or not there)
         groups = tuple(how for how in choices["groups"] if able.groups or how == "all")
-        return choices | {
+        own = {name: (value,) for name, value in {"width": able.units, "momentum": able.momentum}.items() if value}
+        return {
+            **choices,
+            **own,
             "ranks": (int(subject.contract.ranks),),
             "affine": affine or (False,),
             "groups": groups,
@@ -155,3 +176,25 @@ class SynchronizedSpace(ChoiceSpace):
             f"{', '.join(self.shards)}; groups: {', '.join(self.groups)}; {min(self.axes)} to {max(self.axes)} axes, "
             f"up to {max(self.units)} channels."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedSpace(SynchronizedSpace):
+    """The same below the wrappers of torch, which have all processes as one group."""
+
+    shards: tuple[str, ...] = ("unequal", "equal")
+    format: tuple[str, ...] = (FLOAT64.name, FLOAT32.name, BFLOAT16.name)
+    axes: tuple[int, ...] = (2, 3)
+    data: tuple[str, ...] = ("plain",)
+    eps: tuple[float, ...] = (2.0**-10,)
+    affine: tuple[bool, ...] = (True,)
+    wrapper: tuple[str, ...] = WRAPPERS
+
+    def able(self, subject: SynchronizedSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        """The wrappers below which the subject can run."""
+        served = tuple(one for one in choices["wrapper"] if one in subject.domain.wrappers)
+        return SynchronizedSpace.able(self, subject, choices | {"wrapper": served})
+
+    def words(self) -> str:
+        """What is drawn, in one sentence."""
+        return f"{SynchronizedSpace.words(self)[:-1]}; below {', '.join(self.wrapper)}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import FORMATS
-from normcheck.families.synchronized.case import RankAnswer, RanksCase
+from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.normalizers.normalizer import Normalizer
 
@@ -25,6 +25,11 @@ class SynchronizedDomain:
     running: bool = True  # updates them in training
     gradient: bool = True
     groups: bool = True  # takes a process group
+    wrappers: tuple[str, ...] = WRAPPERS  # below which it can run; empty for what is no layer
+    no_wrapper: str = ""  # why there are none
+    shards: tuple[str, ...] = ()  # the only divisions that it can be given; empty: any
+    units: int = 0  # channels or width of a process's part, where it is fixed; 0: any
+    momentum: float | None = None  # where it is fixed
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason
 
 
@@ -34,7 +39,8 @@ class SynchronizedSubject:
 
     All calls raise `CallError` if it raises an exception in a process, and `LostError` if a process ends or does not
     respond; the text names the rank. call: of a case, and whether gradients are requested. successive: one layer,
-    called on several cases in turn, which keeps the running statistics of the calls before.
+    called on several cases in turn, which keeps the running statistics of the calls before. A case with a wrapper is
+    given to a layer below that; if the next one has none, the layer's full state is saved, and loaded into one without.
     """
 
     name: str

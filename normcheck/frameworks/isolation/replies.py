@@ -236,7 +236,9 @@ def answer(case: Case) -> Form:
 def constructed(value: Any) -> Constructed:
     """The values with which a layer starts."""
     arrays = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), optional(array()))
-    return Constructed(**record(**arrays, unregistered=TEXTS, untrained=TEXTS)(value))
+    return Constructed(
+        **record(**arrays, unregistered=TEXTS, untrained=TEXTS, unfilled=TEXTS, left_behind=TEXTS)(value)
+    )
 
 
 def state(value: Any) -> State:

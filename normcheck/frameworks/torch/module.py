@@ -21,6 +21,7 @@ from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.protocol import LayerParts
 from normcheck.frameworks.roles import NAMES, plain
 from normcheck.frameworks.torch import tensors
+from normcheck.frameworks.torch.emptied import left_behind, unfilled
 from normcheck.frameworks.torch.layer import Leaf, PreparedLayer
 from normcheck.frameworks.torch.uses import make as make_call
 from normcheck.normalizers.case import Case
@@ -153,7 +154,9 @@ def constructed(module: torch.nn.Module, case: Case) -> Constructed:
             start[i] = None
     weight, bias, mean, var = start
     frozen = mean is not None  # beside statistics that are buffers too, as of a frozen batch norm, it is meant
-    return Constructed(weight, bias, mean, var, free, () if frozen else _saved_buffers(module))
+    untrained = () if frozen else _saved_buffers(module)
+    roles = {id(one) for one in (*named, *buffers(module))}  # where a state lacks these, `state-dict` says so
+    return Constructed(weight, bias, mean, var, free, untrained, unfilled(module, copied, roles), left_behind(module))
 
 
 def _saved_buffers(module: torch.nn.Module) -> tuple[str, ...]:

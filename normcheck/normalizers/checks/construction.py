@@ -41,12 +41,23 @@ def constructed(subject: Subject, case: Case) -> Comparison:
     names = ", ".join(map(repr, new.unregistered))
     detail = f"an attribute ({names}): no optimizer trains it, state_dict loses it, and .to leaves it behind"
     found.append(_held("weight and bias are parameters or buffers", detail, holds=not names))
+    buffers = ", ".join(map(repr, new.unfilled))
+    detail = f"{buffers}: after to_empty(), as from the meta device, it is whatever the memory held"
+    found.append(_held("reset_parameters() or a loaded state fills all that a layer holds", detail, holds=not buffers))
     for affine, (weight, bias) in OPTIONS.items():
         if affine in subject.domain.affine:
             here = case.but(weight=case.weight if weight else None, bias=case.bias if bias else None)
             found += _compared(subject, here, subject.constructed(here))
     checked = subject.contract.initial == "documented"
-    return replace(worst(*found), warnings=_untrained(new.untrained) if checked else ())
+    warnings = _untrained(new.untrained) if checked else ()
+    return replace(worst(*found), warnings=warnings, notes=_notes(new.left_behind))
+
+
+def _notes(names: Sequence[str]) -> dict[str, str]:
+    """What is said of arrays that are attributes alone."""
+    some = ", ".join(map(repr, names))
+    text = f"{some} is a tensor, but no buffer: made on the meta device, or moved to another one, it stays where it was"
+    return {"attributes": text} if names else {}
 
 
 def _untrained(names: Sequence[str]) -> tuple[CheckWarning, ...]:

@@ -142,6 +142,13 @@ FAULTS = (
         "pytorch/pytorch#108048", _with_bias, concerns=has_both,
     ),
     _constructing(
+        "buffer-never-filled",
+        "A buffer that is in no saved state, and that reset_parameters does not fill: of a layer that was made on the "
+        "meta device it is whatever the memory held. Hides wherever layers are made on their device.",
+        "construction: register_buffer(persistent=False); torch.nn.Module.to_empty",
+        lambda new: replace(new, unfilled=("eps",)), concerns=weighted_activations,
+    ),
+    _constructing(
         "weight-not-registered",
         "The weight is a plain attribute: it is not trained, saved or moved.",
         "sgl-project/sglang#12813", lambda new: replace(new, weight=None, unregistered=("weight",)),

@@ -1,8 +1,8 @@
-"""The checks of divided normalizers: values and gradients, divisions and groups, calls in turn."""
+"""The checks of divided normalizers: values and gradients, divisions and groups, calls in turn, wrappers."""
 
 from __future__ import annotations
 
 from normcheck.core.check import Check
-from normcheck.families.synchronized.checks import calls, divisions, values
+from normcheck.families.synchronized.checks import calls, divisions, values, wrapped
 
-CHECKS: tuple[Check, ...] = (*values.CHECKS, *divisions.CHECKS, *calls.CHECKS)
+CHECKS: tuple[Check, ...] = (*values.CHECKS, *divisions.CHECKS, *calls.CHECKS, *wrapped.CHECKS)

@@ -10,7 +10,7 @@ import numpy as np
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.floats import Array
-from normcheck.core.result import Comparison, worst
+from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.families.synchronized import bounds
 from normcheck.families.synchronized.bounds import GroupBounds
 from normcheck.families.synchronized.case import RanksCase
@@ -91,8 +91,16 @@ def running(off: GroupBounds, got: Answers, law: str) -> Iterator[Comparison]:
 def ask_output(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """The output of each process is its part of the output of one process on the joined input."""
     got = subject.call(case, False)
-    return worst(*(one for off in bounds.of_groups(subject, case)
-                   for one in outputs(off, got, "y is a part of the joined y")))  # fmt: skip
+    found = worst(*(one for off in bounds.of_groups(subject, case)
+                    for one in outputs(off, got, "y is a part of the joined y")))  # fmt: skip
+    return replace(found, warnings=_elsewhere(got))
+
+
+def _elsewhere(got: Answers) -> tuple[CheckWarning, ...]:
+    """What is said of an output in another placement than its input's; it is compared in the placement of the input."""
+    places = dict.fromkeys(answer.placement for answer in got if answer.placement)
+    text = f"returns a DTensor in {' and '.join(places)}, where its input is sharded: redistribute it to the input's"
+    return (CheckWarning("placement", text),) if places else ()
 
 
 def ask_input_gradient(subject: SynchronizedSubject, case: RanksCase) -> Comparison:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from normcheck.core.contract import Contract
 from normcheck.families.synchronized.case import RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
-from normcheck.families.synchronized.faults import backward, running, statistics
+from normcheck.families.synchronized.faults import backward, running, statistics, wrapped
 from normcheck.families.synchronized.faults.base import SynchronizedFault
 from normcheck.families.synchronized.faults.run import SharedSteps, first_counts, simulated
 from normcheck.families.synchronized.reference import continued, rounded
 from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
 
-ALL = {fault.name: fault for fault in (*statistics.ALL, *backward.ALL, *running.ALL)}
+ALL = {fault.name: fault for fault in (*statistics.ALL, *backward.ALL, *running.ALL, *wrapped.ALL)}
 """Every fault of the family, by name."""
 
 NONE = SynchronizedFault(name="reference", story="", source="", steps=SharedSteps())
@@ -36,6 +36,7 @@ def faulty(entry: Synchronized, fault: SynchronizedFault | None, promised: Contr
         found: list[tuple[RankAnswer, ...]] = []
         for case in cases:
             held = continued(case, found[-1]) if found and entry.state else case
+            held = broken.steps.loaded(held) if cases[0].wrapper and not case.wrapper else held
             found.append(answered(held, cases[0] if found else None))
         return tuple(found)
 

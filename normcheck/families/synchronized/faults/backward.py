@@ -49,6 +49,10 @@ def _reduced(entry: Synchronized, local: list[Array]) -> list[Array]:
     return [sum(local, np.zeros_like(local[0]))] * len(local)
 
 
+def _summed_again(entry: Synchronized, local: list[Array]) -> list[Array]:
+    return [one * len(local) for one in right_parameters(entry, local)]
+
+
 def _divided(entry: Synchronized, local: list[Array]) -> list[Array]:
     return [one / len(local) for one in right_parameters(entry, local)]
 
@@ -112,6 +116,14 @@ ALL = (
         source="sony/nnabla#1120",
         damages="gradients of weight and bias",
         concerns=local_parameters,
+    ),
+    SynchronizedFault(
+        name="sync-parameters-summed-again",
+        story="Sums the gradients of weight and bias over processes twice: the layer, and what it is called by.",
+        steps=SharedSteps(parameters=_summed_again),
+        source="construction: jax.lax.psum of the gradient of a parameter that jax.shard_map replicates",
+        damages="gradients of weight and bias",
+        concerns=reduces,
     ),
     SynchronizedFault(
         name="sync-parameters-divided",

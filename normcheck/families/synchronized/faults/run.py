@@ -114,6 +114,16 @@ def own_group(case: RanksCase) -> RanksCase:
     return case
 
 
+def unwrapped(case: RanksCase) -> RanksCase:
+    """The case as it is: a wrapper changes nothing."""
+    return case
+
+
+def averaged(local: list[Array]) -> list[Array]:
+    """The gradient that a wrapper makes of those of all ranks: their mean, on each."""
+    return [sum(local, np.zeros_like(local[0])) / len(local)] * len(local)
+
+
 def right_parameters(entry: Synchronized, local: list[Array]) -> list[Array]:
     """Gradients of a parameter by rank, from those of the shards: summed where the layer must do so."""
     return [sum(local, np.zeros_like(local[0]))] * len(local) if entry.reduces_parameters else local
@@ -134,6 +144,9 @@ class SharedSteps:
     grouped: Callable[[RanksCase], RanksCase] = own_group
     evaluates: bool = True  # False: statistics of the batch are taken in evaluation too
     stale: bool = False  # the counts of the first call are kept
+    wrapped: Callable[[RanksCase], RanksCase] = unwrapped  # what a layer below a wrapper computes with
+    loaded: Callable[[RanksCase], RanksCase] = unwrapped  # what one computes with that has loaded a saved state
+    wrapped_parameters: Callable[[Synchronized, list[Array]], list[Array]] | None = None  # below a wrapper; as alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,12 +210,20 @@ def _of_group(
         outputs += _passes(entry, party, local, shared, steps, joined.eps, fixed=fixed)
         if entry.state and joined.training:
             means, variances = _moved(case, local, shared, steps, contract)
-    weights = steps.parameters(entry, [s.part.collect(s.dy * xh) for s, (*_, xh) in zip(shards, outputs, strict=True)])
-    biases = steps.parameters(entry, [s.part.collect(s.dy) for s in shards])
+    weights = _parameters(entry, case, steps, [s.part.collect(s.dy * xh)
+                                               for s, (*_, xh) in zip(shards, outputs, strict=True)])  # fmt: skip
+    biases = _parameters(entry, case, steps, [s.part.collect(s.dy) for s in shards])
     return [
         RankAnswer(y, dx, None if joined.weight is None else dw, None if joined.bias is None else db, mean, var)
         for (y, dx, _), dw, db, mean, var in zip(outputs, weights, biases, means, variances, strict=True)
     ]
+
+
+def _parameters(entry: Synchronized, case: RanksCase, steps: SharedSteps, local: list[Array]) -> list[Array]:
+    """The gradient of a parameter on each rank, from those of the shards."""
+    if not case.wrapper:
+        return steps.parameters(entry, local)
+    return averaged((steps.wrapped_parameters or steps.parameters)(entry, local))
 
 
 def _passes(
@@ -254,7 +275,7 @@ def simulated(
     entry: Synchronized, case: RanksCase, steps: SharedSteps, contract: Contract, counts: Array | None = None
 ) -> tuple[RankAnswer, ...]:
     """The answers of all ranks. counts: those of an earlier call, taken instead of those of this one."""
-    seen = steps.grouped(case)
+    seen = steps.grouped(steps.wrapped(case) if case.wrapper else case)
     out: dict[int, RankAnswer] = {}
     for group in seen.groups:
         out |= dict(zip(group, _of_group(entry, seen, group, steps, contract, counts), strict=True))

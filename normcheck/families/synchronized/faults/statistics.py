@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from normcheck.core.floats import Array
 from normcheck.families.synchronized.case import RanksCase
 from normcheck.families.synchronized.faults.backward import own_means
 from normcheck.families.synchronized.faults.base import SynchronizedFault, centers, keeps, shares
@@ -33,12 +34,21 @@ def _within_only(local: LocalStatistics) -> SharedStatistics:
 
 def _local_count(local: LocalStatistics) -> SharedStatistics:
     """The sums of all ranks are divided by the rank's own count times the number of ranks."""
-    k = len(local.counts)
-    divisor = np.maximum(local.counts * k, 1.0)[:, None]
+    return _divided(local, local.counts * len(local.counts))
+
+
+def _own_count(local: LocalStatistics) -> SharedStatistics:
+    """The sums of all ranks are divided by the rank's own count."""
+    return _divided(local, local.counts)
+
+
+def _divided(local: LocalStatistics, counts: Array) -> SharedStatistics:
+    """The sums of all ranks, divided by a count of each rank."""
+    k, divisor = len(counts), np.maximum(counts, 1.0)[:, None]
     means = np.tile((local.counts[:, None] * local.means).sum(0), (k, 1)) / divisor
     between = local.variances + np.square(local.means[:, :] - means[:, None, :])  # (k, k, sets)
     variances = (local.counts[None, :, None] * between).sum(1) / divisor
-    return SharedStatistics(local.counts * k, means, variances)
+    return SharedStatistics(counts, means, variances)
 
 
 def _unweighted(local: LocalStatistics) -> SharedStatistics:
@@ -117,6 +127,13 @@ ALL = (
         story="Divides the sums of all processes by the local count times the number of processes.",
         steps=SharedSteps(merge=_local_count),
         source="pytorch/pytorch#22192, NVIDIA/apex#387",
+        concerns=shares,
+    ),
+    SynchronizedFault(
+        name="sync-own-count",
+        story="Divides the sums of all processes by the local count.",
+        steps=SharedSteps(merge=_own_count),
+        source="construction: a sum over processes beside the shape of the shard",
         concerns=shares,
     ),
     SynchronizedFault(

@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.core.claim import Implementation
-from normcheck.core.contract import contract, words
+from normcheck.core.contract import contract
 from normcheck.core.errors import CallError, LostError, UsageError, lacking_gradient
 from normcheck.core.foreign_code import first_line
 from normcheck.core.limits import Limits
-from normcheck.families.synchronized.case import RankAnswer, RanksCase
+from normcheck.families.synchronized import conventions
+from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
-from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
+from normcheck.families.synchronized.space import CHUNKS, SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
-from normcheck.families.synchronized.torch.rank import RankPlace, Taken, join
+from normcheck.families.synchronized.torch import placing, wrapping
+from normcheck.families.synchronized.torch.rank import RankPlace, join
+from normcheck.families.synchronized.torch.signature import FUNCTION, Taken
 from normcheck.frameworks.isolation.typed import dataclass_form, form_of
 from normcheck.frameworks.isolation.worker_group import WorkerGroup
-
-KEYS = ("eps", "formats", "slack", "accuracy", "momentum", "running-variance", "ranks")
-"""Conventions that divided normalizers have."""
 
 LIMITS = Limits(seconds=10.0)
 """Of one call of all processes, where the user sets no limits: a call takes milliseconds."""
@@ -58,12 +58,15 @@ class RankProcesses:
         self._forget: Callable[[], Any]  # removes the file through which the processes find each other
         self._taken: Taken
         self._losses, self._lost = 0, ""
+        self._imported: set[str] = set()  # by these processes, for their calls
+        self._raised: dict[str, CallError] = {}  # below a wrapper
 
     def close(self) -> None:
         """Kill the processes; the next call starts new ones."""
         if self._group is not None:
             self._group.close()
             self._group = None
+            self._imported.clear()
             self._forget()
 
     def renew(self) -> None:
@@ -79,18 +82,21 @@ class RankProcesses:
         Raises `UsageError` if it cannot be loaded or bound, `CallError` if it fails on every ordinary input, and
         `LostError` if a process is lost.
         """
-        for key in words(self._contract):
-            if key not in KEYS:
-                raise UsageError(f"contract {key}: {self._entry.name} has no such convention; known: {', '.join(KEYS)}")
+        conventions.known(self._contract, self._entry)
         taken = self._started()
-        if "eps" not in taken.roles and self._contract.eps is None:
-            raise UsageError(f"{self._claim.name} takes no eps; say which it has with --norm-contract eps=E")
-        formats = tuple(name for name in self._contract.served if name in SynchronizedDomain().formats)
-        bound = SynchronizedSubject(
-            self._claim.name, self._entry, self._contract, SynchronizedDomain(formats=formats), self.call,
-            self.successive,
+        conventions.eps_known(self._contract, frozenset(taken.roles), self._claim.name)
+        promised, entry = self._contract, self._entry
+        if promised.eps is None and taken.eps is not None:
+            promised = replace(promised, eps=taken.eps)
+        meshed = promised.tensors == "dtensor"
+        if meshed:  # what every process has is one DTensor, whose gradient is that of the joined input
+            entry = replace(entry, reduces_parameters=not entry.divides_parameters)
+        formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
+        domain = SynchronizedDomain(
+            formats=formats, shards=("equal", CHUNKS) if meshed else (), units=taken.units, momentum=taken.momentum
         )  # fmt: skip
-        return replace(bound, domain=_discovered(bound, frozenset(taken.roles)))
+        bound = SynchronizedSubject(self._claim.name, entry, promised, domain, self.call, self.successive)
+        return replace(bound, domain=_discovered(bound, taken))
 
     def call(self, case: RanksCase, gradient: bool) -> Answers:
         """The answers of all ranks to a case."""
@@ -102,6 +108,20 @@ class RankProcesses:
         return self._answers(cases, gradient=False)
 
     def _answers(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
+        wrapper = cases[0].wrapper
+        if wrapper in self._raised:
+            raise self._raised[wrapper]
+        self._started()
+        if wrapper:
+            self._import(wrapping.NEEDED)
+        try:
+            return self._replies(cases, gradient=gradient)
+        except CallError as error:
+            if wrapper:  # as it raises for each case, and after each error the processes start anew
+                self._raised[wrapper] = error
+            raise
+
+    def _replies(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
         by_rank = zip(*(case.shards() for case in cases), strict=True)
         requests = [("subject call", "run", False, shards, gradient) for shards in by_rank]
         replies = self._asked(requests, self._limits.seconds * len(cases), ANSWERS)
@@ -111,6 +131,15 @@ class RankProcesses:
                 if answer.y.shape != shard.x.shape:
                     raise LostError(f"{self._claim.name}: rank {shard.rank}: it sent an invalid response")
         return found
+
+    def _import(self, targets: Sequence[str]) -> None:
+        """Import what a call needs and torch has not imported yet, so that this takes no time of the call's limit."""
+        assert self._group is not None
+        for target in targets:
+            if target not in self._imported:
+                requests = [("import", target)] * int(self._contract.ranks)
+                self._watched(self._group, requests, STARTING, form_of(type(None)))
+                self._imported.add(target)
 
     def _asked(self, requests: Sequence[tuple[Any, ...]], seconds: float, form: Any) -> list[Any]:
         """The results of all ranks, from processes that are started if there are none."""
@@ -154,7 +183,9 @@ class RankProcesses:
         store = str(Path(folder) / "store")
         places = [RankPlace(rank, ranks, store, self._limits.seconds) for rank in range(ranks)]
         if isinstance(self._claim.target, str):
-            self._watched(group, [("import", self._claim.target)] * ranks, STARTING, form_of(type(None)))
+            self._import([self._claim.target])
+        if self._contract.tensors == "dtensor":
+            self._import(placing.NEEDED)
         requests = [("bind", partial(join, place, self._entry), self._claim) for place in places]
         self._taken = self._watched(group, requests, STARTING, TAKEN)[0]
         return self._taken
@@ -174,24 +205,24 @@ def _why(bound: SynchronizedSubject, draw: SynchronizedDraw, *, gradient: bool =
     return ""
 
 
-def _discovered(bound: SynchronizedSubject, roles: frozenset[str]) -> SynchronizedDomain:
+def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
     """What it accepts, by its parameters and by calling it."""
-    entry, eps = bound.entry, bound.contract.eps
-    needed = {"weight": entry.normalizer.weight, "bias": entry.normalizer.bias}
-    lacking = [role for role, there in needed.items() if there and role not in roles]
+    entry, eps, roles, own = bound.entry, bound.contract.eps, frozenset(taken.roles), bound.domain
+    meshed = bound.contract.tensors == "dtensor"
+    lacking = conventions.lacking(entry, roles)
     affine = not lacking
-    plain = SynchronizedDraw(ranks=int(bound.contract.ranks), shards="equal", affine=affine)
+    plain = SynchronizedDraw(ranks=int(bound.contract.ranks), shards="equal", affine=affine, width=own.units)
     plain = plain if eps is None else replace(plain, eps=eps)
     whys = {name: _why(bound, replace(plain, format=name)) for name in bound.domain.formats}
     formats = tuple(name for name, why in whys.items() if not why)
     if not formats:
         raise _refused(bound.name, next(iter(whys.values()), "none of the formats that the contract claims is known"))
     plain = replace(plain, format=formats[0])
-    statistics = {"running_mean", "running_var"} <= roles
+    statistics, no_wrapper = {"running_mean", "running_var"} <= roles, _no_wrappers(entry, taken, meshed=meshed)
     offered = {
-        "weight and bias": "" if affine else f"has no {' and '.join(lacking)}",
+        "weight and bias": lacking,
         "gradient": lacking_gradient(_why(bound, plain, gradient=True)),
-        "process groups": "" if "process_group" in roles else "has no parameter process_group",
+        "process groups": _no_groups(roles, meshed=meshed),
     }
     if entry.state:
         offered |= {
@@ -200,15 +231,34 @@ def _discovered(bound: SynchronizedSubject, roles: frozenset[str]) -> Synchroniz
             if statistics and "training" in roles
             else "takes no running_mean, running_var and training",
         }
-    return SynchronizedDomain(
+    return replace(
+        own,
         formats=formats,
         affine=affine,
         evaluation=not offered.get("evaluation", "-"),
         running=not offered.get("running statistics", "-"),
         gradient=not offered["gradient"],
         groups=not offered["process groups"],
+        wrappers=() if no_wrapper else WRAPPERS,
+        no_wrapper=no_wrapper,
         absent={what: why for what, why in {**whys, **offered}.items() if why},
     )
+
+
+def _no_groups(roles: frozenset[str], *, meshed: bool) -> str:
+    """Why process groups cannot be checked; empty if they can."""
+    if meshed:
+        return "a DTensor is on a mesh of all processes"
+    return "" if "process_group" in roles else "has no parameter process_group"
+
+
+def _no_wrappers(entry: Synchronized, taken: Taken, *, meshed: bool) -> str:
+    """Why wrappers cannot be checked; empty if they can."""
+    if entry.divides_parameters:
+        return "parameters that are divided already have wrappers over other processes"
+    if taken.what == FUNCTION:
+        return "is a function, which no wrapper takes"
+    return "has parameters that are DTensors already" if meshed else ""
 
 
 def _refused(name: str, why: str) -> UsageError | CallError:

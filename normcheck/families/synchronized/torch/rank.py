@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,39 +15,20 @@ import torch
 import torch.distributed as dist
 
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import contract
 from normcheck.core.errors import IN_BACKWARD, CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import first_line
 from normcheck.families.synchronized.case import Group, RankAnswer, RankCase
 from normcheck.families.synchronized.entry import Synchronized
+from normcheck.families.synchronized.torch import wrapping
+from normcheck.families.synchronized.torch.placing import LocalTensors, MeshTensors, Placing
+from normcheck.families.synchronized.torch.signature import FUNCTION, HELD, INSTANCE, Taken, taken
 from normcheck.frameworks.isolation.worker_group import WAITING
 from normcheck.frameworks.load import load
-from normcheck.frameworks.roles import NAMES, Parameter, from_signature
+from normcheck.frameworks.registry import candidates
+from normcheck.frameworks.roles import Parameter
 from normcheck.frameworks.torch.tensors import DTYPES, array, scalar_with_gradient
-
-GROUP = ("process_group", "group", "pg", "tp_group", "sp_group", "parallel_group", "comm_group")
-"""Names of a parameter that takes a process group."""
-
-CALLED = {
-    **{
-        role: NAMES[role] for role in ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum")
-    },
-    "eps": NAMES["eps"],
-    "process_group": GROUP,
-}
-"""Each role of a function's parameter, with the names that code gives to it."""
-
-BUILT = {
-    "units": (*NAMES["num_channels"], *NAMES["normalized_shape"]),
-    "eps": NAMES["eps"],
-    "momentum": NAMES["momentum"],
-    "affine": NAMES["affine"],
-    "process_group": GROUP,
-}
-"""The same for the parameters of a module's constructor."""
-
-HELD = ("weight", "bias", "running_mean", "running_var")
-"""What a module holds itself, under these names."""
 
 WAITED = ("gloo", "Timed out", "Connection closed", "Connection reset", "Broken pipe")
 """Words of exceptions that torch.distributed raises in a process whose partner is late or gone."""
@@ -64,13 +45,6 @@ class RankPlace:
     ranks: int
     store: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The roles of an implementation's parameters, and of what its module holds."""
-
-    roles: tuple[str, ...]
 
 
 @contextlib.contextmanager
@@ -97,40 +71,14 @@ def join(place: RankPlace, entry: Synchronized, claim: Implementation) -> Rank:
             "gloo", init_method=f"file://{place.store}", rank=place.rank, world_size=place.ranks, timeout=limit
         )
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
-    if not callable(target) or isinstance(target, torch.nn.Module):
-        raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
-    a_module = inspect.isclass(target)
-    found = _parameters(target, BUILT if a_module else CALLED, claim.name, "units" if a_module else "input")
-    roles = set(found)
-    if a_module:
-        roles |= _held_by(target, found, claim.name) | {"training"}
-    return Rank(entry, claim.name, target, found, a_module, Taken(tuple(sorted(roles))), limit)
-
-
-def _parameters(target: Any, known: Mapping[str, tuple[str, ...]], name: str, first: str) -> dict[str, Parameter]:
-    """The parameter of each role. Raises `UsageError` for a required parameter that has no role."""
-    out: dict[str, Parameter] = {}
-    for p in from_signature(target) or ():
-        role = next((r for r, names in known.items() if p.name.lower().strip("_") in names and r not in out), "")
-        if role:
-            out[role] = p
-        elif p.required:
-            raise UsageError(f"{name} requires {p.name}, which is no part of this kind; known: {', '.join(known)}")
-    if first not in out:
-        raise UsageError(f"{name} has no parameter for {first}; name it {known[first][0]}")
-    return out
-
-
-def _held_by(target: Any, found: Mapping[str, Parameter], name: str) -> set[str]:
-    """What a new module holds. Raises `UsageError` if it cannot be constructed."""
-    given: dict[str, Any] = {found["units"].name: 2}
-    if "process_group" in found and found["process_group"].required:
-        given[found["process_group"].name] = dist.group.WORLD
-    try:
-        probe = target(**given)
-    except Exception as error:
-        raise UsageError(f"{name} cannot be constructed for 2 channels: {first_line(error)}") from error
-    return {role for role in HELD if getattr(probe, role, None) is not None}
+    framework = candidates(target)
+    if "torch" not in framework:
+        raise UsageError(
+            f"{claim.name} is code of {framework[0]}, which is not isolated: check it without --norm-isolate"
+        )
+    found, domain = taken(target, claim.name)
+    placing = MeshTensors() if contract(claim.contract).tensors == "dtensor" else LocalTensors()
+    return Rank(entry, claim.name, target, found, domain, placing, limit)
 
 
 @dataclass(slots=True, eq=False)
@@ -141,15 +89,22 @@ class Rank:
     name: str
     target: Any
     parameters: Mapping[str, Parameter]
-    a_module: bool
     domain: Taken
+    placing: Placing
     limit: timedelta
     _groups: dict[tuple[Group, ...], Any] = field(default_factory=dict)
 
     def run(self, cases: Sequence[RankCase], gradient: bool) -> tuple[RankAnswer, ...]:
-        """The answers of one layer to several shards in turn. Raises `CallError` if it raises."""
-        layer = self._layer(cases[0])
-        return tuple(self._answer(layer, case, gradient=gradient) for case in cases)
+        """The answers of one layer to several shards in turn. Raises `CallError` if it raises.
+
+        Where a case has a wrapper and the next one has none, the layer is saved, and a new one loads its full state.
+        """
+        layer, out = self._layer(cases[0]), []
+        for case in cases:
+            if layer.wrapper and not case.wrapper:
+                layer = self._loaded(layer, case)
+            out.append(self._answer(layer, case, gradient=gradient))
+        return tuple(out)
 
     def _group(self, case: RankCase) -> Any:
         """The process group of this rank in a case: made by all processes together, at the first case that has it."""
@@ -169,55 +124,105 @@ class Rank:
             some[taken.name] = group
         return some
 
+    def _axis(self, role: str, case: RankCase) -> int | None:
+        """The axis along which an array is divided; None if every process has all of it."""
+        if role == "input":
+            return case.axis
+        return 0 if role in ("weight", "bias") and self.entry.divides_parameters else None
+
+    def _tensor(self, role: str, case: RankCase) -> torch.Tensor | None:
+        values = case.x if role == "input" else getattr(case, role)
+        return None if values is None else self.placing.given(values, case, self._axis(role, case))
+
+    def _units(self, case: RankCase) -> int:
+        """The number of channels, or the width, that the code under test sees."""
+        own = case.x.shape[1 if self.entry.state else -1]
+        return self.placing.size(own, case) if self.entry.divides_parameters else own
+
+    def _new(self, case: RankCase) -> torch.nn.Module:
+        """A new module, with the values that it starts with."""
+        if self.domain.what == INSTANCE:
+            same: torch.nn.Module = copy.deepcopy(self.target)
+            return same
+        values = {
+            "units": self._units(case),
+            "eps": case.eps,
+            "momentum": case.momentum,
+            "affine": case.weight is not None,
+        }
+        made: torch.nn.Module = self.target(**self._given(values, case))
+        return made
+
     def _layer(self, case: RankCase) -> _Layer:
-        held = {role: _tensor(getattr(case, role), case) for role in HELD}
+        held = {role: self._tensor(role, case) for role in HELD}
         with self._guarded(case):
-            if not self.a_module:
+            if self.domain.what == FUNCTION:
                 return _Layer(held, None)
-            values = {
-                "units": case.x.shape[1 if self.entry.state else -1],
-                "eps": case.eps,
-                "momentum": case.momentum,
-                "affine": case.weight is not None,
-            }
-            module = self.target(**self._given(values, case)).to(DTYPES[case.format])
+
+            def build() -> torch.nn.Module:
+                return self._new(case).to(DTYPES[case.format])
+
+            module = self.placing.layer(build(), self._axis("weight", case))
             with torch.no_grad():
                 for role, value in held.items():
                     own = getattr(module, role, None)
                     if own is not None and value is not None:
                         own.copy_(value.reshape(own.shape))
+        if not case.wrapper:
             return _Layer(held, module)
+        with self._guarded(case, f" below {case.wrapper}"):
+            return _Layer(held, wrapping.wrapped(build, case.wrapper, module.state_dict()), case.wrapper)
+
+    def _loaded(self, layer: _Layer, case: RankCase) -> _Layer:
+        """A new layer without a wrapper, which has the full state of one with a wrapper."""
+        assert layer.module is not None, "a function has no wrapper"
+        with self._guarded(case, f", in loading the state that was saved below {layer.wrapper}"):
+            module = self._new(case).to(DTYPES[case.format])
+            module.load_state_dict(wrapping.saved(layer.module))
+        return _Layer(layer.held, module)
 
     def _answer(self, layer: _Layer, case: RankCase, *, gradient: bool) -> RankAnswer:
-        x = _tensor(case.x, case)
+        x = self._tensor("input", case)
         assert x is not None
-        leaves = {"input": x, "weight": layer.now("weight"), "bias": layer.now("bias")}
-        present = {role: leaf for role, leaf in leaves.items() if leaf is not None}
+        x.requires_grad_(gradient)
+        present = {role: leaf for role in ("weight", "bias") if (leaf := layer.now(role)) is not None}
         for leaf in present.values():
             leaf.requires_grad_(gradient)
         with self._guarded(case), torch.set_grad_enabled(gradient):
             out = self._called(layer, x, case)
-        y = _output(out, x, self.name)
-        grads: dict[str, Array | None] = {}
+            y, placement = self.placing.output(_output(out, self.name), case, self.name)
+        grads: dict[str, Array] = {}
         if gradient:
-            dy = torch.tensor(case.dy, dtype=y.dtype)
-            if not y.requires_grad:
-                said = "returned an output that does not require grad"
-                raise CallError(f"{self.name} {said}", said)
-            with self._guarded(case, IN_BACKWARD):
-                some = torch.autograd.grad(scalar_with_gradient(y, dy), list(present.values()), allow_unused=True)
-            grads = {role: array(torch.zeros_like(leaf) if g is None else g)
-                     for (role, leaf), g in zip(present.items(), some, strict=True)}  # fmt: skip
+            grads = self._gradients(y, {"input": x, **present}, case)
         mean, var = (layer.now(role) for role in ("running_mean", "running_var"))
         return RankAnswer(
-            array(y), grads.get("input"), grads.get("weight"), grads.get("bias"), None if mean is None else array(mean),
-            None if var is None else array(var),
+            self._array(y, "input", case), grads.get("input"), grads.get("weight"), grads.get("bias"),
+            None if mean is None else self._array(mean, "running_mean", case),
+            None if var is None else self._array(var, "running_var", case), placement,
         )  # fmt: skip
+
+    def _gradients(self, y: torch.Tensor, leaves: Mapping[str, torch.Tensor], case: RankCase) -> dict[str, Array]:
+        """The gradient of each leaf, by role."""
+        if not y.requires_grad:
+            said = "returned an output that does not require grad"
+            raise CallError(f"{self.name} {said}", said)
+        dy = self.placing.given(case.dy, case, case.axis).to(y.dtype)
+        for leaf in leaves.values():
+            leaf.grad = None
+        with self._guarded(case, IN_BACKWARD):
+            scalar_with_gradient(y, dy).backward()  # as in a step of training: wrappers act on .grad
+        return {role: self._array(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad, role, case)
+                for role, leaf in leaves.items()}  # fmt: skip
+
+    def _array(self, tensor: torch.Tensor, role: str, case: RankCase) -> Array:
+        """The values of a tensor on this process; of one that a wrapper has sharded, all of them."""
+        return array(wrapping.whole(tensor) if case.wrapper else self.placing.local(tensor, self._axis(role, case)))
 
     def _called(self, layer: _Layer, x: torch.Tensor, case: RankCase) -> Any:
         if layer.module is not None:
             return layer.module.train(case.training)(x)
-        values = {**layer.held, "input": x, "training": case.training, "momentum": case.momentum, "eps": case.eps}
+        values = {**layer.held, "input": x, "normalized_shape": (self._units(case),), "training": case.training,
+                  "momentum": case.momentum, "eps": case.eps}  # fmt: skip
         return self.target(**self._given(values, case))
 
     @contextlib.contextmanager
@@ -239,20 +244,17 @@ class _Layer:
 
     held: dict[str, torch.Tensor | None]
     module: torch.nn.Module | None
+    wrapper: str = ""
 
     def now(self, role: str) -> Any:
         """A tensor of its state, which a module may have replaced."""
-        return self.held[role] if self.module is None else getattr(self.module, role, None)
+        return self.held[role] if self.module is None else getattr(wrapping.inner(self.module), role, None)
 
 
-def _tensor(values: Array | None, case: RankCase) -> torch.Tensor | None:
-    return None if values is None else torch.tensor(values.copy(), dtype=DTYPES[case.format])
-
-
-def _output(found: Any, x: torch.Tensor, name: str) -> torch.Tensor:
-    """The output of a call: a tensor of the input's shape, or the first of several values."""
+def _output(found: Any, name: str) -> torch.Tensor:
+    """The output of a call: a tensor, or the first of several values."""
     y = found[0] if isinstance(found, (tuple, list)) and found else found
-    if not isinstance(y, torch.Tensor) or y.shape != x.shape:
-        got = f"a tensor of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
-        raise CallError(f"{name} returned {got} for an input of shape {tuple(x.shape)}: it must have the input's shape")
+    if not isinstance(y, torch.Tensor):
+        said = f"returned {type(y).__name__}, not a tensor"
+        raise CallError(f"{name} {said}", said)
     return y

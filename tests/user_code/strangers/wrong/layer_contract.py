@@ -238,3 +238,21 @@ class GroupNormUnchecked(nn.Module):
         if self.weight is not None:
             h = h * self.weight.view(shape) + self.bias.view(shape)
         return h.to(x.dtype)
+
+
+class EpsInNoState(nn.Module):
+    """Its eps is a buffer that no state has, and that reset_parameters forgets."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(normalized_shape))
+        self.bias = nn.Parameter(torch.zeros(normalized_shape))
+        self.register_buffer("eps", torch.tensor(eps, dtype=torch.float64), persistent=False)
+
+    def reset_parameters(self):
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        c = x - x.mean(-1, keepdim=True)
+        return c * torch.rsqrt(c.pow(2).mean(-1, keepdim=True) + self.eps.to(x.dtype)) * self.weight + self.bias

@@ -1,0 +1,44 @@
+"""Several devices of the CPU, on which one function is mapped: JAX makes as many as it is told before it starts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from normcheck.core.contract import VALUES
+from normcheck.core.errors import UsageError
+
+FLAG = "--xla_force_host_platform_device_count"
+"""The flag in XLA_FLAGS by which users make devices of the CPU."""
+
+OPTION = "jax_num_cpu_devices"
+"""The setting of JAX for the same."""
+
+MOST = max(map(int, VALUES["ranks"]))
+
+
+def mesh(count: int, axis: str) -> Mesh:
+    """A mesh of so many devices of the CPU, with one named axis.
+
+    Raises `UsageError` if JAX has started with fewer: the number cannot change after that.
+    """
+    if FLAG not in os.environ.get("XLA_FLAGS", ""):
+        _ask_for(MOST)
+    devices: list[Any] = jax.devices("cpu")
+    if len(devices) < count:
+        raise UsageError(
+            f"{count} devices are needed and JAX has started with {len(devices)}: set XLA_FLAGS={FLAG}={MOST} before"
+        )
+    return Mesh(np.array(devices[:count]), (axis,))
+
+
+def _ask_for(count: int) -> None:
+    """Make JAX start with so many devices; it has started already if the option cannot be set."""
+    try:
+        jax.config.update(OPTION, count)
+    except (RuntimeError, AttributeError):  # started; a version of JAX that knows only the flag
+        return
