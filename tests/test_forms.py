@@ -301,6 +301,8 @@ ALONE = {"form": "mask", "empty": "accepted"}
 REPORTS = [
     ("mllm#670", "rms_norm", "add_rms_norm", {"form": "add"}, ""),
     ("mllm#670", "rms_norm", "old_residual_returned", {"form": "add"}, "new-residual-without-input"),
+    ("sglang#28005", "rms_norm", "residual_in_place", {"form": "add"}, ""),
+    ("sglang#28005", "rms_norm", "residual_in_the_input", {"form": "add"}, "new-residual-in-the-input"),
     ("pytorch#30414", "instance_norm", "masked_instance_norm", {"form": "mask"}, ""),
     ("pytorch#30414", "instance_norm", "padding_read", {"form": "mask"}, "padding-in-statistics"),
     ("mamba#547", "rms_norm", "gate_before_the_norm", {"form": "gate-first"}, ""),

@@ -16,6 +16,7 @@ from normcheck.engine.search import Effort, search
 from normcheck.families import CHECKS, CHECKS_BY_NAME
 from normcheck.families import bind as subject
 from normcheck.normalizers import faults
+from normcheck.normalizers.faults import translated
 from normcheck.normalizers.sampling.space import formats
 
 HERE = Path(__file__).parent
@@ -70,7 +71,8 @@ def test_wrong(one: dict[str, Any]) -> None:
 
 
 def test_every_fault_is_written() -> None:
-    assert {one["fault"] for one in WRONG} == set(faults.ALL)
+    """Those of programs made of the code have code and tests of their own: a compiler takes seconds for each."""
+    assert {one["fault"] for one in WRONG} == set(faults.ALL) - {fault.name for fault in translated.FAULTS}
 
 
 @pytest.mark.parametrize(("strict", "names"), [(False, ISSUE), (True, WARNS)])

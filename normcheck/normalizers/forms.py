@@ -60,6 +60,9 @@ SHARES = (0.5, 0.0, 1.0)
 OTHER_RESIDUAL = 0.75
 """x times this, rounded, is the residual whose sum with x must be rounded once."""
 
+AFTERWARDS = -3.0
+"""What a caller puts into the memory of the input after the call: the new residual must not lie there."""
+
 OTHER_QUERY = 0.75
 """Queries or keys that are not checked are x times this."""
 

@@ -8,7 +8,17 @@ from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, values_of
 from normcheck.frameworks.forms.names import RESIDUAL
-from normcheck.normalizers.forms import ALONE, BY_RESIDUAL, OF_BOTH, OTHER, OTHER_RESIDUAL, PLAIN, SHARES, in_turn
+from normcheck.normalizers.forms import (
+    AFTERWARDS,
+    ALONE,
+    BY_RESIDUAL,
+    OF_BOTH,
+    OTHER,
+    OTHER_RESIDUAL,
+    PLAIN,
+    SHARES,
+    in_turn,
+)
 
 BEFORE = "how the input was computed"
 
@@ -66,7 +76,10 @@ def _both(returned: Any, given: Given, question: FormQuestion) -> tuple[Any, Any
 
 
 def _other(returned: Any, given: Given, question: FormQuestion) -> Any:
-    return _both(returned, given, question)[1]
+    """The new residual, after the caller has put something else into the memory of the input."""
+    _, residual = _both(returned, given, question)
+    question.arrays.overwrite(given["input"], AFTERWARDS)
+    return residual
 
 
 def _sum(returned: Any, given: Given, question: FormQuestion) -> Any:

@@ -57,6 +57,10 @@ class FormArrays(Protocol):
         """What a call returns while some parameters of a layer have other values."""
         ...
 
+    def overwrite(self, x: Any, value: float) -> None:
+        """Put a value into all entries of an array that has no gradient, where arrays can be written to."""
+        ...
+
     def is_array(self, value: Any) -> bool:
         """Whether a value is an array of the framework."""
         ...

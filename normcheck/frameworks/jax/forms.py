@@ -46,6 +46,9 @@ class JaxFormArrays:
     def with_parameters(self, layer: Any, values: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         return call()
 
+    def overwrite(self, x: Any, value: float) -> None:
+        """Arrays cannot be written to."""
+
     def is_array(self, value: Any) -> bool:
         return isinstance(value, jax.Array)
 

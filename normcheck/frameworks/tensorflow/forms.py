@@ -47,6 +47,9 @@ class TensorflowFormArrays:
     def with_parameters(self, layer: Any, values: Mapping[str, Any], call: Callable[[], Any]) -> Any:
         return call()
 
+    def overwrite(self, x: Any, value: float) -> None:
+        """Tensors cannot be written to."""
+
     def is_array(self, value: Any) -> bool:
         return bool(tf.is_tensor(value))
 

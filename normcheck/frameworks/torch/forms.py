@@ -58,6 +58,10 @@ class TorchFormArrays:
         inside = {f"layer.{name}": value for name, value in values.items()}
         return torch.func.functional_call(_Called(layer, call), inside, ())
 
+    def overwrite(self, x: torch.Tensor, value: float) -> None:
+        if not x.requires_grad:
+            x.fill_(value)
+
     def is_array(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)
 

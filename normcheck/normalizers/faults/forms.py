@@ -365,6 +365,19 @@ FAULTS = (
         }),
     ),
     Fault(
+        name="new-residual-in-the-input",
+        story="Writes the sum into the input and returns that memory as the new residual, which changes when the "
+        "caller reuses it. Hides until then.",
+        source="sgl-project/sglang#28005",
+        concerns=activations,
+        under=_ADD,
+        after=_under({
+            forms.OTHER: lambda answer, question: (
+                answer if answer.dx is not None else replace(answer, y=np.full_like(answer.y, forms.AFTERWARDS))
+            ),
+        }),
+    ),
+    Fault(
         name="outputs-exchanged",
         story="Returns the new residual first and the output second: (residual, y) where (y, residual) is expected.",
         source="constructed",

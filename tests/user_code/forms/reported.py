@@ -184,3 +184,15 @@ class DifferentiatedRenorm(BatchRenorm):
 
     def constants(self, mean, std):
         return self.corrections(mean, std)
+
+
+def residual_in_place(x, residual, weight, eps=1e-6):
+    """The sum is written into the residual, which is returned: as declared by many fused kernels."""
+    residual = residual.add_(x)
+    return F.rms_norm(residual, (residual.shape[-1],), weight, eps), residual
+
+
+def residual_in_the_input(x, residual, weight, eps=1e-6):
+    """sglang#28005: the new residual lies in the memory of the input, which the caller uses again."""
+    x = x.add_(residual)
+    return F.rms_norm(x, (x.shape[-1],), weight, eps), x
