@@ -139,14 +139,16 @@ PARTS = {"__init__", "entry", "case", "space", "subject", "reference", "bounds",
 MORE = {
     "recurrent": {"diagnosis"},
     "whitening": {"network"},
-    "defined": {"weaker", "network", "kinds", "proofs", "tracing", "axis", "fixed_constants"},
+    "defined": {"weaker", "network", "kinds", "proofs", "tracing", "axis", "fixed_constants", "diagnosis"},
+    "synchronized": {"conventions"},
 }
 """Parts that not every family has.
 
 Recurrent nets search for the fault that explains findings. What has a row of the table of the field is a network.
 Defined normalizers are many kinds, whose gradients are proved, and whose errors are traced; an eps in float32 is a
 warning; code has their units in
-another axis, and fixes constants.
+another axis, and fixes constants; their many faults are searched by what is wrong. What synchronized code is given is
+a convention.
 """
 
 FOLDERS = [name for name in families.MODULES if (ROOT / name).is_dir()]

@@ -128,10 +128,10 @@ def test_the_site_reads_well_and_needs_no_network(browser: Any, served: str) -> 
     tab = browser.new_page()
     tab.goto(f"{served}/index.html")
     tab.keyboard.press("/")
-    tab.keyboard.type("eps-outside-root")
+    tab.keyboard.type("outputs-exchanged")
     # the search begins with the first letters: its results change while the word is typed
     expect = pytest.importorskip("playwright.sync_api").expect
     expect(tab.locator(".md-search-result__link").first).to_have_attribute(
-        "href", re.compile("faults/eps-outside-root.html"), timeout=60_000
+        "href", re.compile("faults/outputs-exchanged.html"), timeout=60_000
     )
     assert others == []

@@ -16,6 +16,7 @@ from normcheck.engine.self_check import mutation_scores, remembered
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.frameworks.torch_functions import FUNCTIONS
 from normcheck.normalizers import faults
+from normcheck.normalizers.faults import translated
 
 LEAST = 0.9
 """Least share of the known faults of normalizers that the effort finds."""
@@ -45,8 +46,10 @@ def test_a_line_finds_what_it_says(kind: str) -> None:
 
 
 def test_most_faults_are_found() -> None:
-    found = [one for one in mutation_scores(Contract(), "smoke") if one.fault in faults.ALL]
-    assert len(found) == len(faults.ALL)
+    """Of those that a run can find: a program of the code is made only where the contract demands it."""
+    able = set(faults.ALL) - {fault.name for fault in translated.FAULTS}
+    found = [one for one in mutation_scores(Contract(), "smoke") if one.fault in able]
+    assert len(found) == len(able)
     assert sum(bool(one.check) for one in found) >= LEAST * len(found)
 
 

@@ -154,7 +154,7 @@ MEANINGS: dict[str, Meaning] = {
     "translated": Meaning(
         "The programs that a tool makes of the code, and that must be right too, joined by commas.",
         other="compiled (torch.compile), exported (torch.export), onnx (run by onnxruntime); none by default",
-        example="compiled,exported",
+        example="exported",
     ),
     "formats": Meaning(
         "The formats that it claims to compute in; a lack of others is no warning.",

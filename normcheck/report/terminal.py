@@ -115,7 +115,8 @@ def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[
         if one["kind"] not in seen:
             seen.add(one["kind"])
             for label, row in references(one):
-                yield f"{_shortened(label, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
+                fitting = label if len(label) < name else label.partition(" (")[0]  # a long name, without its paper
+                yield f"{_shortened(fitting, name - 1):<{name}}{_cells(row)}".rstrip(), {"bold": True}
         bad = deviates(one)
         cells = _words(extended_row(one))
         yield f"{_shortened('  ' + one['target'], name - 1):<{name}}{cells}", {"red": bad, "green": not bad}

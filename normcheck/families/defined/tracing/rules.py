@@ -92,6 +92,9 @@ RULES: Mapping[Any, Rule] = {
 }  # fmt: skip
 """The elementwise functions that a forward may use."""
 
+FRAGILE = 0.02
+"""The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
+
 PLAIN = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isnan})
 """Functions whose result is no number that is differentiated."""
 

@@ -17,10 +17,7 @@ from normcheck.core.errors import UsageError
 from normcheck.core.floats import Array
 from normcheck.families.defined.tracing.arithmetic import Arithmetic
 from normcheck.families.defined.tracing.linear import norm, solution
-from normcheck.families.defined.tracing.rules import PLAIN, RULES, STRUCTURAL, Rule, Slope, one
-
-FRAGILE = 0.02
-"""The largest error, relative to the value, at which a root or a quotient is still analyzed to first order."""
+from normcheck.families.defined.tracing.rules import FRAGILE, PLAIN, RULES, STRUCTURAL, Rule, Slope, one
 
 Pull = Callable[["Traced"], "Traced"]
 """From the gradient by a result to the gradient by one of its arguments."""
@@ -293,9 +290,8 @@ def _where(condition: Any, a: Any, b: Any) -> Traced:
     def pull_by(arm: Traced, kept: Array) -> Pull:
         return lambda g: _fitted(g * (kept * 1.0), arm.shape, g)
 
-    off = np.where(chosen, first.off, second.off)
     parents = [(first, pull_by(first, chosen)), (second, pull_by(second, ~chosen))]
-    return Traced(np.where(chosen, first.value, second.value), off, by, parents)
+    return Traced(np.where(chosen, first.value, second.value), np.where(chosen, first.off, second.off), by, parents)
 
 
 def _solve(a: Any, b: Any) -> Traced:
@@ -318,8 +314,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: Traced.sum, np.mean: Traced.mean, np.var: Traced.var, np.std: Traced.std, np.max: Traced.max,
     np.min: Traced.min, np.amax: Traced.max, np.amin: Traced.min, np.clip: Traced.clip, np.where: _where,
     np.linalg.norm: norm, np.linalg.solve: _solve, np.linalg.inv: lambda a: _solve(a, np.eye(len(a))),
-    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim,
-    np.iscomplexobj: lambda a: False, np.real: lambda a: a,
+    np.shape: lambda a: a.shape, np.ndim: lambda a: a.ndim, np.iscomplexobj: lambda a: False, np.real: lambda a: a,
     np.zeros_like: lambda a, **_: np.zeros(a.shape), np.ones_like: lambda a, **_: np.ones(a.shape),
 }  # fmt: skip
 """Functions of numpy that are no elementwise ones."""

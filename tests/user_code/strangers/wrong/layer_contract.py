@@ -254,5 +254,6 @@ class EpsInNoState(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x):
-        c = x - x.mean(-1, keepdim=True)
-        return c * torch.rsqrt(c.pow(2).mean(-1, keepdim=True) + self.eps.to(x.dtype)) * self.weight + self.bias
+        last = tuple(range(-self.weight.dim(), 0))
+        c = x - x.mean(last, keepdim=True)
+        return c * torch.rsqrt(c.pow(2).mean(last, keepdim=True) + self.eps.to(x.dtype)) * self.weight + self.bias
