@@ -8,8 +8,8 @@ whose faults need no search of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -48,14 +48,32 @@ Like = Callable[[Any, Any], Any]
 Diagnose = Callable[[Any, Sequence[Outcome]], tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A fault that is tried. first: a test of the entry that comes before `concerns`, which may take long."""
+
+    fault: Any
+    first: Callable[[Any], bool]
+    noisy: bool
+
+
 def reproducing(
-    checks: Iterable[Check], faults: Mapping[str, Any], faulty: Faulty, like: Like = lambda made, subject: made
+    checks: Iterable[Check],
+    faults: Mapping[str, Any],
+    faulty: Faulty,
+    like: Like = lambda made, subject: made,
+    *,
+    noisy: Collection[str] = (),
+    first: Mapping[str, Callable[[Any], bool]] | None = None,
 ) -> Diagnose:
     """The diagnosis of a family by its checks, its faults, and its reference with a fault.
 
-    like: the reference with what a subject cannot be given.
+    like: the reference with what a subject cannot be given. noisy: names of faults whose errors are rounding noise.
+    first: fast tests of an entry by the name of a fault, where `concerns` of the fault takes long.
     """
     by_name = {check.name: check for check in checks}
+    tests = first or {}
+    suspects = {name: _Suspect(one, tests.get(name, one.concerns), name in noisy) for name, one in faults.items()}
 
     def diagnose(subject: Any, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
         """Names of the faults that make one of the findings, in the order of the list of faults."""
@@ -63,7 +81,7 @@ def reproducing(
         named = [
             name
             for finding in findings
-            for name in _makers(subject, by_name, finding, faults, partial(_made, faulty, like, subject))
+            for name in _makers(subject, by_name, finding, suspects, partial(_made, faulty, like, subject))
         ]
         return tuple(dict.fromkeys(named))
 
@@ -78,7 +96,7 @@ def _makers(
     subject: Any,
     by_name: Mapping[str, Check],
     finding: Finding,
-    faults: Mapping[str, Any],
+    suspects: Mapping[str, _Suspect],
     made_with: Callable[[Any], Any],
 ) -> Iterator[str]:
     check = by_name[finding.check]
@@ -88,14 +106,13 @@ def _makers(
     others = [one for one in by_name.values() if one is not check and one.concerns(subject.entry)
               and one.least in ("quick", check.least)]  # fmt: skip  # what a quick run leaves out takes seconds
     kept: dict[str, list[tuple[Any, bool]]] = {}
-    for name, fault in faults.items():
-        suspected = getattr(fault, "suspected", None)
-        if not (suspected or fault.concerns)(subject.entry):
+    for name, suspect in suspects.items():
+        if not suspect.first(subject.entry):
             continue
-        made = made_with(fault)
-        if check.lacks(made) or not _reproduces(made, check, evidence, noisy=getattr(fault, "noisy", False)):
+        made = made_with(suspect.fault)
+        if check.lacks(made) or not _reproduces(made, check, evidence, noisy=suspect.noisy):
             continue
-        if suspected is not None and not fault.concerns(subject.entry):
+        if not suspect.fault.concerns(subject.entry):
             continue
         for other in others:
             if other.name not in kept:

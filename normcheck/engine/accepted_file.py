@@ -27,7 +27,6 @@ from normcheck.engine.project_table import (
     content_of,
     line_of,
     parsed,
-    project_table,
     text_of,
     type_in_toml,
 )
@@ -40,7 +39,6 @@ EXAMPLE = "as in [[tool.normcheck.expected]] with target, check and reason"
 
 def read(path: Path, checks: Iterable[str]) -> tuple[AcceptedFinding, ...]:
     """The entries of a pyproject.toml, if it exists. Raises `UsageError` for an invalid entry. checks: known names."""
-    project_table(path)  # raises for what else is wrong in the table
     text = text_of(path)
     entries = content_of(path, text).get(ENTRIES, [])
     if not isinstance(entries, list):

@@ -7,7 +7,6 @@ alone.
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError
+from normcheck.core.working_directory import import_from_here
 from normcheck.engine.survey.libraries import OWN, library
 
 MARK = "normalizer"
@@ -30,8 +30,7 @@ def marked(package: str) -> list[Implementation]:
 
     Raises `UsageError` for a package that cannot be found or marks nothing, and for a mark that cannot be read.
     """
-    if str(Path.cwd()) not in sys.path:  # python -m pytest adds it, the pytest script does not
-        sys.path.append(str(Path.cwd()))
+    import_from_here()
     found = [one for name, path in library(package).files() for one in _in_file(name, path)]
     if not found:
         raise UsageError(f"nothing in {package} is marked: write {EXAMPLE} above a function or class")

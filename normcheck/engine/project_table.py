@@ -44,8 +44,20 @@ class ProjectTable:
 
 def project_table(path: Path) -> ProjectTable:
     """The table of a pyproject.toml, if it exists. Raises `UsageError` for what it cannot mean, with the line."""
-    text = text_of(path)
-    content = content_of(path, text)
+    given = content_of(path, text_of(path)).get
+    return ProjectTable(
+        implementations=tuple(given("implementations", ())), packages=tuple(given("packages", ())),
+        contract=given("contract", {}), effort=given("effort", ""), strict=given("strict", False),
+    )  # fmt: skip
+
+
+def content_of(path: Path, text: str) -> dict[str, Any]:
+    """The content of the table, empty where there is none. Raises `UsageError` for what it cannot mean."""
+    content: Any = parsed(path, text)
+    for name in TABLES:
+        content = content.get(name, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"{path.name}: {name} is {type_in_toml(content)}; write a table, [tool.normcheck]")
     for key, value in content.items():
         if key not in KEYS:
             raise UsageError(
@@ -53,11 +65,7 @@ def project_table(path: Path) -> ProjectTable:
             )
         if key != ENTRIES:
             _require(f"{line_of(path, text, key)}: {key} of [tool.normcheck]", key, value)
-    given = content.get
-    return ProjectTable(
-        implementations=tuple(given("implementations", ())), packages=tuple(given("packages", ())),
-        contract=given("contract", {}), effort=given("effort", ""), strict=given("strict", False),
-    )  # fmt: skip
+    return dict(content)
 
 
 def _require(what: str, key: str, value: Any) -> None:
@@ -71,16 +79,6 @@ def _require(what: str, key: str, value: Any) -> None:
         raise UsageError(f"{what} is {type_in_toml(value)}; write true or false")
     if key in MAPPINGS and not (isinstance(value, dict) and all(isinstance(one, str) for one in value.values())):
         raise UsageError(f'{what} is no table of texts; write it as in {key} = {{ eps-place = "outside" }}')
-
-
-def content_of(path: Path, text: str) -> dict[str, Any]:
-    """The content of the table; empty where there is none. Raises `UsageError` where it is no table."""
-    table: Any = parsed(path, text)
-    for name in TABLES:
-        table = table.get(name, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"{path.name}: {name} is {type_in_toml(table)}; write a table, [tool.normcheck]")
-    return dict(table)
 
 
 def line_of(path: Path, text: str, key: str, index: int = 0) -> str:

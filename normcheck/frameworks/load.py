@@ -12,6 +12,7 @@ from typing import Any
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.foreign_code import ENDS, first_line
 from normcheck.core.target import target_of
+from normcheck.core.working_directory import import_from_here
 from normcheck.frameworks.fixed import with_arguments
 
 
@@ -49,8 +50,7 @@ def load(target: str) -> Any:
         if place.endswith(".py") or "/" in place:
             found: Any = _from_file(Path(place).expanduser(), target)
         else:
-            if str(Path.cwd()) not in sys.path:  # python -m pytest adds it, the pytest script does not
-                sys.path.append(str(Path.cwd()))
+            import_from_here()
             found = importlib.import_module(place)
     except UsageError:
         raise

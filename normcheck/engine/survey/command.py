@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.limits import Limits
+from normcheck.core.working_directory import import_from_here
 from normcheck.engine.batch.command import terminated
 from normcheck.engine.search import EFFORTS
 from normcheck.engine.settings import isolation_limits
@@ -45,8 +45,7 @@ class SurveyCommand:
         if self.effort not in EFFORTS:
             raise UsageError(f"unknown effort {shortened(self.effort)!r}; {suggest(self.effort, EFFORTS)}")
         isolation_limits(*(str(one) for one in (self.limits.seconds, self.limits.gigabytes, self.limits.total)))
-        if str(Path.cwd()) not in sys.path:  # python -m normcheck adds it, the script does not
-            sys.path.append(str(Path.cwd()))
+        import_from_here()
         named = [library(name) for name in dict.fromkeys(self.libraries)]
         effort = SurveyEffort(self.effort, self.limits, self.jobs or len(os.sched_getaffinity(0)))
         found: list[dict[str, Any]] = []

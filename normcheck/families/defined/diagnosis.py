@@ -26,7 +26,9 @@ def _among(*damages: str) -> Diagnose:
     """The diagnosis by slips, and by those faults that damage something of this kind."""
     own = {slip.name for slip in SLIPS}
     some = {name: fault for name, fault in ALL.items() if name in own or fault.damages in damages}
-    return reproducing(checks.CHECKS, some, faulty, like)
+    noisy = [name for name, fault in some.items() if fault.noisy]
+    first = {name: fault.suspected for name, fault in some.items() if fault.suspected is not None}
+    return reproducing(checks.CHECKS, some, faulty, like, noisy=noisy, first=first)
 
 
 _OF_OUTPUT, _OF_GRADIENT, _OF_ANY = _among(OUTPUT, CALLS), _among(BACKWARD, CALLS), _among(OUTPUT, BACKWARD, CALLS)
