@@ -39,39 +39,29 @@ def _present_leaves(layer: PreparedLayer) -> tuple[list[torch.Tensor], Callable[
     return [leaf.detach() for leaf in layer.leaves if leaf is not None], restore
 
 
+@without_compiler()
 def vjp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    """The gradients as a vector-Jacobian product: those of <y, dy> by `torch.func.grad`.
-
-    `torch.func.vjp` takes the same way, but to compare sizes it imports torch's symbolic shapes, a quarter of a second.
-    """
+    """The gradients as the vector-Jacobian product of `torch.func.vjp`."""
     layer = prepare(case)
     present, restore = _present_leaves(layer)
     dy = tensors.cotangent(case)
 
     def run() -> tuple[torch.Tensor, Leaves]:
-        with without_compiler() as before_backward:
-
-            def product(*leaves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                y = before_backward(layer.output(case, restore(*leaves)))
-                return (y * dy).sum(), y
-
-            places = tuple(range(len(present)))
-            grads, y = torch.func.grad(product, argnums=places, has_aux=True)(*present)
-            return y, restore(*grads)
+        y, product, *_ = torch.func.vjp(lambda *leaves: layer.output(case, restore(*leaves)), *present)
+        return y, restore(*product(dy))
 
     y, grads = guarded(run, case, layer.name)
     return answer(layer, case, y, [None if g is None else tensors.array(g) for g in grads])
 
 
+@without_compiler()
 def jacrev(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     """The gradient of the input as the product of the cotangent with the Jacobian of `torch.func.jacrev`."""
     layer = prepare(case)
     x, weight, bias = (None if leaf is None else leaf.detach() for leaf in layer.leaves)
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
-        with without_compiler() as before_backward:
-            forward = lambda value: before_backward(layer.output(case, (value, weight, bias)))
-            jacobian = torch.func.jacrev(forward)(x)
+        jacobian = torch.func.jacrev(lambda value: layer.output(case, (value, weight, bias)))(x)
         return layer.output(case, (x, weight, bias)), jacobian
 
     y, jacobian = guarded(run, case, layer.name)
@@ -96,6 +86,7 @@ def vmap(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     return answer(layer, case, y, [None if grads[0] is None else grads[0][1], None, None])
 
 
+@without_compiler()
 def jvp(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     """The derivative along the case's tangent, in forward mode."""
     layer = prepare(case)
@@ -155,6 +146,7 @@ class _OperatorRecorder(TorchDispatchMode):
 NORMALIZING = re.compile("(batch|group|instance|layer|rms|weight)_norm")
 
 
+@without_compiler()
 def observed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
     """A forward pass that records the normalizing operators of torch, and whether the memory format is kept."""
     layer, recorder = prepare(case), _OperatorRecorder()

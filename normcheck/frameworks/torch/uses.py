@@ -28,6 +28,7 @@ from normcheck.frameworks.torch.layer import (
     run_layer,
 )
 from normcheck.frameworks.torch.watch import Watch
+from normcheck.frameworks.torch.without_compiler import without_compiler
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer, Call
 
@@ -254,8 +255,9 @@ def _within(count: int) -> Callable[[Prepare, Case, bool], Answer]:
     return use
 
 
+@without_compiler()
 def _checkpointed(prepare: Prepare, case: Case, gradient: bool) -> Answer:
-    from torch.utils.checkpoint import checkpoint  # noqa: PLC0415  # imports symbolic shapes, most of a second
+    from torch.utils.checkpoint import checkpoint  # noqa: PLC0415  # as torch has it where it is used
 
     layer = prepare(case)
     return run_layer(layer, case, gradient, lambda: checkpoint(layer.forward, *layer.leaves, use_reentrant=False))
