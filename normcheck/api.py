@@ -39,6 +39,7 @@ class Verdict:
     formats: Mapping[str, str]  # "right", "warning" or "failed" by format
     warnings: tuple[Any, ...] = ()  # what is right but weaker than in torch: name, text, and what to declare
     checks: Mapping[str, int]  # how many passed, failed, were inconclusive, skipped or in error
+    laws: Mapping[str, Mapping[str, str]]  # the status of each law, by topic
     compared: int  # how many numbers were compared
     seconds: float
     invariances: Mapping[str, str]

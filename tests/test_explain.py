@@ -17,10 +17,10 @@ from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.explain import pages
 from normcheck.explain.conventions import MEANINGS
-from normcheck.explain.examples import EXAMPLES, TEMPLATE, code
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
+from normcheck.normalizers.faults.wrong_lines import EXAMPLES, TEMPLATE, code
 from normcheck.report.page import lines
 
 WORDS = [word for some in pages.words().values() for word in some]

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from normcheck.core.floats import FORMATS
-from normcheck.explain.examples import EXAMPLES, code
 from normcheck.frameworks.numpy import framework as numpy_framework
 from normcheck.frameworks.protocol import Framework, FunctionStyle, LayerParts
 from normcheck.frameworks.torch import framework as torch_framework
 from normcheck.normalizers.case import Case
+from normcheck.normalizers.faults.wrong_lines import EXAMPLES, code
 from normcheck.normalizers.sampling.recipes import Sizes
 from normcheck.normalizers.subject import Answer
 from normcheck.testing.framework import REQUIREMENTS, Requirement, Samples, unfulfilled

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from normcheck.core.errors import UsageError
-from normcheck.report import files, html
+from normcheck.report import files, html, plots
 
 EVIL_TITLE = "taken"
 
@@ -68,6 +68,58 @@ def test_every_finding_has_its_witness_and_reproduction(document: dict[str, Any]
     assert text.count("without normcheck") == len(findings)
     assert text.count("<h4>") == sum(len(one["causes"]) for one in document["implementations"]) == 1
     assert f"<h4>one-pass-variance, {len(findings)} laws</h4>" in text
+
+
+def test_a_cause_shows_the_wrong_line_beside_the_right_one(document: dict[str, Any], written: Path) -> None:
+    (cause,) = (cause for one in document["implementations"] for cause in one["causes"])
+    (shown,) = re.findall(r'<div class="sides">(.*?)</div></div>', written.read_text(), flags=re.DOTALL)
+
+    assert cause["wrong"] == ["var = (h * h).mean(-1, keepdim=True) - mean * mean"]
+    assert re.findall(r"<pre[^>]*>(.*?)</pre>", shown, flags=re.DOTALL) == [cause["wrong"][0], cause["right"]]
+
+
+def test_the_matrix_counts_the_laws_of_each_topic_and_leads_to_them(document: dict[str, Any], written: Path) -> None:
+    text = written.read_text()
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text[text.index('class="matrix"') :].partition("</table>")[0])[1:]
+
+    for one, row in zip(document["implementations"], rows, strict=True):
+        asked = [status for own in one["laws"].values() for status in own.values() if status != "skipped"]
+        counts = [found.split(" of ") for found in re.findall(r">([\d of]+)</a></td>", row)]
+        assert sum(int(found[-1]) for found in counts) == len(asked)
+        assert sum(int(found[0]) for found in counts if len(found) == 2) == sum(one != "passed" for one in asked)
+        assert {status: sum(own.count(status) for own in [[*o.values()] for o in one["laws"].values()])
+                for status in one["checks"]} == one["checks"]  # fmt: skip
+        assert all(f'id="{place}"' in text for place in re.findall(r'<td[^>]*><a href="#([^"]*)"', row))
+
+
+def test_accuracy_has_a_panel_for_each_format() -> None:
+    """With a line of a variance in one pass where there is a variance, and the bound in red where it decides."""
+    points = {"condition": [[1.0, 0.2], [1024.0, 30.0], [4096.0, "inf"]], "width": [[4, 0.2]]}
+    curves = {"forward float32": points, "backward float32": points, "forward float16": points}
+    formats = ["float64", "float32", "float16"]
+    plain = plots.accuracy(curves, {}, formats, "a")
+    compared = plots.accuracy(curves | {"one-pass float32": points}, {"forward float16": "half"}, formats, "a")
+
+    assert [plain.count(f">{title}<") for title in (*formats, plots.COMPARED)] == [0, 1, 1, 0]
+    assert [compared.count(f">{title}<") for title in ("float32", "float16 (half)", plots.COMPARED)] == [1, 1, 1]
+    assert (plain.count("stroke: var(--bad)"), compared.count("stroke: var(--bad)")) == (4, 2)
+    assert plots.accuracy({}, {}, formats, "a") == ""
+
+
+def test_a_variance_in_one_pass_loses_its_digits_with_the_square_of_the_condition(document: dict[str, Any]) -> None:
+    curves = document["implementations"][0]["curves"]
+    drawn = {place: dict(curve["condition"]) for place, curve in curves.items() if place.startswith("one-pass")}
+    assert drawn
+    for curve in drawn.values():
+        hard, easy = max(curve), min(curve)
+        assert curve[hard] > curve[easy]
+
+
+def test_a_cell_of_the_matrix_opens_the_laws(opened: Any) -> None:
+    laws = opened.locator("section[data-i='1'] details.laws")
+    assert laws.get_attribute("open") is None
+    opened.locator("tr[data-of='1'] td.failed a").first.click()
+    assert laws.get_attribute("open") is not None
 
 
 def test_plots_use_the_colors_of_the_page(written: Path) -> None:
@@ -163,7 +215,7 @@ def shown(tab: Any) -> list[str]:
 
 def test_hostile_names_are_shown_and_do_nothing(opened: Any) -> None:
     assert opened.title() != EVIL_TITLE
-    assert opened.locator("section h2").nth(1).inner_text().startswith("layer_norm = </script><script>document.title")
+    assert opened.locator("section h2").nth(1).text_content().startswith("layer_norm = </script><script>document.title")
     assert opened.evaluate("document.querySelectorAll('img').length") == 0
 
 

@@ -20,6 +20,9 @@ from normcheck.core.result import CheckWarning, Outcome
 from normcheck.core.spec import Row
 from normcheck.core.subject import BoundSubject
 
+TABLE, USES, LAWS = "Table 1", "use", "laws"
+"""Topics of the checks to which a family gives none."""
+
 
 class KnownFault(Protocol):
     """A known way to be wrong, as far as every family describes it."""
@@ -34,6 +37,18 @@ class KnownFault(Protocol):
     def concerns(self) -> Callable[[Any], bool]: ...
     @property
     def damages(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLines:
+    """Lines of plain code with a fault, and the line in whose place they stand."""
+
+    wrong: tuple[str, ...]
+    right: str
+
+
+def _no_lines(name: str) -> WrongLines | None:
+    return None
 
 
 def _no_row(entry: Any) -> Row | None:
@@ -93,9 +108,11 @@ class Family:
     bind: Callable[[Implementation, Any], BoundSubject]  # from a claim and the entry that it names
     checks: tuple[Check, ...]  # in the order of the report
     table: tuple[Check, ...] = ()  # those that measure the columns of Table 1 and beyond
+    by_topic: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)  # for reports; it need not have all checks
     faults: Mapping[str, Any]  # `KnownFault`s by name
     faulty: Callable[[Any, Any, Contract], Any]  # the reference with one fault, or without any, under a contract
     like: Callable[[Any, Any], Any] = lambda made, subject: made  # a reference with what a subject cannot be given
+    lines: Callable[[str], WrongLines | None] = _no_lines  # of plain code with the fault of that name
     sections: Callable[[Any], Iterable[Section]]  # of an entry's page
     row: Callable[[Any], Row | None] = _no_row  # of Table 1
     extended: Callable[[Any], Mapping[str, bool]] = _no_cells  # of `spec.EXTENDED_NAMES`, the columns that it has
@@ -125,3 +142,12 @@ class Family:
     def entry_type(self) -> type:
         """The type of its entries."""
         return type(self.entries[0])
+
+    def topics(self) -> dict[str, str]:
+        """The topic of each check by name, a word or two: under it a report shows how many of its laws hold."""
+        given = {check.name: topic for topic, own in self.by_topic.items() for check in own}
+        table = {check.name for check in self.table}
+        return {
+            name: given.get(name) or (TABLE if name in table else USES if name in self.uses else LAWS)
+            for name in (check.name for check in self.checks)
+        }

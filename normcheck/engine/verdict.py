@@ -40,6 +40,9 @@ MOST_SHAPES = 8
 RIGHT, WARNING = "right", "warning"
 """What a format can be, beside failed."""
 
+BINDING = "binding"
+"""The topic of what is asked before all laws: whether it can be called, and its conventions."""
+
 INCOMPLETE = "incomplete"
 """The verdict of an implementation of which a question that was to be asked has no answer."""
 
@@ -131,6 +134,7 @@ def implementation(
         "formats": formats(outcomes),
         "findings": [o.finding.record() for o in outcomes if o.finding is not None],
         "checks": counts,
+        "laws": _by_topic(outcomes),
         "compared": sum(o.compared for o in outcomes),
         "seconds": round(sum(o.seconds for o in outcomes), 3),
         "invariances": {
@@ -169,6 +173,14 @@ def implementation(
     return record
 
 
+def _by_topic(outcomes: Sequence[Outcome]) -> dict[str, dict[str, str]]:
+    """The status of each law, by topic, in the order in which they are listed."""
+    out: dict[str, dict[str, str]] = {}
+    for o in outcomes:
+        out.setdefault(families.TOPICS.get(o.check, BINDING), {})[o.check] = o.status
+    return out
+
+
 def causes(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """What makes laws fail, in the order in which it was found: each with its checks and its most telling finding."""
     by_name: dict[str, list[Outcome]] = {}
@@ -181,7 +193,7 @@ def causes(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
     findings = [one.finding for one in some if one.finding is not None]
-    fault = families.FAULTS.get(name)
+    fault, lines = families.FAULTS.get(name), families.wrong_lines(name)
     return {
         "name": name,
         "story": fault.story if fault else _raised(findings) if name.startswith(RAISES) else "",
@@ -189,6 +201,8 @@ def _cause(name: str, some: Sequence[Outcome]) -> dict[str, Any]:
         "declare": next((one.remedy for one in findings if one.check == CONVENTIONS), ""),
         "checks": list(dict.fromkeys(one.check for one in findings)),
         "finding": max(findings, key=conviction).record(),
+        "wrong": [] if lines is None else list(lines.wrong),
+        "right": "" if lines is None else lines.right,
     }
 
 

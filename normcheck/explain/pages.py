@@ -15,7 +15,6 @@ from normcheck.core.page import Section
 from normcheck.core.spec import Entry
 from normcheck.explain import conventions
 from normcheck.explain.conventions import MEANINGS
-from normcheck.explain.examples import EXAMPLES, TEMPLATE
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
 
@@ -81,11 +80,10 @@ def _fault(fault: KnownFault) -> Page:
         ("can befall", (", ".join(able),)),
         ("damages", (f"{fault.damages}",)),
     ]
-    example = EXAMPLES.get(fault.name)
-    if example is not None:
-        right = TEMPLATE[example.line]
-        sections.append(("wrong", tuple(f"    {line}" for line in example.wrong)))
-        sections.append(("right", (f"    {right}",)))
+    lines = families.wrong_lines(fault.name)
+    if lines is not None:
+        sections.append(("wrong", tuple(f"    {line}" for line in lines.wrong)))
+        sections.append(("right", (f"    {lines.right}",)))
     return Page(f"{fault.name}: a fault", tuple(sections))
 
 

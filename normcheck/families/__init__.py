@@ -25,7 +25,7 @@ from typing import Any
 from normcheck.core.check import Check
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import UsageError, suggest
-from normcheck.core.family import Family, KnownFault
+from normcheck.core.family import Family, KnownFault, WrongLines
 from normcheck.core.spec import Entry, Printed
 from normcheck.core.subject import BoundSubject
 from normcheck.identify.identify import identify as identify
@@ -56,8 +56,16 @@ TABLE_CHECKS: tuple[Check, ...] = tuple(check for family in FAMILIES for check i
 
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}
 
+TOPICS: dict[str, str] = {name: topic for family in FAMILIES for name, topic in family.topics().items()}
+"""The topic of each check, a word or two."""
+
 FAULTS: dict[str, KnownFault] = {name: fault for family in FAMILIES for name, fault in family.faults.items()}
 """Every known fault, by name."""
+
+
+def wrong_lines(fault: str) -> WrongLines | None:
+    """Lines of plain code with the fault of that name, if they are known."""
+    return next((found for family in FAMILIES if (found := family.lines(fault)) is not None), None)
 
 
 def get(kind: str) -> Any:

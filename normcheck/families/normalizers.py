@@ -17,6 +17,7 @@ from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import (
     CHECKS,
+    TOPICS,
     call_modes,
     extended,
     folding,
@@ -27,6 +28,7 @@ from normcheck.normalizers.checks import (
     translated,
 )
 from normcheck.normalizers.checks.within_bounds import near
+from normcheck.normalizers.faults import wrong_lines
 from normcheck.normalizers.faults.conventions import CONVENTIONS, SHOWN_BY, WEAKER
 from normcheck.normalizers.network import network
 from normcheck.normalizers.normalizer import Normalizer
@@ -53,8 +55,10 @@ FAMILY = Family(
     subject=Subject,
     checks=CHECKS,
     table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
+    by_topic=TOPICS,
     faults=faults.ALL,
     faulty=_faulty,
+    lines=wrong_lines.lines,
     sections=lambda entry: explain.sections(entry, names_of),
     row=transforms.derived_row,
     extended=transforms.extended,

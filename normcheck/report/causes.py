@@ -121,6 +121,11 @@ def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def failing_lines(record: Mapping[str, Any], *, telling: bool = True) -> Iterator[tuple[str, str]]:
     """A label and a text for each cause, the command that declares all causes, and what was found by format."""
     yield from (("cause", cause(one, telling=telling)) for one in record.get("causes", ()))
+    yield from conditions(record)
+
+
+def conditions(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A label and a text: under which options all causes are meant, and what was found by format."""
     declared = [one["declare"] for one in record.get("causes", ())]
     if declared and all(declared):
         words = " ".join(f"--norm-contract {word}" for word in [*_declared(record), *declared])

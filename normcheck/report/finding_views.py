@@ -25,7 +25,10 @@ def figure(value: Any) -> str:
 
 
 def cause_views(record: Mapping[str, Any], characters: int) -> Iterator[dict[str, Any]]:
-    """Each cause in words, and its findings, as many with their scripts as there is room for."""
+    """Each cause in words, the wrong line beside the right one where they are known, and its findings.
+
+    As many of these with their scripts as there is room for.
+    """
     left = characters
     for cause, records in causes.grouped(record):
         findings = []
@@ -34,7 +37,13 @@ def cause_views(record: Mapping[str, Any], characters: int) -> Iterator[dict[str
             fits = left >= 0 or not found["script"]
             findings.append(found if fits else found | {"script": "", "left_out": True})
         if findings:
-            yield {"title": causes.title(cause), "findings": findings}
+            yield {
+                "title": causes.title(cause),
+                "story": causes.cause(cause),
+                "wrong": "\n".join(cause.get("wrong", ())),
+                "right": cause.get("right", ""),
+                "findings": findings,
+            }
 
 
 def _finding(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import causes, plots, speed
+from normcheck.report import causes, laws, plots, speed
 from normcheck.report.completeness import INCOMPLETE, lines, unanswered
 from normcheck.report.finding_views import SCRIPT_CHARACTERS, cause_views, figure
 from normcheck.report.formats import formats_in
@@ -35,6 +35,10 @@ from normcheck.report.terminal import (
 
 VERDICTS = ("failed", "error", INCOMPLETE, "inconclusive", "passed")
 """In the order of importance to a reader."""
+
+
+HEAT = ((0.1, "cool"), (0.5, "warm"), (1.0, "hot"), (float("inf"), "over"))
+"""Shares of a bound, at most, and the names of their colors on the page."""
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
@@ -61,9 +65,13 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
         kinds=sorted({str(one["kind"]) for one in records}),
         heads=[" ".join(head) for head in HEADS + EXTENDED_HEADS],
         groups=list(_table(records)),
+        topics=(topics := laws.topics(records)),
         words=WORDS | {"": ""},
         formats=formats,
-        implementations=[_view(i, one, formats, SCRIPT_CHARACTERS // len(records)) for i, one in enumerate(records)],
+        implementations=[
+            _view(i, one, formats, SCRIPT_CHARACTERS // len(records)) | {"cells": list(laws.cells(one, topics))}
+            for i, one in enumerate(records)
+        ],
     )
 
 
@@ -86,8 +94,9 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
         "record": record,
         "unanswered": unanswered(record),
         "causes": list(cause_views(record, characters)),
+        "laws": list(laws.listed(record)),
         "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
-        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
+        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), _classes(record), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
         "speed": speeds,
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
@@ -103,7 +112,9 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
 def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Short facts for the list under the heading."""
     tightest, contract = record.get("tightest"), record.get("contract")
-    yield from causes.lines(record)
+    if record.get("causes"):
+        yield from causes.conditions(record)
+    yield from (("warning", text) for text in causes.warnings(record.get("warnings", ())))
     if record["compared"]:
         yield "gradient", record["gradient"]
     if contract:
@@ -115,18 +126,28 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from record.get("information", {}).items()
 
 
-def _accuracy(found: Mapping[str, Any], formats: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """A line for each pass with a cell for each format: the share of the bound, and the class if it is not "sound"."""
+def _classes(record: Mapping[str, Any]) -> dict[str, str]:
+    """The accuracy class of each pass and format."""
+    return {place: str(found["class"]) for place, found in record.get("accuracy", {}).items()}
+
+
+def _accuracy(found: Mapping[str, Any], formats: Sequence[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A line for each pass with a cell for each format: the share of the bound, and the class if it is not "sound".
+
+    Each with its heat: how much of the bound is used up.
+    """
     for part in PASSES:
         cells = [found.get(f"{part} {format}") for format in formats]
         if any(cells):
             yield part, [_accuracy_cell(cell) for cell in cells]
 
 
-def _accuracy_cell(cell: Mapping[str, Any] | None) -> str:
+def _accuracy_cell(cell: Mapping[str, Any] | None) -> tuple[str, str]:
     if cell is None:
-        return ""
-    return figure(cell["share"]) + ("" if cell["class"] == "sound" else f" ({cell['class']})")
+        return "", ""
+    share = float(cell["share"])
+    heat = next(name for most, name in HEAT if not share > most)  # NaN is cool: what it says is in the cell
+    return figure(cell["share"]) + ("" if cell["class"] == "sound" else f" ({cell['class']})"), heat
 
 
 def _speeds(speeds: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

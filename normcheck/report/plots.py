@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -75,55 +75,70 @@ def _svg(figure: Figure, place: str, name: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{name}" class="plot" style="{widest}" ', 1)
 
 
-def _logarithmic(axes: Axes, values: Sequence[float]) -> float:
-    """Make the axis of shares logarithmic, draw the bound, and return the height at which infinity is drawn."""
-    known = [v for v in values if math.isfinite(v)]
-    top = max([3.0, *(10.0 * v for v in known)])
+PASSES = (("forward", 0, "-"), ("backward", 1, "-"), ("one-pass", -1, ":"))
+"""What is drawn for each format: the number of its color, negative for a quiet one, and the style of its line."""
+
+COMPARED = "E[x\u00b2] \u2212 E[x]\u00b2, for comparison"
+
+
+def _points(curves: Mapping[str, Mapping[str, Any]], place: str, axis: str) -> list[tuple[float, float]]:
+    """The points of a line; zero cannot be drawn on a logarithmic axis."""
+    points = [(float(x), float(y)) for x, y in curves.get(place, {}).get(axis, [])]
+    return [(x, y) for x, y in points if y > 0.0]
+
+
+def accuracy(
+    curves: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str], formats: Sequence[str], place: str
+) -> str:
+    """Error in units of the bound, over the condition and over the width; empty if nothing was measured.
+
+    A column for each format. curves: by "PASS FORMAT" and axis, pairs of place and error. classes: by "PASS FORMAT",
+    the accuracy class, in which the format is judged. formats: in the order of the columns.
+    """
+    measured = {
+        one: [y for part in ("forward", "backward") for axis in AXES for _, y in _points(curves, f"{part} {one}", axis)]
+        for one in formats
+    }
+    drawn = [one for one, errors in measured.items() if errors]
+    if not drawn:
+        return ""
+    top = max([3.0, *(10.0 * y for one in drawn for y in measured[one] if math.isfinite(y))])
+    with mpl.rc_context(STYLE):
+        figure = _figure(max(4.0, 2.4 * len(drawn)), 4.4)
+        grid = figure.subplots(len(AXES), len(drawn), sharey=True, sharex="row", squeeze=False)
+        named: dict[str, Any] = {}
+        for i, (axis, label) in enumerate(AXES.items()):
+            for axes, format in zip(grid[i], drawn, strict=True):
+                _panel(axes, curves, format, axis, top)
+                named |= {str(line.get_label()): line for line in axes.get_lines()}
+                judged = classes.get(f"forward {format}", "sound")
+                axes.axhline(1.0, color=BAD if judged == "sound" else INK, linewidth=1.2, linestyle="--")
+                if i == 0:
+                    axes.set_title(format if judged == "sound" else f"{format} ({judged})", fontsize=9)
+            grid[i, 0].set_ylabel("error / bound")
+            grid[i, len(drawn) // 2].set_xlabel(label)
+        figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=len(named), fontsize=8)
+        return _svg(figure, place, "Error over its bound by format, condition and width; the dashed line is the bound")
+
+
+def _panel(axes: Axes, curves: Mapping[str, Mapping[str, Any]], format: str, axis: str, top: float) -> None:
     axes.set_yscale("log")
     axes.set_ylim(LEAST_SHARE / 1.5, top)
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle="--")
-    return top / 1.5
-
-
-def _lines(
-    curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], axis: str
-) -> Iterator[tuple[int, str, list[Any]]]:
-    for i, format in enumerate(formats):
-        for part in ("forward", "backward"):
-            points = [(float(x), float(y)) for x, y in curves.get(f"{part} {format}", {}).get(axis, [])]
-            drawn = [(x, y) for x, y in points if y > 0.0]  # zero cannot be drawn on a logarithmic axis
-            if drawn:
-                yield i % len(SERIES), f"{part} {format}", drawn
-
-
-def accuracy(curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], place: str) -> str:
-    """Error in units of the bound, over the condition and over the width; empty if nothing was measured.
-
-    curves: by "PASS FORMAT" and axis, pairs of place and error. formats: in the order of their colors.
-    """
-    if not curves:
-        return ""
-    with mpl.rc_context(STYLE):
-        figure = _figure(8.4, 3.1)
-        both = figure.subplots(1, 2, sharey=True)
-        every = [y for axis in AXES for _, _, points in _lines(curves, formats, axis) for _, y in points]
-        for axes, (axis, label) in zip(both, AXES.items(), strict=True):
-            top = _logarithmic(axes, every)
-            axes.set_xscale("log", base=2)
-            axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
-            axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-            axes.minorticks_off()
-            for i, name, points in _lines(curves, formats, axis):
-                axes.plot(
-                    [x for x, _ in points], [min(max(y, LEAST_SHARE), top) for _, y in points], color=SERIES[i],
-                    marker=MARKERS[i], markersize=3.5, linewidth=1.2,
-                    linestyle="-" if name.startswith("forward") else ":", label=name,
-                )  # fmt: skip
-            axes.set_xlabel(label)
-        both[0].set_ylabel("error / bound")
-        figure.legend(*both[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-        return _svg(figure, place, "Error over its bound, by condition and by width; the dashed line is the bound")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=5))
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.minorticks_off()
+    for part, number, style in PASSES:
+        points = _points(curves, f"{part} {format}", axis)
+        if not points or (part == "one-pass" and axis != "condition"):
+            continue
+        quiet = number < 0
+        axes.plot(
+            [x for x, _ in points], [min(max(y, LEAST_SHARE), top / 1.5) for _, y in points],
+            color=INK if quiet else SERIES[number], marker="" if quiet else MARKERS[number], markersize=3.0,
+            linewidth=1.2, linestyle=style, alpha=0.6 if quiet else 1.0, label=COMPARED if quiet else part,
+        )  # fmt: skip
 
 
 def gradient(shares: Mapping[str, Any], place: str) -> str:

@@ -60,5 +60,19 @@ _ALL: tuple[Check, ...] = (
 
 CHECKS = tuple(map(in_form, _ALL))
 
+TOPICS: dict[str, tuple[Check, ...]] = {
+    "accuracy": accuracy.CHECKS + special.CHECKS,
+    "eps": epsilon.CHECKS,
+    "gradient": gradient.CHECKS,
+    "statistics": statistics.CHECKS + history.CHECKS,
+    "layout": layout.CHECKS,
+    "use": purity.CHECKS + call_modes.CHECKS + modes.CHECKS + construction.CHECKS + reparametrization.CHECKS,
+    "sizes": sizes.CHECKS + grid.CHECKS + batch_invariance.CHECKS,
+    "refusals": refusals.CHECKS,
+    "networks": activations.CHECKS + networks.CHECKS + weight_norm_nets.CHECKS,
+    "compilers": translated.CHECKS,
+}
+"""What reports count together, beside the columns of Table 1 and the laws."""
+
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}
 """The checks of normalizers by name."""

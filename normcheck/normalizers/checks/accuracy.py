@@ -15,7 +15,7 @@ from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.bounds.exactness import HALF_A_STEP, rounded_once
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import forms, quantized
-from normcheck.normalizers.checks.curves import curve
+from normcheck.normalizers.checks.curves import curve, one_pass
 from normcheck.normalizers.checks.declared import declared
 from normcheck.normalizers.checks.within_bounds import answer_of, resolved, truth_of
 from normcheck.normalizers.normalizer import Normalizer
@@ -41,7 +41,7 @@ def compare(subject: Subject, truth: Truth, y: Array, pass_name: str) -> Compari
         if one.compared:
             metrics[f"accuracy/{pass_name} {case.format.name}/{accuracy.name}"] = one.bound_ratio
         if accuracy is bounds.SOUND and case.training:
-            metrics |= curve(truth, pass_name, bound_ratios(y, truth.y, limit, rounding)[1])
+            metrics |= curve(truth, pass_name, bound_ratios(y, truth.y, limit, rounding)[1]) | one_pass(truth, limit)
         if accuracy is wanted:
             term = bound.largest(one.where) if one.compared else ""
             detail = f"the bound is mostly {term}" if not one.holds else ""

@@ -24,3 +24,18 @@ def curve(truth: Truth, key: str, share: Array) -> dict[str, float]:
     place = f"curve/{key} {truth.case.format.name}"
     out = {f"{place}/condition/{k}": float(worst[hardness == k].max()) for k in np.unique(hardness).tolist()}
     return out | {f"{place}/width/{truth.partition.n}": float(worst.max())}
+
+
+def one_pass(truth: Truth, limit: Array) -> dict[str, float]:
+    """The curve of a variance computed as E[x^2] - E[x]^2, for comparison; empty where no variance is computed.
+
+    To first order one rounding of E[x^2] changes v by u kappa^2 v, and xh by half of that (Chan, Golub, LeVeque 1983).
+    """
+    k = truth.setting
+    if not (k.centered and k.scaled) or bounds.given(truth):
+        return {}
+    loss = 0.5 * bounds.SOUND.unit(truth.case.format) * np.square(truth.kappa) * np.abs(truth.saved.xh)
+    gain = np.ones(()) if truth.gain is None else np.abs(truth.gain)
+    allowed = np.broadcast_to(limit, truth.y.shape)
+    error = np.broadcast_to(gain, truth.y.shape) * truth.partition.scatter(loss)
+    return curve(truth, "one-pass", np.divide(error, allowed, out=np.zeros(truth.y.shape), where=allowed > 0.0))

@@ -45,6 +45,10 @@ for (const button of all(".copy")) {
   });
 }
 
+for (const link of all(".matrix td a")) {
+  link.addEventListener("click", () => { one(link.hash.slice(1)).closest("details").open = true; });
+}
+
 one("theme").addEventListener("change", (event) => { document.documentElement.style.colorScheme = event.target.value; });
 
 let closed = [];

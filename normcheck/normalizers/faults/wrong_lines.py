@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from normcheck.core.family import WrongLines
+
 TEMPLATE = {
     "input": "h = x.to(torch.promote_types(x.dtype, torch.float32))",
     "mean": "mean = h.mean(-1, keepdim=True)",
@@ -83,6 +85,12 @@ EXAMPLES = {
         ),
     ),
 }  # fmt: skip
+
+
+def lines(name: str) -> WrongLines | None:
+    """The wrong lines of a fault, if they are known."""
+    example = EXAMPLES.get(name)
+    return None if example is None else WrongLines(example.wrong, TEMPLATE[example.line])
 
 
 def code(name: str) -> str:
