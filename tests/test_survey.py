@@ -51,6 +51,12 @@ class CopiedNorm(nn.Module):
 def gemma_norm(x, weight, eps=1e-6):
     return nn.functional.rms_norm(x, x.shape[-1:], 1.0 + weight, eps)
 
+def floor_norm(x, weight):
+    return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * weight
+
+def build_norm(pretrained=False, **options):
+    raise MemoryError("a model is built")
+
 def wrong_norm(x, weight, eps=1e-6):
     return nn.functional.rms_norm(torch.nan_to_num(x), x.shape[-1:], weight, eps)
 
@@ -95,6 +101,8 @@ STANDINGS = {
     "madeup:RightNorm": "right",
     "madeup:private_place_norm": "unbound",
     "madeup.layers:gemma_norm": "convention",
+    "madeup.layers:floor_norm": "convention",
+    "madeup.layers:build_norm": "unbound",
     "madeup.layers:wrong_norm": "finding",
     "madeup.layers:NormConfig": "unbound",
     "madeup.more.bad:hanging_norm": "stopped",

@@ -66,6 +66,7 @@ class Parameter:
     name: str
     required: bool
     keyword: bool  # it can be passed by name
+    default: str = ""  # its default value as code, where that is one which no array stands for: True, 3, "same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,13 @@ def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
     `*args` and `**kwargs` stand for the parameters of the callable to which they are passed on.
     """
     found = forwarding.parameters(function)
-    return [Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY) for p in found or ()] or None
+    return [
+        Parameter(
+            p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY,
+            repr(p.default) if isinstance(p.default, bool | int | float | str) else "",
+        )
+        for p in found or ()
+    ] or None  # fmt: skip
 
 
 def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:

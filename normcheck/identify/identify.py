@@ -7,6 +7,7 @@ conventions found, reproduces the outputs. Only then are gradient, state and acc
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -25,8 +26,10 @@ from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
 from normcheck.frameworks import registry
 from normcheck.frameworks.binder import subject as bound
+from normcheck.frameworks.fixed_eps import FLOORS
 from normcheck.frameworks.load import load
 from normcheck.identify import measure, reference_fit
+from normcheck.identify.eps_place import eps_place
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
 from normcheck.normalizers import catalog, transforms
@@ -139,12 +142,11 @@ def forward_pass(subject: Subject) -> Seen:
     found: dict[str, str] = {}
     if statistic is not None and statistic.divisor == "n - 1":
         found["variance"] = "unbiased"
-    if any(one.place == "outside" for one in eps.values()):
-        found["eps-place"] = "outside"
+    found |= eps_place(subject, reads, eps)
     if affine.weight == "1+w":
         found["weight"] = "1+w"
     domain = subject.domain
-    if domain.eps is not None and eps:
+    if domain.eps is not None and eps and found.get("eps-place") not in FLOORS:
         fixed = {f: 0.0 if np.isnan(one.value) else one.value for f, one in eps.items()}
         domain = replace(domain, eps=fixed.get(FLOAT32.name, domain.eps), eps64=fixed.get(FLOAT64.name))
     under = replace(subject, contract=contract(found), domain=domain)
@@ -209,6 +211,7 @@ def _eps(seen: Seen, defaults: Subject | None) -> tuple[dict[str, float], str, s
     if not passed:
         return {f: one.value for f, one in seen.eps.items()}, place, "none"
     taken = measure.drawn(seen.subject, measure.usual_format(seen.subject)).eps
+    taken /= math.sqrt(seen.reads) if seen.subject.contract.eps_place == "floor" else 1.0  # under the length of a set
     obeyed = all(abs(one.value - taken) < 1e-3 * taken for one in seen.eps.values())
     own: dict[str, float] = {}
     if defaults is not None:

@@ -152,6 +152,21 @@ def outside_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5
     return _layer_norm(input, normalized_shape, weight, bias, eps, lambda m: m, scale)
 
 
+def length_floor_rms_norm(input, weight, eps=1e-6):
+    """The length of a row is at least eps, as in torch.nn.functional.normalize."""
+    return torch.nn.functional.normalize(input, dim=-1, eps=eps) * input.shape[-1] ** 0.5 * weight
+
+
+def root_floor_rms_norm(input, weight, eps=1e-6):
+    """The root of the mean square is at least eps."""
+    return input / input.square().mean(-1, keepdim=True).sqrt().clamp_min(eps) * weight
+
+
+def fixed_floor_rms_norm(input, weight):
+    """The length of a row is at least torch's 1e-12."""
+    return torch.nn.functional.normalize(input, dim=-1) * input.shape[-1] ** 0.5 * weight
+
+
 def mean_constant_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """E[x] is held constant in the backward."""
     return _layer_norm(input, normalized_shape, weight, bias, eps, torch.Tensor.detach, _root)
