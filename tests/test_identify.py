@@ -68,6 +68,8 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
     ("unbiased_layer_norm", "layer_norm", {"variance": "unbiased"}, 1e-5),
     ("outside_layer_norm", "layer_norm", {"eps-place": "outside"}, 1e-5),
     ("root_floor_rms_norm", "rms_norm", {"eps-place": "root-floor"}, 1e-6),
+    ("axis_two_rms_norm", "rms_norm", {"shapes": "some"}, 1e-6),
+    ("OneAxisRMSNorm", "rms_norm", {"shapes": "some"}, 1e-5),
     ("mean_constant_layer_norm", "layer_norm", {"gradient": "mean-constant"}, 1e-5),
     ("variance_constant_layer_norm", "layer_norm", {"gradient": "variance-constant"}, 1e-5),
     ("statistics_constant_layer_norm", "layer_norm", {"gradient": "statistics-constant"}, 1e-5),
