@@ -70,6 +70,7 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
     ("root_floor_rms_norm", "rms_norm", {"eps-place": "root-floor"}, 1e-6),
     ("axis_two_rms_norm", "rms_norm", {"shapes": "some"}, 1e-6),
     ("OneAxisRMSNorm", "rms_norm", {"shapes": "some"}, 1e-5),
+    ("FilledRMSNorm", "rms_norm", {"initial": "any"}, 1e-5),
     ("mean_constant_layer_norm", "layer_norm", {"gradient": "mean-constant"}, 1e-5),
     ("variance_constant_layer_norm", "layer_norm", {"gradient": "variance-constant"}, 1e-5),
     ("statistics_constant_layer_norm", "layer_norm", {"gradient": "statistics-constant"}, 1e-5),

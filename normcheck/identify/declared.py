@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from normcheck.core.claim import Implementation
+from normcheck.core.errors import CallError
 from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from normcheck.frameworks import own_shapes
 from normcheck.frameworks.binder import subject as bound
 from normcheck.identify import measure, reference_fit
 from normcheck.normalizers.bounds.contracted import demanded
+from normcheck.normalizers.checks import construction
 from normcheck.normalizers.subject import Subject
 
 
 def shapes(subject: Subject) -> dict[str, str]:
     """That some ranks or numbers of normalized axes are left out, if it computes its kind on others only."""
     return {} if own_shapes.restricted(subject) is subject.domain else {"shapes": "some"}
+
+
+def initial(subject: Subject) -> dict[str, str]:
+    """That a new layer may start with other values than documented, if it does: a model may fill what it constructs."""
+    (check,) = construction.CHECKS
+    if check.lacks(subject):
+        return {}
+    case = check.space.recipe(subject.normalizer, next(check.space.explicit_examples(subject)))
+    free = replace(subject, contract=replace(subject.contract, initial="any"))
+    try:
+        differs = not construction.constructed(subject, case).holds and construction.constructed(free, case).holds
+    except CallError:
+        return {}
+    return {"initial": "any"} if differs else {}
 
 
 def formats(subject: Subject) -> dict[str, str]:

@@ -281,7 +281,7 @@ def _with_reference_fit(report: IdentityReport, seen: Seen, defaults: Subject | 
     subject = replace(seen.subject, contract=contract(found))
     found |= {"eps-format": FLOAT32.name} if reference_fit.eps_format(subject) == FLOAT32.name else {}
     subject = replace(subject, contract=contract(found))
-    found |= declared.formats(subject)
+    found |= declared.initial(subject) | declared.formats(subject)
     subject = replace(subject, contract=contract(found), domain=narrowed(subject.domain, contract(found)))
     more = declared.accuracy(subject) | declared.eps(subject, loaded, found)
     subject = replace(subject, contract=contract(found | more))

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from normcheck.report.card import PLACES
+from normcheck.report.card import PLACES, state
+from normcheck.report.message import measured
+from normcheck.report.public_reports import public_reports
 
-HEADS = ("normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "warnings", "findings")
+HEADS = (
+    "normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "running statistics",
+    "warnings", "findings", "public reports",
+)  # fmt: skip
 """The columns of a library's table."""
 
 LISTED = ("unbound", "unknown", "stopped", "undecided")
@@ -36,15 +41,25 @@ def offset(card: Mapping[str, Any]) -> str:
     return "" if card.get("offset") is None else f"{float(card['offset']):.0e}"
 
 
+def running(card: Mapping[str, Any]) -> str:
+    """What it holds of its batches, and what it normalizes by in evaluation.
+
+    >>> running({"running": {"momentum": "new", "new_weight": 0.1, "variance": "unbiased", "evaluation":
+    ...     "running statistics"}, "momentum": 0.1}).partition("; ")[0]
+    'momentum is the weight of the new batch, 0.1 by default'
+    """
+    return f"{state(card)}; evaluation uses {card['running']['evaluation']}" if card.get("running") else ""
+
+
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The texts of a row under `HEADS`."""
     card, record = row["card"], row["record"] or {}
     warnings = record.get("warnings", ())
     return (
         name(row), row["standing"], row["kind"], contract_line(card), offset(card),
-        card["gradient"],
+        card["gradient"], running(card),
         ", ".join(dict.fromkeys(one["name"] for one in warnings)),
-        ", ".join(one["name"] for one in record.get("causes", ())),
+        ", ".join(one["name"] for one in record.get("causes", ())), ", ".join(public_reports(row)),
     )  # fmt: skip
 
 
@@ -70,6 +85,40 @@ def listed(library: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield from ((name(row), standing, row["reason"]) for row in library["normalizers"]
                     if row["standing"] == standing)  # fmt: skip
     yield from ((module, "not imported", reason) for module, reason in library["problems"].items())
+
+
+FINDING_HEADS = ("library", "normalizer", "cause", "found", "allowed", "its script", "printed", "public reports")
+"""The columns of the table of findings."""
+
+
+def findings(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row under `FINDING_HEADS` for each cause that no convention explains, of all libraries."""
+    for library in document["libraries"]:
+        for row in library["normalizers"]:
+            shown = {one["cause"]: one for one in row.get("reproductions", ())}
+            for cause in row["record"]["causes"] if row["standing"] == "finding" else ():
+                numbers = dict(measured(cause["finding"])[:2])
+                run = shown.get(cause["name"], {})
+                yield (
+                    f"{library['name']} {library['version']}", name(row), cause["name"], numbers.get("found", ""),
+                    numbers.get("allowed", ""), run.get("shown", "was not run"), run.get("printed", ""),
+                    ", ".join(public_reports(row)),
+                )  # fmt: skip
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """How much was surveyed, in a sentence."""
+    rows = [row for one in document["libraries"] for row in one["normalizers"]]
+    names = sum(one["names"] for one in document["libraries"])
+    judged = [row for row in rows if row["standing"] not in LISTED]
+    known = len(judged) + sum(len(row["same"]) for row in judged)
+    hangs = sum(row["standing"] == "stopped" for row in rows)
+    count = sum(1 for _ in findings(document))
+    return (
+        f"{names} classes and functions of {len(document['libraries'])} libraries have the name of a normalizer, "
+        f"{len(rows)} of different code. {known} of them are known kinds and were checked, {len(judged)} of different "
+        f"code; {count} causes of findings; {hangs} did not end in their time or crashed."
+    )
 
 
 def counted(document: Mapping[str, Any]) -> list[tuple[str, ...]]:

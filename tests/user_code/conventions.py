@@ -169,6 +169,18 @@ class OneAxisRMSNorm(torch.nn.Module):
         return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
 
 
+class FilledRMSNorm(torch.nn.Module):
+    """Its weight is no value of a start, until the model that has it fills it."""
+
+    def __init__(self, hidden_size, eps=1e-5):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((hidden_size,), 5.0))
+        self.eps = eps
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
+
+
 def length_floor_rms_norm(input, weight, eps=1e-6):
     """The length of a row is at least eps, as in torch.nn.functional.normalize."""
     return torch.nn.functional.normalize(input, dim=-1, eps=eps) * input.shape[-1] ** 0.5 * weight

@@ -18,6 +18,7 @@ from normcheck.engine.batch.process import Send
 from normcheck.engine.batch.side_by_side import DONE, RAISED
 from normcheck.engine.batch.tasks import Task
 from normcheck.engine.settings import Settings
+from normcheck.engine.survey.reproductions import reproductions
 
 RIGHT, CONVENTION, FINDING, UNDECIDED, UNKNOWN, UNBOUND, STOPPED = (
     "right", "convention", "finding", "undecided", "unknown", "unbound", "stopped",
@@ -33,6 +34,9 @@ STANDINGS = {
     STOPPED: "its process crashed, or exceeded its limits of time or memory",
 }
 """What a survey can say of a callable."""
+
+MEANS = {True: "the mean is subtracted", False: "the mean is not subtracted", None: "a share of the mean is kept"}
+"""What is said of the mean, by whether it is subtracted."""
 
 IDENTITY, REFUSED = "identity", "refused"
 """Keys of records: what the callable is, as measured; why it cannot be called as any kind."""
@@ -81,6 +85,7 @@ def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed:
         "target": task.target, "standing": standing, "reason": _without(task.target, reason),
         "kind": card.get("kind", ""), "elapsed": round(elapsed, 1), "card": card,
         "record": made if card.get("kind") else None,
+        "reproductions": reproductions(made) if standing == FINDING else [],
     })  # fmt: skip
     return found
 
@@ -99,8 +104,10 @@ def _card(identity: Mapping[str, Any]) -> dict[str, Any]:
         "kind": str(identity["kind"]),
         "nearest": [str(one["kind"]) for one in identity["nearest"][:1]],
         "shares": str(identity["shares"]),
-        "scaled_by": str(identity["scaled_by"]),
-        "centered": bool(identity["centered"]),
+        "scaled_by": str(identity["scaled_by"]) + (f", divisor {identity['divisor']}" if identity["divisor"] else ""),
+        "running": dict(identity["running"]) if identity["running"] else None,
+        "momentum": identity["momentum"] if identity["running"] else None,
+        "centered": None if identity["centered"] is None else bool(identity["centered"]),
         "contract": {str(key): str(value) for key, value in identity["contract"].items()},
         "eps": {str(format): number(float(value)) for format, value in identity["eps"].items()},
         "eps_place": str(identity["eps_place"]),
@@ -117,7 +124,7 @@ def _standing(made: Mapping[str, Any], card: Mapping[str, Any], refused: str, fa
         return UNBOUND, refused
     if not card["kind"]:
         near = f"nearest is {card['nearest'][0]}; " if card["nearest"] else ""
-        return UNKNOWN, f"{near}it shares {card['shares']}"
+        return UNKNOWN, f"{near}it shares {card['shares']}; {MEANS[card['centered']]}; divided by {card['scaled_by']}"
     if made["verdict"] == ERROR:
         return (STOPPED if made["compared"] else UNBOUND), "; ".join(made["errors"])
     return _word(made), ""
