@@ -54,6 +54,18 @@ def gemma_norm(x, weight, eps=1e-6):
 def floor_norm(x, weight):
     return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * weight
 
+class RMSNorm(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(dim, 1, 1))
+
+    def forward(self, x):
+        return nn.functional.normalize(x, dim=1) * self.g * x.shape[-1] ** 0.5
+
+class SquareNorm(nn.Module):
+    def forward(self, x):
+        return x / x.square().mean(-1, keepdim=True)
+
 def build_norm(pretrained=False, **options):
     raise MemoryError("a model is built")
 
@@ -102,6 +114,8 @@ STANDINGS = {
     "madeup:private_place_norm": "unbound",
     "madeup.layers:gemma_norm": "convention",
     "madeup.layers:floor_norm": "convention",
+    "madeup.layers:RMSNorm": "finding",
+    "madeup.layers:SquareNorm": "unknown",
     "madeup.layers:build_norm": "unbound",
     "madeup.layers:wrong_norm": "finding",
     "madeup.layers:NormConfig": "unbound",
@@ -175,6 +189,14 @@ def test_a_row_has_contract_accuracy_and_gradient(surveyed: Any) -> None:
     assert found["madeup:RightNorm"]["card"]["contract"] == {}
     assert found["madeup:RightNorm"]["card"]["offset"] >= 1e5
     assert found["madeup:RightNorm"]["card"]["gradient"] == "full"
+
+
+def test_a_layer_is_what_its_name_says(surveyed: Any) -> None:
+    """RMSNorm multiplies by the root of an image's width, not of its channels: that kind, and wrong."""
+    found = rows(surveyed[0])["madeup.layers:RMSNorm"]
+    assert found["kind"] == "rms_norm"
+    assert found["record"]["causes"]
+    assert "scaled by mean square itself" in rows(surveyed[0])["madeup.layers:SquareNorm"]["reason"]
 
 
 def test_a_finding_has_its_reproduction(surveyed: Any) -> None:

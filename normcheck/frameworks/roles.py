@@ -17,6 +17,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "normalized_shape": (
         "normalized_shape", "shape", "normalized_dims", "normalized_size", "hidden_size", "hidden_dim", "features",
         "num_features", "d_model", "n_embd", "embed_dim", "width", "size", "ndim", "dim_size", "d", "n", "h",
+        "input_size",
     ),
     "weight": ("weight", "gamma", "scale", "gain", "g", "w", "weights"),
     "bias": ("bias", "beta", "shift", "b", "offset"),
@@ -24,6 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "num_groups": ("num_groups", "groups", "n_groups", "ngroups", "group", "g_count", "g"),
     "num_channels": (
         "num_channels", "num_features", "channels", "features", "c", "n_channels", "planes", "dim", "in_channels",
+        "input_size",
     ),
     "running_mean": ("running_mean", "moving_mean", "rm", "mean"),
     "running_var": ("running_var", "running_variance", "moving_var", "moving_variance", "rv", "var"),

@@ -92,6 +92,24 @@ def identify(target: Any) -> IdentityReport:
     return replace(report, seconds=time.perf_counter() - started)
 
 
+def claimed(target: str) -> str:
+    """The kind that a target has as its name and whose sets its statistics are over; empty if it claims none.
+
+    What computes no kind, and is named as one whose sets it has, is no other normalizer: it is that one, and wrong. A
+    name within a longer one is no claim.
+    """
+    plain = target.rpartition(":")[2].rpartition(".")[2].replace("_", "").lower()
+    for normalizer in catalog.ALL.values():
+        if normalizer.name.replace("_", "") == plain:
+            try:
+                with quiet(), registry.settings():
+                    fits = measure.sharing(bound(Implementation(normalizer.name, target), normalizer)).fits
+            except (UsageError, CallError, ValueError):
+                return ""
+            return normalizer.name if fits else ""
+    return ""
+
+
 def _order() -> Iterable[Normalizer]:
     """Normalizers of weights first: such a kernel may read its parameter without checking its size."""
     return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")

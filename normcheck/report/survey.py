@@ -82,7 +82,7 @@ def tabled(library: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def listed(library: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Name, standing and reason of the rows without a verdict, and of modules that could not be imported."""
     for standing in reversed(LISTED):
-        yield from ((name(row), standing, row["reason"]) for row in library["normalizers"]
+        yield from ((name(row), standing, _reason(row)) for row in library["normalizers"]
                     if row["standing"] == standing)  # fmt: skip
     yield from ((module, "not imported", reason) for module, reason in library["problems"].items())
 
@@ -119,6 +119,12 @@ def summary(document: Mapping[str, Any]) -> str:
         f"{len(rows)} of different code. {known} of them are known kinds and were checked, {len(judged)} of different "
         f"code; {count} causes of findings; {hangs} did not end in their time or crashed."
     )
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a callable has no verdict, and what was reported of it in public."""
+    public = ", ".join(public_reports(row))
+    return str(row["reason"]) + (f"; public report: {public}" if public else "")
 
 
 def counted(document: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -35,7 +36,8 @@ STANDINGS = {
 }
 """What a survey can say of a callable."""
 
-MEANS = {True: "the mean is subtracted", False: "the mean is not subtracted", None: "a share of the mean is kept"}
+MEANS = {True: "the mean is subtracted", False: "the mean is not subtracted",
+         None: "the mean is neither kept nor subtracted"}  # fmt: skip
 """What is said of the mean, by whether it is subtracted."""
 
 IDENTITY, REFUSED = "identity", "refused"
@@ -61,12 +63,21 @@ def _examine(task: Task, send: Send) -> None:
     except Exception as error:
         send({REFUSED: f"measuring it raises {first_line(error)}"})
         return
-    send({IDENTITY: found.record()})
-    if found.kind:
-        claim = claims.claim((found.kind, task.target), found.contract)
+    identity = found.record()
+    kind = found.kind or families.claimed(task.target)
+    send({IDENTITY: identity | {"kind": kind}})
+    if kind:
+        claim = claims.claim((kind, task.target), found.contract if found.kind else _own_eps(identity))
         with closing(run.events([claim], Settings(task.effort))) as events:
             for event in events:
                 send(record(event))
+
+
+def _own_eps(identity: Mapping[str, Any]) -> dict[str, str]:
+    """The eps to declare for code that takes none and computes no kind, so that no other eps counts against it."""
+    values = [float(one) for one in identity["eps"].values()]
+    fixed = identity["eps_argument"] == "none" and all(map(math.isfinite, values))
+    return {"eps": repr(max(values))} if values and fixed else {}
 
 
 def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed: float) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def _standing(made: Mapping[str, Any], card: Mapping[str, Any], refused: str, fa
         return UNBOUND, refused
     if not card["kind"]:
         near = f"nearest is {card['nearest'][0]}; " if card["nearest"] else ""
-        return UNKNOWN, f"{near}it shares {card['shares']}; {MEANS[card['centered']]}; divided by {card['scaled_by']}"
+        return UNKNOWN, f"{near}it shares {card['shares']}; {MEANS[card['centered']]}; scaled by {card['scaled_by']}"
     if made["verdict"] == ERROR:
         return (STOPPED if made["compared"] else UNBOUND), "; ".join(made["errors"])
     return _word(made), ""

@@ -21,11 +21,11 @@ WITHOUT = "import sys; sys.modules['normcheck'] = None; exec(sys.stdin.read())"
 
 
 def reproductions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The script of each cause of a record: that of its most telling finding, or of its first that has one."""
+    """The script of each cause of a record: that of its first finding which has one, on the most ordinary input."""
     found = []
     for cause in record["causes"]:
         own = [one for one in record["findings"] if cause["name"] in str(one.get("cause", "")).split("+")]
-        script: list[str] = next((one["script"] for one in (cause["finding"], *own) if one.get("script")), [])
+        script: list[str] = next((one["script"] for one in (*own, cause["finding"]) if one.get("script")), [])
         found.append({"cause": cause["name"], "script": list(standalone(script))})
     return found
 
