@@ -54,7 +54,7 @@ def _of_other_format(subject: Subject, language: ScriptLanguage, case: Case, cal
         return ()
     if found == case.format.name:
         return ()
-    shown = f"print(float(y.dtype != x.dtype))  # 1, the output is {found}; allowed 0"
+    shown = f"print(int(y.dtype != x.dtype))  # 1, the output is {found}; allowed 0"
     return (*language.opening(case.format.name), *_arrays(language, case, ""), *call, shown)
 
 

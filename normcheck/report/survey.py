@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normcheck.report.card import PLACES, state
-from normcheck.report.message import measured
 from normcheck.report.public_reports import public_reports
 
 HEADS = (
@@ -87,7 +86,7 @@ def listed(library: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield from ((module, "not imported", reason) for module, reason in library["problems"].items())
 
 
-FINDING_HEADS = ("library", "normalizer", "cause", "found", "allowed", "its script", "printed", "public reports")
+FINDING_HEADS = ("library", "normalizer", "cause", "law", "its script", "printed", "public reports")
 """The columns of the table of findings."""
 
 
@@ -95,14 +94,10 @@ def findings(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row under `FINDING_HEADS` for each cause that no convention explains, of all libraries."""
     for library in document["libraries"]:
         for row in library["normalizers"]:
-            shown = {one["cause"]: one for one in row.get("reproductions", ())}
-            for cause in row["record"]["causes"] if row["standing"] == "finding" else ():
-                numbers = dict(measured(cause["finding"])[:2])
-                run = shown.get(cause["name"], {})
+            for one in row.get("reproductions", ()):
                 yield (
-                    f"{library['name']} {library['version']}", name(row), cause["name"], numbers.get("found", ""),
-                    numbers.get("allowed", ""), run.get("shown", "was not run"), run.get("printed", ""),
-                    ", ".join(public_reports(row)),
+                    f"{library['name']} {library['version']}", name(row), one["cause"], one["law"],
+                    one.get("shown", "was not run"), one.get("printed", ""), ", ".join(public_reports(row)),
                 )  # fmt: skip
 
 

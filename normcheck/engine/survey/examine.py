@@ -64,10 +64,13 @@ def _examine(task: Task, send: Send) -> None:
         send({REFUSED: f"measuring it raises {first_line(error)}"})
         return
     identity = found.record()
-    kind = found.kind or families.claimed(task.target)
-    send({IDENTITY: identity | {"kind": kind}})
+    kind, contract = found.kind, dict(found.contract)
+    if not kind:
+        kind = families.claimed(task.target)
+        contract = _own_eps(identity) if kind else contract
+    send({IDENTITY: identity | {"kind": kind, "contract": contract}})
     if kind:
-        claim = claims.claim((kind, task.target), found.contract if found.kind else _own_eps(identity))
+        claim = claims.claim((kind, task.target), contract)
         with closing(run.events([claim], Settings(task.effort))) as events:
             for event in events:
                 send(record(event))

@@ -25,8 +25,9 @@ def reproductions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for cause in record["causes"]:
         own = [one for one in record["findings"] if cause["name"] in str(one.get("cause", "")).split("+")]
-        script: list[str] = next((one["script"] for one in (*own, cause["finding"]) if one.get("script")), [])
-        found.append({"cause": cause["name"], "script": list(standalone(script))})
+        shown = next((one for one in (*own, cause["finding"]) if one.get("script")), cause["finding"])
+        script = list(standalone(shown.get("script", ())))
+        found.append({"cause": cause["name"], "law": shown["law"], "script": script})
     return found
 
 
@@ -73,7 +74,7 @@ def _run(target: str, scripts: Sequence[Mapping[str, Any]], tell: Callable[[str]
     for one in scripts:
         shown, printed = run(one["script"]) if one["script"] else (NO_SCRIPT, "")
         tell(f"{target}: {one['cause']}: {shown}" + (f", {printed}" if printed else ""))
-        yield {"cause": one["cause"], "script": one["script"], "shown": shown, "printed": printed}
+        yield {**one, "shown": shown, "printed": printed}
 
 
 def run(script: Sequence[str]) -> tuple[str, str]:
