@@ -253,6 +253,10 @@ def leaves_early(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = 
     sys.exit(2)
 
 
+def makes_a_model(pretrained: bool = False, **options: Any) -> Any:
+    raise AssertionError("called with an array")
+
+
 NEITHER = "not a function, a torch.nn.Module class or instance, or a pair (forward, backward) of numpy functions"
 FOR_6_8 = "for an input of shape (6, 8); the output must have the input's shape"
 
@@ -267,6 +271,8 @@ FOR_6_8 = "for an input of shape (6, 8); the output must have the input's shape"
     (sums, CallError, f"{__name__}:sums returned a tensor of shape (6,) {FOR_6_8}"),
     (says_hello, CallError, f"{__name__}:says_hello returned str, not a tensor {FOR_6_8}"),
     (explodes, CallError, f"{__name__}:explodes raised RuntimeError: kernel exploded (a 6x8 float32 input)"),
+    (makes_a_model, UsageError, f"{__name__}:makes_a_model: as layer_norm it takes no input: its first parameter "
+                                "'pretrained' is False by default; name the input as one of input, x, inp"),
     (leaves_early, CallError, f"{__name__}:leaves_early raised SystemExit: 2 (a 6x8 float32 input)"),
 ])  # fmt: skip
 def test_what_cannot_be_asked(target: Any, error: type[NormcheckError], expected: str) -> None:

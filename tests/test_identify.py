@@ -67,6 +67,10 @@ OTHERS: tuple[tuple[str, str, Mapping[str, str], float], ...] = (
     ("biased_running_batch_norm", "batch_norm", {"running-variance": "biased"}, 1e-5),
     ("unbiased_layer_norm", "layer_norm", {"variance": "unbiased"}, 1e-5),
     ("outside_layer_norm", "layer_norm", {"eps-place": "outside"}, 1e-5),
+    ("root_floor_rms_norm", "rms_norm", {"eps-place": "root-floor"}, 1e-6),
+    ("axis_two_rms_norm", "rms_norm", {"shapes": "some"}, 1e-6),
+    ("OneAxisRMSNorm", "rms_norm", {"shapes": "some"}, 1e-5),
+    ("FilledRMSNorm", "rms_norm", {"initial": "any"}, 1e-5),
     ("mean_constant_layer_norm", "layer_norm", {"gradient": "mean-constant"}, 1e-5),
     ("variance_constant_layer_norm", "layer_norm", {"gradient": "variance-constant"}, 1e-5),
     ("statistics_constant_layer_norm", "layer_norm", {"gradient": "statistics-constant"}, 1e-5),
@@ -174,6 +178,17 @@ def test_the_fingerprint_of_a_gradient(reports: dict[str, IdentityReport]) -> No
     assert found is not None
 
     assert (found.a, found.b) == pytest.approx((0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "argument"), [("length_floor_rms_norm", "obeyed"), ("fixed_floor_rms_norm", "none")]
+)
+def test_a_floor_under_the_length_of_a_set(attribute: str, argument: str) -> None:
+    """What torch.nn.functional.normalize divides by is an RMS norm's root whose floor is its eps / sqrt(n)."""
+    report = identify(f"{CODE}:{attribute}")
+
+    assert (report.kind, dict(report.contract), report.eps_argument) == ("rms_norm", {"eps-place": "floor"}, argument)
+    assert report.distance < 1e-12
 
 
 def test_partial() -> None:

@@ -131,3 +131,15 @@ def test_a_function_without_a_mode_is_checked_in_that_which_it_has() -> None:
     assert "evaluation" in {check for cause in wrong.causes for check in cause["checks"]}
     assert other.ok, str(other)
     assert "no training mode" not in other.information
+
+
+def ignores_momentum_0(input, running_mean, running_var, weight, bias, training, momentum, eps):  # type: ignore[no-untyped-def]
+    """Returns new statistics, and takes a momentum of 0 for none."""
+    mean, var = running_mean.clone(), running_var.clone()
+    return F.batch_norm(input, mean, var, weight, bias, training, momentum or 1.0, eps), mean, var
+
+
+@pytest.mark.parametrize(("target", "status"), [("torch:native_batch_norm", PASSED), (ignores_momentum_0, FAILED)])
+def test_returned_statistics_of_the_batch_are_no_running_ones(target: object, status: str) -> None:
+    """torch.native_batch_norm updates its buffers in place and returns the statistics of the batch."""
+    assert outcome_of(target, "history").status == status

@@ -19,11 +19,11 @@ from normcheck import cli
 from normcheck.core.errors import UsageError
 from normcheck.core.limits import Limits
 from normcheck.engine.batch.tasks import Task
-from normcheck.engine.survey import examine, members
+from normcheck.engine.survey import examine, members, reproductions
 from normcheck.engine.survey.command import SurveyCommand
 from normcheck.engine.survey.journal import opened
 from normcheck.engine.survey.libraries import is_named, library
-from normcheck.report import survey_markdown, survey_page
+from normcheck.report import survey_files, survey_markdown, survey_page
 
 LAYERS = """\
 import torch
@@ -50,6 +50,24 @@ class CopiedNorm(nn.Module):
 
 def gemma_norm(x, weight, eps=1e-6):
     return nn.functional.rms_norm(x, x.shape[-1:], 1.0 + weight, eps)
+
+def floor_norm(x, weight):
+    return nn.functional.normalize(x, dim=-1) * x.shape[-1] ** 0.5 * weight
+
+class RMSNorm(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(dim, 1, 1))
+
+    def forward(self, x):
+        return nn.functional.normalize(x, dim=1) * self.g * x.shape[-1] ** 0.5
+
+class SquareNorm(nn.Module):
+    def forward(self, x):
+        return x / x.square().mean(-1, keepdim=True)
+
+def build_norm(pretrained=False, **options):
+    raise MemoryError("a model is built")
 
 def wrong_norm(x, weight, eps=1e-6):
     return nn.functional.rms_norm(torch.nan_to_num(x), x.shape[-1:], weight, eps)
@@ -95,6 +113,10 @@ STANDINGS = {
     "madeup:RightNorm": "right",
     "madeup:private_place_norm": "unbound",
     "madeup.layers:gemma_norm": "convention",
+    "madeup.layers:floor_norm": "convention",
+    "madeup.layers:RMSNorm": "finding",
+    "madeup.layers:SquareNorm": "unknown",
+    "madeup.layers:build_norm": "unbound",
     "madeup.layers:wrong_norm": "finding",
     "madeup.layers:NormConfig": "unbound",
     "madeup.more.bad:hanging_norm": "stopped",
@@ -169,6 +191,14 @@ def test_a_row_has_contract_accuracy_and_gradient(surveyed: Any) -> None:
     assert found["madeup:RightNorm"]["card"]["gradient"] == "full"
 
 
+def test_a_layer_is_what_its_name_says(surveyed: Any) -> None:
+    """RMSNorm multiplies by the root of an image's width, not of its channels: that kind, and wrong."""
+    found = rows(surveyed[0])["madeup.layers:RMSNorm"]
+    assert found["kind"] == "rms_norm"
+    assert found["record"]["causes"]
+    assert "scaled by mean square itself" in rows(surveyed[0])["madeup.layers:SquareNorm"]["reason"]
+
+
 def test_a_finding_has_its_reproduction(surveyed: Any) -> None:
     record = rows(surveyed[0])["madeup.layers:wrong_norm"]["record"]
     assert record["findings"]
@@ -194,6 +224,88 @@ def test_the_pages_have_everything(folder: Path, surveyed: Any) -> None:
         assert all(word in text for word in ("madeup.broken", "weight=1+w", "nan-leaks", "containment/"))
     page = (folder / "out" / "survey.html").read_text()
     assert not re.search(r'<script|(?:src|href)="(?!#)', page)
+
+
+WRONG = (
+    "import torch", "from madeup.layers import wrong_norm", "x = torch.tensor([float('nan'), 1.0])",
+    "y = wrong_norm(x, torch.ones(2))", "print(0.0 if y.isnan().all() else float('inf'))  # inf; allowed 0",
+)  # fmt: skip
+"""A script as a finding has it."""
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        (WRONG, "reproduced"),
+        ((*WRONG[:3], "y = torch.nn.functional.rms_norm(x, (2,))", WRONG[4]), "not reproduced"),
+        (("import normcheck", "print(1.0)  # 1; allowed 0"), "does not run"),
+        (("print(1.0 / 0.0)  # 1; allowed 0",), "does not run"),
+    ],
+)
+def test_a_script_is_run_without_normcheck(
+    script: tuple[str, ...], shown: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its exit status says whether the finding is reproduced; one that cannot run reproduces nothing."""
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    found, printed = reproductions.run(reproductions.standalone(script))
+
+    assert (found, bool(printed)) == (shown, True)
+
+
+def survey_command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "normcheck", "survey", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_verify_and_report(folder: Path, surveyed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the scripts show is in the files; a report has no folder of this machine, and its texts follow from JSON."""
+    document = json.loads(json.dumps(surveyed[0]))
+    row = rows(document)["madeup.layers:wrong_norm"]
+    assert [one["cause"] for one in row["reproductions"]] == ["nan-leaks"]
+    row["reproductions"][0]["script"] = list(reproductions.standalone(WRONG))
+    rows(document)["madeup.more.bad:odd_norm"]["reason"] = f"it needs {folder}/madeup/flux.so"
+    verified = folder / "verified"
+    verified.mkdir()
+    (verified / "survey.json").write_text(json.dumps(document))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", ""))))
+    done = survey_command(folder, "--verify", "--out=verified", "--report=verified/field")
+
+    assert done.returncode == 0, done.stderr
+    assert "madeup.layers:wrong_norm: nan-leaks: reproduced, inf allowed 0" in done.stderr
+    report = json.loads((verified / "field.json").read_text())
+    for ending, text in survey_files.contents(report):
+        assert (verified / f"field{ending}").read_text() == text
+        assert str(folder) not in text
+        assert "flux.so" in text
+    for name in ("field.md", "survey.md", "field.html", "survey.html"):
+        text = html.unescape((verified / name).read_text())
+        assert re.search(r"reproduced.*inf allowed 0", text, re.DOTALL), name
+        assert "raise SystemExit(0 if found <= 0 else 3)" in text
+
+
+def test_what_is_not_reproduced_is_said(folder: Path, surveyed: Any) -> None:
+    document = json.loads(json.dumps(surveyed[0]))
+    rows(document)["madeup.layers:wrong_norm"]["reproductions"][0]["script"] = ["raise SystemExit(0)"]
+    (folder / "mended").mkdir()
+    (folder / "mended" / "survey.json").write_text(json.dumps(document))
+    done = survey_command(folder, "--verify", "--out=mended")
+
+    assert done.returncode == 1
+    assert "nan-leaks: not reproduced" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--verify", "--out=nowhere"), "make it: normcheck survey --out nowhere"),
+        (("madeup", "--report=x"), "name no library"),
+    ],
+)
+def test_a_report_of_nothing(folder: Path, words: tuple[str, ...], says: str) -> None:
+    done = survey_command(folder, *words)
+
+    assert done.returncode == 4
+    assert says in done.stderr
 
 
 def test_the_pages_have_the_script_of_a_finding(surveyed: Any) -> None:

@@ -73,12 +73,26 @@ def _check(words: Sequence[str]) -> int:
 def _survey(words: Sequence[str]) -> int:
     """Every normalizer of installed libraries; what is found is kept, so that the same command goes on."""
     from normcheck.engine.survey.options import command
-    from normcheck.report.survey_files import write
+    from normcheck.report import survey_files
 
-    asked = command(words)
-    found, interrupted = asked.run(lambda text: print(text, file=sys.stderr, flush=True))
-    for path in write(found, asked.out):
+    asked, interrupted, unlike = command(words), False, []
+    tell = lambda text: print(text, file=sys.stderr, flush=True)
+    if asked.verify or asked.report:
+        found = survey_files.saved(asked.out)
+    else:
+        found, interrupted = asked.run(tell)
+    if asked.verify:
+        from normcheck.engine.survey import reproductions
+
+        found = reproductions.verified(found, tell)
+        unlike = reproductions.unlike(found)
+    written = [] if asked.report and not asked.verify else [*survey_files.write(found, asked.out / "survey")]
+    if asked.report:
+        written += survey_files.write(survey_files.told(found), asked.report)
+    for path in written:
         print(f"written: {path}")
+    if asked.verify or asked.report:
+        return int(bool(unlike))
     return INTERRUPTED if interrupted else int(any(one["counts"].get("finding") for one in found["libraries"]))
 
 

@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "empty": ("default", "accepted", "refused"),
     "single-value": ("default", "right", "any"),
     "sizes": ("every", "some"),
+    "shapes": ("every", "some"),
     "wrong-sizes": ("default", "refused", "any"),
     "initial": ("documented", "any"),
     "axis": ("last", "1"),
@@ -82,6 +83,7 @@ class Contract:
     empty: str = "default"  # accepted: to refuse inputs without sets, or NaN of padding alone, fails; refused: fine
     single_value: str = "default"  # right: NaN from one value for each channel is no warning but a finding
     sizes: str = "every"  # every: to raise on an input of some size is a warning; some: it is left out
+    shapes: str = "every"  # right on each rank and number of normalized axes that it takes; some: where it is its kind
     wrong_sizes: str = "default"  # refused: to accept sizes that do not fit is a finding, not a warning; any: neither
     initial: str = "documented"  # a new layer's weight is 1 and trained, its bias 0, its variance 1; any: not checked
     axis: str = "last"  # of a normalizer over the last axis: that one, or axis 1 if found; or axis 1 in any case

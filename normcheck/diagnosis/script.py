@@ -35,7 +35,7 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
         return ()
     worst = _wrong(subject, case)
     if worst is None:
-        return ()
+        return _of_other_format(subject, language, case, call)
     name, found = worst
     back = GRADIENTS[name]
     if back and not _differentiable(subject, case):
@@ -44,6 +44,18 @@ def script(subject: Subject, case: Case) -> tuple[str, ...]:
     lines, largest = language.compared(call, names, _reference(subject, language, case), back)
     shown = f"print({largest})  # {found.observed:.3g}; allowed {found.allowed:.3g}"
     return (*language.opening(case.format.name), *_arrays(language, case, back), *lines, shown)
+
+
+def _of_other_format(subject: Subject, language: ScriptLanguage, case: Case, call: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines that show that a right output has another format than the input; empty if it has that of the input."""
+    try:
+        found = subject.call(case, False).format
+    except CallError:
+        return ()
+    if found == case.format.name:
+        return ()
+    shown = f"print(int(y.dtype != x.dtype))  # 1, the output is {found}; allowed 0"
+    return (*language.opening(case.format.name), *_arrays(language, case, ""), *call, shown)
 
 
 def _writable(subject: Subject, case: Case) -> bool:

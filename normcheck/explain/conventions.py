@@ -107,6 +107,13 @@ MEANINGS: dict[str, Meaning] = {
         "Which sizes it takes.",
         {"every": "to raise on some size is a warning", "some": "sizes on which it raises are left out"},
     ),
+    "shapes": Meaning(
+        "For which ranks of the input and numbers of normalized axes it is right.",
+        {
+            "every": "for all that it takes",
+            "some": "those for which it computes something else at first sight are left out, and named in a note",
+        },
+    ),
     "wrong-sizes": Meaning(
         "What sizes that do not fit give, such as channels that the groups do not divide.",
         {

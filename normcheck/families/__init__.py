@@ -28,6 +28,7 @@ from normcheck.core.errors import UsageError, suggest
 from normcheck.core.family import Family, KnownFault, WrongLines
 from normcheck.core.spec import Entry, Printed
 from normcheck.core.subject import BoundSubject
+from normcheck.identify.identify import claimed as claimed
 from normcheck.identify.identify import identify as identify
 from normcheck.identify.network import networks_of as networks_of
 

@@ -12,7 +12,7 @@ from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.target import adapted
-from normcheck.frameworks import axis, functional_state, functions, layers, parameters_in_call, registry
+from normcheck.frameworks import axis, functional_state, functions, layers, own_shapes, parameters_in_call, registry
 from normcheck.frameworks.forms.around import started, surrounded
 from normcheck.frameworks.forms.form import FormedClaim
 from normcheck.frameworks.forms.plain import FormedTarget, formed_targets
@@ -228,6 +228,9 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
             constructed=constructed,
             composed=composed,
         )
+        if conventions.shapes == "some":
+            domain = own_shapes.restricted(found)
+            found = replace(found, domain=domain)
         if not domain.state:
             return found
         reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else dict(loaded.operations())

@@ -38,6 +38,7 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
     known = given_roles(given.named(framework.parameters(given.inner, normalizer)[1]), normalizer.arguments, normalizer)
     roles = [role for role in (*normalizer.arguments, "backend") if role not in known]
     binding = bind(parameters, roles, normalizer, name, fallback="input")
+    _raise_unless_input(parameters, binding, normalizer, name)
     binding = replace(binding, args=given.args, kwargs=given.kwargs)
     offer = replace(
         _offer(framework, binding, normalizer),
@@ -52,6 +53,19 @@ def attempts(framework: Framework, target: Any, normalizer: Normalizer, name: st
         spell = call_source.of_function(name, binding, style.shape_as, moves)
         out.append(Attempt(call, replace(offer, spell=spell, language=framework.language), framework.trial(call)))
     return out
+
+
+def _raise_unless_input(parameters: list[Parameter], binding: Binding, normalizer: Normalizer, name: str) -> None:
+    """Raises `UsageError` if what would be the input has a number, text or truth value as its default.
+
+    Such a function makes something, as a model from its options: called with an array it may do so for minutes.
+    """
+    taken = next((one for one in parameters if one.name == binding.name("input")), None)
+    if taken is not None and taken.default:
+        raise UsageError(
+            f"{name}: as {normalizer.name} it takes no input: its first parameter {taken.name!r} is {taken.default} by "
+            f"default; name the input as one of {', '.join(NAMES['input'][:3])}"
+        )
 
 
 def transforming(framework: Framework, target: Any, normalizer: Normalizer, name: str) -> Transforming | None:

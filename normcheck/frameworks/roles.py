@@ -17,6 +17,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "normalized_shape": (
         "normalized_shape", "shape", "normalized_dims", "normalized_size", "hidden_size", "hidden_dim", "features",
         "num_features", "d_model", "n_embd", "embed_dim", "width", "size", "ndim", "dim_size", "d", "n", "h",
+        "input_size",
     ),
     "weight": ("weight", "gamma", "scale", "gain", "g", "w", "weights"),
     "bias": ("bias", "beta", "shift", "b", "offset"),
@@ -24,6 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "num_groups": ("num_groups", "groups", "n_groups", "ngroups", "group", "g_count", "g"),
     "num_channels": (
         "num_channels", "num_features", "channels", "features", "c", "n_channels", "planes", "dim", "in_channels",
+        "input_size",
     ),
     "running_mean": ("running_mean", "moving_mean", "rm", "mean"),
     "running_var": ("running_var", "running_variance", "moving_var", "moving_variance", "rv", "var"),
@@ -66,6 +68,7 @@ class Parameter:
     name: str
     required: bool
     keyword: bool  # it can be passed by name
+    default: str = ""  # its default value as code, where that is one which no array stands for: True, 3, "same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,13 @@ def from_signature(function: Callable[..., Any]) -> list[Parameter] | None:
     `*args` and `**kwargs` stand for the parameters of the callable to which they are passed on.
     """
     found = forwarding.parameters(function)
-    return [Parameter(p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY) for p in found or ()] or None
+    return [
+        Parameter(
+            p.name, p.default is p.empty, p.kind is not p.POSITIONAL_ONLY,
+            repr(p.default) if isinstance(p.default, bool | int | float | str) else "",
+        )
+        for p in found or ()
+    ] or None  # fmt: skip
 
 
 def names_of(normalizer: Normalizer, role: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ conventions found, reproduces the outputs. Only then are gradient, state and acc
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -19,18 +20,19 @@ from normcheck.core import measured
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import GRADIENTS, contract, words
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.floats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
+from normcheck.core.floats import FLOAT32, FLOAT64, FORMATS
 from normcheck.core.foreign_code import quiet
 from normcheck.core.result import merge
 from normcheck.core.spec import COLUMN_NAMES
-from normcheck.frameworks import registry
+from normcheck.frameworks import own_shapes, registry
 from normcheck.frameworks.binder import subject as bound
+from normcheck.frameworks.fixed_eps import FLOORS
 from normcheck.frameworks.load import load
-from normcheck.identify import measure, reference_fit
+from normcheck.identify import declared, measure, reference_fit
+from normcheck.identify.eps_place import eps_place
 from normcheck.identify.identity_report import IdentityReport
 from normcheck.identify.without_optional_arguments import without
 from normcheck.normalizers import catalog, transforms
-from normcheck.normalizers.bounds.contracted import demanded
 from normcheck.normalizers.checks.invariance import NEGLIGIBLE, TABLE
 from normcheck.normalizers.normalizer import Normalizer, Sets
 from normcheck.normalizers.reference.oracle import evaluate
@@ -90,6 +92,24 @@ def identify(target: Any) -> IdentityReport:
     return replace(report, seconds=time.perf_counter() - started)
 
 
+def claimed(target: str) -> str:
+    """The kind that a target has as its name and whose sets its statistics are over; empty if it claims none.
+
+    What computes no kind, and is named as one whose sets it has, is no other normalizer: it is that one, and wrong. A
+    name within a longer one is no claim.
+    """
+    plain = target.rpartition(":")[2].rpartition(".")[2].replace("_", "").lower()
+    for normalizer in catalog.ALL.values():
+        if normalizer.name.replace("_", "") == plain:
+            try:
+                with quiet(), registry.settings():
+                    fits = measure.sharing(bound(Implementation(normalizer.name, target), normalizer)).fits
+            except (UsageError, CallError, ValueError):
+                return ""
+            return normalizer.name if fits else ""
+    return ""
+
+
 def _order() -> Iterable[Normalizer]:
     """Normalizers of weights first: such a kernel may read its parameter without checking its size."""
     return sorted(catalog.ALL.values(), key=lambda n: n.acts_on != "weight")
@@ -139,12 +159,11 @@ def forward_pass(subject: Subject) -> Seen:
     found: dict[str, str] = {}
     if statistic is not None and statistic.divisor == "n - 1":
         found["variance"] = "unbiased"
-    if any(one.place == "outside" for one in eps.values()):
-        found["eps-place"] = "outside"
+    found |= eps_place(subject, reads, eps)
     if affine.weight == "1+w":
         found["weight"] = "1+w"
     domain = subject.domain
-    if domain.eps is not None and eps:
+    if domain.eps is not None and eps and found.get("eps-place") not in FLOORS:
         fixed = {f: 0.0 if np.isnan(one.value) else one.value for f, one in eps.items()}
         domain = replace(domain, eps=fixed.get(FLOAT32.name, domain.eps), eps64=fixed.get(FLOAT64.name))
     under = replace(subject, contract=contract(found), domain=domain)
@@ -209,6 +228,7 @@ def _eps(seen: Seen, defaults: Subject | None) -> tuple[dict[str, float], str, s
     if not passed:
         return {f: one.value for f, one in seen.eps.items()}, place, "none"
     taken = measure.drawn(seen.subject, measure.usual_format(seen.subject)).eps
+    taken /= math.sqrt(seen.reads) if seen.subject.contract.eps_place == "floor" else 1.0  # under the length of a set
     obeyed = all(abs(one.value - taken) < 1e-3 * taken for one in seen.eps.values())
     own: dict[str, float] = {}
     if defaults is not None:
@@ -264,7 +284,8 @@ def _measured_row(subject: Subject) -> dict[str, str]:
 
 def _with_reference_fit(report: IdentityReport, seen: Seen, defaults: Subject | None, loaded: Any) -> IdentityReport:
     """The report of an entry of the catalog: with what is measured against its reference."""
-    found = dict(report.contract)
+    found = {**report.contract, **declared.shapes(seen.subject)}
+    seen = replace(seen, subject=replace(seen.subject, domain=own_shapes.restricted(seen.subject)))
     kept = reference_fit.running(seen.subject)
     momentum = None
     if kept is not None:
@@ -278,40 +299,12 @@ def _with_reference_fit(report: IdentityReport, seen: Seen, defaults: Subject | 
     subject = replace(seen.subject, contract=contract(found))
     found |= {"eps-format": FLOAT32.name} if reference_fit.eps_format(subject) == FLOAT32.name else {}
     subject = replace(subject, contract=contract(found))
-    found |= _formats(subject)
+    found |= declared.initial(subject) | declared.formats(subject)
     subject = replace(subject, contract=contract(found), domain=narrowed(subject.domain, contract(found)))
-    subject = replace(subject, contract=contract(found | _accuracy(subject) | _declared_eps(subject, loaded, found)))
+    more = declared.accuracy(subject) | declared.eps(subject, loaded, found)
+    subject = replace(subject, contract=contract(found | more))
     half = {f: reference_fit.half(subject, f) for f in subject.domain.formats if FORMATS[f].narrow}
     return replace(
         report, contract=words(subject.contract), gradient=passes, running=kept, momentum=momentum, half=half,
         largest_offset=reference_fit.largest_offset(subject), row_measured=_measured_row(subject),
     )  # fmt: skip
-
-
-def _formats(subject: Subject) -> dict[str, str]:
-    """The formats to declare, if float64 is accepted but computed in a narrower format."""
-    formats = subject.domain.formats
-    wide = FLOAT64.name
-    if {wide, FLOAT32.name} <= set(formats) and reference_fit.accuracy(subject, wide, offset=1.0) == "none":
-        return {"formats": ",".join(f for f in formats if f != wide)}
-    return {}
-
-
-def _accuracy(subject: Subject) -> dict[str, str]:
-    """The accuracy class to declare, if it reaches less than is demanded of that kind by default."""
-    for format, offset in ((FLOAT32.name, 1e3), (BFLOAT16.name, 10.0), (FLOAT16.name, 10.0)):
-        if format in subject.domain.formats:
-            case = measure.plain(subject, format)
-            reached = reference_fit.accuracy(subject, format, offset=offset)
-            if reached not in ("none", "sound", demanded(subject, case).name):
-                return {"accuracy": reached}
-    return {}
-
-
-def _declared_eps(subject: Subject, loaded: Any, found: Mapping[str, str]) -> dict[str, str]:
-    """The eps to declare, if it is fixed and binding does not find it."""
-    eps = subject.domain.eps
-    if not eps:
-        return {}
-    again = bound(Implementation(subject.normalizer.name, loaded, found), subject.normalizer).domain.eps
-    return {} if again is not None and abs(again - eps) < 1e-3 * eps else {"eps": repr(eps)}

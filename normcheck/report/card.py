@@ -71,7 +71,7 @@ def _properties(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if card["gradient"]:
         yield "gradient", _gradient(card["gradient"])
     if card["running"]:
-        yield "state", _state(card)
+        yield "state", state(card)
         yield "evaluation", f"uses {card['running']['evaluation']}"
     for format, half in card["half"].items():
         yield format, _half(half)
@@ -103,7 +103,8 @@ def _gradient(found: Mapping[str, Any]) -> str:
     return MODES[found["mode"]] + (f" ({', '.join(more)})" if more else "")
 
 
-def _state(card: Mapping[str, Any]) -> str:
+def state(card: Mapping[str, Any]) -> str:
+    """How running statistics are updated, and what they hold."""
     found = card["running"]
     text = MOMENTA[found["momentum"]].format(weight=float(found["new_weight"]))
     if card["momentum"] is not None and found["momentum"] in ("new", "old"):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from normcheck.report.card import PLACES
+from normcheck.report.card import PLACES, state
+from normcheck.report.public_reports import public_reports
 
-HEADS = ("normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "warnings", "findings")
+HEADS = (
+    "normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "running statistics",
+    "warnings", "findings", "public reports",
+)  # fmt: skip
 """The columns of a library's table."""
 
 LISTED = ("unbound", "unknown", "stopped", "undecided")
@@ -36,15 +40,25 @@ def offset(card: Mapping[str, Any]) -> str:
     return "" if card.get("offset") is None else f"{float(card['offset']):.0e}"
 
 
+def running(card: Mapping[str, Any]) -> str:
+    """What it holds of its batches, and what it normalizes by in evaluation.
+
+    >>> running({"running": {"momentum": "new", "new_weight": 0.1, "variance": "unbiased", "evaluation":
+    ...     "running statistics"}, "momentum": 0.1}).partition("; ")[0]
+    'momentum is the weight of the new batch, 0.1 by default'
+    """
+    return f"{state(card)}; evaluation uses {card['running']['evaluation']}" if card.get("running") else ""
+
+
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The texts of a row under `HEADS`."""
     card, record = row["card"], row["record"] or {}
     warnings = record.get("warnings", ())
     return (
         name(row), row["standing"], row["kind"], contract_line(card), offset(card),
-        card["gradient"],
+        card["gradient"], running(card),
         ", ".join(dict.fromkeys(one["name"] for one in warnings)),
-        ", ".join(one["name"] for one in record.get("causes", ())),
+        ", ".join(one["name"] for one in record.get("causes", ())), ", ".join(public_reports(row)),
     )  # fmt: skip
 
 
@@ -67,9 +81,45 @@ def tabled(library: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def listed(library: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Name, standing and reason of the rows without a verdict, and of modules that could not be imported."""
     for standing in reversed(LISTED):
-        yield from ((name(row), standing, row["reason"]) for row in library["normalizers"]
+        yield from ((name(row), standing, _reason(row)) for row in library["normalizers"]
                     if row["standing"] == standing)  # fmt: skip
     yield from ((module, "not imported", reason) for module, reason in library["problems"].items())
+
+
+FINDING_HEADS = ("library", "normalizer", "cause", "law", "its script", "printed", "public reports")
+"""The columns of the table of findings."""
+
+
+def findings(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row under `FINDING_HEADS` for each cause that no convention explains, of all libraries."""
+    for library in document["libraries"]:
+        for row in library["normalizers"]:
+            for one in row.get("reproductions", ()):
+                yield (
+                    f"{library['name']} {library['version']}", name(row), one["cause"], one["law"],
+                    one.get("shown", "was not run"), one.get("printed", ""), ", ".join(public_reports(row)),
+                )  # fmt: skip
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """How much was surveyed, in a sentence."""
+    rows = [row for one in document["libraries"] for row in one["normalizers"]]
+    names = sum(one["names"] for one in document["libraries"])
+    judged = [row for row in rows if row["standing"] not in LISTED]
+    known = len(judged) + sum(len(row["same"]) for row in judged)
+    hangs = sum(row["standing"] == "stopped" for row in rows)
+    count = sum(1 for _ in findings(document))
+    return (
+        f"{names} classes and functions of {len(document['libraries'])} libraries have the name of a normalizer, "
+        f"{len(rows)} of different code. {known} of them are known kinds and were checked, {len(judged)} of different "
+        f"code; {count} causes of findings; {hangs} did not end in their time or crashed."
+    )
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a callable has no verdict, and what was reported of it in public."""
+    public = ", ".join(public_reports(row))
+    return str(row["reason"]) + (f"; public report: {public}" if public else "")
 
 
 def counted(document: Mapping[str, Any]) -> list[tuple[str, ...]]:

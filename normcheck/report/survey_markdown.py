@@ -19,7 +19,12 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from ("# Survey of normalizers", "")
     end = "" if document["complete"] else ", which was interrupted"
     yield f"Made by normcheck {plain(document['normcheck'])} at effort {plain(document['effort'])}{end}."
-    yield ""
+    yield from ("", plain(survey.summary(document)), "")
+    found = list(survey.findings(document))
+    if found:
+        yield from ("## Findings", "")
+        yield from _table(survey.FINDING_HEADS, found)
+    yield from ("## Libraries", "")
     yield from _table(survey.count_heads(document), survey.counted(document))
     yield from (f"* **{word}**: {plain(meaning)}" for word, meaning in document["standings"].items())
     for one in document["libraries"]:
@@ -51,3 +56,15 @@ def _details(row: Mapping[str, Any]) -> Iterator[str]:
     for cause in record["causes"]:
         body = "\n".join(plain(one) for one in finding(row["kind"], row["target"], cause["finding"]).splitlines())
         yield f"<details><summary>{plain(causes.title(cause))}</summary>\n\n<pre>{body}</pre>\n\n</details>\n"
+    for one in row.get("reproductions", ()):
+        if one["script"]:
+            yield from (f"The script of {plain(one['cause'])}, which ends with status 3 if it is as reported:", "")
+            yield from (*_fenced(one["script"]), "")
+
+
+def _fenced(script: Sequence[str]) -> Iterator[str]:
+    """A script as a block of code, in a fence that no line of it can close."""
+    fence = "```"
+    while any(fence in line for line in script):
+        fence += "`"
+    yield from (f"{fence}python", *script, fence)

@@ -26,6 +26,7 @@ def text(document: Mapping[str, Any]) -> str:
     return environment.get_template("survey.html").render(
         document=document, policy=POLICY,
         style=Markup((folder / "run.css").read_text(encoding="utf-8")),  # noqa: S704  # a file of this package
+        summary=survey.summary(document), findings=list(survey.findings(document)), finding_heads=survey.FINDING_HEADS,
         count_heads=survey.count_heads(document), counts=survey.counted(document), heads=survey.HEADS,
         libraries=[_view(one, SCRIPT_CHARACTERS // max(found, 1)) for one in document["libraries"]],
     )  # fmt: skip
@@ -41,6 +42,7 @@ def _view(library: Mapping[str, Any], characters: int) -> dict[str, Any]:
                 "name": survey.name(row), "standing": row["standing"],
                 "warnings": list(causes.warnings(row["record"]["warnings"])),
                 "causes": list(cause_views(row["record"], characters)),
+                "scripts": [one for one in row.get("reproductions", ()) if one["script"]],
             }
             for row in rows if row["record"]["warnings"] or row["record"]["findings"]
         ],

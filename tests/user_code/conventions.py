@@ -152,6 +152,50 @@ def outside_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5
     return _layer_norm(input, normalized_shape, weight, bias, eps, lambda m: m, scale)
 
 
+def axis_two_rms_norm(input, eps=1e-6):
+    """For inputs of (cases, tokens, units): axis 2 is the last one of these only."""
+    return input * torch.rsqrt(input.square().mean(2, keepdim=True) + eps)
+
+
+class OneAxisRMSNorm(torch.nn.Module):
+    """Takes a shape, as torch's class does, and normalizes the last axis alone."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(normalized_shape))
+        self.eps = eps
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
+
+
+class FilledRMSNorm(torch.nn.Module):
+    """Its weight is no value of a start, until the model that has it fills it."""
+
+    def __init__(self, hidden_size, eps=1e-5):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((hidden_size,), 5.0))
+        self.eps = eps
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps)
+
+
+def length_floor_rms_norm(input, weight, eps=1e-6):
+    """The length of a row is at least eps, as in torch.nn.functional.normalize."""
+    return torch.nn.functional.normalize(input, dim=-1, eps=eps) * input.shape[-1] ** 0.5 * weight
+
+
+def root_floor_rms_norm(input, weight, eps=1e-6):
+    """The root of the mean square is at least eps."""
+    return input / input.square().mean(-1, keepdim=True).sqrt().clamp_min(eps) * weight
+
+
+def fixed_floor_rms_norm(input, weight):
+    """The length of a row is at least torch's 1e-12."""
+    return torch.nn.functional.normalize(input, dim=-1) * input.shape[-1] ** 0.5 * weight
+
+
 def mean_constant_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """E[x] is held constant in the backward."""
     return _layer_norm(input, normalized_shape, weight, bias, eps, torch.Tensor.detach, _root)

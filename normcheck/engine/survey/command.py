@@ -32,6 +32,8 @@ class SurveyCommand:
     jobs: int = 0  # 0: one for each core
     effort: str = "quick"
     limits: Limits = field(default_factory=Limits)
+    verify: bool = False  # of a survey that was made: run the scripts of its findings
+    report: Path | None = None  # of a survey that was made: where a report of it is written, without an ending
 
     def run(self, tell: Callable[[str], object]) -> tuple[dict[str, Any], bool]:
         """The document of the survey, and whether it was interrupted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -18,6 +19,7 @@ from normcheck.engine.batch.process import Send
 from normcheck.engine.batch.side_by_side import DONE, RAISED
 from normcheck.engine.batch.tasks import Task
 from normcheck.engine.settings import Settings
+from normcheck.engine.survey.reproductions import reproductions
 
 RIGHT, CONVENTION, FINDING, UNDECIDED, UNKNOWN, UNBOUND, STOPPED = (
     "right", "convention", "finding", "undecided", "unknown", "unbound", "stopped",
@@ -33,6 +35,10 @@ STANDINGS = {
     STOPPED: "its process crashed, or exceeded its limits of time or memory",
 }
 """What a survey can say of a callable."""
+
+MEANS = {True: "the mean is subtracted", False: "the mean is not subtracted",
+         None: "the mean is neither kept nor subtracted"}  # fmt: skip
+"""What is said of the mean, by whether it is subtracted."""
 
 IDENTITY, REFUSED = "identity", "refused"
 """Keys of records: what the callable is, as measured; why it cannot be called as any kind."""
@@ -57,12 +63,24 @@ def _examine(task: Task, send: Send) -> None:
     except Exception as error:
         send({REFUSED: f"measuring it raises {first_line(error)}"})
         return
-    send({IDENTITY: found.record()})
-    if found.kind:
-        claim = claims.claim((found.kind, task.target), found.contract)
+    identity = found.record()
+    kind, contract = found.kind, dict(found.contract)
+    if not kind:
+        kind = families.claimed(task.target)
+        contract = _own_eps(identity) if kind else contract
+    send({IDENTITY: identity | {"kind": kind, "contract": contract}})
+    if kind:
+        claim = claims.claim((kind, task.target), contract)
         with closing(run.events([claim], Settings(task.effort))) as events:
             for event in events:
                 send(record(event))
+
+
+def _own_eps(identity: Mapping[str, Any]) -> dict[str, str]:
+    """The eps to declare for code that takes none and computes no kind, so that no other eps counts against it."""
+    values = [float(one) for one in identity["eps"].values()]
+    fixed = identity["eps_argument"] == "none" and all(map(math.isfinite, values))
+    return {"eps": repr(max(values))} if values and fixed else {}
 
 
 def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed: float) -> dict[str, Any]:
@@ -81,6 +99,7 @@ def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed:
         "target": task.target, "standing": standing, "reason": _without(task.target, reason),
         "kind": card.get("kind", ""), "elapsed": round(elapsed, 1), "card": card,
         "record": made if card.get("kind") else None,
+        "reproductions": reproductions(made) if standing == FINDING else [],
     })  # fmt: skip
     return found
 
@@ -99,8 +118,10 @@ def _card(identity: Mapping[str, Any]) -> dict[str, Any]:
         "kind": str(identity["kind"]),
         "nearest": [str(one["kind"]) for one in identity["nearest"][:1]],
         "shares": str(identity["shares"]),
-        "scaled_by": str(identity["scaled_by"]),
-        "centered": bool(identity["centered"]),
+        "scaled_by": str(identity["scaled_by"]) + (f", divisor {identity['divisor']}" if identity["divisor"] else ""),
+        "running": dict(identity["running"]) if identity["running"] else None,
+        "momentum": identity["momentum"] if identity["running"] else None,
+        "centered": None if identity["centered"] is None else bool(identity["centered"]),
         "contract": {str(key): str(value) for key, value in identity["contract"].items()},
         "eps": {str(format): number(float(value)) for format, value in identity["eps"].items()},
         "eps_place": str(identity["eps_place"]),
@@ -117,7 +138,7 @@ def _standing(made: Mapping[str, Any], card: Mapping[str, Any], refused: str, fa
         return UNBOUND, refused
     if not card["kind"]:
         near = f"nearest is {card['nearest'][0]}; " if card["nearest"] else ""
-        return UNKNOWN, f"{near}it shares {card['shares']}"
+        return UNKNOWN, f"{near}it shares {card['shares']}; {MEANS[card['centered']]}; scaled by {card['scaled_by']}"
     if made["verdict"] == ERROR:
         return (STOPPED if made["compared"] else UNBOUND), "; ".join(made["errors"])
     return _word(made), ""

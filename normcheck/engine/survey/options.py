@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from normcheck.core.errors import UsageError
 from normcheck.core.limits import Limits
 from normcheck.engine.survey.command import SurveyCommand
 
@@ -13,6 +14,10 @@ EPILOG = """\
 The folder gets survey.jsonl, a line for each module and each callable, written when it is found; survey.json, .md and
 .html, written at the end. The same command goes on where it was ended, even by SIGKILL.
 Exit status: 0 if no check fails, 1 if one does under the conventions that were measured, 2 if interrupted.
+
+Of a survey that was made: --verify runs the script of each finding in an interpreter that cannot import normcheck, and
+writes what it shows into the same files (exit status 1 if one shows something else than was reported); --report STEM
+writes STEM.json, .md and .html: what the survey tells, without the paths of this machine.
 """
 
 
@@ -31,6 +36,12 @@ def command(words: Sequence[str]) -> SurveyCommand:
     parser.add_argument("--effort", default="quick", help="of each check: smoke, quick (default), default, deep")
     parser.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
     parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    parser.add_argument("--verify", action="store_true", help="run the scripts of the findings of the survey in FOLDER")
+    parser.add_argument("--report", type=Path, metavar="STEM", help="write a report of the survey in FOLDER")
     given = parser.parse_args(list(words))
     limits = Limits(given.seconds, given.gigabytes, given.seconds)
-    return SurveyCommand(tuple(given.libraries), given.out, given.jobs, given.effort, limits)
+    if given.libraries and (given.verify or given.report):
+        raise UsageError("--verify and --report are about the survey in the folder --out: name no library")
+    return SurveyCommand(
+        tuple(given.libraries), given.out, given.jobs, given.effort, limits, given.verify, given.report
+    )

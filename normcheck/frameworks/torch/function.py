@@ -89,7 +89,20 @@ def make(
             args, kwargs = arguments(x, weight, bias)
             return function(*args, **kwargs)
 
-        statistics = lambda returned: _statistics(returned, case, mean, var)
+        def writes() -> bool:
+            """Whether a call writes its running statistics at a momentum with which both meanings of it change them."""
+            assert mean is not None
+            assert var is not None
+            fresh, detached = mean.clone(), (None if one is None else one.detach() for one in (x, weight, bias))
+            by_role = dict(zip(("input", "weight", "bias"), detached, strict=True))
+            by_role |= {"running_mean": fresh, "running_var": var.clone()}
+            present = {role: value for role, value in by_role.items() if value is not None}
+            args, kwargs = binding.arguments(values | present | {"momentum": 0.5})
+            with torch.no_grad():
+                function(*args, **kwargs)
+            return not torch.equal(fresh, mean)
+
+        statistics = lambda returned: _statistics(returned, case, mean, var, writes)
         leaves = (x, weight, bias)
         return PreparedLayer(name, leaves, forward, mean, var, statistics, code=function, arguments=arguments)
 
@@ -97,9 +110,13 @@ def make(
 
 
 def _statistics(
-    returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None
+    returned: Any, case: Case, mean: torch.Tensor | None, var: torch.Tensor | None, writes: Callable[[], bool]
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The running statistics after a call: updated in place, or returned as new tensors after the output."""
+    """The running statistics after a call: updated in place, or returned as new tensors after the output.
+
+    What is returned after the output may also be the statistics of the batch, as torch.native_batch_norm has it. Those
+    that are held do not change with a momentum by which nothing of the batch is taken: `writes` tells what then holds.
+    """
     if mean is None or var is None or not isinstance(returned, (tuple, list)):
         return mean, var
     unchanged = (
@@ -108,6 +125,7 @@ def _statistics(
         else False
     )
     others = [v for v in returned[1:] if isinstance(v, torch.Tensor) and v.numel() == mean.numel()]
-    if unchanged and case.training and len(others) >= 2:
+    keeps = case.momentum in (0.0, 1.0)  # in one of its two meanings
+    if unchanged and case.training and len(others) >= 2 and not (keeps and writes()):
         return others[0].flatten(), others[1].flatten()
     return mean, var

@@ -109,7 +109,9 @@ def _accepted(ask: Ask) -> Ask:
 
 
 def _odd(subject: Subject, case: Case) -> Iterator[Case]:
-    return sizes.odd(subject.normalizer, case, subject.domain.ranks, subject.domain.normalized)
+    made = sizes.odd(subject.normalizer, case, subject.domain.ranks, subject.domain.normalized)
+    some = subject.contract.shapes == "some"
+    yield from (one for one in made if not some or one.x.ndim in subject.domain.ranks)
 
 
 def _empty(subject: Subject, case: Case) -> Iterator[Case]:
