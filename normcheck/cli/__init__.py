@@ -216,10 +216,11 @@ def _version() -> int:
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
+    from normcheck.cli.progress import shown
     from normcheck.engine.claims import conventions as checked
     from normcheck.engine.self_check import rate_lines
 
-    text, missed = rate_lines(checked(conventions), effort)
+    text, missed = rate_lines(checked(conventions), effort, shown)
     print("\n".join(text))
     return int(missed)
 

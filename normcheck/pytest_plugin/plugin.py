@@ -156,7 +156,11 @@ def pytest_configure(config: pytest.Config) -> None:
         report_options.resume(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if claims and config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if claims and config.args_source is pytest.Config.ArgsSource.ARGS:
+        from normcheck.pytest_plugin.selection import placed
+
+        config.args = placed(config)
+    elif claims:
         suite = str(properties())
         config.args = [suite] if _named(config) else [*config.args, suite]
 
