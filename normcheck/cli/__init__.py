@@ -282,6 +282,10 @@ def _command(command: str, words: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        from normcheck.cli.completion import complete
+
+        complete(COMMANDS)
     try:
         status = run(sys.argv[1:])
     except NormcheckError as error:
