@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 INK, LINE, BAD = "#010101", "#020202", "#030303"
@@ -23,16 +23,29 @@ MARKERS = ("o", "s", "^", "D")
 COLORS = {INK: "var(--ink)", LINE: "var(--line)", BAD: "var(--bad)"} | {
     color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
 }
+ALONE = {INK: "#1f2328", LINE: "#c4ccd4", BAD: "#cf222e"} | dict(
+    zip(SERIES, ("#0969da", "#bc4c00", "#1a7f37", "#8250df"), strict=True)
+)
+"""The colors of a picture that stands on white, for the same placeholders."""
+PLACEHOLDERS = {color: color for color in COLORS}
+"""The colors of a drawing for the page."""
 
-STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, readable by screen readers
-    "text.parse_math": False,  # labels may come from a record
-    "font.family": "DejaVu Sans", "font.size": 9.0,
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": LINE, "grid.linewidth": 0.4,
-    "legend.frameon": False, "axes.facecolor": "none",
-}  # fmt: skip
+
+def style(colors: Mapping[str, str]) -> Any:
+    """The settings of matplotlib for a drawing in these colors."""
+    ink, line = colors[INK], colors[LINE]
+    return {
+        "svg.fonttype": "none",  # text stays text: small, searchable, readable by screen readers
+        "text.parse_math": False,  # labels may come from a record
+        "font.family": "DejaVu Sans", "font.size": 9.0,
+        "text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": line,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "grid.color": line, "grid.linewidth": 0.4,
+        "legend.frameon": False, "axes.facecolor": "none",
+    }  # fmt: skip
+
+
+STYLE: Any = style(PLACEHOLDERS)
 
 LEAST_SHARE = 1e-3
 """Shares below this are drawn here: such results are as good as exact."""
@@ -75,14 +88,14 @@ def _svg(figure: Figure, place: str, name: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{name}" class="plot" style="{widest}" ', 1)
 
 
-def _logarithmic(axes: Axes, values: Sequence[float]) -> float:
+def _logarithmic(axes: Axes, values: Sequence[float], bad: str) -> float:
     """Make the axis of shares logarithmic, draw the bound, and return the height at which infinity is drawn."""
     known = [v for v in values if math.isfinite(v)]
     top = max([3.0, *(10.0 * v for v in known)])
     axes.set_yscale("log")
     axes.set_ylim(LEAST_SHARE / 1.5, top)
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle="--")
+    axes.axhline(1.0, color=bad, linewidth=1.2, linestyle="--")
     return top / 1.5
 
 
@@ -106,49 +119,61 @@ def accuracy(curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], pl
         return ""
     with mpl.rc_context(STYLE):
         figure = _figure(8.4, 3.1)
-        both = figure.subplots(1, 2, sharey=True)
-        every = [y for axis in AXES for _, _, points in _lines(curves, formats, axis) for _, y in points]
-        for axes, (axis, label) in zip(both, AXES.items(), strict=True):
-            top = _logarithmic(axes, every)
-            axes.set_xscale("log", base=2)
-            axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
-            axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-            axes.minorticks_off()
-            for i, name, points in _lines(curves, formats, axis):
-                axes.plot(
-                    [x for x, _ in points], [min(max(y, LEAST_SHARE), top) for _, y in points], color=SERIES[i],
-                    marker=MARKERS[i], markersize=3.5, linewidth=1.2,
-                    linestyle="-" if name.startswith("forward") else ":", label=name,
-                )  # fmt: skip
-            axes.set_xlabel(label)
-        both[0].set_ylabel("error / bound")
-        figure.legend(*both[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+        draw_accuracy(figure, curves, formats, PLACEHOLDERS)
         return _svg(figure, place, "Error over its bound, by condition and by width; the dashed line is the bound")
+
+
+def draw_accuracy(
+    figure: FigureBase, curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str], colors: Mapping[str, str]
+) -> None:
+    """Draw what `accuracy` describes, in these colors."""
+    both = figure.subplots(1, 2, sharey=True)
+    every = [y for axis in AXES for _, _, points in _lines(curves, formats, axis) for _, y in points]
+    for axes, (axis, label) in zip(both, AXES.items(), strict=True):
+        top = _logarithmic(axes, every, colors[BAD])
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=8))
+        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.minorticks_off()
+        for i, name, points in _lines(curves, formats, axis):
+            axes.plot(
+                [x for x, _ in points], [min(max(y, LEAST_SHARE), top) for _, y in points],
+                color=colors[SERIES[i]], marker=MARKERS[i], markersize=3.5, linewidth=1.2,
+                linestyle="-" if name.startswith("forward") else ":", label=name,
+            )  # fmt: skip
+        axes.set_xlabel(label)
+    both[0].set_ylabel("error / bound")
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
 
 
 def gradient(shares: Mapping[str, Any], place: str) -> str:
     """Distance of the gradient from the closed form of each mode; empty if there is no gradient."""
     if not shares:
         return ""
+    with mpl.rc_context(STYLE):
+        figure = _figure(6.4, 1.7)
+        draw_gradient(figure, shares, PLACEHOLDERS)
+        return _svg(figure, place, "Distance of the gradient from each closed form; bars before the line fit")
+
+
+def draw_gradient(figure: FigureBase, shares: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    """Draw what `gradient` describes, in these colors."""
     names = list(shares)[::-1]
     values = [float(shares[name]) for name in names]
     known = [v for v in values if math.isfinite(v)]
     top = max([10.0, *(5.0 * v for v in known)])
-    with mpl.rc_context(STYLE):
-        figure = _figure(6.4, 1.7)
-        axes = figure.subplots()
-        axes.set_xscale("log")
-        axes.set_xlim(LEAST_SHARE, top)
-        axes.xaxis.set_major_locator(LogLocator(numticks=9))
-        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-        axes.barh(
-            names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
-            color=[SERIES[2] if v <= 1.0 else SERIES[1] for v in values],
-        )  # fmt: skip
-        axes.axvline(1.0, color=BAD, linewidth=1.2, linestyle="--")
-        axes.set_xlabel("distance from the closed form / what rounding allows")
-        axes.grid(visible=False, axis="y")
-        return _svg(figure, place, "Distance of the gradient from each closed form; bars before the line fit")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(LEAST_SHARE, top)
+    axes.xaxis.set_major_locator(LogLocator(numticks=9))
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.barh(
+        names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
+        color=[colors[SERIES[2]] if v <= 1.0 else colors[SERIES[1]] for v in values],
+    )  # fmt: skip
+    axes.axvline(1.0, color=colors[BAD], linewidth=1.2, linestyle="--")
+    axes.set_xlabel("distance from the closed form / what rounding allows")
+    axes.grid(visible=False, axis="y")
 
 
 def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:
