@@ -63,7 +63,7 @@ def test_only_what_was_measured_is_drawn() -> None:
 
 
 def test_a_verdict_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = normcheck.check("torch.nn.functional:rms_norm", as_="rms_norm", effort="smoke")
+    verdict = normcheck.check("torch.nn.functional:rms_norm", as_="rms_norm", effort="quick")
     by_condition, *_, modes = axes_of(verdict.plot())
     assert {line.get_label() for line in by_condition.get_lines()} >= {"forward float64"}
     assert "closed form" in modes.get_xlabel()
