@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report.message import CONVENTIONS, case_words, is_exception, measured
+from normcheck.report.message import CONVENTIONS, UNEXPLAINED, case_words, is_exception, measured
 
 MOST_CHECKS = 6
 """Checks that are named for one cause; of the others only the number is given."""
@@ -77,6 +77,8 @@ def cause(record: Mapping[str, Any]) -> str:
     """
     checks = record["checks"]
     story = record["story"].partition(". ")[0].removesuffix(".")
+    if record["name"] == UNEXPLAINED:
+        story = "No known fault gives these numbers"
     meant = f" Meant? Declare {record['declare']}." if record["declare"] else ""
     more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
     shown = f" {_telling(record['finding'])}." if not is_exception(record["finding"]) else ""
@@ -86,9 +88,16 @@ def cause(record: Mapping[str, Any]) -> str:
 
 
 def _telling(finding: Mapping[str, Any]) -> str:
-    """The most telling finding in a clause."""
-    found = ", ".join(f"{label} {text}" for label, text in measured(finding)[:2] if label != "remark")
-    return f"In {case_words(finding['case']).partition(',')[0]}: {found}"
+    """The most telling finding in a clause.
+
+    >>> case = {"format": "float64", "shape": [6, 2], "eps": 1e-05}
+    >>> _telling({"observed": 0.5, "allowed": 0.1, "where": [4, 0], "case": case})
+    'In float64 6x2: found 0.5 at [4, 0], 5 times what is allowed'
+    >>> _telling({"observed": 0.0, "allowed": 0.0, "where": [], "detail": "x was written to", "case": case})
+    'In float64 6x2: x was written to'
+    """
+    (_, text), *rest = measured(finding)
+    return f"In {case_words(finding['case']).partition(',')[0]}: {'found ' if rest else ''}{text}"
 
 
 def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
