@@ -89,6 +89,19 @@ class Verdict:
     def _repr_html_(self) -> str:
         return notebook.fragment(self._record())
 
+    def plot(self) -> Any:
+        """Accuracy and gradient as a figure of matplotlib, which a notebook shows and `savefig("mine.png")` writes.
+
+        Above, the largest error in units of its bound, over the condition of the set and over its width; below, how far
+        the gradient is from the closed form of each mode. Raises `UsageError` without matplotlib, and if neither of
+        the two was measured.
+        """
+        try:
+            from normcheck.report.picture import picture
+        except ModuleNotFoundError as error:
+            raise UsageError(f"a plot needs {error.name}: pip install 'normcheck[report]'") from None
+        return picture(self._record())
+
     def _record(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._document)["implementations"][0]
         return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from smoke_table import cover, found_first
 
 import normcheck
 from normcheck import cli, families
+from normcheck.cli.progress import shown
 from normcheck.core.ask import run_case
 from normcheck.core.contract import Contract
 from normcheck.core.events import CheckStarted, Event
@@ -63,6 +67,31 @@ def test_self_check_prints_the_rate(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(self_check, "mutation_scores", scores)
     assert cli.run(["--self-check", "--norm-effort", "smoke"]) == 1
     assert capsys.readouterr().out.startswith("1 of 2 known faults are found (effort smoke)\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "seen"), [({}, True), ({"CI": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
+)
+def test_self_check_shows_its_progress_on_a_terminal(
+    environment: dict[str, str], seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    scores = [self_check.MutationScore("a", "layer_norm", "value"), self_check.MutationScore("b", "rms_norm", "")]
+
+    assert list(shown(iter(scores), 3)) == scores
+    told = sys.stderr.getvalue()
+    assert ("gets through: b in rms_norm" in told) == seen
+    assert ("known faults, 1 got through" in told and "2/3" in told) == seen
+    assert told or not seen
 
 
 RIGHT = {kind: target for kind, target in FUNCTIONS.items() if target} | {

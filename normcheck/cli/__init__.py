@@ -230,10 +230,11 @@ def _version() -> int:
 
 def _self_check(conventions: Sequence[str], effort: str) -> int:
     """Print how many known faults the suite finds; status 1 if it misses one."""
+    from normcheck.cli.progress import shown
     from normcheck.engine.claims import conventions as checked
     from normcheck.engine.self_check import rate_lines
 
-    text, missed = rate_lines(checked(conventions), effort)
+    text, missed = rate_lines(checked(conventions), effort, shown)
     print("\n".join(text))
     return int(missed)
 
@@ -295,6 +296,10 @@ def _command(command: str, words: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        from normcheck.cli.completion import complete
+
+        complete(COMMANDS)
     try:
         status = run(sys.argv[1:])
     except NormcheckError as error:

@@ -149,7 +149,7 @@ def _told(claim: Claim, observed: Any, key: str, claimed: str, finding: Finding)
         script=family.script(other, case),
         cause=family.convention_faults.get((key, value), f"{key}={value}"),
         remedy=f"{key}={value}",
-        detail=f"it follows {key}={value}, where {key}={claimed} is claimed; the law is that of {check.name}{bits}",
+        detail=f"it follows {key}={value}, and {key}={claimed} is claimed; the check {check.name} shows it{bits}",
         replay=replay_command(claim, other, finding.replay),
     )
 

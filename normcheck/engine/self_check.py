@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -85,9 +85,16 @@ def _first(family: Family, entry: Any, fault: KnownFault, promised: Contract, la
     return next((check.name for check in able if _finds(subject, entry, check, effort)), "")
 
 
-def rate_lines(conventions: Mapping[str, str], effort: str) -> tuple[list[str], bool]:
+Shown = Callable[[Iterator[MutationScore], int], Iterator[MutationScore]]
+"""Passes scores on as they come, and shows how many of how many there are."""
+
+
+def rate_lines(
+    conventions: Mapping[str, str], effort: str, shown: Shown = lambda scores, _: scores
+) -> tuple[list[str], bool]:
     """How many known faults are found under conventions, and those that are not, in words; whether any is not."""
-    found = list(mutation_scores(contract(conventions), Settings(effort).effort))
+    total = sum(len(family.faults) for family in families.FAMILIES)
+    found = list(shown(mutation_scores(contract(conventions), Settings(effort).effort), total))
     through = [one for one in found if not one.check]
     chosen = [f"{key}={value}" for key, value in conventions.items()]
     settings = ", ".join([*chosen, *([] if effort == "default" else [f"effort {effort}"])]) or "default settings"

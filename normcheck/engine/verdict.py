@@ -216,7 +216,7 @@ def _raised(findings: Sequence[Finding]) -> str:
     shapes = sorted({shape for one in findings for shape in _shapes(one)}, key=_sizes)
     some = ", ".join(_of_every_rank(shapes)[:MOST_SHAPES])
     more = f" and {len(shapes) - MOST_SHAPES} more shapes" if len(shapes) > MOST_SHAPES else ""
-    return f"{where} raises {message}, on inputs of {some}{more}"
+    return f"{where} raises {message.rstrip('.')}, on inputs of {some}{more}"
 
 
 def _shapes(finding: Finding) -> list[str]:

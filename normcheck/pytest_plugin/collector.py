@@ -21,7 +21,7 @@ from normcheck.engine.verdict import INCOMPLETE, environment
 from normcheck.pytest_plugin import report_options
 from normcheck.pytest_plugin.journal_file import JournalFile
 from normcheck.pytest_plugin.stash_keys import RESUMED, SUITE
-from normcheck.report.terminal import summary
+from normcheck.report.run_summary import summary
 
 
 class Collector:
@@ -127,7 +127,8 @@ class Collector:
             return  # the tests of a project that names implementations in its configuration, without the suite
         terminalreporter.section("normcheck", sep="=")
         width = terminalreporter._tw.fullwidth  # noqa: SLF001  # there is no public one
-        for text, markup in summary(self._run, width, full=self._config.get_verbosity() > 0):
+        full, color = self._config.get_verbosity() > 0, terminalreporter.hasmarkup
+        for text, markup in summary(self._run, width, full=full, color=color):
             terminalreporter.write_line(text, **markup)
         for text in report_options.lines(self._config, self._run, self._written):
             terminalreporter.write_line(text)

@@ -11,6 +11,9 @@ from normcheck.pytest_plugin.stash_keys import SUITE
 REPORTED = pytest.StashKey[dict[tuple[str, str, str], str]]()
 """On the config: the checks whose findings were written in full, by kind, target and cause."""
 
+MOST_IN_FULL = 4
+"""In a run of more implementations than this the text of a finding is brief."""
+
 SAME_CAUSE = "same cause"
 """The category of a property test that fails by a cause of which a finding is written in full already."""
 
@@ -21,7 +24,6 @@ def text(config: pytest.Config, outcomes: list[dict[str, Any]]) -> str:
     In a run of many implementations it is brief, so that all of them fit on a screen.
     """
     from normcheck.report.failures import failure_text
-    from normcheck.report.terminal import MOST_IN_FULL
 
     suite = config.stash.get(SUITE, None)
     brief = suite is not None and len(suite.claims) > MOST_IN_FULL

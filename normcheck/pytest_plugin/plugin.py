@@ -156,7 +156,11 @@ def pytest_configure(config: pytest.Config) -> None:
         report_options.resume(config)
     except UsageError as error:
         raise pytest.UsageError(f"normcheck: {error}") from None
-    if claims and config.args_source is not pytest.Config.ArgsSource.ARGS:
+    if claims and config.args_source is pytest.Config.ArgsSource.ARGS:
+        from normcheck.pytest_plugin.selection import placed
+
+        config.args = placed(config)
+    elif claims:
         suite = str(properties())
         config.args = [suite] if _named(config) else [*config.args, suite]
 
@@ -259,9 +263,12 @@ class ReportGate:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._collector: Any = None
+        self._progress: Any = None
 
     def take(self, line: dict[str, Any]) -> None:
         """Take a line of the journal."""
+        if self._progress is not None:
+            self._progress.take(line)
         self._load().take(line)
 
     def _load(self) -> Any:
@@ -275,6 +282,10 @@ class ReportGate:
     def pytest_sessionstart(self) -> None:
         """With a suite there is something to report in any case."""
         if SUITE in self._config.stash and not self._config.option.collectonly:
+            from normcheck.pytest_plugin.progress_line import ProgressLine
+
+            self._progress = ProgressLine(self._config)
+            self._config.pluginmanager.register(self._progress, "normcheck-progress")
             self._load()
 
     @pytest.hookimpl(tryfirst=True)

@@ -6,10 +6,13 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report.message import CONVENTIONS, case_words, is_exception, measured
+from normcheck.report.message import CONVENTIONS, UNEXPLAINED, case_words, is_exception, measured
 
 MOST_CHECKS = 6
 """Checks that are named for one cause; of the others only the number is given."""
+
+COMMANDS = ("replay", "if meant")
+"""Labels of texts that are commands."""
 
 
 def headline(record: Mapping[str, Any]) -> str:
@@ -23,8 +26,13 @@ def headline(record: Mapping[str, Any]) -> str:
         laws = {check for cause in record["causes"] for check in cause["checks"]}
         counts = [_counted(len(record["causes"]), "cause"), _counted(len(laws), "law")]
     if record.get("warnings"):
-        counts.append(_counted(len({one["text"] for one in record["warnings"]}), "warning"))  # as many as are shown
+        counts.append(_counted(warning_count(record), "warning"))
     return f"{record['verdict']}: {', '.join(counts)}" if counts else str(record["verdict"])
+
+
+def warning_count(record: Mapping[str, Any]) -> int:
+    """How many warnings are shown: those with equal texts are one."""
+    return len({one["text"] for one in record.get("warnings", ())})
 
 
 def _counted(count: int, word: str) -> str:
@@ -62,25 +70,34 @@ def title(cause: Mapping[str, Any]) -> str:
     return f"{cause['name']}, {how}"
 
 
-def cause(record: Mapping[str, Any], *, telling: bool = True) -> str:
+def cause(record: Mapping[str, Any]) -> str:
     """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it.
 
-    telling: with the case, which is left out where its finding is written beside it; the story of an exception has it.
+    The story of an exception has the case already.
     """
     checks = record["checks"]
     story = record["story"].partition(". ")[0].removesuffix(".")
+    if record["name"] == UNEXPLAINED:
+        story = "No known fault gives these numbers"
     meant = f" Meant? Declare {record['declare']}." if record["declare"] else ""
     more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
-    shown = f" {_telling(record['finding'])}." if telling and not is_exception(record["finding"]) else ""
+    shown = f" {_telling(record['finding'])}." if not is_exception(record["finding"]) else ""
     broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:MOST_CHECKS])}{more}."
     named = [] if story and is_exception(record["finding"]) else [str(record["name"])]
     return f"{': '.join([*named, *([story] if story else [])])}.{meant}{shown}{broken}"
 
 
 def _telling(finding: Mapping[str, Any]) -> str:
-    """The most telling finding in a clause."""
-    found = ", ".join(f"{label} {text}" for label, text in measured(finding)[:2] if label != "remark")
-    return f"In {case_words(finding['case']).partition(',')[0]}: {found}"
+    """The most telling finding in a clause.
+
+    >>> case = {"format": "float64", "shape": [6, 2], "eps": 1e-05}
+    >>> _telling({"observed": 0.5, "allowed": 0.1, "where": [4, 0], "case": case})
+    'In float64 6x2: found 0.5 at [4, 0], 5 times what is allowed'
+    >>> _telling({"observed": 0.0, "allowed": 0.0, "where": [], "detail": "x was written to", "case": case})
+    'In float64 6x2: x was written to'
+    """
+    (_, text), *rest = measured(finding)
+    return f"In {case_words(finding['case']).partition(',')[0]}: {'found ' if rest else ''}{text}"
 
 
 def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -95,12 +112,17 @@ def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{', '.join(names)}: {text}" + (f". Meant? Declare {words}" if declared else "")
 
 
+def short_target(record: Mapping[str, Any]) -> str:
+    """The target without its module or file."""
+    return str(record["target"]).rpartition(":")[2]
+
+
 def warnings_of_all(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The warnings of several implementations, equal texts in one, each after the names that it is about."""
     targets: dict[str, dict[str, None]] = {}
     for record in records:
         for text in {one["text"]: None for one in record.get("warnings", ())}:
-            targets.setdefault(text, {})[str(record["target"]).rpartition(":")[2]] = None
+            targets.setdefault(text, {})[short_target(record)] = None
     every = [one for record in records for one in record.get("warnings", ())]
     for text, of in targets.items():
         (sentence,) = warnings(one for one in every if one["text"] == text)
@@ -112,15 +134,21 @@ def _declared(record: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in record.get("contract", {}).items()]
 
 
-def lines(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A label and a text for each cause and each warning, and the command that declares all causes, if it can."""
-    yield from failing_lines(record)
+def lines(record: Mapping[str, Any], *, replay: bool = False) -> Iterator[tuple[str, str]]:
+    """A label and a text for each cause and each warning, and the command that declares all causes, if it can.
+
+    replay: with the command that asks the case of a cause again.
+    """
+    yield from failing_lines(record, replay=replay)
     yield from (("warning", text) for text in warnings(record.get("warnings", ())))
 
 
-def failing_lines(record: Mapping[str, Any], *, telling: bool = True) -> Iterator[tuple[str, str]]:
+def failing_lines(record: Mapping[str, Any], *, replay: bool = False) -> Iterator[tuple[str, str]]:
     """A label and a text for each cause, the command that declares all causes, and what was found by format."""
-    yield from (("cause", cause(one, telling=telling)) for one in record.get("causes", ()))
+    for one in record.get("causes", ()):
+        yield "cause", cause(one)
+        if replay:
+            yield "replay", one["finding"]["replay"]
     yield from conditions(record)
 
 

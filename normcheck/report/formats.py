@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def formats_in(keys: Iterable[str]) -> list[str]:
@@ -14,6 +15,11 @@ def formats_in(keys: Iterable[str]) -> list[str]:
     """
     names = {key.rpartition(" ")[2] for key in keys}
     return sorted(names, key=lambda name: (-_bits(name), name))
+
+
+def classes(record: Mapping[str, Any]) -> dict[str, str]:
+    """The accuracy class in which each pass and format of a record is judged."""
+    return {place: str(found["class"]) for place, found in record.get("accuracy", {}).items()}
 
 
 def _bits(name: str) -> int:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from normcheck.report import causes, laws, plots, speed
 from normcheck.report.completeness import INCOMPLETE, lines, unanswered
 from normcheck.report.finding_views import SCRIPT_CHARACTERS, cause_views, figure
-from normcheck.report.formats import formats_in
+from normcheck.report.formats import classes, formats_in
 from normcheck.report.reasons import with_reason
 from normcheck.report.terminal import (
     EXTENDED_HEADS,
@@ -96,7 +96,7 @@ def _view(index: int, record: Mapping[str, Any], formats: Sequence[str], charact
         "causes": list(cause_views(record, characters)),
         "laws": list(laws.listed(record)),
         "accuracy": list(_accuracy(record.get("accuracy", {}), formats)),
-        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), _classes(record), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
+        "accuracy_plot": Markup(plots.accuracy(record.get("curves", {}), classes(record), formats, f"a{index}")),  # noqa: S704  # matplotlib escapes labels
         "gradient_plot": Markup(plots.gradient(record.get("gradient_shares", {}), f"g{index}")),  # noqa: S704
         "speed": speeds,
         "speed_plot": Markup(plots.speed(speeds, f"s{index}")),  # noqa: S704
@@ -124,11 +124,6 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "checks", ", ".join(f"{count} {status}" for status, count in record["checks"].items() if count)
     yield "compared", f"{record['compared']:,} numbers in {record['seconds']:.1f} s"
     yield from record.get("information", {}).items()
-
-
-def _classes(record: Mapping[str, Any]) -> dict[str, str]:
-    """The accuracy class of each pass and format."""
-    return {place: str(found["class"]) for place, found in record.get("accuracy", {}).items()}
 
 
 def _accuracy(found: Mapping[str, Any], formats: Sequence[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

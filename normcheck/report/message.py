@@ -88,8 +88,9 @@ MOST_ROWS = 40
 """Rows of the terminal that one finding may take, about one screen; a longer script is only in the record."""
 
 
-NOT_IN_BRIEF = ("remark", "likely", "source", "smallest")
-"""Labels of the lines that a finding has only in full: its title names the fault, and the summary tells its story."""
+NOT_IN_BRIEF = ("allowed", "case", "remark", "likely", "source", "replay", "smallest")
+"""Labels of the lines that a finding has only in full: its title names the fault, and the summary of a run of many
+tells its story, its case and the command that repeats it."""
 
 
 def _rows(lines: list[str], width: int) -> int:
@@ -142,8 +143,8 @@ def _case(replay: str) -> str:
 def finding(kind: str, target: str, record: Mapping[str, Any], width: int = 100, *, brief: bool = False) -> str:
     """A finding as the terminal shows it. record: of one finding; its optional keys may be absent.
 
-    brief: leave out what only helps to repair it (remark, story of the fault, source, smallest case and script), and
-    the implementation, which pytest writes in the line above.
+    brief: leave out what the summary tells (`NOT_IN_BRIEF`), the script, and the implementation, which pytest writes in
+    the line above.
 
     >>> print(finding("layer_norm", "m:f", {"check": "sign", "law": "y(-x) = -y(x)", "observed": 0.5, "allowed": 0.0,
     ...     "where": [1], "case": {"shape": [2], "weight": False}, "source": "", "detail": "", "replay": "r"}))

@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 INK, LINE, BAD = "#010101", "#020202", "#030303"
@@ -23,16 +23,29 @@ MARKERS = ("o", "s", "^", "D")
 COLORS = {INK: "var(--ink)", LINE: "var(--line)", BAD: "var(--bad)"} | {
     color: f"var(--series-{i})" for i, color in enumerate(SERIES, 1)
 }
+ALONE = {INK: "#1f2328", LINE: "#c4ccd4", BAD: "#cf222e"} | dict(
+    zip(SERIES, ("#0969da", "#bc4c00", "#1a7f37", "#8250df"), strict=True)
+)
+"""The colors of a picture that stands on white, for the same placeholders."""
+PLACEHOLDERS = {color: color for color in COLORS}
+"""The colors of a drawing for the page."""
 
-STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, readable by screen readers
-    "text.parse_math": False,  # labels may come from a record
-    "font.family": "DejaVu Sans", "font.size": 9.0,
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": LINE,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": LINE, "grid.linewidth": 0.4,
-    "legend.frameon": False, "axes.facecolor": "none",
-}  # fmt: skip
+
+def style(colors: Mapping[str, str]) -> Any:
+    """The settings of matplotlib for a drawing in these colors."""
+    ink, line = colors[INK], colors[LINE]
+    return {
+        "svg.fonttype": "none",  # text stays text: small, searchable, readable by screen readers
+        "text.parse_math": False,  # labels may come from a record
+        "font.family": "DejaVu Sans", "font.size": 9.0,
+        "text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": line,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "grid.color": line, "grid.linewidth": 0.4,
+        "legend.frameon": False, "axes.facecolor": "none",
+    }  # fmt: skip
+
+
+STYLE: Any = style(PLACEHOLDERS)
 
 LEAST_SHARE = 1e-3
 """Shares below this are drawn here: such results are as good as exact."""
@@ -87,6 +100,15 @@ def _points(curves: Mapping[str, Mapping[str, Any]], place: str, axis: str) -> l
     return [(x, y) for x, y in points if y > 0.0]
 
 
+def _errors(curves: Mapping[str, Mapping[str, Any]], formats: Sequence[str]) -> dict[str, list[float]]:
+    """All errors that were measured, by format; a format without any is left out."""
+    found = {
+        one: [y for part in ("forward", "backward") for axis in AXES for _, y in _points(curves, f"{part} {one}", axis)]
+        for one in formats
+    }
+    return {one: errors for one, errors in found.items() if errors}
+
+
 def accuracy(
     curves: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str], formats: Sequence[str], place: str
 ) -> str:
@@ -95,33 +117,40 @@ def accuracy(
     A column for each format. curves: by "PASS FORMAT" and axis, pairs of place and error. classes: by "PASS FORMAT",
     the accuracy class, in which the format is judged. formats: in the order of the columns.
     """
-    measured = {
-        one: [y for part in ("forward", "backward") for axis in AXES for _, y in _points(curves, f"{part} {one}", axis)]
-        for one in formats
-    }
-    drawn = [one for one, errors in measured.items() if errors]
+    drawn = _errors(curves, formats)
     if not drawn:
         return ""
-    top = max([3.0, *(10.0 * y for one in drawn for y in measured[one] if math.isfinite(y))])
     with mpl.rc_context(STYLE):
         figure = _figure(max(4.0, 2.4 * len(drawn)), 4.4)
-        grid = figure.subplots(len(AXES), len(drawn), sharey=True, sharex="row", squeeze=False)
-        named: dict[str, Any] = {}
-        for i, (axis, label) in enumerate(AXES.items()):
-            for axes, format in zip(grid[i], drawn, strict=True):
-                _panel(axes, curves, format, axis, top)
-                named |= {str(line.get_label()): line for line in axes.get_lines()}
-                judged = classes.get(f"forward {format}", "sound")
-                axes.axhline(1.0, color=BAD if judged == "sound" else INK, linewidth=1.2, linestyle="--")
-                if i == 0:
-                    axes.set_title(format if judged == "sound" else f"{format} ({judged})", fontsize=9)
-            grid[i, 0].set_ylabel("error / bound")
-            grid[i, len(drawn) // 2].set_xlabel(label)
-        figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=len(named), fontsize=8)
+        draw_accuracy(figure, curves, classes, formats, PLACEHOLDERS)
         return _svg(figure, place, "Error over its bound by format, condition and width; the dashed line is the bound")
 
 
-def _panel(axes: Axes, curves: Mapping[str, Mapping[str, Any]], format: str, axis: str, top: float) -> None:
+def draw_accuracy(
+    figure: FigureBase, curves: Mapping[str, Mapping[str, Any]], classes: Mapping[str, str], formats: Sequence[str],
+    colors: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Draw what `accuracy` describes, in these colors; something was measured."""
+    measured = _errors(curves, formats)
+    top = max([3.0, *(10.0 * y for errors in measured.values() for y in errors if math.isfinite(y))])
+    grid = figure.subplots(len(AXES), len(measured), sharey=True, sharex="row", squeeze=False)
+    named: dict[str, Any] = {}
+    for i, (axis, label) in enumerate(AXES.items()):
+        for axes, format in zip(grid[i], measured, strict=True):
+            _panel(axes, curves, format, axis, top, colors)
+            named |= {str(line.get_label()): line for line in axes.get_lines()}
+            judged = classes.get(f"forward {format}", "sound")
+            axes.axhline(1.0, color=colors[BAD if judged == "sound" else INK], linewidth=1.2, linestyle="--")
+            if i == 0:
+                axes.set_title(format if judged == "sound" else f"{format} ({judged})", fontsize=9)
+        grid[i, 0].set_ylabel("error / bound")
+        grid[i, len(measured) // 2].set_xlabel(label)
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=len(named), fontsize=8)
+
+
+def _panel(
+    axes: Axes, curves: Mapping[str, Mapping[str, Any]], format: str, axis: str, top: float, colors: Mapping[str, str]
+) -> None:
     axes.set_yscale("log")
     axes.set_ylim(LEAST_SHARE / 1.5, top)
     axes.yaxis.set_major_formatter(FuncFormatter(_tick))
@@ -136,7 +165,7 @@ def _panel(axes: Axes, curves: Mapping[str, Mapping[str, Any]], format: str, axi
         quiet = number < 0
         axes.plot(
             [x for x, _ in points], [min(max(y, LEAST_SHARE), top / 1.5) for _, y in points],
-            color=INK if quiet else SERIES[number], marker="" if quiet else MARKERS[number], markersize=3.0,
+            color=colors[INK if quiet else SERIES[number]], marker="" if quiet else MARKERS[number], markersize=3.0,
             linewidth=1.2, linestyle=style, alpha=0.6 if quiet else 1.0, label=COMPARED if quiet else part,
         )  # fmt: skip
 
@@ -145,25 +174,30 @@ def gradient(shares: Mapping[str, Any], place: str) -> str:
     """Distance of the gradient from the closed form of each mode; empty if there is no gradient."""
     if not shares:
         return ""
+    with mpl.rc_context(STYLE):
+        figure = _figure(6.4, 1.7)
+        draw_gradient(figure, shares, PLACEHOLDERS)
+        return _svg(figure, place, "Distance of the gradient from each closed form; bars before the line fit")
+
+
+def draw_gradient(figure: FigureBase, shares: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+    """Draw what `gradient` describes, in these colors."""
     names = list(shares)[::-1]
     values = [float(shares[name]) for name in names]
     known = [v for v in values if math.isfinite(v)]
     top = max([10.0, *(5.0 * v for v in known)])
-    with mpl.rc_context(STYLE):
-        figure = _figure(6.4, 1.7)
-        axes = figure.subplots()
-        axes.set_xscale("log")
-        axes.set_xlim(LEAST_SHARE, top)
-        axes.xaxis.set_major_locator(LogLocator(numticks=9))
-        axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-        axes.barh(
-            names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
-            color=[SERIES[2] if v <= 1.0 else SERIES[1] for v in values],
-        )  # fmt: skip
-        axes.axvline(1.0, color=BAD, linewidth=1.2, linestyle="--")
-        axes.set_xlabel("distance from the closed form / what rounding allows")
-        axes.grid(visible=False, axis="y")
-        return _svg(figure, place, "Distance of the gradient from each closed form; bars before the line fit")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(LEAST_SHARE, top)
+    axes.xaxis.set_major_locator(LogLocator(numticks=9))
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.barh(
+        names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
+        color=[colors[SERIES[2]] if v <= 1.0 else colors[SERIES[1]] for v in values],
+    )  # fmt: skip
+    axes.axvline(1.0, color=colors[BAD], linewidth=1.2, linestyle="--")
+    axes.set_xlabel("distance from the closed form / what rounding allows")
+    axes.grid(visible=False, axis="y")
 
 
 def speed(rows: Sequence[Mapping[str, Any]], place: str) -> str:

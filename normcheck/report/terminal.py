@@ -1,4 +1,4 @@
-"""A run as text for the end of a pytest session, from its record. Fits any terminal from 80 columns."""
+"""The record of one implementation as text, and Table 1 of some. Fits any terminal from 80 columns."""
 
 from __future__ import annotations
 
@@ -42,8 +42,6 @@ PASSES = ("forward", "backward", "parameters", "evaluation")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
 CELL_WIDTH = 5
 """Columns of a cell."""
-MOST_IN_FULL = 4
-"""With more implementations than this, only causes, warnings and rows that deviate are shown beside the verdicts."""
 
 Line = tuple[str, dict[str, bool]]
 """A line with its markup, as keyword arguments of pytest's terminal writer."""
@@ -135,30 +133,39 @@ def _accuracy(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     label, formats = "accuracy", formats_in(record["accuracy"])
     for name in (n for n in PASSES if n in by_pass):
         words = ", ".join(by_pass[name][f] for f in formats if f in by_pass[name])
-        yield from _wrapped(label, f"{name}: {words}", width)
+        yield from wrapped(label, f"{name}: {words}", width)
         label = ""
 
 
-def _wrapped(label: str, text: str, width: int) -> Iterator[Line]:
+def wrapped(label: str, text: str, width: int) -> Iterator[Line]:
     lines = textwrap.wrap(text, max(40, width - 14), break_long_words=False, break_on_hyphens=False) or [""]
     yield f"  {label:<12}{lines[0]}", {}
     for more in lines[1:]:
         yield " " * 14 + more, {}
 
 
-def _headline(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+def labeled(lines: Iterable[tuple[str, str]], width: int) -> Iterator[Line]:
+    """Texts behind their labels. A command is one line, however long it is, so that it can be copied."""
+    for label, text in lines:
+        if label in causes.COMMANDS:
+            yield f"  {label:<12}{text}", {}
+        else:
+            yield from wrapped(label, text, width)
+
+
+def headline(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The verdict and the errors of one implementation."""
     good = record["verdict"] == "passed"
     told = causes.headline(record)
-    yield f"{_head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
+    yield f"{head(record, width - len(told) - 2)}: {told}", {"bold": True, "green": good, "red": not good}
     for text in record["errors"]:
-        yield from _wrapped("error", text, width)
+        yield from wrapped("error", text, width)
     left = completeness.unanswered(record)
     if left:
-        yield from _wrapped("incomplete", left, width)
+        yield from wrapped("incomplete", left, width)
 
 
-def _same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
+def same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
     """A line for each finding beside the most telling one of its cause; pytest shows one of them in full."""
     for _, findings in causes.grouped(record):
         for one in findings[1:]:
@@ -167,118 +174,54 @@ def _same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
 
 def implementation(record: Mapping[str, Any], width: int, *, full: bool = False) -> Iterator[Line]:
     """The results of one implementation. full: name everything that was not checked."""
-    yield from _headline(record, width)
+    yield from headline(record, width)
     if not record["compared"]:
         return
-    for label, text in causes.lines(record):
-        yield from _wrapped(label, text, width)
+    yield from labeled(causes.lines(record, replay=True), width)
     claimed = record["contract"].get("gradient", "full")
     text = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
     if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not checked
-        yield from _wrapped("gradient", f"{record['gradient']}, {text}", width)
+        yield from wrapped("gradient", f"{record['gradient']}, {text}", width)
     if record["contract"]:
-        yield from _wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
+        yield from wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
     yield from _accuracy(record, width)
     if record["invariances"]:
         cells = (f"{name.replace('_', ' ')} {WORDS[cell]}" for name, cell in record["invariances"].items())
-        yield from _wrapped("invariant", ", ".join(cells), width)
+        yield from wrapped("invariant", ", ".join(cells), width)
     if record["tightest"]:
-        yield from _wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
+        yield from wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
                             f"in {record['tightest']['check']}", width)  # fmt: skip
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
-    yield from _wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
-    yield from _speed(record, width)
+    yield from wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
+    yield from speeds(record, width)
     yield from _remarks(record, width, full)
 
 
-def _speed(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+def speeds(record: Mapping[str, Any], width: int) -> Iterator[Line]:
     """The timings, if there are any."""
     if record["speed"]:
-        yield from _wrapped("speed", speed.heading(record["speed"][0]), width)
+        yield from wrapped("speed", speed.heading(record["speed"][0]), width)
         for line, slower in speed.lines(record["speed"], width):
             yield line, {"red": slower}
     for one in record.get("growth", ()):
-        yield from _wrapped("growth", speed.growth(one), width)
+        yield from wrapped("growth", speed.growth(one), width)
 
 
 def _remarks(record: Mapping[str, Any], width: int, full: bool) -> Iterator[Line]:
     """Expected findings, information, and what was not checked."""
     if record["expected_findings"]:
-        yield from _wrapped("expected", with_reason(record["expected_findings"]), width)
+        yield from wrapped("expected", with_reason(record["expected_findings"]), width)
     for what, text in record["information"].items():
-        yield from _wrapped("information", f"{what}: {text}", width)
+        yield from wrapped("information", f"{what}: {text}", width)
     if record["not_checked"]:
         text = with_reason(record["not_checked"], record.get("causes", ()), brief=not full)
-        yield from _wrapped("not checked", text, width)
+        yield from wrapped("not checked", text, width)
 
 
-def _replay_outcome(record: Mapping[str, Any]) -> str:
-    """The result of a replayed case."""
-    if record["findings"]:
-        return "the finding is still there"
-    if record["compared"]:
-        return "fixed: the law holds on this case"
-    return "the case does not apply to this implementation"
-
-
-def _head(record: Mapping[str, Any], width: int) -> str:
+def head(record: Mapping[str, Any], width: int) -> str:
+    """Kind and target of one implementation; of a long target the end."""
     kind = f"{record['kind']} = " if record["kind"] else ""
     return kind + _shortened(record["target"], width - len(kind))
-
-
-def _line(record: Mapping[str, Any], width: int) -> str:
-    """A passing implementation in one line."""
-    share = f", {float(record['tightest']['share']):.2f} of a bound at most" if record["tightest"] else ""
-    known = len(record["expected_findings"])
-    tail = f": {causes.headline(record)}, {record['checks']['passed']} checks{share}"
-    tail += f", {known} known findings" if known else ""
-    return _head(record, width - len(tail)) + tail
-
-
-def replay_options(settings: Mapping[str, Any]) -> str:
-    """The options that repeat the same cases."""
-    seed = ", the same cases in every run" if settings["seed"] is None else f" --norm-seed {settings['seed']}"
-    return f"--norm-effort {settings['effort']}{seed}"
-
-
-def summary(run: Mapping[str, Any], width: int, *, full: bool = False) -> Iterator[Line]:
-    """The section at the end of a session. More implementations than `MOST_IN_FULL` are shown in a few lines each.
-
-    full: name everything that was not checked.
-    """
-    records = run["implementations"]
-    brief = len(records) > MOST_IN_FULL
-    for record in records:
-        yield from _briefly(record, width) if brief else implementation(record, width, full=full)
-        if "replay" in run["settings"]:
-            yield from _wrapped("replay", _replay_outcome(record), width)
-        if not brief:
-            yield from _same_causes(record)
-            yield "", {}
-    if brief:
-        for text in causes.warnings_of_all(records):
-            yield from _wrapped("warning", text, width)
-    measured = [r for r in records if r["compared"] and has_table_row(r)]
-    wrong = [r for r in measured if deviates(r)]
-    if brief and any(causes.headline(r) != "passed" for r in records):  # there is something else to read
-        yield f"Table 1 as measured: {len(measured) - len(wrong)} of {len(measured)} rows are as derived.", {}
-        measured = wrong
-    if measured:
-        yield from table(measured, width)
-    if "effort" in run["settings"]:
-        yield f"Cases asked: {replay_options(run['settings'])}.", {}
-    yield from ((text, {"yellow": True}) for text in completeness.lines(run))
-
-
-def _briefly(record: Mapping[str, Any], width: int) -> Iterator[Line]:
-    """One implementation among many: its verdict, and what makes it fail."""
-    if record["verdict"] == "passed":
-        yield _line(record, width), {"green": True}
-    else:
-        yield from _headline(record, width)
-        for label, text in causes.failing_lines(record, telling=False):
-            yield from _wrapped(label, text, width)
-    yield from _speed(record, width)
 
 
 def progress(event: Mapping[str, Any]) -> str:

@@ -296,7 +296,7 @@ EPS = (
     ),
     Fault(
         name="eps-hard-coded",
-        story="Uses 1e-5 and ignores the argument. Hides where no other eps is used.",
+        story="Uses an eps of its own, as 1e-5, and ignores the argument. Hides where no other eps is used.",
         source="ggml-org/llama.cpp#2373",
         concerns=has_eps,
         before=with_eps(lambda eps: 1e-5),
