@@ -10,6 +10,8 @@ from normcheck.normalizers.activations import ACTIVATED
 from normcheck.normalizers.bounds import activated, quantized
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.quantization import OF_SCALES
+from normcheck.normalizers.quantization import quantized as quantized_as
+from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import Truth
 
 STEPS = 6.0
@@ -24,10 +26,22 @@ SUMMED = 4.0
 float64 the expected sum is rounded too."""
 
 
-def output(use: str, y: Array, bound: Array, case: Case) -> Array:
-    """Bound of the output of a way to call. y, bound: the plain output and its bound, of the shape of x."""
-    if use == forms.OTHER:  # a sum that is rounded once
-        return case.format.half_ulp(case.x + forms.other_residual(case.x, case.format))
+def output(use: str, y: Array, bound: Array, case: Case, form: str) -> Array:
+    """Bound of the output of a way to call code of a form, named as in the contract.
+
+    y, bound: the plain output and its bound, of the shape of x.
+    """
+    of, found = quantized_as(form), _output(use, y, bound, case)
+    if of is None or use in forms.SUMS or use in OF_SCALES:
+        return found
+    return np.asarray(found + quantized.coarse(of, reference.output(use, y, case)))
+
+
+def _output(use: str, y: Array, bound: Array, case: Case) -> Array:
+    if use in forms.SUMS:
+        return case.format.half_ulp(reference.output(use, y, case))
+    if use == forms.BY_BRANCH_BIAS:
+        return forms.first_case(bound)
     if use == forms.OF_BOTH:
         return _summed(case, bound, np.abs(y) + np.abs(case.x))
     if use == forms.BY_GATE:
@@ -51,6 +65,8 @@ def input_gradient(use: str, truth: Truth, bounds: tuple[Array, Array], case: Ca
         return activated.input_gradient(ACTIVATED[use], truth, bounds, case)
     if use == forms.OF_BOTH:
         return _summed(case, bounds[1], np.abs(dx) + np.abs(case.dy))
+    if use in (forms.BY_BRANCH_BIAS, forms.WITH_BRANCH_BIAS):
+        return _of_all_cases(case, *((bounds[1], dx) if use == forms.BY_BRANCH_BIAS else (np.zeros(dx.shape), case.dy)))
     if use == forms.BY_GATE:
         slope = forms.gates(case.x.shape).slope
         size = 1.0 + np.abs(forms.in_turn(forms.GATES, case.x.shape))  # of the terms of the slope, which may cancel
@@ -70,3 +86,10 @@ def _scaled(case: Case, bound: Array, plain: Array, factor: Array, size: Array) 
 def _summed(case: Case, bound: Array, size: Array) -> Array:
     """Bound of a sum of which one term has a bound, and the sizes of all terms add up to `size`."""
     return np.asarray(bound + SUMMED * (case.format.u * size + case.format.floor))
+
+
+def _of_all_cases(case: Case, bound: Array, terms: Array) -> Array:
+    """Bound of the gradient of a branch bias, a sum over all cases in any order: at most count u times their sizes."""
+    count = terms.size // max(terms.shape[-1], 1)
+    added = reference.of_branch_bias(count * (case.format.u * np.abs(terms) + case.format.floor))
+    return np.asarray(reference.of_branch_bias(bound) + added)
