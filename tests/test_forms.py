@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from normcheck.families import CHECKS_BY_NAME, get
 from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
-from normcheck.normalizers import faults, forms, packing, padding
+from normcheck.normalizers import faults, forms, packing, padding, rotary
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.faults import activated, branch, packed, qk, quantized
 from normcheck.normalizers.faults import forms as form_faults
+from normcheck.normalizers.faults import rotary as rotary_faults
 from normcheck.normalizers.quantization import OF_SCALES, QUANTIZED, needed, row_scales
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import evaluate
@@ -79,9 +81,10 @@ def test_every_form_has_its_parts() -> None:
     for form, specs in SPECS.items():
         for spec in specs:
             assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
-    some = (form_faults, activated, quantized, qk, branch, packed)
+    some = (form_faults, activated, quantized, qk, branch, packed, rotary_faults)
     with_faults = {form for file in some for fault in file.FAULTS for form in fault.under.form.split("+")}
-    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - {forms.LENGTHS}  # it has those of masks
+    of_others = {forms.LENGTHS, forms.INTERLEAVED}  # they have those of masks, and of other pairs
+    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - of_others
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=str)
@@ -112,6 +115,8 @@ def test_reference_of_each_way(use: str) -> None:
     opened = 64.0 + (x - held)
     of_bias = torch.tensor(forms.biased(case.x.shape)[0])
     rest = (held[0] * (1.0 - of_bias)).expand(x.shape)
+    tables = [torch.tensor(table) for table in rotary.tables(len(x), 6, case.format)]
+    by_halves, by_neighbors = (partial(turned, tables=tables, neighbors=one) for one in (False, True))
     composed = {
         forms.OTHER: lambda: x + 0.75 * held,
         forms.BY_RESIDUAL: lambda: norm(0.5 * held + (x - 0.5 * held)),
@@ -124,6 +129,10 @@ def test_reference_of_each_way(use: str) -> None:
         forms.BY_KEY: lambda: norm(x),
         forms.BY_BRANCH_BIAS: lambda: norm(rest + x[0] * of_bias),
         forms.WITH_BRANCH_BIAS: lambda: rest + x[0] * of_bias + 0.75 * rest,
+        rotary.ROTATED["rotary"]: lambda: by_halves(norm(x)),
+        rotary.ROTATED_KEYS["rotary"]: lambda: by_halves(norm(x)),
+        rotary.ROTATED["rotary-interleaved"]: lambda: by_neighbors(norm(x)),
+        rotary.ROTATED_KEYS["rotary-interleaved"]: lambda: by_neighbors(norm(x)),
         AFTER["relu"]: lambda: F.relu(norm(x)),
         AFTER["gelu"]: lambda: F.gelu(norm(x)),
         AFTER["gelu-tanh"]: lambda: F.gelu(norm(x), approximate="tanh"),
@@ -135,6 +144,43 @@ def test_reference_of_each_way(use: str) -> None:
     assert np.allclose(y.detach(), reference.output(use, truth.y, case), rtol=1e-12, atol=1e-12)
     plain = evaluate(normalizer, reference.pulled(use, truth.y, case), contract({}))
     assert np.allclose(dx, reference.input_gradient(use, truth.y, plain.dx, case), rtol=1e-9, atol=1e-9)
+
+
+def turned(y: Any, *, tables: list[Any], neighbors: bool) -> Any:
+    """A rotation by multiplication of complex numbers."""
+    first, second = (y[..., ::2], y[..., 1::2]) if neighbors else y.chunk(2, dim=-1)
+    found = torch.complex(first, second) * torch.complex(*tables)
+    parts = (found.real, found.imag)
+    return torch.stack(parts, -1).flatten(-2) if neighbors else torch.cat(parts, -1)
+
+
+@pytest.mark.parametrize("neighbors", [False, True])
+@pytest.mark.parametrize("width", [2, 7, 8])
+def test_rotations(width: int, neighbors: bool) -> None:
+    """The second map is the transpose of the first, each token has its angle, and an odd entry stays."""
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((2, 3, 5, width))
+    turn = rotary.of_tables(*rotary.tables(3, width, FORMATS["float64"]), neighbors=neighbors)
+
+    assert np.allclose((turn(x) * y).sum(), (x * turn.back(y)).sum(), rtol=1e-13)
+    assert np.allclose(turn.back(turn(x)), x, rtol=1e-13)
+    assert np.allclose(np.linalg.norm(turn(x), axis=-1), np.linalg.norm(x, axis=-1))
+    alike = turn(np.stack((x[0], x[0], x[0])))
+    assert not np.allclose(alike[0], alike[1])
+    assert (np.abs(turn(x)) <= turn.sizes(x) + 1e-15).all()
+    assert width % 2 == 0 or np.array_equal(turn(x)[..., -1], x[..., -1])
+
+
+def test_odd_widths_say_nothing_of_the_code() -> None:
+    """Pairs of an odd width do not exist: that is no finding and no warning, whatever the effort asks."""
+    claim = Implementation("rms_norm", f"{CODE}/rotary.py:qk_norm_rope", {"form": "qk+rotary"})
+    found = subject(claim, get("rms_norm"))
+    check = CHECKS_BY_NAME["value"]
+    outcome = run_check(found, check, [replace(check.space.plain, n=7)])
+
+    assert outcome.finding is None
+    assert outcome.compared == 0
+    assert any("width is odd" in reason for reason in outcome.absent.values())
 
 
 def norm_of(name: str, kind: str = "rms_norm", **keys: str) -> str:
@@ -154,6 +200,8 @@ def test_bad_forms() -> None:
     assert "takes no branch bias: name that parameter as one of branch" in norm_of("gate_first", form="branch-bias")
     assert "takes no dropout: name that parameter as one of dropout_p" in norm_of("gate_first", form="dropout")
     assert "one for each entry of the last axis" in norm_of("MaskedBatchNorm", "batch_norm", form="branch-bias")
+    assert "takes no cos: name that parameter as one of cos" in norm_of("gate_first", form="rotary")
+    assert "neighbors or not" in norm_of("gate_first", form="rotary+rotary-interleaved")
     assert "takes no cu_seqlens: name that parameter as one of cu_seqlens" in norm_of("gate_first", form="packed")
     assert "not checked yet" in _numpy()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.core.floats import FLOAT16, FLOAT64, Array, Format
-from normcheck.normalizers import activations, quantization
+from normcheck.normalizers import activations, quantization, rotary
 from normcheck.normalizers.normalizer import Normalizer
 
 PLAIN = "plain"
@@ -21,6 +21,7 @@ PLAIN = "plain"
 ADD, GATE, GATE_FIRST, MASK, LENGTHS = "add", "gate", "gate-first", "mask", "lengths"
 MODULATED, CHANNELS_LAST, GROUPED, QK = "modulated", "channels-last", "groups", "qk"
 BRANCH_BIAS, DROPOUT, PACKED = "branch-bias", "dropout", "packed"
+ROTARY, INTERLEAVED = "rotary", "rotary-interleaved"
 """The names of forms in a contract."""
 
 OTHER, BY_RESIDUAL, OF_BOTH = "new residual", "by the residual", "both outputs"
@@ -55,6 +56,7 @@ USES = {
     BRANCH_BIAS: (BY_BRANCH_BIAS, WITH_BRANCH_BIAS),
     DROPOUT: (),
     PACKED: (BESIDE_EMPTY,),
+    **{form: (use, rotary.ROTATED_KEYS[form]) for form, use in rotary.ROTATED.items()},
     **{form: (use,) for form, use in (activations.AFTER | quantization.SCALES).items()},
 }
 """The further ways to call code of each form, as a case names them in `use`."""
@@ -62,13 +64,13 @@ USES = {
 SUMS = (OTHER, WITH_BRANCH_BIAS)
 """The ways that return a new residual, which is rounded once."""
 
-BESIDE = {WITH_BRANCH_BIAS: OTHER}
+BESIDE = {WITH_BRANCH_BIAS: OTHER, **dict.fromkeys(rotary.ROTATED_KEYS.values(), BY_KEY)}
 """The way in which another form is called at the same time; where that form is not declared there is no such way."""
 
 ALONE = "returns its output alone, without the new residual"
 """Why the new residual is not checked of code that adds and returns one output."""
 
-ONE_AXIS = (BRANCH_BIAS, PACKED)
+ONE_AXIS = (BRANCH_BIAS, PACKED, ROTARY, INTERLEAVED)
 """The forms of code that normalizes the last axis alone, not several axes."""
 
 INEXACT = {GATE_FIRST: {FLOAT16.name: "there x / 32, which the open gate multiplies by 32, is rounded"}}
@@ -129,7 +131,13 @@ def ways(form: str) -> tuple[str, ...]:
 
 def related(one: str, form: str) -> bool:
     """Whether a fault of code of one form can be in code of another, both named as in the contract."""
-    groups = ({MASK, LENGTHS}, {GATE, GATE_FIRST}, set(activations.AFTER), set(quantization.QUANTIZED))
+    groups = (
+        {MASK, LENGTHS},
+        {GATE, GATE_FIRST},
+        {ROTARY, INTERLEAVED},
+        set(activations.AFTER),
+        set(quantization.QUANTIZED),
+    )
     here = set(form.split("+"))
     alike = [group for group in groups if here & group]
     return all(name == PLAIN or name in here.union(*alike) for name in one.split("+"))
@@ -158,6 +166,10 @@ def refusal(form: str, normalizer: Normalizer) -> str:
             bool(after) and any(USES[one] for one in names if one not in after[:1])
         ),
         "groups are those of a normalizer over the last axis": (GROUPED in names and not per_case(normalizer)),
+        "pairs are those of a normalizer of each token, over the last axis": (
+            any(one in rotary.ROTATED for one in names) and not per_case(normalizer)
+        ),
+        "pairs are neighbors or not": all(one in names for one in rotary.ROTATED),
         "a bias of the branch is one for each entry of the last axis": (
             BRANCH_BIAS in names and not per_case(normalizer)
         ),

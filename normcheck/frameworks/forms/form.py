@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from normcheck.core.contract import Contract
-from normcheck.core.errors import CallError
+from normcheck.core.errors import UnsuitedError
 from normcheck.core.floats import Array
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.forms import PLAIN
@@ -143,7 +143,7 @@ def of_last_axis(reason: str, *, layouts: bool = True) -> Around:
     def guarded(call: Call, claim: FormedClaim) -> Call:
         def one_axis(case: Case, gradient: bool) -> Answer:
             if case.normalized != 1 or case.units_first:
-                raise CallError(reason, reason)
+                raise UnsuitedError(reason, reason)
             return call(case, gradient)
 
         return one_axis

@@ -43,6 +43,9 @@ CU_SEQLENS = (
 )  # fmt: skip
 LONGEST = ("max_seqlen", "max_seq_len", "max_seqlen_q", "max_length", "max_len", "maxlen")
 
+COS = ("cos", "cosine", "cos_table", "freqs_cos", "cos_cached", "rope_cos", "cos_emb")
+SIN = ("sin", "sine", "sin_table", "freqs_sin", "sin_cached", "rope_sin", "sin_emb")
+
 KEY = ("k", "key", "keys", "key_states", "k_states", "xk")
 KEY_WEIGHT = ("k_weight", "weight_k", "k_norm_weight", "key_weight", "k_gamma", "k_scale", "wk")
 QUERY_WEIGHT = ("q_weight", "weight_q", "q_norm_weight", "query_weight", "q_gamma", "q_scale", "wq")
@@ -71,7 +74,8 @@ def of_keys(parameters: Collection[str]) -> dict[str, str]:
 
 FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS,
          forms.GROUPED: GROUP_SIZE, forms.QK: KEY[1:], forms.BRANCH_BIAS: BRANCH_BIAS[:-1],
-         forms.DROPOUT: DROPOUT[:-2], forms.PACKED: CU_SEQLENS}  # fmt: skip
+         forms.DROPOUT: DROPOUT[:-2], forms.PACKED: CU_SEQLENS,
+         forms.ROTARY: (*COS, *SIN)}  # fmt: skip
 
 
 def form_of(parameter: str) -> str:

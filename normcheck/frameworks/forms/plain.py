@@ -25,6 +25,7 @@ from normcheck.frameworks.forms import (
     packed,
     qk,
     quantized,
+    rotary,
 )
 from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
@@ -33,6 +34,7 @@ from normcheck.normalizers import forms
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.quantization import QUANTIZED
+from normcheck.normalizers.rotary import ROTATED
 
 SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.ADD: (add.FORM,),
@@ -47,6 +49,7 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.BRANCH_BIAS: (branch.BIAS,),
     forms.DROPOUT: (branch.DROPOUT,),
     forms.PACKED: packed.FORMS,
+    **{form: rotary.forms_of(form) for form in ROTATED},
     **{form: (activation.form(use),) for form, use in AFTER.items()},
     **{form: quantized.forms_of(form) for form in QUANTIZED},
 }

@@ -11,7 +11,7 @@ from normcheck.core.compare import differ
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS
 from normcheck.core.result import CheckWarning, Comparison, worst
-from normcheck.normalizers import forms
+from normcheck.normalizers import forms, rotary
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
@@ -40,6 +40,8 @@ OUTPUTS = {
     forms.BY_KEY: "k' is the norm of k",
     forms.BESIDE_PADDING: "a case of nothing but padding changes no other case, and its output is finite",
     forms.BESIDE_EMPTY: "an empty sequence changes no other sequence",
+    **dict.fromkeys(rotary.ROTATED.values(), "y is the norm of x, rotated by its position"),
+    **dict.fromkeys(rotary.ROTATED_KEYS.values(), "k' is the norm of k, rotated by its position"),
     **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
@@ -56,6 +58,8 @@ GRADIENTS = {
     forms.BESIDE_PADDING: "a case of nothing but padding changes no gradient",
     forms.BESIDE_EMPTY: "an empty sequence changes no gradient",
     forms.BY_KEY: "the gradient of k is that of its norm",
+    **dict.fromkeys(rotary.ROTATED.values(), "dx is the gradient through the norm and its rotation"),
+    **dict.fromkeys(rotary.ROTATED_KEYS.values(), "the gradient of k is that through its norm and its rotation"),
     **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from normcheck.core.floats import Array
-from normcheck.normalizers import forms
+from normcheck.normalizers import forms, rotary
 from normcheck.normalizers.activations import ACTIVATED
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.quantization import OF_SCALES, row_scales
@@ -19,10 +19,15 @@ def output(use: str, y: Array, case: Case) -> Array:
         return np.asarray(y + case.x)
     if use == forms.BY_BRANCH_BIAS:
         return forms.first_case(y)
+    return row_scales(OF_SCALES[use], y) if use in OF_SCALES else _followed(use, y, case)
+
+
+def _followed(use: str, y: Array, case: Case) -> Array:
+    """The output of the normalizer after what follows it."""
     if use == forms.BY_GATE:
         return np.asarray(y * forms.gates(case.x.shape).value)
-    if use in OF_SCALES:
-        return row_scales(OF_SCALES[use], y)
+    if use in rotary.ALL:
+        return rotary.rotation(use, case.x.shape, case.format)(y)
     return ACTIVATED[use].value(y) if use in ACTIVATED else y
 
 
@@ -42,9 +47,11 @@ def compared(use: str, resolved: Array) -> Array:
 def pulled(use: str, y: Array, case: Case) -> Case:
     """The plain case to evaluate for the gradient in a way to call: with the cotangent of the plain output y.
 
-    It is the case itself in all ways but those after an activation, where that cotangent is dy act'(y), and the one by
-    the branch bias, where all cases are the first.
+    It is the case itself in all ways but those after an activation, where that cotangent is dy act'(y), those with a
+    rotation, where it is dy rotated back, and the one by the branch bias, where all cases are the first.
     """
+    if use in rotary.ALL and case.dy is not None:
+        return case.but(dy=rotary.rotation(use, case.x.shape, case.format).back(case.dy))
     if use == forms.BY_BRANCH_BIAS:
         return case.but(x=forms.first_case(case.x))
     if use not in ACTIVATED or case.dy is None:
