@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.core.floats import Array, Format
+from normcheck.core.floats import FLOAT32, Array, Format
 
 BASE = 10_000.0
 """The base of the angles."""
@@ -30,10 +30,14 @@ ALL = frozenset({*ROTATED.values(), *ROTATED_KEYS.values()})
 
 
 def tables(tokens: int, width: int, format: Format) -> tuple[Array, Array]:
-    """Cosines and sines as the format holds them, (tokens, width / 2)."""
+    """Cosines and sines as the format holds them, (tokens, width / 2).
+
+    Float32 holds them all: code keeps such tables in it whatever its input has, and loses nothing by that.
+    """
     pair = np.arange(width // 2)
     angles = np.arange(1, tokens + 1)[:, None] * BASE ** (-2.0 * pair / max(width, 1))
-    return format.round(np.cos(angles)), format.round(np.sin(angles))
+    cos, sin = (format.round(FLOAT32.round(values)) for values in (np.cos(angles), np.sin(angles)))
+    return cos, sin
 
 
 def of_entries(values: Array, *, neighbors: bool) -> Array:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UnsuitedError
 from normcheck.core.floats import Array
 from normcheck.frameworks.forms import names
 from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, of_last_axis, with_first
 from normcheck.normalizers.forms import BESIDE_EMPTY, COMPANIONS, PLAIN, in_turn
 from normcheck.normalizers.packing import Packing, packed
+
+NO_TOKENS = "an input of one axis has no axis of tokens"
 
 PACKING = "packing"
 """The packing, among the values that a call gets."""
@@ -33,6 +35,8 @@ def _numbered(question: FormQuestion) -> tuple[Array, Array]:
 
 def _given(question: FormQuestion, *, empty: bool) -> Given:
     shape, units = question.shape, question.units
+    if len(shape) < 2:
+        raise UnsuitedError(NO_TOKENS, NO_TOKENS)
     each = tuple(size for at, size in enumerate(shape) if at != units)
     length, shared = math.prod(each[1:]), not question.normalizer.independent
     companion = not shared and not question.keeps_statistics()  # else it would be in the averages of the statistics

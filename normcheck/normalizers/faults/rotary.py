@@ -120,7 +120,7 @@ FAULTS = (
     Fault(
         name="rotary-with-other-pairs",
         story="Rotates pairs of neighbors where an entry of each half is promised, or the reverse: weights of one kind "
-        "do not serve the other. Hides at width 2.",
+        "do not serve the other. Hides at width 2. If meant, declare the other form, rotary or rotary-interleaved.",
         source="constructed",
         concerns=_rotated,
         under=_ROTARY,

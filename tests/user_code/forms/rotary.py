@@ -72,6 +72,13 @@ def neighbors(q, k, weight, freqs_cos, freqs_sin, eps=1e-6):
     return q * freqs_cos + rotate_neighbors(q) * freqs_sin, k * freqs_cos + rotate_neighbors(k) * freqs_sin
 
 
+def tables_in_single(q, k, q_weight, k_weight, cos, sin, eps=1e-6):
+    """Tables in float32 whatever the input has."""
+    cos, sin = cos.float(), sin.float()
+    q, k = rms(q, q_weight, eps), rms(k, k_weight, eps)
+    return halves(q, cos, sin).to(q.dtype), halves(k, cos, sin).to(k.dtype)
+
+
 def norm_rope(x, weight, cos, sin, eps=1e-6):
     """One tensor."""
     return halves(rms(x, weight, eps), cos, sin)
