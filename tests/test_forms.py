@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from normcheck.families import CHECKS_BY_NAME, get
 from normcheck.frameworks.binder import subject
 from normcheck.frameworks.forms.names import form_of
 from normcheck.frameworks.forms.plain import SPECS
-from normcheck.normalizers import faults, forms, padding
+from normcheck.normalizers import faults, forms, packing, padding, rotary
 from normcheck.normalizers.activations import AFTER
-from normcheck.normalizers.faults import activated, qk, quantized
+from normcheck.normalizers.faults import activated, branch, packed, qk, quantized
 from normcheck.normalizers.faults import forms as form_faults
+from normcheck.normalizers.faults import rotary as rotary_faults
 from normcheck.normalizers.quantization import OF_SCALES, QUANTIZED, needed, row_scales
 from normcheck.normalizers.reference import forms as reference
 from normcheck.normalizers.reference.oracle import evaluate
@@ -79,9 +81,10 @@ def test_every_form_has_its_parts() -> None:
     for form, specs in SPECS.items():
         for spec in specs:
             assert set(spec.calls) == {forms.PLAIN, *forms.USES[form]}
-    some = (form_faults, activated, quantized, qk)
-    with_faults = {fault.under.form for file in some for fault in file.FAULTS}
-    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - {forms.LENGTHS}  # it has those of masks
+    some = (form_faults, activated, quantized, qk, branch, packed, rotary_faults)
+    with_faults = {form for file in some for fault in file.FAULTS for form in fault.under.form.split("+")}
+    of_others = {forms.LENGTHS, forms.INTERLEAVED}  # they have those of masks, and of other pairs
+    assert with_faults >= {form for form, uses in forms.USES.items() if uses} - of_others
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=str)
@@ -110,6 +113,10 @@ def test_reference_of_each_way(use: str) -> None:
     held = x.detach()
     gate = torch.tensor(forms.in_turn(forms.GATES, case.x.shape)) + (x - held)
     opened = 64.0 + (x - held)
+    of_bias = torch.tensor(forms.biased(case.x.shape)[0])
+    rest = (held[0] * (1.0 - of_bias)).expand(x.shape)
+    tables = [torch.tensor(table) for table in rotary.tables(len(x), 6, case.format)]
+    by_halves, by_neighbors = (partial(turned, tables=tables, neighbors=one) for one in (False, True))
     composed = {
         forms.OTHER: lambda: x + 0.75 * held,
         forms.BY_RESIDUAL: lambda: norm(0.5 * held + (x - 0.5 * held)),
@@ -118,7 +125,14 @@ def test_reference_of_each_way(use: str) -> None:
         forms.BY_GATE_FIRST: lambda: norm(held / 64.0 * F.silu(opened)),
         forms.BY_PADDING: lambda: norm(held) + 0.0 * x,
         forms.BESIDE_PADDING: lambda: norm(x),
+        forms.BESIDE_EMPTY: lambda: norm(x),
         forms.BY_KEY: lambda: norm(x),
+        forms.BY_BRANCH_BIAS: lambda: norm(rest + x[0] * of_bias),
+        forms.WITH_BRANCH_BIAS: lambda: rest + x[0] * of_bias + 0.75 * rest,
+        rotary.ROTATED["rotary"]: lambda: by_halves(norm(x)),
+        rotary.ROTATED_KEYS["rotary"]: lambda: by_halves(norm(x)),
+        rotary.ROTATED["rotary-interleaved"]: lambda: by_neighbors(norm(x)),
+        rotary.ROTATED_KEYS["rotary-interleaved"]: lambda: by_neighbors(norm(x)),
         AFTER["relu"]: lambda: F.relu(norm(x)),
         AFTER["gelu"]: lambda: F.gelu(norm(x)),
         AFTER["gelu-tanh"]: lambda: F.gelu(norm(x), approximate="tanh"),
@@ -130,6 +144,46 @@ def test_reference_of_each_way(use: str) -> None:
     assert np.allclose(y.detach(), reference.output(use, truth.y, case), rtol=1e-12, atol=1e-12)
     plain = evaluate(normalizer, reference.pulled(use, truth.y, case), contract({}))
     assert np.allclose(dx, reference.input_gradient(use, truth.y, plain.dx, case), rtol=1e-9, atol=1e-9)
+
+
+def turned(y: Any, *, tables: list[Any], neighbors: bool) -> Any:
+    """A rotation by multiplication of complex numbers."""
+    first, second = (y[..., ::2], y[..., 1::2]) if neighbors else y.chunk(2, dim=-1)
+    found = torch.complex(first, second) * torch.complex(*tables)
+    parts = (found.real, found.imag)
+    return torch.stack(parts, -1).flatten(-2) if neighbors else torch.cat(parts, -1)
+
+
+@pytest.mark.parametrize("neighbors", [False, True])
+@pytest.mark.parametrize("width", [2, 7, 8])
+def test_rotations(width: int, neighbors: bool) -> None:
+    """The second map is the transpose of the first, each token has its angle, and an odd entry stays."""
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((2, 3, 5, width))
+    turn = rotary.of_tables(*rotary.tables(3, width, FORMATS["float64"]), neighbors=neighbors)
+
+    assert np.allclose((turn(x) * y).sum(), (x * turn.back(y)).sum(), rtol=1e-13)
+    factor = np.ones((3, 1, width))  # cosines and sines are rounded, so their squares do not add up to 1
+    factor[:, 0, : width // 2 * 2] = turn.cos**2 + turn.sin**2
+    assert np.allclose(turn.back(turn(x)), factor * x, rtol=1e-13)
+    assert np.allclose(factor, 1.0, rtol=2.0**-22)
+    assert np.allclose(turn.cos[2, 0], np.cos(3.0), rtol=2.0**-23)
+    alike = turn(np.stack((x[0], x[0], x[0])))
+    assert not np.allclose(alike[0], alike[1])
+    assert (np.abs(turn(x)) <= turn.sizes(x) + 1e-15).all()
+    assert width % 2 == 0 or np.array_equal(turn(x)[..., -1], x[..., -1])
+
+
+def test_odd_widths_say_nothing_of_the_code() -> None:
+    """Pairs of an odd width do not exist: that is no finding and no warning, whatever the effort asks."""
+    claim = Implementation("rms_norm", f"{CODE}/rotary.py:qk_norm_rope", {"form": "qk+rotary"})
+    found = subject(claim, get("rms_norm"))
+    check = CHECKS_BY_NAME["value"]
+    outcome = run_check(found, check, [replace(check.space.plain, n=7)])
+
+    assert outcome.finding is None
+    assert outcome.compared == 0
+    assert any("width is odd" in reason for reason in outcome.absent.values())
 
 
 def norm_of(name: str, kind: str = "rms_norm", **keys: str) -> str:
@@ -146,6 +200,12 @@ def test_bad_forms() -> None:
     assert "did you mean 'gate'?" in norm_of("add_rms_norm", form="gat")
     assert "axis=1" in norm_of("add_rms_norm", form="channels-last")
     assert "statistics of its own" in norm_of("MaskedBatchNorm", "batch_norm", form="modulated")
+    assert "takes no branch bias: name that parameter as one of branch" in norm_of("gate_first", form="branch-bias")
+    assert "takes no dropout: name that parameter as one of dropout_p" in norm_of("gate_first", form="dropout")
+    assert "one for each entry of the last axis" in norm_of("MaskedBatchNorm", "batch_norm", form="branch-bias")
+    assert "takes no cos: name that parameter as one of cos" in norm_of("gate_first", form="rotary")
+    assert "neighbors or not" in norm_of("gate_first", form="rotary+rotary-interleaved")
+    assert "takes no cu_seqlens: name that parameter as one of cu_seqlens" in norm_of("gate_first", form="packed")
     assert "not checked yet" in _numpy()
 
 
@@ -276,7 +336,7 @@ def test_what_is_not_quantized_is_refused() -> None:
 @pytest.mark.parametrize("form", [form for form, uses in forms.USES.items() if uses])
 def test_the_reference_follows_the_laws_of_every_form(form: str) -> None:
     """A right implementation, as the faults change it, passes the checks that carry the laws of forms."""
-    kind = "instance_norm" if form in (forms.MASK, forms.LENGTHS) else "rms_norm"
+    kind = "instance_norm" if form in (forms.MASK, forms.LENGTHS, forms.PACKED) else "rms_norm"
     right = faults.subject(get(kind), None, Contract(form=form))
     for check in (CHECKS_BY_NAME["value"], CHECKS_BY_NAME["input-gradient"]):
         if not check.lacks(right):
@@ -380,6 +440,44 @@ def test_every_entry_is_there_once(
     assert found.valid[found.rows, found.at].all()
     assert found.valid.sum() == cases * length or not shared
     assert len(np.unique(whole[: len(whole) if shared else 0])) == (2 * cases * length if shared else 0)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(("shared", "companion"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(("cases", "length"), [(3, 4), (2, 2), (1, 3), (4, 1), (0, 3), (2, 0), (1, 1)])
+def test_every_token_is_packed_once(cases: int, length: int, shared: bool, companion: bool, empty: bool) -> None:
+    """Sequences of cases with statistics of their own are those of the cases."""
+    found = packing.packed(cases, length, shared=shared, companion=companion, empty=empty)
+    ends, own = found.boundaries, np.arange(cases * length)
+
+    assert np.array_equal(found.tokens[found.at], own)
+    assert (ends[0], ends[-1]) == (0, len(found.tokens))
+    assert np.array_equal(np.sort(found.tokens), np.arange(len(found.tokens)))
+    assert empty == (0 in found.lengths) or not length
+    if not shared and length:
+        which = np.searchsorted(ends[1:], found.at, side="right").reshape(cases, length)
+        assert (which == which[:, :1]).all()
+        assert set(found.lengths[which[:, 0]]) <= {length}
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_one_sequence_is_told_from_another(flipped: bool) -> None:
+    """Code that takes the lengths of sequences in another order is wrong, and right in theirs."""
+
+    def by_lengths(x: Any, cu_seqlens: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+        lengths = cu_seqlens.diff().tolist()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        parts = []
+        for part in wide.split(lengths[::-1] if flipped else lengths):
+            centered = part - part.mean(0)
+            parts.append(centered * torch.rsqrt(centered.square().mean(0) + eps))
+        y = torch.cat(parts)
+        y = y if weight is None else y * weight
+        return (y if bias is None else y + bias).to(x.dtype)
+
+    verdict = normcheck.check(by_lengths, as_="instance_norm", effort="smoke", contract={"form": "packed"})
+
+    assert verdict.ok != flipped, str(verdict)
 
 
 @pytest.mark.parametrize(("name", "form"), [("lost_in_float8", "e4m3"), ("lost_in_int8", "int8")])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.check import Check
-from normcheck.core.errors import IN_BACKWARD, CallError
+from normcheck.core.errors import IN_BACKWARD, CallError, UnsuitedError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.kept import keeping
 from normcheck.core.replay import encode
@@ -48,7 +48,8 @@ def run_case(subject: BoundSubject, check: Check, draw: Any) -> tuple[Any, Compa
     try:
         return case, check.ask(subject, case)
     except CallError as error:
-        if subject.contract.sizes == "some" and IN_BACKWARD not in error.reason:
+        some = subject.contract.sizes == "some" and IN_BACKWARD not in error.reason
+        if some or isinstance(error, UnsuitedError):
             return case, Comparison(EXCEPTION, 0, 0.0, refused={"inputs of some sizes": error.reason})
         return case, Comparison(EXCEPTION, 1, math.inf, math.inf, 0.0, detail=str(error))
 

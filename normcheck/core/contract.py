@@ -42,7 +42,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "axis": ("last", "1"),
     "form": (
         "plain", "add", "gate", "gate-first", "mask", "lengths", "modulated", "channels-last", "relu", "gelu",
-        "gelu-tanh", "silu", "int8", "e4m3", "e5m2", "groups", "qk",
+        "gelu-tanh", "silu", "int8", "e4m3", "e5m2", "groups", "qk", "branch-bias", "dropout", "packed",
+        "rotary", "rotary-interleaved",
     ),
 }  # fmt: skip
 """Key of each convention to its values; the first is the default."""

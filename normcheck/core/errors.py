@@ -48,6 +48,10 @@ class NoDerivativeError(CallError):
     """The implementation has an output and no derivative: it says so, its backward pass does not fail."""
 
 
+class UnsuitedError(CallError):
+    """No call can be made for a case, as of pairs for an odd width: that says nothing of the code."""
+
+
 class LostError(NormcheckError):
     """The process that runs an isolated implementation has ended or was killed; the text says what happened."""
 

@@ -223,10 +223,11 @@ def _right_in_form(subject: Subject, truth: Truth, name: str) -> tuple[Array, Ar
     case, use = truth.case, truth.case.use
     forward, counted = (
         forward_bound(subject, truth),
-        truth.partition.per_set(bounds.resolved(truth, demanded(subject, case))),
+        in_form.compared(use, truth.partition.per_set(bounds.resolved(truth, demanded(subject, case)))),
     )
     if name == "y":
-        return in_form.output(use, truth.y, case), in_form_bounds.output(use, truth.y, forward, case), counted
+        allowed = in_form_bounds.output(use, truth.y, forward, case, subject.contract.form)
+        return in_form.output(use, truth.y, case), allowed, counted
     if name != "dx" or truth.dx is None:
         return None
     plain = evaluate(subject.normalizer, in_form.pulled(use, truth.y, case), subject.contract)

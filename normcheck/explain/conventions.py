@@ -143,6 +143,11 @@ MEANINGS: dict[str, Meaning] = {
             "silu": "y sigmoid(y)", "int8": "integers and a scale", "e4m3": "8-bit floating point numbers and a scale",
             "e5m2": "those with five bits of exponent", "groups": "each group of the last axis is a set",
             "qk": "queries and keys in one call, each with its weight",
+            "branch-bias": "the bias of the layer before is added to the input first",
+            "dropout": "it takes a probability of dropout, which is 0",
+            "packed": "sequences one after the other, (tokens, units), with their cumulated lengths cu_seqlens",
+            "rotary": "what is normalized is rotated by its position then: pairs of entries i and i + width / 2",
+            "rotary-interleaved": "the same, with pairs of neighbors 2 i and 2 i + 1",
         },
     ),
     "eps": Meaning(

@@ -19,9 +19,14 @@ NAMES: dict[str, tuple[str, ...]] = {
         "num_features", "d_model", "n_embd", "embed_dim", "width", "size", "ndim", "dim_size", "d", "n", "h",
         "input_size",
     ),
-    "weight": ("weight", "gamma", "scale", "gain", "g", "w", "weights"),
-    "bias": ("bias", "beta", "shift", "b", "offset"),
-    "eps": ("eps", "epsilon", "variance_epsilon", "layer_norm_eps", "rms_norm_eps", "norm_eps", "norm_epsilon", "e"),
+    "weight": (
+        "weight", "gamma", "scale", "gain", "g", "w", "weights", "norm_weight", "ln_weight", "ln_scale",
+    ),
+    "bias": ("bias", "beta", "shift", "b", "offset", "norm_bias", "ln_bias"),
+    "eps": (
+        "eps", "epsilon", "variance_epsilon", "layer_norm_eps", "rms_norm_eps", "norm_eps", "norm_epsilon",
+        "ln_epsilon", "ln_eps", "e",
+    ),
     "num_groups": ("num_groups", "groups", "n_groups", "ngroups", "group", "g_count", "g"),
     "num_channels": (
         "num_channels", "num_features", "channels", "features", "c", "n_channels", "planes", "dim", "in_channels",

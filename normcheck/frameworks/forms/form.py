@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from normcheck.core.contract import Contract
+from normcheck.core.errors import UnsuitedError
 from normcheck.core.floats import Array
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.forms import PLAIN
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.subject import Call, Life
+from normcheck.normalizers.subject import Answer, Call, Life
 
 
 class FormArrays(Protocol):
@@ -23,6 +24,10 @@ class FormArrays(Protocol):
 
     def counts(self, values: Array, x: Any) -> Any:
         """A new array of integers, in the place of x."""
+        ...
+
+    def offsets(self, values: Array, x: Any) -> Any:
+        """A new array of integers of 32 bits, in the place of x."""
         ...
 
     def exact(self, values: Array, x: Any) -> Any:
@@ -88,6 +93,11 @@ class FormQuestion:
         """The shape of the input."""
         return tuple(self.x.shape)
 
+    @property
+    def units(self) -> int:
+        """The axis of units."""
+        return len(self.shape) - 1 if self.normalizer.sets.layout == "trailing" else 1
+
     def like(self, values: Array) -> Any:
         """An array with these values in the format of the input."""
         return self.arrays.like(values, self.x)
@@ -127,6 +137,20 @@ class Around:
     layouts: bool = True
 
 
+def of_last_axis(reason: str, *, layouts: bool = True) -> Around:
+    """The calls of code that normalizes the last axis alone, as the reason says why no other case is given."""
+
+    def guarded(call: Call, claim: FormedClaim) -> Call:
+        def one_axis(case: Case, gradient: bool) -> Answer:
+            if case.normalized != 1 or case.units_first:
+                raise UnsuitedError(reason, reason)
+            return call(case, gradient)
+
+        return one_axis
+
+    return Around(call=guarded, trial=guarded, layouts=layouts)
+
+
 @dataclass(frozen=True, slots=True)
 class FormCall:
     """One way to call code of a form.
@@ -157,8 +181,12 @@ class FormSpec:
     changed: tuple[str, ...] = ()
     innermost: bool = False
     outermost: bool = False
-    constructed: Callable[[int], int] | None = None
+    constructed: Callable[[int], float] | None = None
     called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def call(self, use: str) -> FormCall:
+        """How code of this form is called in a way; plainly if it has no such way."""
+        return self.calls.get(use, self.calls[PLAIN])
 
 
 def as_given(question: FormQuestion) -> Given:

@@ -18,21 +18,16 @@ from normcheck.core.floats import Array
 from normcheck.frameworks.forms import names
 from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Given, with_first
 from normcheck.normalizers import padding
-from normcheck.normalizers.forms import BESIDE_PADDING, BY_PADDING, PADDING, PLAIN, in_turn
+from normcheck.normalizers.forms import BESIDE_PADDING, BY_PADDING, COMPANIONS, PADDING, PLAIN, in_turn
 
 NO_LENGTHS = "an input of two axes has no lengths"
-
-
-def _units(question: FormQuestion) -> int:
-    """The axis of units."""
-    return len(question.shape) - 1 if question.normalizer.sets.layout == "trailing" else 1
 
 
 def _axis(question: FormQuestion) -> int:
     """The axis that is padded: the last of several axes of space or time, else that of cases."""
     if len(question.shape) < 3:
         return 0
-    return 1 if _units(question) > 1 else len(question.shape) - 1
+    return 1 if question.units > 1 else len(question.shape) - 1
 
 
 def _places(arrangement: Callable[..., padding.Arrangement], question: FormQuestion) -> padding.Arrangement:
@@ -74,7 +69,7 @@ def _mask(given: _Padded, question: FormQuestion, *, padding: bool) -> Any:
     axis, shape = _axis(question), list(given.whole.shape)
     each = [size if at in (0, axis) else 1 for at, size in enumerate(shape)]
     valid = np.broadcast_to(given.valid.reshape(each), shape) != padding
-    return question.like(valid.take(0, axis=_units(question)).astype(float)) > 0.5
+    return question.like(valid.take(0, axis=question.units).astype(float)) > 0.5
 
 
 def _numbers(given: _Padded, question: FormQuestion) -> Any:
@@ -98,9 +93,6 @@ ROLES: dict[str, Callable[[_Padded, FormQuestion], Any]] = {
 
 ARRANGED = "arranged"
 """The arrangement, among the values that a call gets."""
-
-COMPANIONS = (1.0, -0.5, 0.25, -1.5, 0.75)
-"""What the entries of companions are: numbers of which no format overflows."""
 
 
 def _padded(x: Any, beside: Any, role: str, question: FormQuestion) -> Given:

@@ -18,18 +18,13 @@ from normcheck.frameworks.forms.form import FormCall, FormQuestion, FormSpec, Gi
 from normcheck.normalizers.forms import PLAIN, moved_units
 
 
-def _units(question: FormQuestion) -> int:
-    """The axis of units."""
-    return len(question.shape) - 1 if question.normalizer.sets.layout == "trailing" else 1
-
-
 def _rolled(x: Any, shape: tuple[int, ...], units: int, question: FormQuestion, step: int) -> Any:
     """An array of this shape with the units of each case moved on by `step` times the number of the case."""
     return question.arrays.taken(x, moved_units(shape, units, step))
 
 
 def _given(broadcast: bool, question: FormQuestion) -> Given:  # bound by partial
-    units, shape = _units(question), question.shape
+    units, shape = question.units, question.shape
     if len(shape) < 2 or (len(shape) > 3 and not broadcast and units > 1):
         reason = f"(cases, units) has no clear meaning for an input of {len(shape)} axes"
         raise CallError(reason, reason)
@@ -45,7 +40,7 @@ def _given(broadcast: bool, question: FormQuestion) -> Given:  # bound by partia
 
 
 def _taken(returned: Any, given: Given, question: FormQuestion) -> Any:
-    units = _units(question)
+    units = question.units
 
     def back(y: Any) -> Any:
         if tuple(y.shape) != question.shape:

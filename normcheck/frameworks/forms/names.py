@@ -26,6 +26,26 @@ OUTPUT_SCALE = ("quant_scale", "output_scale", "out_scale", "y_scale", "scale_ou
 GROUP_SIZE = ("group_size", "head_dim", "head_size", "dim_head", "d_head", "headdim", "group_width")
 GROUP_COUNT = ("num_groups", "n_groups", "ngroups", "groups", "num_heads", "n_heads", "nheads", "heads", "n_head")
 
+BRANCH_BIAS = (
+    "branch_bias", "linear_bias", "proj_bias", "dense_bias", "fc_bias", "out_bias", "out_proj_bias", "x_bias",
+    "input_bias", "add_bias", "bias0", "bias",
+)  # fmt: skip
+"""Names of the bias of the layer before; the last is that of the normalizer where another one fits."""
+
+DROPOUT = (
+    "dropout_p", "p_dropout", "dropout_prob", "dropout_probability", "dropout_rate", "dropout_ratio", "drop_rate",
+    "drop_prob", "hidden_dropout_prob", "hidden_dropout", "dropout", "prob", "p",
+)  # fmt: skip
+
+CU_SEQLENS = (
+    "cu_seqlens", "cu_seqlen", "cu_seq_lens", "cu_seqlens_q", "cu_lens", "cu_lengths", "cum_seqlens", "cum_lengths",
+    "cumulative_lengths", "seqlen_offsets", "seq_offsets", "row_splits", "offsets", "indptr", "ptr",
+)  # fmt: skip
+LONGEST = ("max_seqlen", "max_seq_len", "max_seqlen_q", "max_length", "max_len", "maxlen")
+
+COS = ("cos", "cosine", "cos_table", "freqs_cos", "cos_cached", "rope_cos", "cos_emb")
+SIN = ("sin", "sine", "sin_table", "freqs_sin", "sin_cached", "rope_sin", "sin_emb")
+
 KEY = ("k", "key", "keys", "key_states", "k_states", "xk")
 KEY_WEIGHT = ("k_weight", "weight_k", "k_norm_weight", "key_weight", "k_gamma", "k_scale", "wk")
 QUERY_WEIGHT = ("q_weight", "weight_q", "q_norm_weight", "query_weight", "q_gamma", "q_scale", "wq")
@@ -53,7 +73,9 @@ def of_keys(parameters: Collection[str]) -> dict[str, str]:
 
 
 FORMS = {forms.ADD: RESIDUAL, forms.GATE: GATE, forms.MASK: MASK, forms.LENGTHS: LENGTHS,
-         forms.GROUPED: GROUP_SIZE, forms.QK: KEY[1:]}  # fmt: skip
+         forms.GROUPED: GROUP_SIZE, forms.QK: KEY[1:], forms.BRANCH_BIAS: BRANCH_BIAS[:-1],
+         forms.DROPOUT: DROPOUT[:-2], forms.PACKED: CU_SEQLENS,
+         forms.ROTARY: (*COS, *SIN)}  # fmt: skip
 
 
 def form_of(parameter: str) -> str:

@@ -13,7 +13,20 @@ from typing import Any
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import attribute
 from normcheck.frameworks.fixed import Fixed, fixed, of_fixed
-from normcheck.frameworks.forms import activation, add, channels_last, gate, groups, mask, modulated, qk, quantized
+from normcheck.frameworks.forms import (
+    activation,
+    add,
+    branch,
+    channels_last,
+    gate,
+    groups,
+    mask,
+    modulated,
+    packed,
+    qk,
+    quantized,
+    rotary,
+)
 from normcheck.frameworks.forms.form import Around, FormArrays, FormCall, FormQuestion, FormSpec
 from normcheck.frameworks.protocol import Framework
 from normcheck.frameworks.roles import NAMES, Parameter, from_signature, names_of, plain
@@ -21,6 +34,7 @@ from normcheck.normalizers import forms
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.quantization import QUANTIZED
+from normcheck.normalizers.rotary import ROTATED
 
 SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.ADD: (add.FORM,),
@@ -32,6 +46,10 @@ SPECS: dict[str, tuple[FormSpec, ...]] = {
     forms.CHANNELS_LAST: (channels_last.FORM,),
     forms.GROUPED: groups.FORMS,
     forms.QK: qk.FORMS,
+    forms.BRANCH_BIAS: (branch.BIAS,),
+    forms.DROPOUT: (branch.DROPOUT,),
+    forms.PACKED: packed.FORMS,
+    **{form: rotary.forms_of(form) for form in ROTATED},
     **{form: (activation.form(use),) for form, use in AFTER.items()},
     **{form: quantized.forms_of(form) for form in QUANTIZED},
 }
@@ -69,7 +87,7 @@ def formed_targets(
     for specs in product(*(SPECS[one] for one in names)):
         reduction = _Reduction(framework, framework.form_arrays, normalizer, f"{name}: form={form}")
         try:
-            out.append(reduction.formed(target, specs))
+            out.append(reduction.formed(target, specs, forms.ways(form)))
         except UsageError as error:
             failure = failure or error
     if not out:
@@ -87,34 +105,37 @@ class _Reduction:
     normalizer: Normalizer
     name: str
 
-    def formed(self, target: Any, specs: Sequence[FormSpec]) -> FormedTarget:
-        """The target without the parameters of all forms. Raises `UsageError` if it has none for one of them."""
+    def formed(self, target: Any, specs: Sequence[FormSpec], ways: Sequence[str]) -> FormedTarget:
+        """The target without the parameters of all forms, called in further ways.
+
+        Raises `UsageError` if it has none for one of them.
+        """
         whole = self._without_all(target, sorted(specs, key=_outward))
         further: dict[str, Any] = {}
         around = {forms.PLAIN: [spec.calls[forms.PLAIN].around for spec in specs]}
         for spec in specs:
-            own = [use for use in spec.calls if use != forms.PLAIN]
+            own = [use for use in spec.calls if use in ways]
             others = [other for other in specs if other is not spec]
             first = [one for one in others if one.innermost or not (spec.innermost or one.outermost)]
             last = [one for one in others if one not in first]
-            inner = self._without_all(target, sorted(first, key=_outward))
-            last = sorted(last, key=_outward)
-            further |= {use: self._without_all(self._without(inner, spec, use), last) for use in own}
-            around |= {
-                use: [other.calls[use if other is spec else forms.PLAIN].around for other in specs] for use in own
-            }
+            for use in own:
+                beside = forms.BESIDE.get(use, forms.PLAIN)
+                inner = self._without_all(target, sorted(first, key=_outward), beside)
+                whole_way = self._without(inner, spec, use)
+                further[use] = self._without_all(whole_way, sorted(last, key=_outward), beside)
+                around[use] = [other.call(use if other is spec else beside).around for other in specs]
         return FormedTarget(whole, further, around)
 
-    def _without_all(self, target: Any, specs: Sequence[FormSpec]) -> Any:
-        """The target without the parameters of some forms, each called as the plain normalizer."""
+    def _without_all(self, target: Any, specs: Sequence[FormSpec], use: str = forms.PLAIN) -> Any:
+        """The target without the parameters of some forms, each called in a way if it has that, else plainly."""
         for spec in specs:
-            target = self._without(target, spec, forms.PLAIN)
+            target = self._without(target, spec, use)
         return target
 
     def _without(self, target: Any, spec: FormSpec, use: str) -> Any:
         """The target without the parameters of one form, called in one way."""
         layers, given = self.framework.layers, fixed(target)
-        reduced = partial(self._reduced, spec=spec, call=spec.calls[use])
+        reduced = partial(self._reduced, spec=spec, call=spec.call(use))
         if layers is None or not layers.is_layer(given.inner):
             function, parameters = self.framework.parameters(given.inner, self.normalizer)
             return of_fixed(Fixed(reduced(function, parameters), given.args, given.kwargs))

@@ -20,6 +20,9 @@ class JaxFormArrays:
         return jnp.asarray(values.astype(x.dtype))
 
     def counts(self, values: Array, x: Any) -> Any:
+        return self.offsets(values, x)
+
+    def offsets(self, values: Array, x: Any) -> Any:
         return jnp.asarray(values.astype(np.int32))
 
     def exact(self, values: Array, x: Any) -> Any:

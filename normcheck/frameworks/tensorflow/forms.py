@@ -19,6 +19,9 @@ class TensorflowFormArrays:
         return arrays.tensor(values, arrays.format_of(x))
 
     def counts(self, values: Array, x: Any) -> Any:
+        return self.offsets(values, x)
+
+    def offsets(self, values: Array, x: Any) -> Any:
         return tf.constant(np.asarray(values, dtype=np.int32))
 
     def exact(self, values: Array, x: Any) -> Any:

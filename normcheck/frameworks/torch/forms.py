@@ -31,6 +31,9 @@ class TorchFormArrays:
     def counts(self, values: Array, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(values).to(x.device, torch.int64)
 
+    def offsets(self, values: Array, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(values).to(x.device, torch.int32)
+
     def exact(self, values: Array, x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(values).to(x.device, torch.float64)
 

@@ -37,10 +37,10 @@ def input_gradient(activation: Activation, truth: Truth, bounds: tuple[Array, Ar
     else:
         off = activation.bend * bounds[0] + STEPS * TERMS * case.format.u
     gain = 1.0 if truth.gain is None else np.abs(truth.gain)
-    return np.asarray(bounds[1] + _backward(truth, np.abs(case.dy) * gain * off) + 4.0 * case.format.floor)
+    return np.asarray(bounds[1] + backward(truth, np.abs(case.dy) * gain * off) + 4.0 * case.format.floor)
 
 
-def _backward(truth: Truth, g: Array) -> Array:
+def backward(truth: Truth, g: Array) -> Array:
     """The largest change of dx that changes of dL/dxh of these sizes can make.
 
     dx = (g - mean(g) - xh mean(g xh)) / s (Ioffe, Szegedy 2015, section 2), with the sizes of all terms added.

@@ -11,10 +11,9 @@ from normcheck.core.compare import differ
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS
 from normcheck.core.result import CheckWarning, Comparison, worst
-from normcheck.normalizers import forms, quantization
+from normcheck.normalizers import forms, rotary
 from normcheck.normalizers.activations import AFTER
 from normcheck.normalizers.bounds import forms as bounds
-from normcheck.normalizers.bounds import quantized
 from normcheck.normalizers.bounds.contracted import backward_bound, demanded, forward_bound
 from normcheck.normalizers.bounds.exactness import NOTHING, rounded_once
 from normcheck.normalizers.checks.within_bounds import gradients_within, output_within, resolved, truth_of
@@ -30,11 +29,19 @@ NO_ENTRIES = CheckWarning(
 )
 """The warning of statistics over no entries: 0 / 0."""
 
+EMPTY = {forms.BESIDE_PADDING: "a case of nothing but padding", forms.BESIDE_EMPTY: "an empty sequence"}
+"""What may be refused, by the way to call."""
+
 OUTPUTS = {
     forms.OTHER: "the new residual is input + residual, rounded once",
+    forms.WITH_BRANCH_BIAS: "the new residual is input + branch bias + residual",
+    forms.BY_BRANCH_BIAS: "y = norm(input + branch bias + residual)",
     forms.BY_GATE: "y = norm(x) silu(gate)",
     forms.BY_KEY: "k' is the norm of k",
     forms.BESIDE_PADDING: "a case of nothing but padding changes no other case, and its output is finite",
+    forms.BESIDE_EMPTY: "an empty sequence changes no other sequence",
+    **dict.fromkeys(rotary.ROTATED.values(), "y is the norm of x, rotated by its position"),
+    **dict.fromkeys(rotary.ROTATED_KEYS.values(), "k' is the norm of k, rotated by its position"),
     **{use: f"y = {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of outputs, by the way to call."""
@@ -43,11 +50,16 @@ GRADIENTS = {
     forms.OTHER: "the gradient through the new residual is its cotangent",
     forms.BY_RESIDUAL: "the gradient of the residual is that of the input",
     forms.OF_BOTH: "through both outputs, the gradient of the residual is dx + the cotangent of the new residual",
+    forms.WITH_BRANCH_BIAS: "the gradient of the branch bias is the sum over cases of the new residual's cotangent",
+    forms.BY_BRANCH_BIAS: "the gradient of the branch bias is the sum over cases of that of the input",
     forms.BY_GATE: "the gradient of the gate is dy norm(x) silu'(gate)",
     forms.BY_GATE_FIRST: "the gradient of the gate is x silu'(gate) times that of x silu(gate)",
     forms.BY_PADDING: "the gradient of padding is zero",
     forms.BESIDE_PADDING: "a case of nothing but padding changes no gradient",
+    forms.BESIDE_EMPTY: "an empty sequence changes no gradient",
     forms.BY_KEY: "the gradient of k is that of its norm",
+    **dict.fromkeys(rotary.ROTATED.values(), "dx is the gradient through the norm and its rotation"),
+    **dict.fromkeys(rotary.ROTATED_KEYS.values(), "the gradient of k is that through its norm and its rotation"),
     **{use: f"dx is the gradient through {name}(norm(x))" for name, use in AFTER.items()},
 }
 """The laws of gradients, by the way to call. What the plain call returns is checked by all other checks."""
@@ -55,20 +67,18 @@ GRADIENTS = {
 
 def outputs(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The outputs in the further ways to call, for a plain case in training."""
-    case, of = truth.case, quantization.quantized(subject.contract.form)
+    case = truth.case
     for use in _offered(subject, OUTPUTS):
-        if use == forms.BESIDE_PADDING:
-            yield from _beside_padding(subject, truth, gradient=False)
+        if use in EMPTY:
+            yield from _beside_nothing(subject, truth, use, gradient=False)
             continue
         answer = subject.call(case.but(use=use, dy=None), False)
         expected = reference.output(use, truth.y, case)
-        if use == forms.OTHER:  # some keep the residual in a wider format than the input
+        if use in forms.SUMS:  # some keep the residual in a wider format than the input
             yield differ(OUTPUTS[use], answer.y, FORMATS[answer.format].round(expected), NOTHING)
             continue
-        allowed = bounds.output(use, truth.y, forward_bound(subject, truth), case)
-        if of is not None:
-            allowed = allowed + quantized.coarse(of, expected)
-        mask = resolved(truth, demanded(subject, case))
+        allowed = bounds.output(use, truth.y, forward_bound(subject, truth), case, subject.contract.form)
+        mask = reference.compared(use, resolved(truth, demanded(subject, case)))
         yield differ(OUTPUTS[use], answer.y, expected, allowed, mask, rounding=rounded_once(case, expected))
 
 
@@ -76,8 +86,8 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
     """The gradients in the further ways to call, for a plain case in training."""
     case = truth.case
     for use in _offered(subject, GRADIENTS):
-        if use == forms.BESIDE_PADDING:
-            yield from _beside_padding(subject, truth, gradient=True)
+        if use in EMPTY:
+            yield from _beside_nothing(subject, truth, use, gradient=True)
             continue
         found = subject.call(case.but(use=use), True).dx
         dx = np.zeros(case.x.shape) if found is None else found  # what has no gradient is trained as if that were 0
@@ -86,13 +96,17 @@ def gradients(subject: Subject, truth: Truth) -> Iterator[Comparison]:
         expected = reference.input_gradient(use, truth.y, plain.dx, case)
         both = forward_bound(subject, plain), backward_bound(subject, plain)
         allowed = bounds.input_gradient(use, plain, both, case)
-        mask = resolved(truth, demanded(subject, case, backward=True))
+        mask = reference.compared(use, resolved(truth, demanded(subject, case, backward=True)))
         yield differ(GRADIENTS[use], dx, expected, allowed, mask, rounding=rounded_once(case, expected))
 
 
-def _beside_padding(subject: Subject, truth: Truth, *, gradient: bool) -> Iterator[Comparison]:
-    """What a case of nothing but padding changes. No framework promises anything of it: a warning, if not declared."""
-    case, use = truth.case, forms.BESIDE_PADDING
+def _beside_nothing(subject: Subject, truth: Truth, use: str, *, gradient: bool) -> Iterator[Comparison]:
+    """What a case of nothing but padding, or a sequence without tokens, changes.
+
+    No framework promises anything of padding alone: that it is not finite is a warning, if not declared. An empty
+    sequence has no output, and may change none.
+    """
+    case = truth.case
     law = (GRADIENTS if gradient else OUTPUTS)[use]
     if subject.contract.empty == "refused":
         return
@@ -101,14 +115,15 @@ def _beside_padding(subject: Subject, truth: Truth, *, gradient: bool) -> Iterat
     except CallError as error:
         if IN_BACKWARD in error.reason:
             raise
-        yield Comparison(law, 0, 0.0, refused={"a case of nothing but padding": error.reason})
+        yield Comparison(law, 0, 0.0, refused={EMPTY[use]: error.reason})
         return
     within = (
         gradients_within(subject, truth, answer, use) if gradient else (output_within(subject, truth, answer.y, use),)
     )
     found = replace(worst(*within), law=law)
     arrays = (answer.y, answer.dx, answer.dweight, answer.dbias)
-    if found.holds or subject.contract.empty == "accepted" or all(a is None or np.isfinite(a).all() for a in arrays):
+    meant = subject.contract.empty == "accepted" or use == forms.BESIDE_EMPTY
+    if found.holds or meant or all(a is None or np.isfinite(a).all() for a in arrays):
         yield found
     else:
         yield Comparison(law, found.compared, 0.0, warnings=(NO_ENTRIES,))

@@ -10,6 +10,7 @@ from normcheck.normalizers.faults import (
     activated,
     averaging,
     backward,
+    branch,
     call_modes,
     demanded,
     forms,
@@ -20,11 +21,13 @@ from normcheck.normalizers.faults import (
     memory,
     modes,
     modulated,
+    packed,
     parts,
     qk,
     quantized,
     refusals,
     reparametrization,
+    rotary,
     running,
     saved,
     special,
@@ -43,7 +46,8 @@ _FILES = (
     averaging.FAULTS,
     history.FAULTS, memory.FAULTS, call_modes.FAULTS, modes.FAULTS, special.FAULTS, reparametrization.FAULTS,
     grid.FAULTS, unit_killing.FAULTS, demanded.FAULTS, forms.FAULTS, activated.FAULTS, quantized.FAULTS,
-    grouped.FAULTS, modulated.FAULTS, qk.FAULTS, refusals.FAULTS, translated.FAULTS,
+    grouped.FAULTS, modulated.FAULTS, qk.FAULTS, branch.FAULTS, packed.FAULTS, rotary.FAULTS, refusals.FAULTS,
+    translated.FAULTS,
 )  # fmt: skip
 
 ALL: dict[str, Fault] = {fault.name: fault for some in _FILES for fault in some}

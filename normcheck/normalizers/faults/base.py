@@ -18,7 +18,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.faults import life, transformed
 from normcheck.normalizers.faults.life import LayerHooks
 from normcheck.normalizers.faults.transformed import ParametrizationHooks
-from normcheck.normalizers.forms import ways
+from normcheck.normalizers.forms import ONE_AXIS, ways
 from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference import forms
 from normcheck.normalizers.reference.cast_order import BEFORE, output_format
@@ -177,7 +177,8 @@ def subject(
     new = None if weights else lambda case: broken.constructed(_constructed(case, contract))
     composed = lambda claimed: subject(normalizer, None, claimed).call  # its own steps, without the fault
     offered = domain(normalizer)
-    offered = replace(offered, uses=(*offered.uses, *ways(contract.form)))
+    axes = (1,) if any(one in ONE_AXIS for one in contract.form.split("+")) else offered.normalized
+    offered = replace(offered, uses=(*offered.uses, *ways(contract.form)), normalized=axes)
     return Subject(name, normalizer, contract, offered, around, live, made, new, composed)
 
 

@@ -9,6 +9,7 @@ from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.variants.gradients import of_gradients
 from normcheck.normalizers.variants.outputs import of_outputs
 from normcheck.normalizers.variants.rare_calls import of_rare_calls
+from normcheck.normalizers.variants.rotations import of_rotations
 
 
 def variants(normalizer: Normalizer) -> Iterator[Fault]:
@@ -16,3 +17,4 @@ def variants(normalizer: Normalizer) -> Iterator[Fault]:
     yield from of_outputs(normalizer)
     yield from of_gradients()
     yield from of_rare_calls()
+    yield from of_rotations()

@@ -219,3 +219,8 @@ def add_grouped(x, residual, weight, group_size, eps=1e-6):
     heads = wide_of(total).unflatten(-1, (-1, group_size))
     y = heads * torch.rsqrt(heads.square().mean(-1, keepdim=True) + eps)
     return (y.flatten(-2) * weight).to(x.dtype), total
+
+
+def add_packed(x, residual, weight, cu_seqlens, max_seqlen, eps=1e-6):
+    total = x + residual
+    return rms(total, weight, eps).to(x.dtype), total
