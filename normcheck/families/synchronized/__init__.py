@@ -41,5 +41,6 @@ FAMILY = Family(
     sections=explain.sections,
     extended=lambda entry: entry.extended,
     isolate=_isolated,
+    devices=True,
     ranks=True,
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.families.synchronized import conventions
 from normcheck.families.synchronized.entry import Synchronized
@@ -35,6 +36,9 @@ def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
     if inspect.isclass(target) or not callable(target):
         raise UsageError(f"{claim.name} is no function: name a function of one shard, which is mapped over devices")
+    if DEVICE.get() != PROCESSOR:
+        said = "a function of JAX is mapped over devices of the CPU"
+        raise UsageError(f"{claim.name}: {said}: check it without --norm-device")
     promised = contract(claim.contract)
     conventions.known(promised, entry)
     if promised.tensors != type(promised)().tensors:

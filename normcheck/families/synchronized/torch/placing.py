@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.families.synchronized.case import RankCase
@@ -51,7 +52,7 @@ class LocalTensors:
         return own
 
     def given(self, values: Array, case: RankCase, axis: int | None) -> torch.Tensor:
-        return torch.tensor(values.copy(), dtype=DTYPES[case.format])
+        return _tensor(values, case)
 
     def local(self, tensor: torch.Tensor, axis: int | None) -> torch.Tensor:
         return tensor
@@ -72,7 +73,7 @@ class MeshTensors:
     def mesh(self) -> Any:
         from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  # half a second of imports
 
-        return init_device_mesh("cpu", (dist.get_world_size(),))
+        return init_device_mesh(torch.device(DEVICE.get()).type, (dist.get_world_size(),))
 
     def _placement(self, axis: int | None) -> list[Any]:
         from torch.distributed.tensor import Replicate, Shard  # noqa: PLC0415  # as above
@@ -85,7 +86,7 @@ class MeshTensors:
     def given(self, values: Array, case: RankCase, axis: int | None) -> torch.Tensor:
         from torch.distributed.tensor import DTensor  # noqa: PLC0415  # as above
 
-        own = torch.tensor(values.copy(), dtype=DTYPES[case.format])
+        own = _tensor(values, case)
         if axis is None:
             return DTensor.from_local(own, self.mesh, self._placement(None), run_check=False)
         shape = torch.Size([*own.shape[:axis], case.total, *own.shape[axis + 1 :]])
@@ -122,6 +123,10 @@ class MeshTensors:
             return y, ""
         made: Any = y.redistribute(self.mesh, placement)
         return made, ", ".join(map(repr, y.placements))
+
+
+def _tensor(values: Array, case: RankCase) -> torch.Tensor:
+    return torch.tensor(values.copy(), dtype=DTYPES[case.format], device=DEVICE.get())
 
 
 def _other_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> CallError:

@@ -16,8 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import CallError, LostError, UsageError, lacking_gradient
 from normcheck.core.foreign_code import first_line
 from normcheck.core.limits import Limits
@@ -26,7 +29,7 @@ from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.space import CHUNKS, SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
-from normcheck.families.synchronized.torch import placing, wrapping
+from normcheck.families.synchronized.torch import devices, placing, wrapping
 from normcheck.families.synchronized.torch.rank import RankPlace, join
 from normcheck.families.synchronized.torch.signature import FUNCTION, Taken
 from normcheck.frameworks.isolation.typed import dataclass_form, form_of
@@ -52,7 +55,8 @@ class RankProcesses:
     """An implementation in as many processes as its contract says. Only one implementation has processes at a time."""
 
     def __init__(self, claim: Implementation, entry: Synchronized, limits: Limits = LIMITS) -> None:
-        self._claim, self._entry, self._limits = claim, entry, limits
+        self._claim, self._entry, self._device = claim, entry, DEVICE.get()
+        self._limits = devices.limits_on(self._device, limits)
         self._contract = contract(claim.contract)
         self._group: WorkerGroup | None = None
         self._forget: Callable[[], Any]  # removes the file through which the processes find each other
@@ -172,16 +176,17 @@ class RankProcesses:
         except Exception as error:
             said = f"{self._claim.name} cannot be sent to other processes ({first_line(error)}): name it as text"
             raise UsageError(said) from None
+        ranks = int(self._contract.ranks)
+        where = devices.rank_devices(self._device, ranks, torch.cuda.device_count)
         for other in list(_RUNNING):
             other.close()
         _RUNNING.add(self)
-        ranks = int(self._contract.ranks)
         group = WorkerGroup(ranks, self._limits)
         self._group = group
         folder = tempfile.mkdtemp(prefix="normcheck-")
         self._forget = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         store = str(Path(folder) / "store")
-        places = [RankPlace(rank, ranks, store, self._limits.seconds) for rank in range(ranks)]
+        places = [RankPlace(rank, ranks, store, self._limits.seconds, one) for rank, one in enumerate(where)]
         if isinstance(self._claim.target, str):
             self._import([self._claim.target])
         if self._contract.tensors == "dtensor":
@@ -263,8 +268,9 @@ def _no_wrappers(entry: Synchronized, taken: Taken, *, meshed: bool) -> str:
 
 def _refused(name: str, why: str) -> UsageError | CallError:
     """The error of code that refuses all ordinary inputs: one of usage where it asks for another device."""
-    if OTHER_DEVICE.search(why):
-        return UsageError(f"{name} needs CUDA, and its processes run on the CPU here with gloo: it {why}")
+    if OTHER_DEVICE.search(why) and DEVICE.get() == PROCESSOR:
+        said = f"{name} needs CUDA, and its processes run on the CPU here with gloo: it {why}"
+        return UsageError(f"{said}; where there are GPUs, --norm-device {devices.CUDA} gives one to each")
     return CallError(f"{name} {why}", why)
 
 
