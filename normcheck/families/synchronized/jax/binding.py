@@ -10,6 +10,7 @@ from normcheck.core.contract import contract
 from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.families.synchronized import conventions
+from normcheck.families.synchronized.case import DIVIDED
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.jax.mapped import MappedShards, named_axis
 from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
@@ -48,7 +49,9 @@ def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     conventions.eps_known(promised, roles, claim.name)
     mapped = MappedShards(entry, claim.name, target, found, int(promised.ranks), AXIS)
     formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
-    domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), no_wrapper=FUNCTION, shards=("equal",))
+    domain = SynchronizedDomain(
+        formats=formats, groups=False, wrappers=(), no_wrapper=FUNCTION, shards=("equal",), placements=(DIVIDED,)
+    )  # fmt: skip
     bound = SynchronizedSubject(claim.name, entry, promised, domain, mapped.call, mapped.successive)
     if "axis_name" not in roles:
         mapped.axis = _own_axis(bound)

@@ -113,16 +113,30 @@ class MeshTensors:
     def output(self, y: torch.Tensor, case: RankCase, name: str) -> tuple[torch.Tensor, str]:
         from torch.distributed.tensor import DTensor  # noqa: PLC0415  # as above
 
-        whole = (*case.x.shape[: case.axis], case.total, *case.x.shape[case.axis + 1 :])
+        whole = case.x.shape
+        if case.axis is not None:
+            whole = (*whole[: case.axis], case.total, *whole[case.axis + 1 :])
         if not isinstance(y, DTensor):
             raise CallError(f"{name} returned a plain tensor where its input is a DTensor", "returned a plain tensor")
         if tuple(y.shape) != whole:
             raise _other_shape(name, tuple(y.shape), whole)
-        placement = self._placement(case.axis)
+        placement, named = self._placement(case.axis), ", ".join(map(repr, y.placements))
+        if tuple(y.to_local().shape) != self._part(whole, y.placements[0]):
+            said = f"returned a DTensor in {named} with parts of shape {tuple(y.to_local().shape)}, which do not fit it"
+            raise CallError(f"{name} {said}", said)
         if list(y.placements) == placement:
             return y, ""
         made: Any = y.redistribute(self.mesh, placement)
-        return made, ", ".join(map(repr, y.placements))
+        return made, named
+
+    def _part(self, shape: tuple[int, ...], placement: Any) -> tuple[int, ...]:
+        """The shape of this process's part of a tensor: shards are those of torch.chunk."""
+        if not placement.is_shard():
+            return shape
+        axis, ranks = placement.dim, dist.get_world_size()
+        size = -(-shape[axis] // ranks)
+        own = max(0, min(size, shape[axis] - size * dist.get_rank()))
+        return (*shape[:axis], own, *shape[axis + 1 :])
 
 
 def _tensor(values: Array, case: RankCase) -> torch.Tensor:

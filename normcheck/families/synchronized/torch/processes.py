@@ -25,7 +25,7 @@ from normcheck.core.errors import CallError, LostError, UsageError, lacking_grad
 from normcheck.core.foreign_code import first_line
 from normcheck.core.limits import Limits
 from normcheck.families.synchronized import conventions
-from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
+from normcheck.families.synchronized.case import DIVIDED, PLACEMENTS, WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.space import CHUNKS, SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
@@ -63,7 +63,7 @@ class RankProcesses:
         self._taken: Taken
         self._losses, self._lost = 0, ""
         self._imported: set[str] = set()  # by these processes, for their calls
-        self._raised: dict[str, CallError] = {}  # below a wrapper
+        self._raised: dict[str, CallError] = {}  # below a wrapper, or given a placement
 
     def close(self) -> None:
         """Kill the processes; the next call starts new ones."""
@@ -97,7 +97,8 @@ class RankProcesses:
             entry = replace(entry, reduces_parameters=not entry.divides_parameters)
         formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
         domain = SynchronizedDomain(
-            formats=formats, shards=("equal", CHUNKS) if meshed else (), units=taken.units, momentum=taken.momentum
+            formats=formats, shards=("equal", CHUNKS) if meshed else (), units=taken.units, momentum=taken.momentum,
+            placements=PLACEMENTS if meshed else (DIVIDED,),
         )  # fmt: skip
         bound = SynchronizedSubject(self._claim.name, entry, promised, domain, self.call, self.successive)
         return replace(bound, domain=_discovered(bound, taken))
@@ -112,17 +113,17 @@ class RankProcesses:
         return self._answers(cases, gradient=False)
 
     def _answers(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
-        wrapper = cases[0].wrapper
-        if wrapper in self._raised:
-            raise self._raised[wrapper]
+        use = cases[0].use
+        if use in self._raised:
+            raise self._raised[use]
         self._started()
-        if wrapper:
+        if cases[0].wrapper:
             self._import(wrapping.NEEDED)
         try:
             return self._replies(cases, gradient=gradient)
         except CallError as error:
-            if wrapper:  # as it raises for each case, and after each error the processes start anew
-                self._raised[wrapper] = error
+            if use:  # as it raises for each case, and after each error the processes start anew
+                self._raised[use] = error
             raise
 
     def _replies(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
@@ -223,6 +224,7 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
     if not formats:
         raise _refused(bound.name, next(iter(whys.values()), "none of the formats that the contract claims is known"))
     plain = replace(plain, format=formats[0])
+    bare = not taken.requires_weight or not affine or not _why(bound, replace(plain, affine=False))
     statistics, no_wrapper = {"running_mean", "running_var"} <= roles, _no_wrappers(entry, taken, meshed=meshed)
     offered = {
         "weight and bias": lacking,
@@ -240,6 +242,7 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
         own,
         formats=formats,
         affine=affine,
+        bare=bare,
         evaluation=not offered.get("evaluation", "-"),
         running=not offered.get("running statistics", "-"),
         gradient=not offered["gradient"],

@@ -120,7 +120,7 @@ class Rank:
 
     def _axis(self, role: str, case: RankCase) -> int | None:
         """The axis along which an array is divided; None if every process has all of it."""
-        if role == "input":
+        if role == "input" or case.axis is None:
             return case.axis
         return 0 if role in ("weight", "bias") and self.entry.divides_parameters else None
 
@@ -224,6 +224,8 @@ class Rank:
         """A call of user code: any exception becomes a `CallError` in one sentence; one of waiting says so."""
         try:
             yield
+        except CallError:  # of what it has returned
+            raise
         except BaseException as error:
             line = first_line(error)
             waits = isinstance(error, RuntimeError) and any(word in str(error) for word in WAITED)
