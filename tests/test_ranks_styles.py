@@ -36,7 +36,7 @@ def test_right_code_passes(kind: str, name: str, checks: tuple[str, ...]) -> Non
         ("sync_batch_norm", "ReadTooEarly", "sync-output", "sync-own-mean"),
         ("sync_batch_norm", "FirstRankStatistics", "sync-output", "sync-first-rank-statistics"),
         ("sync_batch_norm", "OneVariance", "sync-output", "sync-unbiased-variance"),
-        ("tensor_parallel_rms_norm", "EpsOutside", "sync-output", "sync-eps-outside"),
+        ("tensor_parallel_rms_norm", "EpsOutside", "sync-output", "sync-eps-outside-root"),
         ("sequence_parallel_layer_norm", "bias_forgotten", "sync-parameter-gradients", "sync-parameters-partial"),
     ],
 )

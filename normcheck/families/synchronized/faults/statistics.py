@@ -223,7 +223,7 @@ ALL = (
         concerns=centers,
     ),
     SynchronizedFault(
-        name="sync-eps-outside",
+        name="sync-eps-outside-root",
         story="Adds eps to the standard deviation, not to the variance.",
         steps=SharedSteps(merge=_eps_outside, pull=_through_deviation, stored=_right),
         source="construction: x / (std + eps)",
