@@ -400,3 +400,19 @@ def test_a_product_in_float64_is_within_its_bound() -> None:
             top = max(top, float(abs(Fraction(float(value)) - exact)) / float(bound[i, j]))
 
     assert 0.01 < top <= 1.0
+
+
+@pytest.mark.parametrize("offset", [2.0**13, 2.0**18])
+def test_a_running_variance_of_one_pass_is_within_the_bound_of_its_class_alone(offset: float) -> None:
+    """In float64, E[x^2] - E[x]^2 loses the digits of the squared mean, which no sound variance does."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((12, 5)) + offset
+    start = np.ones(5)
+    truth = evaluate(
+        catalog.batch_norm, Case(x, 1e-3, training=True, running_mean=start, running_var=start, momentum=0.25)
+    )
+    one_pass = np.maximum(np.square(x).mean(0) - np.square(x.mean(0)), 0.0) * 12 / 11
+    error = np.abs(0.75 * start + 0.25 * one_pass - truth.running_var).max()
+
+    assert error > bounds.running(truth, bounds.SOUND, variance=True).total.max()
+    assert error < bounds.running(truth, bounds.ONE_PASS, variance=True).total.min()

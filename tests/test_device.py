@@ -12,8 +12,9 @@ import torch
 from normcheck import families
 from normcheck.bench import torch_device
 from normcheck.bench.torch_device import Cuda
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import UsageError
-from normcheck.frameworks.torch.tensors import DEVICE, array, given
+from normcheck.frameworks.torch.tensors import array, given
 from normcheck.normalizers.sampling.recipes import Draw, values
 
 

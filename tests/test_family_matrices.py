@@ -69,7 +69,6 @@ REASONS = {
         "refresh-step",
         "sync-output",
         "sync-input-gradient",
-        "sync-parameter-gradients",
         "sync-running",
         "sync-evaluation",
         "sync-saved",

@@ -18,10 +18,10 @@ from normcheck.bench.bandwidth import PreparedStream, Stream
 from normcheck.bench.caches import CacheLevel, cache_levels
 from normcheck.bench.device import Device
 from normcheck.bench.pairs import now
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import UsageError
-from normcheck.frameworks.torch.tensors import DEVICE
 
-CPU, CUDA = "cpu", "cuda"
+CPU, CUDA = PROCESSOR, "cuda"
 
 EVICTION_MULTIPLE = 2
 """Bytes written to evict the caches, in sizes of the last cache: more than one, because caches do not replace their

@@ -10,7 +10,7 @@ class Limits:
     """The limits of one implementation.
 
     seconds: wall-clock time of one request, ten times as much if the request compiles the implementation. gigabytes:
-    address space. total: wall-clock time of all requests.
+    address space, which may be infinite. total: wall-clock time of all requests.
     """
 
     seconds: float = 30.0

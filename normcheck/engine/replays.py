@@ -7,6 +7,7 @@ from typing import Any
 
 from normcheck.core.check import Check
 from normcheck.core.contract import contract, words
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import NormcheckError, UsageError, shortened
 from normcheck.core.foreign_code import first_line
 from normcheck.core.replay import encode
@@ -42,7 +43,8 @@ def replay_command(claim: Claim, subject: BoundSubject, case: str) -> str:
     if contract(declared) != subject.contract:
         declared = words(subject.contract)
     parts = [f"--norm-contract {key}={value}" for key, value in declared.items()]
-    replay = " ".join([*parts, f"--norm-replay {shlex.quote(case)}"])
+    where = [] if DEVICE.get() == PROCESSOR else [f"--norm-device {DEVICE.get()}"]
+    replay = " ".join([*parts, *where, f"--norm-replay {shlex.quote(case)}"])
     if not isinstance(implementation.target, str):
         return f"pytest {replay}, on the test that calls normcheck.verify(..., as_={claim.kind!r})"
     return f"pytest --norm {shlex.quote(f'{claim.kind}={claim.name}')} {replay}"

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from normcheck.core.claim import Implementation
+from normcheck.core.errors import UsageError
 from normcheck.core.family import Family
 from normcheck.core.limits import Limits
 from normcheck.core.reproduction import reproducing
@@ -20,6 +21,9 @@ from normcheck.frameworks.registry import binder_of
 
 def _isolated(claim: Implementation, entry: Synchronized, limits: Limits) -> Any:
     """The processes of an implementation, within these limits; the target is imported in them alone."""
+    if find_spec("torch") is None:
+        said = "processes of several ranks are those of torch, which is not installed"
+        raise UsageError(f"{claim.name}: {said}: check it without --norm-isolate")
     return import_module(f"{__name__}.torch.processes").RankProcesses(claim, entry, limits)
 
 
@@ -41,5 +45,6 @@ FAMILY = Family(
     sections=explain.sections,
     extended=lambda entry: entry.extended,
     isolate=_isolated,
+    devices=True,
     ranks=True,
 )

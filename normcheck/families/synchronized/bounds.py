@@ -76,7 +76,7 @@ class GroupBounds:
         dy = truth.case.dy
         assert dy is not None, "a case of several processes has a cotangent"
         off = contracted.parameter_bound(self.subject, truth, bias=bias)
-        if self.case.divides_parameters:
+        if self.case.divides_parameters or self.case.replicated:
             return off
         local = reference.local_sums(self.case, self.group, truth, dy if bias else dy * truth.xh)
         size = sum((np.abs(one) for one in local), np.zeros(()))

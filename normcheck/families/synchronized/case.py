@@ -24,6 +24,13 @@ WRAPPERS = (FSDP2, META, DDP)
 """The wrappers of torch that replicate or shard the parameters of a layer over all processes."""
 
 
+DIVIDED, SEQUENCE, REPLICATED = "divided", "sequence", "replicated"
+"""How the processes hold the input: along the axis of the entry; along axis 1, that of a sequence; each all of it."""
+
+PLACEMENTS = (DIVIDED, SEQUENCE, REPLICATED)
+"""The placements of a DTensor. A plain tensor tells nothing of its own, so it is a part along the entry's axis."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RanksCase:
     """The joined input of all processes with its cotangent, and how both are divided."""
@@ -34,6 +41,7 @@ class RanksCase:
     axis: int  # of the input that is divided
     divides_parameters: bool  # weight and bias are divided too
     wrapper: str = ""  # below which the layer runs, of `WRAPPERS`; empty: none
+    placement: str = DIVIDED  # of `PLACEMENTS`
 
     def but(self, **changes: Any) -> RanksCase:
         """The same division of a case with other values: names of fields of `joined`."""
@@ -43,6 +51,16 @@ class RanksCase:
     def ranks(self) -> range:
         """Every rank."""
         return range(len(self.sizes))
+
+    @property
+    def replicated(self) -> bool:
+        """Whether every process has all of the input, and all of the parameters."""
+        return self.placement == REPLICATED
+
+    @property
+    def use(self) -> str:
+        """The wrapper or the placement, where it is not the plain one; empty otherwise."""
+        return self.wrapper or (self.placement if self.placement != DIVIDED else "")
 
     @property
     def whole(self) -> bool:
@@ -55,6 +73,8 @@ class RanksCase:
 
     def spans(self, ranks: Sequence[int] | None = None) -> list[slice]:
         """Where the shards of these ranks lie in their joined input, one behind the other; of all if None."""
+        if self.replicated:
+            return [slice(0, self.sizes[rank]) for rank in (self.ranks if ranks is None else ranks)]
         sizes = [self.sizes[rank] for rank in (self.ranks if ranks is None else ranks)]
         return [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
@@ -67,6 +87,8 @@ class RanksCase:
 
     def of_group(self, group: Group) -> Case:
         """The joined input of one group."""
+        if self.replicated:
+            return self.joined
         spans = [self.spans()[rank] for rank in group]
         case = self.joined
 
@@ -91,14 +113,15 @@ class RanksCase:
                 x=_known(self.part(case.x, span)), dy=_known(self.part(case.dy, span)), weight=cut(case.weight),
                 bias=cut(case.bias), running_mean=case.running_mean, running_var=case.running_var, eps=case.eps,
                 momentum=case.momentum, training=case.training, format=case.format.name, groups=self.groups, rank=rank,
-                axis=self.axis % case.x.ndim, total=case.x.shape[self.axis], wrapper=self.wrapper,
+                axis=None if self.replicated else self.axis % case.x.ndim, total=case.x.shape[self.axis],
+                wrapper=self.wrapper,
             )  # fmt: skip
 
     def describe(self) -> dict[str, Any]:
         """The case in a few plain values."""
         groups = {} if self.whole else {"groups": [list(group) for group in self.groups]}
-        wrapper = {"wrapper": self.wrapper} if self.wrapper else {}
-        return self.joined.describe() | {"shards": list(self.sizes), "axis": self.axis} | groups | wrapper
+        use = {"wrapper": self.wrapper} if self.wrapper else {"placement": self.placement} if self.use else {}
+        return self.joined.describe() | {"shards": list(self.sizes), "axis": self.axis} | groups | use
 
 
 def _known(array: Array | None) -> Array:
@@ -122,8 +145,8 @@ class RankCase:
     format: str
     groups: tuple[Group, ...]
     rank: int
-    axis: int  # of the input that is divided
-    total: int  # size of that axis in the joined input
+    axis: int | None  # of the input that is divided; None: none is, every process has all of it
+    total: int  # size in the joined input of the axis that is divided, or would be
     wrapper: str = ""
 
 

@@ -49,6 +49,11 @@ def parameters(target: Any, names: Mapping[str, tuple[str, ...]], name: str, fir
     return out
 
 
+def requires_weight(found: Mapping[str, Parameter]) -> bool:
+    """Whether weight or bias must be given, so that None may be no value of theirs."""
+    return any(found[role].required for role in ("weight", "bias") if role in found)
+
+
 def lacking(entry: Synchronized, roles: frozenset[str]) -> str:
     """Why an implementation has not all parameters of a kind; empty if it has."""
     needed = {"weight": entry.normalizer.weight, "bias": entry.normalizer.bias}

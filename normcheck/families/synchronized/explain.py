@@ -29,9 +29,10 @@ def sections(entry: Synchronized) -> Iterator[Section]:
         (
             (
                 "In 2 to 4 processes with torch.distributed and gloo on the loopback address, started once: "
-                "--norm-ranks N (default 3), or --norm-contract ranks=N. A rank that raises, ends, does not respond or "
-                "leaves out a collective call is named; the others are ended. A function of JAX is mapped over devices "
-                "of the CPU in one process."
+                "--norm-ranks N (default 3), or --norm-contract ranks=N; with --norm-device cuda each has a GPU, and "
+                "they call each other by NCCL. A rank that raises, ends, does not respond or leaves out a collective "
+                "call is named; the others are ended. A function of JAX, or a class of flax, is mapped over devices of "
+                "the CPU in one process, with shards of one size."
             ),
         ),
     )

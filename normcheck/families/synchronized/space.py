@@ -10,7 +10,7 @@ import numpy as np
 
 from normcheck.core.floats import BFLOAT16, FLOAT32, FLOAT64, FORMATS, Array, Format
 from normcheck.core.space import ChoiceSpace
-from normcheck.families.synchronized.case import WRAPPERS, Group, RanksCase
+from normcheck.families.synchronized.case import DIVIDED, REPLICATED, SEQUENCE, WRAPPERS, Group, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.subject import SynchronizedSubject
 from normcheck.normalizers.case import Case
@@ -61,6 +61,17 @@ class SynchronizedDraw:
     width: int = 0  # channels, or width of each shard, of a layer that has its own; 0: as drawn
     momentum: float = 0.25
     wrapper: str = ""
+    placement: str = DIVIDED
+
+
+def placements_of(entry: Synchronized) -> tuple[str, ...]:
+    """The placements of a DTensor of which the entry says what its gradients are.
+
+    Whole rows may be divided along any axis of theirs. A local gradient of a parameter is that of a shard, so there is
+    none where nothing is divided.
+    """
+    local = not (entry.divides_parameters or entry.reduces_parameters)
+    return (DIVIDED, *([] if entry.divides_sets else [SEQUENCE]), *([] if local else [REPLICATED]))
 
 
 def groups_of(ranks: int, how: str) -> tuple[Group, ...]:
@@ -80,6 +91,8 @@ def _shape(entry: Synchronized, draw: SynchronizedDraw, sizes: tuple[int, ...]) 
     if entry.axis != 0:
         return (draw.units + 1, *space, total)
     units = draw.width or draw.units
+    if draw.placement == SEQUENCE:  # (cases, sequence, *space, width)
+        return (draw.units + 1, total, *POSITIONS[max(draw.axes, 3)][1:], units)
     if entry.state:  # (cases, channels, *space); the others are (cases, *space, width)
         return (total, units, *space)
     return (total, *space, units)
@@ -114,10 +127,11 @@ def _made(
     sizes: tuple[int, ...],
 ) -> RanksCase:  # fmt: skip
     units = shape[1] if entry.state else shape[-1]
+    axis = 1 if draw.placement == SEQUENCE else entry.axis
     normalizer = entry.normalizer
     weighted, biased = draw.affine and normalizer.weight, draw.affine and normalizer.bias
     joined = Case(
-        x=format.round(_values(rng, shape, draw, sizes, entry.axis)),
+        x=format.round(_values(rng, shape, draw, sizes, axis)),
         eps=draw.eps,
         format=format,
         weight=format.round(rng.uniform(0.5, 2.0, units)) if weighted else None,
@@ -130,7 +144,8 @@ def _made(
         drawn={"seed": draw.seed, "data": draw.data},
     )
     groups = groups_of(draw.ranks, draw.groups)
-    return RanksCase(joined, sizes, groups, entry.axis, entry.divides_parameters, draw.wrapper)
+    held = (sum(sizes),) * len(sizes) if draw.placement == REPLICATED else sizes
+    return RanksCase(joined, held, groups, axis, entry.divides_parameters, draw.wrapper, draw.placement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +166,26 @@ class SynchronizedSpace(ChoiceSpace):
     affine: tuple[bool, ...] = (True, False)
     training: tuple[bool, ...] = (True,)
     eps: tuple[float, ...] = (2.0**-10, 0.25)
+    placement: tuple[str, ...] = (DIVIDED,)
 
     def able(self, subject: SynchronizedSubject, choices: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
         """The choices that the subject serves: its number of processes, and its own eps, size and momentum if any."""
         able, fixed = subject.domain, subject.contract.eps
         if able.shards:
             choices = choices | {"shards": able.shards if "equal" in choices["shards"] else ()}
-        affine = tuple(there for there in choices["affine"] if able.affine or not there)
+        affine = tuple(there for there in choices["affine"] if (able.affine if there else able.bare))
         groups = tuple(how for how in choices["groups"] if able.groups or how == "all")
         own = {name: (value,) for name, value in {"width": able.units, "momentum": able.momentum}.items() if value}
         return {
             **choices,
             **own,
             "ranks": (int(subject.contract.ranks),),
-            "affine": affine or (False,),
+            "affine": affine or (able.affine,),
             "groups": groups,
+            "placement": tuple(
+                one for one in choices["placement"] if one in able.placements and one in placements_of(subject.entry)
+            )
+            or (DIVIDED,),
             "eps": choices["eps"] if fixed is None else (fixed,),
         }
 

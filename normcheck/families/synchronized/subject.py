@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import FORMATS
-from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
+from normcheck.families.synchronized.case import PLACEMENTS, WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.normalizers.normalizer import Normalizer
 
@@ -21,6 +21,7 @@ class SynchronizedDomain:
 
     formats: tuple[str, ...] = tuple(FORMATS)
     affine: bool = True  # takes weight, and bias where the entry has one
+    bare: bool = True  # can be called without them
     evaluation: bool = True  # can normalize by running statistics
     running: bool = True  # updates them in training
     gradient: bool = True
@@ -28,6 +29,7 @@ class SynchronizedDomain:
     wrappers: tuple[str, ...] = WRAPPERS  # below which it can run; empty for what is no layer
     no_wrapper: str = ""  # why there are none
     shards: tuple[str, ...] = ()  # the only divisions that it can be given; empty: any
+    placements: tuple[str, ...] = PLACEMENTS  # in which it can be given its input
     units: int = 0  # channels or width of a process's part, where it is fixed; 0: any
     momentum: float | None = None  # where it is fixed
     absent: Mapping[str, str] = field(default_factory=dict)  # what is not offered, with the reason

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import math
 import os
 import pickle
 import resource
@@ -56,8 +57,9 @@ def confine(limits: Limits, output: str) -> None:
     os.close(out)
     faulthandler.enable(2)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    space = pages * resource.getpagesize() + int(limits.gigabytes * 2**30)
-    values = {resource.RLIMIT_AS: space, resource.RLIMIT_FSIZE: LARGEST_OUTPUT, resource.RLIMIT_CORE: 0}
+    values = {resource.RLIMIT_FSIZE: LARGEST_OUTPUT, resource.RLIMIT_CORE: 0}
+    if math.isfinite(limits.gigabytes):
+        values[resource.RLIMIT_AS] = pages * resource.getpagesize() + int(limits.gigabytes * 2**30)
     for limit, value in values.items():
         resource.setrlimit(limit, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import CallError
 from normcheck.core.foreign_code import ENDS, attribute
 from normcheck.frameworks.guard import guarded
@@ -151,7 +152,7 @@ def _same(one: Any, other: Any) -> bool:
 def _output(module: torch.nn.Module, case: Case, name: str) -> torch.Tensor:
     """The output in training, for an input whose statistics are not those that a new module holds."""
     module.train()
-    module.to(tensors.DEVICE.get(), tensors.dtype_of(case, "x"))
+    module.to(DEVICE.get(), tensors.dtype_of(case, "x"))
     x = tensors.given(case.x * 3.0 + 2.0, case, "x")
     with torch.no_grad():
         return tensors.output(guarded(lambda: module(x), case, name), case, name).detach().clone()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from normcheck.core.device import DEVICE
 from normcheck.core.foreign_code import ENDS
-from normcheck.frameworks.torch.tensors import DEVICE
 
 
 def emptied(module: torch.nn.Module) -> torch.nn.Module:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from normcheck.core.device import DEVICE
 from normcheck.frameworks.guard import guarded
 from normcheck.frameworks.roles import plain
 from normcheck.frameworks.torch import tensors
@@ -79,7 +80,7 @@ class TorchLife:
     def _new(self) -> torch.nn.Module:
         """A new module with the case's parameters and momentum, and with its own initial running statistics."""
         case = self._case
-        module = self._build(case).to(tensors.DEVICE.get(), tensors.dtype_of(case, "x"))
+        module = self._build(case).to(DEVICE.get(), tensors.dtype_of(case, "x"))
         with torch.no_grad():
             module_parameters = parameters(module, parameter_names(module))
             for parameter, value in zip(module_parameters, (case.weight, case.bias), strict=True):

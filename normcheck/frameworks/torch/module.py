@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.nn.parameter import is_lazy
 
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import attribute
@@ -225,7 +226,7 @@ def _built_for(case: Case) -> tuple[object, ...]:
     shape = tuple(case.x.shape[case.x.ndim - case.normalized :]) + tuple(case.x.shape[1:2])
     options = (case.weight is None, case.bias is None, case.running_mean is None, case.momentum, case.part)
     dtype = tensors.dtype_of(case, "weight")
-    return shape, case.normalized, case.groups, case.eps, dtype, tensors.DEVICE.get(), options
+    return shape, case.normalized, case.groups, case.eps, dtype, DEVICE.get(), options
 
 
 def _filled(case: Case, module: torch.nn.Module, names: tuple[str, str], name: str) -> PreparedLayer:
@@ -262,7 +263,7 @@ def make(build: Callable[[Case], torch.nn.Module], name: str) -> Call:
 
     def new_for(case: Case) -> tuple[torch.nn.Module, tuple[str, str]]:
         new = build(case)
-        return new.to(tensors.DEVICE.get(), tensors.dtype_of(case, "weight")), parameter_names(new)
+        return new.to(DEVICE.get(), tensors.dtype_of(case, "weight")), parameter_names(new)
 
     def prepare(case: Case) -> PreparedLayer:
         prepared: PreparedLayer = guarded(lambda: _filled(case, *module_for(case), name), case, name)

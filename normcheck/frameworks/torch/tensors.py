@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
 
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import IN_BACKWARD, CallError
 from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import geometry
@@ -23,9 +23,6 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in FORMATS
 
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 """Each dtype to the name of its format."""
-
-DEVICE: ContextVar[str] = ContextVar("DEVICE", default="cpu")
-"""The device of the tensors of cases and of the modules under test, as torch spells it."""
 
 
 def dtype_of(case: Case, name: str) -> torch.dtype:

@@ -295,8 +295,9 @@ def parameter(truth: Truth, accuracy: Accuracy, *, bias: bool) -> ErrorBound:
 def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
     """Bound of a running mean or variance after one update, (units,).
 
-    The mean of a set is off by at most C u rms(x), its variance by C u rms(x) sqrt(v) + (C u rms(x))^2. The update
-    itself is a few operations in the format of the statistics.
+    The mean of a set is off by at most C u rms(x), its variance by C u rms(x) sqrt(v) + (C u rms(x))^2. Where that is
+    E[x^2] - E[x]^2, the first is off by C u rms(x)^2 and the second by 2 |E[x]| C u rms(x), together at most three
+    times the first. The update itself is a few operations in the format of the statistics.
     """
     case, part, k = truth.case, truth.partition, truth.setting
     after = truth.running_var if variance else truth.running_mean
@@ -309,7 +310,8 @@ def running(truth: Truth, accuracy: Accuracy, *, variance: bool) -> ErrorBound:
     loss = u * size
     if variance:
         spread = np.sqrt(truth.saved.v[:, 0])
-        loss = u * truth.saved.v[:, 0] + loss * spread + loss * loss
+        one_pass = 3.0 * loss * size if accuracy.squared else 0.0
+        loss = u * truth.saved.v[:, 0] + loss * spread + loss * loss + one_pass
         loss = loss * (part.n / max(part.n - 1.0, 1.0))
     weight = max(case.momentum, 1.0 - case.momentum)
     terms = {"statistic": weight * loss.reshape(-1, units).mean(axis=0)}

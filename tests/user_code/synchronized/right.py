@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -103,3 +105,12 @@ def width_divided(x, weight=None, eps=1e-6, group=None):
     dist.all_reduce(n, group=group)
     y = h * torch.rsqrt(AllReduced.apply(h.pow(2).sum(-1, keepdim=True), group) / n + eps)
     return (y if weight is None else y * weight).to(x.dtype)
+
+
+class WithoutLimit(TwoReductions):
+    """Needs as many addresses as it likes, as CUDA does."""
+
+    def forward(self, x):
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            raise MemoryError("the address space is limited")
+        return super().forward(x)

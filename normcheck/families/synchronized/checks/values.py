@@ -9,11 +9,12 @@ import numpy as np
 
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
+from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.core.result import CheckWarning, Comparison, worst
 from normcheck.families.synchronized import bounds
 from normcheck.families.synchronized.bounds import GroupBounds
-from normcheck.families.synchronized.case import RanksCase
+from normcheck.families.synchronized.case import PLACEMENTS, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.space import SynchronizedSpace
 from normcheck.families.synchronized.subject import Answers, SynchronizedSubject
@@ -23,6 +24,9 @@ JOINED = "Ioffe, Szegedy 2015, Algorithm 1, on the joined batch; torch.nn.SyncBa
 UNEQUAL = "shards of unequal sizes: pytorch/pytorch#22192, pytorch/pytorch#36382"
 
 STATISTICS = ("running_mean", "running_var")
+
+RAISED = "raised "
+"""How the reason of a `CallError` begins where the code has raised; others are of what it has returned."""
 
 
 def given(array: Array | None, like: Array) -> Array:
@@ -88,9 +92,27 @@ def running(off: GroupBounds, got: Answers, law: str) -> Iterator[Comparison]:
             yield at(rank, differ(f"{name} {law}", given(getattr(got[rank], name), expected), expected, limit))
 
 
+def called(subject: SynchronizedSubject, case: RanksCase, *, gradient: bool) -> Answers | Comparison:
+    """The answers to a case; a warning where code raises in a placement that is not the plain one of its kind.
+
+    What is returned there must be right: a DTensor says how it is placed.
+    """
+    try:
+        return subject.call(case, gradient)
+    except CallError as error:
+        if not case.use or not error.reason.startswith(RAISED):
+            raise
+        text = f"{error.reason} where its input is {case.placement}: functions of torch take a DTensor in any placement"
+        warning = CheckWarning("placement-refused", text)
+        return Comparison("a DTensor may have any placement", 0, 0.0, refused={case.placement: error.reason},
+                          warnings=(warning,))  # fmt: skip
+
+
 def ask_output(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """The output of each process is its part of the output of one process on the joined input."""
-    got = subject.call(case, False)
+    got = called(subject, case, gradient=False)
+    if isinstance(got, Comparison):
+        return got
     found = worst(*(one for off in bounds.of_groups(subject, case)
                     for one in outputs(off, got, "y is a part of the joined y")))  # fmt: skip
     return replace(found, warnings=_elsewhere(got))
@@ -99,20 +121,26 @@ def ask_output(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
 def _elsewhere(got: Answers) -> tuple[CheckWarning, ...]:
     """What is said of an output in another placement than its input's; it is compared in the placement of the input."""
     places = dict.fromkeys(answer.placement for answer in got if answer.placement)
-    text = f"returns a DTensor in {' and '.join(places)}, where its input is sharded: redistribute it to the input's"
+    text = (
+        f"returns a DTensor in {' and '.join(places)}, which its input is not: redistribute it to the input's placement"
+    )
     return (CheckWarning("placement", text),) if places else ()
 
 
 def ask_input_gradient(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """The gradient of each process's input is its part of the gradient of the joined input."""
-    got = subject.call(case, True)
+    got = called(subject, case, gradient=True)
+    if isinstance(got, Comparison):
+        return got
     return worst(*(one for off in bounds.of_groups(subject, case)
                    for one in input_gradients(off, got, "dx is a part of the joined dx")))  # fmt: skip
 
 
 def ask_parameter_gradients(subject: SynchronizedSubject, case: RanksCase) -> Comparison:
     """Gradients of weight and bias belong to the joined input, by the convention of the kind."""
-    got = subject.call(case, True)
+    got = called(subject, case, gradient=True)
+    if isinstance(got, Comparison):
+        return got
     return worst(*(one for off in bounds.of_groups(subject, case)
                    for one in parameter_gradients(off, got, subject.entry)))  # fmt: skip
 
@@ -178,7 +206,7 @@ def keeps(entry: Synchronized) -> bool:
     return entry.state
 
 
-_SPACE = SynchronizedSpace()
+_SPACE = SynchronizedSpace(placement=PLACEMENTS)
 
 CHECKS = (
     Check("sync-output", "y is a part of the joined y", JOINED, ask_output, _SPACE),
@@ -191,7 +219,7 @@ CHECKS = (
         "gradients of weight and bias are those of the joined input",
         "sony/nnabla#1120; NVIDIA/Megatron-LM#1446",
         ask_parameter_gradients,
-        SynchronizedSpace(affine=(True,)),
+        SynchronizedSpace(affine=(True,), placement=PLACEMENTS),
         lacks=needs_parameters,
     ),
     Check(

@@ -45,6 +45,12 @@ def _local_divisor(local: LocalSums) -> tuple[Array, Array]:
     return over_all(local.g) / local.own, over_all(local.gx) / local.own
 
 
+def _local_count(local: LocalSums) -> tuple[Array, Array]:
+    """The sums of all ranks, divided by the rank's own count times the number of ranks."""
+    level, slope = _local_divisor(local)
+    return level / len(level), slope / len(slope)
+
+
 def _reduced(entry: Synchronized, local: list[Array]) -> list[Array]:
     return [sum(local, np.zeros_like(local[0]))] * len(local)
 
@@ -102,6 +108,14 @@ ALL = (
         concerns=shares,
     ),
     SynchronizedFault(
+        name="sync-backward-times-ranks",
+        story="Divides the sums of all processes in the backward by the local count times the number of processes.",
+        steps=SharedSteps(pull=_local_count),
+        source="construction: the number of processes beside the shape of the shard",
+        damages=BACKWARD,
+        concerns=shares,
+    ),
+    SynchronizedFault(
         name="sync-statistics-constant",
         story="Lets no gradient pass through the shared statistics: what was received is a constant.",
         steps=SharedSteps(through=0.0),
@@ -132,6 +146,24 @@ ALL = (
         source="construction: an average that DistributedDataParallel makes too",
         damages="gradients of weight and bias",
         concerns=replicates,
+    ),
+    SynchronizedFault(
+        name="sync-replicated-parameters-summed",
+        story="Sums the gradients of weight and bias over processes of which each has that of all rows: those of a "
+        "replicated DTensor are as many times too large as there are processes.",
+        steps=SharedSteps(copied_parameters=_reduced),
+        source="construction: DTensor.to_local(grad_placements=[Partial()]), whatever the input's placement",
+        damages="gradients of weight and bias, of a replicated DTensor",
+        concerns=reduces,
+    ),
+    SynchronizedFault(
+        name="sync-sequence-parameters-partial",
+        story="Sums the gradients of weight and bias over processes where the first axis is divided only: those of a "
+        "DTensor that is sharded along its sequence stay local.",
+        steps=SharedSteps(sequence_parameters=_not_reduced),
+        source="construction: a test for placements == [Shard(0)]",
+        damages="gradients of weight and bias, of a DTensor that is sharded along axis 1",
+        concerns=reduces,
     ),
     SynchronizedFault(
         name="sync-parameters-partial",

@@ -12,7 +12,7 @@ import numpy as np
 
 from normcheck.core.contract import Contract
 from normcheck.core.floats import Array, Format
-from normcheck.families.synchronized.case import Group, RankAnswer, RanksCase
+from normcheck.families.synchronized.case import SEQUENCE, Group, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.normalizers.normalizer import Partition
 from normcheck.normalizers.reference.oracle import contract_steps
@@ -67,6 +67,7 @@ class LocalSums:
     gx: Array
     x: Array
     shared: SharedStatistics
+    eps: float
 
     @property
     def total(self) -> Array:
@@ -97,6 +98,11 @@ def as_normalized(local: LocalStatistics, shared: SharedStatistics) -> SharedSta
 def bessel(local: LocalStatistics, shared: SharedStatistics) -> Array:
     """n / (n - 1) with the count of all ranks, by rank: (k,)."""
     return np.asarray(shared.counts / np.maximum(shared.counts - 1.0, 1.0))
+
+
+def own_parameters(entry: Synchronized, local: list[Array]) -> list[Array]:
+    """Gradients of a parameter where every process has all of the input: each has that of the joined input."""
+    return local
 
 
 def unchanged(running: list[Array]) -> list[Array]:
@@ -141,6 +147,9 @@ class SharedSteps:
     weight: Callable[[float, int], float] = one_time  # of the batch in the running statistics
     copies: Callable[[list[Array]], list[Array]] = unchanged
     parameters: Callable[[Synchronized, list[Array]], list[Array]] = right_parameters
+    copied: Callable[[LocalStatistics], SharedStatistics] | None = None  # `merge` of a replicated input; as of a shard
+    copied_parameters: Callable[[Synchronized, list[Array]], list[Array]] = own_parameters  # of a replicated input
+    sequence_parameters: Callable[[Synchronized, list[Array]], list[Array]] | None = None  # along axis 1; as along 0
     grouped: Callable[[RanksCase], RanksCase] = own_group
     evaluates: bool = True  # False: statistics of the batch are taken in evaluation too
     stale: bool = False  # the counts of the first call are kept
@@ -186,9 +195,8 @@ def _normalized(
 ) -> tuple[LocalStatistics, SharedStatistics]:
     """The statistics of shards whose processes share them. counts: those of an earlier call."""
     local = local_statistics(entry, [one.x for one in shards], case.joined.format, case.joined.eps)
-    if counts is not None:
-        return local, steps.merge(replace(local, counts=counts))
-    return local, steps.merge(local)
+    merge = steps.copied or steps.merge if case.replicated else steps.merge
+    return local, merge(local if counts is None else replace(local, counts=counts))
 
 
 def _of_group(
@@ -221,6 +229,10 @@ def _of_group(
 
 def _parameters(entry: Synchronized, case: RanksCase, steps: SharedSteps, local: list[Array]) -> list[Array]:
     """The gradient of a parameter on each rank, from those of the shards."""
+    if case.replicated:
+        return steps.copied_parameters(entry, local)
+    if case.placement == SEQUENCE:
+        return (steps.sequence_parameters or steps.parameters)(entry, local)
     if not case.wrapper:
         return steps.parameters(entry, local)
     return averaged((steps.wrapped_parameters or steps.parameters)(entry, local))
@@ -239,7 +251,7 @@ def _passes(
             for some in ([one.g for one in party], [one.g * xh for one, xh in zip(party, xhs, strict=True)], xhs)
         )
         passes = 0.0 if fixed else steps.through
-        level, tilt = (passes * one for one in steps.pull(LocalSums(local.counts, g, gx, x, shared)))
+        level, tilt = (passes * one for one in steps.pull(LocalSums(local.counts, g, gx, x, shared, eps)))
         level = level * entry.normalizer.centered
         out = []
         for i, (one, xh, s) in enumerate(zip(party, xhs, scales, strict=True)):

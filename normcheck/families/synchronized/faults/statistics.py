@@ -12,10 +12,14 @@ from normcheck.families.synchronized.faults.backward import own_means
 from normcheck.families.synchronized.faults.base import SynchronizedFault, centers, keeps, shares
 from normcheck.families.synchronized.faults.run import (
     LocalStatistics,
+    LocalSums,
     SharedStatistics,
     SharedSteps,
+    bessel,
     merged,
     on_every_rank,
+    over_all,
+    summed,
     weighted,
 )
 
@@ -102,6 +106,45 @@ def _eps_twice(local: LocalStatistics) -> SharedStatistics:
     return replace(right, variances=right.variances + local.eps)
 
 
+def _eps_outside(local: LocalStatistics) -> SharedStatistics:
+    """The variance that makes sqrt(variance + eps) the deviation plus eps."""
+    right = merged(local)
+    return replace(right, variances=np.square(np.sqrt(right.variances) + local.eps) - local.eps)
+
+
+def _through_deviation(local: LocalSums) -> tuple[Array, Array]:
+    """The gradient through the deviation where eps is added to that."""
+    level, slope = summed(local)
+    scale = np.sqrt(local.shared.variances + local.eps)
+    return level, slope * scale / (scale - local.eps)
+
+
+def _unbiased(local: LocalStatistics) -> SharedStatistics:
+    """The sum of squared deviations of all ranks, divided by their count less 1."""
+    right = merged(local)
+    return replace(right, variances=right.variances * bessel(local, right)[:, None])
+
+
+def _through_unbiased(local: LocalSums) -> tuple[Array, Array]:
+    level, _ = summed(local)
+    return level, over_all(local.gx) / np.maximum(local.total - 1.0, 1.0)
+
+
+def _right(local: LocalStatistics, shared: SharedStatistics) -> SharedStatistics:
+    """The running statistics are moved by the statistics of all."""
+    return merged(local)
+
+
+def _own_mean(local: LocalStatistics) -> SharedStatistics:
+    """The mean of the own shard, and the variance that all shards have around theirs."""
+    return replace(_within_only(local), means=local.means)
+
+
+def _of_first(local: LocalStatistics) -> SharedStatistics:
+    """Every rank has the statistics of the first shard."""
+    return on_every_rank(float(local.counts[0]), local.means[0], local.variances[0], len(local.counts))
+
+
 def _joined(case: RanksCase) -> RanksCase:
     """All ranks as one group."""
     return replace(case, groups=(tuple(case.ranks),))
@@ -144,9 +187,46 @@ ALL = (
         concerns=shares,
     ),
     SynchronizedFault(
+        name="sync-replicated-summed",
+        story="Sums statistics over processes of which each has the whole width: those of a replicated DTensor are as "
+        "many times too large as there are processes.",
+        steps=SharedSteps(copied=_own_count),
+        source="construction: DTensor.to_local and an all-reduce, whatever the input's placement",
+        damages="the output for a replicated DTensor, and the gradients through it",
+        concerns=lambda entry: entry.divides_parameters,
+    ),
+    SynchronizedFault(
         name="sync-inverse-averaged",
         story="Averages the reciprocal standard deviations of shards.",
         steps=SharedSteps(merge=_inverse_averaged),
+        concerns=shares,
+    ),
+    SynchronizedFault(
+        name="sync-own-mean",
+        story="Subtracts the mean of the own shard: it is read before the asynchronous sum of the means has ended.",
+        steps=SharedSteps(merge=_own_mean, stored=_right),
+        source="construction: torch.distributed.all_reduce with async_op=True, whose handle is waited for too late",
+        concerns=centers,
+    ),
+    SynchronizedFault(
+        name="sync-first-rank-statistics",
+        story="Broadcasts the statistics of the first shard to all processes.",
+        steps=SharedSteps(merge=_of_first, through=0.0),
+        source="construction: torch.distributed.broadcast of statistics, as of buffers",
+        concerns=shares,
+    ),
+    SynchronizedFault(
+        name="sync-unbiased-variance",
+        story="Normalizes by the variance with the divisor n - 1, which is that of the running statistics.",
+        steps=SharedSteps(merge=_unbiased, pull=_through_unbiased, stored=_right),
+        source="construction: one variance for both",
+        concerns=centers,
+    ),
+    SynchronizedFault(
+        name="sync-eps-outside-root",
+        story="Adds eps to the standard deviation, not to the variance.",
+        steps=SharedSteps(merge=_eps_outside, pull=_through_deviation, stored=_right),
+        source="construction: x / (std + eps)",
         concerns=shares,
     ),
     SynchronizedFault(

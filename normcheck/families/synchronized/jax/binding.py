@@ -1,27 +1,32 @@
-"""Binding a function of JAX: the roles of its parameters, the name of its axis, and what it accepts."""
+"""Binding a function of JAX or a layer of flax: the roles of its parameters, its axis, and what it accepts."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import CallError, UsageError, lacking_gradient
 from normcheck.families.synchronized import conventions
+from normcheck.families.synchronized.case import DIVIDED
 from normcheck.families.synchronized.entry import Synchronized
+from normcheck.families.synchronized.jax import devices, flax_layers
 from normcheck.families.synchronized.jax.mapped import MappedShards, named_axis
 from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import SynchronizedDomain, SynchronizedSubject
 from normcheck.frameworks.load import load
+from normcheck.frameworks.roles import Parameter
 
 AXIS = "ranks"
 """The name of the axis of devices, where the code is told it."""
 
-TAKES = {**conventions.CALLED, "axis_name": ("axis_name", "axis_names", "axis", "name", "mesh_axis")}
+TAKES = {**conventions.CALLED, "axis_name": (*flax_layers.AXIS_NAMES, "name")}
 """Each role of a parameter, with the names that code gives to it."""
 
-FUNCTION = "is a function, which no wrapper takes"
+NO_WRAPPER = "is code of JAX, and these are wrappers of torch"
 
 MAPPED = {
     "unequal shards": "all shards of a mapped function have one shape",
@@ -31,24 +36,32 @@ MAPPED = {
 
 
 def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
-    """Bind a function of one shard. Raises `UsageError` if it cannot be bound, `CallError` if it always fails."""
+    """Bind a function of one shard or a class of layers. Raises `UsageError` or, if it always fails, `CallError`."""
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
-    if inspect.isclass(target) or not callable(target):
-        raise UsageError(f"{claim.name} is no function: name a function of one shard, which is mapped over devices")
+    if DEVICE.get() != PROCESSOR:
+        said = "a function of JAX is mapped over devices of the CPU"
+        raise UsageError(f"{claim.name}: {said}: check it without --norm-device")
+    devices.ask_for_devices()  # before a layer is made
+    layer = flax_layers.as_function(target, entry, claim.name)
+    if layer is None and (inspect.isclass(target) or not callable(target)):
+        said = "name a function of one shard or a class of flax, which is mapped over devices"
+        raise UsageError(f"{claim.name} is no function: {said}")
     promised = contract(claim.contract)
     conventions.known(promised, entry)
     if promised.tensors != type(promised)().tensors:
         raise UsageError(f"contract tensors={promised.tensors}: arrays of JAX are no DTensors")
-    found = conventions.parameters(target, TAKES, claim.name, "input")
+    target, found = layer or (target, conventions.parameters(target, TAKES, claim.name, "input"))
     roles = frozenset(found)
     conventions.eps_known(promised, roles, claim.name)
     mapped = MappedShards(entry, claim.name, target, found, int(promised.ranks), AXIS)
     formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
-    domain = SynchronizedDomain(formats=formats, groups=False, wrappers=(), no_wrapper=FUNCTION, shards=("equal",))
+    domain = SynchronizedDomain(
+        formats=formats, groups=False, wrappers=(), no_wrapper=NO_WRAPPER, shards=("equal",), placements=(DIVIDED,)
+    )
     bound = SynchronizedSubject(claim.name, entry, promised, domain, mapped.call, mapped.successive)
     if "axis_name" not in roles:
         mapped.axis = _own_axis(bound)
-    return replace(bound, domain=_discovered(bound, mapped, roles))
+    return replace(bound, domain=_discovered(bound, mapped, found))
 
 
 def _own_axis(bound: SynchronizedSubject) -> str:
@@ -65,8 +78,9 @@ def _plain(bound: SynchronizedSubject) -> SynchronizedDraw:
     return draw if bound.contract.eps is None else replace(draw, eps=bound.contract.eps)
 
 
-def _discovered(bound: SynchronizedSubject, mapped: MappedShards, roles: frozenset[str]) -> SynchronizedDomain:
+def _discovered(bound: SynchronizedSubject, mapped: MappedShards, found: Mapping[str, Parameter]) -> SynchronizedDomain:
     """What it accepts, by its parameters and by calling it."""
+    roles, required = frozenset(found), conventions.requires_weight(found)
     entry, lacking = bound.entry, conventions.lacking(bound.entry, roles)
     plain = replace(_plain(bound), affine=not lacking)
     gradient = lacking_gradient(_why(bound, plain, gradient=True))
@@ -89,6 +103,7 @@ def _discovered(bound: SynchronizedSubject, mapped: MappedShards, roles: frozens
         bound.domain,
         formats=formats,
         affine=not lacking,
+        bare=bool(lacking) or not required or not _why(bound, replace(plain, affine=False)),
         gradient=not offered["gradient"],
         running=not offered.get("running statistics", "-"),
         evaluation=not offered.get("evaluation", "-"),

@@ -26,8 +26,7 @@ def mesh(count: int, axis: str) -> Mesh:
 
     Raises `UsageError` if JAX has started with fewer: the number cannot change after that.
     """
-    if FLAG not in os.environ.get("XLA_FLAGS", ""):
-        _ask_for(MOST)
+    ask_for_devices()
     devices: list[Any] = jax.devices("cpu")
     if len(devices) < count:
         raise UsageError(
@@ -36,9 +35,11 @@ def mesh(count: int, axis: str) -> Mesh:
     return Mesh(np.array(devices[:count]), (axis,))
 
 
-def _ask_for(count: int) -> None:
-    """Make JAX start with so many devices; it has started already if the option cannot be set."""
+def ask_for_devices() -> None:
+    """Make JAX start with as many devices as a run can need; it has started already if the option cannot be set."""
+    if FLAG in os.environ.get("XLA_FLAGS", ""):
+        return
     try:
-        jax.config.update(OPTION, count)
+        jax.config.update(OPTION, MOST)
     except (RuntimeError, AttributeError):  # started; a version of JAX that knows only the flag
         return

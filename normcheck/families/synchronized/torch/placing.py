@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 
+from normcheck.core.device import DEVICE
 from normcheck.core.errors import CallError
 from normcheck.core.floats import Array
 from normcheck.families.synchronized.case import RankCase
@@ -51,7 +52,7 @@ class LocalTensors:
         return own
 
     def given(self, values: Array, case: RankCase, axis: int | None) -> torch.Tensor:
-        return torch.tensor(values.copy(), dtype=DTYPES[case.format])
+        return _tensor(values, case)
 
     def local(self, tensor: torch.Tensor, axis: int | None) -> torch.Tensor:
         return tensor
@@ -72,7 +73,7 @@ class MeshTensors:
     def mesh(self) -> Any:
         from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  # half a second of imports
 
-        return init_device_mesh("cpu", (dist.get_world_size(),))
+        return init_device_mesh(torch.device(DEVICE.get()).type, (dist.get_world_size(),))
 
     def _placement(self, axis: int | None) -> list[Any]:
         from torch.distributed.tensor import Replicate, Shard  # noqa: PLC0415  # as above
@@ -85,7 +86,7 @@ class MeshTensors:
     def given(self, values: Array, case: RankCase, axis: int | None) -> torch.Tensor:
         from torch.distributed.tensor import DTensor  # noqa: PLC0415  # as above
 
-        own = torch.tensor(values.copy(), dtype=DTYPES[case.format])
+        own = _tensor(values, case)
         if axis is None:
             return DTensor.from_local(own, self.mesh, self._placement(None), run_check=False)
         shape = torch.Size([*own.shape[:axis], case.total, *own.shape[axis + 1 :]])
@@ -112,16 +113,34 @@ class MeshTensors:
     def output(self, y: torch.Tensor, case: RankCase, name: str) -> tuple[torch.Tensor, str]:
         from torch.distributed.tensor import DTensor  # noqa: PLC0415  # as above
 
-        whole = (*case.x.shape[: case.axis], case.total, *case.x.shape[case.axis + 1 :])
+        whole = case.x.shape
+        if case.axis is not None:
+            whole = (*whole[: case.axis], case.total, *whole[case.axis + 1 :])
         if not isinstance(y, DTensor):
             raise CallError(f"{name} returned a plain tensor where its input is a DTensor", "returned a plain tensor")
         if tuple(y.shape) != whole:
             raise _other_shape(name, tuple(y.shape), whole)
-        placement = self._placement(case.axis)
+        placement, named = self._placement(case.axis), ", ".join(map(repr, y.placements))
+        if tuple(y.to_local().shape) != self._part(whole, y.placements[0]):
+            said = f"returned a DTensor in {named} with parts of shape {tuple(y.to_local().shape)}, which do not fit it"
+            raise CallError(f"{name} {said}", said)
         if list(y.placements) == placement:
             return y, ""
         made: Any = y.redistribute(self.mesh, placement)
-        return made, ", ".join(map(repr, y.placements))
+        return made, named
+
+    def _part(self, shape: tuple[int, ...], placement: Any) -> tuple[int, ...]:
+        """The shape of this process's part of a tensor: shards are those of torch.chunk."""
+        if not placement.is_shard():
+            return shape
+        axis, ranks = placement.dim, dist.get_world_size()
+        size = -(-shape[axis] // ranks)
+        own = max(0, min(size, shape[axis] - size * dist.get_rank()))
+        return (*shape[:axis], own, *shape[axis + 1 :])
+
+
+def _tensor(values: Array, case: RankCase) -> torch.Tensor:
+    return torch.tensor(values.copy(), dtype=DTYPES[case.format], device=DEVICE.get())
 
 
 def _other_shape(name: str, got: tuple[int, ...], shape: tuple[int, ...]) -> CallError:

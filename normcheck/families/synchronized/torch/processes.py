@@ -16,17 +16,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import CallError, LostError, UsageError, lacking_gradient
 from normcheck.core.foreign_code import first_line
 from normcheck.core.limits import Limits
 from normcheck.families.synchronized import conventions
-from normcheck.families.synchronized.case import WRAPPERS, RankAnswer, RanksCase
+from normcheck.families.synchronized.case import DIVIDED, PLACEMENTS, WRAPPERS, RankAnswer, RanksCase
 from normcheck.families.synchronized.entry import Synchronized
 from normcheck.families.synchronized.space import CHUNKS, SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import Answers, SynchronizedDomain, SynchronizedSubject
-from normcheck.families.synchronized.torch import placing, wrapping
+from normcheck.families.synchronized.torch import devices, placing, wrapping
 from normcheck.families.synchronized.torch.rank import RankPlace, join
 from normcheck.families.synchronized.torch.signature import FUNCTION, Taken
 from normcheck.frameworks.isolation.typed import dataclass_form, form_of
@@ -52,14 +55,15 @@ class RankProcesses:
     """An implementation in as many processes as its contract says. Only one implementation has processes at a time."""
 
     def __init__(self, claim: Implementation, entry: Synchronized, limits: Limits = LIMITS) -> None:
-        self._claim, self._entry, self._limits = claim, entry, limits
+        self._claim, self._entry, self._device = claim, entry, DEVICE.get()
+        self._limits = devices.limits_on(self._device, limits)
         self._contract = contract(claim.contract)
         self._group: WorkerGroup | None = None
         self._forget: Callable[[], Any]  # removes the file through which the processes find each other
         self._taken: Taken
         self._losses, self._lost = 0, ""
         self._imported: set[str] = set()  # by these processes, for their calls
-        self._raised: dict[str, CallError] = {}  # below a wrapper
+        self._raised: dict[str, CallError] = {}  # below a wrapper, or given a placement
 
     def close(self) -> None:
         """Kill the processes; the next call starts new ones."""
@@ -93,7 +97,8 @@ class RankProcesses:
             entry = replace(entry, reduces_parameters=not entry.divides_parameters)
         formats = tuple(name for name in promised.served if name in SynchronizedDomain().formats)
         domain = SynchronizedDomain(
-            formats=formats, shards=("equal", CHUNKS) if meshed else (), units=taken.units, momentum=taken.momentum
+            formats=formats, shards=("equal", CHUNKS) if meshed else (), units=taken.units, momentum=taken.momentum,
+            placements=PLACEMENTS if meshed else (DIVIDED,),
         )  # fmt: skip
         bound = SynchronizedSubject(self._claim.name, entry, promised, domain, self.call, self.successive)
         return replace(bound, domain=_discovered(bound, taken))
@@ -108,17 +113,17 @@ class RankProcesses:
         return self._answers(cases, gradient=False)
 
     def _answers(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
-        wrapper = cases[0].wrapper
-        if wrapper in self._raised:
-            raise self._raised[wrapper]
+        use = cases[0].use
+        if use in self._raised:
+            raise self._raised[use]
         self._started()
-        if wrapper:
+        if cases[0].wrapper:
             self._import(wrapping.NEEDED)
         try:
             return self._replies(cases, gradient=gradient)
         except CallError as error:
-            if wrapper:  # as it raises for each case, and after each error the processes start anew
-                self._raised[wrapper] = error
+            if use:  # as it raises for each case, and after each error the processes start anew
+                self._raised[use] = error
             raise
 
     def _replies(self, cases: Sequence[RanksCase], *, gradient: bool) -> tuple[Answers, ...]:
@@ -172,16 +177,17 @@ class RankProcesses:
         except Exception as error:
             said = f"{self._claim.name} cannot be sent to other processes ({first_line(error)}): name it as text"
             raise UsageError(said) from None
+        ranks = int(self._contract.ranks)
+        where = devices.rank_devices(self._device, ranks, torch.cuda.device_count)
         for other in list(_RUNNING):
             other.close()
         _RUNNING.add(self)
-        ranks = int(self._contract.ranks)
         group = WorkerGroup(ranks, self._limits)
         self._group = group
         folder = tempfile.mkdtemp(prefix="normcheck-")
         self._forget = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         store = str(Path(folder) / "store")
-        places = [RankPlace(rank, ranks, store, self._limits.seconds) for rank in range(ranks)]
+        places = [RankPlace(rank, ranks, store, self._limits.seconds, one) for rank, one in enumerate(where)]
         if isinstance(self._claim.target, str):
             self._import([self._claim.target])
         if self._contract.tensors == "dtensor":
@@ -218,6 +224,7 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
     if not formats:
         raise _refused(bound.name, next(iter(whys.values()), "none of the formats that the contract claims is known"))
     plain = replace(plain, format=formats[0])
+    bare = not taken.requires_weight or not affine or not _why(bound, replace(plain, affine=False))
     statistics, no_wrapper = {"running_mean", "running_var"} <= roles, _no_wrappers(entry, taken, meshed=meshed)
     offered = {
         "weight and bias": lacking,
@@ -235,6 +242,7 @@ def _discovered(bound: SynchronizedSubject, taken: Taken) -> SynchronizedDomain:
         own,
         formats=formats,
         affine=affine,
+        bare=bare,
         evaluation=not offered.get("evaluation", "-"),
         running=not offered.get("running statistics", "-"),
         gradient=not offered["gradient"],
@@ -263,8 +271,9 @@ def _no_wrappers(entry: Synchronized, taken: Taken, *, meshed: bool) -> str:
 
 def _refused(name: str, why: str) -> UsageError | CallError:
     """The error of code that refuses all ordinary inputs: one of usage where it asks for another device."""
-    if OTHER_DEVICE.search(why):
-        return UsageError(f"{name} needs CUDA, and its processes run on the CPU here with gloo: it {why}")
+    if OTHER_DEVICE.search(why) and DEVICE.get() == PROCESSOR:
+        said = f"{name} needs CUDA, and its processes run on the CPU here with gloo: it {why}"
+        return UsageError(f"{said}; where there are GPUs, --norm-device {devices.CUDA} gives one to each")
     return CallError(f"{name} {why}", why)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,12 +14,14 @@ import torch.distributed as dist
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import contract
+from normcheck.core.device import DEVICE, PROCESSOR
 from normcheck.core.errors import IN_BACKWARD, CallError, UsageError
 from normcheck.core.floats import Array
 from normcheck.core.foreign_code import first_line
 from normcheck.families.synchronized.case import Group, RankAnswer, RankCase
 from normcheck.families.synchronized.entry import Synchronized
-from normcheck.families.synchronized.torch import wrapping
+from normcheck.families.synchronized.torch import devices, wrapping
+from normcheck.families.synchronized.torch.devices import RankDevice
 from normcheck.families.synchronized.torch.placing import LocalTensors, MeshTensors, Placing
 from normcheck.families.synchronized.torch.signature import FUNCTION, HELD, INSTANCE, Taken, taken
 from normcheck.frameworks.isolation.worker_group import WAITING
@@ -30,7 +30,10 @@ from normcheck.frameworks.registry import candidates
 from normcheck.frameworks.roles import Parameter
 from normcheck.frameworks.torch.tensors import DTYPES, array, scalar_with_gradient
 
-WAITED = ("gloo", "Timed out", "Connection closed", "Connection reset", "Broken pipe")
+WAITED = (
+    "gloo", "Timed out", "Connection closed", "Connection reset", "Broken pipe",  # of gloo
+    "collective operation timeout", "ncclRemoteError", "NCCL communicator was aborted",  # of NCCL
+)  # fmt: skip
 """Words of exceptions that torch.distributed raises in a process whose partner is late or gone."""
 
 SHARE = 0.6
@@ -45,31 +48,22 @@ class RankPlace:
     ranks: int
     store: str
     seconds: float
-
-
-@contextlib.contextmanager
-def _loopback() -> Iterator[None]:
-    """Let gloo use the loopback interface, whatever the name of this machine resolves to."""
-    name, value = "GLOO_SOCKET_IFNAME", "lo" if sys.platform.startswith("linux") else "lo0"
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    device: RankDevice
 
 
 def join(place: RankPlace, entry: Synchronized, claim: Implementation) -> Rank:
     """Join the group of all processes, and bind the implementation. Raises `UsageError` if it cannot be bound."""
     torch.set_num_threads(1)
     limit = timedelta(seconds=SHARE * place.seconds)
-    with _loopback():
+    DEVICE.set(place.device.name)
+    with devices.connecting():
+        if place.device.name != PROCESSOR:
+            torch.cuda.set_device(place.device.name)  # what code makes without a number is there too
         dist.init_process_group(
-            "gloo", init_method=f"file://{place.store}", rank=place.rank, world_size=place.ranks, timeout=limit
-        )
+            place.device.backend, init_method=f"file://{place.store}", rank=place.rank, world_size=place.ranks,
+            timeout=limit,
+        )  # fmt: skip
+        dist.all_reduce(torch.zeros(1, device=DEVICE.get()))  # NCCL connects now, which takes no time of a call's limit
     target = load(claim.target) if isinstance(claim.target, str) else claim.target
     framework = candidates(target)
     if "torch" not in framework:
@@ -111,7 +105,7 @@ class Rank:
         if len(case.groups) == 1:
             return dist.group.WORLD
         if case.groups not in self._groups:
-            with _loopback():
+            with devices.connecting():
                 made = {ranks: dist.new_group(list(ranks), timeout=self.limit) for ranks in case.groups}
             self._groups[case.groups] = next(group for ranks, group in made.items() if case.rank in ranks)
         return self._groups[case.groups]
@@ -126,7 +120,7 @@ class Rank:
 
     def _axis(self, role: str, case: RankCase) -> int | None:
         """The axis along which an array is divided; None if every process has all of it."""
-        if role == "input":
+        if role == "input" or case.axis is None:
             return case.axis
         return 0 if role in ("weight", "bias") and self.entry.divides_parameters else None
 
@@ -162,7 +156,7 @@ class Rank:
             def build() -> torch.nn.Module:
                 return self._new(case).to(DTYPES[case.format])
 
-            module = self.placing.layer(build(), self._axis("weight", case))
+            module = self.placing.layer(build().to(DEVICE.get()), self._axis("weight", case))
             with torch.no_grad():
                 for role, value in held.items():
                     own = getattr(module, role, None)
@@ -177,7 +171,7 @@ class Rank:
         """A new layer without a wrapper, which has the full state of one with a wrapper."""
         assert layer.module is not None, "a function has no wrapper"
         with self._guarded(case, f", in loading the state that was saved below {layer.wrapper}"):
-            module = self._new(case).to(DTYPES[case.format])
+            module = self._new(case).to(DEVICE.get(), DTYPES[case.format])
             module.load_state_dict(wrapping.saved(layer.module))
         return _Layer(layer.held, module)
 
@@ -230,6 +224,8 @@ class Rank:
         """A call of user code: any exception becomes a `CallError` in one sentence; one of waiting says so."""
         try:
             yield
+        except CallError:  # of what it has returned
+            raise
         except BaseException as error:
             line = first_line(error)
             waits = isinstance(error, RuntimeError) and any(word in str(error) for word in WAITED)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
-from normcheck.families.synchronized.conventions import CALLED, parameters
+from normcheck.families.synchronized.conventions import CALLED, parameters, requires_weight
 from normcheck.frameworks.roles import NAMES, Parameter
 
 GROUP = ("process_group", "group", "pg", "tp_group", "sp_group", "parallel_group", "comm_group")
@@ -40,12 +40,13 @@ FUNCTION, CLASS, INSTANCE = "function", "class", "instance"
 class Taken:
     """The roles of an implementation's parameters, and of what its module holds.
 
-    what: a function, a class of layers or one layer. units, eps, momentum: what a layer was made with; 0 and None for
-    what can be chosen, or is not known.
+    what: a function, a class of layers or one layer. requires_weight: a function must be given weight or bias. units,
+    eps, momentum: what a layer was made with; 0 and None for what can be chosen, or is not known.
     """
 
     roles: tuple[str, ...]
     what: str
+    requires_weight: bool = False
     units: int = 0
     eps: float | None = None
     momentum: float | None = None
@@ -61,7 +62,7 @@ def taken(target: Any, name: str) -> tuple[dict[str, Parameter], Taken]:
         found = parameters(target, BUILT, name, "units")
         return found, Taken(tuple(sorted({*found, *_held_by(target, found, name), "training"})), CLASS)
     found = parameters(target, TAKES, name, "input")
-    return found, Taken(tuple(sorted(found)), FUNCTION)
+    return found, Taken(tuple(sorted(found)), FUNCTION, requires_weight(found))
 
 
 def _held_by(target: Any, found: Mapping[str, Parameter], name: str) -> set[str]:
@@ -89,7 +90,7 @@ def _of_instance(layer: torch.nn.Module, name: str) -> Taken:
                          "known: name its class")  # fmt: skip
     eps, momentum = (_number(layer, role) for role in ("eps", "momentum"))
     roles = {*held, "training", *(["eps"] if eps is not None else []), *(["momentum"] if momentum is not None else [])}
-    return Taken(tuple(sorted(roles)), INSTANCE, sizes.pop(), eps, momentum)
+    return Taken(tuple(sorted(roles)), INSTANCE, units=sizes.pop(), eps=eps, momentum=momentum)
 
 
 def _number(layer: torch.nn.Module, role: str) -> float | None:

@@ -7,12 +7,12 @@ the mean over processes of its local gradients, and the full state is that of th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from normcheck.core.device import DEVICE
 from normcheck.families.synchronized.case import DDP, META
 from normcheck.frameworks.torch.emptied import emptied
 
@@ -38,7 +38,7 @@ def wrapped(build: Callable[[], torch.nn.Module], how: str, state: State) -> tor
         set_model_state_dict,
     )
 
-    made = _replicated(build()) if how == DDP else _sharded(build, how)
+    made = _replicated(build().to(DEVICE.get())) if how == DDP else _sharded(build, how)
     set_model_state_dict(made, dict(state), options=StateDictOptions(full_state_dict=True))
     return made
 
@@ -54,9 +54,12 @@ def _sharded(build: Callable[[], torch.nn.Module], how: str) -> torch.nn.Module:
     from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  # as above
     from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
 
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
-    with torch.device("meta") if how == META else nullcontext():
-        made = build()
+    mesh = init_device_mesh(torch.device(DEVICE.get()).type, (dist.get_world_size(),))
+    if how == META:
+        with torch.device("meta"):
+            made = build()
+    else:
+        made = build().to(DEVICE.get())
     fully_shard(made, mesh=mesh)
     if how != META:
         return made
