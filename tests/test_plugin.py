@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
+from normcheck.pytest_plugin import plugin
 
 GOOD = """
 import torch
@@ -379,3 +382,17 @@ def test_no_module_of_ours_is_compiled_for_pytest(project: pytest.Pytester, monk
 
     assert result.ret == 0
     result.stdout.re_match_lines([r".*\b\d\d own, 0 rewritten"])
+
+
+def test_help_has_four_groups_of_options_each_with_an_example(project: pytest.Pytester) -> None:
+    """Each example names an option of its group, but for the first, and all of them can be read by pytest."""
+    shown = project.runpytest_inprocess("--help").stdout.str()
+    groups = re.findall(
+        r"^normalization layers: (.*)\n  example: pytest (.*)\n  options:\n(.*(?:\n .*)*)", shown, re.MULTILINE
+    )
+
+    assert [topic for topic, _, _ in groups] == list(plugin.GROUPS)
+    for _, example, options in groups:
+        last = [word for word in example.split() if word.startswith("--norm")][-1]
+        assert f"  {last}" in options
+        assert project.runpytest_inprocess(*example.split(), "--version").ret == 0

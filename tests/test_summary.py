@@ -160,6 +160,24 @@ def test_names_that_look_alike_when_short_are_in_full() -> None:
     assert lines(run, 80)[1].startswith("layer_norm = ...")
 
 
+def test_only_names_that_look_alike_are_in_full() -> None:
+    names = ("one.of_kernels:layer_norm", "two.of_kernels:layer_norm", "one.of_all_kernels:rms")
+    told = lines({**run_of_three(), "implementations": [record(f"mypkg.{name}") for name in names]}, 80)
+    shortened = [line for line in told if line.startswith("layer_norm = ...")]
+
+    assert len(shortened) == 1
+    assert ":rms " in shortened[0]
+    full = [line.split()[0] for line in told if line.startswith("mypkg.")]
+    assert full == [f"mypkg.{name}" for name in names[:2]]
+
+
+def test_where_all_passes_table_1_is_shown_of_all() -> None:
+    """A warning does not stand before what a run measures."""
+    run = {**run_of_three(), "implementations": [record("a.b:f", warnings=[WARNING]), record("a.b:g")]}
+
+    assert [line.split()[0] for line in lines(run, 80) if line.startswith("  a.b:")] == ["a.b:f", "a.b:g"]
+
+
 def test_a_name_may_have_what_looks_like_markup() -> None:
     run = run_of_three()
     run["implementations"][2]["target"] = "m.py:f[bold]:smile:(a=[1])"

@@ -40,8 +40,20 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(Hooks)
 
 
+GROUPS = {
+    "what is checked": "--norm batch_norm=./mine.py:MyBatchNorm",
+    "how it is checked": "--norm layer_norm=./mine.py:f --norm-effort quick --norm-strict",
+    "what is written and read": "--norm layer_norm=./mine.py:f --norm-json run.json",
+    "speed": "--norm layer_norm=./mine.py:f --benchmark-only --norm-max-slowdown 1.5",
+}
+"""The groups of options in `pytest --help`, each with an example."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("normcheck", "checking normalization layers")
+    group, conditions, written, timed = (
+        parser.getgroup(f"normcheck {topic}", f"normalization layers: {topic}\n  example: pytest {example}\n  options")
+        for topic, example in GROUPS.items()
+    )
     group.addoption(
         "--norm", action="append", default=[], metavar="[KIND=]TARGET",
         help="check this implementation as that normalizer, as in layer_norm=mypkg.kernels:fast_layer_norm or "
@@ -51,30 +63,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-package", action="append", default=[], metavar="PACKAGE",
         help="check all code of this package that is marked with @normcheck.normalizer (repeatable)",
     )  # fmt: skip
-    group.addoption(
+    conditions.addoption(
         "--norm-contract", action="append", default=[], metavar="KEY=VALUE",
         help="a convention that differs from torch's, as in eps-place=outside (repeatable)",
     )  # fmt: skip
-    group.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
-    group.addoption(
+    conditions.addoption("--norm-gradient", choices=GRADIENTS, help="the gradient that is claimed (default: full)")
+    conditions.addoption(
         "--norm-translated", metavar="NAMES",
         help="programs made of the code that must be right too: of compiled, exported, onnx, joined by commas",
     )  # fmt: skip
-    group.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
-    group.addoption(
+    conditions.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
+    conditions.addoption(
         "--norm-ranks", type=int, choices=(2, 3, 4), metavar="N",
         help="processes that run an implementation which divides its input among processes (default: 3)",
     )  # fmt: skip
-    group.addoption("--norm-strict", action="store_true", default=None, help="let warnings fail too")
-    group.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
-    group.addoption(
+    conditions.addoption("--norm-strict", action="store_true", default=None, help="let warnings fail too")
+    conditions.addoption("--norm-replay", metavar="ID", help="ask one case again, by the id that its finding gives")
+    conditions.addoption(
         "--norm-accept", metavar="REASON",
         help="write the findings of this run to pyproject.toml as expected, with this reason",
     )  # fmt: skip
-    seed.add_options(group)
-    report_options.add_options(group)
-    isolation_options.add_options(group, parser)
-    speed_options.add_options(group)
+    seed.add_options(conditions)
+    report_options.add_options(written)
+    isolation_options.add_options(conditions, parser)
+    speed_options.add_options(timed)
     parser.addini("norm", "implementations to check, KIND=TARGET a line", type="linelist", default=[])
     parser.addini("norm_package", "packages whose marked code is checked", type="linelist", default=[])
     parser.addini(

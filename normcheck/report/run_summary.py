@@ -52,7 +52,7 @@ def summary(run: Mapping[str, Any], width: int, *, full: bool = False, color: bo
     measured = [r for r in records if r["compared"] and has_table_row(r)]
     if brief:
         yield from _of_several(run, width, color=color)
-        if any(causes.headline(r) != "passed" for r in records):  # there is something else to read
+        if any(r["verdict"] != "passed" for r in records):  # there is something else to read
             measured = [r for r in measured if deviates(r)]
     if measured:
         yield from table(measured, width)

@@ -56,10 +56,14 @@ def _justified(name: str) -> Any:
 
 
 def _targets(records: Sequence[Mapping[str, Any]], width: int) -> Iterator[Text]:
-    """The implementations, each in a line if these lines differ from each other; else in full, in several."""
+    """The implementations, each in a line; those that could not be told apart so in full, in several lines."""
     short = [head(record, width) for record in records]
     full = [head(record, len(str(record))) for record in records]
-    yield from map(Text, short if len(set(short)) == len(set(full)) else full)
+    meant: dict[str, set[str]] = {}
+    for one, whole in zip(short, full, strict=True):
+        meant.setdefault(one, set()).add(whole)
+    for one, whole in zip(short, full, strict=True):
+        yield Text(one if len(meant[one]) == 1 else whole)
 
 
 def _cells(record: Mapping[str, Any], of_causes: int) -> Iterator[Text]:
