@@ -149,7 +149,7 @@ def test_the_other_order_is_one_finding(target: Any, kind: str, cast: str) -> No
     assert [one.check for one in verdict.findings] == ["conventions"]
     assert names(verdict.causes) == [f"cast-{other}"]
     assert verdict.causes[0]["declare"] == f"cast={other}"
-    assert f"it follows cast={other}, where cast={cast} is claimed" in verdict.findings[0].detail
+    assert f"it follows cast={other}, and cast={cast} is claimed" in verdict.findings[0].detail
 
 
 def test_a_wide_weight_makes_the_output_wide_if_the_cast_comes_first() -> None:
@@ -211,7 +211,7 @@ def test_an_eps_in_float32_can_be_declared_or_ruled_out(target: Any, kind: str) 
     assert [one.check for one in ruled_out.findings] == ["conventions"]
     assert names(ruled_out.causes) == ["eps-in-float32"]
     assert ruled_out.causes[0]["declare"] == "eps-format=float32"
-    assert "where eps-format=own is claimed" in ruled_out.findings[0].detail
+    assert "and eps-format=own is claimed" in ruled_out.findings[0].detail
 
 
 def test_an_exact_eps_where_one_in_float32_is_declared() -> None:
