@@ -163,8 +163,8 @@ def zero_at(*widths: int) -> Change:
     return after
 
 
-def _statistics_of_first_call(steps: Steps) -> Steps:
-    """Mean and variance are those of the first input of that shape and format; the gradient takes them for constants.
+def statistics_of_first_call(steps: Steps, *, mean: bool = True, scale: bool = True) -> Steps:
+    """Mean, variance or both are those of the first input of that shape and format; the gradient takes them so.
 
     They are kept in what is returned: each subject has its own.
     """
@@ -179,12 +179,17 @@ def _statistics_of_first_call(steps: Steps) -> Steps:
 
     def center(x: Array, k: Setting) -> tuple[Array, Array]:
         mu, _ = first(x, k)
-        return mu, x - mu
+        return (mu, x - mu) if mean else steps.center(x, k)
+
+    def variance(c: Array, x: Array, k: Setting) -> Array:
+        _, v = first(x, k)
+        return v if scale else steps.variance(steps.center(x, k)[1], x, k)
 
     def backward(saved: Saved, g: Array, k: Setting) -> Array:
-        return steps.backward(saved, g, replace(k, through=(0, 0)))
+        through = (0 if mean else k.through[0], 0 if scale else k.through[1])
+        return steps.backward(saved, g, replace(k, through=through))
 
-    return replace(steps, center=center, variance=lambda c, x, k: first(x, k)[1], backward=backward)
+    return replace(steps, center=center, variance=variance, backward=backward)
 
 
 def _remembering(call: Call) -> Call:
@@ -231,7 +236,7 @@ STATISTICS = (
         "with them. Hides in a single call, and wherever a call is repeated.",
         source="ooples/AiDotNet.Tensors#722",
         concerns=stateless_activations,
-        steps=_statistics_of_first_call,
+        steps=statistics_of_first_call,
         around=_remembering,
     ),
     Fault(

@@ -26,7 +26,7 @@ from normcheck.normalizers.faults.structure import (
 )
 from normcheck.normalizers.normalizer import AXES, Partition
 from normcheck.normalizers.reference.oracle import evaluate
-from normcheck.normalizers.reference.standardize import Setting, Steps
+from normcheck.normalizers.reference.standardize import Saved, Setting, Steps
 from normcheck.normalizers.subject import Answer
 
 Total = Callable[[Array, Setting], Array]
@@ -93,6 +93,32 @@ def of_last_block(block: int) -> Total:
         return out
 
     return total
+
+
+def within_blocks(block: int) -> Callable[[Steps], Steps]:
+    """The variance is that inside blocks of members: the squared differences of the blocks' means are left out."""
+
+    def means(c: Array) -> Array:
+        parts = [c[:, i : i + block] for i in range(0, c.shape[1], block)]
+        return np.concatenate([np.broadcast_to(p.mean(axis=1, keepdims=True), p.shape) for p in parts], axis=1)
+
+    def wrap(steps: Steps) -> Steps:
+        def variance(c: Array, x: Array, k: Setting) -> Array:
+            read = c[:, : k.part]
+            out: Array = steps.variance(np.concatenate([read - means(read), c[:, k.part :]], axis=1), x, k)
+            return out
+
+        def backward(saved: Saved, g: Array, k: Setting) -> Array:
+            dx = steps.backward(saved, g, k)
+            if not k.through[1]:
+                return dx
+            variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
+            out: Array = dx + variance_term * saved.x.dtype.type(2.0 / k.divisor) * means(saved.c)
+            return out
+
+        return replace(steps, variance=variance, backward=backward)
+
+    return wrap
 
 
 def _into_the_next(a: Array, k: Setting) -> Array:
@@ -258,7 +284,8 @@ LANES = (
     ),
     Fault(
         name="tail-dropped",
-        story="The last n % 4 members are left out of the sums. Hides where the width is a multiple of four.",
+        story="The members beyond the last whole block of lanes are left out of the sums. Hides where the width is a "
+        "multiple of the block.",
         source="ROCm/rocm-libraries#9030",
         concerns=any_of_them,
         steps=summing(_without_tail),
@@ -270,6 +297,14 @@ LANES = (
         source="PTO-ISA/SuperNPUBench#133",
         concerns=any_of_them,
         steps=summing(of_last_block(1024)),
+    ),
+    Fault(
+        name="block-means-ignored",
+        story="The variance is merged from blocks of members without the squared differences of their means. Hides in "
+        "sets of one block, and where all blocks have the same mean.",
+        source="theory of rounding errors: Chan, Golub, LeVeque 1983, equation 2.1b",
+        concerns=standardizes,
+        steps=within_blocks(64),
     ),
     Fault(
         name="statistics-of-a-sample",

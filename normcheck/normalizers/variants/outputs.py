@@ -16,7 +16,6 @@ from normcheck.normalizers.faults import Fault
 from normcheck.normalizers.faults.forward import through_weight, weighted_first, with_eps, with_output, with_setting
 from normcheck.normalizers.faults.parts import groups_of, in_parts
 from normcheck.normalizers.faults.structure import activations, batched, centered, grouped, trailing, weights
-from normcheck.normalizers.faults.sums import of_last_block, summing, width
 from normcheck.normalizers.faults.unit_killing import gated
 from normcheck.normalizers.normalizer import AXES, Normalizer, Partition
 from normcheck.normalizers.reference.oracle import contract_steps, evaluate
@@ -30,6 +29,7 @@ from normcheck.normalizers.reference.standardize import (
 )
 from normcheck.normalizers.subject import Answer
 from normcheck.normalizers.variants.axes import of_axes
+from normcheck.normalizers.variants.lanes import of_lanes
 from normcheck.normalizers.variants.variant import BLOCKS, unchanged, variant
 
 FRAMES_RANK = 5
@@ -93,36 +93,6 @@ def _along(dim: int) -> Callable[[Partition, Case], Partition]:
     return repartition
 
 
-def _padded_to(lanes: Callable[[int], int], *, differentiated: bool) -> Callable[[Steps], Steps]:
-    """Lanes beyond the end hold 0, become -mean and are squared.
-
-    differentiated: whether the gradient is the derivative of that.
-    """
-
-    def wrap(steps: Steps) -> Steps:
-        def variance(c: Array, x: Array, k: Setting) -> Array:
-            extra = x.dtype.type((lanes(k.n) - k.n) / k.divisor)
-            out: Array = steps.variance(c, x, k) + extra * np.square(x.mean(axis=1, keepdims=True))
-            return out
-
-        def backward(saved: Saved, g: Array, k: Setting) -> Array:
-            dx = steps.backward(saved, g, k)
-            if not (differentiated and k.through[1]):
-                return dx
-            variance_term = (g * saved.c).sum(axis=1, keepdims=True) * saved.slope / (saved.s * saved.s)
-            extra = saved.x.dtype.type(2.0 * (lanes(k.n) - k.n) / k.divisor / k.n)
-            out: Array = dx - variance_term * extra * saved.x.mean(axis=1, keepdims=True)
-            return out
-
-        return replace(steps, variance=variance, backward=backward)
-
-    return wrap
-
-
-def _up_to(block: int) -> Callable[[int], int]:
-    return lambda n: n + -n % block
-
-
 def _unbiased_scale(steps: Steps) -> Steps:
     """The variance that normalizes divides by n - 1; the one that is stored is right."""
 
@@ -159,24 +129,6 @@ def _of_first_case(answer: Answer, question: faults.FaultQuestion) -> Answer:
     dx[:each] -= taken
     dweight = None if case.weight is None else part.collect(case.dy * xh)
     return replace(answer, y=y, dx=part.scatter(dx), dweight=dweight)
-
-
-def _without_rest(block: int) -> Callable[[Array, Setting], Array]:
-    def total(a: Array, k: Setting) -> Array:
-        n = a.shape[1]
-        out: Array = a[:, : n - n % block if n >= block else n].sum(axis=1, keepdims=True)
-        return out
-
-    return total
-
-
-def _chunks_in_half(a: Array, k: Setting) -> Array:
-    """Sums of eight in a wide format, their total in the input's own."""
-    total = np.zeros((len(a), 1))
-    for start in range(0, a.shape[1], 8):
-        part = a[:, start : start + 8].sum(axis=1, keepdims=True)
-        total = k.format.round(total + k.format.round(part)) if k.format.narrow else total + part
-    return total.astype(a.dtype)
 
 
 def _through_absolute(answer: Answer, question: faults.FaultQuestion) -> Answer:
@@ -278,21 +230,13 @@ def of_outputs(normalizer: Normalizer) -> Iterator[Fault]:
     if centered(normalizer):
         yield variant("variance-unbiased", steps=_unbiased_scale)
         yield variant("statistics-from-row-0", steps=_of_row_0(mean=True, scale=False))
-        for lanes in (width, *map(_up_to, (*BLOCKS, 256, 1024))):
-            for known in (True, False):
-                yield variant("padded-lanes-in-variance", steps=_padded_to(lanes, differentiated=known))
+    yield from of_lanes(normalizer)
     yield variant("statistics-of-whole-tensor", steps=unchanged, repartition=_over(whole))
-    yield from (variant("tail-dropped", steps=summing(_without_rest(block))) for block in BLOCKS)
-    yield from (
-        variant("sums-restart-at-blocks", steps=summing(of_last_block(block)))
-        for block in (*BLOCKS, 256, 512, 2048, 4096)
-    )
     yield variant("weight-absolute", after=_through_absolute)
     yield variant("weight-before-statistic", before=weighted_first(1.0), after=through_weight(1.0))
     for scale in (scale_eps_floor, scale_eps_root_floor, scale_eps_outside):
         yield variant("divides-by-norm", steps=_by_length(scale))
     yield variant("bias-before-weight", after=_through_bias_first)
-    yield variant("half-accumulator", steps=summing(_chunks_in_half))
     yield from (variant("momentum-hard-coded", before=_momentum(value)) for value in (0.01, 0.9, 0.99, 0.5))
     yield variant("activated-too", after=with_output(lambda y: np.maximum(y, 0.0)), before=gated)
     for top in (3.0, 1.0, 2.0, 5.0, 6.0, 10.0):
