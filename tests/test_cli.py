@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import normcheck
+from normcheck import cli
 from normcheck.cli import _is_claim, run
 from normcheck.core.errors import UsageError
 
@@ -97,6 +98,20 @@ def test_which_words_are_claims(word: str, is_one: bool) -> None:
 def test_behind_an_option_a_colon_is_no_claim() -> None:
     assert not _is_claim("no:cacheprovider", first=False)
     assert _is_claim("layer_norm=mine:f", first=False)
+
+
+def test_the_value_of_an_option_is_no_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convention and a setting of an ini file look like KIND=TARGET."""
+    given: list[list[str]] = []
+    monkeypatch.setattr(pytest, "main", lambda words: given.append(words) or 0)
+    values = ["--norm-contract", "form=add", "-o", "norm_effort=quick", "--override-ini", "norm_strict=1"]
+    assert cli.run(["rms_norm=mine.py:f", *values, "--norm-strict", "layer_norm=mine.py:g"]) == 0
+    assert cli.run(["-q", "--norm", "layer_norm=mine.py:f"]) == 0
+
+    assert given == [
+        ["--norm", "rms_norm=mine.py:f", *values, "--norm-strict", "--norm", "layer_norm=mine.py:g"],
+        ["-q", "--norm", "layer_norm=mine.py:f"],
+    ]
 
 
 def test_unknown_words_end_with_4() -> None:

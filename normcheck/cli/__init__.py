@@ -47,6 +47,10 @@ def _is_claim(word: str, *, first: bool = True) -> bool:
     return first and re.fullmatch(r"[^:]+:[A-Za-z_][\w.]*(\(.*)?", target, re.DOTALL) is not None
 
 
+PAIRS = ("--norm", "--norm-contract", "-o", "--override-ini")
+"""Options whose value, in the next word, may look like KIND=TARGET."""
+
+
 def _pytest(arguments: Sequence[str]) -> int:
     """pytest with every [KIND=]TARGET as --norm; all other words are its own."""
     import pytest
@@ -54,7 +58,8 @@ def _pytest(arguments: Sequence[str]) -> int:
     leading = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     words: list[str] = []
     for i, word in enumerate(arguments):
-        words += ["--norm", word] if _is_claim(word, first=i < leading) else [word]
+        is_value = i > 0 and arguments[i - 1] in PAIRS
+        words += ["--norm", word] if not is_value and _is_claim(word, first=i < leading) else [word]
     return int(pytest.main(words))
 
 
