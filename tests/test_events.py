@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,6 +128,22 @@ def test_api_and_plugin_see_the_same(project: pytest.Pytester) -> None:
         assert run(*options, *workers).ret == 1
         assert plain(in_order(told(project), ())) == plain(seen)
         assert without_seconds(json.loads((project.path / "out.json").read_text())) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "form"), [("forms/quantized.py:rms_norm_int8", "int8"), ("forms/quantized.py:rms_norm_fp8", "e4m3")]
+)
+def test_a_form_is_asked_the_same(project: pytest.Pytester, target: str, form: str) -> None:
+    """A quantized output is asked few of the laws, by pytest too."""
+    path = str(Path(__file__).parent / "user_code" / target)
+    verdict = normcheck.check(path, "rms_norm", contract={"form": form}, effort="quick")
+    words = ("--norm", f"rms_norm={path}", "--norm-contract", f"form={form}", "--norm-effort", "quick")
+    found = project.runpytest_inprocess("-p", "no:cacheprovider", *words, "--norm-json", "out.json")
+
+    assert verdict.ok
+    assert found.ret == 0
+    (one,) = json.loads((project.path / "out.json").read_text())["implementations"]
+    assert one["checks"] == dict(verdict.checks)
 
 
 def test_api_and_fixture_see_the_same(project: pytest.Pytester) -> None:

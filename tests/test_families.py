@@ -15,6 +15,7 @@ from normcheck.core.ask import draws, run_check
 from normcheck.core.check import Check
 from normcheck.core.compare import differ
 from normcheck.core.contract import Contract
+from normcheck.core.family import Family
 from normcheck.core.floats import Array
 from normcheck.core.replay import decode, encode
 from normcheck.core.result import FAILED, PASSED
@@ -222,3 +223,11 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
         "not invariant",
         "" if not metrics["row"] else "-",
     }
+
+
+@pytest.mark.parametrize("family", families.FAMILIES, ids=families.MODULES)
+def test_a_check_is_the_same_wherever_a_family_lists_it(family: Family) -> None:
+    """Where code in a form is not asked a check, the table must not ask it either."""
+    listed = {id(check) for check in family.checks}
+
+    assert [check.name for check in family.table if id(check) not in listed] == []

@@ -17,6 +17,7 @@ from normcheck.normalizers import catalog, explain, faults, transforms
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks import (
     CHECKS,
+    CHECKS_BY_NAME,
     TOPICS,
     call_modes,
     extended,
@@ -54,7 +55,7 @@ FAMILY = Family(
     bind=binder.subject,
     subject=Subject,
     checks=CHECKS,
-    table=invariance.CHECKS + extended.CHECKS + folding.CHECKS,
+    table=tuple(CHECKS_BY_NAME[check.name] for check in invariance.CHECKS + extended.CHECKS + folding.CHECKS),
     by_topic=TOPICS,
     faults=faults.ALL,
     faulty=_faulty,

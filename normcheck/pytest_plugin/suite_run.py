@@ -46,8 +46,9 @@ class SuiteRun:
         return [f"{claim.kind}={claim.name}" for claim in self.claims]
 
     def questions(self, checks: Sequence[Check]) -> list[tuple[Claim, Check]]:
-        """Every claim with each of the checks that concern it."""
-        return [(claim, check) for claim in self.claims for check in checks_of(claim, checks, self.asker.settings)]
+        """Every claim with each of the checks that concern it: those of the catalog as their families ask them."""
+        asked = [CHECKS_BY_NAME.get(check.name, check) for check in checks]
+        return [(claim, check) for claim in self.claims for check in checks_of(claim, asked, self.asker.settings)]
 
     def measured(self) -> list[Claim]:
         """The claims whose conventions are measured."""
