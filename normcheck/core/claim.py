@@ -12,6 +12,8 @@ from normcheck.core.foreign_code import attribute
 from normcheck.core.safe_text import safe
 from normcheck.core.target import target_of
 
+BETWEEN = re.compile(r"[\s,;]+(?=[\w-]+=)|\s+")
+"""What stands between conventions: a space, or a comma, which a value may have too, before a key."""
 WITH_CONVENTIONS = re.compile(r"\s*(\w+)\s*\[([^\]]*)\]\s*=(.*)", re.DOTALL)
 """A claim with conventions of its own."""
 
@@ -77,12 +79,14 @@ def parse(text: str) -> Implementation:
     'layer_norm'
     >>> parse("rms_norm[weight=1+w eps=1e-6]=mypkg.norms:Norm").contract
     {'weight': '1+w', 'eps': '1e-6'}
+    >>> parse("rms_norm[formats=float32,bfloat16, weight=1+w]=mypkg.norms:Norm").contract
+    {'formats': 'float32,bfloat16', 'weight': '1+w'}
     """
     kind, conventions, target = _parts(text)
     if not kind:
         raise UsageError(f"{text!r} is not KIND=TARGET, as in layer_norm=mypkg.kernels:fast_layer_norm")
     target_of(target)  # raises for a text that names no target
-    pairs = [word.partition("=") for word in conventions.split()]
+    pairs = [word.partition("=") for word in BETWEEN.split(conventions) if word]
     for word, equals, _ in pairs:
         if not equals:
             raise UsageError(f"{word!r} in {text!r} is not KEY=VALUE, as in {kind}[weight=1+w eps=1e-6]={target}")
