@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch.utils import checkpoint
 
-from normcheck.frameworks.torch.without_compiler import COMPILER, SIZES, UNCOMPILED, without_compiler
+from normcheck.frameworks.torch.without_compiler import (
+    ALGEBRA,
+    COMPILER,
+    OF_PLAIN_SIZES,
+    SIZES,
+    UNCOMPILED,
+    without_compiler,
+)
 
 RUN = """
 import sys
@@ -62,12 +69,50 @@ from normcheck.frameworks.torch.without_compiler import without_compiler
 
 with without_compiler():
     assert not [name for name, module in list(sys.modules.items()) if hasattr(module, "__file__") and not module]
-    assert "sympy" not in sys.modules
+    assert "sympy.core" not in sys.modules
     torch._dynamo.config.suppress_errors = True
     import torch._dynamo.config
     assert torch._dynamo.config.suppress_errors is True
     assert torch._dynamo.config.verbose is False
-assert "sympy" in sys.modules
+assert "sympy.core" in sys.modules
+"""
+
+SYMBOLS = """
+import sys
+import torch
+from normcheck.frameworks.torch.without_compiler import without_compiler
+
+with without_compiler():
+    import sympy
+    Symbol = type("Symbol", (sympy.Basic,), {})  # which loads it
+    assert "sympy.core" in sys.modules
+    assert torch._prims_common.elementwise_dtypes(
+        torch.ones(2), type_promotion_kind=torch._prims_common.ELEMENTWISE_TYPE_PROMOTION_KIND.DEFAULT
+    )[1] is torch.float32
+assert Symbol.__bases__ == (sys.modules["sympy"].Basic,)
+assert sympy.Integer(2) + 1 == 3
+"""
+
+SIZES_AND_SYMBOLS = """
+import sys
+import torch
+from normcheck.frameworks.torch.without_compiler import without_compiler
+
+with without_compiler():
+    from torch.fx.experimental.symbolic_shapes import guard_or_false, sym_eq
+    assert sym_eq((2, 3), [2, 3]) is True
+    assert sym_eq((2, 3), (3, 2)) is False
+    assert "sympy" not in vars(sys.modules["torch.fx.experimental.symbolic_shapes"])
+    assert guard_or_false(torch.tensor(True).item()) is True
+    assert "sympy.core" not in sys.modules
+    assert not guard_or_false(torch.sym_not(True))
+    try:
+        guard_or_false(torch.ones(1))
+    except AssertionError as error:
+        assert "Expected bool" in str(error), error  # no plain number: the module itself has answered
+    else:
+        raise RuntimeError("torch takes a tensor for a condition")
+    assert "sympy.core" in sys.modules
 """
 
 
@@ -75,11 +120,13 @@ assert "sympy" in sys.modules
     "code",
     [
         RUN.format(effort="quick", absent={"torch._dynamo", "sympy"}),
-        RUN.format(effort="default", absent={"torch._dynamo"}),
+        RUN.format(effort="default", absent={"torch._dynamo", "sympy"}),
         ALONE,
         PARTS,
+        SYMBOLS,
+        SIZES_AND_SYMBOLS,
     ],
-    ids=["quick", "default", "alone", "a part"],
+    ids=["quick", "default", "alone", "a part", "symbols", "sizes"],
 )
 def test_the_compiler_is_loaded_by_the_code_under_test_alone(code: str) -> None:
     """It takes a second, a quarter of a whole run."""
@@ -91,7 +138,7 @@ def test_the_compiler_is_loaded_by_the_code_under_test_alone(code: str) -> None:
 def test_what_stands_in_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what torch has kept of its answers: a compiler that is loaded later leaves the functions uncompiled."""
     monkeypatch.delitem(vars(torch), "_dynamo", raising=False)
-    for name in (COMPILER, SIZES):
+    for name in (COMPILER, SIZES, ALGEBRA):
         monkeypatch.delitem(sys.modules, name, raising=False)
     plain = inspect.unwrap(checkpoint.checkpoint)
     monkeypatch.delattr(plain, UNCOMPILED, raising=False)
@@ -102,7 +149,7 @@ def test_what_stands_in_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "_dynamo" in vars(torch)
     assert not hasattr(plain, UNCOMPILED)
     assert "_dynamo" not in vars(torch)
-    assert not {COMPILER, SIZES} & set(sys.modules)
+    assert not {COMPILER, SIZES, ALGEBRA} & set(sys.modules)
     assert x.grad is not None
     assert x.grad.tolist() == [0.0, 2.0, 4.0]
 
@@ -112,3 +159,25 @@ def test_a_compiler_that_is_loaded_stays() -> None:
     with without_compiler():
         assert sys.modules[COMPILER] is loaded
     assert sys.modules[COMPILER] is loaded
+
+
+PLAIN_ARGUMENTS = {
+    "sym_eq": [((2, 3), (2, 3)), ((2, 3), (3, 2)), ([2], (2,)), ((), ()), (1, 1), (1, 2)],
+    "sym_and": [(True, True), (True, False), (False, False)],
+    "sym_or": [(True, True), (True, False), (False, False)],
+    "has_guarding_hint": [(0,), (1,), (7,)],
+    "guarding_hint_or_throw": [(0,), (1,), (7,)],
+    "is_nested_int": [(0,), (1,), (7,)],
+}
+"""Arguments of the functions that take other than one condition."""
+
+
+@pytest.mark.filterwarnings("ignore:guard_size_oblivious will be removed:FutureWarning")
+@pytest.mark.parametrize("name", OF_PLAIN_SIZES)
+def test_answers_are_those_of_torch(name: str) -> None:
+    """For plain numbers, of the version that is installed; a version may lack one, and then nothing asks for it."""
+    sizes = pytest.importorskip(SIZES)
+    if not hasattr(sizes, name):
+        pytest.skip(f"this version of torch has no {name}")
+    for args in PLAIN_ARGUMENTS.get(name, [(True,), (False,)]):
+        assert OF_PLAIN_SIZES[name](*args) == getattr(sizes, name)(*args)

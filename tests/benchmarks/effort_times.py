@@ -4,7 +4,7 @@
 
 Each is checked in a forked copy of a process that has imported torch and normcheck, so that none profits from what
 another has left. Prints, by kind, the least of several. Two times are printed apart: the import of normcheck, and that
-of the modules of torch that torch itself imports at the first checkpoint and the first use of torch.func.
+of the modules of torch that torch itself imports in the first forward-mode derivative and the first checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMPORT = time.process_time() - START
 
 def main(effort: str, repeats: int) -> None:
     print(f"importing normcheck after torch: {IMPORT:.2f} s")
-    print(f"importing what torch imports when its checkpoint and torch.func are first used: {torch_imports():.2f} s")
+    print(f"importing what torch imports in its first forward-mode derivative and checkpoint: {torch_imports():.2f} s")
     found = {kind: min(seconds(lambda: checked(kind, effort)) for _ in range(repeats)) for kind in FUNCTIONS}  # noqa: B023
     for kind, taken in found.items():
         print(f"{kind} {effort}: {taken:.2f} s")

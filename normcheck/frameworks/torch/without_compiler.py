@@ -1,14 +1,16 @@
 """Transforms, forward mode and checkpoints of torch without its compiler: loading that takes a second or two.
 
 On these ways torch asks its compiler what has a known answer while nobody has loaded it: to switch compiled autograd
-off, which is not on; to leave a function uncompiled, which nothing would compile; whether two sizes are equal, which
-are plain numbers. Stand-ins answer. Whatever else is asked of one, by the code under test too, loads the module.
+off, which is not on; to leave a function uncompiled, which nothing would compile; whether sizes are equal or fit each
+other, which are plain numbers; whether a scalar is a symbol, of which there are none. Stand-ins answer. Whatever else
+is asked of one, by the code under test too, loads the module.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from types import ModuleType
@@ -18,7 +20,16 @@ import torch
 
 COMPILER = f"{torch.__name__}._dynamo"
 SIZES = f"{torch.__name__}.fx.experimental.symbolic_shapes"
-"""Where the sizes of an output and of its gradient are compared; it loads sympy."""
+"""Where sizes are compared, that of an output with that of its gradient, and those of operands; it loads sympy."""
+
+ALGEBRA = "sympy"
+"""Loaded where forward mode decomposes an operator, to ask whether a number is a symbol."""
+
+PROMOTION = f"{torch.__name__}._prims_common"
+"""The module that asks it."""
+
+PACKAGES = (COMPILER, ALGEBRA)
+"""Those of which a part may be imported."""
 
 CONFIG = ".config"
 """The part of the compiler with its settings."""
@@ -35,7 +46,7 @@ class _StandIn(ModuleType):
         return import_module(self.__name__)
 
     def __getattr__(self, name: str) -> Any:
-        package = self.__name__ == COMPILER and name == "__path__"  # asked by an import of a part of it
+        package = self.__name__ in PACKAGES and name == "__path__"  # asked by an import of a part of it
         if name.startswith("__") and not package:  # asked by what walks over all modules
             raise AttributeError(name)
         return getattr(self._loaded(), name)
@@ -66,14 +77,44 @@ class _Config(_StandIn):
         setattr(self._loaded(), name, value)
 
 
-class _Sizes(_StandIn):
-    @staticmethod
-    def sym_eq(one: Sequence[int], other: Sequence[int]) -> bool:
-        return tuple(one) == tuple(other)
+OF_PLAIN_SIZES: dict[str, Callable[..., Any]] = {
+    "sym_eq": lambda one, other: tuple(one) == tuple(other) if isinstance(one, tuple | list) else one == other,
+    "sym_and": lambda *conditions: all(conditions),
+    "sym_or": lambda *conditions: any(conditions),
+    "expect_true": lambda condition: condition,
+    "guard_or_false": lambda condition: condition,
+    "guard_or_true": lambda condition: condition,
+    "guard_size_oblivious": lambda condition: condition,
+    "statically_known_true": lambda condition: condition,
+    "has_guarding_hint": lambda size: True,
+    "guarding_hint_or_throw": lambda size: size,
+    "is_nested_int": lambda size: False,
+}
+"""What the functions of `SIZES` return for plain numbers and tuples of these: they differ for symbols only."""
 
-    @staticmethod
-    def expect_true(equal: bool) -> bool:
-        return equal
+
+def _plain(value: Any) -> bool:
+    return all(map(_plain, value)) if isinstance(value, tuple | list) else type(value) in (bool, int)
+
+
+class _Sizes(_StandIn):
+    def __getattr__(self, name: str) -> Any:
+        known = OF_PLAIN_SIZES.get(name)
+        if known is None:
+            return super().__getattr__(name)
+        return lambda *args: known(*args) if all(map(_plain, args)) else getattr(self._loaded(), name)(*args)
+
+
+class _NoSymbol:
+    """The class of symbols while there are none."""
+
+
+class _Algebra(_StandIn):
+    def __getattr__(self, name: str) -> Any:
+        frame = inspect.currentframe()
+        asking = frame.f_back.f_globals.get("__name__") if frame and frame.f_back else None
+        alone = name == "Basic" and asking == PROMOTION and sys.modules.get(ALGEBRA) is self
+        return _NoSymbol if alone else super().__getattr__(name)
 
 
 def _place() -> None:
@@ -81,6 +122,8 @@ def _place() -> None:
         sys.modules[COMPILER] = vars(torch)["_dynamo"] = _Compiler()
     if SIZES not in sys.modules:
         sys.modules[SIZES] = _Sizes(SIZES)
+    if ALGEBRA not in sys.modules:
+        sys.modules[ALGEBRA] = _Algebra(ALGEBRA)
 
 
 def _remove(name: str) -> None:
@@ -103,3 +146,4 @@ def without_compiler() -> Iterator[None]:
     finally:
         _remove(COMPILER)
         _remove(SIZES)
+        _remove(ALGEBRA)
