@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.ask import draws, run_check
@@ -54,16 +55,20 @@ def finders(name: str, kind: str) -> list[str]:
     return [check.name for check in asked(kind) if run_check(broken, check, some(kind, check)).status == FAILED]
 
 
-def line(name: str) -> str:
+def kind_of(name: str) -> str:
     (kind,) = [kind for kind, entry in KINDS.items() if FAMILY.faults[name].concerns(entry)]
-    return f"{name} / {kind}: {' '.join(finders(name, kind))}".rstrip()
+    return kind
+
+
+def line(name: str) -> str:
+    return f"{name} / {kind_of(name)}: {' '.join(finders(name, kind_of(name)))}".rstrip()
 
 
 def kept() -> dict[str, str]:
     return {one.partition(" / ")[0]: one for one in GOLDEN.read_text().splitlines()}
 
 
-@pytest.mark.parametrize("name", [slip.name for slip in SLIPS])
+@sweep("name", [slip.name for slip in SLIPS], group=kind_of)
 def test_slips_are_found_as_kept(name: str) -> None:
     """Each slip is found on its kind, by the checks that found it before."""
     assert not line(name).endswith(":")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.claim import Implementation
@@ -160,7 +161,7 @@ def first_kind(name: str) -> Normalizer:
     return next(n for n in catalog.ALL.values() if faults.get(name).concerns(n))
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@sweep("part", range(PARTS), of=PARTS)
 def test_code_as_users_write_it(part: int, capsys: pytest.CaptureFixture[str]) -> None:
     """One fault in real code: named first in nine of ten, among the first three in nearly all.
 

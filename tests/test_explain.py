@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.contract import VALUES, Contract, contract, values
@@ -132,7 +133,7 @@ def test_the_template_is_right(tmp_path: Path) -> None:
     ) == (PASSED)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@sweep("name", EXAMPLES)
 def test_the_example_is_wrong(name: str, tmp_path: Path) -> None:
     assert name in faults.ALL
     assert verdict(tmp_path / "wrong.py", code(name)) == FAILED

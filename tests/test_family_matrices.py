@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.ask import draws, run_check
@@ -116,7 +117,7 @@ def kept() -> dict[str, list[str]]:
     return out
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@sweep("name", FAULTS, group=lambda name: FAULTS[name].entry_type)
 def test_found_as_kept(name: str) -> None:
     """Every fault is found on every entry that it can befall, by the checks that found it before."""
     now = lines(name)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sweeps import sweep
 
 import normcheck
 from normcheck.core.ask import draws, run_check
@@ -45,7 +46,7 @@ def declared(form: str, *more: str) -> dict[str, str]:
     return {"form": form, **dict(one.split("=") for one in more)}
 
 
-@pytest.mark.parametrize("piece", RIGHT, ids=lambda piece: piece[1])
+@sweep("piece", RIGHT, group=lambda piece: piece[2], ids=lambda piece: piece[1])
 def test_right_code_passes(piece: list[str]) -> None:
     """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
     kind, name, form, *more = piece
@@ -57,7 +58,7 @@ def test_right_code_passes(piece: list[str]) -> None:
     assert {warning["name"] for warning in verdict.warnings} <= allowed
 
 
-@pytest.mark.parametrize("one", WRONG, ids=lambda one: one["target"].rpartition(":")[2])
+@sweep("one", WRONG, group=lambda one: one["contract"]["form"], ids=lambda one: one["target"].rpartition(":")[2])
 def test_wrong_code_fails_for_one_cause(one: dict[str, Any]) -> None:
     verdict = normcheck.check(
         f"{CODE.parent.parent.parent}/{one['target']}", as_=one["kind"], effort="quick", contract=one["contract"]
@@ -343,7 +344,7 @@ def test_the_reference_follows_the_laws_of_every_form(form: str) -> None:
             assert run_check(right, check, draws(right, check, 12, 3)).finding is None
 
 
-@pytest.mark.parametrize("piece", COMPOSED, ids=lambda piece: piece[1])
+@sweep("piece", COMPOSED, group=lambda piece: piece[2], ids=lambda piece: piece[1])
 def test_composed_code(piece: list[str]) -> None:
     """Of code of several forms, what is right passes, and each fault is named first, whichever part it is of."""
     kind, name, form, fault = piece

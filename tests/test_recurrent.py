@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import Implementation
 from normcheck.core.ask import run_case, run_check
@@ -68,7 +69,7 @@ def test_the_backward_is_the_derivative_of_the_forward(kind: str, draw: str) -> 
         assert best == pytest.approx(float((gradient[0] * to).sum()), rel=1e-7, abs=1e-7), name
 
 
-@pytest.mark.parametrize("name", faults.ALL)
+@sweep("name", faults.ALL)
 def test_a_fault_is_told_from_all_others(name: str) -> None:
     """Of all known faults the one that was made is named, alone."""
     fault = faults.ALL[name]

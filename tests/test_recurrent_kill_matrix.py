@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.ask import draws, run_check
@@ -91,7 +92,7 @@ def test_enough_faults_each_with_a_story_and_a_source() -> None:
     assert len(faults.ALL) == sum(len(part.ALL) for part in (faults.statistics, faults.calls, faults.net, faults.norm))
 
 
-@pytest.mark.parametrize("name", faults.ALL)
+@sweep("name", faults.ALL)
 def test_found_as_kept(name: str) -> None:
     """Every fault is found on every entry that it can befall, by the checks that found it before."""
     now = lines_of(name)

@@ -12,6 +12,7 @@ from itertools import product
 
 import pytest
 from faulty_reference import answering
+from sweeps import sweep
 
 from normcheck.core.claim import Implementation
 from normcheck.core.contract import CHOICES, Contract
@@ -100,7 +101,7 @@ def number(lines: tuple[str, ...]) -> float:
     return float(re.findall(r"tensor\(([^,)]+)", out.getvalue())[0])
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@sweep("name", CONTRACTS)
 def test_every_script_runs(name: str) -> None:
     """Each fault on one of the implementations that can have it, by turns, under a third of the contracts."""
     contract, turn, shown = CONTRACTS[name], list(CONTRACTS).index(name), 0
@@ -117,7 +118,7 @@ def test_every_script_runs(name: str) -> None:
     assert shown >= LEAST or contract.gradient != "full"
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+@sweep("name", CONTRACTS)
 def test_the_reference_of_every_script_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script that is written of a right implementation prints rounding errors."""
     contract = CONTRACTS[name]

@@ -293,11 +293,21 @@ def wrong(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 """
 
 
+ROUGH = """
+from normcheck.bench import bandwidth, pairs
+bandwidth.BUDGET_SECONDS, bandwidth.LARGEST = 0.0, 1 << 24
+for name, value in {"seconds": 0.5, "rounds": 10, "least": 3}.items():
+    object.__setattr__(pairs.compare.__defaults__[1], name, value)
+"""
+"""A conftest of a run whose figures nobody reads: few calls are timed, and memory in two rounds, up to 16 MiB."""
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)  # else no run in this process is timed
     pytester.makepyfile(mine=SLOW)
+    pytester.makeconftest(ROUGH)
     return pytester
 
 
@@ -305,7 +315,7 @@ def run(project: pytest.Pytester, target: str, question: str, *args: str) -> pyt
     return project.runpytest_subprocess("--norm", f"layer_norm=mine.py:{target}", "-k", question, *args)
 
 
-ONE = "test_speed and 512x768-float32-forward and not cold"
+ONE, SMALL = (f"test_speed and {shape}-float32-forward and not cold" for shape in ("512x768", "1x768"))
 
 
 def test_speed_is_no_part_of_an_ordinary_run(project: pytest.Pytester) -> None:
@@ -336,12 +346,12 @@ Host.elapsed = elapsed
 
 
 def test_ten_times_as_slow_fails_the_gate_and_is_in_the_record(project: pytest.Pytester) -> None:
-    project.makeconftest(TOLD)
-    ran = run(project, "slow", ONE, "--norm-max-slowdown", "2", "--norm-json", "out.json")
+    project.makeconftest(ROUGH + TOLD)
+    ran = run(project, "slow", SMALL, "--norm-max-slowdown", "2", "--norm-json", "out.json")
 
     assert ran.ret == pytest.ExitCode.TESTS_FAILED
-    ran.stdout.fnmatch_lines(["*512x768-float32-forward: 10.00 times torch's fused function*slower; allowed 2*"])
-    ran.stdout.fnmatch_lines(["*512x768 float32 forward*us*########## slower"])
+    ran.stdout.fnmatch_lines(["*1x768-float32-forward: 10.00 times torch's fused function*slower; allowed 2*"])
+    ran.stdout.fnmatch_lines(["*1x768 float32 forward*us*########## slower"])
     document = json.loads((project.path / "out.json").read_text())
     jsonschema.validate(document, SCHEMA)
     ratio = document["implementations"][0]["speed"][0]["ratio"]
@@ -394,7 +404,8 @@ def test_nothing_is_timed_beside_other_workers(project: pytest.Pytester) -> None
     ],
 )
 def test_an_option_that_cannot_be_is_wrong_usage(project: pytest.Pytester, options: tuple[str, ...], said: str) -> None:
-    ran = run(project, "slow", "value", *options)
+    named = ("--norm", "layer_norm=mine.py:slow", "-k", "value")
+    ran = project.runpytest_inprocess(*named, "-p", "no:cacheprovider", *options)
 
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     assert said in ran.stderr.str()

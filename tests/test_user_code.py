@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps import sweep
 
 from normcheck.core.claim import Implementation
 from normcheck.core.result import FAILED, PASSED
@@ -45,7 +46,7 @@ def name(one: dict[str, str]) -> str:
     return f"{one['kind']}-{Path(one['target']).name}"
 
 
-@pytest.mark.parametrize("one", CORRECT, ids=name)
+@sweep("one", CORRECT, group=lambda one: one["target"].partition(":")[0], ids=name)
 def test_correct(one: dict[str, str]) -> None:
     """Every law holds, in the style that this code is written in."""
     mine = bound(one)

@@ -64,7 +64,7 @@ def differ(
         count,
         float(ratio[where]),
         float(error[where]),
-        float(np.broadcast_to(allowed, expected.shape)[where]),
+        float((allowed if np.shape(allowed) == expected.shape else np.broadcast_to(allowed, expected.shape))[where]),
         tuple(int(i) for i in where),
         detail,
         metrics or {},

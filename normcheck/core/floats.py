@@ -60,7 +60,7 @@ class Format:
     def _power(self, x: Array) -> Array:
         """The largest power of two that is at most |x|, or the smallest normal number; a finite one in any case."""
         power = (x.view(np.uint64) & EXPONENT).view(np.float64)  # faster than frexp and ldexp, by a factor of ten
-        return np.clip(power, 2.0**self.smallest, 2.0**1023)
+        return np.minimum(np.maximum(power, 2.0**self.smallest), 2.0**1023)  # np.clip takes twice as long
 
     def steps_apart(self, a: Array, b: Array) -> Array:
         """How many numbers of this format one passes from a to b, as uint64; +0 and -0 are one step apart, NaNs none.

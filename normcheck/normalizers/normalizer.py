@@ -160,6 +160,10 @@ class Normalizer:
     note: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)
 
+    def __hash__(self) -> int:
+        """That of the name: entries are keys of what is computed once, thousands of times in a run."""
+        return hash(self.name)
+
     @property
     def independent(self) -> bool:
         """Whether each case has statistics of its own."""

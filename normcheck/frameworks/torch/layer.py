@@ -94,7 +94,7 @@ def answer(layer: PreparedLayer, case: Case, returned: Any, grads: Sequence[Arra
     shaped = [None if g is None or a is None else g.reshape(a.shape) for g, a in zip(grads, owners, strict=True)]
     packed = tensors.packed(returned, case, several=layer.module is None)
     read: Answer = guarded(lambda: tensors.answer(y, shaped, layer.statistics(returned)), case, layer.name, WHEN_READ)
-    found = replace(read, packed=packed)
+    found = replace(read, packed=packed) if packed else read
     # a layer that only subtracts the mean keeps no running variance: the case's is reported unchanged
     return replace(found, running_var=case.running_var) if layer.mean is not None and layer.var is None else found
 

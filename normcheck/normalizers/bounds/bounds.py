@@ -36,6 +36,9 @@ class Accuracy:
     wide: bool  # statistics kept in the wide format
     squared: bool = False  # the error grows with kappa squared
 
+    def __hash__(self) -> int:  # a class is part of the key of each bound that is computed once
+        return hash(self.name)
+
     def unit(self, format: Format) -> float:
         """Roundoff of the format in which the statistics are kept."""
         return format.wide.u if self.wide else format.u
@@ -141,8 +144,7 @@ def in_range(truth: Truth) -> Array:
     if truth.normalized_cotangent is not None:
         pull = np.abs(truth.normalized_cotangent) * (1.0 + np.abs(saved.xh))
         fits &= pull.sum(axis=1, keepdims=True) <= room * np.minimum(saved.s * saved.s, 1.0)
-    out: Array = fits
-    return out
+    return np.asarray(fits)
 
 
 def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) -> Array:
@@ -153,8 +155,7 @@ def statistic(saved: Saved, condition: Array, k: Setting, accuracy: Accuracy) ->
         return accuracy.growth(k.n) / 2.0 * u * size
     if not k.scaled:  # the mean has the error of a sum, and the difference is rounded once
         level = np.sqrt(np.square(saved.x).mean(axis=1, keepdims=True))
-        out: Array = accuracy.level(k.n) * u * level + 2.0 * u * size
-        return out
+        return np.asarray(accuracy.level(k.n) * u * level + 2.0 * u * size)
     loss = condition * condition if accuracy.squared else condition
     # One pass over x - x[0] is sound too; its error grows with the square of the deviation of x[0].
     first = np.square(saved.xh[:, :1])
@@ -229,8 +230,7 @@ def scale_from_saved(saved: Saved, k: Setting, to: Array, *, fixed: bool) -> Arr
         scale = g + g.mean(axis=1, keepdims=True) + (1.0 + xh) * drawn
     else:
         scale = g + xh * (g * xh).sum(axis=1, keepdims=True) / k.divisor
-    out: Array = scale / saved.s
-    return out
+    return np.asarray(scale / saved.s)
 
 
 @once

@@ -25,6 +25,9 @@ MANY = ((65_537,), (65_536, 65_535, 65_537))
 FEW = 5
 """Largest number of members where there are many sets, and of sets where they have many members."""
 
+TRIPLE = 3
+"""Members of each of many sets: no more than a statistic of their own needs, because time and memory grow with them."""
+
 SEEN = 256
 """Numbers of sets below which one that is lost shows in a sum."""
 
@@ -108,7 +111,7 @@ def shaped(normalizer: Normalizer, draw: Draw, sets: int, n: int) -> Shaped:
     axes = rank - 2
     if "unit" in members:  # two sets are two groups; more than a few are cases
         groups = sets if sets <= FEW else 1
-        units = n if axes == 0 else 2
+        units = n if axes == 0 or n <= TRIPLE else 2
         return (sets // groups, groups * units, *(split(max(1, n // units), axes) if axes else ())), groups, 1
     if "case" in members:
         cases = n if axes == 0 else max(1, n // 4)
@@ -122,9 +125,8 @@ def wide(normalizer: Normalizer, draw: Draw) -> Case:
 
 
 def many(normalizer: Normalizer, draw: Draw) -> Case:
-    """A case of n sets of four or five members, n that of the draw."""
-    few = FEW if normalizer.sets.layout != "channels" else FEW - 1
-    return of_shape(normalizer, draw, shaped(normalizer, draw, draw.n, few))
+    """A case of n sets of `TRIPLE` members, n that of the draw."""
+    return of_shape(normalizer, draw, shaped(normalizer, draw, draw.n, TRIPLE))
 
 
 def again(case: Case) -> Draw:
