@@ -45,13 +45,13 @@ def _configuration(sources: Path, out: Path) -> dict[str, Any]:
                 {"media": "(prefers-color-scheme: light)", "scheme": "default"},
                 {"media": "(prefers-color-scheme: dark)", "scheme": "slate"},
             ],
-            "features": ["navigation.footer", "content.code.copy", "search.highlight"],
+            "features": ["navigation.footer", "navigation.prune", "content.code.copy", "search.highlight"],
         },
         "plugins": ["search"],
         "markdown_extensions": ["tables", "pymdownx.highlight", "pymdownx.superfences", MATHEMATICS],
         "extra_css": ["site.css"],
         "hooks": [str(Path(__file__).with_name("site_events.py"))],
-        "validation": {"omitted_files": "ignore"},  # pages of the reference stand in its indexes
+        "validation": {"omitted_files": "ignore", "anchors": "warn"},  # pages of the reference stand in its indexes
         "nav": ["index.md", *guide, {"Reference": reference}],
     }
 
