@@ -37,9 +37,14 @@ MARKUP = str.maketrans({**{char: f"\\{char}" for char in "\\*_[]>#|$"}, "<": "&l
 """Characters that Markdown would read as markup."""
 
 
-def markdown(page: pages.Page) -> str:
-    """A page of the reference in Markdown; paragraphs that begin with four spaces are code."""
-    return "\n".join([f"# {page.title.translate(MARKUP)}", *(_section(section) for section in page.sections)]) + "\n"
+def markdown(page: pages.Page, picture: str = "") -> str:
+    """A page of the reference in Markdown; paragraphs that begin with four spaces are code.
+
+    picture: a section in HTML, which stands behind the first.
+    """
+    first, *others = map(_section, page.sections)
+    shown = [f"\n## What it does\n\n{picture}"] if picture else []
+    return "\n".join([f"# {page.title.translate(MARKUP)}", first, *shown, *others]) + "\n"
 
 
 def _section(section: Section) -> str:
@@ -90,7 +95,7 @@ def write(folder: Path) -> None:
         lines = [f"# {REFERENCE[part.name]}", ""]
         for name in part.names():
             page = part.page(name)
-            text = markdown(page) + (pictures[name] if part.name == "faults" else "")
+            text = markdown(page, pictures[name] if part.name == "faults" else "")
             (folder / part.name / f"{name}.md").write_text(text, encoding="utf-8")
             lines.append(f"* [{name.translate(MARKUP)}]({name}.md){_gist(page)}")
         (folder / part.name / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -106,7 +111,7 @@ def _gist(page: pages.Page) -> str:
 
 
 def _pictures() -> dict[str, str]:
-    """The last section of each fault's page: what it does to numbers, drawn from the faulty implementation."""
+    """What each fault does to numbers, drawn from the faulty implementation."""
     parts = [
         (i, tuple(family.faults)[first : first + AT_A_TIME])
         for i, family in enumerate(families.FAMILIES)
@@ -115,7 +120,7 @@ def _pictures() -> dict[str, str]:
     # a process of its own for each part, since a fork of one that has threads, as torch has, may hang
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn")) as pool:
         drawn = pool.map(_drawn, *zip(*parts, strict=True))
-        return {name: f"\n## What it does\n\n{picture}\n" for part in drawn for name, picture in part.items()}
+        return {name: picture for part in drawn for name, picture in part.items()}
 
 
 def _drawn(family: int, names: Sequence[str]) -> dict[str, str]:
