@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -16,17 +17,22 @@ from typing import Any
 
 import pytest
 
-from normcheck import families
+import normcheck
+from normcheck import cli, families
 from normcheck.core import contract
 from normcheck.core.errors import UsageError
-from normcheck.explain import pages, site
+from normcheck.explain import pages, reference, site, site_sources
 from normcheck.families import CHECKS_BY_NAME, FAULTS
 from normcheck.pytest_plugin import report_options
 
 ROOT = Path(__file__).parent.parent
-GUIDE = {path.stem: path.read_text(encoding="utf-8") for path in sorted(site.GUIDE.glob("*.md"))}
+GUIDE = {path.stem: path.read_text(encoding="utf-8") for path in sorted(site_sources.GUIDE.glob("*.md"))}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = ("index.html", "tutorial.html", "options.html", "verdicts.html", "kinds/layer_norm.html", "laws/index.html")
+SHOWN = (
+    "index.html", "tutorial.html", "options.html", "verdicts.html", "kinds/recurrent_layer_norm_gru.html",
+    "kinds/orthogonal_parametrization.html", "laws/index.html", "laws/gradient-sums.html", "faults/nan-leaks.html",
+    "faults/statistics-of-first-call.html", "api.html", "command_line.html", "record.html",
+)  # fmt: skip
 
 
 def commands(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -36,20 +42,67 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
         yield first.removeprefix("$ "), lines
 
 
-@pytest.mark.parametrize("number", range(len(list(commands(GUIDE["tutorial"])))))
-def test_the_tutorial_prints_what_it_shows(number: int, tmp_path: Path) -> None:
-    for name, code in re.findall(r'```python title="(.*?)"\n(.*?)```', GUIDE["tutorial"], re.DOTALL):
-        (tmp_path / name).write_text(code, encoding="utf-8")
-    command, shown = list(commands(GUIDE["tutorial"]))[number]
-    done = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command), "-p", "no:cacheprovider"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def written(page: str, folder: Path) -> None:
+    """Write the files that a page shows."""
+    for name, code in re.findall(r'```python title="(.*?)"\n(.*?)```', GUIDE[page], re.DOTALL):
+        (folder / name).write_text(code, encoding="utf-8")
 
-    printed = iter(done.stdout.splitlines())
-    assert shown[0] == shown[-1] == "..."
-    for line in shown:
-        assert line == "..." or line in printed, (line, done.stdout)
+
+BEYOND = ("independence_of_batch", "independence_of_length")
+"""Columns of the extended table that the page of recurrent nets has."""
+
+EXECUTED = ("tutorial", "laws", "bounds", "gradcheck", "mean_constant", "activations")
+"""Pages all of whose commands are run here."""
+
+NOISE = ("bounds",)
+"""Pages that show the size of rounding errors: it follows the order of summation, in which processors differ."""
+
+
+@pytest.mark.parametrize(
+    ("page", "number"), [(page, i) for page in EXECUTED for i in range(len(list(commands(GUIDE[page]))))]
+)
+def test_the_guide_prints_what_it_shows(page: str, number: int, tmp_path: Path) -> None:
+    """A command prints the lines that are shown; where some are left out, an ellipsis stands."""
+    written(page, tmp_path)
+    command, shown = list(commands(GUIDE[page]))[number]
+    script = command.startswith("python ")
+    words = shlex.split(command)[1:] if script else ["-m", *shlex.split(command), "-p", "no:cacheprovider"]
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    if script and page in NOISE:
+        numbers = [[float(one) for one in re.findall(r"\d+", text)] for text in ("\n".join(shown), done.stdout)]
+        assert [re.sub(r"\s+|\d+", " ", line).split() for line in shown] == [
+            re.sub(r"\s+|\d+", " ", line).split() for line in done.stdout.splitlines()
+        ], done.stderr
+        assert all(one / 2 <= other <= 2 * one for one, other in zip(*numbers, strict=True)), done.stdout
+    elif script:
+        assert shown == done.stdout.splitlines(), done.stderr
+    else:
+        printed = iter(done.stdout.splitlines())
+        assert shown[0] == shown[-1] == "..."
+        for line in shown:
+            assert line == "..." or line in printed, (line, done.stdout)
+
+
+def test_the_picture_of_the_drift_is_drawn_by_its_command(tmp_path: Path) -> None:
+    written("mean_constant", tmp_path)
+    subprocess.run([sys.executable, "drift.py"], cwd=tmp_path, capture_output=True, check=True)
+    curves = [re.findall(r'<path d="(M [^"]*)" clip-path', path.read_text(encoding="utf-8"))
+              for path in (tmp_path / "drift.svg", site_sources.GUIDE / "drift.svg")]  # fmt: skip
+
+    assert len(curves[0]) == 4
+    assert curves[0] == curves[1]
+
+
+def test_the_recurrent_forms_are_compared_as_they_are() -> None:
+    """The table of the page is that of the catalog, which the checks of the family ask of every net."""
+    family = families.of(families.get("recurrent_layer_norm"))
+    rows = {entry.name: [*family.row(entry).cells, *(family.extended(entry)[name] for name in BEYOND)]
+            for entry in family.entries}  # fmt: skip
+    shown = {name: [cell.strip() == "yes" for cell in cells.split("|")]
+             for name, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", GUIDE["recurrent"], re.MULTILINE)}  # fmt: skip
+
+    assert shown == rows
 
 
 def test_every_page_of_the_guide_is_in_the_navigation() -> None:
@@ -70,7 +123,8 @@ def test_kinds_and_options_are_named() -> None:
 
 def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert len(README.splitlines()) <= 150
-    for link in re.findall(r"\]\(([^)]*)\)", README):
+    prose = re.sub("^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)]*)\)", prose):
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 
@@ -78,7 +132,8 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("material", reason="pip install 'normcheck[docs]'")
     out = tmp_path_factory.mktemp("site")
-    assert site.build(out) == len(GUIDE) + len(site.REFERENCE) + sum(map(len, pages.words().values()))
+    generated = len(site_sources.REFERENCE) + len(reference.PAGES)
+    assert site.build(out) == len(GUIDE) + generated + sum(map(len, pages.words().values()))
     return out
 
 
@@ -96,10 +151,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_markup_in_a_page_is_text() -> None:
-    page = pages.Page("a*b: a law", (("law", ("y = w * x_0 <b>", "https://x.org/a_b", "    code * 2")),))
+    page = pages.Page("a*b: a law", (("source", ("y = w * x_0 <b> $", "https://x.org/a_b", "    code * 2")),))
 
-    assert site.markdown(page) == (
-        "# a\\*b: a law\n\n## Law\n\ny = w \\* x\\_0 \\<b\\>\n\n<https://x.org/a_b>\n\n```\ncode * 2\n```\n"
+    assert site_sources.markdown(page) == (
+        "# a\\*b: a law\n\n## Source\n\ny = w \\* x\\_0 &lt;b\\> \\$\n\n<https://x.org/a_b>\n\n```\ncode * 2\n```\n"
     )
 
 
@@ -116,13 +171,99 @@ def served(built: Path) -> Iterator[str]:
         thread.join()
 
 
+SIZES = """[...document.querySelectorAll('math, mfrac, msqrt')].map(e => e.getBoundingClientRect())
+    .map(box => Math.min(box.width, box.height))"""
+PROSE = "document.querySelectorAll('pre, code').forEach(e => e.remove()), document.querySelector('article').innerText"
+
+
+def test_formulas_are_laid_out(browser: Any, served: str) -> None:
+    """A formula has a size and is no text with dollars or backslashes: on a kind, a law and an explanation."""
+    tab = browser.new_page()
+    tab.goto(f"{served}/kinds/layer_norm.html")
+    assert tab.locator("mfrac msqrt").count() == 1
+    for name in ("kinds/layer_norm", "laws/gradient-sums", *(page for page in EXECUTED if "$$" in GUIDE[page])):
+        tab.goto(f"{served}/{name}.html")
+        sizes = tab.evaluate(SIZES)
+        assert sizes, name
+        assert min(sizes) > 5, name
+        prose = tab.evaluate(PROSE)
+        assert not re.search(r"[$\\]", prose), (name, re.findall(r".*[$\\].*", prose))
+
+
+def test_every_picture_of_a_fault_is_small_and_drawn(built: Path, browser: Any, served: str) -> None:
+    """A page of a fault has a picture below 6 kB, or the sentence why not; the marks have a color in both schemes."""
+    pages_of_faults = [path.read_text(encoding="utf-8") for path in (built / "faults").glob("*-*.html")]
+    pictures = [found[0] for text in pages_of_faults if (found := re.search("<svg viewBox=.*?</svg>", text))]
+
+    assert all('<h2 id="what-it-does">' in text for text in pages_of_faults)
+    assert len(pages_of_faults) - len(pictures) == sum("No picture: the law" in text for text in pages_of_faults) < 40
+    assert max(map(len, pictures)) < 6000
+    for scheme in ("light", "dark"):
+        tab = browser.new_page(color_scheme=scheme)
+        tab.goto(f"{served}/faults/eps-outside-root.html")
+        colors = tab.evaluate(
+            "['right', 'faulty'].map(c => getComputedStyle(document.querySelector(`figure path.${c}`)).stroke)"
+        )
+        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert len({*colors, ground}) == 3
+
+
+def test_the_site_is_not_large(built: Path) -> None:
+    assert sum(path.stat().st_size for path in built.rglob("*") if path.is_file()) < 25_000_000
+
+
+def test_the_reference_of_the_command_line_is_complete() -> None:
+    """Every option of the plugin and every key of its ini table, each with what it does; every command."""
+    text = reference.command_line()
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "normcheck" / "pytest_plugin").glob("*.py")]
+    options = {option for source in sources for option in re.findall(r'"(--norm[a-z-]*)"', source)}
+    options |= {f"--norm-{form}" for form in report_options.FORMS}
+    keys = {key for source in sources for key in re.findall(r'addini\(\s*f?"([a-z_]+)"', source)}
+
+    assert sorted(options) == sorted(re.findall(r"^\| `(--norm[a-z-]*)", text, re.MULTILINE))
+    assert keys <= set(re.findall(r"^\| `(norm[a-z_]*)` \|", text, re.MULTILINE))
+    assert not re.search(r"^\|[^|]*\|\s*\|$", text, re.MULTILINE), "an option says nothing"
+    for command in cli.COMMANDS:
+        assert f"normcheck {command}" in text
+
+
+def test_the_reference_of_the_record_is_complete() -> None:
+    """Every property of the schema, at any depth."""
+    text = reference.record()
+    schema = json.loads((ROOT / "normcheck" / "report" / "schema.json").read_text(encoding="utf-8"))
+
+    def properties(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            yield from part.get("properties", {})
+        for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from properties(inner)
+
+    named = re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE)
+    assert sorted(name.rpartition(".")[2] for name in named) == sorted(properties(schema))
+    assert [name for name in schema["$defs"] if f"\n## {name}\n" not in text] == []
+
+
+def test_the_reference_of_the_api_is_complete() -> None:
+    """Every public name with its documentation, and every public function and property of a class."""
+    text = reference.api()
+    parts = dict(re.findall(r"\n##+ (\S+)\n\n(.*?)(?=\n##|\Z)", text, re.DOTALL))
+
+    for name in normcheck.__all__:
+        assert parts[name.replace("_", "\\_") if name.startswith("_") else name].strip()
+    for name in ("Verdict.to_json", "Verdict.plot", "Verdict.raise_for_findings", "Framework.formats"):
+        assert name in parts
+    assert [name for name, said in parts.items() if not re.sub("```.*?```", "", said, flags=re.DOTALL).strip()] == []
+
+
 def test_the_site_reads_well_and_needs_no_network(browser: Any, served: str) -> None:
     """Nothing is wider than the window, light or dark, no request leaves the machine, and the search finds a fault."""
     others: list[str] = []
     for width, scheme in product((1280, 390), ("light", "dark")):
         tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         tab.on("request", lambda request: None if request.url.startswith(served) else others.append(request.url))
-        for name in SHOWN:
+        for name in (
+            SHOWN if width > 390 else {**dict.fromkeys(SHOWN), **dict.fromkeys(f"{page}.html" for page in GUIDE)}
+        ):
             tab.goto(f"{served}/{name}")
             assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
     tab = browser.new_page()

@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 
 from normcheck.core.floats import Array
 from normcheck.core.result import Comparison, Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedArrays:
+    """Two arrays of one shape that a check has compared, and what came of it."""
+
+    observed: Array
+    expected: Array
+    comparison: Comparison
+
+
+_COMPARED: ContextVar[list[ComparedArrays] | None] = ContextVar("compared arrays", default=None)
+
+
+@contextmanager
+def compared_arrays() -> Iterator[list[ComparedArrays]]:
+    """A list of all arrays that are compared inside, for a picture of a finding."""
+    arrays: list[ComparedArrays] = []
+    token = _COMPARED.set(arrays)
+    try:
+        yield arrays
+    finally:
+        _COMPARED.reset(token)
 
 
 def bound_ratios(
@@ -59,7 +86,7 @@ def differ(
     if count < counted.size:
         ratio[~counted] = -1.0
     where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
-    return Comparison(
+    comparison = Comparison(
         law,
         count,
         float(ratio[where]),
@@ -69,3 +96,6 @@ def differ(
         detail,
         metrics or {},
     )
+    if (kept := _COMPARED.get()) is not None:
+        kept.append(ComparedArrays(observed, expected, comparison))
+    return comparison

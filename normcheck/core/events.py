@@ -24,10 +24,12 @@ class ClaimBound:
 
     @property
     def kind(self) -> str:
+        """The kind that is claimed."""
         return self.outcome.kind
 
     @property
     def target(self) -> str:
+        """What is checked, as it was named."""
         return self.outcome.target
 
 
@@ -48,10 +50,12 @@ class CheckDone:
 
     @property
     def kind(self) -> str:
+        """The kind that is claimed."""
         return self.outcome.kind
 
     @property
     def target(self) -> str:
+        """What is checked, as it was named."""
         return self.outcome.target
 
 

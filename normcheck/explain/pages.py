@@ -13,10 +13,14 @@ from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.family import KnownFault
 from normcheck.core.page import Section
 from normcheck.core.spec import Entry
-from normcheck.explain import conventions
+from normcheck.explain import conventions, fault_code
 from normcheck.explain.conventions import MEANINGS
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
+
+IN_REFERENCE = (
+    "What stands in the reference in place of the right step, where the suite proves that it finds this fault:"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,14 @@ def _fault(fault: KnownFault) -> Page:
     if lines is not None:
         sections.append(("wrong", tuple(f"    {line}" for line in lines.wrong)))
         sections.append(("right", (f"    {lines.right}",)))
+    else:
+        sections.append(("wrong", (IN_REFERENCE, *_code("\n\n".join(fault_code.changes(fault))))))
     return Page(f"{fault.name}: a fault", tuple(sections))
+
+
+def _code(text: str) -> Iterator[str]:
+    """Lines of code as paragraphs; an empty one would be none."""
+    yield from (f"    {line}" for line in text.splitlines() if line)
 
 
 def _convention(key: str) -> Page:

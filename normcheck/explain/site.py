@@ -9,83 +9,29 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from normcheck.core.errors import UsageError
-from normcheck.core.page import Section
-from normcheck.explain import pages
+from normcheck.explain.reference import PAGES
+from normcheck.explain.site_sources import REFERENCE, write
 
-GUIDE = Path(__file__).parent / "guide"
 NAVIGATION: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Guide", ("tutorial", "targets", "conventions", "options", "verdicts", "projects")),
     ("In CI", ("integration", "long_searches")),
+    ("Why", ("laws", "bounds", "gradcheck", "mean_constant", "activations")),
     ("Measurements", ("accuracy", "speed")),
     ("Beyond single layers", ("recurrent", "whitening", "processes", "networks")),
     ("About", ("testing", "limits")),
 )
 """The pages of the guide, by the heading below which they stand."""
 
-REFERENCE = {
-    "kinds": "Kinds", "laws": "Laws", "faults": "Known faults", "topics": "Topics", "conventions": "Conventions",
-}  # fmt: skip
-"""The parts of the reference, each a folder, and their titles."""
-
-_MARKED = str.maketrans({char: f"\\{char}" for char in "\\*_[]<>#|"})
-"""Characters that Markdown would read as markup."""
-
-
-def markdown(page: pages.Page) -> str:
-    """A page of the reference in Markdown; paragraphs that begin with four spaces are code."""
-    return "\n".join([f"# {page.title.translate(_MARKED)}", *(_section(section) for section in page.sections)]) + "\n"
-
-
-def _section(section: Section) -> str:
-    heading, paragraphs = section
-    return "\n".join(["", f"## {heading[:1].upper()}{heading[1:].translate(_MARKED)}", *_paragraphs(paragraphs)])
-
-
-def _paragraphs(paragraphs: Sequence[str]) -> Iterator[str]:
-    code = False
-    for text in paragraphs:
-        if text.startswith("    ") != code:
-            code = not code
-            yield "\n```" if code else "```"
-        if code:
-            yield text[4:]
-        else:
-            yield "\n" + (f"<{text}>" if text.startswith("https://") else text.translate(_MARKED))
-    if code:
-        yield "```"
-
-
-def _write_sources(folder: Path) -> None:
-    """Write every page in Markdown: the guide as it is, the reference from the catalog."""
-    shutil.copytree(GUIDE, folder)
-    for part in pages.PARTS:
-        (folder / part.name).mkdir()
-        lines = [f"# {REFERENCE[part.name]}", ""]
-        for name in part.names():
-            page = part.page(name)
-            (folder / part.name / f"{name}.md").write_text(markdown(page), encoding="utf-8")
-            lines.append(f"* [{name.translate(_MARKED)}]({name}.md){_gist(page)}")
-        (folder / part.name / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _gist(page: pages.Page) -> str:
-    """What an index says of a page: its first sentence."""
-    title = page.title.partition(": ")[2]
-    text = title if title not in {"a law", "a fault", "a convention"} else page.sections[0][1][0]
-    return f": {text.translate(_MARKED)}"
-
 
 def _configuration(sources: Path, out: Path) -> dict[str, Any]:
     guide = [{heading: [f"{name}.md" for name in names]} for heading, names in NAVIGATION]
-    reference = [{title: f"{part}/index.md"} for part, title in REFERENCE.items()]
+    reference = [*(f"{name}.md" for name in PAGES), *({title: f"{part}/index.md"} for part, title in REFERENCE.items())]
     return {
         "site_name": "normcheck",
         "docs_dir": str(sources),
@@ -99,13 +45,19 @@ def _configuration(sources: Path, out: Path) -> dict[str, Any]:
                 {"media": "(prefers-color-scheme: light)", "scheme": "default"},
                 {"media": "(prefers-color-scheme: dark)", "scheme": "slate"},
             ],
-            "features": ["navigation.footer", "content.code.copy", "search.highlight"],
+            "features": ["navigation.footer", "navigation.prune", "content.code.copy", "search.highlight"],
         },
         "plugins": ["search"],
-        "markdown_extensions": ["tables", "pymdownx.highlight", "pymdownx.superfences"],
-        "validation": {"omitted_files": "ignore"},  # pages of the reference stand in its indexes
+        "markdown_extensions": ["tables", "pymdownx.highlight", "pymdownx.superfences", MATHEMATICS],
+        "extra_css": ["site.css"],
+        "hooks": [str(Path(__file__).with_name("site_events.py"))],
+        "validation": {"omitted_files": "ignore", "anchors": "warn"},  # pages of the reference stand in its indexes
         "nav": ["index.md", *guide, {"Reference": reference}],
     }
+
+
+MATHEMATICS = "normcheck.explain.mathematics"
+"""The module, which Markdown imports: its libraries are those of the site."""
 
 
 class _Warnings(logging.Handler):
@@ -125,7 +77,7 @@ def build(out: Path) -> int:
     Raises `UsageError` if MkDocs is not installed, if the folder holds something else than a site, or if it cannot be
     written.
     """
-    if find_spec("mkdocs") is None or find_spec("material") is None:
+    if any(find_spec(name) is None for name in ("mkdocs", "material", "latex2mathml")):
         raise UsageError("the site is built by MkDocs: pip install 'normcheck[docs]'")
     if out.exists() and not (out.is_dir() and ((out / "sitemap.xml").exists() or not any(out.iterdir()))):
         raise UsageError(f"{out} exists and holds no site: name another folder")
@@ -135,7 +87,7 @@ def build(out: Path) -> int:
 
     with TemporaryDirectory() as folder:
         sources = Path(folder) / "docs"
-        _write_sources(sources)
+        write(sources)
         warned = _Warnings()
         logging.getLogger("mkdocs").addHandler(warned)
         try:
