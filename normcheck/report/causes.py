@@ -112,6 +112,21 @@ def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield f"{', '.join(names)}: {text}" + (f". Meant? Declare {words}" if declared else "")
 
 
+def input_shapes(record: Mapping[str, Any]) -> str:
+    """How many checks compared on each input shape of the contract; empty if it has none.
+
+    >>> input_shapes({"contract": {"input-shapes": "32x768"}, "input_shapes": {"32x768": 62}})
+    '32x768 in 62 checks'
+    >>> input_shapes({"contract": {"input-shapes": "32x768"}, "input_shapes": {}})
+    '32x768 in no check of this run'
+    """
+    asked = record.get("input_shapes", {})
+    if not asked:
+        declared = record.get("contract", {}).get("input-shapes", "")
+        return f"{declared} in no check of this run" if declared else ""
+    return ", ".join(f"{shape} in {_counted(count, 'check')}" for shape, count in asked.items())
+
+
 def short_target(record: Mapping[str, Any]) -> str:
     """The target without its module or file."""
     return str(record["target"]).rpartition(":")[2]

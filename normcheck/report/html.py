@@ -121,6 +121,8 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "contract", ", ".join(f"{key}={value}" for key, value in contract.items())
     if tightest:
         yield "tightest", f"{figure(tightest['share'])} of what is allowed, in {tightest['check']}"
+    if shapes := causes.input_shapes(record):
+        yield "input shapes", shapes
     yield "checks", ", ".join(f"{count} {status}" for status, count in record["checks"].items() if count)
     yield "compared", f"{record['compared']:,} numbers in {record['seconds']:.1f} s"
     yield from record.get("information", {}).items()

@@ -191,6 +191,8 @@ def implementation(record: Mapping[str, Any], width: int, *, full: bool = False)
     if record["tightest"]:
         yield from wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
                             f"in {record['tightest']['check']}", width)  # fmt: skip
+    if shapes := causes.input_shapes(record):
+        yield from wrapped("shapes", shapes, width)
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
     yield from speeds(record, width)
