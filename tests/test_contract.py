@@ -94,8 +94,8 @@ def test_through_says_what_the_gradient_passes() -> None:
     ({"varience": "biased"}, "unknown contract key 'varience'; did you mean 'variance'?"),
     ({"zzz": "1"}, "unknown contract key 'zzz'; known: accuracy, axis, batch-invariant, cast, empty, eps, eps-format, "
                    "eps-place, exact-to, form, formats, gradient, initial, input-shapes, momentum, ranks, "
-                   "running-variance, second-derivative, shapes, single-value, sizes, slack, tensors, translated, variance, "
-                   "weight, wrong-sizes"),
+                   "running-variance, second-derivative, shapes, single-value, sizes, slack, tensors, translated, "
+                   "variance, weight, wrong-sizes"),
     ({"eps-place": "outsied"}, "contract eps-place=outsied: did you mean 'outside'?"),
     ({"variance": "n-1"}, "contract variance=n-1: known: biased, unbiased"),
     ({"weight": "w+1"}, "contract weight=w+1: known: 1+w, w"),
