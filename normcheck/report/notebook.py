@@ -46,7 +46,7 @@ def _finding(record: Mapping[str, Any]) -> str:
         **dict(measured(record)),
         "case": case_words(record["case"]),
         "likely": record["likely"],
-        "meant?": f"declare {record['remedy']} if it is" if record["remedy"] else "",
+        "if meant": f"declare {record['remedy']}" if record["remedy"] else "",
         "source": record["source"],
         "replay": record["replay"],
     }

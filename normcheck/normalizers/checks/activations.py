@@ -115,7 +115,8 @@ def _lost(subject: Subject, case: Case) -> Comparison:
     cut, whole = np.square(np.minimum(y, 0.0)).sum(), np.square(y).sum()
     if not (np.isfinite(whole) and whole > 0.0):
         return Comparison("", 0, 0.0)
-    label = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
+    part, square = 100.0 * np.mean(y <= 0.0), 100.0 * cut / whole
+    label = f"sets {part:.0f} % of the outputs to 0, which have {square:.0f} % of the sum of their squares"
     return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": label})
 
 
