@@ -8,8 +8,8 @@ from typing import Any
 
 from normcheck.report.message import CONVENTIONS, UNEXPLAINED, case_words, is_exception, measured
 
-MOST_CHECKS = 3
-"""Checks that are named for one cause; of the others only the number is given."""
+MOST_CHECKS, ON_A_SCREEN = 6, 3
+"""Checks that are named for one cause, and in a terminal; of the others only the number is given."""
 
 COMMANDS = ("explain", "replay", "if meant")
 """Labels of texts that are commands."""
@@ -70,19 +70,20 @@ def title(cause: Mapping[str, Any]) -> str:
     return f"{cause['name']}, {how}"
 
 
-def cause(record: Mapping[str, Any], *, meant: bool = True) -> str:
+def cause(record: Mapping[str, Any], *, meant: bool = True, most: int = MOST_CHECKS) -> str:
     """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it.
 
-    The story of an exception has the case already. meant: with what declares it.
+    The story of an exception has the case already. meant: with what declares it. most: how
+    many checks are named.
     """
     checks = record["checks"]
     story = record["story"].partition(". ")[0].removesuffix(".")
     if record["name"] == UNEXPLAINED:
         story = "No known fault gives these numbers"
     declare = f" If this is meant, declare {record['declare']}." if meant and record["declare"] else ""
-    more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
+    more = f" and {len(checks) - most} more" if len(checks) > most else ""
     shown = f" {_telling(record['finding'])}." if not is_exception(record["finding"]) else ""
-    broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:MOST_CHECKS])}{more}."
+    broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:most])}{more}."
     named = [] if story and is_exception(record["finding"]) else [str(record["name"])]
     return f"{': '.join([*named, *([story] if story else [])])}.{declare}{shown}{broken}"
 
@@ -170,7 +171,7 @@ def failing_lines(record: Mapping[str, Any], *, replay: bool = False, page: bool
     found = record.get("causes", ())
     apart = not all(one["declare"] for one in found)  # else one command declares all
     for one in found:
-        yield "cause", cause(one, meant=apart)
+        yield "cause", cause(one, meant=apart, most=ON_A_SCREEN)
         if page and one.get("source"):  # a known fault
             yield "explain", f"normcheck explain {one['name']}"
         if replay:
