@@ -21,7 +21,9 @@ from normcheck.engine import claims, run, verdict
 from normcheck.engine.coverage import Coverage
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
-from normcheck.report import completeness, failures, files, message, notebook, terminal
+from normcheck.report import completeness, failures, files, message
+from normcheck.report.page import notebook
+from normcheck.report.terminal import implementation as terminal
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -99,7 +101,7 @@ class Verdict:
         the two was measured.
         """
         try:
-            from normcheck.report.picture import picture
+            from normcheck.report.page.picture import picture
         except ModuleNotFoundError as error:
             raise UsageError(f"a plot needs {error.name}: pip install 'normcheck[report]'") from None
         return picture(self._record())

@@ -13,8 +13,8 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
-from normcheck.report import finding_views, notebook
 from normcheck.report.message import MOST_ROWS, finding, measured
+from normcheck.report.page import finding_views, notebook
 
 RECORD = {
     "check": "value", "law": "|y - exact y| <= bound(width, conditioning, format)", "observed": 2.275e-10,

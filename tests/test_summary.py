@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pseudo_terminal import in_terminal
 
-from normcheck.report import terminal
-from normcheck.report.run_summary import summary
+from normcheck.report.terminal import implementation as terminal
+from normcheck.report.terminal.run_summary import summary
 
 FINDING = {
     "check": "value", "law": "|y - exact y| <= bound(width, conditioning, format)", "observed": 2.275e-10,

@@ -79,7 +79,7 @@ def _check(words: Sequence[str]) -> int:
 def _survey(words: Sequence[str]) -> int:
     """Every normalizer of installed libraries; what is found is kept, so that the same command goes on."""
     from normcheck.engine.survey.options import command
-    from normcheck.report import survey_files
+    from normcheck.report.survey import files as survey_files
 
     asked, interrupted, unlike = command(words), False, []
     tell = lambda text: print(text, file=sys.stderr, flush=True)
@@ -144,7 +144,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
     from normcheck.engine.claims import claims, conventions
     from normcheck.engine.run import TABLE_CHECKS, events
     from normcheck.engine.settings import Settings
-    from normcheck.report.terminal import deviates, table
+    from normcheck.report.terminal.implementation import deviates, table
 
     seen = []
     for event in events(claims(targets, conventions(words)), Settings("quick"), TABLE_CHECKS):
@@ -159,7 +159,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
 
 def _identify(target: str) -> int:
     from normcheck.identify.identify import identify
-    from normcheck.report.card import card_lines
+    from normcheck.report.terminal.card import card_lines
 
     for text in card_lines(identify(target).record(), columns()):
         print(text)
@@ -169,7 +169,7 @@ def _identify(target: str) -> int:
 def _explain(words: Sequence[str]) -> int:
     from normcheck.engine.own_kinds import add_from
     from normcheck.explain import pages
-    from normcheck.report.page import lines
+    from normcheck.report.terminal.explained import lines
 
     add_from(Path.cwd())
     if not words:

@@ -14,7 +14,7 @@ from normcheck.core.events import JOURNAL_SUFFIX
 from normcheck.engine import journal
 from normcheck.engine.batch import answers
 from normcheck.report import files
-from normcheck.report.comparison import compared
+from normcheck.report.terminal.comparison import compared
 
 
 def parser() -> argparse.ArgumentParser:

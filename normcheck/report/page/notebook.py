@@ -8,7 +8,15 @@ from typing import Any
 
 from normcheck.report import causes, completeness
 from normcheck.report.message import case_words, measured
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
+from normcheck.report.terminal.implementation import (
+    EXTENDED_HEADS,
+    HEADS,
+    NARROW,
+    WORDS,
+    extended_row,
+    has_table_row,
+    references,
+)
 
 GOOD, BAD = "#1a7f37", "#cf222e"
 """Colors that can be read on a light and on a dark ground."""

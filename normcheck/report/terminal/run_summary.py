@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from normcheck.report import causes, completeness
-from normcheck.report.terminal import (
+from normcheck.report.terminal.implementation import (
     Line,
     deviates,
     has_table_row,
@@ -67,7 +67,7 @@ def summary(run: Mapping[str, Any], width: int, *, full: bool = False, color: bo
 
 def _of_several(run: Mapping[str, Any], width: int, *, color: bool) -> Iterator[Line]:
     """A line for each implementation, then what makes some fail, then the warnings."""
-    from normcheck.report.summary_table import summary_table
+    from normcheck.report.terminal.summary_table import summary_table
 
     records = run["implementations"]
     yield from ((text, {}) for text in summary_table(records, width, color=color))
