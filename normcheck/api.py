@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from normcheck.core.claim import Implementation
+from normcheck.core.contract import with_input_shapes
 from normcheck.core.errors import CallError, FindingsError, UsageError
 from normcheck.core.events import ClaimBound, Event, outcomes_of, record
 from normcheck.core.result import ERROR, PASSED, Finding, Outcome
@@ -20,7 +21,9 @@ from normcheck.engine import claims, run, verdict
 from normcheck.engine.coverage import Coverage
 from normcheck.engine.search import shared
 from normcheck.engine.settings import Settings
-from normcheck.report import completeness, failures, files, message, notebook, terminal
+from normcheck.report import completeness, failures, files, message
+from normcheck.report.page import notebook
+from normcheck.report.terminal import implementation as terminal
 
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
@@ -51,6 +54,7 @@ class Verdict:
     gradient_shares: Mapping[str, Any]
     tightest: Mapping[str, Any] | None  # the check that came nearest to what is allowed
     not_checked: Mapping[str, str]  # what was not checked, and why
+    input_shapes: Mapping[str, int]  # of the contract, as asked: how many checks compared on each
     information: Mapping[str, str]
     expected_findings: Mapping[str, str]  # known findings that were met, and why they are accepted
     errors: tuple[str, ...]
@@ -97,7 +101,7 @@ class Verdict:
         the two was measured.
         """
         try:
-            from normcheck.report.picture import picture
+            from normcheck.report.page.picture import picture
         except ModuleNotFoundError as error:
             raise UsageError(f"a plot needs {error.name}: pip install 'normcheck[report]'") from None
         return picture(self._record())
@@ -113,6 +117,7 @@ def check(
     contract: Mapping[str, Any] | None = None,
     effort: str = "default",
     progress: Callable[[Event], object] | bool | None = None,
+    input_shapes: Sequence[Sequence[int]] | None = None,
 ) -> Verdict:
     """Check an implementation of a normalizer.
 
@@ -123,7 +128,8 @@ def check(
     "package.module:Name(groups=4)", a function, a torch.nn.Module class or instance, a pair (forward, backward) of
     numpy functions, or an `Implementation`. as_: the kind that it claims to be, or a `DefinedNormalizer`; None finds it
     out. contract: conventions that differ from torch's, {"eps-place": "outside"}. effort: smoke, quick, default or
-    deep; all but deep search the same cases each time. progress: a function that receives each event, or True for a
+    deep; all but deep search the same cases each time. input_shapes: shapes of your own, [(32, 768)], that are asked
+    beside those of the suite, with axes in torch's order. progress: a function that receives each event, or True for a
     line per check on stderr.
 
     Afterwards threads, warnings and the module search path are as before. Raises `UsageError` for an unknown kind,
@@ -134,7 +140,7 @@ def check(
     listen = _listener(progress)
     seen: list[Event] = []
     with _loading(target):
-        claim = _claim(target, as_, contract)
+        claim = _claim(target, as_, with_input_shapes(contract, input_shapes))
         with closing(run.events([claim], settings)) as stream:
             for event in stream:
                 seen.append(event)

@@ -28,7 +28,8 @@ import torch
 from normcheck.core.events import JOURNAL_SUFFIX, CheckDone, ClaimBound
 from normcheck.engine import journal
 from normcheck.pytest_plugin import collector, journal_file, suite_run  # noqa: F401  # loaded once, before the forks
-from normcheck.report import files, html  # noqa: F401
+from normcheck.report import files
+from normcheck.report.page import html  # noqa: F401
 
 CHECKS = "test_call or test_conventions or value or moments or sign or affine-map or eps-is-read or repeats"
 CLAIMS = ("layer_norm=torch.nn.functional:layer_norm", "rms_norm=torch.nn.functional:rms_norm")

@@ -27,7 +27,7 @@ from conftest import EVIL
 from normcheck.core.events import CheckDone, CheckStarted, ClaimBound, ClaimDone
 from normcheck.engine.run import events
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.report import terminal
+from normcheck.report.terminal import implementation as terminal
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((files("normcheck") / "report" / "schema.json").read_text())

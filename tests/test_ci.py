@@ -19,7 +19,8 @@ from normcheck.core.errors import UsageError
 from normcheck.core.result import FAILED, PASSED, Finding, Outcome
 from normcheck.engine.accepted_findings import of_saved_run, settle
 from normcheck.pytest_plugin import report_options
-from normcheck.report import badge, files, github, gitlab, markdown, problems, sarif
+from normcheck.report import files
+from normcheck.report.services import badge, github, gitlab, markdown, problems, sarif
 
 ROOT = Path(__file__).parent.parent
 HERE = Path()

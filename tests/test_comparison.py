@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from normcheck.cli import run as command
-from normcheck.report.comparison import compared
+from normcheck.report.terminal.comparison import compared
 
 NAMES = ("old.json", "new.json")
 

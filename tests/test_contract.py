@@ -41,7 +41,7 @@ def test_the_first_choice_is_the_default() -> None:
     assert {key: choices[0] for key, choices in CHOICES.items()} == {
         f.name.replace("_", "-"): getattr(default, f.name)
         for f in fields(Contract)
-        if f.name not in ("eps", "formats", "slack", "ranks", "tensors", "translated")
+        if f.name not in ("eps", "formats", "slack", "ranks", "tensors", "translated", "input_shapes")
     }
 
 
@@ -93,9 +93,9 @@ def test_through_says_what_the_gradient_passes() -> None:
     ({"epsplace": "outside"}, "unknown contract key 'epsplace'; did you mean 'eps-place'?"),
     ({"varience": "biased"}, "unknown contract key 'varience'; did you mean 'variance'?"),
     ({"zzz": "1"}, "unknown contract key 'zzz'; known: accuracy, axis, batch-invariant, cast, empty, eps, eps-format, "
-                   "eps-place, exact-to, form, formats, gradient, initial, momentum, ranks, running-variance, "
-                   "second-derivative, shapes, single-value, sizes, slack, tensors, translated, variance, weight, "
-                   "wrong-sizes"),
+                   "eps-place, exact-to, form, formats, gradient, initial, input-shapes, momentum, ranks, "
+                   "running-variance, second-derivative, shapes, single-value, sizes, slack, tensors, translated, "
+                   "variance, weight, wrong-sizes"),
     ({"eps-place": "outsied"}, "contract eps-place=outsied: did you mean 'outside'?"),
     ({"variance": "n-1"}, "contract variance=n-1: known: biased, unbiased"),
     ({"weight": "w+1"}, "contract weight=w+1: known: 1+w, w"),

@@ -16,7 +16,7 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events, in_order
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
-from normcheck.report.terminal import progress
+from normcheck.report.terminal.implementation import progress
 
 MINE = """
 import torch

@@ -22,7 +22,7 @@ from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.faults.wrong_lines import EXAMPLES, TEMPLATE, code
-from normcheck.report.page import lines
+from normcheck.report.terminal.explained import lines
 
 WORDS = [word for some in pages.words().values() for word in some]
 

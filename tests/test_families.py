@@ -27,7 +27,7 @@ from normcheck.engine.search import Effort, search
 from normcheck.frameworks.registry import REGISTERED
 from normcheck.normalizers import catalog
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.report.terminal import NARROW, deviates, extended_row, has_table_row, table
+from normcheck.report.terminal.implementation import NARROW, deviates, extended_row, has_table_row, table
 
 PAPER, PROMISED = Paper("Nobody", 2026, "Doubling", "https://example.org", "eq. 1"), Contract()
 

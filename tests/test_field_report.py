@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from normcheck.report import survey, survey_files
+from normcheck.report.survey import files as survey_files
+from normcheck.report.survey import tables as survey
 
 ROOT = Path(__file__).parent.parent
 STEM = ROOT / "docs" / "field_report"

@@ -15,7 +15,7 @@ from normcheck.core.contract import contract, words
 from normcheck.core.errors import UsageError
 from normcheck.identify.identify import identify
 from normcheck.identify.identity_report import IdentityReport
-from normcheck.report.card import card_lines
+from normcheck.report.terminal.card import card_lines
 
 CODE = str(Path(__file__).parent / "user_code" / "conventions.py")
 

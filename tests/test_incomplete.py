@@ -15,7 +15,8 @@ import normcheck
 from normcheck.core.result import FAILED, PASSED, Outcome
 from normcheck.engine import verdict
 from normcheck.engine.coverage import Coverage
-from normcheck.report import badge, completeness, problems
+from normcheck.report import completeness
+from normcheck.report.services import badge, problems
 
 MINE = """
 import os, sys

@@ -28,7 +28,7 @@ from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import Draw, Sizes, values
 from normcheck.normalizers.subject import Subject
-from normcheck.report.problems import locate
+from normcheck.report.services.problems import locate
 
 HERE = Path(__file__).name
 

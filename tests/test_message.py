@@ -13,8 +13,8 @@ from normcheck.engine import verdict
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.normalizers import faults
 from normcheck.normalizers.sampling.recipes import Draw
-from normcheck.report import finding_views, notebook
 from normcheck.report.message import MOST_ROWS, finding, measured
+from normcheck.report.page import finding_views, notebook
 
 RECORD = {
     "check": "value", "law": "|y - exact y| <= bound(width, conditioning, format)", "observed": 2.275e-10,
@@ -34,7 +34,7 @@ layer_norm mine.py:f: value does not hold
   case     float64 6x2, weight and bias, eps 1e-05, seed 0
   remark   the bound is mostly statistics
   likely   eps-ignored: Divides by the root alone
-  meant?   declare accuracy=one-pass if it is
+  if meant declare accuracy=one-pass
   source   Chan, Golub, LeVeque 1983
   replay   pytest --norm layer_norm=mine.py:f --norm-replay value/n=2
 
@@ -68,7 +68,7 @@ def test_what_is_not_known_has_no_line() -> None:
     told = finding("layer_norm", "mine.py:f", {**RECORD, **empty, "where": []})
 
     assert "likely" not in told
-    assert "meant?" not in told
+    assert "if meant" not in told
     assert "without normcheck" not in told
 
 

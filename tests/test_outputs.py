@@ -189,7 +189,7 @@ def test_a_full_disk_costs_one_file(project: pytest.Pytester, monkeypatch: pytes
 
 
 def test_a_form_that_cannot_be_made_costs_no_other(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("normcheck.report.gitlab.text", lambda *of: 1 / 0)
+    monkeypatch.setattr("normcheck.report.services.gitlab.text", lambda *of: 1 / 0)
     result = run(project, "--norm", SOUND, "--norm-gitlab", "gl.json", "--norm-sarif", "out.sarif")
 
     assert result.ret == 4

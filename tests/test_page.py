@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from normcheck.core.errors import UsageError
-from normcheck.report import files, html, plots
+from normcheck.report import files
+from normcheck.report.page import html, plots
 
 EVIL_TITLE = "taken"
 

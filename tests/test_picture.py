@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import normcheck
-from normcheck.report.picture import picture
-from normcheck.report.plots import ALONE, BAD, COLORS
+from normcheck.report.page.picture import picture
+from normcheck.report.page.plots import ALONE, BAD, COLORS
 
 RECORD = {
     "kind": "layer_norm", "target": "mine.py:$f$", "verdict": "failed",
@@ -69,7 +69,7 @@ def test_a_verdict_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {line.get_label() for line in by_condition.get_lines()} >= {"forward"}
     assert "closed form" in modes.get_xlabel()
 
-    monkeypatch.delitem(sys.modules, "normcheck.report.picture")
+    monkeypatch.delitem(sys.modules, "normcheck.report.page.picture")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(normcheck.UsageError, match=r"a plot needs matplotlib: pip install 'normcheck\[report\]'"):
         verdict.plot()

@@ -16,7 +16,7 @@ from normcheck.engine.claims import claims
 from normcheck.engine.settings import Settings
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.report.message import title
-from normcheck.report.terminal import implementation
+from normcheck.report.terminal.implementation import implementation
 
 FILE = Path(__file__).parent / "user_code" / "reported.py"
 REPORTS = (

@@ -18,13 +18,12 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import evaluate, partition
 from normcheck.normalizers.sampling.fit import fit, ranks
+from normcheck.normalizers.sampling.networks import network, on_network
 from normcheck.normalizers.sampling.recipes import (
     SMALL,
     WIDTHS,
     Draw,
     Sizes,
-    network,
-    on_network,
     parameters,
     rows,
     shape,

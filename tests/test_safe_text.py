@@ -19,8 +19,9 @@ from normcheck.core.foreign_code import first_line
 from normcheck.core.result import ERROR, Outcome
 from normcheck.core.safe_text import safe, safe_record
 from normcheck.engine import verdict
-from normcheck.report import files, github
-from normcheck.report.run_summary import summary
+from normcheck.report import files
+from normcheck.report.services import github
+from normcheck.report.terminal.run_summary import summary
 
 HERE = Path()
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|##\\w*\\[|(?<!\\S)::")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import os
 import re
 import subprocess
 import sys
@@ -13,8 +15,8 @@ from typing import Any
 import pytest
 from pseudo_terminal import in_terminal
 
-from normcheck.report import terminal
-from normcheck.report.run_summary import summary
+from normcheck.report.terminal import implementation as terminal
+from normcheck.report.terminal.run_summary import summary
 
 FINDING = {
     "check": "value", "law": "|y - exact y| <= bound(width, conditioning, format)", "observed": 2.275e-10,
@@ -24,8 +26,8 @@ FINDING = {
     "replay": "pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2", "script": [],
 }  # fmt: skip
 CAUSE = {
-    "name": "variance-unbiased", "story": "Normalizes with the variance that divides by n - 1.", "source": "",
-    "checks": ["conventions"], "declare": "variance=unbiased", "finding": FINDING,
+    "name": "variance-unbiased", "story": "Normalizes with the variance that divides by n - 1.",
+    "source": "pytorch/pytorch#1", "checks": ["conventions"], "declare": "variance=unbiased", "finding": FINDING,
 }  # fmt: skip
 WARNING = {"name": "accuracy=half:float16", "text": "statistics are kept in half", "declare": "accuracy=half"}
 ROW = dict.fromkeys(
@@ -74,8 +76,8 @@ layer_norm = mypkg.b:f     failed   one-pass-variance-            differs  4.1 s
                                     clamped
 layer_norm = mypkg.kernels.fused:layer_norm: failed: 1 cause, 1 law
   cause       variance-unbiased: Normalizes with the variance that divides by n
-              - 1. Meant? Declare variance=unbiased. In float64 6x2: found
-              2.275e-10 at [3, 0], 36.3 times what is allowed.
+              - 1. In float64 6x2: found 2.275e-10 at [3, 0], 36.3 times what is
+              allowed.
   replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
   if meant    pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-contract variance=unbiased
 layer_norm = mypkg.b:f: failed: 1 cause, 2 laws
@@ -83,8 +85,8 @@ layer_norm = mypkg.b:f: failed: 1 cause, 2 laws
               divides by n - 1. In float64 6x2: found 2.275e-10 at [3, 0], 36.3
               times what is allowed. Broken: value, moments.
   replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
-  warning     layer_norm: accuracy=half:float16: statistics are kept in half.
-              Meant? Declare accuracy=half
+  warning     layer_norm: accuracy=half:float16: statistics are kept in half. If
+              this is meant, declare accuracy=half
 Table 1 of the layer-norm paper, as measured: does the output stay the same?
 *d re-scales and +v re-centers: the weights W, one unit's, all data, one case.
 Beyond: does it fold into W; does an output read only its own case, own past?
@@ -102,15 +104,15 @@ layer_norm = mypkg.kernels.plain:layer_norm  passed                             
 layer_norm = mypkg.kernels.fused:layer_norm  failed   variance-unbiased                    agrees   4.1 s
 layer_norm = mypkg.b:f                       failed   one-pass-variance-clamped            differs  4.1 s
 layer_norm = mypkg.kernels.fused:layer_norm: failed: 1 cause, 1 law
-  cause       variance-unbiased: Normalizes with the variance that divides by n - 1. Meant? Declare variance=unbiased.
-              In float64 6x2: found 2.275e-10 at [3, 0], 36.3 times what is allowed.
+  cause       variance-unbiased: Normalizes with the variance that divides by n - 1. In float64 6x2: found 2.275e-10 at
+              [3, 0], 36.3 times what is allowed.
   replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
   if meant    pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-contract variance=unbiased
 layer_norm = mypkg.b:f: failed: 1 cause, 2 laws
   cause       one-pass-variance-clamped: Normalizes with the variance that divides by n - 1. In float64 6x2: found
               2.275e-10 at [3, 0], 36.3 times what is allowed. Broken: value, moments.
   replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
-  warning     layer_norm: accuracy=half:float16: statistics are kept in half. Meant? Declare accuracy=half
+  warning     layer_norm: accuracy=half:float16: statistics are kept in half. If this is meant, declare accuracy=half
 Table 1 of the layer-norm paper, as measured: does the output stay the same?
 *d re-scales and +v re-centers: the weights W, one unit's, all data, one case.
 Beyond: does it fold into W; does an output read only its own case, own past?
@@ -124,6 +126,62 @@ Cases asked: --norm-effort quick, the same cases in every run."""
 """Snapshots: what the run prints, read and found right."""
 
 
+def run_of_one(**more: Any) -> dict[str, Any]:
+    """One that is wrong by one cause, with all that a last screen has to say."""
+    accuracy = {
+        f"{name} {format}": {"class": "half" if format.endswith("16") else "sound", "share": 0.0312}
+        for name in ("forward", "backward", "parameters") for format in ("float64", "float32", "bfloat16", "float16")
+    }  # fmt: skip
+    reasons = dict.fromkeys((f"check-{n}" for n in range(13)), "asked with --norm-effort default")
+    one = record(
+        "mypkg.kernels.fused:layer_norm", verdict="failed", causes=[CAUSE], findings=[FINDING], warnings=[WARNING],
+        checks={"passed": 70, "failed": 1, "skipped": 20}, accuracy=accuracy, gradient_shares={"full": 0.1},
+        formats={"float64": "failed", "bfloat16": "right"}, tightest={"check": "value", "share": 0.0312},
+        not_checked=reasons | {"compiled": "asked with --norm-effort deep", "copies": "is no module"},
+        **{"information": {"calls": "aten::native_layer_norm"}} | more,
+    )  # fmt: skip
+    return {"settings": {"effort": "quick", "seed": None}, "implementations": [one]}
+
+
+ONE_AT_80 = """\
+layer_norm = mypkg.kernels.fused:layer_norm: failed: 1 cause, 1 law, 1 warning
+  cause       variance-unbiased: Normalizes with the variance that divides by n
+              - 1. In float64 6x2: found 2.275e-10 at [3, 0], 36.3 times what is
+              allowed.
+  explain     normcheck explain variance-unbiased
+  replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
+  if meant    pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-contract variance=unbiased
+  formats     float64: failed; bfloat16: right
+  warning     accuracy=half:float16; -v tells more
+  accuracy    forward, backward, parameters: half in bfloat16, float16; the rest
+              sound
+  checks      70 passed, 1 failed, 20 skipped; 1,000 numbers in 4.1 s
+  not checked 15: 13 (asked with --norm-effort default), 2 others; -v names all
+Table 1 of the layer-norm paper,    W    W    unit data data case fold own  own
+as measured (-v explains it)        *d   +v   *d   *d   +v   *d   in W case past
+layer_norm (derived)                yes  yes  no   yes  no   yes
+  mypkg.kernels.fused:layer_norm    yes  yes  no   yes  no   yes
+Cases asked: --norm-effort quick, the same cases in every run."""
+
+ONE_AT_120 = """\
+layer_norm = mypkg.kernels.fused:layer_norm: failed: 1 cause, 1 law, 1 warning
+  cause       variance-unbiased: Normalizes with the variance that divides by n - 1. In float64 6x2: found 2.275e-10 at
+              [3, 0], 36.3 times what is allowed.
+  explain     normcheck explain variance-unbiased
+  replay      pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-replay value/n=2
+  if meant    pytest --norm layer_norm=mypkg.kernels.fused:layer_norm --norm-contract variance=unbiased
+  formats     float64: failed; bfloat16: right
+  warning     accuracy=half:float16; -v tells more
+  accuracy    forward, backward, parameters: half in bfloat16, float16; the rest sound
+  checks      70 passed, 1 failed, 20 skipped; 1,000 numbers in 4.1 s
+  not checked 15: 13 (asked with --norm-effort default), 2 others; -v names all
+Table 1 of the layer-norm paper,                            W    W    unit data data case fold own  own
+as measured (-v explains it)                                *d   +v   *d   *d   +v   *d   in W case past
+layer_norm (derived)                                        yes  yes  no   yes  no   yes
+  mypkg.kernels.fused:layer_norm                            yes  yes  no   yes  no   yes
+Cases asked: --norm-effort quick, the same cases in every run."""
+
+
 def lines(run: Mapping[str, Any], width: int, **options: bool) -> list[str]:
     return [text for text, _ in summary(run, width, **options)]
 
@@ -133,13 +191,53 @@ def test_a_run_of_several(width: int, shown: str) -> None:
     assert "\n".join(lines(run_of_three(), width)) == shown
 
 
-def test_one_alone_is_told_in_full_and_so_are_all_with_v() -> None:
+@pytest.mark.parametrize(("width", "shown"), [(80, ONE_AT_80), (120, ONE_AT_120)])
+def test_a_run_of_one(width: int, shown: str) -> None:
+    assert "\n".join(lines(run_of_one(), width)) == shown
+
+
+def test_one_with_one_cause_fits_on_a_screen() -> None:
+    """24 rows of 80 columns, with the heading, and with what pytest prints below it."""
+    rows = sum(math.ceil(len(line) / 80) for line in lines(run_of_one(), 80))
+    assert rows + len(("normcheck", "short test summary info", "FAILED", "1 failed")) <= 24
+
+
+def test_the_screen_of_a_real_run_has_24_rows() -> None:
+    """From the heading to the last line of pytest, at 80 columns."""
+    claim = f"layer_norm={Path(__file__).parent / 'user_code' / 'fused.py'}:fast_layer_norm"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--norm", claim, "--norm-effort", "quick", "-q", "-p", "no:cacheprovider",
+         "-o", "addopts=", "-k", "test_accuracy or test_invariance or test_gradient or test_laws"],
+        capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+    heading, *shown = done.stdout.partition("= normcheck =")[2].splitlines()
+    assert set(heading) == {"="}
+    assert "1 cause" in shown[0]
+    assert 10 < 1 + sum(math.ceil(len(line) / 80) for line in shown) <= 24
+
+
+def test_v_tells_what_the_screen_of_one_leaves_out() -> None:
+    brief, full = ("\n".join(lines(run_of_one(), 80, full=one)) for one in (False, True))
+    for text in ("statistics are kept in half", "bfloat16 0.031 (half)", "aten::native_layer_norm", "copies (is no"):
+        assert text in full
+        assert text not in brief
+
+
+def test_input_shapes_are_always_told() -> None:
+    said = {"input-shapes": "64x768 is asked as 42x768"}
+    run = run_of_one(contract={"input-shapes": "64x768"}, input_shapes={"42x768": 41}, information=said)
+    assert "  shapes      42x768 in 41 checks" in lines(run, 80)
+    assert "  information input-shapes: 64x768 is asked as 42x768" in lines(run, 80)
+
+
+def test_one_alone_is_told_as_a_verdict_is() -> None:
     run = run_of_three()
     (one,) = run["implementations"][1:2]
     block = [text for text, _ in terminal.implementation(one, 80)]
 
     assert lines({**run, "implementations": [one]}, 80)[: len(block)] == block
-    assert lines(run, 80, full=True)[:3] == lines({**run, "implementations": run["implementations"][:1]}, 80)[:3]
+    alone = {**run, "implementations": run["implementations"][:1]}
+    assert lines(run, 80, full=True)[:3] == lines(alone, 80, full=True)[:3]
     assert "  not checked compiled (asked with --norm-effort deep)" in block
 
 

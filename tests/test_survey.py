@@ -23,7 +23,9 @@ from normcheck.engine.survey import examine, members, reproductions
 from normcheck.engine.survey.command import SurveyCommand
 from normcheck.engine.survey.journal import opened
 from normcheck.engine.survey.libraries import is_named, library
-from normcheck.report import survey_files, survey_markdown, survey_page
+from normcheck.report.survey import files as survey_files
+from normcheck.report.survey import markdown as survey_markdown
+from normcheck.report.survey import page as survey_page
 
 LAYERS = """\
 import torch

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from normcheck.cli import options
 from normcheck.cli.terminal import INTERRUPTED, USAGE, columns
 from normcheck.core.claim import split_kind
 from normcheck.core.errors import NormcheckError, UsageError, suggest
@@ -78,7 +79,7 @@ def _check(words: Sequence[str]) -> int:
 def _survey(words: Sequence[str]) -> int:
     """Every normalizer of installed libraries; what is found is kept, so that the same command goes on."""
     from normcheck.engine.survey.options import command
-    from normcheck.report import survey_files
+    from normcheck.report.survey import files as survey_files
 
     asked, interrupted, unlike = command(words), False, []
     tell = lambda text: print(text, file=sys.stderr, flush=True)
@@ -124,15 +125,7 @@ def _table(words: Sequence[str]) -> int:
     """The table of the field, or Table 1 of claims KIND=TARGET, as measured."""
     from normcheck.report.network_table import FORMS, text
 
-    parser = argparse.ArgumentParser(prog="normcheck table", allow_abbrev=False)
-    parser.add_argument("words", nargs="*", metavar="KIND | KIND=TARGET", help="rows; all kinds where none is named")
-    parser.add_argument(
-        "--of", action="append", default=[], metavar="TARGET", help="the row of a callable without entry"
-    )
-    parser.add_argument("--norm-contract", action="append", default=[], metavar="KEY=VALUE", help="of KIND=TARGET")
-    for form in FORMS:
-        parser.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=f"as {form}")
-    given = parser.parse_args(list(words))
+    given = options.table().parse_args(list(words))
     if any(_is_claim(word) for word in given.words):
         return _claimed_table(given.words, given.norm_contract)
     from normcheck.engine.network_table import record
@@ -151,7 +144,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
     from normcheck.engine.claims import claims, conventions
     from normcheck.engine.run import TABLE_CHECKS, events
     from normcheck.engine.settings import Settings
-    from normcheck.report.terminal import deviates, table
+    from normcheck.report.terminal.implementation import deviates, table
 
     seen = []
     for event in events(claims(targets, conventions(words)), Settings("quick"), TABLE_CHECKS):
@@ -166,7 +159,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
 
 def _identify(target: str) -> int:
     from normcheck.identify.identify import identify
-    from normcheck.report.card import card_lines
+    from normcheck.report.terminal.card import card_lines
 
     for text in card_lines(identify(target).record(), columns()):
         print(text)
@@ -176,7 +169,7 @@ def _identify(target: str) -> int:
 def _explain(words: Sequence[str]) -> int:
     from normcheck.engine.own_kinds import add_from
     from normcheck.explain import pages
-    from normcheck.report.page import lines
+    from normcheck.report.terminal.explained import lines
 
     add_from(Path.cwd())
     if not words:
@@ -195,10 +188,7 @@ def _adapt(words: Sequence[str]) -> int:
     """A wrapper for a target that cannot be called as it is."""
     from normcheck.engine.adapt import adapted
 
-    parser = argparse.ArgumentParser(prog="normcheck adapt", allow_abbrev=False)
-    parser.add_argument("target", metavar="TARGET", help="package.module:Name or path/to/file.py:Name")
-    parser.add_argument("--as", dest="kind", default="", metavar="KIND", help="the kind that it is meant to be")
-    given = parser.parse_args(list(words))
+    given = options.adapt().parse_args(list(words))
     print(adapted(given.target, given.kind))
     return 0
 
@@ -212,12 +202,7 @@ def _report(words: Sequence[str]) -> int:
 
 def _docs(words: Sequence[str]) -> int:
     """Build the site of the documentation."""
-    parser = argparse.ArgumentParser(
-        prog="normcheck docs",
-        description="Build the documentation as a site of static files; python -m http.server serves it.",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where it is written")
-    out = parser.parse_args(list(words)).out
+    out = options.docs().parse_args(list(words)).out
     from normcheck.explain import site
 
     print(f"{site.build(out)} pages; to read them: python -m http.server --directory {shlex.quote(str(out))}")

@@ -1,7 +1,8 @@
 """What a shell completes of a command line: commands, kinds, files and their functions, options, conventions, pages.
 
 argcomplete speaks with the shell (`pip install 'normcheck[completion]'`); this is the parser that it asks. Options are
-those of the plugin of pytest, which the command passes on.
+those of a command that has its own, and else those of the plugin of pytest, which the command passes on. What follows
+an option is decided by its metavar.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from normcheck.core.contract import CHOICES
+from normcheck.cli.options import PARSERS
+from normcheck.core.contract import TRANSLATIONS, VALUES, Contract, values
+from normcheck.core.floats import FORMATS
 from normcheck.core.target import split
+from normcheck.engine.search import EFFORTS
 from normcheck.explain import pages
 
-CLAIMED = ("", "table", "--norm")
+CLAIMED = ("",)
 """What precedes a KIND=TARGET."""
-TARGETED = (*CLAIMED, "identify", "adapt")
+TARGETED = (*CLAIMED, "identify")
 """What precedes a TARGET."""
 
 
@@ -30,7 +34,19 @@ def complete(commands: Sequence[str]) -> None:
         import argcomplete
     except ModuleNotFoundError:
         return
-    argcomplete.autocomplete(parser(commands), always_complete_options="long")
+    first = os.environ.get("COMP_LINE", "").split()[1:2]
+    made = of_command(first[0]) if first and first[0] in PARSERS else parser(commands)
+    argcomplete.autocomplete(made, always_complete_options="long")
+
+
+def of_command(name: str) -> argparse.ArgumentParser:
+    """A parser of the command line of a command that has options of its own."""
+    own = PARSERS[name]()
+    for action in own._actions:  # noqa: SLF001  # argparse has no public list of its options
+        _completed(action)
+    made = argparse.ArgumentParser(prog="normcheck", add_help=False, allow_abbrev=False)
+    made.add_subparsers().add_parser(name, parents=[own], add_help=False, allow_abbrev=False)
+    return made
 
 
 def parser(commands: Sequence[str]) -> argparse.ArgumentParser:
@@ -40,14 +56,17 @@ def parser(commands: Sequence[str]) -> argparse.ArgumentParser:
     for name in ("--self-check", "--version", "--help"):
         made.add_argument(name, action="store_true")
     for names, attributes in _of_plugin():
-        added: Any = made.add_argument(*names, **attributes)
-        if names == ("--norm",):
-            added.completer = lambda prefix, **_: list(claims(prefix))
-        elif names == ("--norm-contract",):
-            added.completer = lambda prefix, **_: list(conventions(prefix))
-        elif attributes.get("metavar") not in ("FILE", "RUN.json") and "choices" not in attributes:
-            added.completer = lambda **_: []  # numbers and reasons are no files
+        _completed(made.add_argument(*names, **attributes))
     return made
+
+
+def _completed(action: Any) -> None:
+    """Give an option the completer of its metavar; argcomplete completes files, folders and choices itself."""
+    several = str(action.metavar)
+    if several in COMPLETERS:
+        action.completer = lambda prefix, **_: list(COMPLETERS[several](prefix))
+    elif several not in PATHS and action.type is not Path and not action.choices:
+        action.completer = lambda **_: []  # numbers, reasons and libraries are no files
 
 
 class _Options:
@@ -101,12 +120,28 @@ def claims(prefix: str) -> Iterator[str]:
 
 
 def conventions(prefix: str) -> Iterator[str]:
-    """KEY= for each convention, and its values behind that."""
+    """KEY= for each key of a contract, and its values behind that."""
     key, equals, _ = prefix.partition("=")
     if equals:
-        yield from (f"{key}={value}" for value in CHOICES.get(key, ()))
+        yield from (
+            f"{key}={value}" for value in {**VALUES, "translated": TRANSLATIONS, "formats": FORMATS}.get(key, ())
+        )
     else:
-        yield from (f"{name}=" for name in CHOICES)
+        yield from (f"{name}=" for name in values(Contract()))
+
+
+def kinds(prefix: str) -> Iterator[str]:
+    """The name of each kind."""
+    yield from pages.words()["kinds"]
+
+
+def efforts(prefix: str) -> Iterator[str]:
+    """The name of each effort."""
+    yield from EFFORTS
+
+
+def _kinds_or_claims(prefix: str) -> Iterator[str]:
+    yield from claims(prefix) if "=" in prefix else [*kinds(prefix), *claims(prefix)]
 
 
 def targets(prefix: str) -> Iterator[str]:
@@ -142,3 +177,16 @@ def _files(prefix: str, suffix: str = "", then: str = "") -> Iterator[str]:
                 yield f"{head}{slash}{one.name}/"
             elif one.name.endswith(suffix):
                 yield f"{head}{slash}{one.name}{then}"
+
+
+PATHS = ("FILE", "RUN.json")
+"""Metavars of options that take a path."""
+COMPLETERS: dict[str, Callable[[str], Iterator[str]]] = {
+    "KIND": kinds,
+    "TARGET": targets,
+    "[KIND=]TARGET": claims,
+    "KIND | KIND=TARGET": _kinds_or_claims,
+    "KEY=VALUE": conventions,
+    "EFFORT": efforts,
+}
+"""What may stand for a metavar, given the beginning of it."""

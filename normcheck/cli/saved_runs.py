@@ -14,18 +14,23 @@ from normcheck.core.events import JOURNAL_SUFFIX
 from normcheck.engine import journal
 from normcheck.engine.batch import answers
 from normcheck.report import files
-from normcheck.report.comparison import compared
+from normcheck.report.terminal.comparison import compared
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    made = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
+    made.add_argument("run", type=Path, metavar="RUN.json",
+                      help="a run saved with --norm-json, its journal, or answers of check --many")  # fmt: skip
+    made.add_argument("later", type=Path, nargs="?", metavar="LATER.json", help="print what changed in this run")
+    for form, text in files.FORMS.items():
+        made.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
+    return made
 
 
 def report(words: Sequence[str]) -> int:
     """A saved run in other forms, or what changed from one saved run to another."""
-    parser = argparse.ArgumentParser(prog="normcheck report", allow_abbrev=False)
-    parser.add_argument("run", type=Path, metavar="RUN.json",
-                        help="a run saved with --norm-json, its journal, or answers of check --many")  # fmt: skip
-    parser.add_argument("later", type=Path, nargs="?", metavar="LATER.json", help="print what changed in this run")
-    for form, text in files.FORMS.items():
-        parser.add_argument(f"--{form}", type=Path, metavar="FILE", help=text)
-    given = vars(parser.parse_args(list(words)))
+    given = vars(parser().parse_args(list(words)))
     place, later = given.pop("run"), given.pop("later")
     run = _saved(place)
     paths = [(form, path) for form, path in given.items() if path is not None]

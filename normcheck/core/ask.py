@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from normcheck.core.check import Check
+from normcheck.core.contract import shape_words
 from normcheck.core.errors import IN_BACKWARD, CallError, UnsuitedError
 from normcheck.core.foreign_code import quiet
 from normcheck.core.kept import keeping
@@ -66,6 +67,7 @@ class Fold:
         self.warnings: dict[str, CheckWarning] = {}
         self.finding: Finding | None = None  # on the last case, the smallest after shrinking
         self.telling: Finding | None = None  # on the case that convinces most
+        self.input_shapes: dict[str, None] = {}
         self.witnessed = False
         self.best: tuple[Any, Any, Comparison] | None = None  # the comparison nearest to a witness
         self.started = time.perf_counter()
@@ -73,6 +75,9 @@ class Fold:
     def add(self, draw: Any, case: Any, comparison: Comparison) -> bool:
         """Add a comparison. Returns whether it violates the law."""
         self.compared += comparison.compared
+        given = getattr(draw, "input_shape", ())  # only the draws of families that take the shapes of a contract
+        if given and comparison.compared:
+            self.input_shapes[shape_words(given)] = None
         self.metrics = merge((self.metrics, comparison.metrics))
         self.refused |= comparison.refused
         self.notes |= comparison.notes
@@ -101,7 +106,7 @@ class Fold:
         return Outcome(
             self.subject.entry.name, self.subject.name, self.check.name, status, self.compared, self.bound_ratio,
             self.metrics, found, why, seconds=time.perf_counter() - self.started, absent=self.refused,
-            notes=self.notes, warnings=tuple(self.warnings.values()),
+            notes=self.notes, warnings=tuple(self.warnings.values()), input_shapes=tuple(self.input_shapes),
         )  # fmt: skip
 
     def _shown(self) -> Finding | None:

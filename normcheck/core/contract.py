@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
-from normcheck.core.errors import UsageError, suggest
+from normcheck.core.errors import UsageError, shortened, suggest
 from normcheck.core.floats import FLOAT32, FORMATS
 
 GRADIENTS = {
@@ -50,6 +51,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 TRANSLATIONS = ("compiled", "exported", "onnx")
 """Programs that a tool makes of the code, which a contract can demand."""
+
+EXAMPLE_SHAPES = "32x768,4x16x1024"
+"""Of what the key for input shapes takes."""
 
 VALUES = {**CHOICES, "ranks": ("3", "2", "4"), "tensors": ("local", "dtensor")}
 """The same with the keys that are no convention of a single process."""
@@ -95,6 +99,7 @@ class Contract:
     ranks: str = "3"  # number of processes that run an implementation which divides its input among processes
     translated: tuple[str, ...] = ()  # the programs made of it that must be right too: compiled, exported, onnx
     tensors: str = "local"  # each of these processes is given its shard; dtensor: its part of a torch DTensor
+    input_shapes: tuple[tuple[int, ...], ...] = ()  # of a project's own, asked beside those of the suite
     formats: tuple[str, ...] | None = None  # those that it claims to compute in; None: all, and a lack is a warning
     slack: float = 1.0  # every bound is multiplied by it
 
@@ -140,10 +145,8 @@ def _value(key: str, text: str) -> object:
             what = "a positive number" if key == "slack" else "a number that is not negative"
             raise UsageError(f"contract {key}={text}: {key} takes {what}")
         return number
-    if key == "formats":
-        return _names(key, text, text, "format", FORMATS)
-    if key == "translated":
-        return _names(key, text, text, "program", TRANSLATIONS)
+    if key in SEVERAL:
+        return SEVERAL[key](key, text)
     if key == "accuracy" and ":" in text:
         name, _, some = text.partition(":")
         if name in CHOICES[key]:
@@ -153,6 +156,25 @@ def _value(key: str, text: str) -> object:
     if text not in VALUES[key]:
         raise UsageError(f"contract {key}={text}: {suggest(text, VALUES[key])}")
     return text
+
+
+MOST_AXES = 8
+"""Axes of an input shape; no kind has as many."""
+
+
+def input_shapes(text: str) -> tuple[tuple[int, ...], ...]:
+    """Input shapes from words, each once. Raises `UsageError` for what is no shape.
+
+    >>> input_shapes("32x768, 4x16x1024")
+    ((32, 768), (4, 16, 1024))
+    """
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        sizes = word.split("x")
+        if len(sizes) > MOST_AXES or not all(re.fullmatch("[1-9][0-9]{0,8}", size) for size in sizes):
+            what = "shapes are sizes above 0 joined by x, and shapes are joined by commas"
+            raise UsageError(f"contract input-shapes={shortened(text)}: {what}, as in {EXAMPLE_SHAPES}")
+    return tuple(dict.fromkeys(tuple(int(size) for size in word.split("x")) for word in words))
 
 
 def _joined(key: str, text: str) -> str:
@@ -189,12 +211,25 @@ def contract(conventions: Mapping[str, str], base: Contract | None = None) -> Co
     return replace(base or Contract(), **changes)  # type: ignore[arg-type]  # values checked one by one above
 
 
+def shape_words(shape: tuple[int, ...]) -> str:
+    """A shape as the contract writes it.
+
+    >>> shape_words((4, 16, 1024))
+    '4x16x1024'
+    """
+    return "x".join(map(str, shape))
+
+
+def _word(one: str | tuple[int, ...]) -> str:
+    return one if isinstance(one, str) else shape_words(one)
+
+
 def values(made: Contract) -> dict[str, str]:
     """Every convention, by key as text."""
     out = {}
     for f in fields(Contract):
         value = getattr(made, f.name)
-        out[_key(f)] = ",".join(value) if isinstance(value, tuple) else str(value)
+        out[_key(f)] = ",".join(map(_word, value)) if isinstance(value, tuple) else str(value)
     return out
 
 
@@ -202,3 +237,30 @@ def words(made: Contract) -> dict[str, str]:
     """The conventions that differ from the default, by key as text: the inverse of `contract`."""
     default = values(Contract())
     return {key: value for key, value in values(made).items() if value != default[key]}
+
+
+SEVERAL: dict[str, Callable[[str, str], tuple[object, ...]]] = {
+    "formats": lambda key, text: _names(key, text, text, "format", FORMATS),
+    "translated": lambda key, text: _names(key, text, text, "program", TRANSLATIONS),
+    "input-shapes": lambda key, text: input_shapes(text),
+}
+"""Keys whose value is several, joined by commas, to how it is read."""
+
+
+def with_input_shapes(declared: Mapping[str, Any] | None, shapes: Iterable[Any] | None) -> dict[str, Any]:
+    """A contract with input shapes, as Python code and TOML give them: [(32, 768), (4, 16, 1024)].
+
+    Raises `UsageError` for what are no shapes.
+    """
+    out = dict(declared or {})
+    if shapes is None:
+        return out
+    some = list(shapes) if isinstance(shapes, (list, tuple)) else []
+    if not some or not all(isinstance(one, (list, tuple)) and _are_sizes(one) for one in some):
+        text = shortened(repr(shapes))
+        raise UsageError(f"input_shapes={text}: write a list of shapes, as in [(32, 768), (4, 16, 1024)]")
+    return out | {"input-shapes": ",".join(shape_words(tuple(one)) for one in some)}
+
+
+def _are_sizes(some: Sequence[Any]) -> bool:
+    return bool(some) and all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in some)

@@ -131,6 +131,7 @@ class Family:
     refusals: Callable[[Any], tuple[CheckWarning, ...]] = _no_refusals  # what torch's own accepts, and this does not
     counterpart: Callable[[Any], str] = _no_counterpart  # the target of torch's own function of an entry
     near: Callable[[Any, Any, Any, Any], bool] = _never  # whether two answers to a case of a subject differ by rounding
+    given_shapes: bool = False  # whether a case can have an input shape that a contract names
     devices: bool = False  # whether its cases can lie on another device than the processor
     ranks: bool = False  # whether its implementations run in several processes at a time
     script: Callable[[Any, Any], tuple[str, ...]] = _no_script  # plain code that shows a wrong answer to a case

@@ -158,6 +158,7 @@ class Outcome:
     diagnosis: tuple[str, ...] = ()  # names of the faults that explain the finding, most likely first
     warnings: tuple[CheckWarning, ...] = ()
     failing: tuple[str, ...] = ()  # other formats in which the law does not hold on the case of the finding
+    input_shapes: tuple[str, ...] = ()  # of the contract, on which something was compared
 
     def record(self) -> dict[str, Any]:
         """The outcome as plain values, for sending it from a worker process; `outcome` is the inverse."""
@@ -169,6 +170,7 @@ class Outcome:
         out["metrics"] = {key: number(ratio) for key, ratio in self.metrics.items()}
         out["absent"], out["contract"] = dict(self.absent), dict(self.contract)
         out["notes"], out["diagnosis"], out["failing"] = dict(self.notes), list(self.diagnosis), list(self.failing)
+        out["input_shapes"] = list(self.input_shapes)
         out["warnings"] = [warning.record() for warning in self.warnings]
         out["finding"] = None if self.finding is None else self.finding.record()
         made: dict[str, Any] = safe_record(out)
@@ -181,6 +183,7 @@ def outcome(record: Mapping[str, Any]) -> Outcome:
     values["bound_ratio"] = float(values["bound_ratio"])
     values["metrics"] = {key: float(ratio) for key, ratio in values["metrics"].items()}
     values["diagnosis"], values["failing"] = tuple(values["diagnosis"]), tuple(values["failing"])
+    values["input_shapes"] = tuple(values["input_shapes"])
     values["warnings"] = tuple(CheckWarning(**warning) for warning in values["warnings"])
     found = values["finding"]
     if found is not None:

@@ -56,6 +56,7 @@ class Evidence:
     experiments: tuple[Experiment, ...]
     traces: tuple[Trace, ...] = ()
     changes: Changes | None = None  # from call to call
+    given_shapes: bool = False  # whether all that failed is of input shapes that the contract names
     budget: AnswerBudget = field(default_factory=AnswerBudget)  # of all hypotheses together
 
     @property
@@ -135,7 +136,8 @@ def of_checks(subject: Subject, failed: Sequence[tuple[Check, Sequence[Any]]]) -
         traces += new
         if not new:
             found += check_experiments(subject, check, draws, wrong_only=wrong, most_wrong=8 if wrong else 12)
-    return Evidence(subject, tuple(found), tuple(traces))
+    given = all(draw.input_shape for _, draws in failed for draw in draws)
+    return Evidence(subject, tuple(found), tuple(traces), given_shapes=given)
 
 
 def _cost(question: Question) -> float:

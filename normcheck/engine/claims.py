@@ -8,7 +8,7 @@ from typing import Any
 
 from normcheck import families
 from normcheck.core.claim import Implementation, parse, split_kind
-from normcheck.core.contract import contract
+from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import CallError, UsageError
 from normcheck.core.safe_text import safe
 
@@ -110,10 +110,18 @@ def _checked(made: Implementation, declared: Mapping[str, str]) -> Claim:
     try:
         families.get(made.kind)
         complete = replace(made, contract={**made.contract, **declared})
-        _raise_unless_asked(made.kind, contract(complete.contract).translated)
+        demanded = contract(complete.contract)
+        _raise_unless_asked(made.kind, demanded.translated)
+        _raise_unless_shaped(made.kind, demanded)
     except UsageError as error:
         return Claim(safe(str(made.kind)), made.name, None, str(error))
     return Claim(made.kind, made.name, complete)
+
+
+def _raise_unless_shaped(kind: str, demanded: Contract) -> None:
+    """Raise `UsageError` for input shapes of a kind whose cases have none."""
+    if demanded.input_shapes and not families.of(families.get(kind)).given_shapes:
+        raise UsageError(f"input-shapes: {kind} is checked on inputs of the suite alone: leave its input shapes out")
 
 
 def _raise_unless_asked(kind: str, programs: Iterable[str]) -> None:

@@ -4,6 +4,7 @@
 implementations = ["layer_norm=mypkg.kernels:fast_layer_norm", "rms_norm[weight=1+w]=mypkg.norms:RMSNorm"]
 packages = ["mypkg"]  # whose marked code is checked
 contract = { eps-place = "outside" }  # of all of them
+input_shapes = [[32, 768], [4, 16, 1024]]  # that are asked of all of them, beside those of the suite
 effort = "quick"
 strict = true
 """
@@ -18,6 +19,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from normcheck.core.contract import with_input_shapes
 from normcheck.core.errors import UsageError, suggest
 
 TABLES = ("tool", "normcheck")
@@ -25,14 +27,15 @@ TABLES = ("tool", "normcheck")
 ENTRIES = "expected"
 """The key of the findings that a project has accepted, which `accepted_file` reads."""
 LISTS, TEXTS, SWITCHES, MAPPINGS = ("implementations", "packages"), ("effort",), ("strict",), ("contract",)
-KEYS = (*LISTS, *TEXTS, *SWITCHES, *MAPPINGS, ENTRIES)
+SHAPES = "input_shapes"
+KEYS = (*LISTS, *TEXTS, *SWITCHES, *MAPPINGS, SHAPES, ENTRIES)
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectTable:
     """What a project checks, beside the options of pytest: words KIND[KEY=VALUE ...]=TARGET, and packages with marks.
 
-    contract: conventions of all of them. effort: empty where none is chosen.
+    contract: conventions of all of them, with the input shapes that are asked. effort: empty where none is chosen.
     """
 
     implementations: tuple[str, ...] = ()
@@ -47,7 +50,8 @@ def project_table(path: Path) -> ProjectTable:
     given = content_of(path, text_of(path)).get
     return ProjectTable(
         implementations=tuple(given("implementations", ())), packages=tuple(given("packages", ())),
-        contract=given("contract", {}), effort=given("effort", ""), strict=given("strict", False),
+        contract=with_input_shapes(given("contract", {}), given(SHAPES, None)),
+        effort=given("effort", ""), strict=given("strict", False),
     )  # fmt: skip
 
 
@@ -63,7 +67,9 @@ def content_of(path: Path, text: str) -> dict[str, Any]:
             raise UsageError(
                 f"{line_of(path, text, key)}: [tool.normcheck] has an unknown key {key!r}; {suggest(key, KEYS)}"
             )
-        if key != ENTRIES:
+        if key == SHAPES:
+            _require_shapes(line_of(path, text, key), value)
+        elif key != ENTRIES:
             _require(f"{line_of(path, text, key)}: {key} of [tool.normcheck]", key, value)
     return dict(content)
 
@@ -79,6 +85,14 @@ def _require(what: str, key: str, value: Any) -> None:
         raise UsageError(f"{what} is {type_in_toml(value)}; write true or false")
     if key in MAPPINGS and not (isinstance(value, dict) and all(isinstance(one, str) for one in value.values())):
         raise UsageError(f'{what} is no table of texts; write it as in {key} = {{ eps-place = "outside" }}')
+
+
+def _require_shapes(where: str, value: Any) -> None:
+    try:
+        with_input_shapes({}, value)
+    except UsageError:
+        example = f"{SHAPES} = [[32, 768], [4, 16, 1024]]"
+        raise UsageError(f"{where}: {SHAPES} of [tool.normcheck] is no list of shapes, as in {example}") from None
 
 
 def line_of(path: Path, text: str, key: str, index: int = 0) -> str:

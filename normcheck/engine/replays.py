@@ -42,7 +42,8 @@ def replay_command(claim: Claim, subject: BoundSubject, case: str) -> str:
     declared = implementation.contract
     if contract(declared) != subject.contract:
         declared = words(subject.contract)
-    parts = [f"--norm-contract {key}={value}" for key, value in declared.items()]
+    # the id of a case has its shape
+    parts = [f"--norm-contract {key}={value}" for key, value in declared.items() if key != "input-shapes"]
     where = [] if DEVICE.get() == PROCESSOR else [f"--norm-device {DEVICE.get()}"]
     replay = " ".join([*parts, *where, f"--norm-replay {shlex.quote(case)}"])
     if not isinstance(implementation.target, str):

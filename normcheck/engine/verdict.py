@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -148,6 +149,7 @@ def implementation(
         "gradient_shares": gradient_shares(metrics),
         "tightest": None if tightest is None else {"check": tightest.check, "share": number(tightest.bound_ratio)},
         "not_checked": absent | {o.check: o.reason for o in outcomes if o.status in (SKIPPED, INCONCLUSIVE)},
+        "input_shapes": dict(Counter(shape for o in outcomes for shape in o.input_shapes)),
         "information": {what: text for o in outcomes for what, text in o.notes.items()},
         "expected_findings": {o.check: o.expected for o in outcomes if o.expected},
         "errors": list(dict.fromkeys(o.reason for o in outcomes if o.status == ERROR)),

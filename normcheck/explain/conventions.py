@@ -168,6 +168,12 @@ MEANINGS: dict[str, Meaning] = {
         other="compiled (torch.compile), exported (torch.export), onnx (run by onnxruntime); none by default",
         example="exported",
     ),
+    "input-shapes": Meaning(
+        "Shapes of a project's own inputs, which each check that can asks beside those of the suite.",
+        other="sizes joined by x, with axes in the order of torch: (cases, channels, *space) or (*cases, width); "
+        "several joined by commas; none by default",
+        example="32x768,4x16x80",
+    ),
     "formats": Meaning(
         "The formats that it claims to compute in; a lack of others is no warning.",
         other="names joined by commas; all where it is left out", example=FLOAT32.name,

@@ -77,6 +77,7 @@ FAMILY = Family(
     counterpart=lambda entry: FUNCTIONS.get(entry.name, ""),
     near=near,
     isolate=Remote,
+    given_shapes=True,
     devices=True,
     network=network,
 )

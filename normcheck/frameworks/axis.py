@@ -38,6 +38,11 @@ def moved_case(case: Case) -> Case:
     return case.but(x=there(case.x), dy=there(case.dy), tangent=there(case.tangent), units_first=True)
 
 
+def moved_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a case from that of the input of the call: axis 1 is its last axis."""
+    return (shape[0], *shape[2:], *shape[1:2])
+
+
 def _back(array: Array | None) -> Array | None:
     return None if array is None or array.ndim < 2 else np.ascontiguousarray(np.moveaxis(array, 1, -1))
 

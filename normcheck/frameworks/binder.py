@@ -228,9 +228,8 @@ def subject_of(loaded: LoadedTarget, claim: Implementation, normalizer: Normaliz
             constructed=constructed,
             composed=composed,
         )
-        if conventions.shapes == "some":
-            domain = own_shapes.restricted(found)
-            found = replace(found, domain=domain)
+        domain = own_shapes.declared(found, moved=moved)
+        found = replace(found, domain=domain)
         if not domain.state:
             return found
         reasons = dict.fromkeys(programs.OF_FUNCTIONS, "") if loaded.operations is None else dict(loaded.operations())

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from normcheck.core.errors import CallError
+from normcheck.core.errors import CallError, UsageError
+from normcheck.frameworks.axis import moved_shape
 from normcheck.normalizers.reference.oracle import evaluate
 from normcheck.normalizers.sampling.fit import fit
+from normcheck.normalizers.sampling.input_shapes import with_input_shapes
 from normcheck.normalizers.sampling.recipes import Draw, small
 from normcheck.normalizers.subject import Domain, Subject
 
@@ -19,6 +21,20 @@ other entries, in sets of a dozen, differ by more."""
 
 LEFT_OUT = "shapes"
 """Key of the note on the shapes that are left out."""
+
+
+def declared(subject: Subject, *, moved: bool) -> Domain:
+    """The domain as the contract has it: without shapes that are no kind of it, and with the input shapes it names.
+
+    moved: whether the call takes the last axis of a case as axis 1; the contract's shapes are those of the call.
+    Raises `UsageError` for an input shape that it cannot take.
+    """
+    domain = restricted(subject) if subject.contract.shapes == "some" else subject.domain
+    placed = moved_shape if moved else tuple
+    made = with_input_shapes(subject.normalizer, domain, subject.contract.input_shapes, placed)
+    if isinstance(made, str):
+        raise UsageError(f"{subject.name}: {made}")
+    return made
 
 
 def restricted(subject: Subject) -> Domain:

@@ -188,6 +188,7 @@ class Domain:
     affine: tuple[str, ...] = ("both",)  # parameters that may be given: both, weight, none, bias
     dims: tuple[int | None, ...] = (0,)
     sizes: Sizes | None = None  # of a layer whose sizes are fixed
+    input_shapes: tuple[tuple[int, ...], ...] = ()  # that the contract names: they are asked beside the drawn ones
     refused: frozenset[int] = frozenset()  # numbers of members of a set on which it raises
     eps: float | None = None  # None: eps is an argument; else the fixed value
     empty: tuple[str, ...] = ("sets",)  # what an input may have zero of: sets, members of a set

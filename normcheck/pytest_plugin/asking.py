@@ -54,21 +54,24 @@ class Verifier:
         as_: str,
         contract: dict[str, str] | None = None,
         effort: str | None = None,
+        input_shapes: list[tuple[int, ...]] | None = None,
     ) -> None:
         """Check a target as a normalizer; the test fails with every law that does not hold.
 
         target: a function, a torch.nn.Module class or instance, a pair of numpy functions, or the text that names one.
         as_: the kind, as in "layer_norm". contract: conventions that differ, as in {"eps-place": "outside"}.
+        input_shapes: shapes of the project, as in [(32, 768)], that are asked beside those of the suite.
         """
         from normcheck.core.errors import UsageError
 
         config, node = self._request.config, self._request.node
-        words = [f"{key}={value}" for key, value in (contract or {}).items()]
         chosen = effort or project.effort(config)
         try:
             limits = isolation_options.limits(config, ()) if isinstance(target, str) else None
             with quiet_imports():
+                from normcheck.core.contract import with_input_shapes
                 from normcheck.pytest_plugin.suite_run import settings_of, verification
+            words = [f"{key}={value}" for key, value in with_input_shapes(contract, input_shapes).items()]
             questions, events = verification(target, as_, words, settings_of(config, chosen, limits))
         except UsageError as error:
             pytest.fail(f"normcheck: {error}", pytrace=False)

@@ -21,7 +21,7 @@ from normcheck.engine.verdict import INCOMPLETE, environment
 from normcheck.pytest_plugin import report_options
 from normcheck.pytest_plugin.journal_file import JournalFile
 from normcheck.pytest_plugin.stash_keys import RESUMED, SUITE
-from normcheck.report.run_summary import summary
+from normcheck.report.terminal.run_summary import summary
 
 
 class Collector:

@@ -72,6 +72,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--norm-translated", metavar="NAMES",
         help="programs made of the code that must be right too: of compiled, exported, onnx, joined by commas",
     )  # fmt: skip
+    conditions.addoption(
+        "--norm-input-shape", action="append", default=[], metavar="SHAPE",
+        help="an input shape of yours, as in 32x768, that is asked beside those of the suite (repeatable)",
+    )  # fmt: skip
     conditions.addoption("--norm-effort", choices=EFFORTS, help="examples per property (default: default)")
     conditions.addoption(
         "--norm-ranks", type=int, choices=(2, 3, 4), metavar="N",
@@ -183,10 +187,12 @@ def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> Non
     from normcheck.pytest_plugin import xdist
 
     config.pluginmanager.register(xdist, "normcheck-xdist")
-    of_project = [f"{key}={value}" for key, value in project.said(config, "contract", {}).items()]
+    of_project = project.words(config)
     words = [*of_project, *config.getini("norm_contract"), *config.getoption("norm_contract")]
     if config.getoption("norm_gradient"):
         words.append(f"gradient={config.getoption('norm_gradient')}")
+    if config.getoption("norm_input_shape"):
+        words.append(f"input-shapes={','.join(config.getoption('norm_input_shape'))}")
     if config.getoption("norm_translated"):
         words.append(f"translated={config.getoption('norm_translated')}")
     limits = isolation_options.limits(config, claims)  # before anything is loaded here

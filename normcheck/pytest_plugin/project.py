@@ -31,6 +31,12 @@ def said(config: pytest.Config, key: str, otherwise: Any = None) -> Any:
     return (getattr(table, key) if table is not None else None) or otherwise
 
 
+def words(config: pytest.Config) -> list[str]:
+    """The conventions that the table declares for all implementations, as KEY=VALUE."""
+    table = config.stash[TABLE]
+    return [] if table is None else [f"{key}={value}" for key, value in table.contract.items()]
+
+
 def effort(config: pytest.Config) -> str:
     """The effort that is chosen: by an option, by pytest's configuration, by the table, in this order."""
     chosen: str = config.getoption("norm_effort") or config.getini("norm_effort") or said(config, "effort", "default")

@@ -96,7 +96,7 @@ def lines(config: pytest.Config, run: dict[str, Any], written: dict[Path, str]) 
 
     written: what `write` returned.
     """
-    from normcheck.report import github
+    from normcheck.report.services import github
 
     for path, failure in written.items():
         yield f"not written: {failure}" if failure else f"written: {path}"

@@ -56,6 +56,6 @@ def header(config: pytest.Config, settings: dict[str, Any] | None) -> str | None
     """The options that repeat a run, printed before anything can go wrong. settings: None where no suite runs."""
     if settings is None:  # the tests of a project may use the fixture
         return f"normcheck: --norm-seed {config.option.norm_seed}" if config.option.norm_seed else None
-    from normcheck.report.run_summary import replay_options
+    from normcheck.report.terminal.run_summary import replay_options
 
     return f"normcheck: {replay_options(settings)}"

@@ -29,7 +29,8 @@ from normcheck.engine.settings import Settings, replayed_case
 from normcheck.engine.verdict import environment
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.pytest_plugin import project, seed
-from normcheck.report import files, problems
+from normcheck.report import files
+from normcheck.report.services import problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from normcheck.report.message import CONVENTIONS, UNEXPLAINED, case_words, is_exception, measured
 
-MOST_CHECKS = 6
-"""Checks that are named for one cause; of the others only the number is given."""
+MOST_CHECKS, ON_A_SCREEN = 6, 3
+"""Checks that are named for one cause, and in a terminal; of the others only the number is given."""
 
-COMMANDS = ("replay", "if meant")
+COMMANDS = ("explain", "replay", "if meant")
 """Labels of texts that are commands."""
 
 
@@ -70,21 +70,22 @@ def title(cause: Mapping[str, Any]) -> str:
     return f"{cause['name']}, {how}"
 
 
-def cause(record: Mapping[str, Any]) -> str:
+def cause(record: Mapping[str, Any], *, meant: bool = True, most: int = MOST_CHECKS) -> str:
     """One cause in a few sentences: its name, what it does, the case that convinces, the checks that show it.
 
-    The story of an exception has the case already.
+    The story of an exception has the case already. meant: with what declares it. most: how
+    many checks are named.
     """
     checks = record["checks"]
     story = record["story"].partition(". ")[0].removesuffix(".")
     if record["name"] == UNEXPLAINED:
         story = "No known fault gives these numbers"
-    meant = f" Meant? Declare {record['declare']}." if record["declare"] else ""
-    more = f" and {len(checks) - MOST_CHECKS} more" if len(checks) > MOST_CHECKS else ""
+    declare = f" If this is meant, declare {record['declare']}." if meant and record["declare"] else ""
+    more = f" and {len(checks) - most} more" if len(checks) > most else ""
     shown = f" {_telling(record['finding'])}." if not is_exception(record["finding"]) else ""
-    broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:MOST_CHECKS])}{more}."
+    broken = "" if checks == [CONVENTIONS] else f" Broken: {', '.join(checks[:most])}{more}."
     named = [] if story and is_exception(record["finding"]) else [str(record["name"])]
-    return f"{': '.join([*named, *([story] if story else [])])}.{meant}{shown}{broken}"
+    return f"{': '.join([*named, *([story] if story else [])])}.{declare}{shown}{broken}"
 
 
 def _telling(finding: Mapping[str, Any]) -> str:
@@ -109,7 +110,22 @@ def warnings(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         names = list(dict.fromkeys(one["name"] for one in some))
         declared = list(dict.fromkeys(one["declare"] for one in some if one["declare"]))
         words = "it" if declared == names else ", ".join(declared)
-        yield f"{', '.join(names)}: {text}" + (f". Meant? Declare {words}" if declared else "")
+        yield f"{', '.join(names)}: {text}" + (f". If this is meant, declare {words}" if declared else "")
+
+
+def input_shapes(record: Mapping[str, Any]) -> str:
+    """How many checks compared on each input shape of the contract; empty if it has none.
+
+    >>> input_shapes({"contract": {"input-shapes": "32x768"}, "input_shapes": {"32x768": 62}})
+    '32x768 in 62 checks'
+    >>> input_shapes({"contract": {"input-shapes": "32x768"}, "input_shapes": {}})
+    '32x768 in no check of this run'
+    """
+    asked = record.get("input_shapes", {})
+    if not asked:
+        declared = record.get("contract", {}).get("input-shapes", "")
+        return f"{declared} in no check of this run" if declared else ""
+    return ", ".join(f"{shape} in {_counted(count, 'check')}" for shape, count in asked.items())
 
 
 def short_target(record: Mapping[str, Any]) -> str:
@@ -134,19 +150,30 @@ def _declared(record: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in record.get("contract", {}).items()]
 
 
-def lines(record: Mapping[str, Any], *, replay: bool = False) -> Iterator[tuple[str, str]]:
+def lines(record: Mapping[str, Any], *, replay: bool = False, brief: bool = False) -> Iterator[tuple[str, str]]:
     """A label and a text for each cause and each warning, and the command that declares all causes, if it can.
 
-    replay: with the command that asks the case of a cause again.
+    replay: with the command that asks the case of a cause again. brief: of all warnings the names alone.
     """
-    yield from failing_lines(record, replay=replay)
+    yield from failing_lines(record, replay=replay, page=replay)
+    names = dict.fromkeys(one["name"] for one in record.get("warnings", ()))
+    if brief and names:
+        yield "warning", f"{', '.join(names)}; -v tells more"
+        return
     yield from (("warning", text) for text in warnings(record.get("warnings", ())))
 
 
-def failing_lines(record: Mapping[str, Any], *, replay: bool = False) -> Iterator[tuple[str, str]]:
-    """A label and a text for each cause, the command that declares all causes, and what was found by format."""
-    for one in record.get("causes", ()):
-        yield "cause", cause(one)
+def failing_lines(record: Mapping[str, Any], *, replay: bool = False, page: bool = False) -> Iterator[tuple[str, str]]:
+    """A label and a text for each cause, the command that declares all causes, and what was found by format.
+
+    page: with the command that prints the page of a fault.
+    """
+    found = record.get("causes", ())
+    apart = not all(one["declare"] for one in found)  # else one command declares all
+    for one in found:
+        yield "cause", cause(one, meant=apart, most=ON_A_SCREEN)
+        if page and one.get("source"):  # a known fault
+            yield "explain", f"normcheck explain {one['name']}"
         if replay:
             yield "replay", one["finding"]["replay"]
     yield from conditions(record)

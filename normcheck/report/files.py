@@ -27,6 +27,9 @@ FORMS = {
 }
 """The name and description of each form."""
 
+PAGES = ("html",)
+"""The forms that people look at in a browser; the others are for services."""
+
 REQUIRED_LIBRARIES = {"html": ("jinja2", "matplotlib")}
 """Libraries that a form needs; they come with the extra `report`."""
 
@@ -59,7 +62,8 @@ def text(run: Mapping[str, Any], form: str, path: Path, root: Path) -> str:
     if form == "json":
         return json.dumps(run, indent=1, allow_nan=False) + "\n"
     require_libraries(form)
-    writer: Callable[[Mapping[str, Any], Path, Path], str] = importlib.import_module(f"normcheck.report.{form}").text
+    module = importlib.import_module(f"normcheck.report.{'page' if form in PAGES else 'services'}.{form}")
+    writer: Callable[[Mapping[str, Any], Path, Path], str] = module.text
     return writer(run, path, root)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,22 +13,38 @@ from normcheck.report.message import is_exception
 MOST_ALIKE = 3
 """So many names are written of those that differ in numbers only."""
 
-MOST_BRIEF = 2
-"""With more names than this, a brief text has their number."""
+FEW, LONGEST = 2, 40
+"""Names that are written in a brief text, and characters of the reason that it has of more of them."""
 
 
-def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = (), *, brief: bool = False) -> str:
+def counted(reasons: Mapping[str, str]) -> str:
+    """How many names have the most frequent reason, and how many another; few names are written as they are.
+
+    >>> counted({"compiled": "asked with --norm-effort deep"})
+    'compiled (asked with --norm-effort deep)'
+    >>> counted({"a": "takes no momentum", "b": "takes no momentum", "c": "is no module", "d": "x 1", "e": "x 2"})
+    '5: 2 (takes no momentum), 3 others; -v names all'
+    """
+    if len(reasons) <= FEW:
+        return with_reason(reasons)
+    grouped: dict[str, list[str]] = {}
+    for why in reasons.values():
+        grouped.setdefault(_without_numbers(why), []).append(why)
+    most = max(grouped.values(), key=len)
+    others = len(reasons) - len(most)
+    first = f"{len(most)} ({textwrap.shorten(most[0], LONGEST, placeholder=' ...')})"
+    return f"{len(reasons)}: {first}{f', {others} others' if others else ''}; -v names all"
+
+
+def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = ()) -> str:
     """A text that groups names by their reason; reasons that differ in numbers only are one.
 
-    told: causes that are written beside it, whose exceptions are not repeated. brief: count the names of a reason.
+    told: causes that are written beside it, whose exceptions are not repeated.
 
     >>> with_reason({"inputs 2x3": "raised ValueError: 6 of 4", "inputs 2x4": "raised ValueError: 8 of 4"})
     'inputs 2x3, inputs 2x4 (raised ValueError: 6 of 4)'
     >>> with_reason({f"inputs {n}x3": "raised ValueError" for n in range(9)})
     'inputs 0x3, inputs 1x3, inputs 2x3 and 6 more (raised ValueError)'
-    >>> with_reason({"history": "takes no momentum", "state-dict": "takes no momentum",
-    ...              "whole-life": "takes no momentum", "folding": "is no module"}, brief=True)
-    '3 items (takes no momentum); folding (is no module); -v names all'
     """
     stories = [_without_numbers(cause["story"]) for cause in told if is_exception(cause["finding"])]
     grouped: dict[str, list[tuple[str, str]]] = {}
@@ -37,11 +54,7 @@ def with_reason(reasons: Mapping[str, str], told: Iterable[Mapping[str, Any]] = 
     for key, some in grouped.items():
         exception = key.removeprefix("raised ").replace(IN_BACKWARD, "")
         why = "raised, see the cause" if any(exception in story for story in stories) else some[0][1]
-        names = [what for what, _ in some]
-        counted = brief and len(names) > MOST_BRIEF
-        out.append(f"{f'{len(names)} items' if counted else ', '.join(_alike(names))} ({why})")
-    if brief and any(len(some) > MOST_BRIEF for some in grouped.values()):
-        out.append("-v names all")
+        out.append(f"{', '.join(_alike(what for what, _ in some))} ({why})")
     return "; ".join(out)
 
 

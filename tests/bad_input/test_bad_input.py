@@ -23,7 +23,7 @@ from normcheck.engine.claims import claims, conventions
 from normcheck.engine.settings import Settings, isolation_limits, replayed_case
 from normcheck.families import CHECKS_BY_NAME
 from normcheck.report import files, schema
-from normcheck.report.sarif import text as sarif_text
+from normcheck.report.services.sarif import text as sarif_text
 
 EXPECTED = "[[tool.normcheck.expected]]\n"
 RIGHT = 'target = "m:f"\ncheck = "value"\nreason = "r"\n'

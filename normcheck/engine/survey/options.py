@@ -21,24 +21,31 @@ writes STEM.json, .md and .html: what the survey tells, without the paths of thi
 """
 
 
-def command(words: Sequence[str]) -> SurveyCommand:
-    """The command that the words of a command line ask for."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    made = argparse.ArgumentParser(
         prog="normcheck survey", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Find every normalizer of installed libraries by name and behavior, and check each in a process.",
         epilog=EPILOG,
     )  # fmt: skip
-    parser.add_argument("libraries", nargs="*", metavar="LIBRARY",
-                        help="a package or module, as torch.nn (default: all that import a framework)")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("normcheck-survey"), metavar="FOLDER",
-                        help="where it is written, and goes on (default: normcheck-survey)")  # fmt: skip
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
-    parser.add_argument("--effort", default="quick", help="of each check: smoke, quick (default), default, deep")
-    parser.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
-    parser.add_argument("--verify", action="store_true", help="run the scripts of the findings of the survey in FOLDER")
-    parser.add_argument("--report", type=Path, metavar="STEM", help="write a report of the survey in FOLDER")
-    given = parser.parse_args(list(words))
+    made.add_argument("libraries", nargs="*", metavar="LIBRARY",
+                      help="a package or module, as torch.nn (default: all that import a framework)")  # fmt: skip
+    made.add_argument("--out", type=Path, default=Path("normcheck-survey"), metavar="FOLDER",
+                      help="where it is written, and goes on (default: normcheck-survey)")  # fmt: skip
+    made.add_argument("--jobs", type=int, default=0, metavar="N", help="how many at a time (default: one for a core)")
+    made.add_argument(
+        "--effort", default="quick", metavar="EFFORT", help="of each check: smoke, quick (default), default, deep"
+    )
+    made.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
+    made.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    made.add_argument("--verify", action="store_true", help="run the scripts of the findings of the survey in FOLDER")
+    made.add_argument("--report", type=Path, metavar="STEM", help="write a report of the survey in FOLDER")
+    return made
+
+
+def command(words: Sequence[str]) -> SurveyCommand:
+    """The command that the words of a command line ask for."""
+    given = parser().parse_args(list(words))
     limits = Limits(given.seconds, given.gigabytes, given.seconds)
     if given.libraries and (given.verify or given.report):
         raise UsageError("--verify and --report are about the survey in the folder --out: name no library")

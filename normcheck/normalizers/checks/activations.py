@@ -51,12 +51,12 @@ def unbiased(case: Case) -> Case:
 def standing_out(case: Case, truth: Truth, signs: Array) -> tuple[Case, Array]:
     """The case with all of the first set and of the last 0 but one entry; and where these entries are, as a mask.
 
-    signs: of the input's shape; the entry of the first set has the sign there, that of the last the opposite one.
+    signs: of the input's shape, as the first set has them; the last has the opposite ones. A single set is the first.
     """
     part = truth.partition
     flat, sign = part.gather(case.x).copy(), part.gather(np.broadcast_to(signs, case.x.shape))
     where = np.zeros(flat.shape, dtype=bool)
-    for row, size in ((0, 4.0), (-1, -4.0)):
+    for row, size in ((0, 4.0), (-1, -4.0))[: part.sets]:
         flat[row] = 0.0
         flat[row, 0] = size * sign[row, 0]
         where[row, 0] = True
@@ -115,7 +115,8 @@ def _lost(subject: Subject, case: Case) -> Comparison:
     cut, whole = np.square(np.minimum(y, 0.0)).sum(), np.square(y).sum()
     if not (np.isfinite(whole) and whole > 0.0):
         return Comparison("", 0, 0.0)
-    label = f"cuts {100.0 * np.mean(y <= 0.0):.0f} % of the entries, {100.0 * cut / whole:.0f} % of the square"
+    part, square = 100.0 * np.mean(y <= 0.0), 100.0 * cut / whole
+    label = f"sets {part:.0f} % of the outputs to 0, which have {square:.0f} % of the sum of their squares"
     return Comparison("", 0, 0.0, notes={"ReLU at weight 1 and bias 0": label})
 
 
@@ -188,7 +189,8 @@ def slopes(subject: Subject, case: Case) -> Comparison:
     """
     truth = truth_of(subject, case)
     shift = np.zeros(()) if truth.bias is None else truth.bias
-    case, where = standing_out(case, truth, -np.sign(_gain(truth)) * np.where(shift < 0, -1.0, 1.0))
+    farther = np.sign(_gain(truth)) * np.where(shift < 0, -1.0, 1.0)  # the sign that the bias does not oppose
+    case, where = standing_out(case, truth, farther if truth.partition.sets == 1 else -farther)
     truth = truth_of(subject, case)
     part, k = truth.partition, truth.setting
     y, off = answer_of(subject, case).y, forward_bound(subject, truth)

@@ -181,6 +181,6 @@ def _lacks(subject: Subject) -> str:
 CHECKS = (
     Check("batch-invariance", LAW, "vllm-project/vllm#48391", batch_invariance,
           NormalizerSpace(small, formats=(FLOAT32,), widths=(64,), sets=(4,), affine=("both", "weight"), offsets=False,
-                          once=True),
+                          once=True, given_shapes=False),  # batches of 4,096 cases of any width take too much memory
           concerns=lambda normalizer: normalizer.independent, lacks=_lacks, least="default", cost=math.inf),
 )  # fmt: skip

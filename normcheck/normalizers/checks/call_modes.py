@@ -281,7 +281,7 @@ CHECKS = (
            replace(_SPACE, once=True), least="quick"),
     replace(
         use_check("function-transforms", "vjp, jacrev and vmap give what a plain call gives", _FUNCTIONAL,
-                  uses.FUNCTIONAL, replace(_SPACE, widths=(3, 4, 6), sets=(4,))),
+                  uses.FUNCTIONAL, replace(_SPACE, widths=(3, 4, 6), sets=(4,), given_shapes=False)),
         lacks=offers_gradient(*uses.FUNCTIONAL),
     ),
     replace(

@@ -25,7 +25,7 @@ from normcheck.normalizers.checks.accuracy import needs_evaluation
 from normcheck.normalizers.checks.invariance import estimated, expects_statistics, through
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.sampling.recipes import network, on_network
+from normcheck.normalizers.sampling.networks import network, on_network
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import extended
@@ -121,7 +121,7 @@ def ask_independence(*, evaluation: bool) -> Ask:
 
 _SPACE = NormalizerSpace(
     network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
-    affine=("both", "weight", "none"),
+    affine=("both", "weight", "none"), given_shapes=False,
 )  # fmt: skip
 
 CHECKS = (

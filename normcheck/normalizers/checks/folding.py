@@ -22,7 +22,8 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.sampling.recipes import Draw, network, state
+from normcheck.normalizers.sampling.networks import network
+from normcheck.normalizers.sampling.recipes import Draw, state
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
@@ -121,6 +122,6 @@ CHECKS = (
           affine, _FAR, has_state, needs_evaluation),
     Check("folding", "y(W d + c) = (a W) d + (a c + b)", "pytorch/pytorch#34932", folded,
           NormalizerSpace(below, formats=(FLOAT64, FLOAT32), widths=(4, 6, 12), sets=(4, 6), offsets=False,
-                affine=("both", "weight", "none", "bias"), scales=(0, 6, 10)),
+                affine=("both", "weight", "none", "bias"), scales=(0, 6, 10), given_shapes=False),
           has_state, needs_evaluation, cost=2.0),
 )  # fmt: skip

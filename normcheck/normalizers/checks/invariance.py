@@ -23,7 +23,7 @@ from normcheck.normalizers.checks.accuracy import has_state, needs_evaluation
 from normcheck.normalizers.checks.within_bounds import Ask, answer_of, truth_of
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.reference.oracle import Truth, evaluate, held_eps
-from normcheck.normalizers.sampling.recipes import network, on_network
+from normcheck.normalizers.sampling.networks import network, on_network
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import COLUMNS, Column, holds
@@ -159,6 +159,7 @@ def expects_statistics(normalizer: Normalizer) -> bool:
 _SPACE = NormalizerSpace(
     network, formats=(FLOAT64, FLOAT32), widths=(3, 4, 6), offsets=False, eps=(1e-5, 1e-3),
     affine=("both", "weight", "none"), deltas=(2.0, 4.0, 0.5, 0.25, 3.0, 1.5, 0.75), scales=(0, -3, -8, 5),
+    given_shapes=False,
 )  # fmt: skip
 
 TABLE = tuple(Check(c.name, c.law, SOURCE, ask_column(c, evaluation=False), _SPACE) for c in COLUMNS)

@@ -31,7 +31,7 @@ NUMBER = "is a number"
 WITHOUT_HISTORY = "running statistics have no history of calls, whose inputs would be kept in memory"
 """The law that a batch in training leaves no graph behind."""
 
-LAW = "after every operation the running statistics are those of the ledger"
+LAW = "after every operation the running statistics are those computed in float64"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,7 @@ from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, 
 from normcheck.normalizers.normalizer import Normalizer, Partition
 from normcheck.normalizers.reference.nonlinear import tanh_slope
 from normcheck.normalizers.reference.oracle import Truth, partition
-from normcheck.normalizers.sampling.recipes import network, on_network
+from normcheck.normalizers.sampling.networks import network, on_network
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Subject
 
@@ -242,6 +242,7 @@ SPACE = NormalizerSpace(
     eps=(1e-5,),
     affine=("both", "weight"),
     once=True,
+    given_shapes=False,
 )
 
 CHECKS = (

@@ -17,7 +17,7 @@ from normcheck.normalizers.bounds.laws import two_answers
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.checks.call_modes import offers_gradient, use_check
 from normcheck.normalizers.checks.layout import laid
-from normcheck.normalizers.checks.within_bounds import gradients_of, needs_gradient, truth_of
+from normcheck.normalizers.checks.within_bounds import gradients_of, has_cases, needs_gradient, truth_of
 from normcheck.normalizers.sampling.recipes import small
 from normcheck.normalizers.sampling.space import NormalizerSpace
 from normcheck.normalizers.subject import Answer, Subject
@@ -63,7 +63,7 @@ def _calls(subject: Subject, case: Case, gradient: bool) -> tuple[Answer, Answer
     """The results of two equal calls, with calls on other values, of the same shape and of another, in between."""
     first = subject.call(case, gradient)
     subject.call(case.but(x=case.format.round(1.5 - 0.5 * case.x)), gradient)
-    if subject.normalizer.acts_on == "activation":
+    if has_cases(subject, case):
         fewer = case.x[: max(1, len(case.x) - 1)]
         dy = None if case.dy is None else case.dy[: len(fewer)]
         subject.call(case.but(x=fewer, dy=dy), gradient)

@@ -145,6 +145,6 @@ def _sized(normalizer: Normalizer) -> bool:
 CHECKS = (
     Check("wrong-sizes", LAW, "ml-explore/mlx#2870", refusals,
           NormalizerSpace(small, formats=(FLOAT32, FLOAT64), widths=(6,), sets=(4,), affine=("both", "weight", "none"),
-                          offsets=False, once=True),
+                          offsets=False, once=True, given_shapes=False),
           concerns=_sized, lacks=_takes_sizes, least="default", cost=10.0),
 )  # fmt: skip

@@ -206,17 +206,27 @@ def _activations(normalizer: Normalizer) -> bool:
 
 
 _ODD = NormalizerSpace(
-    small, formats=(FLOAT32, FLOAT64, BFLOAT16), widths=(6,), sets=(4,), affine=("both", "weight"), once=True
+    small,
+    formats=(FLOAT32, FLOAT64, BFLOAT16),
+    widths=(6,),
+    sets=(4,),
+    affine=("both", "weight"),
+    once=True,
+    given_shapes=False,
 )
 _EMPTY = NormalizerSpace(
     small, formats=(FLOAT32, BFLOAT16), widths=(6,), sets=(4, 6), affine=("both", "weight", "none"), offsets=False
 )
 _WIDE, _WIDE_GRADIENT = (
-    NormalizerSpace(sizes.wide, formats=(FLOAT32,), widths=(64,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(
+        sizes.wide, formats=(FLOAT32,), widths=(64,), edges=edges, offsets=False, affine=("both",), given_shapes=False
+    )
     for edges in sizes.WIDE
 )
 _MANY, _MANY_GRADIENT = (
-    NormalizerSpace(sizes.many, formats=(FLOAT32,), widths=(12,), edges=edges, offsets=False, affine=("both",))
+    NormalizerSpace(
+        sizes.many, formats=(FLOAT32,), widths=(12,), edges=edges, offsets=False, affine=("both",), given_shapes=False
+    )
     for edges in sizes.MANY
 )
 

@@ -14,7 +14,7 @@ from normcheck.normalizers.case import Case, Linear
 from normcheck.normalizers.checks.networks import SPACE, by_layer
 from normcheck.normalizers.checks.within_bounds import answer_of, gradients_of, needs_float64, truth_of
 from normcheck.normalizers.normalizer import Normalizer
-from normcheck.normalizers.sampling.recipes import on_network
+from normcheck.normalizers.sampling.networks import on_network
 from normcheck.normalizers.subject import Subject
 from normcheck.normalizers.transforms import derived_row
 

@@ -40,6 +40,12 @@ def needs_float64(subject: Subject) -> str:
     )
 
 
+def has_cases(subject: Subject, case: Case) -> bool:
+    """Whether the first axis of the input is that of training cases; all axes of a single set may be normalized."""
+    layout, activation = subject.normalizer.sets.layout, subject.normalizer.acts_on == "activation"
+    return activation and (layout == "channels" or case.x.ndim > case.normalized)
+
+
 def truth_of(subject: Subject, case: Case) -> Truth:
     """The reference's answer to a case, under the conventions of the subject's contract.
 

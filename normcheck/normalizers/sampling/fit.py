@@ -23,6 +23,8 @@ def fit(normalizer: Normalizer, draw: Draw, sizes: Sizes | None) -> Draw:
     if sizes is None:
         return draw
     draw = replace(draw, fixed=sizes)
+    if draw.input_shape:  # it is that of a contract, which was compared with these sizes
+        return replace(draw, normalized=max(draw.normalized, len(sizes.shape)))
     if normalizer.sets.layout == "trailing":
         extra = len(sizes.shape) - draw.normalized
         return replace(draw, n=math.prod(sizes.shape), normalized=len(sizes.shape), rank=draw.rank + extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from typing import ClassVar
 
 from normcheck.core.contract import Contract
@@ -14,6 +14,7 @@ from normcheck.core.space import Pick
 from normcheck.normalizers import programs
 from normcheck.normalizers.case import Case
 from normcheck.normalizers.normalizer import Normalizer
+from normcheck.normalizers.sampling import input_shapes
 from normcheck.normalizers.sampling.fit import fit
 from normcheck.normalizers.sampling.recipes import SMALL, WIDTHS, Draw, shape
 from normcheck.normalizers.subject import Domain, Subject
@@ -54,6 +55,7 @@ class NormalizerSpace:
     together: bool = False  # layouts of all arrays are drawn, instead of that of the cotangent
     operations: tuple[str, ...] = ()  # from which programs are drawn
     programs: tuple[tuple[str, ...], ...] = ()  # programs that are always tried
+    given_shapes: bool = True  # a case can have the input shape of a contract; False: the check makes its own
 
     def unsupported_reason(self, subject: Subject) -> str:
         """Why no draw suits a subject; empty if one does."""
@@ -75,7 +77,10 @@ class NormalizerSpace:
         return choose(space, subject.normalizer, domain, pick)
 
     def adapt(self, subject: Subject, draw: Draw) -> Draw:
-        """A draw from elsewhere, changed to the fixed sizes of this subject."""
+        """A draw from elsewhere, changed to the fixed sizes of this subject, and without an input shape beside them."""
+        domain = subject.domain
+        if draw.input_shape and input_shapes.misfit(subject.normalizer, domain, draw.input_shape):
+            draw = replace(draw, input_shape=(), rank=domain.ranks[0])
         return fit(subject.normalizer, draw, subject.domain.sizes)
 
     def words(self) -> str:
@@ -207,10 +212,23 @@ def edges(space: NormalizerSpace, normalizer: Normalizer, domain: Domain) -> Ite
     """The draws that are always tried: every format, every rank, widths at thresholds, the decisive offset."""
     first: Pick = lambda options: options[0]
     plain = choose(space, normalizer, domain, first)
+    given = _given(space, normalizer, domain, plain, first)
     if space.grid:
-        return _grid(space, normalizer, domain, plain, first)
-    found = iter((plain,)) if space.once else _edges(space, normalizer, domain, plain, first)
+        return chain(_grid(space, normalizer, domain, plain, first), given)
+    found = chain((plain,) if space.once else _edges(space, normalizer, domain, plain, first), given)
     return _together(normalizer, domain, found) if space.together else found
+
+
+def _given(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:
+    """Each input shape of the contract: in every format where widths are what is checked, else in one of them."""
+    if not space.given_shapes or not domain.input_shapes:
+        return iter(())
+    some = [replace(plain, format=f, eps=_eps(space, domain, f, first)) for f in formats(space, domain)]
+    with_programs = next(_programs(space, domain, some), None)
+    if with_programs is not None:
+        some = [replace(draw, program=with_programs.program) for draw in some]
+    wide = bool(space.edges) and not domain.compiles_per_shape
+    return input_shapes.draws(normalizer, domain, some, wide=wide)
 
 
 def _grid(space: NormalizerSpace, normalizer: Normalizer, domain: Domain, plain: Draw, first: Pick) -> Iterator[Draw]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from normcheck.report.card import PLACES, state
-from normcheck.report.public_reports import public_reports
+from normcheck.report.survey.public_reports import public_reports
+from normcheck.report.terminal.card import PLACES, state
 
 HEADS = (
     "normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "running statistics",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normcheck.report.speed import label
-from normcheck.report.terminal import NARROW, WORDS
+from normcheck.report.terminal.implementation import NARROW, WORDS
 
 Record = Mapping[str, Any]
 

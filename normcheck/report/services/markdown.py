@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from normcheck.report.badge import summary
-from normcheck.report.problems import FAILS, WARNS, Problem, problems
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, WORDS, extended_row, has_table_row
+from normcheck.report.services.badge import summary
+from normcheck.report.services.problems import FAILS, WARNS, Problem, problems
+from normcheck.report.terminal.implementation import EXTENDED_HEADS, HEADS, WORDS, extended_row, has_table_row
 
 PLAIN = frozenset(string.ascii_letters + string.digits + " .,:/-=()")
 LARGEST = 60_000

@@ -8,7 +8,15 @@ from typing import Any
 
 from normcheck.report import causes, completeness
 from normcheck.report.message import case_words, measured
-from normcheck.report.terminal import EXTENDED_HEADS, HEADS, NARROW, WORDS, extended_row, has_table_row, references
+from normcheck.report.terminal.implementation import (
+    EXTENDED_HEADS,
+    HEADS,
+    NARROW,
+    WORDS,
+    extended_row,
+    has_table_row,
+    references,
+)
 
 GOOD, BAD = "#1a7f37", "#cf222e"
 """Colors that can be read on a light and on a dark ground."""
@@ -46,7 +54,7 @@ def _finding(record: Mapping[str, Any]) -> str:
         **dict(measured(record)),
         "case": case_words(record["case"]),
         "likely": record["likely"],
-        "meant?": f"declare {record['remedy']} if it is" if record["remedy"] else "",
+        "if meant": f"declare {record['remedy']}" if record["remedy"] else "",
         "source": record["source"],
         "replay": record["replay"],
     }

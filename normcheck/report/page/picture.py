@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from normcheck.core.errors import UsageError
 from normcheck.report.formats import classes, formats_in
-from normcheck.report.plots import ALONE, draw_accuracy, draw_gradient, style
+from normcheck.report.page.plots import ALONE, draw_accuracy, draw_gradient, style
 
 WIDTH, HEIGHTS = 9.6, (4.4, 1.9)
 """Sizes in inches: of both pictures, and of accuracy and gradient."""

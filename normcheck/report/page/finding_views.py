@@ -54,7 +54,7 @@ def _finding(record: Mapping[str, Any]) -> dict[str, Any]:
         ("case", case_words(record["case"])),
         *numbers[2:],
         ("likely", record.get("likely", "")),
-        ("meant?", f"declare {record['remedy']} if it is" if record.get("remedy") else ""),
+        ("if meant", f"declare {record['remedy']}" if record.get("remedy") else ""),
         ("source", record.get("source", "")),
         ("cause", record.get("cause", "")),
         ("smallest", record.get("smallest", "")),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from normcheck.report import causes, completeness
-from normcheck.report.terminal import (
+from normcheck.report.terminal.implementation import (
     Line,
     deviates,
     has_table_row,
@@ -39,7 +39,8 @@ def replay_options(settings: Mapping[str, Any]) -> str:
 def summary(run: Mapping[str, Any], width: int, *, full: bool = False, color: bool = False) -> Iterator[Line]:
     """The section at the end of a session: one implementation in full, several as `of_several` does.
 
-    full: each in full, and everything named that was not checked. color: with codes of colors inside the lines.
+    That of one with one cause fits on a screen of 24 rows with what pytest prints below it. full: each in full, with
+    all findings and everything that was not checked. color: with codes of colors inside the lines.
     """
     records = run["implementations"]
     brief = len(records) > 1 and not full
@@ -47,15 +48,16 @@ def summary(run: Mapping[str, Any], width: int, *, full: bool = False, color: bo
         yield from implementation(record, width, full=full)
         if "replay" in run["settings"]:
             yield from wrapped("replayed", _replay_outcome(record), width)
-        yield from same_causes(record)
-        yield "", {}
+        if full:
+            yield from same_causes(record)
+            yield "", {}
     measured = [r for r in records if r["compared"] and has_table_row(r)]
     if brief:
         yield from _of_several(run, width, color=color)
         if any(r["verdict"] != "passed" for r in records):  # there is something else to read
             measured = [r for r in measured if deviates(r)]
     if measured:
-        yield from table(measured, width)
+        yield from table(measured, width, brief=not brief and not full)
     if brief:
         yield from wrapped("totals", _totals(records), width)
     if "effort" in run["settings"]:
@@ -65,7 +67,7 @@ def summary(run: Mapping[str, Any], width: int, *, full: bool = False, color: bo
 
 def _of_several(run: Mapping[str, Any], width: int, *, color: bool) -> Iterator[Line]:
     """A line for each implementation, then what makes some fail, then the warnings."""
-    from normcheck.report.summary_table import summary_table
+    from normcheck.report.terminal.summary_table import summary_table
 
     records = run["implementations"]
     yield from ((text, {}) for text in summary_table(records, width, color=color))

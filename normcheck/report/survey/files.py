@@ -11,7 +11,7 @@ from typing import Any
 from normcheck.core.atomic_write import atomic_write
 from normcheck.core.errors import UsageError
 from normcheck.core.foreign_code import first_line
-from normcheck.report import survey_markdown
+from normcheck.report.survey import markdown
 
 DOCUMENT = "survey.json"
 """The document in the folder of a survey."""
@@ -40,12 +40,12 @@ def write(document: Mapping[str, Any], stem: Path) -> Iterator[Path]:
 def contents(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The ending and the text of each file of a survey."""
     yield ".json", json.dumps(document, indent=1, allow_nan=False) + "\n"
-    yield ".md", survey_markdown.text(document)
+    yield ".md", markdown.text(document)
     try:
-        from normcheck.report import survey_page  # noqa: PLC0415  # what it imports comes with the extra report
+        from normcheck.report.survey import page  # noqa: PLC0415  # what it imports comes with the extra report
     except ImportError:
         return
-    yield ".html", survey_page.text(document)
+    yield ".html", page.text(document)
 
 
 def saved(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from normcheck.report.terminal import HEADS, WORDS
+from normcheck.report.terminal.implementation import HEADS, WORDS
 
 LABEL_WIDTH = 13
 """Columns of the labels on the left."""

@@ -9,7 +9,7 @@ from typing import Any
 from normcheck.report import causes, completeness, speed
 from normcheck.report.formats import formats_in
 from normcheck.report.message import short_finding
-from normcheck.report.reasons import with_reason
+from normcheck.report.reasons import counted, with_reason
 
 HEADS = (
     ("weight", "matrix", "scale"),
@@ -38,8 +38,12 @@ LEGEND = (
     "*d re-scales and +v re-centers: the weights W, one unit's, all data, one case.",
     "Beyond: does it fold into W; does an output read only its own case, own past?",
 )
+BRIEFLY = ("Table 1 of the layer-norm paper,", "as measured (-v explains it)")
+"""The same in few words, beside the heads."""
 PASSES = ("forward", "backward", "parameters", "evaluation")
 WORDS = {"invariant": "yes", "not invariant": "no", "undetermined": "?"}
+TOLD = ("identified", "input-shapes")
+"""Information on what was asked, which a failing run tells too; other remarks are about what is right."""
 CELL_WIDTH = 5
 """Columns of a cell."""
 
@@ -97,17 +101,18 @@ def deviates(record: Mapping[str, Any]) -> bool:
     return any(differs for _, differs in extended_row(record))
 
 
-def table(implementations: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
+def table(implementations: Sequence[Mapping[str, Any]], width: int, *, brief: bool = False) -> Iterator[Line]:
     """Table 1 as measured, extended: a line for each implementation, below the rows that papers print.
 
-    The columns beyond the paper's are measured only, as no paper prints them.
+    The columns beyond the paper's are measured only, as no paper prints them. brief: without the lines that explain it.
     """
     name = max(36, min(width - len(NARROW) * CELL_WIDTH + 1, 60))
-    yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
-    for text in LEGEND:
-        yield text, {}
-    for i in range(2):
-        yield (" " * name + "".join(head[i].ljust(CELL_WIDTH) for head in NARROW.values())).rstrip(), {}
+    if not brief:
+        yield "Table 1 of the layer-norm paper, as measured: does the output stay the same?", {"bold": True}
+        for text in LEGEND:
+            yield text, {}
+    for i, text in enumerate(BRIEFLY if brief else ("", "")):
+        yield (text.ljust(name) + "".join(head[i].ljust(CELL_WIDTH) for head in NARROW.values())).rstrip(), {}
     seen: set[str] = set()
     for one in sorted(implementations, key=lambda r: r["kind"]):
         if one["kind"] not in seen:
@@ -135,6 +140,29 @@ def _accuracy(record: Mapping[str, Any], width: int) -> Iterator[Line]:
         words = ", ".join(by_pass[name][f] for f in formats if f in by_pass[name])
         yield from wrapped(label, f"{name}: {words}", width)
         label = ""
+
+
+def _accuracy_classes(record: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """The accuracy class of each pass where it is not "sound", with the formats, and the rest."""
+    by_pass: dict[str, dict[str, list[str]]] = {}
+    for place, found in record["accuracy"].items():
+        name, _, format = place.rpartition(" ")
+        if found["class"] != "sound":
+            by_pass.setdefault(name, {}).setdefault(found["class"], []).append(format)
+    passes: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(by_pass, key=PASSES.index):
+        for which, formats in by_pass[name].items():
+            passes.setdefault((which, ", ".join(formats_in(formats))), []).append(name)
+    some = [
+        f"{', '.join(names)}: {'beyond every bound' if which == 'none' else which} in {formats}"
+        for (which, formats), names in passes.items()
+    ]
+    sound = [float(found["share"]) for found in record["accuracy"].values() if found["class"] == "sound"]
+    if sound:
+        every = f"sound in all passes and formats, {max(sound):.2g} of the bound at most"
+        some.append("the rest sound" if some else every)
+    if some:
+        yield from wrapped("accuracy", "; ".join(some), width)
 
 
 def wrapped(label: str, text: str, width: int) -> Iterator[Line]:
@@ -173,24 +201,31 @@ def same_causes(record: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def implementation(record: Mapping[str, Any], width: int, *, full: bool = False) -> Iterator[Line]:
-    """The results of one implementation. full: name everything that was not checked."""
+    """The results of one implementation: what fits on a screen below the summary of pytest.
+
+    full: with accuracy in numbers, all that is information, and the names of everything that was not checked.
+    """
     yield from headline(record, width)
     if not record["compared"]:
         return
-    yield from labeled(causes.lines(record, replay=True), width)
+    brief = not full and record["verdict"] != "passed"  # what fails comes first
+    yield from labeled(causes.lines(record, replay=True, brief=brief), width)
     claimed = record["contract"].get("gradient", "full")
-    text = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
-    if record["gradient_shares"] and "gradient" not in record["not_checked"]:  # else it was not checked
+    asked = record["gradient_shares"] and "gradient" not in record["not_checked"]
+    if asked and not (brief and record["gradient"] == claimed):
+        text = "as claimed" if record["gradient"] == claimed else f"claimed {claimed}"
         yield from wrapped("gradient", f"{record['gradient']}, {text}", width)
     if record["contract"]:
         yield from wrapped("contract", ", ".join(f"{k}={v}" for k, v in record["contract"].items()), width)
-    yield from _accuracy(record, width)
+    yield from (_accuracy if full else _accuracy_classes)(record, width)
     if record["invariances"]:
         cells = (f"{name.replace('_', ' ')} {WORDS[cell]}" for name, cell in record["invariances"].items())
         yield from wrapped("invariant", ", ".join(cells), width)
-    if record["tightest"]:
+    if full and record["tightest"]:
         yield from wrapped("tightest", f"{float(record['tightest']['share']):.2g} of what is allowed, "
                             f"in {record['tightest']['check']}", width)  # fmt: skip
+    if shapes := causes.input_shapes(record):
+        yield from wrapped("shapes", shapes, width)
     counts = ", ".join(f"{n} {status}" for status, n in record["checks"].items() if n)
     yield from wrapped("checks", f"{counts}; {record['compared']:,} numbers in {record['seconds']:.1f} s", width)
     yield from speeds(record, width)
@@ -212,9 +247,10 @@ def _remarks(record: Mapping[str, Any], width: int, full: bool) -> Iterator[Line
     if record["expected_findings"]:
         yield from wrapped("expected", with_reason(record["expected_findings"]), width)
     for what, text in record["information"].items():
-        yield from wrapped("information", f"{what}: {text}", width)
+        if full or what in TOLD or record["verdict"] == "passed":
+            yield from wrapped("information", f"{what}: {text}", width)
     if record["not_checked"]:
-        text = with_reason(record["not_checked"], record.get("causes", ()), brief=not full)
+        text = with_reason(record["not_checked"], record.get("causes", ())) if full else counted(record["not_checked"])
         yield from wrapped("not checked", text, width)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 @cache
 def _reports() -> tuple[tuple[str, str, str], ...]:
     """Library, attribute and text of each report; the text is where it is, and its matter."""
-    text = (files("normcheck") / "report" / "public_reports.toml").read_text(encoding="utf-8")
+    text = (files("normcheck") / "report" / "survey" / "public_reports.toml").read_text(encoding="utf-8")
     return tuple(
         (one["library"], attribute, f"{one['at']} ({one['matter']})")
         for one in tomllib.loads(text)["report"] for attribute in one["normalizers"]

@@ -17,12 +17,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from normcheck.report import causes, laws, plots, speed
+from normcheck.report import causes, laws, speed
 from normcheck.report.completeness import INCOMPLETE, lines, unanswered
-from normcheck.report.finding_views import SCRIPT_CHARACTERS, cause_views, figure
 from normcheck.report.formats import classes, formats_in
+from normcheck.report.page import plots
+from normcheck.report.page.finding_views import SCRIPT_CHARACTERS, cause_views, figure
 from normcheck.report.reasons import with_reason
-from normcheck.report.terminal import (
+from normcheck.report.terminal.implementation import (
     EXTENDED_HEADS,
     HEADS,
     NARROW,
@@ -43,7 +44,7 @@ HEAT = ((0.1, "cool"), (0.5, "warm"), (1.0, "hot"), (float("inf"), "over"))
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     """The page. run: a record as `schema.json` describes it; optional keys may be absent."""
-    folder = files("normcheck") / "report" / "pages"
+    folder = files("normcheck") / "report" / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -121,6 +122,8 @@ def _details(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "contract", ", ".join(f"{key}={value}" for key, value in contract.items())
     if tightest:
         yield "tightest", f"{figure(tightest['share'])} of what is allowed, in {tightest['check']}"
+    if shapes := causes.input_shapes(record):
+        yield "input shapes", shapes
     yield "checks", ", ".join(f"{count} {status}" for status, count in record["checks"].items() if count)
     yield "compared", f"{record['compared']:,} numbers in {record['seconds']:.1f} s"
     yield from record.get("information", {}).items()

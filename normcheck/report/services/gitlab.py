@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from normcheck.report.problems import ERROR, KNOWN, WARNS, Problem, problems
+from normcheck.report.services.problems import ERROR, KNOWN, WARNS, Problem, problems
 
 
 def text(run: Mapping[str, Any], path: Path, root: Path) -> str:

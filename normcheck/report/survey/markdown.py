@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from normcheck.report import causes, survey
-from normcheck.report.markdown import plain
+from normcheck.report import causes
 from normcheck.report.message import finding
+from normcheck.report.services.markdown import plain
+from normcheck.report.survey import tables
 
 
 def text(document: Mapping[str, Any]) -> str:
@@ -19,22 +20,22 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from ("# Survey of normalizers", "")
     end = "" if document["complete"] else ", which was interrupted"
     yield f"Made by normcheck {plain(document['normcheck'])} at effort {plain(document['effort'])}{end}."
-    yield from ("", plain(survey.summary(document)), "")
-    found = list(survey.findings(document))
+    yield from ("", plain(tables.summary(document)), "")
+    found = list(tables.findings(document))
     if found:
         yield from ("## Findings", "")
-        yield from _table(survey.FINDING_HEADS, found)
+        yield from _table(tables.FINDING_HEADS, found)
     yield from ("## Libraries", "")
-    yield from _table(survey.count_heads(document), survey.counted(document))
+    yield from _table(tables.count_heads(document), tables.counted(document))
     yield from (f"* **{word}**: {plain(meaning)}" for word, meaning in document["standings"].items())
     for one in document["libraries"]:
         yield from ("", f"## {plain(one['name'])} {plain(one['version'])}", "")
-        rows = survey.tabled(one)
+        rows = tables.tabled(one)
         if rows:
-            yield from _table(survey.HEADS, map(survey.cells, rows))
+            yield from _table(tables.HEADS, map(tables.cells, rows))
         for row in rows:
             yield from _details(row)
-        yield from (f"* {plain(name)}: {standing}: {plain(why)}" for name, standing, why in survey.listed(one))
+        yield from (f"* {plain(name)}: {standing}: {plain(why)}" for name, standing, why in tables.listed(one))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -50,7 +51,7 @@ def _details(row: Mapping[str, Any]) -> Iterator[str]:
             *(f"cause: {causes.cause(one)}" for one in record["causes"])]  # fmt: skip
     if not told:
         return
-    yield from (f"### {plain(survey.name(row))}", "")
+    yield from (f"### {plain(tables.name(row))}", "")
     yield from (f"* {plain(one)}" for one in told)
     yield ""
     for cause in record["causes"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from normcheck.report.problems import FAILS, WARNS, problems
+from normcheck.report.services.problems import FAILS, WARNS, problems
 
 MESSAGE = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 PROPERTY = MESSAGE | {":": "%3A", ",": "%2C"}

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.report import causes
-from normcheck.report.terminal import deviates, has_table_row, head
+from normcheck.report.terminal.implementation import deviates, has_table_row, head
 
 GOOD, BAD, WEAKER = "green", "bold red", "yellow"
 """Styles of a cell."""

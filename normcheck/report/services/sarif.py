@@ -10,8 +10,8 @@ from textwrap import shorten
 from typing import Any
 from urllib.parse import quote
 
-from normcheck.report.markdown import plain
-from normcheck.report.problems import Problem, problems
+from normcheck.report.services.markdown import plain
+from normcheck.report.services.problems import Problem, problems
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
