@@ -15,7 +15,7 @@ import pytest
 
 
 def sweep(
-    names: str,
+    names: str | tuple[str, ...],
     values: Iterable[Any],
     *,
     of: int = 3,

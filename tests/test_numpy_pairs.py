@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 import normcheck
 from normcheck.core.claim import Implementation
@@ -46,7 +47,7 @@ def check(kind: str, name: str, contract: dict[str, str]) -> Any:
     return normcheck.check(f"{COURSES}:{name}", as_=kind, contract=contract, effort="quick")
 
 
-@pytest.mark.parametrize(("kind", "name", "contract"), RIGHT)
+@sweep(("kind", "name", "contract"), RIGHT)
 def test_right_pairs_of_a_course_pass(kind: str, name: str, contract: dict[str, str]) -> None:
     verdict = check(kind, name, contract)
 
@@ -54,7 +55,7 @@ def test_right_pairs_of_a_course_pass(kind: str, name: str, contract: dict[str, 
     assert not verdict.errors
 
 
-@pytest.mark.parametrize(("kind", "name", "contract", "finder"), WRONG)
+@sweep(("kind", "name", "contract", "finder"), WRONG)
 def test_wrong_pairs_of_a_course_fail(kind: str, name: str, contract: dict[str, str], finder: str) -> None:
     verdict = check(kind, name, contract)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps import sweep
 
 import normcheck
 from normcheck.core.claim import Implementation
@@ -36,7 +37,7 @@ def check(name: str, kind: str) -> normcheck.Verdict:
     return normcheck.check(f"{FILE}:{name}", as_=kind, effort="quick")
 
 
-@pytest.mark.parametrize(("report", "kind", "name", "cause"), REPORTS, ids=[r[2] for r in REPORTS])
+@sweep(("report", "kind", "name", "cause"), REPORTS)
 def test_the_cause_is_named_first(report: str, kind: str, name: str, cause: str) -> None:
     found = check(name, kind)
 

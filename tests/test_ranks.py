@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.ask import run_check
@@ -92,7 +93,7 @@ def test_correct_processes_pass_whatever_their_number(kind: str, ranks: str) -> 
             assert (outcome.status, outcome.finding) == (PASSED, None), check.name
 
 
-@pytest.mark.parametrize("name", FAMILY.faults)
+@sweep("name", FAMILY.faults)
 def test_every_fault_is_named_first(name: str) -> None:
     """By the first check that finds it, on the first entry that it can befall."""
     fault = FAMILY.faults[name]

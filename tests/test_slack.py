@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 from sound_code import SLACK, Asked, ask, implementations, questions, random_draws, short
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core import replay
@@ -79,7 +80,7 @@ def sampled(kind: str) -> Iterator[tuple[str, Check, Asked]]:
             yield short(implementation), check, ask(one, check, some)
 
 
-@pytest.mark.parametrize("kind", families.ENTRIES)
+@sweep("kind", families.ENTRIES, group=lambda kind: type(families.get(kind)))
 def test_other_cases_use_half_of_a_bound_at_most(kind: str) -> None:
     """A sample of what no run has measured."""
     over: dict[str, list[str]] = defaultdict(list)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sweeps import sweep
 
 import normcheck
 from normcheck.core.errors import UsageError
@@ -51,7 +52,7 @@ RIGHT = (
 
 
 @pytest.mark.parametrize("check", ["compiled-code", "compiled-batches", "exported-program"])
-@pytest.mark.parametrize(("kind", "target"), RIGHT, ids=lambda one: one.rpartition(":")[2])
+@sweep(("kind", "target"), RIGHT, ids=lambda one: one.rpartition(":")[2])
 def test_right_code_is_right_as_a_program(kind: str, target: str, check: str) -> None:
     found = asked(kind, target, check)
 
