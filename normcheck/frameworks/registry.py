@@ -75,7 +75,7 @@ def get(name: str) -> Framework:
 def settings() -> Iterator[None]:
     """The settings of every framework that is in use, undone at the end."""
     with ExitStack() as stack:
-        for framework in _imported.values():
+        for framework in tuple(_imported.values()):  # Keras imports its backend when it is entered
             stack.enter_context(framework.settings())
         yield
 
