@@ -27,11 +27,12 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Libraries", "")
     yield from _table(survey.count_heads(document), survey.counted(document))
     yield from (f"* **{word}**: {plain(meaning)}" for word, meaning in document["standings"].items())
+    timed = survey.is_timed(document)
     for one in document["libraries"]:
         yield from ("", f"## {plain(one['name'])} {plain(one['version'])}", "")
         rows = survey.tabled(one)
         if rows:
-            yield from _table(survey.HEADS, map(survey.cells, rows))
+            yield from _table(survey.heads(document), (survey.cells(row, timed=timed) for row in rows))
         for row in rows:
             yield from _details(row)
         yield from (f"* {plain(name)}: {standing}: {plain(why)}" for name, standing, why in survey.listed(one))

@@ -27,16 +27,21 @@ def text(document: Mapping[str, Any]) -> str:
         document=document, policy=POLICY,
         style=Markup((folder / "run.css").read_text(encoding="utf-8")),  # noqa: S704  # a file of this package
         summary=survey.summary(document), findings=list(survey.findings(document)), finding_heads=survey.FINDING_HEADS,
-        count_heads=survey.count_heads(document), counts=survey.counted(document), heads=survey.HEADS,
-        libraries=[_view(one, SCRIPT_CHARACTERS // max(found, 1)) for one in document["libraries"]],
+        count_heads=survey.count_heads(document), counts=survey.counted(document), heads=survey.heads(document),
+        libraries=[
+            _view(one, SCRIPT_CHARACTERS // max(found, 1), timed=survey.is_timed(document))
+            for one in document["libraries"]
+        ],
     )  # fmt: skip
 
 
-def _view(library: Mapping[str, Any], characters: int) -> dict[str, Any]:
+def _view(library: Mapping[str, Any], characters: int, *, timed: bool) -> dict[str, Any]:
     rows = survey.tabled(library)
     return {
         "name": f"{library['name']} {library['version']}".strip(),
-        "rows": [{"standing": row["standing"], "same": row["same"], "cells": survey.cells(row)} for row in rows],
+        "rows": [
+            {"standing": row["standing"], "same": row["same"], "cells": survey.cells(row, timed=timed)} for row in rows
+        ],
         "details": [
             {
                 "name": survey.name(row), "standing": row["standing"],

@@ -36,6 +36,7 @@ def command(words: Sequence[str]) -> SurveyCommand:
     parser.add_argument("--effort", default="quick", help="of each check: smoke, quick (default), default, deep")
     parser.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
     parser.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    parser.add_argument("--no-speed", action="store_true", help="do not time what is right beside torch's function")
     parser.add_argument("--verify", action="store_true", help="run the scripts of the findings of the survey in FOLDER")
     parser.add_argument("--report", type=Path, metavar="STEM", help="write a report of the survey in FOLDER")
     given = parser.parse_args(list(words))
@@ -43,5 +44,12 @@ def command(words: Sequence[str]) -> SurveyCommand:
     if given.libraries and (given.verify or given.report):
         raise UsageError("--verify and --report are about the survey in the folder --out: name no library")
     return SurveyCommand(
-        tuple(given.libraries), given.out, given.jobs, given.effort, limits, given.verify, given.report
+        tuple(given.libraries),
+        given.out,
+        given.jobs,
+        given.effort,
+        limits,
+        given.verify,
+        given.report,
+        timed=not given.no_speed,
     )
