@@ -76,6 +76,11 @@ def load(target: str) -> Any:
     return with_arguments(found, text)
 
 
+def loaded(target: Any) -> Any:
+    """The object that the text of a target names; any other object is the target itself. Raises what `load` does."""
+    return load(target) if isinstance(target, str) else target
+
+
 def _from_c(text: TargetText) -> Any:
     """A function of C; the target may declare it. Other arguments are fixed."""
     kwargs = dict(text.kwargs)
