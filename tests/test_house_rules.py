@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "explain": ("core", "families"),
     "api": ("core", "report", "engine"),
     "pytest_plugin": ("core", "bench", "families", "report", "engine"),
-    "cli": ("core", "identify", "report", "engine", "explain"),
+    "cli": ("core", "bench", "report", "engine", "explain"),
     "properties": ("normalizers", "families"),
 }
 """Each room, with the rooms that it may import. Every one of these permissions is used."""

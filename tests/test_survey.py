@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import json
 import os
@@ -26,6 +27,7 @@ from normcheck.engine.survey.libraries import is_named, library
 from normcheck.report.survey import files as survey_files
 from normcheck.report.survey import markdown as survey_markdown
 from normcheck.report.survey import page as survey_page
+from normcheck.report.survey import tables
 
 LAYERS = """\
 import torch
@@ -191,6 +193,25 @@ def test_a_row_has_contract_accuracy_and_gradient(surveyed: Any) -> None:
     assert found["madeup:RightNorm"]["card"]["contract"] == {}
     assert found["madeup:RightNorm"]["card"]["offset"] >= 1e5
     assert found["madeup:RightNorm"]["card"]["gradient"] == "full"
+
+
+def test_what_is_right_is_timed(surveyed: Any) -> None:
+    """A ratio with its interval for what is right or follows a convention, nothing for what is wrong."""
+    found = rows(surveyed[0])
+    ratio = found["madeup:RightNorm"]["speed"]
+    assert ratio["baseline"] == "fused"
+    assert 0.0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert found["madeup.layers:gemma_norm"]["speed"]
+    assert not found["madeup.layers:wrong_norm"]["speed"]
+    assert not found["madeup.more.bad:hanging_norm"]["speed"]
+
+
+def test_a_survey_without_times_has_no_column_of_them(surveyed: Any) -> None:
+    document = copy.deepcopy(surveyed[0])
+    assert tables.SPEED_HEAD in dict(survey_files.contents(document))[".md"]
+    for row in rows(document).values():
+        del row["speed"]
+    assert tables.SPEED_HEAD not in dict(survey_files.contents(document))[".md"]
 
 
 def test_a_layer_is_what_its_name_says(surveyed: Any) -> None:

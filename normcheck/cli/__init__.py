@@ -86,7 +86,9 @@ def _survey(words: Sequence[str]) -> int:
     if asked.verify or asked.report:
         found = survey_files.saved(asked.out)
     else:
-        found, interrupted = asked.run(tell)
+        if asked.timed:
+            from normcheck.bench.brief import brief
+        found, interrupted = asked.run(tell, brief if asked.timed else None)
     if asked.verify:
         from normcheck.engine.survey import reproductions
 
@@ -158,10 +160,10 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
 
 
 def _identify(target: str) -> int:
-    from normcheck.identify.identify import identify
+    from normcheck.engine.identified import identity_record
     from normcheck.report.terminal.card import card_lines
 
-    for text in card_lines(identify(target).record(), columns()):
+    for text in card_lines(identity_record(target), columns()):
         print(text)
     return 0
 

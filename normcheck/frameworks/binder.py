@@ -17,7 +17,7 @@ from normcheck.frameworks.forms.around import started, surrounded
 from normcheck.frameworks.forms.form import FormedClaim
 from normcheck.frameworks.forms.plain import FormedTarget, formed_targets
 from normcheck.frameworks.guard import binding
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.probe import Attempt
 from normcheck.frameworks.protocol import Build, Framework, Layers
 from normcheck.frameworks.translations import untranslated
@@ -78,7 +78,9 @@ def subject(claim: Implementation, normalizer: Normalizer) -> Subject:
     ordinary input.
     """
     with quiet(), binding(claim.name):
-        return subject_of(load_target(claim, normalizer), claim, normalizer)
+        _frameworks(loaded(claim.target))  # imported now, so that their settings hold while the target is constructed
+        with registry.settings():
+            return subject_of(load_target(claim, normalizer), claim, normalizer)
 
 
 def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
@@ -86,7 +88,7 @@ def load_target(claim: Implementation, normalizer: Normalizer) -> LoadedTarget:
 
     Raises `UsageError` if the target cannot be loaded, constructed or bound.
     """
-    target = load(claim.target) if isinstance(claim.target, str) else claim.target
+    target = loaded(claim.target)
     found: LoadedTarget | None = None
     first_refusal = ""
     for framework in _frameworks(target):

@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from normcheck.core.errors import UsageError, suggest
 from normcheck.core.foreign_code import ENDS, first_line
-from normcheck.core.target import target_of
+from normcheck.core.target import TargetText, target_of
 from normcheck.core.working_directory import import_from_here
+from normcheck.frameworks.c import library
+from normcheck.frameworks.c.library import is_c
 from normcheck.frameworks.fixed import with_arguments
+
+DECLARATION = "declaration"
+"""The argument of a target in a shared library that declares its functions, as a header does."""
 
 
 def _from_file(path: Path, target: str) -> ModuleType:
@@ -46,6 +52,8 @@ def load(target: str) -> Any:
     """
     text = target_of(target)
     place, target = text.place, text.plain
+    if is_c(place):
+        return _from_c(text)
     try:
         if place.endswith(".py") or "/" in place:
             found: Any = _from_file(Path(place).expanduser(), target)
@@ -66,6 +74,20 @@ def load(target: str) -> Any:
     for part in text.attribute.split("."):
         found = _part(found, part, target, place)
     return with_arguments(found, text)
+
+
+def loaded(target: Any) -> Any:
+    """The object that the text of a target names; any other object is the target itself. Raises what `load` does."""
+    return load(target) if isinstance(target, str) else target
+
+
+def _from_c(text: TargetText) -> Any:
+    """A function of C; the target may declare it. Other arguments are fixed."""
+    kwargs = dict(text.kwargs)
+    declaration = kwargs.pop(DECLARATION, "")
+    found = library.load(Path(text.place).expanduser(), text.attribute, str(declaration))
+    call = text.call if text.args or kwargs else ""
+    return with_arguments(found, replace(text, call=call, kwargs=kwargs))
 
 
 def _part(found: Any, part: str, target: str, place: str) -> Any:

@@ -19,7 +19,7 @@ from normcheck.core.foreign_code import attribute
 from normcheck.core.subject import BoundSubject
 from normcheck.frameworks import class_pair
 from normcheck.frameworks.guard import binding
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.protocol import Framework
 
 
@@ -75,7 +75,7 @@ def get(name: str) -> Framework:
 def settings() -> Iterator[None]:
     """The settings of every framework that is in use, undone at the end."""
     with ExitStack() as stack:
-        for framework in _imported.values():
+        for framework in tuple(_imported.values()):  # Keras imports its backend when it is entered
             stack.enter_context(framework.settings())
         yield
 
@@ -197,7 +197,7 @@ def binder_of(package: str) -> Callable[[Implementation, Any], BoundSubject]:
             return bound(claim, entry)
 
     def bound(claim: Implementation, entry: Any) -> BoundSubject:
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         names = candidates(target)
         offered = [name for name in names if find_spec(f"{package}.{name}") is not None]
         if not offered:

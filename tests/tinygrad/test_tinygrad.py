@@ -5,6 +5,7 @@ not torch: pytest tests/tinygrad.
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,21 @@ def test_what_is_no_target_is_said_in_one_sentence(word: str, said: str) -> None
     assert outcome.status == ERROR
     assert said in outcome.reason
     assert "\n" not in outcome.reason
+
+
+def test_the_device_is_chosen_before_the_first_layer_is_made() -> None:
+    """Without a variable DEV, and with nothing of tinygrad imported by anybody else."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from asked import Asked\n"
+        "found = Asked('layer_norm=tinygrad.nn:LayerNorm').call()\n"
+        "assert found.status == 'passed', found.reason"
+    )
+    beside = str(Path(__file__).parent.parent / "jax")
+    environment = {name: value for name, value in os.environ.items() if name != "DEV"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, beside], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 VERDICT = """

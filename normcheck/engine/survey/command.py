@@ -15,6 +15,7 @@ from normcheck.core.working_directory import import_from_here
 from normcheck.engine.batch.command import terminated
 from normcheck.engine.search import EFFORTS
 from normcheck.engine.settings import isolation_limits
+from normcheck.engine.survey.examine import Speed
 from normcheck.engine.survey.journal import opened
 from normcheck.engine.survey.libraries import installed, library
 from normcheck.engine.survey.survey import SurveyEffort, document, survey
@@ -34,10 +35,12 @@ class SurveyCommand:
     limits: Limits = field(default_factory=Limits)
     verify: bool = False  # of a survey that was made: run the scripts of its findings
     report: Path | None = None  # of a survey that was made: where a report of it is written, without an ending
+    timed: bool = True  # whether what is right is timed
 
-    def run(self, tell: Callable[[str], object]) -> tuple[dict[str, Any], bool]:
+    def run(self, tell: Callable[[str], object], speed: Speed | None = None) -> tuple[dict[str, Any], bool]:
         """The document of the survey, and whether it was interrupted.
 
+        speed: times an implementation in which every law holds; None: nothing is timed.
         Raises `UsageError` for options that are wrong and for files that cannot be read or written.
         """
         if not hasattr(os, "fork"):
@@ -49,7 +52,7 @@ class SurveyCommand:
         isolation_limits(*(str(one) for one in (self.limits.seconds, self.limits.gigabytes, self.limits.total)))
         import_from_here()
         named = [library(name) for name in dict.fromkeys(self.libraries)]
-        effort = SurveyEffort(self.effort, self.limits, self.jobs or len(os.sched_getaffinity(0)))
+        effort = SurveyEffort(self.effort, self.limits, self.jobs or len(os.sched_getaffinity(0)), speed)
         found: list[dict[str, Any]] = []
         interrupted = False
         with opened(self.out / JOURNAL) as lines, terminated():

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 from normcheck import families
 from normcheck.core.errors import CallError, UsageError
-from normcheck.core.events import record
+from normcheck.core.events import outcomes_of, record
 from normcheck.core.foreign_code import first_line
 from normcheck.core.result import ERROR, FAILED, PASSED, number
 from normcheck.core.safe_text import safe_record
+from normcheck.core.subject import BoundSubject
 from normcheck.engine import claims, run
 from normcheck.engine.batch import answers
 from normcheck.engine.batch.process import Send
 from normcheck.engine.batch.side_by_side import DONE, RAISED
 from normcheck.engine.batch.tasks import Task
+from normcheck.engine.conditions import run_conditions
 from normcheck.engine.settings import Settings
 from normcheck.engine.survey.reproductions import reproductions
 
@@ -40,21 +42,27 @@ MEANS = {True: "the mean is subtracted", False: "the mean is not subtracted",
          None: "the mean is neither kept nor subtracted"}  # fmt: skip
 """What is said of the mean, by whether it is subtracted."""
 
-IDENTITY, REFUSED = "identity", "refused"
-"""Keys of records: what the callable is, as measured; why it cannot be called as any kind."""
+IDENTITY, REFUSED, SPEED = "identity", "refused", "speed"
+"""Keys of records: what the callable is, as measured; why it cannot be called as any kind; how fast it is."""
+
+Speed = Callable[[BoundSubject], Mapping[str, Any]]
+"""Times a bound implementation: a record with the keys `value`, `low`, `high` and `baseline`, or `absent`, a reason."""
 
 
-def examine(task: Task, send: Send) -> None:
-    """Send what a callable is, and each event of its checks under the conventions that were measured."""
+def examine(task: Task, speed: Speed | None, send: Send) -> None:
+    """Send what a callable is, and each event of its checks under the conventions that were measured.
+
+    speed: times it where no check fails; None: it is not timed.
+    """
     try:
-        _examine(task, send)
+        _examine(task, speed, send)
     except BaseException as error:  # code under test may raise anything, pytest.skip or SystemExit too
         send({RAISED: first_line(error)})
     else:
         send({DONE: True})
 
 
-def _examine(task: Task, send: Send) -> None:
+def _examine(task: Task, speed: Speed | None, send: Send) -> None:
     try:
         found = families.identify(task.target)
     except (UsageError, CallError) as error:
@@ -71,9 +79,14 @@ def _examine(task: Task, send: Send) -> None:
     send({IDENTITY: identity | {"kind": kind, "contract": contract}})
     if kind:
         claim = claims.claim((kind, task.target), contract)
+        wrong = False
         with closing(run.events([claim], Settings(task.effort))) as events:
             for event in events:
                 send(record(event))
+                wrong |= any(outcome.status in (FAILED, ERROR) for outcome in outcomes_of([event]))
+        if speed is not None and claim.implementation is not None and not wrong:
+            with run_conditions():
+                send({SPEED: dict(speed(families.bind(claim.implementation)))})
 
 
 def _own_eps(identity: Mapping[str, Any]) -> dict[str, str]:
@@ -85,7 +98,7 @@ def _own_eps(identity: Mapping[str, Any]) -> dict[str, str]:
 
 def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed: float) -> dict[str, Any]:
     """The row of a callable, from what its process sent. failure: why that did not reach its end; empty if it did."""
-    sent = {key: value for one in records for key, value in one.items() if key in (IDENTITY, REFUSED)}
+    sent = {key: value for one in records for key, value in one.items() if key in (IDENTITY, REFUSED, SPEED)}
     answer = answers.answer(task, task.target, records, failure, elapsed)
     made = {key: value for key, value in answer.items() if key not in answers.OWN}
     card: dict[str, Any] = {}
@@ -100,8 +113,20 @@ def row(task: Task, records: Sequence[Mapping[str, Any]], failure: str, elapsed:
         "kind": card.get("kind", ""), "elapsed": round(elapsed, 1), "card": card,
         "record": made if card.get("kind") else None,
         "reproductions": reproductions(made) if standing == FINDING else [],
+        "speed": _speed(sent.get(SPEED)) if standing in (RIGHT, CONVENTION) else {},
     })  # fmt: skip
     return found
+
+
+def _speed(sent: Any) -> dict[str, Any]:
+    """What was measured of its speed; empty where that is no measurement, as code under test may send anything."""
+    if not isinstance(sent, Mapping):
+        return {}
+    if isinstance(sent.get("absent"), str):
+        return {"absent": sent["absent"]}
+    numbers = {key: one for key in ("value", "low", "high") if isinstance(one := sent.get(key), float)}
+    words = {key: one for key in ("baseline", "question") if isinstance(one := sent.get(key), str)}
+    return {**words, **numbers} if len(numbers) + len(words) == 5 and all(map(math.isfinite, numbers.values())) else {}
 
 
 def _without(target: str, reason: str) -> str:

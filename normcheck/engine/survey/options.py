@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seconds", type=float, default=120.0, help="wall-clock time of one (default: 120)")
     made.add_argument("--gigabytes", type=float, default=4.0, help="memory of one (default: 4)")
+    made.add_argument("--no-speed", action="store_true", help="do not time what is right beside torch's function")
     made.add_argument("--verify", action="store_true", help="run the scripts of the findings of the survey in FOLDER")
     made.add_argument("--report", type=Path, metavar="STEM", help="write a report of the survey in FOLDER")
     return made
@@ -50,5 +51,12 @@ def command(words: Sequence[str]) -> SurveyCommand:
     if given.libraries and (given.verify or given.report):
         raise UsageError("--verify and --report are about the survey in the folder --out: name no library")
     return SurveyCommand(
-        tuple(given.libraries), given.out, given.jobs, given.effort, limits, given.verify, given.report
+        tuple(given.libraries),
+        given.out,
+        given.jobs,
+        given.effort,
+        limits,
+        given.verify,
+        given.report,
+        timed=not given.no_speed,
     )

@@ -17,7 +17,7 @@ from normcheck.engine.batch.process import Process
 from normcheck.engine.batch.side_by_side import side_by_side, unfinished
 from normcheck.engine.batch.tasks import Task
 from normcheck.engine.conditions import old_objects_set_aside, run_conditions
-from normcheck.engine.survey.examine import STANDINGS, examine, row
+from normcheck.engine.survey.examine import STANDINGS, Speed, examine, row
 from normcheck.engine.survey.journal import SurveyJournal, key
 from normcheck.engine.survey.libraries import Library, Module
 from normcheck.engine.survey.members import CODE, LOADED, PROBLEM, TARGET, search, try_import
@@ -38,11 +38,15 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class SurveyEffort:
-    """How a survey checks: the effort of each check, the limits of each callable, and how many run at a time."""
+    """How a survey checks: the effort of each check, the limits of each callable, and how many run at a time.
+
+    speed: times what is right; None: nothing is timed.
+    """
 
     name: str
     limits: Limits
     jobs: int
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,13 +166,13 @@ def _rows(
     """The row of each candidate; those that have a line first."""
     left = []
     for one in candidates:
-        of = key("normalizer", one.targets[0], one.code, library.version, effort.name)
+        of = key("normalizer", one.targets[0], one.code, library.version, effort.name, effort.speed is not None)
         before = lines.get(of)
         if before is None:
             left.append((one, of))
         else:
             yield before | _of_library(library, one)
-    works = ((pair, partial(examine, _task(pair[0], effort))) for pair in left)
+    works = ((pair, partial(examine, _task(pair[0], effort), effort.speed)) for pair in left)
     with closing(side_by_side(works, effort.limits, effort.jobs)) as ended:
         for (one, of), process in ended:
             made = row(_task(one, effort), process.records, unfinished(process), process.elapsed)

@@ -19,7 +19,7 @@ from normcheck.families.path_optimizer.case import ClosureCall, OptimizerCase, P
 from normcheck.families.path_optimizer.entry import PathOptimizer
 from normcheck.families.path_optimizer.space import OptimizerDraw, optimizer_case
 from normcheck.families.path_optimizer.subject import OptimizerDomain, OptimizerRun, OptimizerSubject
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.roles import from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
@@ -122,7 +122,7 @@ def subject(claim: Implementation, entry: PathOptimizer) -> OptimizerSubject:
         if key not in KEYS:
             raise UsageError(f"contract {key}: an optimizer has no such convention; known: {', '.join(KEYS)}")
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         made = _constructed(target, claim.name)
         domain = OptimizerDomain(formats=tuple(f for f in promised.served if f in OptimizerDomain().formats))
         bound = OptimizerSubject(claim.name, entry, promised, domain, made)

@@ -20,7 +20,7 @@ from normcheck.families.reparametrized.case import ReparametrizedCase
 from normcheck.families.reparametrized.entry import Reparametrized
 from normcheck.families.reparametrized.space import ReparametrizedDraw, reparametrized_case
 from normcheck.families.reparametrized.subject import ReparametrizedDomain, ReparametrizedSubject
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.roles import from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
@@ -184,7 +184,7 @@ def subject(claim: Implementation, entry: Reparametrized) -> ReparametrizedSubje
         if key not in KEYS:
             raise UsageError(f"contract {key}: refreshed layers have no such convention; known: {', '.join(KEYS)}")
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         if not callable(target) or isinstance(target, torch.nn.Module):
             layers = ", ".join(entry.arguments)
             raise UsageError(f"{claim.name} is no class or function that makes a module of {layers}")

@@ -21,7 +21,7 @@ from normcheck.families.whitening.entry import Whitening
 from normcheck.families.whitening.space import WhiteningDraw, whitening_case
 from normcheck.families.whitening.subject import WhiteningDomain, WhiteningSubject
 from normcheck.frameworks.guard import calling
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.roles import NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array
 
@@ -231,7 +231,7 @@ def subject(claim: Implementation, entry: Whitening) -> WhiteningSubject:
         if key not in KEYS:
             raise UsageError(f"contract {key}: whitening has no such convention; known: {', '.join(KEYS)}")
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         if not callable(target) or isinstance(target, torch.nn.Module):
             raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
         a_module = inspect.isclass(target)

@@ -6,7 +6,7 @@ function with a derivative of its own may compute by other code than "y".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -41,10 +41,28 @@ def _pulled(run: Run, given: Given, leaves: Leaves) -> tuple[Any, State, Leaves]
 
 
 def gradient(run: Run, given: Given) -> Results:
-    """One call with gradients, and one without: XLA computes only once what both have in common."""
-    primal = forward(run, given)
+    """One call with gradients; and one without, where code with a derivative of its own may compute another output."""
+    program = jax.make_jaxpr(lambda leaves: forward(run, {**given, "leaves": leaves}))(given["leaves"])
+    primal = forward(run, given) if _derives_itself(program) else {}
     y, state, grads = _pulled(run, given, given["leaves"])
     return _named(y, state) | _gradients(grads) | {f"primal_{name}": value for name, value in primal.items()}
+
+
+def _derives_itself(program: Any) -> bool:
+    """Whether a traced program has a part with a derivative of its own, jax.custom_vjp or jax.custom_jvp."""
+    equations = getattr(program, "jaxpr", program).eqns
+    return any(
+        equation.primitive.name.startswith("custom_") or any(map(_derives_itself, _programs(equation.params)))
+        for equation in equations
+    )
+
+
+def _programs(parameters: Mapping[str, Any]) -> Iterator[Any]:
+    """The programs in the parameters of an equation, as those of the branches of a condition."""
+    for value in parameters.values():
+        for one in value if isinstance(value, (tuple, list)) else (value,):
+            if hasattr(one, "eqns") or hasattr(one, "jaxpr"):
+                yield one
 
 
 def _checkpointed(run: Run, given: Given) -> Results:

@@ -40,7 +40,10 @@ class Source:
         if case.x.ndim not in self.last:
             self.last[case.x.ndim] = self._channels_last(case)
         with policy(case.format.name):
-            return ReadyLayer(self.build(case), self.name, moved=self.last[case.x.ndim])
+            layer = self.build(case)
+        known = held(layer)
+        own = {role: known[path] for role, path in paths(layer).items()}
+        return ReadyLayer(layer, self.name, own, moved=self.last[case.x.ndim])
 
     def _channels_last(self, case: Case) -> bool:
         layer = self.build(case)
@@ -61,10 +64,11 @@ def _works(layer: Any, shape: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadyLayer:
-    """A layer, and whether it gets the channels of its input in the last axis."""
+    """A layer, its variables by role, and whether it gets the channels of its input in the last axis."""
 
     layer: Any
     name: str
+    variables: Given
     moved: bool
 
     def run(self, case: Case, given: Given, output: Output) -> tuple[Any, dict[str, Any]]:
@@ -72,8 +76,7 @@ class ReadyLayer:
 
         The variables themselves are neither read nor written, so that the backend differentiates by the arrays.
         """
-        known, named = held(self.layer), paths(self.layer)
-        own = {role: known[path] for role, path in named.items() if role in given}
+        own = {role: variable for role, variable in self.variables.items() if role in given}
         x = keras.ops.moveaxis(given["input"], 1, -1) if self.moved else given["input"]
         placed = [(one, self._shaped(given[role], one)) for role, one in own.items()]
         with keras.StatelessScope(state_mapping=placed) as scope:

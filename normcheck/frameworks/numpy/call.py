@@ -25,6 +25,7 @@ from normcheck.normalizers.case import Case
 from normcheck.normalizers.subject import Answer
 
 FORMAT_NAMES = tuple(one.name for one in FORMATS.values() if one is not BFLOAT16)
+"""The formats of numpy itself; ml_dtypes adds the one that is missing, for code that imports it."""
 
 GRADIENTS = {
     "input": ("dx", "grad_x", "grad_input", "dv", "x", "input", "v"),
@@ -98,9 +99,10 @@ class PairCall:
     backward: BoundFunction | None
     name: str
     style: FunctionStyle
+    formats: tuple[str, ...] = FORMAT_NAMES
 
     def __call__(self, case: Case, gradient: bool) -> Answer:
-        if case.format.name not in FORMAT_NAMES:
+        if case.format.name not in self.formats:
             raise CallError(f"{self.name} works on numpy arrays, and numpy has no {case.format.name}")
         gradient = gradient and self.backward is not None
         if case.watched:  # modules that the first call imports may set warning filters of their own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,16 +13,20 @@ import numpy as np
 
 from normcheck.core.contract import Contract
 from normcheck.core.errors import UsageError
-from normcheck.core.floats import Array
+from normcheck.core.floats import FORMATS, Array
 from normcheck.core.layouts import NAMES, REVERSED
 from normcheck.frameworks.numpy.arrays import in_layout
 from normcheck.frameworks.numpy.call import FORMAT_NAMES, BoundFunction, PairCall
+from normcheck.frameworks.numpy.exchange import array_library, exchanging, names_module
 from normcheck.frameworks.numpy.options import MODES, Options, options_of
 from normcheck.frameworks.protocol import FunctionStyle, Layers, Transforming
 from normcheck.frameworks.registry import pair
 from normcheck.frameworks.roles import Binding, Parameter, bind, from_signature, names_of, plain
 from normcheck.normalizers.normalizer import Normalizer
 from normcheck.normalizers.subject import Call, ScriptLanguage
+
+NARROW = "ml_dtypes"
+"""The package that gives numpy the formats of half precision that it lacks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +56,6 @@ class NumpyFramework:
     """Functions of numpy arrays (`Framework`): a forward with or without a backward function."""
 
     name = "numpy"
-    formats = FORMAT_NAMES
     layouts = (*NAMES[1:], REVERSED)
     styles = (
         FunctionStyle(),
@@ -68,6 +72,10 @@ class NumpyFramework:
     compiles_per_shape = False
     untimed = "functions of numpy are not timed"
     form_arrays = None
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return tuple(FORMATS) if NARROW in sys.modules else FORMAT_NAMES
 
     def settings(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -91,6 +99,8 @@ class NumpyFramework:
         if parameters is None and backward is not None:
             raise UsageError(f"its forward has no named parameters, such as {', '.join(normalizer.arguments)}")
         parameters = parameters or []
+        library = None if backward is not None else array_library(forward)
+        forward = forward if library is None else exchanging(forward, library)
         options = options_of(forward, parameters, normalizer)
         free = parameters if options is None else options.parameters(parameters)
         return NumpyFunctions(forward, backward, options), free
@@ -102,7 +112,8 @@ class NumpyFramework:
         found = function_.backward
         backward = None if found is None else _backward(found, normalizer, f"{name} (backward)")
         forward = BoundFunction(function_.forward, binding, function_.options)
-        return PairCall(forward, backward, name, style)
+        formats = tuple(FORMATS) if names_module(function_.forward, NARROW) else FORMAT_NAMES
+        return PairCall(forward, backward, name, style, formats)
 
     def unsupported(self, target: Any) -> Mapping[str, str]:
         return {}

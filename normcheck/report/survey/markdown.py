@@ -28,11 +28,12 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Libraries", "")
     yield from _table(tables.count_heads(document), tables.counted(document))
     yield from (f"* **{word}**: {plain(meaning)}" for word, meaning in document["standings"].items())
+    timed = tables.is_timed(document)
     for one in document["libraries"]:
         yield from ("", f"## {plain(one['name'])} {plain(one['version'])}", "")
         rows = tables.tabled(one)
         if rows:
-            yield from _table(tables.HEADS, map(tables.cells, rows))
+            yield from _table(tables.heads(document), (tables.cells(row, timed=timed) for row in rows))
         for row in rows:
             yield from _details(row)
         yield from (f"* {plain(name)}: {standing}: {plain(why)}" for name, standing, why in tables.listed(one))

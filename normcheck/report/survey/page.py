@@ -28,16 +28,21 @@ def text(document: Mapping[str, Any]) -> str:
         document=document, policy=POLICY,
         style=Markup((folder / "run.css").read_text(encoding="utf-8")),  # noqa: S704  # a file of this package
         summary=tables.summary(document), findings=list(tables.findings(document)), finding_heads=tables.FINDING_HEADS,
-        count_heads=tables.count_heads(document), counts=tables.counted(document), heads=tables.HEADS,
-        libraries=[_view(one, SCRIPT_CHARACTERS // max(found, 1)) for one in document["libraries"]],
+        count_heads=tables.count_heads(document), counts=tables.counted(document), heads=tables.heads(document),
+        libraries=[
+            _view(one, SCRIPT_CHARACTERS // max(found, 1), timed=tables.is_timed(document))
+            for one in document["libraries"]
+        ],
     )  # fmt: skip
 
 
-def _view(library: Mapping[str, Any], characters: int) -> dict[str, Any]:
+def _view(library: Mapping[str, Any], characters: int, *, timed: bool) -> dict[str, Any]:
     rows = tables.tabled(library)
     return {
         "name": f"{library['name']} {library['version']}".strip(),
-        "rows": [{"standing": row["standing"], "same": row["same"], "cells": tables.cells(row)} for row in rows],
+        "rows": [
+            {"standing": row["standing"], "same": row["same"], "cells": tables.cells(row, timed=timed)} for row in rows
+        ],
         "details": [
             {
                 "name": tables.name(row), "standing": row["standing"],

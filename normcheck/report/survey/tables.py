@@ -12,7 +12,10 @@ HEADS = (
     "normalizer", "standing", "kind", "contract", "float32 keeps 1 % up to", "gradient", "running statistics",
     "warnings", "findings", "public reports",
 )  # fmt: skip
-"""The columns of a library's table."""
+"""The columns of a library's table, but for that of the speed."""
+
+SPEED_HEAD = "time / torch's"
+"""The column of the ratio of times, in a survey that has timed what is right."""
 
 LISTED = ("unbound", "unknown", "stopped", "undecided")
 """The standings of which only the reason is told, in a list below the table."""
@@ -50,8 +53,33 @@ def running(card: Mapping[str, Any]) -> str:
     return f"{state(card)}; evaluation uses {card['running']['evaluation']}" if card.get("running") else ""
 
 
-def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts of a row under `HEADS`."""
+def is_timed(document: Mapping[str, Any]) -> bool:
+    """Whether a survey has timed what is right."""
+    return any(row.get("speed") for one in document["libraries"] for row in one["normalizers"])
+
+
+def heads(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a library's table in a survey."""
+    return (*HEADS, SPEED_HEAD) if is_timed(document) else HEADS
+
+
+def speed(row: Mapping[str, Any]) -> str:
+    """The time of a call over that of torch's function, or of a composition of its operators, with its interval.
+
+    >>> speed({"speed": {"value": 1.5, "low": 1.25, "high": 2.0, "baseline": "eager"}})
+    '1.50 x eager [1.25, 2.00]'
+    >>> speed({"speed": {"absent": "torch has none"}})
+    ''
+    """
+    found = row.get("speed") or {}
+    if "value" not in found:
+        return ""
+    value, low, high = (float(found[key]) for key in ("value", "low", "high"))
+    return f"{value:.2f} x {found['baseline']} [{low:.2f}, {high:.2f}]"
+
+
+def cells(row: Mapping[str, Any], *, timed: bool) -> tuple[str, ...]:
+    """The texts of a row under `heads`. timed: whether the survey has timed what is right."""
     card, record = row["card"], row["record"] or {}
     warnings = record.get("warnings", ())
     return (
@@ -59,6 +87,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         card["gradient"], running(card),
         ", ".join(dict.fromkeys(one["name"] for one in warnings)),
         ", ".join(one["name"] for one in record.get("causes", ())), ", ".join(public_reports(row)),
+        *((speed(row),) if timed else ()),
     )  # fmt: skip
 
 

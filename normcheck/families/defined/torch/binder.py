@@ -24,7 +24,7 @@ from normcheck.families.defined.subject import ORDERS, DefinedDomain, DefinedSub
 from normcheck.families.defined.torch import parameters, weight_layers
 from normcheck.families.defined.torch.layer import DefinedLayer, Make, Tensors
 from normcheck.frameworks.guard import calling
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.roles import NAMES, WEIGHT_NAMES, from_signature
 from normcheck.frameworks.torch.tensors import DTYPES, array, tensor_in_layout
 
@@ -188,7 +188,7 @@ def subject(claim: Implementation, entry: DefinedNormalizer) -> DefinedSubject:
         if key not in KEYS:
             raise UsageError(f"contract {key}: {entry.name} has no such convention; known: {', '.join(KEYS)}")
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         if not callable(target) or isinstance(target, torch.nn.Module):
             raise UsageError(f"{claim.name} is no function or module class: name what is called or constructed")
         known = _names(entry)

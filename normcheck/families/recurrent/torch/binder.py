@@ -22,7 +22,7 @@ from normcheck.families.recurrent.subject import RecurrentDomain, RecurrentSubje
 from normcheck.families.recurrent.torch.builder import Builder
 from normcheck.families.recurrent.torch.names import named_tensors, written
 from normcheck.families.recurrent.torch.turns import successive
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.torch.module import is_module
 from normcheck.normalizers.checks.batch_invariance import not_for
 from normcheck.normalizers.composition import COMPOSITION, none_for
@@ -49,7 +49,7 @@ def subject(claim: Implementation, entry: Recurrent) -> RecurrentSubject:
     if promised.batch_invariant != "any":
         raise UsageError(f"{claim.name}: {not_for(entry.name, promised.batch_invariant)}")
     with quiet():
-        target = load(claim.target) if isinstance(claim.target, str) else claim.target
+        target = loaded(claim.target)
         if not callable(target) or isinstance(target, torch.nn.Module):
             raise UsageError(
                 f"{claim.name} is no class of torch.nn.Module; a recurrent net is built anew for each case"

@@ -17,7 +17,7 @@ from normcheck.families.synchronized.jax import devices, flax_layers
 from normcheck.families.synchronized.jax.mapped import MappedShards, named_axis
 from normcheck.families.synchronized.space import SynchronizedDraw, ranks_case
 from normcheck.families.synchronized.subject import SynchronizedDomain, SynchronizedSubject
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.roles import Parameter
 
 AXIS = "ranks"
@@ -37,7 +37,7 @@ MAPPED = {
 
 def subject(claim: Implementation, entry: Synchronized) -> SynchronizedSubject:
     """Bind a function of one shard or a class of layers. Raises `UsageError` or, if it always fails, `CallError`."""
-    target = load(claim.target) if isinstance(claim.target, str) else claim.target
+    target = loaded(claim.target)
     if DEVICE.get() != PROCESSOR:
         said = "a function of JAX is mapped over devices of the CPU"
         raise UsageError(f"{claim.name}: {said}: check it without --norm-device")

@@ -25,7 +25,7 @@ from normcheck.families.synchronized.torch.devices import RankDevice
 from normcheck.families.synchronized.torch.placing import LocalTensors, MeshTensors, Placing
 from normcheck.families.synchronized.torch.signature import FUNCTION, HELD, INSTANCE, Taken, taken
 from normcheck.frameworks.isolation.worker_group import WAITING
-from normcheck.frameworks.load import load
+from normcheck.frameworks.load import loaded
 from normcheck.frameworks.registry import candidates
 from normcheck.frameworks.roles import Parameter
 from normcheck.frameworks.torch.tensors import DTYPES, array, scalar_with_gradient
@@ -64,7 +64,7 @@ def join(place: RankPlace, entry: Synchronized, claim: Implementation) -> Rank:
             timeout=limit,
         )  # fmt: skip
         dist.all_reduce(torch.zeros(1, device=DEVICE.get()))  # NCCL connects now, which takes no time of a call's limit
-    target = load(claim.target) if isinstance(claim.target, str) else claim.target
+    target = loaded(claim.target)
     framework = candidates(target)
     if "torch" not in framework:
         raise UsageError(

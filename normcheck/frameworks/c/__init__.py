@@ -1,0 +1,1 @@
+"""Functions of C in a shared library or a source, as functions of numpy arrays."""
