@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import normcheck
 from normcheck.frameworks.c.declaration import declared
+from normcheck.frameworks.isolation.native_code import native_code
 
 CODE = Path(__file__).parent / "user_code" / "c"
 
@@ -81,13 +87,66 @@ def test_a_shared_library_is_declared_in_the_target_or_by_a_header(tmp_path: Pat
 CRASHES = "void f(const float *x, float *y, int rows, int n, float eps) { *(volatile int *)0 = 1; }"
 
 
-def test_a_function_that_crashes_is_a_verdict_where_it_is_isolated(tmp_path: Path) -> None:
+KERNEL = """
+import ctypes
+import triton
+def f(x, normalized_shape, weight=None, eps=1e-6):
+    ctypes.string_at(0)
+"""
+"""What a kernel of Triton does under the interpreter where it reads a wrong address."""
+
+
+def run(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--norm-effort", "smoke"]
+    done = subprocess.run(
+        [*command, *words], cwd=folder, capture_output=True, text=True, check=False, env=os.environ | environment
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_function_that_crashes_is_a_verdict(tmp_path: Path) -> None:
+    """It has a process of its own without an option, and what is beside it is checked all the same."""
     (tmp_path / "crash.c").write_text(CRASHES, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--norm", "rms_norm=crash.c:f",
-               "--norm-isolate", "--norm-effort", "smoke"]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode in (1, 4)
-    assert "SIGSEGV" in done.stdout + done.stderr
+    status, said = run(tmp_path, "--norm", "rms_norm=crash.c:f", "--norm", f"rms_norm={CODE / 'right.c'}:rms_norm",
+                       "--norm-json", "out.json")  # fmt: skip
+    assert status == 1
+    assert "its process was ended by SIGSEGV" in said
+    crashed, right = json.loads((tmp_path / "out.json").read_text())["implementations"]
+    assert (crashed["verdict"], right["verdict"]) == ("error", "passed")
+    assert right["compared"] > 1000
+
+
+def test_it_needs_its_kind_and_can_run_in_this_process(tmp_path: Path) -> None:
+    (tmp_path / "crash.c").write_text(CRASHES, encoding="utf-8")
+    status, said = run(tmp_path, "--norm", "crash.c:f")
+    assert status == 4
+    assert "crash.c:f: a function of C is checked in a process of its own, which needs its kind: --norm" in said
+    status, said = run(tmp_path, "--norm", "rms_norm=crash.c:f", "--norm-in-process")
+    assert status == -signal.SIGSEGV
+    status, said = run(tmp_path, "--norm", "rms_norm=crash.c:f", "--norm-in-process", "--norm-isolate")
+    assert status == 4
+    assert "--norm-isolate and --norm-in-process cannot be combined: leave one of them out" in said
+
+
+@pytest.mark.parametrize("target", ["kernels.py:f", "package.kernels:f"])
+def test_a_kernel_under_the_interpreter_of_triton_has_a_process(tmp_path: Path, target: str) -> None:
+    (tmp_path / "package").mkdir()
+    for name in ("kernels.py", "package/kernels.py"):
+        (tmp_path / name).write_text(KERNEL, encoding="utf-8")
+    for name in ("triton.py", "package/__init__.py"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    status, said = run(tmp_path, "--norm", f"rms_norm={target}", TRITON_INTERPRET="1", PYTHONPATH=str(tmp_path))
+    assert status == 1
+    assert "SIGSEGV" in said
+    assert "in string_at at" in said
+
+
+@pytest.mark.parametrize("target", [
+    "torch.nn:LayerNorm", "no_such_module:f", "no_such_file.py:f", "sys:f", "torch.nn.no_such:f", torch.nn.LayerNorm,
+])  # fmt: skip
+def test_other_code_stays_in_this_process(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert native_code(target) == ""
 
 
 @pytest.mark.parametrize(("text", "names"), [

@@ -13,7 +13,7 @@ import pytest
 from normcheck import families
 from normcheck.core.errors import LostError
 from normcheck.core.events import outcomes_of
-from normcheck.core.limits import Limits
+from normcheck.core.limits import Isolation, Limits
 from normcheck.core.result import Outcome
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
@@ -22,7 +22,7 @@ from normcheck.families import CHECKS
 from normcheck.frameworks.isolation import process, remote_process, replies, typed, wire
 from normcheck.frameworks.isolation.remote_subject import PLAIN
 
-ISOLATED = Settings("quick", isolate=Limits(60.0))
+ISOLATED = Settings("quick", isolate=Isolation(Limits(60.0)))
 
 
 def outcomes(claim: str, settings: Settings, names: tuple[str, ...] = ()) -> list[Outcome]:
@@ -84,7 +84,7 @@ class Mine(ZCAWhitening):
 )
 def test_what_happened_is_named_in_every_family(tmp_path: Path, act: str, says: str) -> None:
     (tmp_path / "mine.py").write_text(LAYER.format(act=act))
-    settings = Settings("quick", isolate=Limits(2.0, 1.0))
+    settings = Settings("quick", isolate=Isolation(Limits(2.0, 1.0)))
     (bound, *rest) = outcomes(f"zca_whitening={tmp_path}/mine.py:Mine", settings, some("zca_whitening"))
 
     assert bound.status == "error"
@@ -213,7 +213,7 @@ def test_an_implementation_has_a_limit_on_its_whole_time(tmp_path: Path) -> None
         "    time.sleep(0.02)\n"
         "    return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)\n"
     )
-    settings = Settings("quick", isolate=Limits(30.0, 1.0, total=4.0))
+    settings = Settings("quick", isolate=Isolation(Limits(30.0, 1.0, total=4.0)))
     found = outcomes(f"layer_norm={tmp_path}/mine.py:f", settings, ("value", "moments", "input-gradient", "sign"))
     reasons = " ".join(one.reason for one in found if one.status == "error")
 

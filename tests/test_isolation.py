@@ -17,7 +17,7 @@ from normcheck import families
 from normcheck.core.claim import Implementation
 from normcheck.core.errors import LostError, UsageError
 from normcheck.core.events import outcomes_of
-from normcheck.core.limits import Limits
+from normcheck.core.limits import Isolation, Limits
 from normcheck.engine.asker import Asker, checks_of
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
@@ -154,7 +154,7 @@ def test_isolated_answers_are_the_same_answers(claim: str) -> None:
         records = [outcome.record() for outcome in outcomes_of(events(claims([claim], {}), settings))]
         return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
-    found = outcomes(Settings("quick", isolate=Limits(60.0)))
+    found = outcomes(Settings("quick", isolate=Isolation(Limits(60.0))))
     assert found == outcomes(Settings("quick"))
     assert sum(record["compared"] for record in found) > 10_000
 
@@ -187,7 +187,10 @@ def test_what_is_lost_in_one_question_is_there_in_the_next(remote, tmp_path: Pat
 def test_an_object_cannot_be_isolated() -> None:
     (claim,) = claims([("layer_norm", lambda x, normalized_shape: x)], {})
 
-    assert "isolation needs a target as text" in Asker(Settings("quick", isolate=Limits())).run_call(claim).reason
+    assert (
+        "isolation needs a target as text"
+        in Asker(Settings("quick", isolate=Isolation(Limits()))).run_call(claim).reason
+    )
 
 
 def test_a_target_that_cannot_be_loaded_is_said_as_ever(remote) -> None:

@@ -16,7 +16,7 @@ from normcheck.core.contract import Contract, contract
 from normcheck.core.errors import UsageError
 from normcheck.core.events import outcomes_of
 from normcheck.core.floats import FORMATS
-from normcheck.core.limits import Limits
+from normcheck.core.limits import Isolation, Limits
 from normcheck.core.result import FAILED, PASSED, Outcome
 from normcheck.engine.claims import claims
 from normcheck.engine.run import events
@@ -206,7 +206,7 @@ def test_a_number_of_ranks_is_known_or_refused() -> None:
 def test_isolation_gives_limits() -> None:
     """With --norm-isolate the target is imported in its processes alone, within the limits of isolation."""
     claim = "tensor_parallel_rms_norm=normcheck.implementations.parallel:tensor_parallel_rms_norm"
-    found = outcomes(claim, "sync-output", settings=Settings("quick", isolate=Limits(60.0)))
+    found = outcomes(claim, "sync-output", settings=Settings("quick", isolate=Isolation(Limits(60.0))))
 
     assert [one.status for one in found] == [PASSED, PASSED]
 

@@ -113,10 +113,14 @@ class Asker:
         except UsageError as error:  # a replay of what is no case
             return replace(plain, status=ERROR, reason=str(error), usage=True)
         except Exception as error:
-            if self.settings.isolate is None:
+            if not self._binder.has_process(claim):
                 raise
             reason = f"{claim.name}: what its process sent cannot be judged: {first_line(error)}"
             return replace(plain, status=ERROR, reason=reason)
+
+    def has_process(self, claim: Claim) -> bool:
+        """Whether the implementation of a claim that was asked has a process of its own."""
+        return self._binder.has_process(claim)
 
     def ended(self, claim: Claim, outcome: Outcome) -> Outcome:
         """The outcome of the last check of a claim, after its process has ended: an error if it has not."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normcheck.core.errors import UsageError, shortened, suggest
-from normcheck.core.limits import Limits
+from normcheck.core.limits import Isolation, Limits
 from normcheck.core.replay import decode, encode, named
 from normcheck.engine.accepted_findings import AcceptedFinding
 from normcheck.engine.failing_cases import NOTHING, FailingCases
@@ -25,7 +25,7 @@ class Settings:
     replay: tuple[str, Any] | None = None  # the one case to run: the name of its check, and its draw
     failing_cases: FailingCases = NOTHING  # cases that broke a law in earlier runs
     accepted: tuple[AcceptedFinding, ...] = ()  # findings that the project has accepted
-    isolate: Limits | None = None  # run each implementation in a process of its own, within these limits
+    isolate: Isolation | None = None  # which implementations have a process of their own; None: no one has
     strict: bool = False  # whether warnings fail
     device: str = "cpu"  # where the tensors of cases lie, as torch writes it
     ranks: int | None = None  # processes that run an implementation of several; None: as its contract says

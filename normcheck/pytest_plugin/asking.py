@@ -67,7 +67,7 @@ class Verifier:
         config, node = self._request.config, self._request.node
         chosen = effort or project.effort(config)
         try:
-            limits = isolation_options.limits(config, ()) if isinstance(target, str) else None
+            limits = isolation_options.isolation(config, ()) if isinstance(target, str) else None
             with quiet_imports():
                 from normcheck.core.contract import with_input_shapes
                 from normcheck.pytest_plugin.suite_run import settings_of, verification

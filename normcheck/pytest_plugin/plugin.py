@@ -195,7 +195,7 @@ def _prepare_suite(config: pytest.Config, claims: list[Any], effort: str) -> Non
         words.append(f"input-shapes={','.join(config.getoption('norm_input_shape'))}")
     if config.getoption("norm_translated"):
         words.append(f"translated={config.getoption('norm_translated')}")
-    limits = isolation_options.limits(config, claims)  # before anything is loaded here
+    limits = isolation_options.isolation(config, claims)  # before anything is loaded here
     speed_options.prepare(config)
     config.stash[SUITE] = _suite(config, claims, words, effort, limits)
     from normcheck.pytest_plugin import early_exit, selection

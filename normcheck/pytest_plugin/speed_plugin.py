@@ -95,11 +95,11 @@ def _subject(request: pytest.FixtureRequest, claim: Claim) -> Any:
     suite: SuiteRun = request.config.stash[SUITE]
     if hasattr(request.config, "workerinput"):
         pytest.skip("no timing beside other workers: run without -n")
-    if suite.asker.settings.isolate is not None:
-        pytest.skip("no timing through a process of its own: run without --norm-isolate")
     right, events = _correctness(suite, claim)
     for event in events:
         emit(request.node, event_line(request.node.nodeid, event))
+    if suite.asker.has_process(claim):
+        pytest.skip("no timing through a process of its own: add --norm-in-process")
     wrong = [o for o in right if o.status not in (PASSED, SKIPPED)]
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)

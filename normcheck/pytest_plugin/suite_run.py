@@ -96,7 +96,7 @@ class SuiteRun:
         settings = self.asker.settings
         return settings.record() | {
             "strict": settings.strict, "device": settings.device, "ranks": settings.ranks,
-            "isolated": settings.isolate is not None,
+            "isolated": None if settings.isolate is None else settings.isolate.every,
             "contracts": {
                 f"{claim.kind}={claim.name}": dict(claim.implementation.contract)
                 for claim in self.claims if claim.implementation is not None

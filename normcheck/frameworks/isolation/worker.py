@@ -36,8 +36,13 @@ STARTING = 120.0
 """Time limit in seconds for the start of a process: on a busy machine the server may still be importing torch."""
 
 
+def can_isolate() -> bool:
+    """Whether this system can give an implementation a process of its own."""
+    return "forkserver" in multiprocessing.get_all_start_methods()
+
+
 def _context() -> ForkServerContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if not can_isolate():
         raise UsageError("--norm-isolate, and kinds of several processes, need a system with fork; this one has none")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
