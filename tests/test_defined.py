@@ -68,7 +68,7 @@ def kept() -> dict[str, str]:
     return {one.partition(" / ")[0]: one for one in GOLDEN.read_text().splitlines()}
 
 
-@sweep("name", [slip.name for slip in SLIPS], group=kind_of)
+@sweep("name", [slip.name for slip in SLIPS], of=6, group=kind_of)
 def test_slips_are_found_as_kept(name: str) -> None:
     """Each slip is found on its kind, by the checks that found it before."""
     assert not line(name).endswith(":")
@@ -79,7 +79,7 @@ def test_no_other_slip_is_kept() -> None:
     assert set(kept()) == {slip.name for slip in SLIPS}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@sweep("kind", KINDS)
 def test_faults_by_structure_are_found(kind: str) -> None:
     """Each fault that the structure of a forward can have is found on it."""
     able = [name for name in STRUCTURE if FAMILY.faults[name].concerns(KINDS[kind])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 import normcheck
 
@@ -57,7 +58,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "target"), RIGHT, ids=lambda word: word.rpartition(":")[2])
+@sweep(("kind", "target"), RIGHT, ids=lambda word: word.rpartition(":")[2])
 def test_right_code_passes(kind: str, target: str) -> None:
     found = normcheck.check(f"{CODE}/{target}", as_=kind, effort="quick")
 
@@ -65,7 +66,7 @@ def test_right_code_passes(kind: str, target: str) -> None:
     assert not found.warnings
 
 
-@pytest.mark.parametrize(("kind", "target", "fault"), WRONG, ids=lambda word: word.rpartition(":")[2])
+@sweep(("kind", "target", "fault"), WRONG, ids=lambda word: word.rpartition(":")[2])
 def test_wrong_code_is_named(kind: str, target: str, fault: str) -> None:
     found = normcheck.check(f"{CODE}/{target}", as_=kind, effort="quick")
 

@@ -46,7 +46,7 @@ def declared(form: str, *more: str) -> dict[str, str]:
     return {"form": form, **dict(one.split("=") for one in more)}
 
 
-@sweep("piece", RIGHT, group=lambda piece: piece[2], ids=lambda piece: piece[1])
+@sweep("piece", RIGHT, group=lambda piece: piece[2].partition("+")[0], ids=lambda piece: piece[1])
 def test_right_code_passes(piece: list[str]) -> None:
     """Right code of each form, and of two at once, passes; in half precision plain code may be warned of."""
     kind, name, form, *more = piece
@@ -58,7 +58,13 @@ def test_right_code_passes(piece: list[str]) -> None:
     assert {warning["name"] for warning in verdict.warnings} <= allowed
 
 
-@sweep("one", WRONG, group=lambda one: one["contract"]["form"], ids=lambda one: one["target"].rpartition(":")[2])
+@sweep(
+    "one",
+    WRONG,
+    of=4,
+    group=lambda one: one["contract"]["form"].partition("+")[0],
+    ids=lambda one: one["target"].rpartition(":")[2],
+)
 def test_wrong_code_fails_for_one_cause(one: dict[str, Any]) -> None:
     verdict = normcheck.check(
         f"{CODE.parent.parent.parent}/{one['target']}", as_=one["kind"], effort="quick", contract=one["contract"]
@@ -344,7 +350,7 @@ def test_the_reference_follows_the_laws_of_every_form(form: str) -> None:
             assert run_check(right, check, draws(right, check, 12, 3)).finding is None
 
 
-@sweep("piece", COMPOSED, group=lambda piece: piece[2], ids=lambda piece: piece[1])
+@sweep("piece", COMPOSED, group=lambda piece: piece[2].partition("+")[0], ids=lambda piece: piece[1])
 def test_composed_code(piece: list[str]) -> None:
     """Of code of several forms, what is right passes, and each fault is named first, whichever part it is of."""
     kind, name, form, fault = piece
@@ -388,7 +394,7 @@ REPORTS = [
 """Reports of code that needs a form, an axis or a kind of its own; the last entry is the cause, empty of right code."""
 
 
-@pytest.mark.parametrize(("report", "kind", "name", "declarations", "cause"), REPORTS)
+@sweep(("report", "kind", "name", "declarations", "cause"), REPORTS)
 def test_public_reports(report: str, kind: str, name: str, declarations: dict[str, str], cause: str) -> None:
     """Code as public reports tell of it gets its verdict."""
     verdict = normcheck.check(f"{CODE}/reported.py:{name}", as_=kind, effort="quick", contract=declarations)

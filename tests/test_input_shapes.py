@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sweeps import sweep
 
 import normcheck
 from normcheck import families
@@ -280,7 +281,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@sweep("way", WAYS)
 def test_every_way_in_ends_in_the_same_question(pytester: pytest.Pytester, way: str) -> None:
     arguments, more = WAYS[way]
     for name, text in {"kernel.py": WRONG, **more}.items():

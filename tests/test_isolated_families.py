@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.errors import LostError
@@ -172,7 +173,7 @@ def _put(value: Any, place: tuple[Any, ...], new: Any) -> Any:
     return [_put(one, tuple(rest), new) if i == first else one for i, one in enumerate(value)]
 
 
-@pytest.mark.parametrize(("at_first", "count"), [(True, 80), (False, 24)])
+@sweep(("at_first", "count"), [(True, 20), (True, 80), (False, 8), (False, 24)], group=lambda one: one[0])
 def test_forged_replies_never_raise_in_the_judge(monkeypatch: pytest.MonkeyPatch, at_first: bool, count: int) -> None:
     """Each of them is refused by its form, or judged as any result; of the main family none has to be caught later."""
     monkeypatch.setattr(remote_process, "Worker", Forger)

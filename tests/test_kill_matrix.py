@@ -187,7 +187,7 @@ def _place(name: str) -> tuple[str, str]:
     return faults.get(name).where, first
 
 
-@sweep("fault", faults.ALL, group=_place)
+@sweep("fault", faults.ALL, of=8, group=_place)
 def test_found_as_kept(fault: str) -> None:
     """Every fault is found on every normalizer that can have it, by the checks that found it before."""
     now = lines(faults.get(fault))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps import sweep
 
 from normcheck import families
 from normcheck.core.ask import draws, run_check
@@ -102,7 +103,7 @@ def named(*names: str) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if check.name in names)
 
 
-@pytest.mark.parametrize("kind", catalog.ALL)
+@sweep("kind", catalog.ALL)
 @pytest.mark.parametrize("lie", [zeros, identity, nan], ids=lambda lie: lie.__name__)
 def test_a_gross_liar_is_found_in_many_ways(kind: str, lie: Lie) -> None:
     found = found_by(lying(kind, lie))

@@ -315,7 +315,7 @@ def run(project: pytest.Pytester, target: str, question: str, *args: str) -> pyt
     return project.runpytest_subprocess("--norm", f"layer_norm=mine.py:{target}", "-k", question, *args)
 
 
-ONE, SMALL = (f"test_speed and {shape}-float32-forward and not cold" for shape in ("512x768", "1x768"))
+ONE, TINY = (f"test_speed and {shape}-float32-forward and not cold" for shape in ("512x768", "1x768"))
 
 
 def test_speed_is_no_part_of_an_ordinary_run(project: pytest.Pytester) -> None:
@@ -347,7 +347,7 @@ Host.elapsed = elapsed
 
 def test_ten_times_as_slow_fails_the_gate_and_is_in_the_record(project: pytest.Pytester) -> None:
     project.makeconftest(ROUGH + TOLD)
-    ran = run(project, "slow", SMALL, "--norm-max-slowdown", "2", "--norm-json", "out.json")
+    ran = run(project, "slow", TINY, "--norm-max-slowdown", "2", "--norm-json", "out.json")
 
     assert ran.ret == pytest.ExitCode.TESTS_FAILED
     ran.stdout.fnmatch_lines(["*1x768-float32-forward: 10.00 times torch's fused function*slower; allowed 2*"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 FILE = Path(__file__).parent / "user_code" / "textbook.py"
 KINDS = ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@sweep("kind", KINDS)
 def test_a_textbook_norm_has_one_warning(pytester: pytest.Pytester, kind: str) -> None:
     command = ("-p", "no:cacheprovider", "--norm", f"{kind}={FILE}:{kind}")
     found = pytester.runpytest_inprocess(*command)

@@ -46,7 +46,7 @@ def name(one: dict[str, str]) -> str:
     return f"{one['kind']}-{Path(one['target']).name}"
 
 
-@sweep("one", CORRECT, group=lambda one: one["target"].partition(":")[0], ids=name)
+@sweep("one", CORRECT, of=8, group=lambda one: one["target"].partition(":")[0], ids=name)
 def test_correct(one: dict[str, str]) -> None:
     """Every law holds, in the style that this code is written in."""
     mine = bound(one)

@@ -136,8 +136,8 @@ def of_checks(subject: Subject, failed: Sequence[tuple[Check, Sequence[Any]]]) -
         traces += new
         if not new:
             found += check_experiments(subject, check, draws, wrong_only=wrong, most_wrong=8 if wrong else 12)
-    given = all(draw.input_shape for _, draws in failed for draw in draws)
-    return Evidence(subject, tuple(found), tuple(traces), given_shapes=given)
+    shapes = [draw.input_shape for _, draws in failed for draw in draws]
+    return Evidence(subject, tuple(found), tuple(traces), given_shapes=bool(shapes) and all(shapes))
 
 
 def _cost(question: Question) -> float:

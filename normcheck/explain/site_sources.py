@@ -89,13 +89,13 @@ def _paragraphs(paragraphs: Sequence[str]) -> Iterator[str]:
 def write(folder: Path) -> None:
     """Write every page of the site into a new folder. Faults are drawn by all processors, in half a minute on two."""
     shutil.copytree(GUIDE, folder)
-    pictures = _pictures()
+    shown = pictures()
     for part in pages.PARTS:
         (folder / part.name).mkdir()
         lines = [f"# {REFERENCE[part.name]}", ""]
         for name in part.names():
             page = part.page(name)
-            text = markdown(page, pictures[name] if part.name == "faults" else "")
+            text = markdown(page, shown[name] if part.name == "faults" else "")
             (folder / part.name / f"{name}.md").write_text(text, encoding="utf-8")
             lines.append(f"* [{name.translate(MARKUP)}]({name}.md){_gist(page)}")
         (folder / part.name / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -110,7 +110,7 @@ def _gist(page: pages.Page) -> str:
     return f": {text.translate(MARKUP)}"
 
 
-def _pictures() -> dict[str, str]:
+def pictures() -> dict[str, str]:
     """What each fault does to numbers, drawn from the faulty implementation."""
     parts = [
         (i, tuple(family.faults)[first : first + AT_A_TIME])
@@ -119,10 +119,10 @@ def _pictures() -> dict[str, str]:
     ]
     # a process of its own for each part, since a fork of one that has threads, as torch has, may hang
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn")) as pool:
-        drawn = pool.map(_drawn, *zip(*parts, strict=True))
-        return {name: picture for part in drawn for name, picture in part.items()}
+        found = pool.map(drawn, *zip(*parts, strict=True))
+        return {name: picture for part in found for name, picture in part.items()}
 
 
-def _drawn(family: int, names: Sequence[str]) -> dict[str, str]:
+def drawn(family: int, names: Sequence[str]) -> dict[str, str]:
     """The pictures of some faults of a family."""
     return {name: figure(case) for name, case in fault_cases(families.FAMILIES[family], names).items() if case}
