@@ -52,7 +52,8 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_explain_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain"]) == 0
     said = capsys.readouterr().out
-    assert all(heading in said for heading in ("kinds\n", "laws\n", "faults\n"))
+    assert all(heading in said for heading in ("kinds: normalizers\n", "laws: accuracy\n", "faults: whitening\n"))
+    assert "\nlayer_norm                    layer normalization\n" in said
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,12 @@ def _identify(target: str) -> int:
 def _explain(words: Sequence[str]) -> int:
     from normcheck.engine.own_kinds import add_from
     from normcheck.explain import pages
-    from normcheck.report.terminal.explained import lines
+    from normcheck.report.terminal.explained import index_lines, lines
 
     add_from(Path.cwd())
     if not words:
-        for what, names in pages.words().items():
-            for line in lines(what, [("", (", ".join(names),))], columns()):
+        for group in pages.index():
+            for line in index_lines(group.title, group.pages, columns()):
                 print(line)
             print()
     for word in words:
