@@ -40,6 +40,32 @@ def test_the_functions_of_torch_keep_the_bits(kind: str) -> None:
     assert verdict.ok
 
 
+FIXED = """
+import torch
+class TwoPaths(torch.nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.n, self.weight = n, torch.nn.Parameter(torch.ones(n))
+    def forward(self, x):
+        if len(x) < 4096:
+            return torch.nn.functional.rms_norm(x, (self.n,), self.weight, 1e-6)
+        return x / torch.sqrt((x * x).mean(-1, keepdim=True) + 1e-6) * self.weight
+"""
+
+
+@pytest.mark.parametrize("n", [64, 100])
+def test_a_layer_of_fixed_sizes_is_asked_in_large_batches(n: int, tmp_path: Path) -> None:
+    """Its time in a large batch is estimated on some of the cases, not on another width, which it refuses."""
+    (tmp_path / "nc_fixed.py").write_text(f"{FIXED}layer = TwoPaths({n})\n")
+    mine = subject(Implementation("rms_norm", f"{tmp_path / 'nc_fixed.py'}:layer"))
+    check = CHECKS_BY_NAME["batch-invariance"]
+
+    found = run_check(mine, check, check.space.explicit_examples(mine))
+
+    assert found.absent == {}
+    assert found.notes["batch-invariant"].startswith("not in batches of 4,096 cases or more: y float32 by ")
+
+
 PIECES = BLOCKS.rpartition(":")[0]
 
 

@@ -52,7 +52,8 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
 def test_explain_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain"]) == 0
     said = capsys.readouterr().out
-    assert all(heading in said for heading in ("kinds\n", "laws\n", "faults\n"))
+    assert all(heading in said for heading in ("kinds: normalizers\n", "laws: accuracy\n", "faults: whitening\n"))
+    assert "\nlayer_norm                    layer normalization\n" in said
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,39 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["table", "layer_norm=torch.nn.functional:layer_norm"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.split() == ["torch.nn.functional:layer_norm", "yes", "yes", "no", "yes", "no", "yes", "no", "yes"]
+
+
+def test_table_of_other_families(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has the cells that its entry has, no cell is undecided, and none differs."""
+    nets = "normcheck.implementations.recurrent"
+    assert run(["table", f"recurrent_batch_norm={nets}:BNLSTM", "zca_whitening=normcheck.implementations.whitening:"
+                "ZCAWhitening", "path_sgd=normcheck.implementations.path_sgd:PathSGD"]) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    measured = [line.partition(":")[2].split() for line in said.splitlines()[-6:] if ":" in line]
+    rows = {name: cells for name, *cells in measured}
+    assert rows["BNLSTM"] == ["yes", "no", "yes", "yes", "yes", "no", "no", "no", "yes"]
+    assert rows["PathSGD"] == ["yes"]
+    assert len(rows["ZCAWhitening"]) == 8
+    assert not {"?", "!"} & set("".join(said.splitlines()[-6:]))
+
+
+@pytest.mark.parametrize("kind", ["recurrent_layer_norm", "path_sgd", "sync_batch_norm"])
+def test_a_kind_without_a_row_is_a_sentence(kind: str) -> None:
+    status, out, said = command("table", kind)
+    assert (status, out) == (4, "")
+    assert f"{kind} has no row in the table of the field" in said
+    assert said.endswith(f"normcheck table {kind}=mypkg.layers:mine\n")
+
+
+def test_a_table_in_which_nothing_can_be_measured_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "nc_damped.py").write_text("from normcheck.implementations.path_sgd import PathSGD\n")
+    claim = f"path_sgd={tmp_path / 'nc_damped.py'}:PathSGD"
+    status, out, _ = command("table", claim, "--norm-contract", "eps=0.5")
+    assert status == 0
+    assert out == (
+        f"{claim}: no column of the table could be measured; the same command without the word table, and with -v, "
+        "says why\n"
+    )
 
 
 def test_identify(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
-"""Every kind, check and fault has a page that fits a terminal; the wrong lines on pages are wrong, and found."""
+"""Every kind, check and fault has a page and a line that fit a terminal; wrong lines on pages are wrong, and found."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from normcheck.engine.claims import claims
 from normcheck.engine.run import events
 from normcheck.engine.settings import Settings
 from normcheck.explain import pages
+from normcheck.explain.card_words import CARD_WORDS
 from normcheck.explain.conventions import MEANINGS
 from normcheck.explain.topics import TOPICS
 from normcheck.families import CHECKS_BY_NAME
+from normcheck.identify.identify import identify
 from normcheck.normalizers import faults
 from normcheck.normalizers.faults.wrong_lines import EXAMPLES, TEMPLATE, code
-from normcheck.report.terminal.explained import lines
+from normcheck.report.terminal.card import LABEL_WIDTH, card_lines
+from normcheck.report.terminal.explained import index_lines, lines
 
 WORDS = [word for some in pages.words().values() for word in some]
 
@@ -52,9 +56,45 @@ def text(word: str, width: int = 80) -> str:
 
 
 def test_everything_has_a_page() -> None:
-    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS, *MEANINGS] == WORDS
+    assert [*families.ENTRIES, *CHECKS_BY_NAME, *families.FAULTS, *TOPICS, *MEANINGS, *CARD_WORDS] == WORDS
     twice = {word for word in WORDS if WORDS.count(word) > 1}
-    assert twice == set(CHECKS_BY_NAME) & set(MEANINGS), "a word that names two things has one page only"
+    known = CARD_WORDS.keys() & {*CHECKS_BY_NAME, *MEANINGS} | MEANINGS.keys() & CHECKS_BY_NAME.keys()
+    assert twice == known, "a word that names two things has one page only"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_index_has_a_line_for_every_page(width: int) -> None:
+    """In groups; a line has the name and what its page is about, and fits."""
+    printed = [line for group in pages.index() for line in list(index_lines(group.title, group.pages, width))[2:]]
+
+    assert sorted(line.split(" ")[0] for line in printed) == sorted(WORDS)
+    assert all(len(line) <= width and len(line.split()) > 1 for line in printed)
+    assert "eps-ignored                   Takes eps and never adds it. Hides until a set " in "\n".join(printed)
+    titles = [group.title for group in pages.index()]
+    assert titles == list(dict.fromkeys(titles))
+    assert {"kinds: recurrent", "laws: accuracy", "faults: whitening", "conventions: keys of a contract",
+            "card: words of normcheck identify"} <= set(titles)  # fmt: skip
+
+
+def labels(target: str) -> Iterator[str]:
+    """The words on the left of the card of a target, as their pages are named."""
+    for line in card_lines(identify(target).record(), 80):
+        if line.startswith("  Table 1"):
+            return
+        if line.startswith("  ") and line[2] != " ":
+            yield line[:LABEL_WIDTH].strip().replace(" ", "-")
+
+
+def test_every_word_of_a_card_has_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "cubed.py"
+    path.write_text(
+        "import torch\n"
+        "def cubed(x, normalized_shape, weight=None, bias=None, eps=1e-5):\n"
+        "    return torch.nn.functional.layer_norm(x, normalized_shape, None, None, eps) ** 3\n"
+    )
+
+    assert {*labels("torch.nn.functional:batch_norm"), *labels(f"{path}:cubed")} == set(CARD_WORDS)
+    assert text("scaled-by").splitlines()[3].startswith("what it is    The statistic that a set is divided by")
 
 
 def test_every_convention_is_explained_with_all_its_values() -> None:
@@ -109,7 +149,7 @@ def test_law_page_says_of_whom_it_is_asked() -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [("layernorm", "did you mean 'layer_norm'?"), ("eps-outside", "did you mean 'eps-outside-root'?"),
-     ("zzzz", "`normcheck explain` lists all kinds"), ("efs-place=outside", "did you mean 'eps-place'?")],
+     ("zzzz", "`normcheck explain` lists all pages"), ("efs-place=outside", "did you mean 'eps-place'?")],
 )  # fmt: skip
 def test_unknown(word: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:

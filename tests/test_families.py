@@ -204,12 +204,14 @@ def test_every_kind_has_a_line_in_the_table_with_the_cells_that_it_is_asked(kind
     family = families.of(families.get(kind))
     bound = family.faulty(families.get(kind), None, Contract())
     metrics = {"row": family.row(families.get(kind)) is not None, "extended": bool(family.extended(families.get(kind)))}
-    outcomes = []
+    outcomes, asked = [], set()
     for check in families.CHECKS:
         if check.concerns(bound.entry) and not (check.lacks(bound) or check.space.unsupported_reason(bound)):
             outcome = run_check(bound, check, draws(bound, check, 2, 1))
             if any(key.partition("/")[0] in ("row", "extended") for key in outcome.metrics):
                 outcomes.append(outcome)
+                asked.add(check.name)
+    assert asked <= {check.name for check in family.table}, "`normcheck table` asks those of the table alone"
     record = verdict.implementation(outcomes[0].kind, outcomes[0].target, outcomes)
     cells = dict(zip(NARROW, extended_row(record), strict=True))
 

@@ -28,6 +28,29 @@ def norm_of_nothing(x):
     return x.sum() * 0
 """
 
+SIX_LAYERS = """\
+import torch
+from torch.nn import functional
+
+def layer_norm(x, weight, bias, eps=1e-5):
+    return functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+def rms_norm(x, weight, eps=1e-6):
+    return functional.rms_norm(x, x.shape[-1:], weight, eps)
+
+def clipped_norm(x, weight, eps=1e-6):
+    return rms_norm(torch.nan_to_num(x), weight, eps)
+
+class GroupNorm(torch.nn.GroupNorm):
+    pass
+
+class InstanceNorm(torch.nn.InstanceNorm2d):
+    pass
+
+class BatchNorm(torch.nn.BatchNorm2d):
+    pass
+"""
+
 PROJECT = """\
 # a library
 [project]
@@ -86,6 +109,28 @@ def test_a_project_is_checked_from_then_on(folder: Path) -> None:
     assert run.returncode == 0, run.stdout
     assert re.search(r"^rms_norm = \S*gemma_norm +passed", run.stdout, re.MULTILINE)
     assert normcheck(folder).stdout.endswith("nothing to add\n")
+
+
+def test_six_layers_take_twelve_lines(folder: Path) -> None:
+    """With one expected finding, and with the effort: the file is short, and the tests of the project pass."""
+    (folder / "mylib" / "layers.py").write_text(SIX_LAYERS)
+
+    written = normcheck(folder, "--yes")
+
+    assert written.stdout.endswith("written\n"), written.stderr
+    text = (folder / "pyproject.toml").read_text()
+    assert text.startswith(PROJECT)
+    added = [line for line in text.removeprefix(PROJECT).splitlines() if line.strip()]
+    assert len(added) <= 12, text
+    assert sum("=mylib.layers:" in line for line in added) == 6
+    assert [line.partition(" ")[0] for line in added[-2:]] == ["[tool.normcheck]", "expected"]
+    run = subprocess.run(
+        (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"), cwd=folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    assert "6 of 6 passed" in run.stdout
+    assert run.stdout.count("1 expected") == 1
 
 
 @pytest.mark.parametrize(("name", "text", "reads"), [

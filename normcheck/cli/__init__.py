@@ -146,7 +146,7 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
     from normcheck.engine.claims import claims, conventions
     from normcheck.engine.run import TABLE_CHECKS, events
     from normcheck.engine.settings import Settings
-    from normcheck.report.terminal.implementation import deviates, table
+    from normcheck.report.terminal.implementation import deviates, has_table_row, table
 
     seen = []
     for event in events(claims(targets, conventions(words)), Settings("quick"), TABLE_CHECKS):
@@ -154,9 +154,14 @@ def _claimed_table(targets: Sequence[str], words: Sequence[str]) -> int:
             raise UsageError(event.outcome.reason)
         seen.append(event)
     run = verdict.document(seen, {})
-    for text, _ in table(run["implementations"], columns()):
+    measured = [one for one in run["implementations"] if has_table_row(one)]
+    for text, _ in table(measured, columns()) if measured else ():
         print(text)
-    return int(any(deviates(one) for one in run["implementations"]))
+    for one in run["implementations"]:
+        if one not in measured:
+            print(f"{one['kind']}={one['target']}: no column of the table could be measured; the same command without "
+                  "the word table, and with -v, says why")  # fmt: skip
+    return int(any(deviates(one) for one in measured))
 
 
 def _identify(target: str) -> int:
@@ -171,12 +176,12 @@ def _identify(target: str) -> int:
 def _explain(words: Sequence[str]) -> int:
     from normcheck.engine.own_kinds import add_from
     from normcheck.explain import pages
-    from normcheck.report.terminal.explained import lines
+    from normcheck.report.terminal.explained import index_lines, lines
 
     add_from(Path.cwd())
     if not words:
-        for what, names in pages.words().items():
-            for line in lines(what, [("", (", ".join(names),))], columns()):
+        for group in pages.index():
+            for line in index_lines(group.title, group.pages, columns()):
                 print(line)
             print()
     for word in words:

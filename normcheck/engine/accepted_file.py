@@ -5,6 +5,11 @@ target = "mypkg.kernels:fast_layer_norm"
 check = "value"  # or a list of several
 reason = "one pass over the data, issue 12"
 until = 2027-01-31
+
+New entries go where a project has others; where it has none, into a list with a line for each, which is shorter:
+
+[tool.normcheck]
+expected = [{target = "mypkg.kernels:fast_layer_norm", check = "value", reason = "one pass over the data, issue 12"}]
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from normcheck.engine.project_table import (
     text_of,
     type_in_toml,
 )
-from normcheck.engine.toml_text import edited, inline, table_in
+from normcheck.engine.toml_text import edited, table_in
 
 CHECK = "check"
 KEYS = ("target", CHECK, "reason", "until")
@@ -154,15 +159,17 @@ def with_entries(path: Path, text: str, new: Sequence[Mapping[str, Any]]) -> str
 
 
 def _add(document: Any, new: Iterable[Mapping[str, Any]]) -> None:
-    """Add entries to a document of `tomlkit`: tables at the end, or more items of a list in brackets."""
+    """Add entries to a document of `tomlkit`: more items of a list in brackets, or of the tables that it has."""
     owner = document
     for name in TABLES:
         owner = table_in(owner, name)
     if ENTRIES not in owner:
-        owner[ENTRIES] = tomlkit.array() if inline(owner) else tomlkit.aot()
+        owner[ENTRIES] = tomlkit.array()
     entries = owner[ENTRIES]
     in_brackets = isinstance(entries, Array)
     for entry in new:
         table = tomlkit.inline_table() if in_brackets else tomlkit.table()
         table.update(entry)
         entries.append(table)
+    if in_brackets and len(entries) > 1 and "\n" not in entries.as_string():  # it has no lines of its own yet
+        entries.multiline(multiline=True)

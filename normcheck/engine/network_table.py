@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from normcheck import families
+from normcheck.core.errors import UsageError
 from normcheck.core.network_table import COLUMNS, NetworkFunction, row
 from normcheck.core.result import number
 
@@ -13,8 +14,15 @@ from normcheck.core.result import number
 def record(kinds: Sequence[str] = (), targets: Sequence[str] = ()) -> dict[str, Any]:
     """Rows of kinds, all that have one where neither is named, and of targets without an entry.
 
-    Raises `UsageError` for an unknown kind, and for a target that cannot be loaded or called.
+    Raises `UsageError` for an unknown kind, for one that is no layer of a network of its own and so has no row here,
+    and for a target that cannot be loaded or called.
     """
+    for kind in kinds:
+        if families.of(entry := families.get(kind)).network(entry) is None:
+            raise UsageError(
+                f"{kind} has no row in the table of the field, which measures single layers of a network; the columns "
+                f"that it has are measured on an implementation: normcheck table {kind}=mypkg.layers:mine"
+            )
     names = tuple(kinds) or (() if targets else tuple(families.ENTRIES))
     rows = [made for name in names if (made := _kind(families.get(name))) is not None]
     for target in targets:

@@ -96,7 +96,10 @@ def _require_shapes(where: str, value: Any) -> None:
 
 
 def line_of(path: Path, text: str, key: str, index: int = 0) -> str:
-    """The file with the line of a key of the table, or of the header of its table with that index, where it has one."""
+    """The file with the line of a key of the table, or of the header of its table with that index, where it has one.
+
+    Items of a list in brackets have the line of its key.
+    """
     header, lines, found = "", text.splitlines(), []
     for number, line in enumerate(lines, 1):
         opened = re.match(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]", line)
@@ -105,7 +108,7 @@ def line_of(path: Path, text: str, key: str, index: int = 0) -> str:
         at_key = header == ".".join(TABLES) and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line)
         if at_key or (opened and header == ".".join((*TABLES, key))):
             found.append(number)
-    return f"{path.name}, line {found[index]}" if index < len(found) else path.name
+    return f"{path.name}, line {found[min(index, len(found) - 1)]}" if found else path.name
 
 
 def text_of(path: Path) -> str:

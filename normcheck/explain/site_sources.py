@@ -21,6 +21,7 @@ GUIDE = Path(__file__).parent / "guide"
 
 REFERENCE = {
     "kinds": "Kinds", "laws": "Laws", "faults": "Known faults", "topics": "Topics", "conventions": "Conventions",
+    "card": "Words of the card",
 }  # fmt: skip
 """The parts of the reference that are folders, and their titles."""
 
@@ -97,17 +98,10 @@ def write(folder: Path) -> None:
             page = part.page(name)
             text = markdown(page, shown[name] if part.name == "faults" else "")
             (folder / part.name / f"{name}.md").write_text(text, encoding="utf-8")
-            lines.append(f"* [{name.translate(MARKUP)}]({name}.md){_gist(page)}")
+            lines.append(f"* [{name.translate(MARKUP)}]({name}.md): {part.gist(name).translate(MARKUP)}")
         (folder / part.name / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name, generated in reference.PAGES.items():
         (folder / f"{name}.md").write_text(generated(), encoding="utf-8")
-
-
-def _gist(page: pages.Page) -> str:
-    """What an index says of a page: its first sentence."""
-    title = page.title.partition(": ")[2]
-    text = title if title not in {"a law", "a fault", "a convention"} else page.sections[0][1][0]
-    return f": {text.translate(MARKUP)}"
 
 
 def pictures() -> dict[str, str]:

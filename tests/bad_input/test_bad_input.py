@@ -311,6 +311,8 @@ SHAPES = {
     "other dotted keys": "tool.a.b = 1\n",
     "a list over lines": '[tool.normcheck]\nexpected = [\n  # why\n  {target="a:b", check="value", reason="r"},\n]\n',
     "an empty table": "[tool.normcheck]\n[project]\nx = 1\n",
+    "a table with a table of its own": "[tool.normcheck]\nstrict = true\n[tool.normcheck.contract]\n[tool.z]\ny = 1\n",
+    "a table of its own alone": "[project]\nn = 1\n[tool.normcheck.contract]\n[tool.z]\ny = 1\n",
     "a table before its tables": f"[tool.normcheck]\n[project]\nx = 1\n[tool.z]\ny = 1\n{EXPECTED}{RIGHT}[y]\n",
     "Windows": "[tool.a]\r\nx = 1\r\n",
     "mixed line ends": '[tool.a]\r\nx = 1\ny = """a\nb"""\n',

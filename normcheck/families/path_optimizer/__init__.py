@@ -14,6 +14,7 @@ FAMILY = Family(
     bind=binder_of(__name__),
     subject=OptimizerSubject,
     checks=checks.CHECKS,
+    table=checks.TABLE,
     faults=faults.ALL,
     faulty=faults.faulty,
     diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),

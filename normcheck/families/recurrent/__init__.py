@@ -27,6 +27,7 @@ FAMILY = Family(
     bind=binder_of(__name__),
     subject=RecurrentSubject,
     checks=checks.CHECKS,
+    table=checks.TABLE,
     faults=faults.ALL,
     faulty=faults.faulty,
     sections=explain.sections,

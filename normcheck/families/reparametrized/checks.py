@@ -261,11 +261,17 @@ DERIVED = "derived from the formula"
 _ANY = ReparametrizedSpace()
 _TURNS = ReparametrizedSpace(inputs=(4, 2))
 
+FUNCTION = Check("refresh-function", KEEPS, "Desjardins et al. 2015, Algorithm 1", ask_function, _ANY)
+COEFFICIENTS = Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, Algorithm 1", ask_constant, _ANY)
+
+TABLE = (FUNCTION, COEFFICIENTS)
+"""Those that measure the columns beyond Table 1."""
+
 CHECKS = (
-    Check("refresh-function", KEEPS, "Desjardins et al. 2015, Algorithm 1", ask_function, _ANY),
+    FUNCTION,
     Check("refresh-step", STEP, "the paper of the entry", ask_step, _ANY),
     Check("refresh-again", f"{STEP}, whatever was refreshed before", "the paper of the entry", ask_again, _ANY),
-    Check("refresh-constant", CONSTANT, "Desjardins et al. 2015, Algorithm 1", ask_constant, _ANY),
+    COEFFICIENTS,
     Check("refresh-shift", "a step commutes with a shift of the input", DERIVED, ask_shift, _ANY,
           concerns=_with(SHIFT)),
     Check("refresh-rotation", "a step commutes with rotations of input and output", DERIVED, ask_rotation, _TURNS,

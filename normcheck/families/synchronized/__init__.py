@@ -39,6 +39,7 @@ FAMILY = Family(
     bind=_bind,
     subject=SynchronizedSubject,
     checks=checks.CHECKS,
+    table=checks.TABLE,
     faults=faults.ALL,
     faulty=faults.faulty,
     diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),

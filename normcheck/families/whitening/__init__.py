@@ -15,6 +15,7 @@ FAMILY = Family(
     bind=binder_of(__name__),
     subject=WhiteningSubject,
     checks=checks.CHECKS,
+    table=checks.table.CHECKS,
     faults=faults.ALL,
     faulty=faults.faulty,
     diagnose=reproducing(checks.CHECKS, faults.ALL, faults.faulty),

@@ -152,7 +152,7 @@ def _nothing_back(subject: Subject, case: Case, answer: Answer, label: str) -> I
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Seconds that one call may take; inputs of more entries are first tried as many times smaller."""
+    """Seconds that one call may take; inputs of more entries are first tried about as many times smaller."""
 
     seconds: float = PATIENCE
     smaller: int = SMALLER
@@ -162,12 +162,12 @@ class Limit:
         """The estimated seconds of a call if they are more, else 0. Tried twice: the first call may compile."""
         if case.x.size <= self.entries:
             return 0.0
-        part = sizes.fraction(subject.normalizer, case, self.smaller)
+        part = sizes.fraction(subject.normalizer, case, self.smaller, fixed=subject.domain.sizes is not None)
         seconds = math.inf
         for _ in range(2):
             started = time.perf_counter()
             subject.call(part, gradient)
-            seconds = min(seconds, (time.perf_counter() - started) * self.smaller)
+            seconds = min(seconds, (time.perf_counter() - started) * case.x.size / part.x.size)
             if seconds <= self.seconds:
                 return 0.0
         return seconds

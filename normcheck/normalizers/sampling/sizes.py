@@ -140,12 +140,24 @@ def again(case: Case) -> Draw:
     )  # fmt: skip
 
 
-def fraction(normalizer: Normalizer, case: Case, by: int) -> Case:
-    """A case like a wide or a many one, smaller by a factor, from whose time that of the large one is estimated."""
+def fraction(normalizer: Normalizer, case: Case, by: int, *, fixed: bool = False) -> Case:
+    """A case like a wide or a many one, smaller by a factor, from whose time that of the large one is estimated.
+
+    fixed: the sizes of the layer are fixed, so a fraction of the cases is taken; of a single one, all.
+    """
+    if fixed:
+        return _first_cases(normalizer, case, by)
     part = normalizer.sets.over(case.x.shape, groups=case.groups, normalized=case.normalized, dim=case.dim)
     sets, n = (part.sets, part.n // by) if part.n > FEW else (part.sets // by, part.n)
     draw = again(case)
     return of_shape(normalizer, draw, shaped(normalizer, draw, max(sets, 1), max(n, 2)))
+
+
+def _first_cases(normalizer: Normalizer, case: Case, by: int) -> Case:
+    if normalizer.sets.layout == "rows" or (normalizer.sets.layout == "trailing" and case.x.ndim == case.normalized):
+        return case  # its first axis is no axis of cases
+    few = slice(max(1, len(case.x) // by))
+    return case.but(x=case.x[few], dy=None if case.dy is None else case.dy[few])
 
 
 def odd(normalizer: Normalizer, case: Case, ranks: Sequence[int], normalized: Sequence[int]) -> Iterator[Case]:

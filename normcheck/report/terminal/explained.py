@@ -1,4 +1,4 @@
-"""A page of `normcheck explain` as lines for a terminal."""
+"""A page of `normcheck explain`, and the index of all pages, as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 
 LABEL_WIDTH = 14
 """Columns of the headings on the left."""
+
+NAME_WIDTH = 30
+"""Columns of the names in an index, with the space behind them; a longer name takes more."""
 
 
 def lines(title: str, sections: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:
@@ -23,6 +26,15 @@ def lines(title: str, sections: Sequence[tuple[str, Sequence[str]]], width: int)
             for line in _filled(text, max(30, width - LABEL_WIDTH)):
                 yield f"{label:<{LABEL_WIDTH}}{line}".rstrip()
                 label = ""
+
+
+def index_lines(title: str, pages: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    """The lines of a group of an index, one for each page; none is longer than `width`. pages: names and gists."""
+    yield title
+    yield "=" * min(len(title), width)
+    for name, gist in pages:
+        label = f"{name} ".ljust(NAME_WIDTH)
+        yield label + textwrap.shorten(gist, width - len(label), placeholder=" ...")
 
 
 def _filled(text: str, width: int) -> list[str]:

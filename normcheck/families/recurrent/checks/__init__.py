@@ -7,4 +7,7 @@ from normcheck.families.recurrent.checks import calls, laws, table, values
 
 CHECKS: tuple[Check, ...] = values.CHECKS + calls.CHECKS + table.CHECKS + laws.CHECKS
 
+TABLE: tuple[Check, ...] = table.TABLE_1 + laws.INDEPENDENCE
+"""Those that measure the columns of Table 1 and of its extension."""
+
 CHECKS_BY_NAME = {check.name: check for check in CHECKS}

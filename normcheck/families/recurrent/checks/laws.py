@@ -175,11 +175,16 @@ def _normalizes_state(entry: Recurrent) -> bool:
     return entry.over_cases and STATE in entry.places
 
 
-CHECKS = (
+INDEPENDENCE = (
     Check("causal", "an output depends on no later input, unless statistics are taken over time",
           "Laurent and others 2015, section 3.2", causal, LAWS, cost=4.0),
     Check("recurrent-batch-independence", "a case's output depends on no other case, unless they share statistics",
           "Ba, Kiros, Hinton 2016, section 3", batch_independence, LAWS, cost=4.0),
+)  # fmt: skip
+"""Of the past alone, and of the case alone."""
+
+CHECKS = (
+    *INDEPENDENCE,
     Check("own-step-statistics", "the statistics of a step read that step alone", COOIJMANS, own_step, LAWS,
           lambda entry: entry.slotted,
           lambda net: "" if net.domain.state else "keeps no running statistics", cost=4.0),

@@ -164,5 +164,11 @@ def _asked(column: RecurrentColumn) -> Callable[[RecurrentSubject, RecurrentCase
 LAWS = RecurrentSpace(steps=(4, 2, 3, 6), cases=(5, 4, 8), offset=(1.0,), eps=(1e-5,))
 """The cases on which laws are checked."""
 
-CHECKS = tuple(Check(f"recurrent-{c.name.replace('_', '-')}", c.law, BA, _asked(c), LAWS, c.concerns, cost=4.0)
-              for c in COLUMNS)  # fmt: skip
+
+def _check_of(column: RecurrentColumn) -> Check:
+    name = f"recurrent-{column.name.replace('_', '-')}"
+    return Check(name, column.law, BA, _asked(column), LAWS, column.concerns, cost=4.0)
+
+
+TABLE_1 = tuple(_check_of(column) for column in COLUMNS if column.topic == "row")
+CHECKS = (*TABLE_1, *(_check_of(column) for column in COLUMNS if column.topic != "row"))

@@ -6,3 +6,6 @@ from normcheck.core.check import Check
 from normcheck.families.synchronized.checks import calls, divisions, values, wrapped
 
 CHECKS: tuple[Check, ...] = (*values.CHECKS, *divisions.CHECKS, *calls.CHECKS, *wrapped.CHECKS)
+
+TABLE: tuple[Check, ...] = (divisions.OTHER_CASES,)
+"""The one that measures a column beyond Table 1."""

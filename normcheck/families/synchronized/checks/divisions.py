@@ -110,6 +110,11 @@ def _counts(entry: Synchronized) -> bool:
 
 NARROW = tuple(name for name, format in FORMATS.items() if format.narrow)
 
+OTHER_CASES = Check(
+    "sync-other-cases", "y of a case is the same among other cases", "Ba, Kiros, Hinton 2016, section 3",
+    ask_other_cases, SynchronizedSpace(affine=(False,), eps=(2.0**-10,)), cost=2.0,
+)  # fmt: skip
+
 CHECKS = (
     Check(
         "sync-division", "y does not depend on how the input is divided", "a law of the joined input", ask_division,
@@ -128,8 +133,5 @@ CHECKS = (
         SynchronizedSpace(many_case, format=NARROW, shards=("many",), axes=(3,), units=(1,), data=("plain",)),
         concerns=_counts, cost=4.0,
     ),
-    Check(
-        "sync-other-cases", "y of a case is the same among other cases", "Ba, Kiros, Hinton 2016, section 3",
-        ask_other_cases, SynchronizedSpace(affine=(False,), eps=(2.0**-10,)), cost=2.0,
-    ),
+    OTHER_CASES,
 )  # fmt: skip
