@@ -121,6 +121,20 @@ def test_unknown_words_end_with_4() -> None:
     assert (status, said) == (4, "normcheck: there is no page for 'layernorm'; did you mean 'layer_norm'?\n")
 
 
+@pytest.mark.parametrize("words", [
+    ("docs",), ("adapt",), ("check", "--nope"), ("report",), ("table", "--nope"), ("init", "--nope"),
+    ("survey", "--nope"),
+])  # fmt: skip
+def test_wrong_options_of_a_command_end_with_4(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 4
+    assert f"normcheck {words[0]}: error: " in capsys.readouterr().err
+
+
+def test_the_help_of_a_command_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["docs", "--help"]) == 0
+    assert "--out FOLDER" in capsys.readouterr().out
+
+
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["table", "layer_norm=torch.nn.functional:layer_norm"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -250,6 +250,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _with_own_options(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    """The exit status of a command whose parser ends the process for wrong options, and for its help."""
+    try:
+        return command(words)
+    except SystemExit as ended:  # for wrong options with 2, which is pytest's status for an interrupted run
+        return USAGE if ended.code else 0
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit status. Raises `UsageError` for unknown words."""
     # commands with options of their own
@@ -263,7 +271,7 @@ def run(arguments: Sequence[str]) -> int:
         "init": _init,
     }
     if arguments and arguments[0] in own:
-        return own[arguments[0]](arguments[1:])
+        return _with_own_options(own[arguments[0]], arguments[1:])
     parser = _parser()
     known, rest = parser.parse_known_args(list(arguments))
     words: list[str] = known.words

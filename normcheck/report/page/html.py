@@ -22,6 +22,7 @@ from normcheck.report.completeness import INCOMPLETE, lines, unanswered
 from normcheck.report.formats import classes, formats_in
 from normcheck.report.page import plots
 from normcheck.report.page.finding_views import SCRIPT_CHARACTERS, cause_views, figure
+from normcheck.report.page.small_svg import with_classes
 from normcheck.report.reasons import with_reason
 from normcheck.report.terminal.implementation import (
     EXTENDED_HEADS,
@@ -55,7 +56,7 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
     records = run["implementations"]
     counts = Counter(str(one["verdict"]) for one in records)
     formats = formats_in(key for one in records for part in ("accuracy", "curves") for key in one.get(part, {}))
-    return environment.get_template("run.html").render(
+    page = environment.get_template("run.html").render(
         run=run,
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
         "form-action 'none'",
@@ -74,6 +75,7 @@ def text(run: Mapping[str, Any], path: Path, root: Path) -> str:
             for i, one in enumerate(records)
         ],
     )
+    return with_classes(page)
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator
+
+from normcheck.report.page.small_svg import small
 
 INK, LINE, BAD = "#010101", "#020202", "#030303"
 SERIES = ("#040404", "#050505", "#060606", "#070707")
@@ -41,6 +42,7 @@ def style(colors: Mapping[str, str]) -> Any:
         "text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "axes.edgecolor": line,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
         "grid.color": line, "grid.linewidth": 0.4,
+        "xtick.major.size": 0.0, "ytick.major.size": 0.0, "xtick.major.pad": 5.0, "ytick.major.pad": 5.0,
         "legend.frameon": False, "axes.facecolor": "none",
     }  # fmt: skip
 
@@ -59,33 +61,31 @@ def _tick(value: float, _: int) -> str:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure with a transparent background. Sizes in inches."""
+    """A figure without a background. Sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_alpha(0.0)
+    figure.patch.set_visible(False)
     return figure
 
 
 def _svg(figure: Figure, place: str, name: str) -> str:
     """The drawing as an SVG element.
 
-    place: prefix that makes its ids unique on the page, because ids of a hidden drawing cannot be referred to. name:
-    the description for screen readers; a text of this package, not escaped.
+    place: where it stands on the page. name: the description for screen readers; a text of this package, not escaped.
     """
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": place}):  # fixed ids, so that the same run gives the same page
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<(g|path) id="(?!m?[0-9a-f]{10,})[^"]*"', r"<\1", text)  # ids that nothing refers to
-    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
-    text = re.sub(r"""font-family: [^;]*; | transform="rotate\(-0 [^"]*\"""", "", text)  # the page has its own font
-    text = re.sub(r"\n\s*", "\n", text)
+    text = small(out.getvalue())
     for color, variable in COLORS.items():
         text = text.replace(color, variable)
-    text = re.sub(r' (width|height)="[^"]*pt"', "", text, count=2)  # the page scales it
-    widest = f"max-width:{110 * figure.get_figwidth():.0f}px"
-    return text.replace("<svg ", f'<svg role="img" aria-label="{name}" class="plot" style="{widest}" ', 1)
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    widest = f"max-width:{110 * figure.get_figwidth():.0f}px"  # the page scales it
+    return (
+        f'<svg role="img" aria-label="{name}" class="plot" style="{widest}" viewBox="0 0 {width:g} {height:g}">\n'
+        f"{text}\n</svg>"
+    )
 
 
 PASSES = (("forward", 0, "-"), ("backward", 1, "-"), ("one-pass", -1, ":"))
@@ -192,7 +192,7 @@ def draw_gradient(figure: FigureBase, shares: Mapping[str, Any], colors: Mapping
     axes.xaxis.set_major_locator(LogLocator(numticks=9))
     axes.xaxis.set_major_formatter(FuncFormatter(_tick))
     axes.barh(
-        names, [min(max(v, LEAST_SHARE * 1.5), top) for v in values], height=0.55,
+        names, [min(max(v, LEAST_SHARE * 1.5), top) - LEAST_SHARE for v in values], height=0.55, left=LEAST_SHARE,
         color=[colors[SERIES[2]] if v <= 1.0 else colors[SERIES[1]] for v in values],
     )  # fmt: skip
     axes.axvline(1.0, color=colors[BAD], linewidth=1.2, linestyle="--")
