@@ -85,13 +85,13 @@ def differ(
     error, ratio = bound_ratios(observed, expected, allowed, rounding)
     if count < counted.size:
         ratio[~counted] = -1.0
-    where = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
+    where, bound = np.unravel_index(int(np.argmax(ratio)), ratio.shape), np.asarray(allowed)
     comparison = Comparison(
         law,
         count,
         float(ratio[where]),
         float(error[where]),
-        float((allowed if np.shape(allowed) == expected.shape else np.broadcast_to(allowed, expected.shape))[where]),
+        float((bound if bound.shape == expected.shape else np.broadcast_to(bound, expected.shape))[where]),
         tuple(int(i) for i in where),
         detail,
         metrics or {},

@@ -56,7 +56,7 @@ class Evidence:
     experiments: tuple[Experiment, ...]
     traces: tuple[Trace, ...] = ()
     changes: Changes | None = None  # from call to call
-    given_shapes: bool = False  # whether all that failed is of input shapes that the contract names
+    of_input_shapes: bool = False  # whether all that failed is of input shapes that the contract names
     budget: AnswerBudget = field(default_factory=AnswerBudget)  # of all hypotheses together
 
     @property
@@ -137,7 +137,7 @@ def of_checks(subject: Subject, failed: Sequence[tuple[Check, Sequence[Any]]]) -
         if not new:
             found += check_experiments(subject, check, draws, wrong_only=wrong, most_wrong=8 if wrong else 12)
     shapes = [draw.input_shape for _, draws in failed for draw in draws]
-    return Evidence(subject, tuple(found), tuple(traces), given_shapes=bool(shapes) and all(shapes))
+    return Evidence(subject, tuple(found), tuple(traces), of_input_shapes=bool(shapes) and all(shapes))
 
 
 def _cost(question: Question) -> float:

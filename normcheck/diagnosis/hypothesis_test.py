@@ -50,7 +50,7 @@ class HypothesisTest:
     def __init__(self, hypothesis: Hypothesis, evidence: Evidence) -> None:
         self.hypothesis, self.evidence = hypothesis, evidence
         # at a shape that a project names many faults are wrong in all sets: only one with these very values is named
-        rare = evidence.standard_right and not evidence.given_shapes
+        rare = evidence.standard_right and not evidence.of_input_shapes
         place = hypothesis.fault.where == "use" or (rare and hypothesis.fault.where != "mode")
         self.by_place = place and hypothesis.when is None  # a condition is particular enough: its values are compared
         self.results: dict[Experiment, list[float | None]] = {}

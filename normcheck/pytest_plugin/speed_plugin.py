@@ -99,7 +99,7 @@ def _subject(request: pytest.FixtureRequest, claim: Claim) -> Any:
     for event in events:
         emit(request.node, event_line(request.node.nodeid, event))
     if suite.asker.has_process(claim):
-        pytest.skip("no timing through a process of its own: add --norm-in-process")
+        pytest.skip("no timing through a process of its own: add --norm-in-process, and no --norm-isolate")
     wrong = [o for o in right if o.status not in (PASSED, SKIPPED)]
     if wrong:
         pytest.fail(f"not timed: {claim.name} is wrong, see {wrong[0].check}: {wrong[0].reason}", pytrace=False)
