@@ -84,6 +84,13 @@ def test_a_shared_library_is_declared_in_the_target_or_by_a_header(tmp_path: Pat
     assert normcheck.check(f"{library}:rms_norm", as_="rms_norm", effort="smoke").ok
 
 
+def test_gradients_to_which_a_function_adds_begin_at_zero() -> None:
+    """As it is called in training; a gradient of which it leaves out a part stays wrong."""
+    verdict = normcheck.check(f"{CODE}/adding.c:norm_forward", as_="layer_norm", effort="quick")
+    assert verdict.ok, str(verdict)
+    assert "input-gradient" not in verdict.not_checked
+
+
 CRASHES = "void f(const float *x, float *y, int rows, int n, float eps) { *(volatile int *)0 = 1; }"
 
 

@@ -27,6 +27,9 @@ GRADIENTS = {
 }
 """Names of what a backward function writes, by role."""
 
+ADDED = tuple(name for some in GRADIENTS.values() for name in some)
+"""Names of arrays to which a function may add, instead of writing them."""
+
 WIDTHS = (
     "n", "c", "d", "h", "cols", "ncols", "n_cols", "num_cols", "columns", "width", "hidden", "hidden_size",
     "hidden_dim", "dim", "size", "features", "num_features", "d_model", "normalized_size", "inner",
@@ -62,8 +65,16 @@ class CFunction:
     def run(self, given: Mapping[str, Any], x: Array) -> dict[str, Array]:
         """Call the function on arrays and numbers by parameter; the arrays that it has written, by parameter.
 
-        Raises `TypeError` and `ValueError` for arrays that it does not take.
+        What is not written is NaN. A gradient all of which stays NaN is one to which the function adds, as code does
+        that accumulates over steps: it is called once more, on zeros. Raises `TypeError` and `ValueError` for arrays
+        that it does not take.
         """
+        written = self._called(given, x, np.nan)
+        added = any(plain(name) in ADDED and np.isnan(array).all() for name, array in written.items())
+        return self._called(given, x, 0.0) if added else written
+
+    def _called(self, given: Mapping[str, Any], x: Array, before: float) -> dict[str, Array]:
+        """One call, with a number in each entry of what it writes."""
         width, rows = self.sizes()
         n = x.shape[-1]
         counts = {width.name: n} | dict.fromkeys((one.name for one in rows), 1)
@@ -77,7 +88,7 @@ class CFunction:
                 value = given[one.name]
             else:
                 like = self._shape(one, x)
-                value = written[one.name] = np.full(like, np.nan, dtype=one.type)  # what is not written shows
+                value = written[one.name] = np.full(like, before, dtype=one.type)
             if one.pointer and plain(one.name) in PARAMETERS and one.name in given:
                 if value.size != n:
                     raise ValueError(f"{one.name} has {value.size} numbers, and a set has {n} members")
